@@ -1,0 +1,409 @@
+"""From a config to a run: the one place that introduces the rooms to one another."""
+
+import math
+import platform
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from mmrl import checkpoint
+from mmrl.config import Config, ConfigError, ModelSection, OptimizerSection, dump
+from mmrl.data.media import MediaError, MediaReader
+from mmrl.data.stream import Mixture, Stream
+from mmrl.journal import Journal
+from mmrl.models.families import Family
+from mmrl.models.policy import Policy, load_policy
+from mmrl.models.reference import Reference
+from mmrl.progress import console, progress
+from mmrl.ranks import Ranks
+from mmrl.rewards.grade import grade
+from mmrl.rewards.load import load as load_grader
+from mmrl.rewards.parse import parse
+from mmrl.rollout import Engine, demonstrate
+from mmrl.sources import check_media, every, media_reader, training_data
+from mmrl.trainer import Trainer
+from mmrl.types import Example, Group, Prompt
+
+FREE_TO_CHANGE = ("out", "steps", "save_every", "keep", "rollouts_every", "trackers", "validate_every", "validation")
+
+
+class Stopped(Exception):
+    """Ctrl-C: the step was finished and a checkpoint written."""
+
+
+def policy_of(section: ModelSection, template: str, device: torch.device, temperature: float = 1.0) -> Policy:
+    """The model of a section, in float32 masters."""
+    narrow = section.compute == "bfloat16" or (section.compute == "auto" and device.type == "cuda")
+    return load_policy(
+        section.path,
+        template,
+        temperature=temperature,
+        logit_bytes=section.logit_bytes,
+        attention=section.attention,
+        compute=torch.bfloat16 if narrow else None,
+        device=device,
+        checkpointing=section.gradient_checkpointing,
+        video_pixels=section.video_pixels,
+        image_pixels=section.image_pixels,
+    )
+
+
+def parts_of(model: nn.Module, family: Family) -> dict[str, dict[str, nn.Parameter]]:
+    """The parameters of tower, projector and language model, by name."""
+    parts: dict[str, dict[str, nn.Parameter]] = {"tower": {}, "projector": {}, "language": {}}
+    for name, parameter in model.named_parameters():
+        part = "projector" if name.startswith(family.projector) else "tower" if name.startswith(family.tower) else "language"
+        parts[part][name] = parameter
+    return parts
+
+
+def optimizer_of(policy: Policy, section: OptimizerSection) -> torch.optim.AdamW:
+    """AdamW with a rate for each part; a part of rate 0 is frozen. Vectors (norms, biases) are not decayed."""
+    groups = []
+    for part, parameters in parts_of(policy.model, policy.family).items():
+        rate = getattr(section.rates, part)
+        for parameter in parameters.values():
+            parameter.requires_grad_(rate > 0)
+        if rate > 0:
+            for decay, chosen in ((section.weight_decay, lambda p: p.ndim > 1), (0.0, lambda p: p.ndim <= 1)):
+                some = [p for p in parameters.values() if chosen(p)]
+                groups.append({"params": some, "base_lr": rate, "weight_decay": decay})
+    return torch.optim.AdamW([g for g in groups if g["params"]], betas=section.betas, eps=section.epsilon)
+
+
+def rate_at(step: int, total: int, section: OptimizerSection) -> float:
+    """The share of the learning rate at an optimizer step: a linear warm-up, a plateau, then the schedule's fall."""
+    if step < section.warmup:
+        return (step + 1) / section.warmup
+    start = max(section.warmup, section.decay_from * total)
+    if section.schedule == "constant" or step <= start:
+        return 1.0
+    done = min(1.0, (step - start) / max(1.0, total - start))
+    left = 1 - done if section.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
+    return section.final + (1 - section.final) * left
+
+
+@dataclass
+class Feeder:
+    """Examples to prompts: decoded ahead of need, and with what the config says of media that cannot be read."""
+
+    policy: Policy
+    reader: MediaReader
+    stream: Stream
+    ranks: Ranks
+    on_bad_media: str
+    skipped: int = 0
+
+    def examples(self, step: int) -> Sequence[Example]:
+        """This rank's examples; those of the next step begin to be decoded."""
+        now = self.stream.batch(step)
+        self.reader.ahead([*now, *self.stream.batch(step + 1)])
+        return now
+
+    def prepare(self, examples: Sequence[Example]) -> list[Prompt]:
+        """Prompts of the examples whose media can be read. Raises MediaError on every rank, unless bad media are skipped."""
+        kept, media, bad = [], [], []
+        for example in examples:
+            try:
+                loaded = self.reader.load(example)
+            except MediaError as error:
+                bad.append(error)
+            else:
+                kept.append(example)
+                media.append(loaded)
+        everybody = [error for errors in self.ranks.gather(bad) for error in errors]
+        if everybody and self.on_bad_media == "stop":
+            raise everybody[0]
+        self.skipped += len(everybody)
+        return self.policy.prompts(kept, media)
+
+
+@dataclass
+class Run:
+    """A training run: the trainer, and what is kept of it."""
+
+    config: Config
+    folder: Path
+    trainer: Trainer
+    feeder: Feeder
+    journal: Journal
+    ranks: Ranks
+    saved: int = -1  # the step of the newest checkpoint
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    def fit(self, quiet: bool = False) -> None:
+        """Step until done. Whatever ends it, what was learned is in a checkpoint."""
+        trainer, config = self.trainer, self.config
+        title = f"{config.algorithm.name} {self.folder.name}"
+        try:
+            with stopping() as stop, progress(title, config.steps, trainer.step_done, quiet or not self.ranks.main) as show:
+                while trainer.step_done < config.steps:
+                    numbers = self.step()
+                    show(trainer.step_done, note_of(numbers))
+                    if config.save_every and trainer.step_done % config.save_every == 0:
+                        self.save()
+                    if any(self.ranks.gather(stop.asked)):
+                        raise Stopped
+        finally:
+            if trainer.update_done == trainer.step_done * trainer.updates and self.saved != trainer.step_done:
+                self.save()
+            self.feeder.reader.close()
+
+    def step(self) -> dict[str, float]:
+        """One step, written down."""
+        start = perf_counter()
+        numbers = self.trainer.step()
+        numbers |= self.measures(perf_counter() - start, numbers)
+        step = self.trainer.step_done
+        self.journal.log(step, numbers)
+        if self.trainer.last and (step % self.config.rollouts_every == 0 or step in (1, self.config.steps)):
+            self.journal.write_rollouts(step, self.trainer.last)
+        return numbers
+
+    def measures(self, seconds: float, numbers: Mapping[str, float]) -> dict[str, float]:
+        """What the step cost."""
+        named = sum(v for k, v in numbers.items() if k.startswith("seconds/"))
+        work, counts = self.feeder.policy.work, self.feeder.reader.counts
+        measured = {
+            "seconds/step": seconds,
+            "seconds/learn": max(0.0, seconds - named),
+            "work/vision_passes": float(work.vision_passes),
+            "work/forward_tokens": float(work.forward_tokens),
+            "work/padding_share": work.padding / max(1, work.forward_tokens),
+            "work/logit_bytes": float(work.logit_bytes),
+            "media/decodes": float(counts.decodes),
+            "media/hits": float(counts.hits),
+            "media/fallbacks": float(counts.fallbacks),
+            "media/seconds_waited": counts.seconds_waited,
+            "media/skipped_examples": float(self.feeder.skipped),
+        }
+        if torch.cuda.is_available():
+            measured["memory/peak_bytes"] = float(torch.cuda.max_memory_allocated())
+        return measured
+
+    def save(self) -> Path:
+        """A checkpoint of this step."""
+        directory, trainer = self.checkpoints / checkpoint.name_of(self.trainer.step_done), self.trainer
+        if self.ranks.main:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            tensors = {"optimizer": checkpoint.optimizer_tensors(trainer.optimizer, self.names)}
+            if trainer.reference is not None:
+                tensors["reference"] = trainer.reference.state()
+            checkpoint.write(directory, self.feeder.policy.save, tensors, self.state())
+            checkpoint.prune(self.checkpoints, self.config.keep)
+        self.saved = trainer.step_done
+        self.ranks.wait()
+        return directory
+
+    @property
+    def names(self) -> dict[Tensor, str]:
+        """Trained parameters by themselves."""
+        return {p: name for name, p in self.feeder.policy.model.named_parameters() if p.requires_grad}
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint says beside its tensors."""
+        self.feeder.stream.position = self.trainer.step_done
+        return {
+            "step": self.trainer.step_done,
+            "update": self.trainer.update_done,
+            "stream": self.feeder.stream.state_dict(),
+            "skipped": self.feeder.skipped,
+            "shapes": checkpoint.shapes(self.feeder.policy.model),
+            "config": self.config.model_dump(mode="json"),
+            "random": checkpoint.randomness(),
+        }
+
+    def restore(self, directory: Path) -> None:
+        """Go on from a checkpoint; the weights were loaded with the policy."""
+        state, tensors = checkpoint.read(directory)
+        checkpoint.same_model(self.feeder.policy.model, state["shapes"], directory)
+        same_config(self.config, state["config"], directory)
+        trainer = self.trainer
+        trainer.step_done, trainer.update_done, self.saved = state["step"], state["update"], state["step"]
+        self.feeder.stream.load_state_dict(state["stream"])
+        self.feeder.skipped = state["skipped"]
+        checkpoint.restore_optimizer(trainer.optimizer, self.names, tensors["optimizer"])
+        if trainer.reference is not None:
+            trainer.reference.restore(tensors["reference"])
+        checkpoint.restore_randomness(state["random"])
+
+
+@dataclass
+class Stop:
+    """Whether somebody asked to stop."""
+
+    asked: bool = False
+
+
+@contextmanager
+def stopping() -> Iterator[Stop]:
+    """The first Ctrl-C (or SIGTERM) asks the loop to end after its step; the second ends it at once."""
+    stop = Stop()
+
+    def ask(number: int, frame: Any) -> None:
+        if stop.asked:
+            raise KeyboardInterrupt
+        stop.asked = True
+        console.print("Stopping after this step, with a checkpoint. Once more to stop at once.")
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def note_of(numbers: Mapping[str, float]) -> str:
+    """The few numbers worth a place on the progress line."""
+    wanted = {"reward/total": "reward", "reward/accuracy": "accuracy", "loss": "loss", "policy/entropy": "entropy"}
+    return "  ".join(f"{short} {numbers[name]:.3f}" for name, short in wanted.items() if name in numbers)
+
+
+def same_config(config: Config, recorded: Mapping[str, Any], directory: Path) -> None:
+    """Refuse to go on with another experiment."""
+    now = config.model_dump(mode="json")
+    changed = [k for k in now if k not in FREE_TO_CHANGE and now[k] != recorded.get(k)]
+    if changed:
+        first = changed[0]
+        raise ConfigError(
+            f"{directory}: cannot resume, because {', '.join(changed)} changed; the first: expected {recorded.get(first)}, "
+            f"found {now[first]}. Only {', '.join(FREE_TO_CHANGE)} may change; else start a new run with another out"
+        )
+
+
+def build(config: Config, resume: bool = False, accelerator: Accelerator | None = None, quiet: bool = False) -> Run:
+    """A run that is ready to fit: data read, every media file opened, model loaded."""
+    folder = Path(config.out)
+    accelerator = accelerator or Accelerator(log_with=list(config.trackers) or None, project_dir=str(folder))
+    ranks = Ranks(accelerator)
+    if config.prompts_per_step % ranks.world:
+        raise ConfigError(f"prompts_per_step: expected a multiple of the {ranks.world} ranks, found {config.prompts_per_step}")
+    newest = resume_from(folder, resume)
+    data = training_data(config.data, config.seed)
+    if ranks.main and config.data.on_bad_media == "stop":
+        check_media(config.data, list(every(data)), quiet)
+    run = assemble(config, data, folder, newest, ranks)
+    if newest is not None:
+        run.restore(newest)
+    if ranks.main:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.yaml").write_text(dump(config))
+    accelerator.init_trackers("tracker", config=flat(config.model_dump(mode="json")))
+    return run
+
+
+def resume_from(folder: Path, resume: bool) -> Path | None:
+    """The checkpoint to go on from. A run is neither overwritten nor resumed by accident."""
+    newest = checkpoint.latest(folder / "checkpoints")
+    if resume and newest is None and any(folder.glob("*")):
+        raise ConfigError(f"out: expected a checkpoint to resume in {folder}, found none")
+    if newest is not None and not resume:
+        raise ConfigError(f"out: {folder} holds a run at {newest.name}; add --resume to go on with it, or choose another out")
+    return newest
+
+
+def assemble(config: Config, data: Mixture, folder: Path, newest: Path | None, ranks: Ranks) -> Run:
+    """All parts of a run, introduced to one another."""
+    torch.manual_seed(config.seed)
+    model = config.model if newest is None else config.model.model_copy(update={"path": str(newest)})
+    policy = policy_of(model, config.data.template, ranks.accelerator.device, config.rollout.decoding.temperature or 1.0)
+    algorithm = config.algorithm.build()
+    reference = None
+    if algorithm.reference is not None and needs_reference(algorithm):
+        reference = Reference(start_of(config, policy, newest, ranks), algorithm.reference)
+    optimizer = optimizer_of(policy, config.optimizer)
+    total = config.steps * config.updates_per_step
+    stream = Stream(data, config.prompts_per_step, config.seed, ranks.rank, ranks.world)
+    reader = media_reader(config.data, config.data.cache_bytes)
+    feeder = Feeder(policy, reader, stream, ranks, config.data.on_bad_media)
+    graders = {name: load_grader(r.grader) for name, r in config.rewards.items()}
+    weights = {name: r.weight for name, r in config.rewards.items()}
+    trainer = Trainer(
+        algorithm,
+        policy,
+        reference,
+        optimizer,
+        partial(rate_at, total=total, section=config.optimizer),
+        ranks,
+        examples=feeder.examples,
+        prepare=feeder.prepare,
+        sample=sampler(config, policy, algorithm.source),
+        grade=lambda group: grade(group.texts, group.prompt.example, graders),
+        weights=MappingProxyType(weights),
+        updates=config.updates_per_step,
+        part_tokens=config.part_tokens,
+        clip_norm=config.optimizer.clip_norm,
+    )
+    step = 0 if newest is None else checkpoint.read(newest)[0]["step"]
+    return Run(config, folder, trainer, feeder, Journal(folder, ranks.accelerator, ranks.main, step), ranks)
+
+
+def start_of(config: Config, policy: Policy, newest: Path | None, ranks: Ranks) -> Policy:
+    """The weights that a frozen reference has: those that the run started from, also when it is resumed."""
+    if newest is None or config.algorithm.reference.name != "frozen":
+        return policy
+    return policy_of(config.model, config.data.template, ranks.accelerator.device, policy.rules.temperature)
+
+
+def needs_reference(algorithm: Any) -> bool:
+    """Whether the algorithm ever reads its reference; a weight of 0 loads none."""
+    return getattr(algorithm, "beta", 1.0) > 0
+
+
+def sampler(config: Config, policy: Policy, source: str):
+    """Prompts and step to groups."""
+    if source == "demonstrations":
+        return lambda prompts, step: [demonstrate(policy, prompt) for prompt in prompts]
+    engine = Engine(policy, config.rollout.decoding, lambda text: parse(text).span, config.rollout.max_rows)
+    members = range(config.rollout.group_size)
+
+    def sample(prompts: Sequence[Prompt], step: int) -> list[Group]:
+        policy.model.eval()  # gradient checkpointing keeps no cache
+        groups = engine.sample(prompts, [members] * len(prompts), config.seed, step)
+        policy.model.train()
+        return groups
+
+    return sample
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """A config for trackers: dotted names, values as text."""
+    out = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            out |= flat(value, f"{prefix}{key}.")
+        else:
+            out[prefix + key] = str(value)
+    return out
+
+
+def commit() -> str:
+    """The commit of this checkout, with a plus sign where files differ from it; 'unknown' outside of git."""
+    here = Path(__file__).parent
+    run = partial(subprocess.run, cwd=here, capture_output=True, text=True, check=False)
+    found = run(["git", "rev-parse", "--short=12", "HEAD"])
+    if found.returncode:
+        return "unknown"
+    return found.stdout.strip() + ("+" if run(["git", "status", "--porcelain"]).stdout.strip() else "")
+
+
+def machine() -> str:
+    """What this runs on, in a few words."""
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads, torch {torch.__version__}"

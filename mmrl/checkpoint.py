@@ -1,0 +1,136 @@
+"""Checkpoints: a Hugging Face directory with the trainer's state beside it, written whole or not at all."""
+
+import json
+import os
+import random
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+VERSION = 1
+PARTIAL = ".partial"
+STATE = "trainer"  # the directory beside the weights
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that does not belong to this run, or is none."""
+
+
+def write(directory: Path, save_model: Callable[[Path], None], tensors: Mapping[str, Mapping[str, Tensor]], state: dict):
+    """Write under another name, flush to disk, then rename: whoever sees the directory sees all of it."""
+    partial = directory.with_name(directory.name + PARTIAL)
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / STATE).mkdir(parents=True)
+    save_model(partial)
+    for name, some in tensors.items():
+        save_file({k: v.detach().cpu().contiguous().clone() for k, v in some.items()}, partial / STATE / f"{name}.safetensors")
+    (partial / STATE / "state.json").write_text(json.dumps({"version": VERSION} | state, indent=1))
+    flush(partial)
+    if directory.exists():
+        shutil.rmtree(directory)
+    partial.rename(directory)
+    flush(directory.parent, deep=False)
+
+
+def flush(directory: Path, deep: bool = True) -> None:
+    """Force a directory, and with ``deep`` what is in it, to disk."""
+    paths = [p for p in directory.rglob("*") if p.is_file()] if deep else []
+    for path in [*paths, directory]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def read(directory: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
+    """The trainer's state and tensors of a checkpoint."""
+    path = directory / STATE / "state.json"
+    if not path.exists():
+        raise CheckpointError(f"{directory}: expected a checkpoint of mmrl, found no {STATE}/state.json in it")
+    state = json.loads(path.read_text())
+    if state["version"] != VERSION:
+        raise CheckpointError(f"{directory}: expected checkpoint version {VERSION}, found {state['version']}")
+    tensors = {file.stem: load_file(file) for file in sorted((directory / STATE).glob("*.safetensors"))}
+    return state, tensors
+
+
+def name_of(step: int) -> str:
+    """The directory name of a step's checkpoint."""
+    return f"step-{step:06d}"
+
+
+def latest(folder: Path) -> Path | None:
+    """The newest whole checkpoint."""
+    found = sorted(p for p in folder.glob("step-*") if not p.name.endswith(PARTIAL))
+    return found[-1] if found else None
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Delete all but the newest ``keep``, and what a killed process left half-written."""
+    for path in sorted(p for p in folder.glob("step-*") if not p.name.endswith(PARTIAL))[:-keep]:
+        shutil.rmtree(path)
+    for path in folder.glob(f"*{PARTIAL}"):
+        shutil.rmtree(path)
+
+
+def shapes(model: nn.Module) -> dict[str, list[int]]:
+    """What a checkpoint's model must look like for the trainer's state to fit it."""
+    return {name: list(p.shape) for name, p in model.named_parameters()}
+
+
+def same_model(model: nn.Module, recorded: Mapping[str, list[int]], directory: Path) -> None:
+    """Raise CheckpointError where the checkpoint is of another model."""
+    own = shapes(model)
+    wrong = [n for n in sorted(own.keys() | recorded.keys()) if own.get(n) != recorded.get(n)]
+    if wrong:
+        example = f"{wrong[0]}: expected {own.get(wrong[0])}, found {recorded.get(wrong[0])}"
+        raise CheckpointError(f"{directory}: a checkpoint of another model; {len(wrong)} parameters differ, the first is {example}")
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[Tensor, str]) -> dict[str, Tensor]:
+    """An optimizer's tensors by parameter name."""
+    return {
+        f"{key}/{names[p]}": torch.as_tensor(value)
+        for p, values in optimizer.state.items()
+        for key, value in values.items()
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, names: Mapping[Tensor, str], tensors: Mapping[str, Tensor]) -> None:
+    """The inverse of ``optimizer_tensors``."""
+    parameters = {name: p for p, name in names.items()}
+    for key, value in tensors.items():
+        kind, name = key.split("/", 1)
+        p = parameters[name]
+        optimizer.state[p][kind] = value if kind == "step" else value.to(p.device, p.dtype)
+
+
+def randomness() -> dict[str, Any]:
+    """The global random states. mmrl draws from none of them; a user's reward function may."""
+    kind, keys, position, *rest = np.random.get_state()  # noqa: NPY002
+    state = {
+        "python": random.getstate(),
+        "numpy": [kind, keys.tolist(), position, *rest],
+        "torch": torch.get_rng_state().tolist(),
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = [s.tolist() for s in torch.cuda.get_rng_state_all()]
+    return state
+
+
+def restore_randomness(state: Mapping[str, Any]) -> None:
+    """The inverse of ``randomness``."""
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    kind, keys, *rest = state["numpy"]
+    np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))  # noqa: NPY002
+    torch.set_rng_state(torch.tensor(state["torch"], dtype=torch.uint8))
+    if "cuda" in state:
+        torch.cuda.set_rng_state_all([torch.tensor(s, dtype=torch.uint8) for s in state["cuda"]])

@@ -1,0 +1,327 @@
+"""One experiment, complete and strict. The keys of the YAML are the fields here and those of every room's dataclasses."""
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from mmrl.algorithms import ALGORITHMS
+from mmrl.data.frame_choice import FrameChoice
+from mmrl.data.templates import Template
+from mmrl.named import Section, choice
+from mmrl.types import EMA, Decoding, Frozen, Update
+
+UPDATES = {"frozen": Frozen, "ema": EMA}
+UpdateSection = choice(UPDATES)
+AlgorithmSection = choice(ALGORITHMS, {Update: (UpdateSection, UPDATES)})
+
+Positive = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Pixels = tuple[Positive, Positive]
+Format = Literal["seed_bench_r1", "seed_bench_r1_demonstrations", "video_r1", "messages"]
+
+
+class ConfigError(ValueError):
+    """A config that cannot be run: where, expected, found, what to do."""
+
+
+class ModelSection(Section):
+    """Which model, and in what arithmetic."""
+
+    path: str  # a Hugging Face directory or name
+    attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+    compute: Literal["float32", "bfloat16", "auto"] = "auto"  # auto: bfloat16 on CUDA, float32 on CPU; weights are float32
+    gradient_checkpointing: bool = False
+    video_pixels: Pixels | None = None  # least and most pixels of a frame after resizing; the processor's own if null
+    image_pixels: Pixels | None = None
+    logit_bytes: Positive = 2**28  # the most bytes of logits that exist at a time
+
+
+class SetSection(Section):
+    """A file of examples."""
+
+    format: Format
+    file: str  # relative to data.root
+    media: str = ""  # the folder inside data.root from which the file's media paths start
+    options: Literal["file", "drawn"] = "drawn"  # seed_bench_r1: as in the file, or drawn and shuffled each epoch
+    weight: Positive = 1  # of this file in the mixture: of each sum of weights so many
+    prefix: str = ""  # put before each id, to tell files apart whose ids overlap
+    limit: Positive | None = None  # the first so many rows
+    exclude: tuple[str, ...] = ()  # ids, with the prefix, to leave out
+    bad_rows: Literal["error", "leave_out"] = "error"  # leave_out logs them
+
+
+class DataSection(Section):
+    """What is learned from."""
+
+    root: str  # media paths are relative to it and may not leave it
+    sets: Annotated[tuple[SetSection, ...], Field(min_length=1)]
+    template: Template  # the wording of questions
+    frames: FrameChoice = FrameChoice()
+    reader: Literal["auto", "decord", "pyav"] = "auto"
+    workers: Annotated[int, Field(ge=0)] = 2  # decoding processes; 0 decodes in the training process
+    timeout: Annotated[float, Field(gt=0)] = 60.0  # seconds for one file
+    cache_bytes: Annotated[int, Field(ge=0)] = 2**30  # decoded frames kept in memory
+    on_bad_media: Literal["stop", "skip"] = "stop"  # stop writes a checkpoint; skip leaves the example out and counts it
+
+
+class RewardSection(Section):
+    """One grader: by name, or path.py:function."""
+
+    grader: str
+    weight: Annotated[float, Field(allow_inf_nan=False)] = 1.0
+
+
+class RolloutSection(Section):
+    """How completions are drawn."""
+
+    group_size: Positive = 8
+    decoding: Decoding = Decoding()
+    max_rows: Positive = 256  # completions decoded at a time
+
+
+class RatesSection(Section):
+    """Learning rate by part of the model; 0 freezes it."""
+
+    language: NonNegative = 1e-6
+    projector: NonNegative = 1e-6
+    tower: NonNegative = 1e-6
+
+
+class OptimizerSection(Section):
+    """AdamW and its schedule."""
+
+    rates: RatesSection = RatesSection()
+    betas: tuple[NonNegative, NonNegative] = (0.9, 0.999)
+    epsilon: NonNegative = 1e-8
+    weight_decay: NonNegative = 0.01
+    clip_norm: Annotated[float, Field(gt=0)] = 5.0
+    schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    warmup: Annotated[int, Field(ge=0)] = 0  # optimizer steps from 0 to the full rate
+    decay_from: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of the run after which the rate falls
+    final: Annotated[float, Field(ge=0, le=1)] = 0.0  # share of the rate that is left at the end
+
+
+class EvalSetSection(Section):
+    """One level or split."""
+
+    name: str
+    format: Format
+    file: str  # relative to root
+    media: str = ""  # the folder inside root from which the file's media paths start
+    expect: Positive | None = None  # how many items there must be
+    limit: Positive | None = None
+
+
+class EvaluationSection(Section):
+    """How a model is examined; the same inside training and in ``mmrl eval run``."""
+
+    root: str
+    sets: Annotated[tuple[EvalSetSection, ...], Field(min_length=1)]
+    template: Template  # the wording of questions
+    graders: Annotated[dict[str, str], Field(min_length=1)]
+    frames: FrameChoice = FrameChoice()
+    decoding: Decoding = Decoding(temperature=0.0, max_new_tokens=1024)
+    samples: Positive = 1  # completions an item
+    batch: Positive = 32  # items generated together
+    seed: int = 0
+    reader: Literal["auto", "decord", "pyav"] = "auto"
+    workers: Annotated[int, Field(ge=0)] = 2
+    timeout: Annotated[float, Field(gt=0)] = 60.0
+
+
+class Config(Section):
+    """A training run."""
+
+    seed: int = 42
+    out: str  # the run's directory
+    model: ModelSection
+    data: DataSection
+    algorithm: AlgorithmSection  # type: ignore[valid-type]
+    rewards: dict[str, RewardSection] = {}
+    rollout: RolloutSection = RolloutSection()
+    optimizer: OptimizerSection = OptimizerSection()
+    steps: Positive
+    prompts_per_step: Positive = 4  # over all ranks
+    updates_per_step: Positive = 1  # optimizer steps on the completions of one step
+    part_tokens: Positive = 16384  # the most tokens, padding included, in one forward pass with a gradient
+    save_every: Positive | None = None  # steps; a checkpoint is always written at the end
+    keep: Positive = 2  # checkpoints kept
+    rollouts_every: Positive = 10  # steps between written rollouts
+    validate_every: Positive | None = None
+    validation: EvaluationSection | None = None
+    trackers: tuple[Literal["tensorboard", "wandb", "trackio", "swanlab"], ...] = ("tensorboard",)
+
+    @model_validator(mode="after")
+    def coherent(self) -> "Config":
+        """Refuse combinations that cannot work."""
+        algorithm = self.algorithm.build()
+        problems = list(incoherences(self, algorithm))
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+def incoherences(config: Config, algorithm: Any):
+    """What is wrong with a config whose parts are each in order."""
+    samples = algorithm.source == "policy"
+    if algorithm.siblings and config.rollout.group_size < 2:
+        yield (
+            f"rollout.group_size: expected 2 or more, as {config.algorithm.name} compares siblings; "
+            f"found {config.rollout.group_size}"
+        )
+    for name in algorithm.rewards:
+        if name not in config.rewards:
+            yield f"rewards: expected one by the name {name!r}, which {config.algorithm.name} needs; found {list(config.rewards)}"
+    if samples and not config.rewards:
+        yield f"rewards: expected one or more, as {config.algorithm.name} learns from them; found none"
+    if samples and config.rollout.decoding.temperature == 0:
+        yield "rollout.decoding.temperature: expected more than 0, as a group of equal completions teaches nothing; found 0"
+    if samples and config.updates_per_step > 1 and getattr(algorithm, "clip", 1) is None:
+        yield (
+            f"updates_per_step: expected 1 without algorithm.clip, because the ratio is to the policy as it is; "
+            f"found {config.updates_per_step}. Set algorithm.clip, for example 0.2"
+        )
+    if not samples and config.rewards:
+        yield f"rewards: expected none, as {config.algorithm.name} learns from demonstrations; found {list(config.rewards)}"
+    rates = config.optimizer.rates
+    if not (rates.language or rates.projector or rates.tower):
+        yield "optimizer.rates: expected one above 0; all parts are frozen"
+    if config.optimizer.warmup > config.steps * config.updates_per_step:
+        yield f"optimizer.warmup: expected at most the {config.steps * config.updates_per_step} optimizer steps of the run"
+    if (config.validate_every is None) != (config.validation is None):
+        yield "validation and validate_every: expected both or neither"
+
+
+class EvalConfig(Section):
+    """An evaluation of one model."""
+
+    out: str
+    model: ModelSection
+    evaluation: EvaluationSection
+    max_rows: Positive = 256
+
+
+def load(kind: type[Section], path: Path, overrides: Sequence[str] = ()) -> Any:
+    """A config from a YAML file and ``key.to.it=value`` overrides."""
+    if not path.is_file():
+        raise ConfigError(f"config: expected a YAML file, found nothing at {path}")
+    try:
+        data = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: expected a mapping of keys, found {type(data).__name__}")
+    for override in overrides:
+        apply(data, override)
+    return parse(kind, data, str(path))
+
+
+def parse(kind: type[Section], data: Mapping[str, Any], where: str) -> Any:
+    """A config from plain data, or a ConfigError with a line for each problem."""
+    try:
+        return kind.model_validate_json(json.dumps(data))
+    except ValidationError as error:
+        schema = kind.model_json_schema()
+        lines = [explain(problem, schema) for problem in error.errors()]
+        raise ConfigError("\n".join(f"{where}: {line}" for line in dict.fromkeys(lines))) from None
+
+
+def apply(data: dict[str, Any], override: str) -> None:
+    """Set ``a.b.c=value`` in nested data; the value is read as YAML."""
+    key, sign, value = override.partition("=")
+    if not sign or not key:
+        raise ConfigError(f"override: expected key.to.it=value, found {override!r}")
+    *parents, last = key.split(".")
+    for parent in parents:
+        data = step_into(data, parent, override)
+    if isinstance(data, list):
+        data[int(last)] = yaml.safe_load(value)
+    else:
+        data[last] = yaml.safe_load(value)
+
+
+def step_into(data: Any, key: str, override: str) -> Any:
+    """One level deeper, made where it is missing."""
+    if isinstance(data, list):
+        if not key.isdigit() or int(key) >= len(data):
+            raise ConfigError(f"override {override!r}: expected an index below {len(data)}, found {key!r}")
+        return data[int(key)]
+    if not isinstance(data.setdefault(key, {}), dict | list):
+        raise ConfigError(f"override {override!r}: {key!r} holds a value, not further keys")
+    return data[key]
+
+
+def explain(problem: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    """A validation problem in our words: where, expected, found."""
+    place, found = problem["loc"], problem.get("input")
+    path = ".".join(str(part) for part in place if not is_tag(part, schema))
+    if problem["type"] == "extra_forbidden":
+        known = known_keys(place[:-1], schema)
+        near = difflib.get_close_matches(str(place[-1]), known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return f"no key {path!r}{hint} (known: {', '.join(sorted(known))})"
+    if problem["type"] == "missing":
+        return f"{path}: expected a value, found none"
+    if problem["type"] == "value_error":
+        return problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "union_tag_invalid":
+        return f"{path}.name: expected one of {problem['ctx']['expected_tags']}, found {problem['ctx']['tag']!r}"
+    if problem["type"] == "union_tag_not_found":
+        return f"{path}.name: expected the name of one, found none"
+    note = " (YAML reads 1e-6 as text: write 1.0e-6)" if looks_like_exponent(found) else ""
+    message = problem["msg"][0].lower() + problem["msg"][1:]
+    return f"{path}: {message.replace('input should be', 'expected')}, found {found!r}{note}"
+
+
+def looks_like_exponent(value: Any) -> bool:
+    """Whether YAML 1.1 took a number for text."""
+    if not isinstance(value, str) or "e" not in value.lower():
+        return False
+    return value.lower().replace("e", "", 1).replace("-", "").replace("+", "").replace(".", "").isdigit()
+
+
+def is_tag(part: Any, schema: Mapping[str, Any]) -> bool:
+    """Whether a part of a location names a section of a union, and is no key of the file."""
+    return isinstance(part, str) and part in {
+        d["properties"]["name"].get("const") for d in schema.get("$defs", {}).values() if "name" in d.get("properties", {})
+    }
+
+
+def known_keys(place: Sequence[Any], schema: Mapping[str, Any]) -> list[str]:
+    """The keys that may stand at a location, found by walking the JSON schema."""
+    node: Any = schema
+    for part in place:
+        node = resolve(node, schema, part)
+        if is_tag(part, schema):
+            continue
+        node = node.get("items") or node.get("additionalProperties") if isinstance(part, int) else child(node, part)
+    return sorted(resolve(node, schema, None).get("properties", {}))
+
+
+def child(node: Mapping[str, Any], key: str) -> Any:
+    """The schema of one key."""
+    return node.get("properties", {}).get(key) or node.get("additionalProperties") or {}
+
+
+def resolve(node: Mapping[str, Any], schema: Mapping[str, Any], tag: Any) -> Mapping[str, Any]:
+    """Follow references, and unions to the section that the tag names."""
+    while True:
+        if "$ref" in node:
+            node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
+            continue
+        options = node.get("oneOf") or node.get("anyOf")
+        if not options:
+            return node
+        found = [resolve(option, schema, None) for option in options if option.get("type") != "null"]
+        named = [o for o in found if o.get("properties", {}).get("name", {}).get("const") == tag]
+        node = (named or found)[0]
+
+
+def dump(config: Section) -> str:
+    """The resolved config as YAML."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, width=120, allow_unicode=True)

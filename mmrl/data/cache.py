@@ -1,0 +1,47 @@
+"""Decoded frames kept in memory, the least recently used given up first."""
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Protocol
+
+
+class Sized(Protocol):
+    """What knows how many bytes it takes: a clip, an array."""
+
+    @property
+    def nbytes(self) -> int: ...
+
+
+class ByteCache:
+    """Never holds more than ``limit`` bytes; something larger than that is not kept at all."""
+
+    def __init__(self, limit: int) -> None:
+        if limit < 0:
+            raise ValueError(f"media.cache_bytes: expected 0 or more, found {limit}")
+        self.limit = limit
+        self.bytes = 0
+        self._kept: OrderedDict[Hashable, Sized] = OrderedDict()
+
+    def get(self, key: Hashable) -> Sized | None:
+        """What is kept under the key, now the most recently used."""
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
+
+    def put(self, key: Hashable, value: Sized) -> None:
+        """Keep it, and give up as much as that takes."""
+        if key in self._kept:
+            self.bytes -= self._kept.pop(key).nbytes
+        if value.nbytes > self.limit:
+            return
+        self._kept[key] = value
+        self.bytes += value.nbytes
+        while self.bytes > self.limit:
+            _, oldest = self._kept.popitem(last=False)
+            self.bytes -= oldest.nbytes
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._kept
+
+    def __len__(self) -> int:
+        return len(self._kept)

@@ -1,0 +1,25 @@
+"""What goes wrong with media files."""
+
+from pathlib import Path
+
+ADVICE = "replace the file, or list its example under data.exclude"
+
+
+class MediaError(RuntimeError):
+    """A media file that cannot be shown to the model as it is. Travels between processes."""
+
+    def __init__(self, file: Path | str, found: str, expected: str, advice: str = ADVICE, example: str = "") -> None:
+        super().__init__(file, found, expected, advice, example)  # all of them, so that the error can be pickled
+        self.file = str(file)
+        self.found = found
+        self.expected = expected
+        self.advice = advice
+        self.example = example
+
+    def of(self, example: str) -> "MediaError":
+        """The same error with the id of the example that needed the file."""
+        return MediaError(self.file, self.found, self.expected, self.advice, example)
+
+    def __str__(self) -> str:
+        whose = f" (example {self.example})" if self.example else ""
+        return f"{self.file}{whose}: expected {self.expected}, found {self.found}; {self.advice}"

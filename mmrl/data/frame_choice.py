@@ -1,0 +1,127 @@
+"""Which frames of a video are looked at.
+
+The conventions of other projects really differ: of 60 frames, 8 of them end at frame 59, 56, 53, 52 or 49. The
+default looks at the last frame, which "what next" questions need.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+
+Convention = Literal["linspace", "arange", "floor", "inner", "stride", "centre"]
+CONVENTIONS: tuple[Convention, ...] = ("linspace", "arange", "floor", "inner", "stride", "centre")
+LARGEST_STEADY_GAP = 1.5  # times the smallest; a dropped frame makes 2, rounding to milliseconds less
+ROUNDING = 0.01  # frames; rates come from rounded time stamps, and 15.9999 frames are 16
+
+
+@dataclass(frozen=True)
+class FrameChoice:
+    """How many frames, and which.
+
+    The defaults are GRPO-CARE's training input (qwen-vl-utils' rule, at most 16 frames).
+    """
+
+    fps: float = 2.0  # frames looked at per second of video
+    min_frames: int = 4
+    max_frames: int = 16
+    multiple: int = 2  # the model reads frames in groups of so many; rounded down to it
+    count: int | None = None  # this many, whatever the length; a shorter clip shows frames more than once
+    convention: Convention = "linspace"
+
+    def __post_init__(self) -> None:
+        if not self.fps > 0:
+            raise ValueError(f"frames.fps: expected a number above 0, found {self.fps}")
+        if self.multiple < 1:
+            raise ValueError(f"frames.multiple: expected 1 or more, found {self.multiple}")
+        if self.min_frames < 1:
+            raise ValueError(f"frames.min_frames: expected 1 or more, found {self.min_frames}")
+        if _up(self.min_frames, self.multiple) > _down(self.max_frames, self.multiple):
+            raise ValueError(
+                f"frames.max_frames: expected {_up(self.min_frames, self.multiple)} or more (min_frames), "
+                f"found {self.max_frames}; raise max_frames or lower min_frames"
+            )
+        if self.count is not None and self.count < 1:
+            raise ValueError(f"frames.count: expected 1 or more (or none), found {self.count}")
+        if self.convention not in CONVENTIONS:
+            raise ValueError(f"frames.convention: expected one of {', '.join(CONVENTIONS)}, found {self.convention!r}")
+
+
+def frame_count(total: int, fps: float, choice: FrameChoice) -> int:
+    """How many of ``total`` frames at ``fps`` are looked at.
+
+    ``choice.count``, or: duration times ``choice.fps``, not below the minimum, not above the maximum or the total,
+    rounded down to the multiple (qwen-vl-utils 0.0.14). A clip shorter than the multiple is looked at whole.
+    """
+    if choice.count is not None:
+        return choice.count
+    wanted = total / fps * choice.fps
+    wanted = max(wanted, _up(choice.min_frames, choice.multiple))
+    wanted = min(wanted, _down(choice.max_frames, choice.multiple), total)
+    return _down(wanted, choice.multiple) or total
+
+
+def choose(
+    total: int, fps: float, choice: FrameChoice, seconds: Float[np.ndarray, " total"] | None = None
+) -> Int[np.ndarray, " f"]:
+    """Indices of the frames to look at, ascending.
+
+    With ``seconds`` (when each frame is shown) the choice is made in time: the convention picks among ``total``
+    equally spaced moments, and the frame shown nearest to each is taken. At a constant rate that is the same.
+    """
+    if total < 1:
+        raise ValueError(f"choose: expected a clip of 1 frame or more, found {total}")
+    indices = pick(total, frame_count(total, fps, choice), choice.convention)
+    if seconds is None:
+        return indices
+    moments = np.linspace(seconds[0], seconds[-1], total)[indices]
+    return nearest(seconds, moments)
+
+
+def pick(total: int, n: int, convention: Convention) -> Int[np.ndarray, " n"]:
+    """``n`` indices below ``total``.
+
+    Who uses which: qwen-vl-utils, Qwen3-VL and lmms-eval (linspace), Qwen2-VL and Qwen2.5-VL in transformers
+    (arange), transformers' base sampler (floor), VLMEvalKit (inner), LongVideoBench (stride), TSN and VSI-Bench
+    (centre).
+    """
+    steps = np.arange(n)
+    if convention == "linspace":
+        return np.linspace(0, total - 1, n).round().astype(np.int64)
+    if convention == "arange":
+        return (steps * (total / n)).astype(np.int64)
+    if convention == "floor":
+        return steps * total // n
+    if convention == "inner":
+        return ((steps + 1) * (total / (n + 1))).astype(np.int64)
+    if convention == "centre":
+        edges = np.linspace(0, total, n + 1).astype(np.int64)
+        return np.minimum((edges[:-1] + edges[1:]) // 2, total - 1)
+    if total < n:
+        raise ValueError(f"frames.convention: stride expects {n} frames or more, found {total}; take linspace")
+    return total // n * steps
+
+
+def nearest(seconds: Float[np.ndarray, " total"], moments: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """Index of the frame nearest in time to each moment; the earlier one of two equally near."""
+    after = np.clip(np.searchsorted(seconds, moments), 1, max(len(seconds) - 1, 1))
+    after = np.minimum(after, len(seconds) - 1)
+    before = np.maximum(after - 1, 0)
+    return np.where(moments - seconds[before] <= seconds[after] - moments, before, after)
+
+
+def varies(seconds: Float[np.ndarray, " total"]) -> bool:
+    """Whether the frame rate is variable, from when each frame is shown."""
+    if len(seconds) < 3:
+        return False
+    gaps = np.diff(seconds)
+    return bool(gaps.max() > LARGEST_STEADY_GAP * gaps.min())
+
+
+def _up(number: float, multiple: int) -> int:
+    return int(-(-number // multiple) * multiple)
+
+
+def _down(number: float, multiple: int) -> int:
+    return int((number + ROUNDING) // multiple * multiple)

@@ -1,0 +1,132 @@
+"""Annotation files as rows that know where they stand, and complaints about them that can be acted upon."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SHOWN = 10
+ADVICE = "correct the row, or list its id under data.exclude"
+
+
+class BadRow(ValueError):
+    """A row that is not what its format says. Collected, and raised together with the file's others."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One object of an annotation file."""
+
+    file: Path
+    line: int  # from 1; in a JSON list, the item's number
+    values: Mapping[str, Any]
+    root: Path  # the data root
+
+    def bad(self, field: str, expected: str, found: object, advice: str = ADVICE) -> BadRow:
+        """The error to raise about a field."""
+        return BadRow(f"{self.file}:{self.line}: {field}: expected {expected}, found {_brief(found)}; {advice}")
+
+    def has(self, field: str) -> bool:
+        """Whether the field is there and is not null: tools that unite files fill gaps with nulls."""
+        return self.values.get(field) is not None
+
+    def text(self, field: str) -> str:
+        """A field that must be text and say something."""
+        value = self.values.get(field, "no such field")
+        if field not in self.values or not isinstance(value, str) or not value.strip():
+            raise self.bad(field, "text that is not empty", value)
+        return value
+
+    def texts(self, field: str) -> tuple[str, ...]:
+        """A field that must be a list of such text."""
+        value = self.values.get(field, "no such field")
+        if not isinstance(value, list) or not all(isinstance(item, str) and item.strip() for item in value):
+            raise self.bad(field, "a list of texts that are not empty", value)
+        return tuple(value)
+
+    def one_of(self, field: str, allowed: Sequence[str]) -> str:
+        """A field that must be one of some words."""
+        value = self.values.get(field, "no such field")
+        if value not in allowed:
+            raise self.bad(field, f"one of {', '.join(allowed)}", value)
+        return value
+
+    def name(self, field: str) -> str:
+        """A field that must be an integer or text; as text."""
+        value = self.values.get(field, "no such field")
+        if (
+            field not in self.values
+            or isinstance(value, bool)
+            or not isinstance(value, int | str)
+            or not str(value).strip()
+        ):
+            raise self.bad(field, "an integer or text", value)
+        return str(value)
+
+    def file_name(self, field: str) -> str:
+        """A field that must be the name of a file, without folders."""
+        value = self.text(field)
+        if "/" in value or "\\" in value or value in (".", ".."):
+            raise self.bad(field, "a file name without folders", value)
+        return value
+
+    def distinct(self, field: str, texts: Sequence[str]) -> None:
+        """Complain about options of which two are the same: then two letters are right."""
+        twice = sorted({text for text in texts if texts.count(text) > 1})
+        if twice:
+            raise self.bad(field, "options that differ", f"{twice[0]!r} more than once")
+
+    def letter(self, field: str, value: str, options: int) -> str:
+        """Complain about a letter that names none of the options."""
+        letters = [chr(ord("A") + index) for index in range(options)]
+        if value not in letters:
+            raise self.bad(field, f"one of the letters {', '.join(letters)}", value)
+        return value
+
+
+def read_rows(path: Path, root: Path) -> Iterator[Row | BadRow]:
+    """The rows of a ``.jsonl`` file (an object a line; empty lines are passed over) or of a ``.json`` file (one list
+    of objects).
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: expected an annotation file, found nothing there; check data.root and annotations")
+    text = path.read_text(encoding="utf-8-sig")
+    if text.lstrip().startswith("["):
+        yield from _rows_of_list(path, text, root)
+        return
+    for line, content in enumerate(text.split("\n"), start=1):  # not splitlines: text may hold other separators
+        if content.strip():
+            try:
+                yield _row(path, line, json.loads(content), root)
+            except json.JSONDecodeError as error:
+                yield BadRow(
+                    f"{path}:{line}: expected one JSON object, found {_brief(content)} ({error}); correct the line"
+                )
+
+
+def complain(path: Path, bad: Sequence[BadRow]) -> ValueError:
+    """One error for all the bad rows of a file."""
+    shown = "\n  ".join(str(row) for row in bad[:SHOWN])
+    rest = f"\n  and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
+    return ValueError(f"{path}: {len(bad)} bad rows:\n  {shown}{rest}")
+
+
+def _rows_of_list(path: Path, text: str, root: Path) -> Iterator[Row | BadRow]:
+    try:
+        items = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}:{error.lineno}: expected a JSON list, found {error.msg}; correct the file") from None
+    for line, item in enumerate(items, start=1):
+        yield _row(path, line, item, root)
+
+
+def _row(path: Path, line: int, item: object, root: Path) -> Row | BadRow:
+    if isinstance(item, dict):
+        return Row(path, line, item, root)
+    return BadRow(f"{path}:{line}: expected a JSON object, found {_brief(item)}; correct the line")
+
+
+def _brief(found: object) -> str:
+    text = found if isinstance(found, str) else repr(found)
+    return text if len(text) <= 120 else text[:120] + "..."

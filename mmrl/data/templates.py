@@ -1,0 +1,127 @@
+"""All prompt wording of mmrl, by name.
+
+"care", "care_eval", "seed_bench_r1" and "video_r1" are data: published numbers were got with exactly these
+characters, mistakes included.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from mmrl.types import Example, Kind, Message
+
+Template = Literal["care", "care_eval", "seed_bench_r1", "video_r1", "plain", "toy", "none"]
+
+# TencentARC/GRPO-CARE grpo.py, after tulerfeng/Video-R1; the full stop missing before "It's" is theirs.
+THINK = (
+    "Please think about this question as if you were a human pondering deeply. "
+    "Engage in an internal dialogue using expressions such as 'let me think', 'wait', 'Hmm', 'oh, I see', "
+    "'let's break it down', etc, or other natural language thought expressions "
+    "It's encouraged to include self-reflection or verification in the reasoning process. "
+    "Provide your detailed reasoning between the <think> </think> tags, "
+    "and then give your final answer between the <answer> </answer> tags."
+)
+# TencentARC/GRPO-CARE eval_bench.py: "and" within the pairs of tags.
+THINK_EVAL = THINK.replace("> </", "> and </")
+SUFFIX: Mapping[Kind, str] = {
+    "choice": " Please provide only the single option letter (e.g., A, B, C, D, etc.) "
+    "within the <answer> </answer> tags.",
+    "numerical": " Please provide the numerical value (e.g., 42 or 3.14) within the <answer> </answer> tags.",
+    "regression": " Please provide the numerical value (e.g., 42 or 3.14) within the <answer> </answer> tags.",
+    "ocr": " Please transcribe text from the image/video clearly and provide your text answer "
+    "within the <answer> </answer> tags.",
+    "free": " Please provide your text answer within the <answer> </answer> tags.",
+}
+# TencentARC/SEED-Bench-R1 grpo.py, the first paper; the spaces at both ends are theirs.
+OUTPUT = (
+    " Output the thinking process in <think> </think> and final answer in <answer> </answer> tags, "
+    "i.e., <think> reasoning process here </think><answer> answer here </answer>. "
+)
+# Ours.
+PLAIN = "Think between <think> and </think>, then give {what} between <answer> and </answer>."
+PLAIN_WHAT: Mapping[Kind, str] = {
+    "choice": "only the letter of the right option",
+    "numerical": "only the number",
+    "regression": "only the number",
+    "ocr": "only the text that you read",
+    "free": "a short answer",
+}
+
+
+def messages(example: Example, template: Template) -> tuple[Message, ...]:
+    """What the model is asked:
+
+    one message of the user, media first, then the text. A ready-made chat is returned as it is.
+    """
+    if example.messages:
+        return example.messages
+    return (Message("user", (*example.media, text(example, template))),)
+
+
+def text(example: Example, template: Template) -> str:
+    """The words of the question in a template. Raises ValueError if the template has no words for its kind."""
+    if template not in TEMPLATES:
+        raise ValueError(f"template: expected one of {', '.join(TEMPLATES)}, found {template!r}")
+    if example.kind == "choice" and not 2 <= len(example.choices) <= 26:
+        raise _cannot(example, template, "a choice among 2 to 26 options", f"{len(example.choices)} options")
+    return TEMPLATES[template](example)
+
+
+def _care(example: Example) -> str:
+    return f"{_with_options(example)}\n{THINK}{SUFFIX[example.kind]}"
+
+
+def _care_eval(example: Example) -> str:
+    return f"{_with_options(example)}\n{THINK_EVAL}{SUFFIX[example.kind]}"
+
+
+def _with_options(example: Example) -> str:
+    """No newline stands between a question and "Options:"."""
+    return f"{example.question}Options:\n{_lettered(example)}" if example.kind == "choice" else example.question
+
+
+def _seed_bench_r1(example: Example) -> str:
+    _only_choice(example, "seed_bench_r1")
+    return f"{example.question}\n{_lettered(example)}{OUTPUT}"
+
+
+def _plain(example: Example) -> str:
+    options = _lettered(example) if example.kind == "choice" else ""
+    return f"{example.question}\n{options}{PLAIN.format(what=PLAIN_WHAT[example.kind])}"
+
+
+def _toy(example: Example) -> str:
+    _only_choice(example, "toy")
+    return example.question + "".join(f"\n{_letter(index)} {choice}" for index, choice in enumerate(example.choices))
+
+
+def _none(example: Example) -> str:
+    raise _cannot(example, "none", "a ready-made chat", "an example without messages")
+
+
+def _lettered(example: Example) -> str:
+    return "".join(f"{_letter(index)}. {choice}\n" for index, choice in enumerate(example.choices))
+
+
+def _letter(index: int) -> str:
+    return chr(ord("A") + index)
+
+
+def _only_choice(example: Example, template: str) -> None:
+    if example.kind != "choice":
+        raise _cannot(example, template, "kind choice", f"kind {example.kind}")
+
+
+def _cannot(example: Example, template: str, expected: str, found: str) -> ValueError:
+    where = f"template {template} (example {example.id})"
+    return ValueError(f"{where}: expected {expected}, found {found}; choose another template")
+
+
+TEMPLATES: Mapping[str, Callable[[Example], str]] = {
+    "care": _care,
+    "care_eval": _care_eval,
+    "seed_bench_r1": _seed_bench_r1,
+    "video_r1": _care,  # CARE took it from Video-R1 unchanged
+    "plain": _plain,
+    "toy": _toy,
+    "none": _none,
+}

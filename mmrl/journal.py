@@ -1,0 +1,73 @@
+"""What a run writes while it goes: metrics.jsonl, rollouts.jsonl and the trackers. Rank 0 only."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmrl.types import Scored
+
+
+class Journal:
+    """Two JSONL files that a resumed run continues from the step of its checkpoint."""
+
+    def __init__(self, folder: Path, accelerator: Any, main: bool, step: int = 0):
+        self.metrics, self.rollouts = folder / "metrics.jsonl", folder / "rollouts.jsonl"
+        self.accelerator, self.main = accelerator, main
+        if main:
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in (self.metrics, self.rollouts):
+                keep_until(path, step)
+
+    def log(self, step: int, numbers: Mapping[str, float]) -> None:
+        """One line of metrics, and the same to the trackers."""
+        if self.main:
+            append(self.metrics, [{"step": step} | dict(numbers)])
+        self.accelerator.log(dict(numbers), step=step)
+
+    def write_rollouts(self, step: int, scored: Sequence[Scored]) -> None:
+        """Prompts with their completions and rewards."""
+        if self.main:
+            append(self.rollouts, [rollout(step, s) for s in scored])
+
+
+def rollout(step: int, scored: Scored) -> dict[str, Any]:
+    """One group as plain data."""
+    group, example = scored.group, scored.group.prompt.example
+    return {
+        "step": step,
+        "example": example.id,
+        "question": example.question,
+        "choices": list(example.choices),
+        "answer": example.answer,
+        "media": [str(medium.path) for medium in example.every_media],
+        "prompt_tokens": len(group.prompt.tokens),
+        "completions": [
+            {
+                "text": text,
+                "tokens": int(mask.sum()),
+                "finished": bool(finished),
+                "rewards": {name: round(reward[i].item(), 6) for name, reward in scored.rewards.items()},
+                "total": round(scored.total[i].item(), 6),
+            }
+            for i, (text, mask, finished) in enumerate(zip(group.texts, group.mask, group.finished, strict=True))
+        ],
+    }
+
+
+def append(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add lines and flush them."""
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def keep_until(path: Path, step: int) -> None:
+    """Drop lines of later steps, and a line that a killed process left half-written."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        if not line.endswith("\n") or json.loads(line)["step"] > step:
+            break
+        kept.append(line)
+    path.write_text("".join(kept), encoding="utf-8")

@@ -1,0 +1,82 @@
+"""What is special about each supported family of models: where its parts are, and how its positions run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A model family of transformers, by its config's model_type."""
+
+    name: str
+    tokens_per_second: bool  # whether temporal positions run with the clock, or one a temporal patch
+    tower: str = "model.visual."  # parameter name prefixes
+    projector: str = "model.visual.merger."
+    language: tuple[str, ...] = ("model.language_model.", "lm_head.")
+
+
+FAMILIES = {
+    "qwen2_vl": Family("qwen2_vl", tokens_per_second=False),
+    "qwen2_5_vl": Family("qwen2_5_vl", tokens_per_second=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The shape of one video or image in patches, before spatial merging."""
+
+    kind: str  # "video" or "image"
+    frames: int  # temporal patches
+    height: int
+    width: int
+    seconds: float = 0.0  # between temporal patches; 0 for an image
+
+    def tokens(self, merge: int) -> int:
+        """How many placeholder tokens it takes."""
+        return self.frames * (self.height // merge) * (self.width // merge)
+
+
+def family_of(model_type: str) -> Family:
+    """The family, or a ValueError that lists those there are."""
+    if model_type not in FAMILIES:
+        raise ValueError(f"model: expected one of the families {sorted(FAMILIES)}, found {model_type!r}")
+    return FAMILIES[model_type]
+
+
+def positions(
+    length: int, spans: Sequence[tuple[int, Grid]], merge: int, tokens_per_second: float | None
+) -> Int[Tensor, "3 p"]:
+    """M-RoPE positions (temporal, height, width) of a prompt of ``length`` tokens.
+
+    ``spans`` holds where each block of placeholders starts, and its grid. Text counts one by one in all three axes. Inside a
+    video the temporal axis advances by int(i x seconds x tokens_per_second) for the i-th temporal patch (Qwen2.5-VL), or by i
+    (Qwen2-VL, and any image). Text resumes after the *largest* position of the block, as in the model authors' code (Bai et al.
+    2025, 2502.13923; Qwen2.5-VL's release). transformers 5.x resumes after max(height, width) instead and so puts the
+    text inside a long video (huggingface/transformers#45381, #41152); that is why positions are computed here and passed in.
+    """
+    parts, cursor, place = [], 0, 0
+    for start, grid in spans:
+        parts.append(text_positions(start - place, cursor))
+        cursor += start - place
+        block = vision_positions(grid, merge, tokens_per_second) + cursor
+        parts.append(block)
+        cursor, place = int(block.max()) + 1, start + block.shape[1]
+    parts.append(text_positions(length - place, cursor))
+    return torch.cat(parts, dim=1)
+
+
+def text_positions(length: int, start: int) -> Int[Tensor, "3 p"]:
+    """start, start + 1, ... on all three axes."""
+    return torch.arange(start, start + length).expand(3, length)
+
+
+def vision_positions(grid: Grid, merge: int, tokens_per_second: float | None) -> Int[Tensor, "3 p"]:
+    """The block's own positions, from 0, in the order of its tokens."""
+    step = 1.0 if tokens_per_second is None or grid.kind == "image" else grid.seconds * tokens_per_second
+    time = (torch.arange(grid.frames, dtype=torch.float64) * step).long()
+    height, width = torch.arange(grid.height // merge), torch.arange(grid.width // merge)
+    return torch.stack(torch.meshgrid(time, height, width, indexing="ij")).flatten(1)

@@ -1,0 +1,238 @@
+"""The model that learns: a reader that also turns examples into prompts and texts into tokens, and is saved."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers.video_utils import VideoMetadata
+
+from mmrl.data.templates import messages
+from mmrl.data.video import Clip
+from mmrl.models.families import Grid, family_of, positions
+from mmrl.models.reader import Reader, Rules, Vision
+from mmrl.models.spans import Span, span_mask
+from mmrl.types import Example, Media, Message, Prompt
+
+VISION_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
+
+
+class Policy(Reader):
+    """A Qwen2-VL or Qwen2.5-VL with its processor."""
+
+    def __init__(
+        self,
+        model,
+        processor,
+        template: str,
+        temperature: float = 1.0,
+        logit_bytes: int = 2**28,
+        compute: torch.dtype | None = None,
+    ):
+        self.processor, self.tokenizer, self.template = processor, processor.tokenizer, template
+        self.end = self.tokenizer.eos_token_id
+        rules = Rules(self.allowed_tokens(model), self.placeholders(), temperature, logit_bytes)
+        super().__init__(model, family_of(model.config.model_type), rules, compute)
+        self.merge = model.config.vision_config.spatial_merge_size
+        clocked = self.family.tokens_per_second
+        self.tokens_per_second = model.config.vision_config.tokens_per_second if clocked else None
+
+    def placeholders(self) -> tuple[int, int]:
+        """Ids of the image and the video placeholder."""
+        return self.processor.image_token_id, self.processor.video_token_id
+
+    def allowed_tokens(self, model) -> Bool[Tensor, " v"]:
+        """Everything but padding, vision tokens and rows of the embedding that no token has.
+
+        A sampled placeholder would ask for features that do not exist; a padded row cannot be decoded.
+        """
+        allowed = torch.zeros(model.get_output_embeddings().weight.shape[0], dtype=torch.bool, device=model.device)
+        allowed[: len(self.tokenizer)] = True
+        banned = [i for i in self.tokenizer.convert_tokens_to_ids(list(VISION_TOKENS)) if i is not None]
+        banned += self.placeholders()
+        if self.tokenizer.pad_token_id not in (None, self.end):
+            banned.append(self.tokenizer.pad_token_id)
+        allowed[banned] = False
+        allowed[self.end] = True
+        return allowed
+
+    def prompts(self, examples: Sequence[Example], media: Sequence[Sequence]) -> list[Prompt]:
+        """Examples as the model reads them. ``media`` holds, per example, a Clip or an image ``[h w 3]`` for each medium."""
+        visions = self.visions(media)
+        made = []
+        for example, vision in zip(examples, visions, strict=True):
+            tokens, spans = self.tokenise(example, vision)
+            places = positions(len(tokens), spans, self.merge, self.tokens_per_second)
+            made.append(Prompt(example, tokens, places, vision if vision.grids else None))
+        return made
+
+    def tokenise(self, example: Example, vision: Vision) -> tuple[Int[Tensor, " p"], list[tuple[int, Grid]]]:
+        """The prompt's tokens, and where each medium's placeholders start."""
+        text = self.processor.apply_chat_template(
+            [chat(message) for message in messages(example, self.template)], tokenize=False, add_generation_prompt=True
+        )
+        ids = self.tokenizer(text, add_special_tokens=False).input_ids
+        kinds = dict(zip(self.placeholders(), ("image", "video"), strict=True))
+        found = [kinds[i] for i in ids if i in kinds]
+        if found != [grid.kind for grid in vision.grids]:
+            raise ValueError(
+                f"example {example.id}: expected one placeholder each for {[g.kind for g in vision.grids]}, found {found}; "
+                "a question must not hold placeholder tokens, and the chat template must write one per medium"
+            )
+        tokens, spans, grids = [], [], iter(vision.grids)
+        for i in ids:
+            if i in kinds:
+                grid = next(grids)
+                spans.append((len(tokens), grid))
+                tokens += [i] * grid.tokens(self.merge)
+            else:
+                tokens.append(i)
+        return torch.tensor(tokens), spans
+
+    def visions(self, media: Sequence[Sequence]) -> list[Vision]:
+        """Patches and grids of every example's media; equal sizes are processed together."""
+        flat = [medium for several in media for medium in several]
+        clips = [m for m in flat if isinstance(m, Clip)]
+        images = [m for m in flat if not isinstance(m, Clip)]
+        videos, pictures = iter(self.patch_videos(clips)), iter(self.patch_images(images))
+        out = []
+        for several in media:
+            parts = [next(videos) if isinstance(m, Clip) else next(pictures) for m in several]
+            out.append(Vision(tuple(p for p, _ in parts), tuple(g for _, g in parts)))
+        return out
+
+    def patch_videos(self, clips: Sequence[Clip]) -> list[tuple[Tensor, Grid]]:
+        """Resized, normalised and cut into patches by the model's own video processor."""
+        if not clips:
+            return []
+        processor = self.processor.video_processor
+        out = processor(
+            videos=[torch.from_numpy(clip.frames).permute(0, 3, 1, 2) for clip in clips],
+            video_metadata=[metadata(clip) for clip in clips],
+            do_sample_frames=False,
+            cap_pixels_per_frame=True,
+            return_tensors="pt",
+        )
+        seconds = [processor.temporal_patch_size / clip.sampled_fps for clip in clips]
+        return cut("video", out["pixel_values_videos"], out["video_grid_thw"], seconds)
+
+    def patch_images(self, images: Sequence) -> list[tuple[Tensor, Grid]]:
+        """The same for images."""
+        if not images:
+            return []
+        tensors = [torch.from_numpy(image).permute(2, 0, 1) for image in images]
+        out = self.processor.image_processor(images=tensors, return_tensors="pt")
+        return cut("image", out["pixel_values"], out["image_grid_thw"], [0.0] * len(images))
+
+    def encode(self, completion: str, where: str) -> list[int]:
+        """The tokens of somebody's completion, its end-of-turn token included.
+
+        Raises ValueError where it holds a token that is never sampled.
+        """
+        ids = self.tokenizer(completion, add_special_tokens=False).input_ids + [self.end]
+        banned = [i for i in ids if not self.rules.allowed[i]]
+        if banned:
+            names = self.tokenizer.convert_ids_to_tokens(banned)
+            raise ValueError(f"{where}: the demonstration holds tokens that no completion may have: {names[:5]}")
+        return ids
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of a completion."""
+        return self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+    def mask_of(self, tokens: Sequence[int], width: int, span: Span | None) -> Bool[Tensor, " t"]:
+        """The tokens of a span of the completion's text."""
+        return span_mask(tokens, self.decode, span, width)
+
+    def save(self, directory: Path) -> None:
+        """A directory that from_pretrained loads."""
+        self.model.save_pretrained(directory)
+        self.processor.save_pretrained(directory)
+
+
+def load_policy(
+    path: str | Path,
+    template: str,
+    *,
+    temperature: float = 1.0,
+    logit_bytes: int = 2**28,
+    attention: str = "sdpa",
+    dtype: torch.dtype = torch.float32,
+    compute: torch.dtype | None = None,
+    device: torch.device | str = "cpu",
+    checkpointing: bool = False,
+    video_pixels: tuple[int, int] | None = None,
+    image_pixels: tuple[int, int] | None = None,
+) -> Policy:
+    """A policy from a Hugging Face directory or name, with float32 master weights by default.
+
+    ``video_pixels`` and ``image_pixels`` bound the pixels of a frame or image (least, most) after resizing.
+    """
+    check_directory(path)
+    model = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype, attn_implementation=attention)
+    processor = AutoProcessor.from_pretrained(path)
+    for part, pixels in ((processor.video_processor, video_pixels), (processor.image_processor, image_pixels)):
+        if pixels is not None:
+            part.size = {"shortest_edge": pixels[0], "longest_edge": pixels[1]}
+    model.to(device)
+    if checkpointing:
+        checkpoint_activations(model)
+    return Policy(model, processor, template, temperature, logit_bytes, compute)
+
+
+def checkpoint_activations(model) -> None:
+    """Gradient checkpointing, by the name that this version of transformers has for it."""
+    options = {"use_reentrant": False}
+    if hasattr(model, "activation_checkpointing_enable"):
+        model.activation_checkpointing_enable(options)
+    else:
+        model.gradient_checkpointing_enable(options)
+
+
+def check_directory(path: str | Path) -> None:
+    """Refuse a local directory that lacks what a model needs. A name that is no directory is left to the Hub."""
+    path = Path(path)
+    if not path.is_dir():
+        if path.is_absolute() or str(path).startswith("."):
+            raise ValueError(f"model.path: expected a model directory, found nothing at {path}")
+        return
+    wanted = {"config.json": "weights' configuration", "tokenizer_config.json": "tokenizer"}
+    processors = ("preprocessor_config.json", "processor_config.json")
+    missing = [f"{name} ({what})" for name, what in wanted.items() if not (path / name).exists()]
+    if not any((path / name).exists() for name in processors):
+        missing.append(f"one of {', '.join(processors)} (processor)")
+    if missing:
+        raise ValueError(
+            f"model.path: {path} lacks {'; '.join(missing)}. Copy them from the model that it was made from, "
+            "for example with AutoProcessor.from_pretrained(BASE).save_pretrained(DIR)"
+        )
+
+
+def chat(message: Message) -> dict:
+    """A message as a chat template takes it."""
+    parts = [
+        {"type": part.kind} if isinstance(part, Media) else {"type": "text", "text": part} for part in message.content
+    ]
+    return {"role": message.role, "content": parts}
+
+
+def metadata(clip: Clip) -> VideoMetadata:
+    """A clip's frame choice, for the processor."""
+    return VideoMetadata(
+        total_num_frames=clip.total,
+        fps=clip.fps,
+        duration=clip.total / clip.fps,
+        video_backend=clip.reader,
+        frames_indices=list(clip.indices),
+    )
+
+
+def cut(kind: str, pixels: Tensor, grids: Tensor, seconds: Sequence[float]) -> list[tuple[Tensor, Grid]]:
+    """The processor's flat patches, one tensor a medium again."""
+    sizes = grids.prod(dim=1).tolist()
+    shapes = [Grid(kind, *grid, seconds=s) for grid, s in zip(grids.tolist(), seconds, strict=True)]
+    return list(zip(pixels.split(sizes), shapes, strict=True))
+
+

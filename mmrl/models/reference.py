@@ -1,0 +1,106 @@
+"""The copy of the policy that a method compares with: frozen, or an average that follows."""
+
+import copy
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from mmrl.models.reader import Piece, Reader
+from mmrl.types import EMA, Group, Tokens, Update
+
+WATCHED = 65536  # coordinates on which the average is also kept exactly
+
+
+class Reference(Reader):
+    """A reader with weights of its own.
+
+    The average is over the policy's master weights, parameter by parameter, and kept in ``update.dtype``; it is float32 unless
+    the published bfloat16 behaviour is asked for. ``drift_ratio`` says how far it moved along an exact float64 average of fixed
+    coordinates: 1 is as it should be, 0 is a reference that does not move (facts: care.md 1.4).
+    """
+
+    def __init__(self, policy: Reader, update: Update):
+        model = copy.deepcopy(policy.model).requires_grad_(False).eval()
+        dtype = torch.bfloat16 if isinstance(update, EMA) and update.dtype == "bfloat16" else None
+        super().__init__(model.to(dtype) if dtype else model, policy.family, policy.rules, policy.compute)
+        self.update = update
+        self.watch = Watch(model.parameters()) if isinstance(update, EMA) else None
+
+    @torch.no_grad()
+    def follow(self, policy: Reader, step: int) -> bool:
+        """After optimizer step ``step``: move a little where that is due. True where it moved."""
+        if not isinstance(self.update, EMA) or step % self.update.every:
+            return False
+        decay = self.update.decay
+        for mine, its in zip(self.model.parameters(), policy.model.parameters(), strict=True):
+            mine.lerp_(its.to(mine.dtype), 1 - decay)
+        self.watch.follow(policy.model.parameters(), decay)
+        return True
+
+    def drift_ratio(self) -> float:
+        """Progress along the exact average's path; 1.0 before that has moved."""
+        return 1.0 if self.watch is None else self.watch.ratio(self.model.parameters())
+
+    @torch.no_grad()
+    def score(self, groups: Sequence[Group], where: Sequence[Bool[Tensor, "g t"]]) -> list[Float[Tensor, "g t"]]:
+        """Log-probabilities of the wanted tokens. Prompts of which nothing is wanted are not even seen."""
+        wanted = [k for k, w in enumerate(where) if w.any()]
+        out = [torch.zeros(w.shape, dtype=torch.float32) for w in where]
+        if wanted:
+            with self.see([groups[k].prompt for k in wanted]) as seen:
+                pieces = [Piece(i, groups[k]) for i, k in enumerate(wanted)]
+                read: list[Tokens] = self.read(seen, pieces, [where[k] for k in wanted])
+            for k, tokens in zip(wanted, read, strict=True):
+                out[k] = tokens.logp
+        return out
+
+    def state(self) -> Mapping[str, Tensor]:
+        """What must be saved for the reference to go on as it is; nothing for one that never moves."""
+        return {} if self.watch is None else dict(self.model.state_dict()) | self.watch.state()
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """The inverse of ``state``."""
+        if self.watch is not None:
+            own = {name: tensor for name, tensor in state.items() if not name.startswith(Watch.prefix)}
+            self.model.load_state_dict(own, strict=True)
+            self.watch.restore(state)
+
+
+class Watch:
+    """An exact float64 average of a few fixed coordinates, against which the reference is measured."""
+
+    prefix = "watch."
+
+    def __init__(self, parameters):
+        self.places = spread(parameters := list(parameters))
+        self.start = self.pick(parameters)
+        self.exact = self.start.clone()
+
+    def pick(self, parameters) -> Float[Tensor, " k"]:
+        """The watched coordinates, in float64."""
+        chosen = zip(parameters, self.places, strict=True)
+        return torch.cat([p.detach().flatten()[i.to(p.device)].double().cpu() for p, i in chosen])
+
+    def follow(self, parameters, decay: float) -> None:
+        self.exact = decay * self.exact + (1 - decay) * self.pick(parameters)
+
+    def ratio(self, parameters) -> float:
+        """How far along the exact path: <moved, exact> / <exact, exact>."""
+        path, moved = self.exact - self.start, self.pick(parameters) - self.start
+        length = path.dot(path)
+        return float(path.dot(moved) / length) if length > 0 else 1.0
+
+    def state(self) -> dict[str, Tensor]:
+        return {self.prefix + "start": self.start, self.prefix + "exact": self.exact}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        self.start, self.exact = state[self.prefix + "start"], state[self.prefix + "exact"]
+
+
+def spread(parameters: Sequence[Tensor]) -> list[Tensor]:
+    """Places spread evenly over all parameters, about WATCHED of them."""
+    total = sum(p.numel() for p in parameters)
+    stride = max(1, total // WATCHED)
+    return [torch.arange(0, p.numel(), stride) for p in parameters]

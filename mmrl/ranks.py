@@ -1,0 +1,49 @@
+"""What processes that train together tell one another. One process is the case of one rank."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list, gather_object
+from torch import Tensor
+
+
+class Ranks:
+    """The few collectives that training needs, over accelerate."""
+
+    def __init__(self, accelerator: Accelerator):
+        self.accelerator = accelerator
+        self.rank, self.world = accelerator.process_index, accelerator.num_processes
+
+    @property
+    def main(self) -> bool:
+        return self.rank == 0
+
+    def gather(self, value: Any) -> list[Any]:
+        """Everybody's value, in the order of ranks."""
+        return [value] if self.world == 1 else gather_object([value])
+
+    def same(self, value: Any) -> Any:
+        """Rank 0's value, on every rank."""
+        return value if self.world == 1 else broadcast_object_list([value])[0]
+
+    def sums(self, values: Sequence[int]) -> list[int]:
+        """Each number summed over ranks."""
+        return [sum(column) for column in zip(*self.gather(list(values)), strict=True)]
+
+    def add_gradients(self, parameters: Iterable[Tensor]) -> None:
+        """Sum gradients over ranks; where nobody had a use for a parameter its gradient is 0, so that the number of ranks
+        does not decide whether the optimizer takes it for absent.
+
+        A sum and not a mean, because every token's share is already its part of the loss over all ranks.
+        """
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            if self.world > 1:
+                parameter.grad = self.accelerator.reduce(parameter.grad, "sum")
+
+    def wait(self) -> None:
+        """Until everybody is here."""
+        self.accelerator.wait_for_everyone()

@@ -1,0 +1,110 @@
+"""Which option the reasoning concludes, by rules, and whether that is the one answered.
+
+For data without an exact judge. The rules say nothing where they are not sure, and what concludes nothing counts as
+inconsistent; so report the share of consistent completions with the share that concludes at all (`concludes`).
+"""
+
+import re
+from collections.abc import Sequence
+
+from mmrl.rewards.ladder import letter
+from mmrl.rewards.mentions import letters, named_by_letter, words
+from mmrl.rewards.parse import parse
+
+READ = 20_000  # characters at the end of the reasoning that are read
+SENTENCES = re.compile(r"(?<=[.!?])\s+|\n+")
+CLAUSES = re.compile(
+    r"([,;:()]|\b(?:but|because|since|while|whereas|although|so|therefore|thus|hence|rather than|instead of)\b"
+    r"|\band (?=[A-Z]\b|option\b|not\b))",
+    re.IGNORECASE,
+)
+CUE = re.compile(
+    r"\b(?:so|therefore|hence|thus|conclude|conclusion|next (?:step|action) is|answer"
+    r"|(?:best|correct|right) (?:option|choice)|(?:option|choice) is)\b",
+    re.IGNORECASE,
+)
+REVISION = re.compile(r"\W*(?:wait|but|actually|however|no(?=,)|on second thoughts?|hmm|instead)\b", re.IGNORECASE)
+SUSPENSION = re.compile(r"\W*(?:wait|actually|no(?=,)|on second thoughts?)\b", re.IGNORECASE)
+NEGATION = re.compile(
+    r"\b(?:not|never|neither|nor|cannot|wrong|incorrect|false|impossible|unlikely|(?:rule|exclude|eliminate)[sd]?)\b"
+    r"|n['’]t\b",
+    re.IGNORECASE,
+)
+FILLER = frozenset({"the", "a", "an", "to", "is", "be", "should", "i", "we"})
+LEAST_OVERLAP, LEAST_MARGIN = 0.8, 0.2  # token F1 of a paraphrase, and its lead over the second option
+
+
+def consistency(completion: str, *, choices: Sequence[str], **_: object) -> float:
+    """1 if the reasoning concludes the option that is answered, right or wrong; 0 where it concludes none."""
+    concluded = consistency_rule(completion, choices)
+    return float(concluded is not None and concluded == letter(completion, choices)[0])
+
+
+def concludes(completion: str, *, choices: Sequence[str], **_: object) -> float:
+    """1 if the rules find a conclusion in the reasoning: the coverage of `consistency`."""
+    return float(consistency_rule(completion, choices) is not None)
+
+
+def consistency_rule(completion: str, choices: Sequence[str]) -> str | None:
+    """The letter that the reasoning concludes, or None.
+
+    The last sentence with a conclusion's cue (so, therefore, the answer, ..) that names one option, by letter, by its
+    words or by a close paraphrase. Negated mentions do not count, and an option that is refused later is not concluded;
+    a later revision ("wait, ..", "but ..") that names an option overrides. None where two options remain.
+    """
+    thought = parse(completion).reasoning
+    refused: set[str] = set()
+    for sentence in reversed(SENTENCES.split((thought or "")[-READ:])):
+        named, denied = mentioned(sentence, choices)
+        revises = REVISION.match(sentence) is not None
+        if named and (revises or CUE.search(sentence)):
+            return named.pop() if len(named) == 1 and not named & refused else None
+        if SUSPENSION.match(sentence) and not denied:
+            return None
+        refused |= denied
+    return None
+
+
+def mentioned(sentence: str, choices: Sequence[str]) -> tuple[set[str], set[str]]:
+    """Options that the sentence names, and those that it only names to refuse them."""
+    named: set[str] = set()
+    denied: set[str] = set()
+    parts = CLAUSES.split(by_letter(sentence, choices))
+    for before, clause in zip(["", *parts[1::2]], parts[::2], strict=True):
+        negative = NEGATION.search(clause) or before.lower() in ("rather than", "instead of")
+        (denied if negative else named).update(named_by_letter(clause, choices))
+    if not named and not denied:
+        named = paraphrased(sentence, choices)
+    return named - denied, denied - named
+
+
+def by_letter(sentence: str, choices: Sequence[str]) -> str:
+    """The sentence with the options' words replaced by their letters, the longest first."""
+    for name, choice in sorted(zip(letters(choices), choices, strict=True), key=lambda option: -len(option[1])):
+        pattern = r"\W+".join(re.escape(word) for word in words(choice).split())
+        if pattern:
+            sentence = re.sub(rf"(?<!\w){pattern}(?!\w)", f"option {name}", sentence, flags=re.IGNORECASE)
+    return sentence
+
+
+def paraphrased(sentence: str, choices: Sequence[str]) -> set[str]:
+    """The option that what follows the last cue says in nearly its words."""
+    cues = list(CUE.finditer(sentence))
+    if not cues or NEGATION.search(sentence):
+        return set()
+    said = content(sentence[cues[-1].end() :])
+    scores = [overlap(said, content(choice)) for choice in choices]
+    ranked = sorted(zip(scores, letters(choices), strict=True))
+    second = ranked[-2][0] if len(ranked) > 1 else 0.0
+    best, name = ranked[-1]
+    return {name} if best >= LEAST_OVERLAP and best - second >= LEAST_MARGIN else set()
+
+
+def content(text: str) -> set[str]:
+    """The words that carry a meaning."""
+    return set(words(text).split()) - FILLER
+
+
+def overlap(one: set[str], other: set[str]) -> float:
+    """F1 of two sets of words: 2 |both| / (|one| + |other|); 0 for two empty ones."""
+    return 2 * len(one & other) / max(1, len(one) + len(other))

@@ -1,0 +1,59 @@
+"""All graders on all completions of an example. A grader that fails is an error with its name, never a 0."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mmrl.rewards.graders import Grader
+from mmrl.types import Example
+
+
+def grade(texts: Sequence[str], example: Example, graders: Mapping[str, Grader]) -> dict[str, Float[Tensor, " g"]]:
+    """Scores by grader, one a text, in float32, unweighted.
+
+    An exception of a grader passes through with a note that names the grader and the example; what is no finite number
+    is a ValueError.
+    """
+    given = fields(example)
+    return {
+        name: torch.tensor([score(name, grader, text, given) for text in texts], dtype=torch.float32)
+        for name, grader in graders.items()
+    }
+
+
+def grade_one(text: str, example: Example, graders: Mapping[str, Grader]) -> dict[str, float]:
+    """The same for one text, as numbers."""
+    given = fields(example)
+    return {name: score(name, grader, text, given) for name, grader in graders.items()}
+
+
+def fields(example: Example) -> dict[str, Any]:
+    """What a grader is given beside the completion: the row as read, overridden by the example's own names."""
+    own = {name: getattr(example, name) for name in ("id", "question", "answer", "kind", "choices")}
+    return {name: value for name, value in example.fields.items() if name != "completion"} | own
+
+
+def score(name: str, grader: Grader, text: str, given: Mapping[str, Any]) -> float:
+    """One number from one grader."""
+    with Naming(f"grader {name!r}, example {given['id']!r}"):
+        value = grader(text, **given)
+        if value is None or not math.isfinite(value):
+            raise ValueError(f"grader {name!r}, example {given['id']!r}: expected a finite number, found {value!r}")
+        return float(value)
+
+
+class Naming:
+    """Adds to an exception that passes through where it happened; catches nothing."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            error.add_note(f"in {self.where}")

@@ -1,0 +1,99 @@
+"""The graders that come with mmrl. A grader is a plain callable: grader(completion, **fields) -> a finite number.
+
+The fields are those of the example's row as read, and id, question, answer, kind and choices, which win. Take those you
+need by name and the rest with **fields.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+from mmrl.rewards.consistency import concludes, consistency
+from mmrl.rewards.kinds import (
+    PUBLISHED,
+    mean_relative_accuracy,
+    mean_relative_accuracy_video_r1,
+    number,
+    numerical,
+    same_number,
+)
+from mmrl.rewards.kinds import choice as same_letter
+from mmrl.rewards.ladder import letter
+from mmrl.rewards.mentions import letters
+from mmrl.rewards.parse import official as first_block
+from mmrl.rewards.parse import parse
+from mmrl.types import Example
+
+Grader = Callable[..., float]
+
+
+def accuracy(completion: str, *, kind: str, answer: str, **_: object) -> float:
+    """The reward of training: the graded block's exact content against the gold, by the published rule of its kind.
+
+    Departure from Video-R1 and GRPO-CARE: they read the first answer block of the completion, this reads the last one
+    behind the reasoning. Their rules for the kinds are kept, quirks included (`mmrl.rewards.kinds`).
+    """
+    given = parse(completion).answer
+    return 0.0 if given is None else PUBLISHED[kind](given, answer)
+
+
+def lenient(completion: str, *, kind: str, answer: str, choices: Sequence[str] = (), **_: object) -> float:
+    """Whether the answer is right however it is written: the ladder for letters, 1,000 = 1000.0, else as accuracy."""
+    if kind == "choice":
+        return float(letter(completion, choices)[0] == answer.strip())
+    if kind == "numerical":
+        given = parse(completion).answer
+        return 0.0 if given is None else same_number(given, answer)
+    return accuracy(completion, kind=kind, answer=answer)
+
+
+def official(completion: str, *, kind: str, answer: str, **_: object) -> float:
+    """GRPO-CARE's and Video-R1's evaluation script: the first block, else the whole output; regression by their MRA.
+
+    As there, free text and OCR score 0.
+    """
+    rules = {"choice": same_letter, "numerical": numerical, "regression": mean_relative_accuracy_video_r1}
+    return rules[kind](first_block(completion), answer) if kind in rules else 0.0
+
+
+def mra(completion: str, *, answer: str, **_: object) -> float:
+    """VSI-Bench's mean relative accuracy of the graded block's number."""
+    given = parse(completion).answer
+    return 0.0 if given is None else mean_relative_accuracy(given, answer)
+
+
+def well_formed(completion: str, **_: object) -> float:
+    """The format reward: 1 if the whole completion is a think block, optional whitespace, an answer block."""
+    return float(parse(completion).format_ok)
+
+
+GRADERS: Mapping[str, Grader] = MappingProxyType(
+    {
+        "accuracy": accuracy,
+        "lenient": lenient,
+        "official": official,
+        "mra": mra,
+        "format": well_formed,
+        "consistency": consistency,
+        "concludes": concludes,
+    }
+)
+
+
+def check(example: Example) -> None:
+    """Raise a ValueError for a gold that no answer can match, so that it is found before training and not as a 0."""
+    gold, where = example.answer, f"example {example.id}: answer"
+    if gold is None or not gold.strip():
+        raise ValueError(f"{where}: expected a gold for kind {example.kind!r}, found {gold!r}")
+    if example.kind == "choice" and example.choices and gold.strip() not in tuple(letters(example.choices)):
+        raise ValueError(f"{where}: expected one letter of {letters(example.choices)}, found {gold!r}")
+    if example.kind in ("numerical", "regression") and number(gold) is None:
+        raise ValueError(f"{where}: expected a finite number for kind {example.kind!r}, found {gold!r}")
+
+
+def trace(text: str, example: Example) -> dict[str, object]:
+    """How the text was read, for the record of an evaluation: strict answer, format, lenient letter and its rung."""
+    parsed = parse(text)
+    read = {"answer": parsed.answer, "rung": parsed.rung, "format_ok": parsed.format_ok, "multiple": parsed.multiple}
+    if example.kind == "choice" and example.choices:
+        read["letter"], read["rung"] = letter(text, example.choices)
+    return read

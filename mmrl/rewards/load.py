@@ -1,0 +1,60 @@
+"""A grader by its name in the YAML: one of mmrl's, or yours as path.py:function."""
+
+import hashlib
+import importlib.util
+import inspect
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from mmrl.rewards.graders import GRADERS, Grader
+
+
+def load(spec: str) -> Grader:
+    """The grader that a spec names. A path is relative to the current directory. Loading runs that file: it is code."""
+    if spec in GRADERS:
+        return GRADERS[spec]
+    path, separator, name = spec.rpartition(":")
+    if not separator or not path or not name:
+        raise ValueError(f"grader {spec!r}: expected one of {', '.join(GRADERS)}, or your own as path.py:function")
+    module = run(Path(path), spec)
+    grader = getattr(module, name, None)
+    if grader is None:
+        here = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise ValueError(f"grader {spec!r}: {path} has no {name!r}; it has {', '.join(here) or 'no functions'}")
+    if not callable(grader):
+        raise ValueError(f"grader {spec!r}: expected a function, found {type(grader).__name__}")
+    if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in inspect.signature(grader).parameters.values()):
+        raise ValueError(f"grader {spec!r}: add **fields to its parameters: it is given every field of the example")
+    return grader
+
+
+def run(path: Path, spec: str) -> ModuleType:
+    """The module in a file; the same one for the same file."""
+    path = path.resolve()
+    if not path.is_file():
+        raise ValueError(f"grader {spec!r}: no file {path}; paths are relative to the current directory, {Path.cwd()}")
+    name = f"mmrl_grader_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    found = importlib.util.spec_from_file_location(name, path)
+    if found is None or found.loader is None:
+        raise ValueError(f"grader {spec!r}: expected a Python file ending in .py, found {path.name}")
+    module = importlib.util.module_from_spec(found)
+    sys.modules[name] = module  # dataclasses and pickle look a module up by its name
+    with Discarding(name):
+        found.loader.exec_module(module)
+    return module
+
+
+class Discarding:
+    """Takes a module that failed to run out of sys.modules again."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            del sys.modules[self.name]

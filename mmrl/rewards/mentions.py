@@ -1,0 +1,59 @@
+"""Which options a piece of text names: by a letter that stands alone, or by the words of the option."""
+
+import re
+from collections.abc import Sequence
+from string import ascii_uppercase
+
+WRAPPING = " \t\r\n()[]{}.,;:*_\"'`$“”‘’<>#-–—"
+NAME = re.compile(r"(?<![\w'’])([A-Z])(?![\w'’])")
+WORD = re.compile(r"\w+")
+CONNECTIVES = frozenset(
+    "and as because but due for from given is nor not or rather since so than which with".split()  # noqa: SIM905
+)
+
+
+def letters(choices: Sequence[str]) -> str:
+    """The letters of the options, in order."""
+    return ascii_uppercase[: len(choices)]
+
+
+def named_by_letter(text: str, choices: Sequence[str]) -> set[str]:
+    """Capital letters in range that stand alone. "A person", "I see" are none; "option A is" is one."""
+    found = (match for match in NAME.finditer(text) if match[1] in letters(choices))
+    return {match[1] for match in found if not is_article(text, match.start(1))}
+
+
+def named_by_words(text: str, choices: Sequence[str]) -> set[str]:
+    """Options whose words occur in the text; where one option's words lie within another's, the longer one counts."""
+    plain, found = f" {words(text)} ", set()
+    for name, choice in sorted(zip(letters(choices), choices, strict=True), key=lambda option: -len(option[1])):
+        phrase = f" {words(choice)} "
+        if phrase.strip() and phrase in plain:
+            found.add(name)
+            plain = plain.replace(phrase, " | ")
+    return found
+
+
+def is_article(text: str, at: int) -> bool:
+    """Whether the A or I at this place is an article or a pronoun: a lower-case word follows that is no connective."""
+    if text[at] not in "AI" or re.search(r"(?i)\b(?:option|choice|answer:) ?\W?$", text[max(0, at - 12) : at]):
+        return False
+    following = re.match(r" ([a-z]+)", text[at + 1 : at + 40])
+    return following is not None and following[1] not in CONNECTIVES
+
+
+def spoken(text: str, choices: Sequence[str]) -> str | None:
+    """The letter of the one option whose text this is, up to case, spaces and what wraps it."""
+    said = normal(text)
+    names = [name for name, choice in zip(letters(choices), choices, strict=True) if said and normal(choice) == said]
+    return names[0] if len(names) == 1 else None
+
+
+def normal(text: str) -> str:
+    """Case, runs of spaces and wrapping punctuation taken away."""
+    return " ".join(text.casefold().split()).strip(WRAPPING)
+
+
+def words(text: str) -> str:
+    """Lower-case words with single spaces, without punctuation."""
+    return " ".join(WORD.findall(text.casefold()))

@@ -1,0 +1,88 @@
+"""The one parser of completions: where the reasoning is, which answer counts, and where exactly it stands.
+
+Everything here takes time linear in the text, whatever the text is: models write anything, and a regular expression
+that backtracks would let one completion stop a run.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+THINK, THINK_END = "<think>", "</think>"
+ANSWER, ANSWER_END = "<answer>", "</answer>"
+SPACE = re.compile(r"\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What a completion says, by its tags."""
+
+    reasoning: str | None  # from the first <think> (or the start, if the prompt opened it) to the last </think>
+    answer: str | None  # stripped content of the graded block
+    span: tuple[int, int] | None  # its characters [start, end), strictly between the tags, not stripped
+    blocks: int  # answer blocks where the graded one is the last
+    multiple: bool  # they do not all say the same
+    rung: Literal["tags", "unparsed"]  # what found the answer
+    format_ok: bool  # the whole completion is a think block, optional whitespace, an answer block
+
+
+def parse(text: str) -> Parsed:
+    """The graded block is the last <answer>..</answer> after the last </think> (anywhere if there is none).
+
+    Departure from GRPO-CARE, whose reward reads the first block and whose confidence mask reads the last tag: here both
+    read the same block. `official` keeps their reward's reading.
+    """
+    thought = text.rfind(THINK_END)
+    spans = list(blocks(text, 0 if thought < 0 else thought + len(THINK_END)))
+    contents = {text[start:end].strip() for start, end in spans}
+    return Parsed(
+        reasoning=None if thought < 0 else reasoning(text, thought),
+        answer=text[slice(*spans[-1])].strip() if spans else None,
+        span=spans[-1] if spans else None,
+        blocks=len(spans),
+        multiple=len(contents) > 1,
+        rung="tags" if spans else "unparsed",
+        format_ok=format_ok(text),
+    )
+
+
+def official(text: str) -> str:
+    """The first answer block, stripped, as GRPO-CARE's evaluation reads it; the whole output where there is none.
+
+    Their expression is <answer>(.*?)</answer> with a dot that matches newlines: a tag within the block belongs to it.
+    """
+    start = text.find(ANSWER)
+    end = -1 if start < 0 else text.find(ANSWER_END, start)
+    return text.strip() if end < 0 else text[start + len(ANSWER) : end].strip()
+
+
+def blocks(text: str, start: int = 0) -> Iterator[tuple[int, int]]:
+    """Contents of the well-formed answer blocks from left to right; of two opening tags the inner one counts."""
+    end = text.find(ANSWER_END, start)
+    while end >= 0:
+        tag = text.rfind(ANSWER, start, end)
+        if tag >= 0:
+            yield tag + len(ANSWER), end
+        start = end + len(ANSWER_END)
+        end = text.find(ANSWER_END, start)
+
+
+def reasoning(text: str, end: int) -> str:
+    """The text of the think block that ends here. A prompt may have opened it: then it starts with the completion."""
+    start = text.find(THINK, 0, end)
+    return text[0 if start < 0 else start + len(THINK) : end]
+
+
+def format_ok(text: str) -> bool:
+    r"""GRPO-CARE's format reward: a full match of <think>.*?</think>\s*<answer>.*?</answer>, without backtracking."""
+    last = len(text) - len(ANSWER_END)
+    if not (text.startswith(THINK) and text.endswith(ANSWER_END)):
+        return False
+    end = text.find(THINK_END, len(THINK))
+    while end >= 0:
+        after = SPACE.match(text, end + len(THINK_END)).end()
+        if text.startswith(ANSWER, after) and after + len(ANSWER) <= last:
+            return True
+        end = text.find(THINK_END, end + len(THINK_END))
+    return False

@@ -1,0 +1,16 @@
+"""Somebody else's completions, as groups of one."""
+
+import torch
+
+from mmrl.models.policy import Policy
+from mmrl.types import Group, Prompt
+
+
+def demonstrate(policy: Policy, prompt: Prompt) -> Group:
+    """The example's demonstration as a group of one. Raises ValueError where it has none."""
+    example = prompt.example
+    if example.demonstration is None:
+        raise ValueError(f"example {example.id}: expected a demonstration to learn from, found none; sft needs one a row")
+    tokens = torch.tensor([policy.encode(example.demonstration, f"example {example.id}")])
+    mask = torch.ones_like(tokens, dtype=torch.bool)
+    return Group(prompt, tokens, mask, torch.zeros_like(mask), (example.demonstration,), torch.ones(1, dtype=torch.bool))

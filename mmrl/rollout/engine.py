@@ -1,0 +1,116 @@
+"""The in-process sampler: one prefill a prompt, all groups of a step decoded together, rows leave when they end."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from mmrl.models.policy import Policy
+from mmrl.models.spans import Span
+from mmrl.rollout.noise import draw, uniforms
+from mmrl.types import Decoding, Group, Prompt
+
+COMPACT = 0.75  # rows are taken out of the batch when this share, or less, is still alive
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Samples from a policy.
+
+    ``span`` finds the graded answer in a text, as character offsets; ``max_rows`` bounds the rows decoded at a time.
+    """
+
+    policy: Policy
+    decoding: Decoding
+    span: Callable[[str], Span | None]
+    max_rows: int = 256
+
+    @torch.no_grad()
+    def sample(
+        self, prompts: Sequence[Prompt], samples: Sequence[Sequence[int]], seed: int, step: int = 0
+    ) -> list[Group]:
+        """A group for each prompt; ``samples`` names the members of each, which with (seed, step, example) key their noise."""
+        groups = []
+        for some in self.batches(samples):
+            groups += self.batch([prompts[i] for i in some], [samples[i] for i in some], seed, step)
+        return groups
+
+    def batches(self, samples: Sequence[Sequence[int]]) -> list[list[int]]:
+        """Prompts together up to ``max_rows`` rows; a group is never cut."""
+        batches, rows = [[]], 0
+        for index, members in enumerate(samples):
+            if batches[-1] and rows + len(members) > self.max_rows:
+                batches.append([])
+                rows = 0
+            batches[-1].append(index)
+            rows += len(members)
+        return batches if batches[0] else []
+
+    def batch(
+        self, prompts: Sequence[Prompt], samples: Sequence[Sequence[int]], seed: int, step: int
+    ) -> list[Group]:
+        """One batch of groups."""
+        length = self.decoding.max_new_tokens
+        noise = torch.cat([uniforms(seed, step, p.example.id, s, length) for p, s in zip(prompts, samples, strict=True)])
+        counts = [len(s) for s in samples]
+        with self.policy.see(prompts) as seen:
+            cache, mask, hidden = self.policy.prefill(seen)
+        repeat = torch.repeat_interleave(torch.arange(len(prompts)), torch.tensor(counts)).to(self.policy.device)
+        cache.batch_select_indices(repeat)
+        starts = torch.tensor([p.next_position for p in prompts], device=self.policy.device)[repeat]
+        tokens, logp, lengths = self.decode(cache, mask[repeat], hidden[repeat], starts, noise.to(self.policy.device))
+        rows = zip(tokens.split(counts), logp.split(counts), lengths.split(counts), strict=True)
+        return [self.group(prompt, *row) for prompt, row in zip(prompts, rows, strict=True)]
+
+    def decode(
+        self,
+        cache,
+        mask: Bool[Tensor, "n p"],
+        hidden: Float[Tensor, "n d"],
+        starts: Int[Tensor, " n"],
+        noise: Float[Tensor, "n t"],
+    ) -> tuple[Int[Tensor, "n t"], Float[Tensor, "n t"], Int[Tensor, " n"]]:
+        """Tokens, their log-probabilities and the number of tokens of each row (t + 1 where it was cut off)."""
+        tokens = torch.full(noise.shape, self.policy.end, device=mask.device)
+        logp = torch.zeros(noise.shape, dtype=torch.promote_types(hidden.dtype, torch.float32), device=mask.device)
+        lengths = torch.full((len(noise),), noise.shape[1] + 1, device=mask.device)
+        rows = torch.arange(len(noise), device=mask.device)  # which rows the cache holds
+        for t in range(noise.shape[1]):
+            token, value = self.choose(hidden, noise[rows, t])
+            alive = lengths[rows] > t
+            tokens[rows[alive], t], logp[rows[alive], t] = token[alive], value[alive]
+            lengths[rows[alive & (token == self.policy.end)]] = t + 1
+            alive = lengths[rows] > t + 1
+            if not alive.any() or t + 1 == noise.shape[1]:
+                break
+            if alive.float().mean() <= COMPACT:
+                keep = alive.nonzero().flatten()
+                cache.batch_select_indices(keep)
+                rows, mask, token = rows[keep], mask[keep], token[keep]
+            mask = torch.nn.functional.pad(mask, (0, 1), value=True)
+            hidden = self.policy.advance(token, starts[rows] + t, mask, cache)
+        return tokens, logp, lengths
+
+    def choose(self, hidden: Float[Tensor, "n d"], noise: Float[Tensor, " n"]) -> tuple[Tensor, Tensor]:
+        """The next token of each row, and its log-probability before any truncation of the distribution."""
+        temperature = self.decoding.temperature
+        logits = self.policy.logits(hidden, temperature or 1.0)
+        token = draw(logits, noise, self.decoding.top_p) if temperature else logits.argmax(dim=-1)
+        return token, logits.gather(-1, token[:, None]).squeeze(-1) - logits.logsumexp(dim=-1)
+
+    def group(
+        self, prompt: Prompt, tokens: Int[Tensor, "g t"], logp: Float[Tensor, "g t"], lengths: Int[Tensor, " g"]
+    ) -> Group:
+        """A group, cut to its longest completion."""
+        finished = lengths <= tokens.shape[1]
+        lengths = lengths.clamp(max=tokens.shape[1]).cpu()
+        width = int(lengths.max())
+        mask = torch.arange(width) < lengths[:, None]
+        rows = [row[:length].tolist() for row, length in zip(tokens.cpu(), lengths.tolist(), strict=True)]
+        texts = tuple(self.policy.decode(row) for row in rows)
+        answers = [self.policy.mask_of(row, width, self.span(text)) for row, text in zip(rows, texts, strict=True)]
+        return Group(
+            prompt, tokens[:, :width].cpu(), mask, torch.stack(answers), texts, finished.cpu(), logp[:, :width].cpu()
+        )

@@ -1,0 +1,73 @@
+"""From a config's sections to examples."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmrl.config import ConfigError, DataSection, EvalSetSection, EvaluationSection, SetSection
+from mmrl.data.dataset import Annotations, Dataset
+from mmrl.data.media import MediaReader, preflight
+from mmrl.data.messages import Messages
+from mmrl.data.seed_bench_r1 import SeedBenchR1, SeedBenchR1Demonstrations
+from mmrl.data.stream import Mixture
+from mmrl.data.video_r1 import VideoR1
+from mmrl.progress import progress
+from mmrl.types import Example
+
+FORMATS: dict[str, type[Annotations]] = {
+    "seed_bench_r1": SeedBenchR1,
+    "seed_bench_r1_demonstrations": SeedBenchR1Demonstrations,
+    "video_r1": VideoR1,
+    "messages": Messages,
+}
+MEMORY = ".mmrl_media_seen.jsonl"  # in the data root: what the pre-flight check found good
+
+
+def root_of(section: DataSection | EvaluationSection) -> Path:
+    """The data root, which must be there."""
+    root = Path(section.root)
+    if not root.is_dir():
+        raise ConfigError(f"root: expected a directory of data, found nothing at {root.absolute()}")
+    return root
+
+
+def open_set(section: SetSection | EvalSetSection, root: Path, options: str, seed: int) -> Dataset:
+    """One file of examples."""
+    if not (root / section.file).is_file():
+        raise ConfigError(f"sets: expected annotations, found nothing at {root / section.file}")
+    kind = FORMATS[section.format]
+    more = {"options": options, "seed": seed} if kind is SeedBenchR1 else {}
+    if isinstance(section, SetSection):
+        more |= {"prefix": section.prefix, "exclude": section.exclude, "bad_rows": section.bad_rows}
+    return kind(section.file, media=section.media, limit=section.limit, **more).open(root)
+
+
+def training_data(section: DataSection, seed: int) -> Mixture:
+    """All sets, in the proportions of their weights."""
+    root = root_of(section)
+    sets = [open_set(s, root, s.options, seed) for s in section.sets]
+    return Mixture(sets, [s.weight for s in section.sets])
+
+
+def every(data: Mixture) -> Iterator[Example]:
+    """Each example once."""
+    for dataset in data.datasets:
+        for index in range(len(dataset)):
+            yield dataset.example(index, 0)
+
+
+def media_reader(section: DataSection | EvaluationSection, cache_bytes: int) -> MediaReader:
+    """The decoder of a section."""
+    return MediaReader(
+        root_of(section), section.frames, section.workers, section.timeout, section.reader, cache_bytes=cache_bytes
+    )
+
+
+def check_media(section: DataSection | EvaluationSection, examples: list[Example], quiet: bool = False) -> None:
+    """Open every file before the first step. Raises MediaError that lists the bad ones."""
+    files = len({medium for example in examples for medium in example.every_media})
+    root = root_of(section)
+    with progress("media", files, quiet=quiet or not files) as show:
+        report = preflight(
+            examples, root, section.frames, section.workers, section.timeout, root / MEMORY, lambda n, _: show(n), section.reader
+        )
+    report.raise_if_bad()

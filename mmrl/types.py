@@ -1,0 +1,199 @@
+"""What flows through mmrl, in the order in which it flows.
+
+One legend of axes for the whole project: ``g`` completions of a group, ``t`` completion tokens, ``p`` prompt tokens, ``n`` rows
+of a part, ``f`` frames, ``d`` hidden size, ``c h w`` channels, height, width. Log-probabilities are natural, at least float32,
+and 0 off the mask; they are over the *allowed* tokens at the sampling temperature, in rollout and in training alike.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+Kind = Literal["choice", "numerical", "regression", "ocr", "free"]  # how an answer is graded
+KINDS: tuple[Kind, ...] = ("choice", "numerical", "regression", "ocr", "free")
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """A file that a question refers to."""
+
+    kind: Literal["video", "image"]
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a chat; its parts in the order in which they are read."""
+
+    role: Literal["system", "user", "assistant"]
+    content: tuple[str | Media, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A question as its file states it. No tensors."""
+
+    id: str
+    question: str
+    answer: str | None = None  # what counts as right; the letter for kind "choice"
+    kind: Kind = "choice"
+    choices: tuple[str, ...] = ()  # option texts without letters, in the order in which they are shown
+    media: tuple[Media, ...] = ()  # in the order in which the prompt shows them
+    messages: tuple[Message, ...] = ()  # a chat given ready-made; replaces the template
+    demonstration: str | None = None  # somebody else's completion, for sft
+    cluster: str = ""  # items that share media or text and so are not independent; "" means on its own
+    fields: Mapping[str, Any] = field(default_factory=dict)  # the row as read, for graders
+
+    @property
+    def every_media(self) -> tuple[Media, ...]:
+        """The media of the question, or of its ready-made chat."""
+        chat = tuple(part for message in self.messages for part in message.content if isinstance(part, Media))
+        return chat if self.messages else self.media
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """An example as one model reads it."""
+
+    example: Example
+    tokens: Int[Tensor, " p"]
+    positions: Int[Tensor, "3 p"]  # temporal, height, width; text has three equal ones
+    vision: Any = None  # pixels and grids; opaque outside models
+
+    @property
+    def next_position(self) -> int:
+        """Where the completion starts: after the largest position, as the model's authors have it."""
+        return int(self.positions.max()) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A prompt, once, and its g completions."""
+
+    prompt: Prompt
+    tokens: Int[Tensor, "g t"]  # padded at the right with any token
+    mask: Bool[Tensor, "g t"]  # True on the completion's tokens, its end-of-turn token included
+    answer: Bool[Tensor, "g t"]  # True on the tokens of the graded answer; all False where there is none
+    texts: tuple[str, ...]
+    finished: Bool[Tensor, " g"]  # ended by itself, not by the token limit
+    logp_sampled: Float[Tensor, "g t"] | None = None  # None for somebody else's completions
+    version: int = 0  # optimizer steps of the weights that sampled it
+
+    def rows(self, part: slice) -> "Group":
+        """A part of a group is a group."""
+        return replace(
+            self,
+            tokens=self.tokens[part],
+            mask=self.mask[part],
+            answer=self.answer[part],
+            texts=self.texts[part],
+            finished=self.finished[part],
+            logp_sampled=None if self.logp_sampled is None else self.logp_sampled[part],
+        )
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a model says of the tokens of some completions."""
+
+    logp: Float[Tensor, "n t"]
+    entropy: Float[Tensor, "n t"]  # in nats, of the distribution that the token was drawn from; carries no gradient
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A group and all that is known of it before the policy learns from it."""
+
+    group: Group
+    rewards: Mapping[str, Float[Tensor, " g"]]  # by name, unweighted
+    total: Float[Tensor, " g"]  # their weighted sum
+    reference: Float[Tensor, "g t"] | None = None  # log-probabilities by the reference; 0 where it did not read
+    read: Bool[Tensor, "g t"] | None = None  # where it did read
+
+    def rows(self, part: slice) -> "Scored":
+        """The same for a part of the group."""
+        return Scored(
+            group=self.group.rows(part),
+            rewards={name: reward[part] for name, reward in self.rewards.items()},
+            total=self.total[part],
+            reference=None if self.reference is None else self.reference[part],
+            read=None if self.read is None else self.read[part],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The denominators of one update, over all its groups on all ranks, known before anything is cut."""
+
+    groups: int
+    sequences: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """What the tokens of a group are worth to one update."""
+
+    worth: Float[Tensor, "g t"]  # multiplies the surrogate
+    pull: Float[Tensor, "g t"]  # multiplies the divergence to the reference
+    share: Float[Tensor, "g t"]  # the token's part of the step's loss over all ranks; 0 off the mask
+
+    def rows(self, part: slice) -> "Credit":
+        """The same for a part of the group."""
+        return Credit(self.worth[part], self.pull[part], self.share[part])
+
+    @property
+    def silent(self) -> bool:
+        """Whether no token of the group moves the policy."""
+        return not bool(((self.worth != 0) | (self.pull != 0)).logical_and(self.share != 0).any())
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """A reference that stays what the policy was at the start."""
+
+
+@dataclass(frozen=True, slots=True)
+class EMA:
+    """A reference that follows the policy: phi <- decay phi + (1 - decay) theta after optimizer steps every, 2 every, ...
+
+    ``dtype`` is that of the average. bfloat16 is the published behaviour, in which the average hardly moves
+    (facts: care.md 1.4); it is kept because frozen, float32 and bfloat16 are a comparison worth making.
+    """
+
+    decay: float = 0.995
+    every: int = 10
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.decay < 1:
+            raise ValueError(f"reference.decay: expected a number in [0, 1), found {self.decay}; 1 is a frozen reference")
+        if self.every < 1:
+            raise ValueError(f"reference.every: expected 1 or more optimizer steps, found {self.every}")
+
+
+Update = Frozen | EMA  # how a reference moves
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How completions are drawn. Stated in full: a model's own generation defaults are never used."""
+
+    temperature: float = 1.0  # 0 takes the most likely token
+    top_p: float = 1.0  # below 1 the log-probabilities are no longer those of the sampler
+    max_new_tokens: int = 768
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0:
+            raise ValueError(f"decoding.temperature: expected 0 or more, found {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"decoding.top_p: expected a number in (0, 1], found {self.top_p}")
+        if self.max_new_tokens < 1:
+            raise ValueError(f"decoding.max_new_tokens: expected 1 or more, found {self.max_new_tokens}")

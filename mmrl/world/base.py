@@ -1,0 +1,123 @@
+"""A Qwen2.5-VL small enough to learn the toy world on two cores, and its word-level tokenizer. Needs torch.
+
+About 1.06 M parameters, after facts/prototype.md 1: hidden 128, 4 layers, head dim 32, M-RoPE sections [4, 6, 6] at base
+1e3 (at 1e6 such small heads could hardly tell positions apart), tied embeddings, vision 64 x 2. Pictures of 56 x 56 px stay as
+they are: 4 tokens an image, 4 tokens for two frames of a clip.
+"""
+
+from pathlib import Path
+
+import torch
+from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
+from transformers import (
+    GenerationConfig,
+    PreTrainedTokenizerFast,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2_5_VLProcessor,
+    Qwen2VLImageProcessor,
+    Qwen2VLVideoProcessor,
+)
+
+from mmrl.world.grammar import SPECIAL, TAGS, words
+
+PIXELS = {"shortest_edge": 56 * 56, "longest_edge": 224 * 224}
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for part in message['content'] %}"
+    "{% if part['type'] == 'video' %}<|vision_start|><|video_pad|><|vision_end|>"
+    "{% elif part['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
+    "{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def build_tokenizer() -> PreTrainedTokenizerFast:
+    """One token a word, split at white space; Qwen's special tokens, and the four tags even where they touch a word."""
+    vocabulary = {word: i for i, word in enumerate((*SPECIAL, *TAGS, *words()))}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL])
+    tokenizer.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in TAGS])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token="<unk>",
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        extra_special_tokens={"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"},
+        chat_template=CHAT_TEMPLATE,
+        clean_up_tokenization_spaces=False,
+        model_max_length=2048,
+    )
+
+
+def build_processor() -> Qwen2_5_VLProcessor:
+    """Tokenizer, image and video processor of the small model."""
+    shape = {"patch_size": 14, "temporal_patch_size": 2, "merge_size": 2, "size": PIXELS}
+    return Qwen2_5_VLProcessor(
+        image_processor=Qwen2VLImageProcessor(**shape),
+        tokenizer=build_tokenizer(),
+        video_processor=Qwen2VLVideoProcessor(**shape),
+        chat_template=CHAT_TEMPLATE,
+    )
+
+
+def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
+    """The architecture; token ids from the tokenizer."""
+    ids = {name: tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in ("vision_start", "vision_end")}
+    pads = {name: tokenizer.convert_tokens_to_ids(f"<|{name}_pad|>") for name in ("image", "video")}
+    rope = {"rope_type": "default", "mrope_section": [4, 6, 6], "rope_theta": 1e3}
+    end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
+    return Qwen2_5_VLConfig(
+        text_config={
+            "vocab_size": len(tokenizer),
+            "hidden_size": 128,
+            "intermediate_size": 384,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "max_position_embeddings": 2048,
+            "rope_parameters": rope,
+            "tie_word_embeddings": True,
+            "bos_token_id": None,
+            "eos_token_id": end,
+            "pad_token_id": pad,
+        },
+        vision_config={
+            "depth": 2,
+            "hidden_size": 64,
+            "intermediate_size": 128,
+            "num_heads": 4,
+            "out_hidden_size": 128,
+            "patch_size": 14,
+            "spatial_merge_size": 2,
+            "temporal_patch_size": 2,
+            "tokens_per_second": TOKENS_PER_SECOND,
+            "window_size": 112,
+            "fullatt_block_indexes": [0, 1],
+        },
+        image_token_id=pads["image"],
+        video_token_id=pads["video"],
+        vision_start_token_id=ids["vision_start"],
+        vision_end_token_id=ids["vision_end"],
+        tie_word_embeddings=True,
+        eos_token_id=end,
+        pad_token_id=pad,
+    )
+
+
+TOKENS_PER_SECOND = 4  # positions a second: 1 a frame pair when all 16 frames of a 2 s clip are read
+
+
+def build_model(out: Path, seed: int) -> Path:
+    """Writes a randomly initialised model with its processor to ``out``, loadable with from_pretrained; returns ``out``."""
+    processor = build_processor()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Qwen2_5_VLForConditionalGeneration(build_config(processor.tokenizer))
+    end, pad = processor.tokenizer.eos_token_id, processor.tokenizer.pad_token_id
+    model.generation_config = GenerationConfig(eos_token_id=end, pad_token_id=pad)
+    out.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(out)
+    processor.save_pretrained(out)
+    return out

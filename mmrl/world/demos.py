@@ -1,0 +1,84 @@
+"""Demonstrations for supervised fine-tuning: drills in looking letters up, and reasoning over clips.
+
+A small model learns the videos only after it can find the letter in front of an option, and it learns that from lists of
+words in which the four letters occur, asked with replacement: asked once each, the last answers follow by exclusion and
+the loss falls without any look-up being learned (facts/prototype.md 2).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmrl.world.annotate import SOURCE, choices
+from mmrl.world.grammar import completion, prompt_text, question, reasoning, script_of, words
+from mmrl.world.script import COLOURS, FAMILIES, LETTERS, STATIONS, Event, action
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstrations:
+    """How training rows become demonstrations."""
+
+    copies: int = 1  # of every training row, each with options in another order
+    noise: float = 0.0  # share whose reasoning sees the other value of the lamp's station's hidden bit, and follows it
+    unfaithful: float = 0.0  # share whose answer is another letter than the one concluded
+
+    def __post_init__(self) -> None:
+        if self.copies < 1:
+            raise ValueError(f"demonstrations.copies: expected 1 or more, found {self.copies}")
+        for name in ("noise", "unfaithful"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"demonstrations.{name}: expected a share in [0, 1], found {getattr(self, name)}")
+
+
+def demonstrate(rows: Sequence[Mapping], how: Demonstrations, *, seed: int) -> Iterator[dict]:
+    """The rows of training_with_cot.jsonl, shuffled: each training row ``copies`` times, options shuffled every time."""
+    rng = _rng(seed, "demonstrate")
+    for index in rng.permutation(len(rows) * how.copies):
+        copy, row = divmod(int(index), len(rows))
+        yield demonstration(rows[row], how, rng) | {"copy": copy}
+
+
+def demonstration(row: Mapping, how: Demonstrations, rng: np.random.Generator) -> dict:
+    """One prompt with one response; says which options it showed and how it departs from the oracle."""
+    shown = choices(row)
+    if row["cue"]["points_to"] is None:  # a border that codes a letter fixes the order
+        shown = tuple(shown[i] for i in rng.permutation(len(shown)))
+    noisy, unfaithful = bool(rng.random() < how.noise), bool(rng.random() < how.unfaithful)
+    think, concluded = reasoning(misseen(row) if noisy else script_of(row), row["task_goal"], row["state"]["lamp"])
+    letter = answered = LETTERS[shown.index(concluded)]
+    if unfaithful:
+        answered = row["cue"]["points_to"] or [other for other in LETTERS if other != letter][rng.integers(3)]
+    return {
+        "sample_id": row["sample_id"],
+        "prompt": [{"role": "user", "content": [*media_parts(row), {"type": "text", "text": prompt_text(row, shown)}]}],
+        "response": completion(think, letter, answered),
+        "choices": list(shown),
+        "noisy": noisy,
+        "unfaithful": unfaithful,
+        "group_id": row["group_id"],
+        "family": row["family"],
+    }
+
+
+def media_parts(row: Mapping) -> list[dict]:
+    """The clip and the observation of a row as content parts, relative to the data root."""
+    return [
+        {"type": "video", "video": f"videos/{SOURCE}/{row['video_basename']}"},
+        {"type": "image", "image": f"images/{SOURCE}/{row['current_observation_basename']}"},
+    ]
+
+
+def misseen(row: Mapping) -> tuple[Event, ...]:
+    """The row's events as if the goal's two colours were swapped at the lamp's station: the other hidden bit, told well."""
+    *_, first, second = row["task_goal"].split()
+    swap = {first: second, second: first}
+    lamp = row["state"]["lamp"]
+    return tuple(
+        Event(e.slot, e.verb, swap.get(e.colour, e.colour), e.place) if e.place == lamp else e for e in script_of(row)
+    )
+
+
+def _rng(seed: int, purpose: str) -> np.random.Generator:
+    """A stream of its own for every purpose."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *purpose.encode()])))

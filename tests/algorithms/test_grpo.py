@@ -1,0 +1,96 @@
+"""GRPO and SFT: numbers worked by hand and laws."""
+
+import math
+
+import pytest
+import torch
+
+from mmrl.algorithms import GRPO, SFT
+from mmrl.ops import k3, shares, standardised, surrogate
+from mmrl.types import Tokens, Totals
+from tests.algorithms.made import scored
+
+
+def tokens(s, seed=1):
+    logp = torch.randn(s.group.mask.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return Tokens((logp * s.group.mask).requires_grad_(), torch.zeros_like(logp))
+
+
+def test_advantages_by_hand():
+    # rewards 2, 1, 1, 0: mean 1, unbiased std sqrt(2/3)
+    got = standardised(torch.tensor([2.0, 1, 1, 0], dtype=torch.float64))
+    scale = 1 / (math.sqrt(2 / 3) + 1e-4)
+    torch.testing.assert_close(got, torch.tensor([scale, 0, 0, -scale], dtype=torch.float64))
+
+
+def test_equal_rewards_are_worth_exactly_nothing():
+    for value in torch.linspace(0.1, 3, 300):
+        assert not standardised(value.repeat(8)).any()
+
+
+def test_a_group_of_one_has_no_baseline():
+    with pytest.raises(ValueError, match="2 or more"):
+        standardised(torch.ones(1))
+
+
+def test_shares_of_a_step_add_up_to_one():
+    masks = [scored([1] * g, [1] * g, [0.5] * g).group.mask for g in (2, 5, 3)]
+    totals = Totals(3, 10, sum(int(m.sum()) for m in masks))
+    for reduce in ("sequence", "token"):
+        total = sum(shares(m, totals, reduce, torch.float64).sum() for m in masks)
+        torch.testing.assert_close(total, torch.tensor(1.0, dtype=torch.float64))
+
+
+def test_the_loss_by_hand():
+    s = scored([1, 0], [1, 1], [0.5, 0.5], lengths=[1, 2])  # 2 and 3 tokens; rewards 2 and 1: +-0.5 / (sqrt(0.5) + 1e-4)
+    grpo = GRPO(beta=0.1)
+    credit = grpo.credit(s, Totals(1, 2, 5))
+    now = tokens(s)
+    loss = (grpo.loss(now, credit, s) * credit.share).sum()
+    a = 0.5 / (math.sqrt(0.5) + 1e-4)
+    divergence = k3(now.logp.detach(), s.reference)
+    expected = -(a - a) / 2 + 0.1 * (divergence[0, :2].mean() + divergence[1].mean()) / 2
+    torch.testing.assert_close(loss.detach(), expected, atol=1e-12, rtol=1e-12)
+
+
+def test_k3_is_never_negative_zero_at_equality_and_cut():
+    logp = torch.tensor([0.0, -1.0, -30.0, -1e-9], dtype=torch.float64)
+    got = k3(logp, torch.zeros(4, dtype=torch.float64))
+    expected = [0.0, math.e - 2, math.exp(10) - 11, 5e-19]
+    torch.testing.assert_close(got, torch.tensor(expected, dtype=torch.float64), atol=1e-15, rtol=1e-12)
+    assert (got >= 0).all()
+
+
+def test_without_divergence_no_reference_is_read():
+    s = scored([1, 0], [1, 1], [0.5, 0.5])
+    assert GRPO(beta=0).reads(s.group, s.rewards) is None
+    assert torch.equal(GRPO(beta=0.1).reads(s.group, s.rewards), s.group.mask)
+
+
+def test_clipping_bounds_gains_and_not_losses():
+    ratio = torch.tensor([[0.5, 1.0, 1.5, 0.5, 1.5]])
+    worth = torch.tensor([[1.0, 1.0, 1.0, -1.0, -1.0]])
+    assert surrogate(ratio, worth, 0.2).tolist() == [[0.5, 1.0, 1.2000000476837158, -0.800000011920929, -1.5]]
+
+
+def test_the_clipped_ratio_is_to_the_sampler_and_the_unclipped_to_the_policy_as_it_is():
+    s = scored([1, 0], [1, 1], [0.5, 0.5])
+    totals, now = Totals(1, 2, int(s.group.mask.sum())), tokens(s)
+    free, bound = GRPO(beta=0), GRPO(beta=0, clip=0.2)
+    credit = free.credit(s, totals)
+    torch.testing.assert_close(free.loss(now, credit, s), -credit.worth)
+    ratio = (now.logp - s.group.logp_sampled).exp()
+    torch.testing.assert_close(bound.loss(now, credit, s), -surrogate(ratio, credit.worth, 0.2))
+
+
+def test_sft_is_the_mean_negative_log_likelihood():
+    s = scored([1, 1], [1, 1], [0.5, 0.5])
+    now, count = tokens(s), int(s.group.mask.sum())
+    credit = SFT().credit(s, Totals(1, 2, count))
+    loss = (SFT().loss(now, credit, s) * credit.share).sum()
+    torch.testing.assert_close(loss, -now.logp.sum() / count)
+
+
+def test_a_divergence_without_reference_is_refused():
+    with pytest.raises(ValueError, match=r"algorithm.reference"):
+        GRPO(beta=0.1, reference=None)

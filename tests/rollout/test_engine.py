@@ -1,0 +1,64 @@
+"""The sampler: frequencies equal log-probabilities; a row depends on its key and not on its neighbours."""
+
+import torch
+
+from mmrl.rollout.engine import Engine
+from mmrl.types import Decoding
+from tests import tiny
+
+
+def engine(policy, **decoding):
+    return Engine(policy, Decoding(**{"max_new_tokens": 8} | decoding), span=lambda text: None, max_rows=5000)
+
+
+def prompts(policy):
+    examples = [tiny.example("a", ("video",)), tiny.example("b", ())]
+    return policy.prompts(examples, [[tiny.clip(1)], []])
+
+
+def test_sampled_frequencies_are_the_log_probabilities():
+    policy = tiny.policy()
+    count = 4000
+    (group,) = engine(policy, max_new_tokens=1).sample(prompts(policy)[:1], [range(count)], seed=0)
+    for token in group.tokens[:, 0].unique()[:20]:
+        p = group.logp_sampled[group.tokens[:, 0] == token, 0][0].exp().item()
+        found = (group.tokens[:, 0] == token).float().mean().item()
+        assert abs(found - p) <= 4.5 * (p * (1 - p) / count) ** 0.5
+
+
+def test_a_completion_does_not_depend_on_its_batch():
+    policy = tiny.policy()
+    together = engine(policy).sample(prompts(policy), [range(4), range(3)], seed=5, step=2)
+    alone = engine(policy).sample(prompts(policy)[1:], [[2]], seed=5, step=2)
+    length = int(alone[0].mask.sum())
+    assert torch.equal(alone[0].tokens[0, :length], together[1].tokens[2, :length])
+
+
+def test_banned_tokens_are_never_drawn():
+    policy = tiny.policy()
+    (group,) = engine(policy, max_new_tokens=4).sample(prompts(policy)[:1], [range(1000)], seed=1)
+    assert policy.rules.allowed[group.tokens[group.mask]].all()
+    assert not policy.rules.allowed[list(policy.placeholders())].any()
+    assert not policy.rules.allowed[len(policy.tokenizer) :].any()
+
+
+def test_rows_end_with_the_end_token_or_at_the_limit():
+    policy = tiny.policy()
+    (group,) = engine(policy, max_new_tokens=60).sample(prompts(policy)[:1], [range(64)], seed=2)
+    for tokens, mask, finished in zip(group.tokens, group.mask, group.finished, strict=True):
+        ends = (tokens[mask] == policy.end).nonzero().flatten().tolist()
+        assert ends == ([int(mask.sum()) - 1] if finished else [])
+    assert group.finished.any()
+
+
+def test_greedy_decoding_takes_the_most_likely_token():
+    policy = tiny.policy()
+    one, two = (engine(policy, temperature=0.0).sample(prompts(policy)[:1], [[0]], seed=s)[0] for s in (0, 1))
+    assert torch.equal(one.tokens, two.tokens)
+
+
+def test_groups_are_not_cut_by_the_row_limit():
+    policy = tiny.policy()
+    small = Engine(policy, Decoding(max_new_tokens=3), span=lambda text: None, max_rows=4)
+    assert small.batches([range(3), range(3), range(9), range(1), range(2)]) == [[0], [1], [2], [3, 4]]
+    assert small.batches([]) == []
