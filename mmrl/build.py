@@ -21,6 +21,7 @@ from mmrl import checkpoint
 from mmrl.config import Config, ConfigError, ModelSection, OptimizerSection, dump
 from mmrl.data.media import MediaError, MediaReader
 from mmrl.data.stream import Mixture, Stream
+from mmrl.examine import examine
 from mmrl.journal import Journal
 from mmrl.models.families import Family
 from mmrl.models.policy import Policy, load_policy
@@ -28,10 +29,10 @@ from mmrl.models.reference import Reference
 from mmrl.progress import console, progress
 from mmrl.ranks import Ranks
 from mmrl.rewards.grade import grade
-from mmrl.rewards.load import load as load_grader
+from mmrl.rewards.graders import check as check_gold
 from mmrl.rewards.parse import parse
 from mmrl.rollout import Engine, demonstrate
-from mmrl.sources import check_media, every, media_reader, training_data
+from mmrl.sources import check_media, every, grader, media_reader, training_data
 from mmrl.trainer import Trainer
 from mmrl.types import Example, Group, Prompt
 
@@ -169,6 +170,8 @@ class Run:
         numbers = self.trainer.step()
         numbers |= self.measures(perf_counter() - start, numbers)
         step = self.trainer.step_done
+        if self.config.validate_every and step % self.config.validate_every == 0:
+            numbers |= self.validate(step)
         self.journal.log(step, numbers)
         if self.trainer.last and (step % self.config.rollouts_every == 0 or step in (1, self.config.steps)):
             self.journal.write_rollouts(step, self.trainer.last)
@@ -194,6 +197,16 @@ class Run:
         if torch.cuda.is_available():
             measured["memory/peak_bytes"] = float(torch.cuda.max_memory_allocated())
         return measured
+
+    def validate(self, step: int) -> dict[str, float]:
+        """Examine the policy as it is; rank 0 does, the others wait."""
+        start, found = perf_counter(), {}
+        if self.ranks.main:
+            out = self.folder / "validation" / checkpoint.name_of(step)
+            levels = examine(self.feeder.policy, self.config.validation, out, self.config.rollout.max_rows, quiet=True)
+            found = {f"validation/{n}/{m}": v.mean for n, s in levels.items() for m, v in s.metrics.items()}
+        self.ranks.wait()
+        return found | {"seconds/validation": perf_counter() - start}
 
     def save(self) -> Path:
         """A checkpoint of this step."""
@@ -295,8 +308,7 @@ def build(config: Config, resume: bool = False, accelerator: Accelerator | None 
         raise ConfigError(f"prompts_per_step: expected a multiple of the {ranks.world} ranks, found {config.prompts_per_step}")
     newest = resume_from(folder, resume)
     data = training_data(config.data, config.seed)
-    if ranks.main and config.data.on_bad_media == "stop":
-        check_media(config.data, list(every(data)), quiet)
+    look_over(config, list(every(data)), ranks, quiet)
     run = assemble(config, data, folder, newest, ranks)
     if newest is not None:
         run.restore(newest)
@@ -305,6 +317,20 @@ def build(config: Config, resume: bool = False, accelerator: Accelerator | None 
         (folder / "config.yaml").write_text(dump(config))
     accelerator.init_trackers("tracker", config=flat(config.model_dump(mode="json")))
     return run
+
+
+def look_over(config: Config, examples: Sequence[Example], ranks: Ranks, quiet: bool) -> None:
+    """Find what would stop the run later: golds that no answer can match, missing demonstrations, files that do not decode."""
+    if "accuracy" in [r.grader for r in config.rewards.values()]:
+        for example in examples:
+            check_gold(example)
+    if config.algorithm.build().source == "demonstrations":
+        bare = [example.id for example in examples if example.demonstration is None]
+        if bare:
+            raise ConfigError(f"data: expected a demonstration in every row, found {len(bare)} without, such as {bare[:5]}")
+    if ranks.main and config.data.on_bad_media == "stop":
+        check_media(config.data, list(examples), quiet)
+    ranks.wait()
 
 
 def resume_from(folder: Path, resume: bool) -> Path | None:
@@ -331,7 +357,7 @@ def assemble(config: Config, data: Mixture, folder: Path, newest: Path | None, r
     stream = Stream(data, config.prompts_per_step, config.seed, ranks.rank, ranks.world)
     reader = media_reader(config.data, config.data.cache_bytes)
     feeder = Feeder(policy, reader, stream, ranks, config.data.on_bad_media)
-    graders = {name: load_grader(r.grader) for name, r in config.rewards.items()}
+    graders = {name: grader(r.grader) for name, r in config.rewards.items()}
     weights = {name: r.weight for name, r in config.rewards.items()}
     trainer = Trainer(
         algorithm,

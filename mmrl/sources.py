@@ -11,7 +11,10 @@ from mmrl.data.seed_bench_r1 import SeedBenchR1, SeedBenchR1Demonstrations
 from mmrl.data.stream import Mixture
 from mmrl.data.video_r1 import VideoR1
 from mmrl.progress import progress
+from mmrl.rewards.graders import GRADERS, Grader
+from mmrl.rewards.load import load
 from mmrl.types import Example
+from mmrl.world.graders import WORLD_GRADERS
 
 FORMATS: dict[str, type[Annotations]] = {
     "seed_bench_r1": SeedBenchR1,
@@ -20,6 +23,16 @@ FORMATS: dict[str, type[Annotations]] = {
     "messages": Messages,
 }
 MEMORY = ".mmrl_media_seen.jsonl"  # in the data root: what the pre-flight check found good
+
+
+def grader(spec: str) -> Grader:
+    """A grader by name, the toy world's exact judge among them, or as path.py:function."""
+    if spec in WORLD_GRADERS:
+        return WORLD_GRADERS[spec]
+    if spec not in GRADERS and ":" not in spec:
+        known = ", ".join([*GRADERS, *WORLD_GRADERS])
+        raise ConfigError(f"grader {spec!r}: expected one of {known}, or your own as path.py:function")
+    return load(spec)
 
 
 def root_of(section: DataSection | EvaluationSection) -> Path:

@@ -1,6 +1,6 @@
 """Videos and images as arrays. NumPy only: the processes that decode import this module."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, UInt8
 
 from mmrl.data.errors import MediaError
 from mmrl.data.frame_choice import FrameChoice, choose, varies
-from mmrl.data.readers import Film, has_decord, open_film
+from mmrl.data.readers import Index, has_decord, read_frames, read_index
 
 __all__ = ["Clip", "FrameChoice", "MediaError", "Reader", "choose", "decode", "probe", "read_image"]
 
@@ -54,12 +54,27 @@ def decode(path: Path, choice: FrameChoice, reader: Reader = "auto") -> Clip:
 
     ``auto`` asks decord (where it is installed), then PyAV; ``Clip.fallback`` says why decord did not serve.
     """
-    return _first_that_serves(path, choice, reader, ends_only=False)
+    index = _open(path)
+    fps = _frame_rate(index, path)
+    indices = _chosen(index, fps, choice, path)
+    frames, served, fallback = _frames(path, index, indices, reader)
+    return Clip(
+        frames=frames,
+        indices=indices,
+        timestamps=index.seconds[indices],
+        fps=fps,
+        total=len(index.shown),
+        reader=served,
+        chosen_by="time" if varies(index.seconds) else "index",
+        fallback=fallback,
+    )
 
 
 def probe(path: Path, choice: FrameChoice, reader: Reader = "auto") -> None:
     """Decode only the first and the last of the chosen frames. Raises MediaError."""
-    _first_that_serves(path, choice, reader, ends_only=True)
+    index = _open(path)
+    indices = _chosen(index, _frame_rate(index, path), choice, path)
+    _frames(path, index, indices[[0, -1]], reader)
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
@@ -80,18 +95,28 @@ def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
         raise MediaError(path, f"Pillow says: {error}", "an image that decodes") from None
 
 
-def _first_that_serves(path: Path, choice: FrameChoice, reader: Reader, ends_only: bool) -> Clip:
+def _open(path: Path) -> Index:
     _check_file(path)
-    problems = []
+    return read_index(path)
+
+
+def _frames(
+    path: Path, index: Index, indices: Int[np.ndarray, " n"], reader: Reader
+) -> tuple[UInt8[np.ndarray, "n h w 3"], str, str]:
+    """The frames, who served, and why others did not; frames that are shown more than once are decoded once."""
+    distinct, where = np.unique(indices, return_inverse=True)
+    problems: list[MediaError] = []
     for name in _readers(reader):
         try:
-            clip = _look(open_film(path, name), name, path, choice, ends_only)
+            frames = read_frames(path, index, distinct, name)
+            if frames.shape[0] != len(distinct) or frames.ndim != 4 or frames.shape[-1] != 3:
+                raise MediaError(path, f"an array of shape {frames.shape}", f"{len(distinct)} frames of 3 colours")
         except MediaError as error:
             problems.append(error)
         else:
-            return replace(clip, fallback="; ".join(error.found for error in problems))
-    last = problems[-1]
-    raise MediaError(path, "; ".join(error.found for error in problems), last.expected, last.advice)
+            frames = frames if len(distinct) == len(indices) else frames[where]
+            return frames, name, "; ".join(error.found for error in problems)
+    raise MediaError(path, "; ".join(error.found for error in problems), problems[-1].expected, problems[-1].advice)
 
 
 def _readers(reader: Reader) -> tuple[str, ...]:
@@ -100,55 +125,28 @@ def _readers(reader: Reader) -> tuple[str, ...]:
     return (reader,)
 
 
-def _look(film: Film, reader: str, path: Path, choice: FrameChoice, ends_only: bool) -> Clip:
-    seconds = film.seconds
-    total = len(seconds)
-    if total == 0:
-        raise MediaError(path, "none", "frames")
-    fps = _frame_rate(film, path)
-    in_time = varies(seconds)
+def _chosen(index: Index, fps: float, choice: FrameChoice, path: Path) -> Int[np.ndarray, " f"]:
+    seconds = index.seconds
     try:
-        indices = choose(total, fps, choice, seconds if in_time else None)
+        return choose(len(seconds), fps, choice, seconds if varies(seconds) else None)
     except ValueError as error:
         raise MediaError(path, str(error), "a clip that the frame choice fits") from None
-    if ends_only:
-        indices = indices[[0, -1]]
-    return Clip(
-        frames=_decoded(film, indices, path),
-        indices=indices,
-        timestamps=seconds[indices],
-        fps=fps,
-        total=total,
-        reader=reader,
-        chosen_by="time" if in_time else "index",
-    )
 
 
-def _decoded(film: Film, indices: Int[np.ndarray, " n"], path: Path) -> UInt8[np.ndarray, "n h w 3"]:
-    """A short clip shows frames more than once; they are decoded once."""
-    distinct, where = np.unique(indices, return_inverse=True)
-    frames = film.frames(distinct)
-    if len(frames) != len(distinct) or frames.ndim != 4 or frames.shape[-1] != 3:
-        raise MediaError(path, f"an array of shape {frames.shape}", f"{len(distinct)} frames of 3 colours")
-    return frames if len(distinct) == len(indices) else frames[where]
+def _frame_rate(index: Index, path: Path) -> float:
+    """Frames per second of the file: the container's word where its time stamps bear it out, else what they say.
 
-
-def _frame_rate(film: Film, path: Path) -> float:
-    """Frames per second over the whole file:
-
-    the container's word where its time stamps bear it out, else what they say.
-
-    Preferring the word keeps 30 at exactly 30: temporal positions are truncated to integers, and 29.9999999 would
-    move them.
+    Preferring the word keeps 30 at exactly 30: temporal positions are truncated to integers, and 29.9999999 would move
+    them.
     """
-    length = float(film.seconds[-1] - film.seconds[0])
+    length = float(index.seconds[-1])
     if length > 0:
-        measured = (len(film.seconds) - 1) / length
-        agrees = film.stated_fps is not None and abs(film.stated_fps - measured) <= RATE_TOLERANCE * measured
-        return film.stated_fps if agrees else round(measured, 4)
-    if film.stated_fps is None:
+        measured = (len(index.shown) - 1) / length
+        agrees = index.stated_fps is not None and abs(index.stated_fps - measured) <= RATE_TOLERANCE * measured
+        return index.stated_fps if agrees else round(measured, 4)
+    if index.stated_fps is None:
         raise MediaError(path, "neither time stamps nor a rate", "a frame rate", "encode the video again")
-    return film.stated_fps
+    return index.stated_fps
 
 
 def _check_file(path: Path) -> None:

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Int
 from torch import Tensor
 from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers.utils.logging import disable_progress_bar
 from transformers.video_utils import VideoMetadata
 
 from mmrl.data.templates import messages
@@ -109,7 +111,7 @@ class Policy(Reader):
             return []
         processor = self.processor.video_processor
         out = processor(
-            videos=[torch.from_numpy(clip.frames).permute(0, 3, 1, 2) for clip in clips],
+            videos=[rearrange(torch.from_numpy(clip.frames), "f h w c -> f c h w") for clip in clips],
             video_metadata=[metadata(clip) for clip in clips],
             do_sample_frames=False,
             cap_pixels_per_frame=True,
@@ -122,7 +124,7 @@ class Policy(Reader):
         """The same for images."""
         if not images:
             return []
-        tensors = [torch.from_numpy(image).permute(2, 0, 1) for image in images]
+        tensors = [rearrange(torch.from_numpy(image), "h w c -> c h w") for image in images]
         out = self.processor.image_processor(images=tensors, return_tensors="pt")
         return cut("image", out["pixel_values"], out["image_grid_thw"], [0.0] * len(images))
 
@@ -171,6 +173,7 @@ def load_policy(
     ``video_pixels`` and ``image_pixels`` bound the pixels of a frame or image (least, most) after resizing.
     """
     check_directory(path)
+    disable_progress_bar()
     model = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype, attn_implementation=attention)
     processor = AutoProcessor.from_pretrained(path)
     for part, pixels in ((processor.video_processor, video_pixels), (processor.image_processor, image_pixels)):

@@ -7,8 +7,9 @@ from string import ascii_uppercase
 WRAPPING = " \t\r\n()[]{}.,;:*_\"'`$“”‘’<>#-–—"
 NAME = re.compile(r"(?<![\w'’])([A-Z])(?![\w'’])")
 WORD = re.compile(r"\w+")
-CONNECTIVES = frozenset(
-    "and as because but due for from given is nor not or rather since so than which with".split()  # noqa: SIM905
+BEFORE = re.compile(r"\b(?:option|choice|answer:) ?\W?$", re.IGNORECASE)
+ARTICLE = re.compile(
+    r"[AI] (?!(?:and|as|because|but|due|for|from|given|is|nor|not|or|rather|since|so|than|which|with)\b)[a-z]"
 )
 
 
@@ -36,10 +37,7 @@ def named_by_words(text: str, choices: Sequence[str]) -> set[str]:
 
 def is_article(text: str, at: int) -> bool:
     """Whether the A or I at this place is an article or a pronoun: a lower-case word follows that is no connective."""
-    if text[at] not in "AI" or re.search(r"(?i)\b(?:option|choice|answer:) ?\W?$", text[max(0, at - 12) : at]):
-        return False
-    following = re.match(r" ([a-z]+)", text[at + 1 : at + 40])
-    return following is not None and following[1] not in CONNECTIVES
+    return ARTICLE.match(text, at) is not None and BEFORE.search(text[max(0, at - 12) : at]) is None
 
 
 def spoken(text: str, choices: Sequence[str]) -> str | None:

@@ -1,0 +1,5 @@
+"""python -m mmrl, as torchrun calls it."""
+
+from mmrl.cli import main
+
+main()

@@ -1,0 +1,83 @@
+"""``mmrl train CONFIG --check``: everything of a run but its steps."""
+
+import os
+from collections.abc import Iterator
+
+import torch
+from rich.table import Table
+
+from mmrl.build import Run
+from mmrl.progress import console
+from mmrl.types import Decoding
+
+REHEARSED = 8  # tokens of each completion in the rehearsal
+
+
+def memory(run: Run) -> Iterator[tuple[str, int]]:
+    """Bytes that a run holds all the time, by what for; activations and the rollout's keys and values come on top."""
+    parameters = list(run.feeder.policy.model.parameters())
+    trained = [p for p in parameters if p.requires_grad]
+    size = sum(p.numel() * p.element_size() for p in parameters)
+    learned = sum(p.numel() * p.element_size() for p in trained)
+    yield "weights", size
+    yield "gradients", learned
+    yield "optimizer", 2 * learned
+    if run.trainer.reference is not None:
+        yield "reference", sum(p.numel() * p.element_size() for p in run.trainer.reference.model.parameters())
+    yield "logits, at most", run.config.model.logit_bytes
+    yield "decoded frames, at most", run.config.data.cache_bytes
+
+
+def available(device: torch.device) -> int:
+    """Bytes of memory of the device."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def rehearse(run: Run) -> dict[str, float]:
+    """The first batch up to its gradient, with short completions; the weights stay as they are."""
+    trainer, policy = run.trainer, run.feeder.policy
+    short(run)
+    trainer.last = scored = trainer.collect()
+    totals = trainer.totals(scored)
+    credits = [trainer.algorithm.credit(s, totals) for s in scored]
+    for bundle in trainer.plan(scored, credits):
+        with policy.see(bundle.prompts) as seen:
+            for part in bundle.parts:
+                trainer.backward(policy.read(seen, part), part)
+    trainer.refuse(trainer.meter.bad, "loss")
+    trainer.optimizer.zero_grad(set_to_none=True)
+    return trainer.meter.summary(run.ranks)
+
+
+def short(run: Run) -> None:
+    """Cut the rehearsal's completions."""
+    from mmrl.build import sampler
+
+    old = run.config.rollout.decoding
+    decoding = Decoding(old.temperature, old.top_p, min(REHEARSED, old.max_new_tokens))
+    rollout = run.config.rollout.model_copy(update={"decoding": decoding})
+    config = run.config.model_copy(update={"rollout": rollout})
+    run.trainer.sample = sampler(config, run.feeder.policy, run.trainer.algorithm.source)
+
+
+def check(run: Run) -> bool:
+    """Print what a run needs and try its first batch. False where it cannot fit."""
+    device = run.ranks.accelerator.device
+    needs, there = dict(memory(run)), available(device)
+    table = Table("memory", "GiB", box=None, pad_edge=False)
+    for name, size in needs.items():
+        table.add_row(name, f"{size / 2**30:.2f}")
+    table.add_row(f"there is, on {device}", f"{there / 2**30:.2f}")
+    console.print(table)
+    if sum(needs.values()) > there:
+        console.print(f"[red]expected at most {there / 2**30:.1f} GiB, found {sum(needs.values()) / 2**30:.1f}. Freeze parts, "
+                      "lower logit_bytes or cache_bytes, or take a larger device.[/]")  # fmt: skip
+        return False
+    numbers = rehearse(run)
+    prompts = [len(s.group.prompt.tokens) for s in run.trainer.last] or [0]
+    console.print(f"first batch: {numbers.get('completion/tokens', 0):.0f} tokens a completion, loss {numbers.get('loss', 0.0):.4f}, "
+                  f"longest prompt {max(prompts)} tokens")  # fmt: skip
+    console.print("[green]The config, its data, every media file and the first batch are in order.[/]")
+    return True

@@ -1,0 +1,96 @@
+"""Means with intervals, and paired differences. Nothing leaves the denominator: what could not be seen counts as 0."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from mmrl.evaluate.records import IncompleteError, Record
+from mmrl.statistics import Difference, mean_interval, paired
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """A metric over all records, and its 95 % interval over clusters."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What an evaluation found."""
+
+    name: str
+    expected: int  # items there must be
+    scored: int  # items there are
+    samples: int  # records an item
+    n: int  # records, the denominator of every mean
+    clusters: int
+    statuses: Mapping[str, int]
+    metrics: Mapping[str, Mean]
+    records: tuple[Record, ...] = field(repr=False)
+
+
+def summarise(name: str, records: Sequence[Record], expected: int, samples: int = 1) -> Summary:
+    """Means over all records with intervals over clusters; an IncompleteError where a record is missing.
+
+    A record without scores (its media could not be read) counts as 0 in every metric.
+    """
+    items = {record.item for record in records}
+    if len(items) < expected or len(by_pair(records)) != len(items) * samples:
+        wanted, found = f"{expected} items with {samples} samples each", f"{len(records)} records of {len(items)} items"
+        raise IncompleteError(f"evaluation {name!r}: expected {wanted}, found {found}; run it again to resume")
+    clusters = [record.cluster for record in records]
+    metrics = {}
+    for metric, scores in columns(name, records).items():
+        metrics[metric] = Mean(sum(scores) / len(scores), *mean_interval(scores, clusters))
+    return Summary(
+        name=name,
+        expected=expected,
+        scored=len(items),
+        samples=samples,
+        n=len(records),
+        clusters=len(set(clusters)),
+        statuses=dict(sorted(Counter(record.status for record in records).items())),
+        metrics=metrics,
+        records=tuple(records),
+    )
+
+
+def compare(before: Summary | Sequence[Record], after: Summary | Sequence[Record]) -> dict[str, Difference]:
+    """What changed, by metric: paired by (item, sample), intervals over clusters. Both must hold the same pairs."""
+    first, second = by_pair(before), by_pair(after)
+    missing = first.keys() ^ second.keys()
+    if missing:
+        item, sample = min(missing)
+        where = f"such as item {item!r} sample {sample}"
+        raise IncompleteError(f"compare: {len(missing)} records are in one of the two only, {where}; complete both")
+    earlier = columns("before", list(first.values()))
+    later = columns("after", [second[pair] for pair in first])
+    if earlier.keys() != later.keys():
+        raise ValueError(f"compare: metrics differ: {sorted(earlier)} before, {sorted(later)} after; score both alike")
+    clusters = [record.cluster for record in first.values()]
+    return {metric: paired(earlier[metric], later[metric], clusters) for metric in earlier}
+
+
+def columns(name: str, records: Sequence[Record]) -> dict[str, list[float]]:
+    """Scores by metric, one a record; 0 for what could not be seen."""
+    metrics = list(dict.fromkeys(metric for record in records for metric in record.scores))
+    if not metrics:
+        error = next((record.error for record in records if record.error), "no record has scores")
+        raise IncompleteError(f"evaluation {name!r}: none of {len(records)} records could be graded; {error}")
+    for each in records:
+        absent = [metric for metric in metrics if metric not in each.scores]
+        if absent and each.status != "media_error":
+            raise IncompleteError(f"evaluation {name!r}: item {each.item!r} lacks {absent}; score all records alike")
+    return {metric: [record.scores.get(metric, 0.0) for record in records] for metric in metrics}
+
+
+def by_pair(measured: Summary | Sequence[Record]) -> dict[tuple[str, int], Record]:
+    """Records by (item, sample)."""
+    records = measured.records if isinstance(measured, Summary) else measured
+    pairs = {(record.item, record.sample): record for record in records}
+    if len(pairs) < len(records):
+        raise ValueError(f"{len(records)} records hold {len(pairs)} different (item, sample); each must occur once")
+    return pairs
