@@ -25,6 +25,11 @@ class Journal:
             append(self.metrics, [{"step": step} | dict(numbers)])
         self.accelerator.log(dict(numbers), step=step)
 
+    def close(self) -> None:
+        """The trackers write what they still hold."""
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
+
     def write_rollouts(self, step: int, scored: Sequence[Scored]) -> None:
         """Prompts with their completions and rewards."""
         if self.main:
@@ -65,9 +70,8 @@ def keep_until(path: Path, step: int) -> None:
     """Drop lines of later steps, and a line that a killed process left half-written."""
     if not path.exists():
         return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        if not line.endswith("\n") or json.loads(line)["step"] > step:
-            break
-        kept.append(line)
-    path.write_text("".join(kept), encoding="utf-8")
+    *lines, _ = path.read_text(encoding="utf-8").split("\n")  # not splitlines: completions may hold other separators
+    kept = [line for line in lines if json.loads(line)["step"] <= step]
+    partial = path.with_suffix(".partial")
+    partial.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+    partial.replace(path)

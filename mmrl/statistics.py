@@ -8,6 +8,7 @@ standard texts. Nothing here keeps state: what is random takes a seed.
 import math
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,7 +17,7 @@ from scipy import stats
 CHUNK = 2_000_000  # numbers drawn at once, to bound memory
 ROUNDING = 1e-12  # an error below this is a zero with rounding on it
 
-Clusters = Sequence[Hashable]
+Clusters = Sequence[Hashable] | NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)

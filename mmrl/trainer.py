@@ -14,7 +14,7 @@ from mmrl.types import Credit, Example, Group, Prompt, Scored, Tokens, Totals
 
 
 class NonFiniteError(RuntimeError):
-    """A loss or gradient that is not a number. The weights are those before the step."""
+    """A loss or gradient that is not a number. The weights are those before the optimizer step that it would have been."""
 
 
 class Policy(Protocol):
@@ -73,6 +73,7 @@ class Trainer:
     clip_norm: float = 1.0
     step_done: int = 0  # collections learned from
     update_done: int = 0  # optimizer steps
+    moved: bool = False  # whether the weights changed since the newest whole step
     meter: Meter = field(default_factory=Meter)
     last: Sequence[Scored] = ()  # what the newest step collected
 
@@ -88,7 +89,7 @@ class Trainer:
                         now = self.policy.read(seen, part)
                         self.backward(now, part)
             self.update(batch, totals)
-        self.step_done += 1
+        self.step_done, self.moved = self.step_done + 1, False
         return self.meter.summary(self.ranks)
 
     def collect(self) -> list[Scored]:
@@ -182,6 +183,7 @@ class Trainer:
             for group in self.optimizer.param_groups:
                 group["lr"] = group["base_lr"] * self.rate(self.update_done)
             self.meter.add("optimizer/lr", max(group["lr"] for group in self.optimizer.param_groups))
+            self.moved = True
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
         self.update_done += 1
@@ -190,13 +192,14 @@ class Trainer:
 
     def refuse(self, ids: Sequence[str], what: str) -> None:
         """Stop before the weights are touched."""
-        if ids:
-            self.optimizer.zero_grad(set_to_none=True)
-            self.meter.bad.clear()
-            raise NonFiniteError(
-                f"step {self.step_done + 1}: the {what} is not finite; examples {', '.join(ids[:20])}. "
-                "The weights are those before this step. Look at these examples, lower the learning rate or use float32"
-            )
+        if not ids:
+            return
+        self.optimizer.zero_grad(set_to_none=True)
+        self.meter.bad = []
+        raise NonFiniteError(
+            f"step {self.step_done + 1}: expected a finite {what}, found one that is not; examples {', '.join(ids[:20])}. "
+            "The weights are those before this update. Look at these examples, lower the learning rate or use float32"
+        )
 
     def describe(self, scored: Iterable[Scored]) -> None:
         """Numbers about what was collected."""

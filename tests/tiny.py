@@ -1,5 +1,7 @@
 """Tiny random models of the supported families, with a byte-level tokenizer in which ``>B`` is one token."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -101,5 +103,5 @@ def image(seed: int = 0, size: tuple[int, int] = (56, 56)) -> np.ndarray:
 
 def example(name: str = "one", kinds: tuple[str, ...] = ("video", "image"), **fields) -> Example:
     """A multiple-choice question about some media."""
-    media = tuple(Media(kind, f"{name}-{i}") for i, kind in enumerate(kinds))  # type: ignore[arg-type]
+    media = tuple(Media(kind, Path(f"{name}-{i}")) for i, kind in enumerate(kinds))  # type: ignore[arg-type]
     return Example(name, fields.pop("question", "what next"), "B", "choice", ("red", "blue", "green", "grey"), media, **fields)

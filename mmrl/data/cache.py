@@ -2,9 +2,10 @@
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Sized(Protocol):
     """What knows how many bytes it takes: a clip, an array."""
 

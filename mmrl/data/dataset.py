@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from mmrl.data.rows import BadRow, Row, complain, read_rows
 from mmrl.types import Example
@@ -12,6 +12,7 @@ from mmrl.types import Example
 logger = logging.getLogger(__name__)
 
 
+@runtime_checkable
 class Dataset(Protocol):
     """Questions in a fixed order."""
 
@@ -35,6 +36,10 @@ class Annotations:
     limit: int | None = None  # the first so many examples
     exclude: tuple[str, ...] = ()  # ids, with the prefix, that are left out
     bad_rows: Literal["error", "leave_out"] = "error"
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"data.limit: expected 1 or more (or none), found {self.limit}")
 
     def open(self, root: Path) -> "FileDataset":
         """All of the file, read and checked. Raises one ValueError that names its bad rows."""

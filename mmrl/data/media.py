@@ -50,8 +50,7 @@ class Counts:
 
 
 class MediaReader:
-    """Gives the frames of an example; keeps them in memory up to ``cache_bytes``; decodes ahead if told what comes
-    next.
+    """Gives the frames of examples, keeps them in memory, and decodes ahead if told what comes next.
 
     The same arrays are handed out again: do not write to them. A file that failed fails again without another try
     until it changes. ``decode`` is a seam: any function like ``video.decode`` that other processes can import.
@@ -64,7 +63,7 @@ class MediaReader:
         workers: int = 2,
         timeout: float = 60.0,  # seconds a file
         reader: Reader = "auto",
-        cache_bytes: int = 2 << 30,
+        cache_bytes: int = 2 << 30,  # of decoded frames
         decode=video.decode,
     ) -> None:
         self.root = Path(root)

@@ -46,7 +46,7 @@ class Index:
 def read_index(path: Path) -> Index:
     """Lists the packets of a video. Raises MediaError if there are fewer than the header promises."""
     try:
-        with av.open(str(path)) as container:
+        with _opened(path) as container:
             stream = _video_stream(container, path)
             stated, unit, promised = stream.average_rate, float(stream.time_base), stream.frames
             packets = [
@@ -138,16 +138,23 @@ def _frame_times(path: Path) -> list[int]:
 
 
 def _decoded(path: Path) -> Iterator[av.VideoFrame]:
-    with av.open(str(path)) as container:
+    with _opened(path) as container:
         stream = _video_stream(container, path)
         stream.codec_context.thread_count = 1
         yield from container.decode(stream)
 
 
+def _opened(path: Path) -> av.container.InputContainer:
+    return av.open(str(path), metadata_errors="replace")  # titles come in any encoding
+
+
 def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
     if not container.streams.video:
         raise MediaError(path, "none", "a video stream")
-    return container.streams.video[0]
+    stream = container.streams.video[0]
+    if stream.codec_context is None:
+        raise MediaError(path, "an unknown one", "a codec that FFmpeg can decode", ENCODE)
+    return stream
 
 
 def _upright(frame: av.VideoFrame, path: Path) -> UInt8[np.ndarray, "h w 3"]:

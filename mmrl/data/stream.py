@@ -30,23 +30,21 @@ class Shuffled:
 
     def _order(self, epoch: int) -> Int[np.ndarray, " n"]:
         if epoch not in self._orders:
-            self._orders = {
-                known: order for known, order in self._orders.items() if known == epoch - 1
-            }  # a step may touch two
+            # a step may touch two epochs; older ones are not needed
+            self._orders = {known: order for known, order in self._orders.items() if known == epoch - 1}
             generator = np.random.default_rng(np.random.SeedSequence((*self._key, epoch)))
             self._orders[epoch] = generator.permutation(len(self.dataset))
         return self._orders[epoch]
 
 
 class Mixture:
-    """Several datasets in fixed proportions:
+    """Several datasets in fixed proportions.
 
-    of each ``sum(weights)`` examples in a row, ``weights[i]`` come from dataset i.
-
-    Each dataset has epochs of its own, so a small one with a large weight is read more often.
+    Of each ``sum(weights)`` examples in a row, ``weights[i]`` come from dataset i. Each dataset has epochs of its own,
+    so a small one with a large weight is read more often.
     """
 
-    def __init__(self, datasets: Sequence[Dataset], weights: Sequence[int]) -> None:
+    def __init__(self, datasets: Sequence[Dataset], weights: Sequence[float]) -> None:
         if not datasets or len(datasets) != len(weights):
             raise ValueError(f"mixture: expected a weight for each of {len(datasets)} datasets, found {len(weights)}")
         if not all(isinstance(weight, int) and weight > 0 for weight in weights):

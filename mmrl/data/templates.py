@@ -47,7 +47,7 @@ PLAIN_WHAT: Mapping[Kind, str] = {
 }
 
 
-def messages(example: Example, template: Template) -> tuple[Message, ...]:
+def messages(example: Example, template: str) -> tuple[Message, ...]:
     """What the model is asked:
 
     one message of the user, media first, then the text. A ready-made chat is returned as it is.
@@ -57,7 +57,7 @@ def messages(example: Example, template: Template) -> tuple[Message, ...]:
     return (Message("user", (*example.media, text(example, template))),)
 
 
-def text(example: Example, template: Template) -> str:
+def text(example: Example, template: str) -> str:
     """The words of the question in a template. Raises ValueError if the template has no words for its kind."""
     if template not in TEMPLATES:
         raise ValueError(f"template: expected one of {', '.join(TEMPLATES)}, found {template!r}")

@@ -1,5 +1,6 @@
 """Videos and images as arrays. NumPy only: the processes that decode import this module."""
 
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -33,13 +34,12 @@ class Clip:
 
     @property
     def sampled_fps(self) -> float:
-        """Frames looked at per second, from which Qwen2.5-VL gets its temporal positions (seconds per grid step = 2 /
-        sampled_fps).
+        """Frames looked at per second.
 
-        ``len(indices) / total * fps``, as in transformers' ``VideoMetadata.sampled_fps`` and in qwen-vl-utils, with
-        which the model was trained. It is a convention: the true mean distance is ``(timestamps[-1] - timestamps[0])
-        / (f - 1)`` seconds, which under "linspace" is longer than ``1 / sampled_fps`` by ``f (total - 1) / (total (f
-        - 1))``.
+        From it Qwen2.5-VL gets its temporal positions: a step of its grid is two frames, ``2 / sampled_fps`` seconds.
+        It is ``len(indices) / total * fps``, as in transformers' ``VideoMetadata.sampled_fps`` and in qwen-vl-utils,
+        with which the model was trained. That is a convention: under "linspace" the true mean distance between frames,
+        ``(timestamps[-1] - timestamps[0]) / (f - 1)`` seconds, is about ``f / (f - 1)`` times as long.
         """
         return len(self.indices) * self.fps / self.total
 
@@ -85,13 +85,7 @@ def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     try:
         with Image.open(path) as image:
             return np.array(ImageOps.exif_transpose(image).convert("RGB"))
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        Image.DecompressionBombError,
-    ) as error:  # Pillow's formats differ
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
         raise MediaError(path, f"Pillow says: {error}", "an image that decodes") from None
 
 

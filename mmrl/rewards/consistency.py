@@ -11,7 +11,7 @@ from mmrl.rewards.ladder import letter
 from mmrl.rewards.mentions import letters, named_by_letter, words
 from mmrl.rewards.parse import parse
 
-READ = 20_000  # characters at the end of the reasoning that are read
+READ = 5_000  # characters at the end of the reasoning that are read
 SENTENCES = re.compile(r"(?<=[.!?])\s+|\n+")
 CLAUSES = re.compile(
     r"([,;:()]|\b(?:but|because|since|while|whereas|although|so|therefore|thus|hence|rather than|instead of)\b"

@@ -106,7 +106,7 @@ def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
     )
 
 
-TOKENS_PER_SECOND = 4  # positions a second: 1 a frame pair when all 16 frames of a 2 s clip are read
+TOKENS_PER_SECOND = 16  # positions a second: 4 a slot of 0.25 s, as many as the words that tell its event
 
 
 def build_model(out: Path, seed: int) -> Path:

@@ -22,11 +22,11 @@ import numpy as np
 
 from mmrl.world.annotate import LEVELS, SOURCE, picture_name, pool, rows, video_name
 from mmrl.world.demos import Demonstrations, demonstrate
-from mmrl.world.render import canvas, clip, digest, encoder, observation, read_clip, write_clip, write_picture
+from mmrl.world.render import canvas, clip, digest, encoder, observation, write_clip, write_picture
 from mmrl.world.script import BITS, LETTERS, SPLITS, Octet, draw_octets
 
 GENERATOR = "toy-1"  # a change of any script, pixel or sentence asks for a new one
-HASHES = "clips: SHA-256 of the decoded RGB frames (files differ between encoder builds); scripts: SHA-256 of all rows' sha256, in order"
+HASHES = "clips: SHA-256 of the decoded YUV 4:2:0 planes (files differ between encoder builds); scripts: SHA-256 of all rows' sha256, in order"
 Progress = Callable[[int, int], None]  # octets rendered, octets in all
 
 
@@ -147,7 +147,7 @@ def render_octet(work: tuple[Octet, tuple[tuple[str, str | None], ...]], root: P
         path = root / "videos" / SOURCE / video_name(octet, bits)
         if not path.exists():
             _whole(path, partial(write_clip, frames=clip(octet.script(bits), table)))
-        hashes[path.name] = digest(read_clip(path))
+        hashes[path.name] = digest(path)
     for lamp, cue in observations:
         path = root / "images" / SOURCE / picture_name(octet, lamp, cue)
         if not path.exists():

@@ -59,7 +59,7 @@ def judge(text: str, fields: Mapping) -> Verdict:
     claims = read(parsed.reasoning or "")
     shown, script = list(fields["choices"]), script_of(fields)
     lamp, held = fields["state"]["lamp"], {place: tuple(fields["state"][place]) for place in STATIONS}
-    answer = parsed.answer if parsed.answer is not None and len(parsed.answer) == 1 and parsed.answer in LETTERS else None
+    answer = parsed.answer if parsed.answer in LETTERS else None
     concluded = conclusion(claims, shown)
     precision, recall, f1 = overlap(claims.events, script)
     deduction = deduced(claims, fields["task_goal"])

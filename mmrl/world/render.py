@@ -92,7 +92,7 @@ def write_clip(path: Path, frames: np.ndarray) -> None:
 def read_clip(path: Path) -> np.ndarray:
     """All frames of a clip: uint8 ``f h w c``."""
     with av.open(str(path)) as container:
-        container.streams.video[0].thread_type = "NONE"
+        container.streams.video[0].codec_context.thread_count = 1
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
@@ -101,9 +101,14 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
     Image.fromarray(picture).save(path, format="PNG", compress_level=6)
 
 
-def digest(frames: np.ndarray) -> str:
-    """SHA-256 of decoded frames; of the file it would change with every encoder build."""
-    return hashlib.sha256(np.ascontiguousarray(frames)).hexdigest()
+def digest(path: Path) -> str:
+    """SHA-256 of a clip's decoded planes (YUV 4:2:0); of the file it would change with every encoder build."""
+    told = hashlib.sha256()
+    with av.open(str(path)) as container:
+        container.streams.video[0].codec_context.thread_count = 1
+        for frame in container.decode(video=0):
+            told.update(np.ascontiguousarray(frame.to_ndarray()))
+    return told.hexdigest()
 
 
 def encoder() -> str:

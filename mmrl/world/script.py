@@ -1,7 +1,7 @@
 """The toy world as symbols: events, the state they leave behind, the rule of each family, counterfactual octets.
 
-A clip shows eight slots of one event each. Two stations, left and right, hide what is put into them; a third box on top
-gets one event that does not matter; at the end all lids close. An octet is one text (goal, options) with four videos (one
+A clip shows eight slots of one event each. Two stations, left and right, hide what is put into them; the slots that they leave
+go to a third box on top, whose events do not matter; in the last one all lids close. An octet is one text (goal, options) with four videos (one
 hidden bit a station) and two observations (whose lamp is on): every option is right twice, so that neither text, nor
 video, nor observation alone says more than chance allows (facts/evaluation.md 5.4).
 """
@@ -20,10 +20,10 @@ PLACES = (*STATIONS, THIRD)
 VERBS = ("put", "take")
 SLOTS = 8  # the last one is the tail: all lids close
 TAIL = SLOTS - 1
-LETTERS = "ABCD"
+LETTERS = ("A", "B", "C", "D")
 SPLITS = ("train", "L1", "L2", "L3")
 BITS = ((0, 0), (0, 1), (1, 0), (1, 1))  # of (left, right): the four videos of an octet
-ONE_OF_EACH, SAME_ORDER, AS_MANY = "one of each", "same order", "as many"
+ONE_OF_EACH, SAME_ORDER, AS_MANY = "one of each", "the same order", "just as many"  # three words each
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Octet:
     colours: tuple[str, str]  # the goal's two
     slots: tuple[tuple[int, ...], tuple[int, ...]]  # of the events at the left, at the right
     flips: tuple[int, int]  # the order that both values of a station's bit share
-    nuisance: Event
+    nuisance: tuple[Event, ...]  # fills the slots that the stations leave
     options: tuple[str, str, str, str]  # in the order in which validation shows them
     background: int  # which of its pool's eight
     texture: int | None  # seed of the background's noise; None leaves it flat
@@ -80,7 +80,7 @@ class Octet:
 
     def script(self, bits: Sequence[int]) -> tuple[Event, ...]:
         """What happens in one of the four videos, by slot; the closing lids are not told."""
-        events = [self.nuisance]
+        events = [*self.nuisance]
         for place, slots, flip, bit in zip(STATIONS, self.slots, self.flips, bits, strict=True):
             deeds = station_deeds(self.family, self.colours, bit, flip)
             events += [Event(slot, verb, colour, place) for slot, (verb, colour) in zip(slots, deeds, strict=True)]
@@ -174,7 +174,7 @@ def draw_octets(split: str, count: int, *, seed: int, taken: set[str]) -> Iterat
 def _draw(rng: np.random.Generator, group: str, split: str, family: Family) -> Octet:
     first, second = (COLOURS[i] for i in rng.permutation(len(COLOURS))[:2])
     n = family.events
-    slots = [int(slot) for slot in rng.permutation(TAIL)[: 2 * n + 1]]
+    slots = [int(slot) for slot in rng.permutation(TAIL)]
     options = [action(colour, place) for colour in (first, second) for place in STATIONS]
     textured = split in ("L2", "L3")
     return Octet(
@@ -184,7 +184,9 @@ def _draw(rng: np.random.Generator, group: str, split: str, family: Family) -> O
         colours=(first, second),
         slots=(tuple(sorted(slots[:n])), tuple(sorted(slots[n : 2 * n]))),
         flips=(int(rng.integers(6)), int(rng.integers(6))),
-        nuisance=Event(slots[2 * n], VERBS[rng.integers(2)], COLOURS[rng.integers(len(COLOURS))], THIRD),
+        nuisance=tuple(
+            Event(slot, VERBS[rng.integers(2)], COLOURS[rng.integers(len(COLOURS))], THIRD) for slot in slots[2 * n :]
+        ),
         options=tuple(options[i] for i in rng.permutation(4)),
         background=int(rng.integers(8)),
         texture=int(rng.integers(2**31)) if textured else None,

@@ -40,7 +40,7 @@ def test_ten_bad_rows_are_shown_and_all_are_counted(tmp_path, write_rows):
         Messages(write_rows([{"id": n} for n in range(13)] + [ask(99)])).open(tmp_path)
     text = str(error.value)
     assert "13 bad rows" in text
-    assert text.count("rows.jsonl:") == 10
+    assert text.count("messages: expected a list") == 10
     assert text.endswith("and 3 more")
 
 
@@ -80,3 +80,8 @@ def test_a_file_without_examples_is_an_error(tmp_path, content, message):
         (tmp_path / "rows.jsonl").write_text(content)
     with pytest.raises(ValueError, match=message):
         Messages("rows.jsonl").open(tmp_path)
+
+
+def test_a_limit_of_nothing_is_refused():
+    with pytest.raises(ValueError, match=r"data\.limit: expected 1 or more \(or none\), found 0"):
+        Messages("rows.jsonl", limit=0)

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ BYTES = 4 * 48 * 64 * 3 + 4 * 8 + 4 * 8  # frames, indices and time stamps of on
 
 def example(*paths, name="1"):
     kinds = {".mp4": "video", ".png": "image"}
-    return Example(id=name, question="?", media=tuple(Media(kinds[path[-4:]], path) for path in paths))
+    return Example(id=name, question="?", media=tuple(Media(kinds[path[-4:]], Path(path)) for path in paths))
 
 
 def wait_until(condition, seconds=60.0):
@@ -37,9 +38,9 @@ def test_media_come_in_the_order_of_the_example(root):
 
 
 def test_a_ready_made_chat_shows_its_own_media(root):
-    chat = (Message("user", ("Look:", Media("video", "videos/b.mp4"), "?")),)
+    chat = (Message("user", ("Look:", Media("video", Path("videos/b.mp4")), "?")),)
     with MediaReader(root, FOUR, workers=0) as reader:
-        (clip,) = reader.load(Example(id="1", question="?", media=(Media("image", "absent.png"),), messages=chat))
+        (clip,) = reader.load(Example(id="1", question="?", media=(Media("image", Path("absent.png")),), messages=chat))
     assert clip.total == 20
 
 
@@ -168,7 +169,7 @@ def test_a_path_out_of_the_root_is_refused(tmp_path, path):
     with pytest.raises(MediaError, match=r"inside the data root|relative to the data root"):
         inside(root, path)
     with MediaReader(root, workers=0) as reader, pytest.raises(MediaError, match=r"\(example 1\)"):
-        reader.load(Example(id="1", question="?", media=(Media("video", path),)))
+        reader.load(Example(id="1", question="?", media=(Media("video", Path(path)),)))
 
 
 @pytest.mark.parametrize("wrong", [{"workers": -1}, {"timeout": 0}, {"cache_bytes": -1}])

@@ -1,5 +1,7 @@
 """Finding broken media before the first step."""
 
+from pathlib import Path
+
 import pytest
 
 from mmrl.data.media import MediaError, preflight
@@ -12,7 +14,9 @@ FOUR = FrameChoice(count=4)
 
 def examples(*paths):
     kinds = {"mp4": "video", "png": "image"}
-    return [Example(id=f"e{n}", question="?", media=(Media(kinds[path[-3:]], path),)) for n, path in enumerate(paths)]
+    return [
+        Example(id=f"e{n}", question="?", media=(Media(kinds[path[-3:]], Path(path)),)) for n, path in enumerate(paths)
+    ]
 
 
 def test_each_file_is_opened_once_and_remembered(root):

@@ -92,7 +92,7 @@ def test_the_draw_depends_on_seed_epoch_and_id_and_on_nothing_else(tmp_path, wri
 def test_the_draw_does_not_change_between_versions(tmp_path, write_rows):
     """A saved run that resumes under another Python or NumPy must see the same letters."""
     dataset = SeedBenchR1(write_rows([training()]), options="drawn").open(tmp_path)
-    assert dataset.example(0, 0).choices == ("open drawer", "wash lettuce", "pour oil", "close tap")
+    assert dataset.example(0, 0).choices == ("wash lettuce", "close tap", "open drawer", "cut tomato")
 
 
 def test_rows_with_four_options_are_shuffled_in_training_too(tmp_path, write_rows):
@@ -126,7 +126,11 @@ def test_a_counterfactual_group_is_a_cluster(tmp_path, write_rows):
             "drawn",
             "negative_answers: expected options that differ, found 'a' more",
         ),
-        (training(negative_answers=["wash lettuce", "b", "c"]), "drawn", "options that differ, found 'wash lettuce'"),
+        (
+            training(negative_answers=["wash lettuce", "b", "c"]),
+            "drawn",
+            "negative_answers: expected options that differ, found 'wash lettuce'",
+        ),
         (training(negative_answers="a b c"), "drawn", "negative_answers: expected a list of texts that are not empty"),
         (
             training(),

@@ -1,11 +1,15 @@
 """Prompt wording, to the character."""
 
+from pathlib import Path
+
 import pytest
 
 from mmrl.data import templates
 from mmrl.types import KINDS, Example, Media, Message
 
-EXAMPLE = Example(id="1", question="What next?", answer="B", choices=("cut", "wash"), media=(Media("video", "a.mp4"),))
+EXAMPLE = Example(
+    id="1", question="What next?", answer="B", choices=("cut", "wash"), media=(Media("video", Path("a.mp4")),)
+)
 
 CARE = (
     "What next?Options:\nA. cut\nB. wash\n\n"

@@ -114,6 +114,14 @@ def test_pyav_serves_what_decord_cannot_and_says_so(tmp_path, write_video):
     assert ("decord says" in clip.fallback) == has_decord()
 
 
+@pytest.mark.parametrize("reader", READERS)
+def test_a_title_in_another_encoding_does_no_harm(clip_path, tmp_path, reader):
+    content = clip_path.read_bytes()
+    assert b"Lavf" in content  # the name of the writing program, which is metadata as a title is
+    (tmp_path / "latin.mp4").write_bytes(content.replace(b"Lavf", b"L\xe9vf"))
+    assert decode(tmp_path / "latin.mp4", EIGHT, reader).total == 60
+
+
 def test_a_clip_filmed_upright_is_upright(clip_path):
     lying = decode(clip_path, EIGHT, "pyav").frames
     upright = decode(turn(clip_path, 90), EIGHT).frames

@@ -48,6 +48,7 @@ def test_nothing_is_found_in_nothing():
 def test_which_block_counts(text, answer, count, multiple):
     parsed = parse(text)
     assert (parsed.answer, parsed.blocks, parsed.multiple) == (answer, count, multiple)
+    assert answer is None or parsed.span[0] == text.rindex("<answer>", 0, text.rindex("</answer>")) + len("<answer>")
 
 
 @pytest.mark.parametrize(

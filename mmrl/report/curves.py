@@ -1,0 +1,139 @@
+"""Training curves as SVG text that takes its colours and its font from the page around it."""
+
+import io
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+INK = "#010203"  # replaced by currentColor, so that text is readable on light and dark pages
+COLORS = ("#3f7fd6", "#dd7a3c", "#3a9f68", "#a862c4", "#c9505f", "#b8961f", "#4aa8b0", "#8b8f98")
+MOST_LINES = len(COLORS)
+STYLE = {"svg.fonttype": "none", "svg.hashsalt": "mmrl", "text.parse_math": False, "font.size": 10.5}
+
+Rows = Sequence[Mapping[str, Any]]
+
+PANELS = (  # title, unit, and which keys of metrics.jsonl stand there; the first that matches takes a key
+    ("Validation", "", r"^(eval|validation)\b"),
+    ("Consistency bonus", "", r"bonus|consisten"),
+    ("Rewards", "", r"^rewards?\b(?!.*(std|spread))"),
+    ("Entropy", "nats", r"entropy"),
+    ("Completion length", "tokens", r"length"),
+    ("Loss", "", r"\bloss\b"),
+    ("Gradient norm", "", r"\bgrad(_|ient|\b)"),
+    ("Seconds by phase", "s", r"^(seconds|time)\b"),
+    ("Reference", "", r"\b(ema|drift|reference|kl|divergence)\b"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A panel as it stands in the page."""
+
+    title: str
+    unit: str
+    svg: str
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The rows of metrics.jsonl; a last line that is still being written is left out."""
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    return [json.loads(line) for line in lines if line]
+
+
+def curves(rows: Rows) -> Iterator[Curve]:
+    """The panels for which there is something to plot."""
+    series = by_key(rows)
+    for title, unit, _ in PANELS:
+        names = [key for key in series if panel_of(key) == title]
+        for start in range(0, len(names), MOST_LINES):
+            yield Curve(title, unit, draw({key: series[key] for key in names[start : start + MOST_LINES]}, title))
+
+
+def others(rows: Rows) -> Iterator[Curve]:
+    """Everything else that was logged, a panel a key."""
+    for key, points in by_key(rows).items():
+        if panel_of(key) is None:
+            yield Curve(key, "", draw({key: points}, key))
+
+
+def panel_of(key: str) -> str | None:
+    """The title of the panel that a key belongs to."""
+    return next((title for title, _, pattern in PANELS if re.search(pattern, key)), None)
+
+
+def by_key(rows: Rows) -> dict[str, list[tuple[float, float]]]:
+    """(step, value) by key, for what is a finite number."""
+    series: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        for key, value in row.items():
+            if key != "step" and is_number(value) and is_number(row.get("step")):
+                series.setdefault(key, []).append((row["step"], value))
+    return series
+
+
+def is_number(value: object) -> bool:
+    """Whether a value can be plotted."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def draw(series: Mapping[str, list[tuple[float, float]]], salt: str) -> str:
+    """One panel: every value faint, the mean over a window of steps bold."""
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": salt}):
+        figure = Figure(figsize=(4.6, 2.6), layout="constrained")
+        FigureCanvasSVG(figure)
+        axes = figure.add_subplot()
+        for color, (key, points) in zip(COLORS, series.items(), strict=False):
+            line(axes, points, short(key, series), color)
+        plain(axes)
+        if len(series) > 1:
+            figure.legend(
+                loc="outside upper left", ncols=4, frameon=False, labelcolor=INK, handlelength=1.1, columnspacing=1.2
+            )
+        buffer = io.StringIO()
+        figure.savefig(
+            buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        )
+    text = buffer.getvalue()
+    return text[text.index("<svg") :].replace(INK, "currentColor")
+
+
+def line(axes: Axes, points: Sequence[tuple[float, float]], label: str, color: str) -> None:
+    """A series; few points are shown as points."""
+    steps, values = zip(*points, strict=True)
+    if len(points) < 12:
+        axes.plot(steps, values, color=color, label=label, linewidth=1.6, marker="o", markersize=3)
+        return
+    axes.plot(steps, values, color=color, alpha=0.25, linewidth=0.8)
+    axes.plot(steps, running_mean(values, max(3, len(values) // 15)), color=color, label=label, linewidth=1.8)
+
+
+def running_mean(values: Sequence[float], window: int) -> list[float]:
+    """Mean of the last values up to each; no value after it."""
+    return [sum(values[max(0, i + 1 - window) : i + 1]) / min(window, i + 1) for i in range(len(values))]
+
+
+def short(key: str, series: Mapping[str, object]) -> str:
+    """The key without what all keys of the panel begin with."""
+    heads = {name.rpartition("/")[0] for name in series}
+    return key.rpartition("/")[2] if len(heads) == 1 and len(series) > 1 else key
+
+
+def plain(axes: Axes) -> None:
+    """Only the lines that help reading."""
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set(color=INK, alpha=0.3)
+    axes.grid(axis="y", color=INK, alpha=0.1, linewidth=0.8)
+    axes.tick_params(colors=INK, length=0, labelcolor=INK)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.margins(x=0.01)

@@ -1,0 +1,45 @@
+"""What a report shows, as plain data: whoever has it fills this in."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mmrl.statistics import Difference
+
+Levels = Mapping[str, Mapping[str, Difference]]  # level, metric; fractions
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One completion of a rollout."""
+
+    text: str
+    rewards: Mapping[str, float] = field(default_factory=dict)  # by name; "total" stands out if it is there
+    correct: bool | None = None  # None: nobody knows
+    consistent: bool | None = None
+    answer_span: tuple[int, int] | None = None  # characters [start, end) of the graded answer in the text
+    tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """A prompt and some of its completions."""
+
+    title: str  # such as "L2, item 0031, step 40"
+    prompt: str
+    completions: Sequence[Completion]
+    gold: str | None = None
+    strip: Any = None  # frames side by side: bytes of a PNG or JPEG, or uint8 pixels [h w 3] or [f h w 3]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportData:
+    """A run as its reader sees it."""
+
+    title: str
+    subtitle: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)  # seed, commit, machine, seconds, command
+    levels: Levels = field(default_factory=dict)
+    metrics: Sequence[Mapping[str, Any]] = ()  # rows with "step"; empty: read metrics.jsonl of the run
+    rollouts: Sequence[Rollout] = ()
+    notes: Sequence[str] = ()  # what a reader needs to disbelieve the numbers

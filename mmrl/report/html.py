@@ -1,0 +1,101 @@
+"""report.html: one file, no script, nothing loaded from elsewhere, and everything that a model wrote is escaped."""
+
+import base64
+import io
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+from PIL import Image
+
+from mmrl.report.curves import curves, others, read_metrics
+from mmrl.report.data import Completion, ReportData
+from mmrl.report.levels import Row, rows
+
+TEMPLATE = "report.html.j2"
+GAP = 2  # pixels between frames
+TAGS = ("<think>", "</think>", "<answer>", "</answer>")
+SIGNATURES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg"}
+
+
+def write_report(run: Path, data: ReportData) -> Path:
+    """Write the run's report.html, whole or not at all, and return its path."""
+    metrics = data.metrics or read_metrics(run / "metrics.jsonl")
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"picture": picture, "parts": parts, "tags": tags, "number": number}
+    table = list(rows(data.levels))
+    page = environment.get_template(TEMPLATE).render(
+        data=data,
+        rows=table,
+        forest=[forest(row, reach(table)) for row in table],
+        reach=f"{100 * reach(table):.0f}",
+        curves=list(curves(metrics)),
+        others=list(others(metrics)),
+    )
+    run.mkdir(parents=True, exist_ok=True)
+    path, unfinished = run / "report.html", run / "report.html.part"
+    unfinished.write_text(page, encoding="utf-8")
+    os.replace(unfinished, path)
+    return path
+
+
+def parts(completion: Completion) -> tuple[str, str, str]:
+    """The text before the graded answer, the answer, and the text behind it."""
+    start, end = completion.answer_span or (len(completion.text),) * 2
+    return completion.text[:start], completion.text[start:end], completion.text[end:]
+
+
+def tags(text: str) -> Markup:
+    """The escaped text with the tags of the answer's format set back."""
+    escaped = escape(text)
+    for tag in TAGS:
+        escaped = escaped.replace(escape(tag), Markup("<i>{}</i>").format(tag))
+    return escaped
+
+
+def picture(strip: Any) -> str:
+    """A strip of frames as a data URI."""
+    encoded = bytes(strip) if isinstance(strip, bytes | bytearray) else png(np.asarray(strip))
+    kind = next((kind for head, kind in SIGNATURES.items() if encoded.startswith(head)), None)
+    if kind is None:
+        raise ValueError(f"rollout strip: expected a PNG, a JPEG or pixels, found bytes that begin {encoded[:8]!r}")
+    return f"data:{kind};base64,{base64.b64encode(encoded).decode()}"
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """Pixels [h w 3], or frames [f h w 3] that are set side by side, as a PNG."""
+    if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4) or pixels.shape[-1] != 3:
+        raise ValueError(f"rollout strip: expected uint8 [h w 3] or [f h w 3], found {pixels.dtype} {pixels.shape}")
+    if pixels.ndim == 4:
+        pixels = np.pad(pixels, ((0, 0), (0, 0), (0, GAP), (0, 0)), constant_values=255)
+        pixels = np.concatenate(list(pixels), axis=1)[:, :-GAP]
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def number(value: float) -> str:
+    """A reward as it is read: 1, 0.5, 2.25."""
+    return f"{value:.3g}".replace("-", "\u2212")
+
+
+def reach(table: list[Row]) -> float:
+    """Half the width of the axis of differences: the farthest limit, rounded up to ten points."""
+    limits = [abs(limit) for row in table for limit in (row.source.low, row.source.high) if math.isfinite(limit)]
+    return max(0.1, math.ceil(10 * max(limits, default=0.1) - 1e-9) / 10)
+
+
+def forest(row: Row, half: float) -> dict[str, str]:
+    """Where dot and whisker of a line stand, in percent of the axis."""
+    at = [min(1.0, max(0.0, (value / half + 1) / 2)) for value in (row.source.low, row.source.mean, row.source.high)]
+    return {"left": f"{100 * at[0]:.2f}", "dot": f"{100 * at[1]:.2f}", "width": f"{100 * (at[2] - at[0]):.2f}"}
