@@ -4,7 +4,7 @@ import math
 import platform
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import set_seed
 from torch import Tensor, nn
 
 from mmrl import checkpoint
@@ -27,20 +28,28 @@ from mmrl.models.families import Family
 from mmrl.models.policy import Policy, load_policy
 from mmrl.models.reference import Reference
 from mmrl.progress import console, progress
-from mmrl.ranks import Ranks
+from mmrl.ranks import Ranks, join
 from mmrl.rewards.grade import grade
 from mmrl.rewards.graders import check as check_gold
 from mmrl.rewards.parse import parse
 from mmrl.rollout import Engine, demonstrate
 from mmrl.sources import check_media, every, grader, media_reader, training_data
-from mmrl.trainer import Trainer
+from mmrl.trainer import NonFiniteError, Trainer
 from mmrl.types import Example, Group, Prompt
 
-FREE_TO_CHANGE = ("out", "steps", "save_every", "keep", "rollouts_every", "trackers", "validate_every", "validation")
+FREE_TO_CHANGE = (  # when a run is resumed: what decides its length, what it writes, and what it takes of the machine
+    "out", "steps", "save_every", "keep", "rollouts_every", "trackers", "validate_every", "validation",
+    "data.on_bad_media", "data.workers", "data.timeout", "data.cache_bytes",
+    "part_tokens", "rollout.max_rows", "model.logit_bytes", "model.gradient_checkpointing",
+)  # fmt: skip
 
 
 class Stopped(Exception):
     """Ctrl-C: the step was finished and a checkpoint written."""
+
+
+READ_THE_GOLD = ("accuracy", "lenient", "official", "mra")  # graders that need an answer to compare with
+TOGETHER = (Stopped, NonFiniteError, MediaError)  # raised by all ranks at the same place
 
 
 def policy_of(section: ModelSection, template: str, device: torch.device, temperature: float = 1.0) -> Policy:
@@ -125,6 +134,7 @@ class Feeder:
                 media.append(loaded)
         everybody = [error for errors in self.ranks.gather(bad) for error in errors]
         if everybody and self.on_bad_media == "stop":
+            everybody[0].add_note("data.on_bad_media=skip goes on without such examples, and counts them")
             raise everybody[0]
         self.skipped += len(everybody)
         return self.policy.prompts(kept, media)
@@ -147,34 +157,54 @@ class Run:
         return self.folder / "checkpoints"
 
     def fit(self, quiet: bool = False) -> None:
-        """Step until done. Whatever ends it, what was learned is in a checkpoint."""
-        trainer, config = self.trainer, self.config
-        title = f"{config.algorithm.name} {self.folder.name}"
+        """Step until done. Whatever ends it, what was learned is in a checkpoint.
+
+        Save for an error of one rank among several: then the others wait for it elsewhere, and the newest checkpoint stays.
+        """
+        title = f"{self.config.algorithm.name} {self.folder.name}"
         try:
-            with stopping() as stop, progress(title, config.steps, trainer.step_done, quiet or not self.ranks.main) as show:
-                while trainer.step_done < config.steps:
-                    numbers = self.step()
-                    show(trainer.step_done, note_of(numbers))
-                    if config.save_every and trainer.step_done % config.save_every == 0:
-                        self.save()
-                    if any(self.ranks.gather(stop.asked)):
-                        raise Stopped
+            with progress(title, self.config.steps, self.trainer.step_done, quiet or not self.ranks.main) as show:
+                self.loop(show)
+        except BaseException as error:
+            if self.ranks.world == 1 or isinstance(error, TOGETHER):
+                self.keep()
+            raise
+        else:
+            self.keep()
         finally:
-            if trainer.update_done == trainer.step_done * trainer.updates and self.saved != trainer.step_done:
-                self.save()
+            self.journal.close()
             self.feeder.reader.close()
 
+    def loop(self, show: Callable[[int, str], None]) -> None:
+        """Steps, checkpoints in between, and a look at whether somebody wants an end."""
+        trainer, config = self.trainer, self.config
+        with stopping() as stop:
+            while trainer.step_done < config.steps:
+                numbers = self.step()
+                show(trainer.step_done, note_of(numbers))
+                if config.save_every and trainer.step_done % config.save_every == 0:
+                    self.save()
+                if any(self.ranks.gather(stop.asked)):
+                    raise Stopped
+
+    def keep(self) -> None:
+        """A checkpoint, unless there is one of this step or the weights are between two steps."""
+        if self.saved != self.trainer.step_done and not self.trainer.moved:
+            self.save()
+
     def step(self) -> dict[str, float]:
-        """One step, written down."""
+        """One step, written down, also where its validation fails."""
         start = perf_counter()
         numbers = self.trainer.step()
         numbers |= self.measures(perf_counter() - start, numbers)
         step = self.trainer.step_done
-        if self.config.validate_every and step % self.config.validate_every == 0:
-            numbers |= self.validate(step)
-        self.journal.log(step, numbers)
-        if self.trainer.last and (step % self.config.rollouts_every == 0 or step in (1, self.config.steps)):
-            self.journal.write_rollouts(step, self.trainer.last)
+        try:
+            if self.config.validate_every and step % self.config.validate_every == 0:
+                numbers |= self.validate(step)
+        finally:
+            self.journal.log(step, numbers)
+            if self.trainer.last and (step % self.config.rollouts_every == 0 or step in (1, self.config.steps)):
+                self.journal.write_rollouts(step, self.trainer.last)
         return numbers
 
     def measures(self, seconds: float, numbers: Mapping[str, float]) -> dict[str, float]:
@@ -244,7 +274,6 @@ class Run:
         """Go on from a checkpoint; the weights were loaded with the policy."""
         state, tensors = checkpoint.read(directory)
         checkpoint.same_model(self.feeder.policy.model, state["shapes"], directory)
-        same_config(self.config, state["config"], directory)
         trainer = self.trainer
         trainer.step_done, trainer.update_done, self.saved = state["step"], state["update"], state["step"]
         self.feeder.stream.load_state_dict(state["stream"])
@@ -289,24 +318,32 @@ def note_of(numbers: Mapping[str, float]) -> str:
 
 def same_config(config: Config, recorded: Mapping[str, Any], directory: Path) -> None:
     """Refuse to go on with another experiment."""
-    now = config.model_dump(mode="json")
-    changed = [k for k in now if k not in FREE_TO_CHANGE and now[k] != recorded.get(k)]
+    now, before = flat(config.model_dump(mode="json")), flat(recorded)
+    changed = [k for k in sorted(now.keys() | before.keys()) if now.get(k) != before.get(k) and not free_to_change(k)]
     if changed:
         first = changed[0]
         raise ConfigError(
-            f"{directory}: cannot resume, because {', '.join(changed)} changed; the first: expected {recorded.get(first)}, "
-            f"found {now[first]}. Only {', '.join(FREE_TO_CHANGE)} may change; else start a new run with another out"
+            f"{directory}: cannot resume, because {', '.join(changed)} changed; the first: expected {before.get(first)}, "
+            f"found {now.get(first)}. Only {', '.join(FREE_TO_CHANGE)} may change; else start a new run with another out"
         )
+
+
+def free_to_change(key: str) -> bool:
+    """Whether a key, or what it is part of, may change when a run is resumed."""
+    return any(key == free or key.startswith(f"{free}.") for free in FREE_TO_CHANGE)
 
 
 def build(config: Config, resume: bool = False, accelerator: Accelerator | None = None, quiet: bool = False) -> Run:
     """A run that is ready to fit: data read, every media file opened, model loaded."""
     folder = Path(config.out)
-    accelerator = accelerator or Accelerator(log_with=list(config.trackers) or None, project_dir=str(folder))
+    accelerator = accelerator or join(config.trackers, folder)
     ranks = Ranks(accelerator)
-    if config.prompts_per_step % ranks.world:
-        raise ConfigError(f"prompts_per_step: expected a multiple of the {ranks.world} ranks, found {config.prompts_per_step}")
-    newest = resume_from(folder, resume)
+    if config.prompts_per_step % (ranks.world * config.updates_per_step):
+        raise ConfigError(
+            f"prompts_per_step: expected a multiple of {ranks.world * config.updates_per_step} (ranks x updates_per_step), "
+            f"found {config.prompts_per_step}"
+        )
+    newest = resume_from(config, folder, resume)
     data = training_data(config.data, config.seed)
     look_over(config, list(every(data)), ranks, quiet)
     run = assemble(config, data, folder, newest, ranks)
@@ -321,7 +358,7 @@ def build(config: Config, resume: bool = False, accelerator: Accelerator | None 
 
 def look_over(config: Config, examples: Sequence[Example], ranks: Ranks, quiet: bool) -> None:
     """Find what would stop the run later: golds that no answer can match, missing demonstrations, files that do not decode."""
-    if "accuracy" in [r.grader for r in config.rewards.values()]:
+    if any(r.grader in READ_THE_GOLD for r in config.rewards.values()):
         for example in examples:
             check_gold(example)
     if config.algorithm.build().source == "demonstrations":
@@ -333,19 +370,21 @@ def look_over(config: Config, examples: Sequence[Example], ranks: Ranks, quiet: 
     ranks.wait()
 
 
-def resume_from(folder: Path, resume: bool) -> Path | None:
-    """The checkpoint to go on from. A run is neither overwritten nor resumed by accident."""
+def resume_from(config: Config, folder: Path, resume: bool) -> Path | None:
+    """The checkpoint to go on from. A run is neither overwritten nor resumed by accident, nor as another experiment."""
     newest = checkpoint.latest(folder / "checkpoints")
     if resume and newest is None and any(folder.glob("*")):
-        raise ConfigError(f"out: expected a checkpoint to resume in {folder}, found none")
+        raise ConfigError(f"out: expected a checkpoint to resume in {folder}, found none; start anew without --resume")
     if newest is not None and not resume:
         raise ConfigError(f"out: {folder} holds a run at {newest.name}; add --resume to go on with it, or choose another out")
+    if newest is not None:
+        same_config(config, checkpoint.read_state(newest)["config"], newest)
     return newest
 
 
 def assemble(config: Config, data: Mixture, folder: Path, newest: Path | None, ranks: Ranks) -> Run:
     """All parts of a run, introduced to one another."""
-    torch.manual_seed(config.seed)
+    set_seed(config.seed)  # mmrl draws from no global state; a user's reward function may
     model = config.model if newest is None else config.model.model_copy(update={"path": str(newest)})
     policy = policy_of(model, config.data.template, ranks.accelerator.device, config.rollout.decoding.temperature or 1.0)
     algorithm = config.algorithm.build()
@@ -375,7 +414,8 @@ def assemble(config: Config, data: Mixture, folder: Path, newest: Path | None, r
         part_tokens=config.part_tokens,
         clip_norm=config.optimizer.clip_norm,
     )
-    step = 0 if newest is None else checkpoint.read(newest)[0]["step"]
+    policy.model.train()
+    step = 0 if newest is None else checkpoint.read_state(newest)["step"]
     return Run(config, folder, trainer, feeder, Journal(folder, ranks.accelerator, ranks.main, step), ranks)
 
 

@@ -25,7 +25,8 @@ def memory(run: Run) -> Iterator[tuple[str, int]]:
     if run.trainer.reference is not None:
         yield "reference", sum(p.numel() * p.element_size() for p in run.trainer.reference.model.parameters())
     yield "logits, at most", run.config.model.logit_bytes
-    yield "decoded frames, at most", run.config.data.cache_bytes
+    if run.ranks.accelerator.device.type == "cpu":  # else they wait in the memory of the host
+        yield "decoded frames, at most", run.config.data.cache_bytes
 
 
 def available(device: torch.device) -> int:
@@ -64,6 +65,12 @@ def short(run: Run) -> None:
 
 def check(run: Run) -> bool:
     """Print what a run needs and try its first batch. False where it cannot fit."""
+    with run.feeder.reader:
+        return in_order(run)
+
+
+def in_order(run: Run) -> bool:
+    """``check``, while the decoding processes are there."""
     device = run.ranks.accelerator.device
     needs, there = dict(memory(run)), available(device)
     table = Table("memory", "GiB", box=None, pad_edge=False)
@@ -73,7 +80,7 @@ def check(run: Run) -> bool:
     console.print(table)
     if sum(needs.values()) > there:
         console.print(f"[red]expected at most {there / 2**30:.1f} GiB, found {sum(needs.values()) / 2**30:.1f}. Freeze parts, "
-                      "lower logit_bytes or cache_bytes, or take a larger device.[/]")  # fmt: skip
+                      "lower model.logit_bytes or data.cache_bytes, or take a larger device.[/]")  # fmt: skip
         return False
     numbers = rehearse(run)
     prompts = [len(s.group.prompt.tokens) for s in run.trainer.last] or [0]

@@ -51,14 +51,19 @@ def flush(directory: Path, deep: bool = True) -> None:
 
 def read(directory: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
     """The trainer's state and tensors of a checkpoint."""
+    tensors = {file.stem: load_file(file) for file in sorted((directory / STATE).glob("*.safetensors"))}
+    return read_state(directory), tensors
+
+
+def read_state(directory: Path) -> dict[str, Any]:
+    """The trainer's state without its tensors."""
     path = directory / STATE / "state.json"
     if not path.exists():
         raise CheckpointError(f"{directory}: expected a checkpoint of mmrl, found no {STATE}/state.json in it")
     state = json.loads(path.read_text())
     if state["version"] != VERSION:
         raise CheckpointError(f"{directory}: expected checkpoint version {VERSION}, found {state['version']}")
-    tensors = {file.stem: load_file(file) for file in sorted((directory / STATE).glob("*.safetensors"))}
-    return state, tensors
+    return state
 
 
 def name_of(step: int) -> str:

@@ -76,7 +76,8 @@ def eval_run(config: ConfigPath, overrides: Overrides = None) -> None:
     from mmrl.build import commit, machine, policy_of
     from mmrl.config import EvalConfig, dump, load
     from mmrl.examine import examine, write_summary
-    from mmrl.report.table import print_summaries
+    from mmrl.progress import console
+    from mmrl.report import summaries_table
 
     parsed = load(EvalConfig, config, overrides or [])
     out = Path(parsed.out)
@@ -86,7 +87,7 @@ def eval_run(config: ConfigPath, overrides: Overrides = None) -> None:
     (out / "config.yaml").write_text(dump(parsed))
     levels = examine(policy, parsed.evaluation, out, parsed.max_rows)
     write_summary(out / "summary.json", levels, {"model": parsed.model.path, "commit": commit(), "machine": machine()})
-    print_summaries(levels)
+    console.print(summaries_table(levels))
 
 
 @world.command("render")

@@ -137,7 +137,7 @@ class EvaluationSection(Section):
 class Config(Section):
     """A training run."""
 
-    seed: int = 42
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     out: str  # the run's directory
     model: ModelSection
     data: DataSection
@@ -177,7 +177,7 @@ def incoherences(config: Config, algorithm: Any):
     for name in algorithm.rewards:
         if name not in config.rewards:
             yield f"rewards: expected one by the name {name!r}, which {config.algorithm.name} needs; found {list(config.rewards)}"
-    if samples and not config.rewards:
+    if samples and not config.rewards and not algorithm.rewards:
         yield f"rewards: expected one or more, as {config.algorithm.name} learns from them; found none"
     if samples and config.rollout.decoding.temperature == 0:
         yield "rollout.decoding.temperature: expected more than 0, as a group of equal completions teaches nothing; found 0"
@@ -224,10 +224,10 @@ def load(kind: type[Section], path: Path, overrides: Sequence[str] = ()) -> Any:
 def parse(kind: type[Section], data: Mapping[str, Any], where: str) -> Any:
     """A config from plain data, or a ConfigError with a line for each problem."""
     try:
-        return kind.model_validate_json(json.dumps(data))
+        return kind.model_validate_json(json.dumps(data, default=str))  # YAML has dates, which were meant as text
     except ValidationError as error:
         schema = kind.model_json_schema()
-        lines = [explain(problem, schema) for problem in error.errors()]
+        lines = [explain(problem, schema) for problem in first_causes(error.errors())]
         raise ConfigError("\n".join(f"{where}: {line}" for line in dict.fromkeys(lines))) from None
 
 
@@ -236,46 +236,66 @@ def apply(data: dict[str, Any], override: str) -> None:
     key, sign, value = override.partition("=")
     if not sign or not key:
         raise ConfigError(f"override: expected key.to.it=value, found {override!r}")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"override {override!r}: expected a value in YAML; put text with special characters in quotes") from None
     *parents, last = key.split(".")
     for parent in parents:
         data = step_into(data, parent, override)
-    if isinstance(data, list):
-        data[int(last)] = yaml.safe_load(value)
-    else:
-        data[last] = yaml.safe_load(value)
+    data[index_of(data, last, override) if isinstance(data, list) else last] = parsed
 
 
 def step_into(data: Any, key: str, override: str) -> Any:
-    """One level deeper, made where it is missing."""
+    """One level deeper, made where it is missing or null."""
     if isinstance(data, list):
-        if not key.isdigit() or int(key) >= len(data):
-            raise ConfigError(f"override {override!r}: expected an index below {len(data)}, found {key!r}")
-        return data[int(key)]
-    if not isinstance(data.setdefault(key, {}), dict | list):
-        raise ConfigError(f"override {override!r}: {key!r} holds a value, not further keys")
+        key = index_of(data, key, override)
+    elif data.get(key) is None:
+        data[key] = {}
+    if not isinstance(data[key], dict | list):
+        raise ConfigError(f"override {override!r}: expected further keys in {key!r}, found the value {data[key]!r}")
     return data[key]
+
+
+def index_of(data: list, key: str, override: str) -> int:
+    """The place of a list that a key names."""
+    if not key.isdigit() or int(key) >= len(data):
+        raise ConfigError(f"override {override!r}: expected an index from 0 to {len(data) - 1}, found {key!r}")
+    return int(key)
 
 
 def explain(problem: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     """A validation problem in our words: where, expected, found."""
-    place, found = problem["loc"], problem.get("input")
-    path = ".".join(str(part) for part in place if not is_tag(part, schema))
-    if problem["type"] == "extra_forbidden":
-        known = known_keys(place[:-1], schema)
-        near = difflib.get_close_matches(str(place[-1]), known, n=1)
+    found, (path, node) = problem.get("input"), walk(problem["loc"], schema)
+    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        known = sorted(walk(problem["loc"][:-1], schema)[1].get("properties", {}))
+        near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        return f"no key {path!r}{hint} (known: {', '.join(sorted(known))})"
+        return f"no key {path!r}{hint} (known: {', '.join(known)})"
     if problem["type"] == "missing":
         return f"{path}: expected a value, found none"
     if problem["type"] == "value_error":
-        return problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "union_tag_invalid":
-        return f"{path}.name: expected one of {problem['ctx']['expected_tags']}, found {problem['ctx']['tag']!r}"
-    if problem["type"] == "union_tag_not_found":
-        return f"{path}.name: expected the name of one, found none"
+        return placed(problem["msg"].removeprefix("Value error, "), path)
+    if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        found = repr(problem["ctx"]["tag"]) if "tag" in problem["ctx"] else "none"
+        return f"{path}.name: expected one of {', '.join(node['discriminator']['mapping'])}, found {found}"
+    if problem["type"] == "too_short":
+        return f"{path}: expected at least {problem['ctx']['min_length']}, found {problem['ctx']['actual_length']}"
     note = " (YAML reads 1e-6 as text: write 1.0e-6)" if looks_like_exponent(found) else ""
     message = problem["msg"][0].lower() + problem["msg"][1:]
     return f"{path}: {message.replace('input should be', 'expected')}, found {found!r}{note}"
+
+
+def placed(message: str, path: str) -> str:
+    """What a dataclass says of its fields, which knows the name of its own key but not where in the file that stands."""
+    parent, _, name = path.rpartition(".")
+    return f"{parent}.{message}" if parent and message.startswith(f"{name}.") else message
+
+
+def first_causes(problems: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Problems without those that say that a list is too short because an item of it is a problem."""
+    places = [problem["loc"] for problem in problems]
+    return [p for p in problems if p["type"] != "too_short" or not any(q[: len(p["loc"])] == p["loc"] != q for q in places)]
 
 
 def looks_like_exponent(value: Any) -> bool:
@@ -285,41 +305,31 @@ def looks_like_exponent(value: Any) -> bool:
     return value.lower().replace("e", "", 1).replace("-", "").replace("+", "").replace(".", "").isdigit()
 
 
-def is_tag(part: Any, schema: Mapping[str, Any]) -> bool:
-    """Whether a part of a location names a section of a union, and is no key of the file."""
-    return isinstance(part, str) and part in {
-        d["properties"]["name"].get("const") for d in schema.get("$defs", {}).values() if "name" in d.get("properties", {})
-    }
+def walk(place: Sequence[Any], schema: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """A location as the dotted path of the file's keys, and the schema of what stands there.
 
-
-def known_keys(place: Sequence[Any], schema: Mapping[str, Any]) -> list[str]:
-    """The keys that may stand at a location, found by walking the JSON schema."""
-    node: Any = schema
+    A location also names the section that was chosen in a union, which is no key of the file.
+    """
+    path, node = [], resolve(schema, schema)
     for part in place:
-        node = resolve(node, schema, part)
-        if is_tag(part, schema):
-            continue
-        node = node.get("items") or node.get("additionalProperties") if isinstance(part, int) else child(node, part)
-    return sorted(resolve(node, schema, None).get("properties", {}))
+        if "discriminator" in node and part in node["discriminator"]["mapping"]:
+            node = {"$ref": node["discriminator"]["mapping"][part]}
+        else:
+            path.append(str(part))
+            inside = "items" if isinstance(part, int) else "additionalProperties"
+            node = node.get("properties", {}).get(part) or node.get(inside) or {}
+        node = resolve(node, schema)
+    return ".".join(path), node
 
 
-def child(node: Mapping[str, Any], key: str) -> Any:
-    """The schema of one key."""
-    return node.get("properties", {}).get(key) or node.get("additionalProperties") or {}
-
-
-def resolve(node: Mapping[str, Any], schema: Mapping[str, Any], tag: Any) -> Mapping[str, Any]:
-    """Follow references, and unions to the section that the tag names."""
-    while True:
+def resolve(node: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Follow references; of something that may also be null, the something."""
+    while "$ref" in node or "anyOf" in node:
         if "$ref" in node:
             node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
-            continue
-        options = node.get("oneOf") or node.get("anyOf")
-        if not options:
-            return node
-        found = [resolve(option, schema, None) for option in options if option.get("type") != "null"]
-        named = [o for o in found if o.get("properties", {}).get("name", {}).get("const") == tag]
-        node = (named or found)[0]
+        else:
+            node = next(option for option in node["anyOf"] if option.get("type") != "null")
+    return node
 
 
 def dump(config: Section) -> str:

@@ -1,12 +1,31 @@
 """What processes that train together tell one another. One process is the case of one rank."""
 
+import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor
+
+
+def join(trackers: Sequence[str] = (), folder: Path = Path()) -> Accelerator:
+    """Join the processes that a launcher started, on CPU where there is nothing better.
+
+    Without ``cpu`` accelerate takes each of several CPU processes for the only one, and every one of them would train the run
+    alone, in the same directory.
+    """
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    cpu = launched > 1 and not torch.accelerator.is_available()
+    accelerator = Accelerator(cpu=cpu, log_with=list(trackers) or None, project_dir=str(folder))
+    if accelerator.num_processes != launched:
+        raise RuntimeError(
+            f"ranks: expected {launched} processes that train together, as the launcher started, found "
+            f"{accelerator.num_processes}; start them with torchrun --nproc_per_node N -m mmrl train CONFIG"
+        )
+    return accelerator
 
 
 class Ranks:

@@ -13,6 +13,7 @@ from transformers.video_utils import VideoMetadata
 
 from mmrl.data.templates import messages
 from mmrl.data.video import Clip
+from mmrl.models.blocks import use_blocks
 from mmrl.models.families import Grid, family_of, positions
 from mmrl.models.reader import Reader, Rules, Vision
 from mmrl.models.spans import Span, span_mask
@@ -180,6 +181,7 @@ def load_policy(
         if pixels is not None:
             part.size = {"shortest_edge": pixels[0], "longest_edge": pixels[1]}
     model.to(device)
+    use_blocks(model.model.visual)
     if checkpointing:
         checkpoint_activations(model)
     return Policy(model, processor, template, temperature, logit_bytes, compute)

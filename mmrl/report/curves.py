@@ -23,15 +23,17 @@ STYLE = {"svg.fonttype": "none", "svg.hashsalt": "mmrl", "text.parse_math": Fals
 Rows = Sequence[Mapping[str, Any]]
 
 PANELS = (  # title, unit, and which keys of metrics.jsonl stand there; the first that matches takes a key
-    ("Validation", "", r"^(eval|validation)\b"),
-    ("Consistency bonus", "", r"bonus|consisten"),
-    ("Rewards", "", r"^rewards?\b(?!.*(std|spread))"),
+    ("Validation", "", r"^validation/"),
+    ("Consistency bonus", "", r"^care/"),
+    ("Rewards", "", r"^reward/(?!std)"),
+    ("Useful groups", "share", r"^(groups/useful|completion/(distinct|truncated))$"),
     ("Entropy", "nats", r"entropy"),
-    ("Completion length", "tokens", r"length"),
+    ("Completion length", "tokens", r"^completion/tokens$"),
     ("Loss", "", r"\bloss\b"),
-    ("Gradient norm", "", r"\bgrad(_|ient|\b)"),
-    ("Seconds by phase", "s", r"^(seconds|time)\b"),
-    ("Reference", "", r"\b(ema|drift|reference|kl|divergence)\b"),
+    ("Gradient norm", "", r"grad_norm$"),
+    ("Seconds by phase", "s", r"^seconds/"),
+    ("Sampler gap", "nats", r"sampler_gap"),
+    ("Reference", "", r"^(ema|reference|kl)/"),
 )
 
 

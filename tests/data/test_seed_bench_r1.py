@@ -200,6 +200,7 @@ def test_a_demonstration_is_a_chat_and_its_completion(tmp_path, write_rows):
         ("<answer>(D)</answer>", "D"),
         ("<answer>Drawer</answer>", None),
         ("no block", None),
+        ("<think>Not <answer>A</answer></think> at all", None),
     ],
 )
 def test_the_answer_of_a_demonstration_is_its_letter(tmp_path, write_rows, response, answer):

@@ -1,0 +1,60 @@
+"""Attention of the vision tower: one call for all blocks of a length, instead of one call a block.
+
+Qwen's towers attend inside frames and windows only. Without flash-attn transformers calls its attention once for each of
+them, hundreds of times a layer for a batch of short clips. Here blocks of equal length become a batch of one SDPA call. It
+enters through transformers' attention interface; the name holds "flash" because that is how the interface decides whether
+to hand over the blocks' boundaries.
+"""
+
+import torch
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+
+NAME = "mmrl_blocks_like_flash"
+
+
+def block_attention(
+    module: nn.Module,
+    query: Float[Tensor, "1 heads n d"],
+    key: Float[Tensor, "1 heads n d"],
+    value: Float[Tensor, "1 heads n d"],
+    attention_mask: None = None,
+    scaling: float | None = None,
+    cu_seq_lens_q: Int[Tensor, " b"] | None = None,
+    **_,
+) -> tuple[Float[Tensor, "1 n heads d"], None]:
+    """Softmax attention within each block; blocks lie one behind the other, their boundaries in ``cu_seq_lens_q``."""
+    bounds = [0, query.shape[2]] if cu_seq_lens_q is None else cu_seq_lens_q.tolist()
+    places: dict[int, list[int]] = {}
+    for start, end in zip(bounds, bounds[1:], strict=False):
+        places.setdefault(end - start, []).append(start)
+    places.pop(0, None)
+    if len(places) == 1:
+        return equal_blocks(query, key, value, next(iter(places)), scaling), None
+    out = query.new_empty(query.shape[0], query.shape[2], query.shape[1], query.shape[3])
+    for length, starts in places.items():
+        at = (torch.tensor(starts)[:, None] + torch.arange(length)).flatten().to(query.device)
+        out = out.index_copy(1, at, equal_blocks(query[:, :, at], key[:, :, at], value[:, :, at], length, scaling))
+    return out, None
+
+
+def equal_blocks(
+    query: Float[Tensor, "1 heads n d"],
+    key: Float[Tensor, "1 heads n d"],
+    value: Float[Tensor, "1 heads n d"],
+    length: int,
+    scaling: float | None,
+) -> Float[Tensor, "1 n heads d"]:
+    """All blocks of one length as a batch."""
+    q, k, v = (rearrange(x, "1 h (b l) d -> b h l d", l=length) for x in (query, key, value))
+    return rearrange(scaled_dot_product_attention(q, k, v, scale=scaling), "b h l d -> 1 (b l) h d")
+
+
+def use_blocks(tower: nn.Module) -> None:
+    """Let a vision tower that would call SDPA block by block call it as above."""
+    if tower.config._attn_implementation == "sdpa":
+        AttentionInterface.register(NAME, block_attention)
+        tower.config._attn_implementation = NAME
