@@ -76,6 +76,7 @@ class Trainer:
     moved: bool = False  # whether the weights changed since the newest whole step
     meter: Meter = field(default_factory=Meter)
     last: Sequence[Scored] = ()  # what the newest step collected
+    midway: bool = False  # between the first optimizer step of a step and its end, when a checkpoint would be of neither
 
     def step(self) -> dict[str, float]:
         """Collect, credit, learn."""
@@ -184,6 +185,7 @@ class Trainer:
                 group["lr"] = group["base_lr"] * self.rate(self.update_done)
             self.meter.add("optimizer/lr", max(group["lr"] for group in self.optimizer.param_groups))
             self.moved = True
+            self.midway = True
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
         self.update_done += 1

@@ -7,7 +7,7 @@ import torch
 from einops import rearrange
 from jaxtyping import Bool, Int
 from torch import Tensor
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 from transformers.utils.logging import disable_progress_bar
 from transformers.video_utils import VideoMetadata
 
@@ -38,6 +38,7 @@ class Policy(Reader):
         self.end = self.tokenizer.eos_token_id
         rules = Rules(self.allowed_tokens(model), self.placeholders(), temperature, logit_bytes)
         super().__init__(model, family_of(model.config.model_type), rules, compute)
+        self.check_placeholders()
         self.merge = model.config.vision_config.spatial_merge_size
         clocked = self.family.tokens_per_second
         self.tokens_per_second = model.config.vision_config.tokens_per_second if clocked else None
@@ -45,6 +46,16 @@ class Policy(Reader):
     def placeholders(self) -> tuple[int, int]:
         """Ids of the image and the video placeholder."""
         return self.processor.image_token_id, self.processor.video_token_id
+
+    def check_placeholders(self) -> None:
+        """Refuse a model and a processor that mean different tokens."""
+        config = self.model.config
+        expected = (config.image_token_id, config.video_token_id)
+        if self.placeholders() != expected:
+            raise ValueError(
+                f"model.path: expected the processor's image and video tokens to be the model's {expected}, "
+                f"found {self.placeholders()}; take model and processor from the same directory"
+            )
 
     def allowed_tokens(self, model) -> Bool[Tensor, " v"]:
         """Everything but padding, vision tokens and rows of the embedding that no token has.
@@ -175,6 +186,7 @@ def load_policy(
     """
     check_directory(path)
     disable_progress_bar()
+    family_of(AutoConfig.from_pretrained(path).model_type)
     model = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype, attn_implementation=attention)
     processor = AutoProcessor.from_pretrained(path)
     for part, pixels in ((processor.video_processor, video_pixels), (processor.image_processor, image_pixels)):

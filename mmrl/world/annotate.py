@@ -1,4 +1,4 @@
-"""Rows of an annotation file, with SEED-Bench-R1's fields and the toy world's own (facts/care.md 4.2, evaluation.md 5.9)."""
+"""Rows of an annotation file: SEED-Bench-R1's fields and the toy world's own (facts/care.md 4.2, evaluation.md 5.9)."""
 
 import hashlib
 import json
@@ -10,7 +10,10 @@ from mmrl.world.render import FRAMES, FRAMES_PER_SLOT
 from mmrl.world.script import BITS, FAMILIES, LETTERS, STATIONS, TAIL, Event, Octet, contents, next_action
 
 SOURCE = "Synth"
-DEEDS = {"put": "The gripper drops the {colour} cube into the {place} box", "take": "The gripper lifts the {colour} cube out of the {place} box"}
+DEEDS = {
+    "put": "The gripper drops the {colour} cube into the {place} box",
+    "take": "The gripper lifts the {colour} cube out of the {place} box",
+}
 LEVELS = {"train": "training", "L1": "validation_L1", "L2": "validation_L2", "L3": "validation_L3"}
 
 
@@ -64,10 +67,19 @@ def row(
         "group_id": octet.group,
         "family": octet.family,
         "stratum": "octet",
-        "factors": {"bit_left": bits[0], "bit_right": bits[1], "lamp": lamp, "flips": list(octet.flips), "ordered": FAMILIES[octet.family].ordered},
+        "factors": {
+            "bit_left": bits[0],
+            "bit_right": bits[1],
+            "lamp": lamp,
+            "flips": list(octet.flips),
+            "ordered": FAMILIES[octet.family].ordered,
+        },
         "env_axes": {"background": octet.background, "pool": pool(octet), "texture": octet.texture},
         "cue": {"kind": "border", "strength": strength if cue else None, "points_to": cue},
-        "script": [asdict(event) | dict(zip(("start_frame", "stop_frame"), _frames(event.slot), strict=True)) for event in script],
+        "script": [
+            asdict(event) | dict(zip(("start_frame", "stop_frame"), _frames(event.slot), strict=True))
+            for event in script
+        ],
         "state": {place: list(contents(script, place)) for place in STATIONS} | {"lamp": lamp},
         "oracle_think": think,
         "n_events": len(script) + 1,
@@ -105,5 +117,3 @@ def _tail() -> dict:
 
 def _frames(slot: int) -> tuple[int, int]:
     return slot * FRAMES_PER_SLOT, (slot + 1) * FRAMES_PER_SLOT - 1
-
-

@@ -1,8 +1,9 @@
 """A Qwen2.5-VL small enough to learn the toy world on two cores, and its word-level tokenizer. Needs torch.
 
-About 1.06 M parameters, after facts/prototype.md 1: hidden 128, 4 layers, head dim 32, M-RoPE sections [4, 6, 6] at base
-1e3 (at 1e6 such small heads could hardly tell positions apart), tied embeddings, vision 64 x 2. Pictures of 56 x 56 px stay as
-they are: 4 tokens an image, 4 tokens for two frames of a clip.
+About 1.06 M parameters, after facts/prototype.md 1: hidden 128, 4 layers, head dim 32, M-RoPE sections [4, 6, 6] at
+base 1e3 (at 1e6 such small heads could hardly tell positions apart), tied embeddings, vision 64 x 2. Pictures of 56
+px stay as they are: 4 tokens an image, 4 tokens for two frames of a clip. Temporal positions step by 4 a slot, as far
+as the four words that tell a slot's event, so that a clip's story runs along with its frames at a constant distance.
 """
 
 from pathlib import Path
@@ -20,8 +21,10 @@ from transformers import (
 )
 
 from mmrl.world.grammar import SPECIAL, TAGS, words
+from mmrl.world.look_up import plant
 
 PIXELS = {"shortest_edge": 56 * 56, "longest_edge": 224 * 224}
+TOKENS_PER_SECOND = 16  # temporal positions a second: 4 a slot of 0.25 s
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
     "{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for part in message['content'] %}"
@@ -106,15 +109,16 @@ def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
     )
 
 
-TOKENS_PER_SECOND = 16  # positions a second: 4 a slot of 0.25 s, as many as the words that tell its event
-
-
 def build_model(out: Path, seed: int) -> Path:
-    """Writes a randomly initialised model with its processor to ``out``, loadable with from_pretrained; returns ``out``."""
+    """Writes a model that has learned nothing, with its processor, to ``out`` for from_pretrained; returns ``out``.
+
+    Its weights are random, but for the heads of ``mmrl.world.look_up``.
+    """
     processor = build_processor()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Qwen2_5_VLForConditionalGeneration(build_config(processor.tokenizer))
+    plant(model, torch.Generator().manual_seed(seed))
     end, pad = processor.tokenizer.eos_token_id, processor.tokenizer.pad_token_id
     model.generation_config = GenerationConfig(eos_token_id=end, pad_token_id=pad)
     out.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,10 @@ from mmrl.world.render import canvas, clip, digest, encoder, observation, write_
 from mmrl.world.script import BITS, LETTERS, SPLITS, Octet, draw_octets
 
 GENERATOR = "toy-1"  # a change of any script, pixel or sentence asks for a new one
-HASHES = "clips: SHA-256 of the decoded YUV 4:2:0 planes (files differ between encoder builds); scripts: SHA-256 of all rows' sha256, in order"
+HASHES = (
+    "clips: SHA-256 of the decoded YUV 4:2:0 planes (files differ between encoder builds); "
+    "scripts: SHA-256 of all rows' sha256, in order"
+)
 Progress = Callable[[int, int], None]  # octets rendered, octets in all
 
 
@@ -83,7 +86,13 @@ def render(
         if progress is not None:
             progress(done, len(octets))
     written = _write_annotations(draft, octets, annotated, how, seed)
-    manifest = {"key": key, "encoder": encoder(), "rows": written, "hashes": HASHES, "scripts": scripts_digest(annotated)}
+    manifest = {
+        "key": key,
+        "encoder": encoder(),
+        "rows": written,
+        "hashes": HASHES,
+        "scripts": scripts_digest(annotated),
+    }
     _write_json(draft / "manifest.json", manifest | {"clips": hashes})
     if out.exists():
         out.rmdir()  # empty, or _draft would have refused
@@ -117,7 +126,10 @@ def is_complete(out: Path, key: Mapping) -> bool:
 
 
 def all_octets(sizes: Sizes, seed: int) -> Iterator[Octet]:
-    """The octets of all splits, no two with the same videos and goal. Validation first: its size may not hang on training's."""
+    """The octets of all splits, no two with the same videos and goal.
+
+    Validation comes first, so that it does not depend on how much is trained on.
+    """
     taken: set[str] = set()
     for split in ("L1", "L2", "L3", "train"):
         yield from draw_octets(split, getattr(sizes, split), seed=seed, taken=taken)
@@ -157,12 +169,17 @@ def render_octet(work: tuple[Octet, tuple[tuple[str, str | None], ...]], root: P
 
 def scripts_digest(annotated: Mapping[str, list[dict]]) -> str:
     """SHA-256 over all rows' scripts, in order."""
-    return hashlib.sha256("".join(row["sha256"] for several in annotated.values() for row in several).encode()).hexdigest()
+    return hashlib.sha256(
+        "".join(row["sha256"] for several in annotated.values() for row in several).encode()
+    ).hexdigest()
 
 
 def _rendered(octets, annotated, root: Path, size: int, workers: int) -> Iterator[dict[str, str]]:
     """Hashes octet by octet; in this process for one worker."""
-    seen = {group: {(row["state"]["lamp"], row["cue"]["points_to"]) for row in several} for group, several in annotated.items()}
+    seen = {
+        group: {(row["state"]["lamp"], row["cue"]["points_to"]) for row in several}
+        for group, several in annotated.items()
+    }
     work = [(octet, tuple(sorted(seen[octet.group], key=str))) for octet in octets]
     one = partial(render_octet, root=root, size=size)
     if workers <= 1 or len(work) < 2:
@@ -181,7 +198,9 @@ def _write_annotations(draft: Path, octets, annotated, how: Demonstrations, seed
     for split, name in LEVELS.items():
         written[name] = write_jsonl(draft / "annotations" / f"{name}.jsonl", by_split[split])
     demonstrations = demonstrate(by_split["train"], how, seed=seed)
-    return written | {"training_with_cot": write_jsonl(draft / "annotations" / "training_with_cot.jsonl", demonstrations)}
+    return written | {
+        "training_with_cot": write_jsonl(draft / "annotations" / "training_with_cot.jsonl", demonstrations)
+    }
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping]) -> int:
@@ -216,5 +235,3 @@ def _whole(path: Path, write: Callable[[Path], object]) -> None:
     part = path.with_name(f".{os.getpid()}.{path.name}")
     write(part)
     os.replace(part, path)
-
-

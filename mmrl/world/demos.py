@@ -1,8 +1,8 @@
 """Demonstrations for supervised fine-tuning: drills in looking letters up, and reasoning over clips.
 
-A small model learns the videos only after it can find the letter in front of an option, and it learns that from lists of
-words in which the four letters occur, asked with replacement: asked once each, the last answers follow by exclusion and
-the loss falls without any look-up being learned (facts/prototype.md 2).
+A small model learns the videos only after it can find the letter in front of an option. Options are asked for with
+replacement: asked once each, the last answers follow by exclusion and the loss falls without any look-up being learned
+(facts/prototype.md 2).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,8 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmrl.world.annotate import SOURCE, choices
-from mmrl.world.grammar import completion, prompt_text, question, reasoning, script_of, words
-from mmrl.world.script import COLOURS, FAMILIES, LETTERS, STATIONS, Event, action
+from mmrl.world.annotate import row as annotate_row
+from mmrl.world.grammar import completion, oracle_completion, prompt_text, reasoning, script_of
+from mmrl.world.script import BITS, FAMILIES, LETTERS, STATIONS, Event, draw_octet
+
+LOOKUPS = 8  # of one drill
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Demonstrations:
 
 
 def demonstrate(rows: Sequence[Mapping], how: Demonstrations, *, seed: int) -> Iterator[dict]:
-    """The rows of training_with_cot.jsonl, shuffled: each training row ``copies`` times, options shuffled every time."""
+    """The rows of training_with_cot.jsonl, shuffled: each training row ``copies`` times, options reordered."""
     rng = _rng(seed, "demonstrate")
     for index in rng.permutation(len(rows) * how.copies):
         copy, row = divmod(int(index), len(rows))
@@ -61,6 +64,23 @@ def demonstration(row: Mapping, how: Demonstrations, rng: np.random.Generator) -
     }
 
 
+def drills(count: int, *, seed: int, lookups: float = 0.5) -> Iterator[dict]:
+    """Text-only chats about made-up events, worded as the clips' questions: a share of look-ups, else reasonings.
+
+    A look-up names options of the prompt with replacement, each followed by its letter.
+    """
+    rng = _rng(seed, "drills")
+    families = [family for family in FAMILIES.values() if not family.held_out]
+    for _ in range(count):
+        octet = draw_octet(rng, "drill", "train", families[rng.integers(len(families))])
+        row = annotate_row(octet, BITS[rng.integers(4)], STATIONS[rng.integers(2)], 0)
+        shown = [octet.options[i] for i in rng.permutation(4)]
+        asked = " ".join(f"so {shown[i]} {LETTERS[i]}" for i in rng.integers(4, size=LOOKUPS))
+        told = asked if rng.random() < lookups else oracle_completion(row, shown)
+        user = {"role": "user", "content": prompt_text(row, shown)}
+        yield {"messages": [user, {"role": "assistant", "content": told}]}
+
+
 def media_parts(row: Mapping) -> list[dict]:
     """The clip and the observation of a row as content parts, relative to the data root."""
     return [
@@ -70,7 +90,7 @@ def media_parts(row: Mapping) -> list[dict]:
 
 
 def misseen(row: Mapping) -> tuple[Event, ...]:
-    """The row's events as if the goal's two colours were swapped at the lamp's station: the other hidden bit, told well."""
+    """The row's events with the goal's colours swapped at the lamp's station: the other hidden bit, told well."""
     *_, first, second = row["task_goal"].split()
     swap = {first: second, second: first}
     lamp = row["state"]["lamp"]

@@ -1,14 +1,14 @@
 """What the toy world says: question, reasoning, completion, and the closed list of its words.
 
-    think  := saw "." holds "." holds "." view "." need "." next
-    saw    := "saw" {time verb colour place}      saw t0 put red left t3 take blue top
-    holds  := station "holds" {colour}            left holds red blue       (lowest first)
+    think  := saw "." view "." holds "." need "." next
+    saw    := "saw" {time verb colour place}      saw t0 put red left t1 take blue top
     view   := "lamp" station                      lamp left
+    holds  := station "holds" {colour}            left holds red blue       (lowest first)
     need   := station "needs" colour              left needs blue
     next   := "so" action [letter]                so blue@left C
 
-Times are slots, so that every event says where in the video it was seen; the letter stands right behind the action that it
-names, which a small model learns soonest (facts/prototype.md 2).
+Times are slots, so that every event says where in the video it was seen; the letter stands right behind the action that
+it names, which a small model learns soonest (facts/prototype.md 2).
 """
 
 from collections.abc import Mapping, Sequence
@@ -69,11 +69,11 @@ def reasoning(events: Sequence[Event], goal: str, lamp: str) -> tuple[str, str]:
     Where the rule does not single out a colour (only after made-up events) the first of the goal is taken.
     """
     seen = " ".join(f"t{event.slot} {event.verb} {event.colour} {event.place}" for event in events)
-    held = {place: contents(events, place) for place in STATIONS}
-    claims = [f"{place} holds {' '.join(held[place]) or 'nothing'}" for place in STATIONS]
-    colour = needed(goal, held[lamp]) or goal.split()[-2]
+    held = contents(events, lamp)
+    colour = needed(goal, held) or goal.split()[-2]
     next_one = action(colour, lamp)
-    return " . ".join([f"saw {seen}", *claims, f"lamp {lamp}", f"{lamp} needs {colour}", f"so {next_one}"]), next_one
+    holds = f"{lamp} holds {' '.join(held) or 'nothing'}"
+    return " . ".join([f"saw {seen}", f"lamp {lamp}", holds, f"{lamp} needs {colour}", f"so {next_one}"]), next_one
 
 
 def completion(think: str, concluded: str, answered: str) -> str:

@@ -1,7 +1,8 @@
-"""The exact judge of toy-world completions: what was seen, claimed, deduced, concluded and answered, without a language model.
+"""The exact judge of completions: what was seen, claimed, deduced, concluded and answered. No language model.
 
 It reads clauses parted by full stops, tolerates any order and unknown sentences (which it counts), and takes time
-linear in the text. Of several clauses about the same thing the last one counts. Definitions after facts/evaluation.md 5.6.
+linear in the text. Of several clauses about the same thing the last one counts. Definitions after
+facts/evaluation.md 5.6.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,8 +27,8 @@ class Verdict:
     events_f1: float
     events_ordered: float  # share of the pairs of claimed true events told in their order; 1 if there is no pair
     station_events: bool  # exactly the true events are claimed of the lamp's station
-    hidden_true: bool  # both stations claimed, both rightly
-    hidden_entailed: bool  # and both follow from the claimed events
+    hidden_true: bool  # of some station the contents are claimed, and what is claimed is true
+    hidden_entailed: bool  # what is claimed of stations follows from the claimed events
     view_true: bool
     deduction: bool  # need and action follow from the claimed contents, the claimed lamp and the goal
     mapping: bool  # the letter concluded is that of the action concluded
@@ -67,7 +68,7 @@ def judge(text: str, fields: Mapping) -> Verdict:
     consistent = concluded is not None and concluded == answer
     links: dict[Link, bool] = {
         "perception": f1 == 1,
-        "state": claims.held == held,
+        "state": bool(claims.held) and claims.held.items() <= held.items(),
         "view": claims.lamp == lamp,
         "deduction": deduction,
         "mapping": mapping,
@@ -81,8 +82,8 @@ def judge(text: str, fields: Mapping) -> Verdict:
         events_ordered=in_order(claims.events, script),
         station_events=[e for e in claims.events if e.place == lamp] == [e for e in script if e.place == lamp],
         hidden_true=links["state"],
-        hidden_entailed=bool(claims.events)
-        and all(claims.held.get(place) == contents(claims.events, place) for place in STATIONS),
+        hidden_entailed=bool(claims.held)
+        and all(told == contents(claims.events, place) for place, told in claims.held.items()),
         view_true=links["view"],
         deduction=deduction,
         mapping=mapping,
@@ -90,7 +91,9 @@ def judge(text: str, fields: Mapping) -> Verdict:
         answer=answer,
         consistent=consistent,
         support=deduction and mapping and consistent,
-        correct=answer is not None and answer in LETTERS[: len(shown)] and shown[LETTERS.index(answer)] == fields["answer"],
+        correct=answer is not None
+        and answer in LETTERS[: len(shown)]
+        and shown[LETTERS.index(answer)] == fields["answer"],
         broken=next((link for link, holds in links.items() if not holds), None),
     )
 
@@ -144,7 +147,9 @@ def _clause(words: list[str], claims: Claims) -> int:
     match words:
         case ["saw", *rest]:
             return 1 + _events(rest, claims)
-        case [place, "holds", *held] if place in STATIONS and held and (held == ["nothing"] or set(held) <= set(COLOURS)):
+        case [place, "holds", *held] if (
+            place in STATIONS and held and (held == ["nothing"] or set(held) <= set(COLOURS))
+        ):
             claims.held[place] = () if held == ["nothing"] else tuple(held)
         case ["lamp", place] if place in STATIONS:
             claims.lamp = place

@@ -2,12 +2,14 @@
 
 Sprites are 18 px of a 56 px picture and saturated, because chroma is subsampled. The last slot (all lids close) starts
 with a forced IDR frame and the quantiser is constant, so that the decoded tails of an octet are the same bit by bit:
-otherwise skipped blocks keep traces of earlier motion and the last frame tells the hidden bits (facts/evaluation.md 5.4).
+otherwise skipped blocks keep traces of earlier motion and the last frame tells the hidden bits
+(facts/evaluation.md 5.4).
 """
 
 import hashlib
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 
 import av
@@ -32,11 +34,12 @@ PAINT = {
 TRAYS = {"left": (250, 250, 250), "right": (12, 12, 12), "top": (120, 72, 36)}
 HANDS = {"put": (236, 214, 190), "take": (70, 40, 30)}
 CUES = {"A": (255, 120, 0), "B": (0, 200, 120), "C": (120, 90, 255), "D": (255, 90, 190)}  # border that codes a letter
-BACKGROUNDS = {
-    "train": ((98, 90, 84), (84, 96, 90), (88, 92, 104), (108, 100, 92), (92, 84, 96), (80, 88, 84), (104, 96, 104), (94, 98, 86)),
-    "test": ((150, 140, 128), (120, 136, 140), (140, 124, 146), (62, 66, 76), (72, 60, 58), (158, 152, 140), (56, 70, 62), (132, 146, 126)),
+TRAIN_LEVELS, TEST_LEVELS = (64, 96, 128), (80, 112, 144)  # grey levels of a channel
+BACKGROUNDS = {  # every tone of some levels: those of the test pool lie between and beside those of the train pool
+    "train": tuple(product(TRAIN_LEVELS, repeat=3)),
+    "test": tuple(product(TEST_LEVELS, repeat=3)),
 }
-NOISE = 18  # grey levels, up or down, of the test pool's texture
+NOISE = 12  # grey levels, up or down, of the test pool's texture
 BOXES = {"left": (5, 46), "right": (33, 46), "top": (19, 22)}  # x, y of a tray's corner in a picture of 56 px
 
 

@@ -1,9 +1,10 @@
 """The toy world as symbols: events, the state they leave behind, the rule of each family, counterfactual octets.
 
-A clip shows eight slots of one event each. Two stations, left and right, hide what is put into them; the slots that they leave
-go to a third box on top, whose events do not matter; in the last one all lids close. An octet is one text (goal, options) with four videos (one
-hidden bit a station) and two observations (whose lamp is on): every option is right twice, so that neither text, nor
-video, nor observation alone says more than chance allows (facts/evaluation.md 5.4).
+A clip shows eight slots of one event each. Two stations, left and right, hide what is put into them; the slots that
+they leave go to a third box on top, whose events do not matter; in the last one all lids close. An octet is one text
+(goal, options) with four videos (one hidden bit a station) and two observations (whose lamp is on): every option is
+right twice, so that neither text, nor video, nor observation alone says more than chance allows
+(facts/evaluation.md 5.4).
 """
 
 import hashlib
@@ -20,6 +21,7 @@ PLACES = (*STATIONS, THIRD)
 VERBS = ("put", "take")
 SLOTS = 8  # the last one is the tail: all lids close
 TAIL = SLOTS - 1
+BACKGROUNDS = 27  # in each pool of environments
 LETTERS = ("A", "B", "C", "D")
 SPLITS = ("train", "L1", "L2", "L3")
 BITS = ((0, 0), (0, 1), (1, 0), (1, 1))  # of (left, right): the four videos of an octet
@@ -70,7 +72,7 @@ class Octet:
     flips: tuple[int, int]  # the order that both values of a station's bit share
     nuisance: tuple[Event, ...]  # fills the slots that the stations leave
     options: tuple[str, str, str, str]  # in the order in which validation shows them
-    background: int  # which of its pool's eight
+    background: int  # which of its pool's
     texture: int | None  # seed of the background's noise; None leaves it flat
 
     @property
@@ -162,7 +164,7 @@ def draw_octets(split: str, count: int, *, seed: int, taken: set[str]) -> Iterat
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, SPLITS.index(split)])))
     for index in range(count):
         for _ in range(1000):
-            octet = _draw(rng, f"{split}-{index:05d}", split, families[index % len(families)])
+            octet = draw_octet(rng, f"{split}-{index:05d}", split, families[index % len(families)])
             if octet.key() not in taken:
                 break
         else:
@@ -171,7 +173,8 @@ def draw_octets(split: str, count: int, *, seed: int, taken: set[str]) -> Iterat
         yield octet
 
 
-def _draw(rng: np.random.Generator, group: str, split: str, family: Family) -> Octet:
+def draw_octet(rng: np.random.Generator, group: str, split: str, family: Family) -> Octet:
+    """A random octet of a family."""
     first, second = (COLOURS[i] for i in rng.permutation(len(COLOURS))[:2])
     n = family.events
     slots = [int(slot) for slot in rng.permutation(TAIL)]
@@ -188,7 +191,7 @@ def _draw(rng: np.random.Generator, group: str, split: str, family: Family) -> O
             Event(slot, VERBS[rng.integers(2)], COLOURS[rng.integers(len(COLOURS))], THIRD) for slot in slots[2 * n :]
         ),
         options=tuple(options[i] for i in rng.permutation(4)),
-        background=int(rng.integers(8)),
+        background=int(rng.integers(BACKGROUNDS)),
         texture=int(rng.integers(2**31)) if textured else None,
     )
 
