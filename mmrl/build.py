@@ -6,7 +6,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -26,6 +26,7 @@ from mmrl.examine import examine
 from mmrl.journal import Journal
 from mmrl.models.families import Family
 from mmrl.models.policy import Policy, load_policy
+from mmrl.models.reader import Work
 from mmrl.models.reference import Reference
 from mmrl.progress import console, progress
 from mmrl.ranks import Ranks, join
@@ -151,6 +152,7 @@ class Run:
     journal: Journal
     ranks: Ranks
     saved: int = -1  # the step of the newest checkpoint
+    random: dict[str, Any] = field(default_factory=checkpoint.randomness)  # as it was after the newest whole step
 
     @property
     def checkpoints(self) -> Path:
@@ -196,6 +198,7 @@ class Run:
         """One step, written down, also where its validation fails."""
         start = perf_counter()
         numbers = self.trainer.step()
+        self.random = checkpoint.randomness()
         numbers |= self.measures(perf_counter() - start, numbers)
         step = self.trainer.step_done
         try:
@@ -210,7 +213,7 @@ class Run:
     def measures(self, seconds: float, numbers: Mapping[str, float]) -> dict[str, float]:
         """What the step cost."""
         named = sum(v for k, v in numbers.items() if k.startswith("seconds/"))
-        work, counts = self.feeder.policy.work, self.feeder.reader.counts
+        work, counts = self.work(), self.feeder.reader.counts
         measured = {
             "seconds/step": seconds,
             "seconds/learn": max(0.0, seconds - named),
@@ -227,6 +230,19 @@ class Run:
         if torch.cuda.is_available():
             measured["memory/peak_bytes"] = float(torch.cuda.max_memory_allocated())
         return measured
+
+    def work(self) -> Work:
+        """What policy and reference did on this rank since it was last asked."""
+        readers = [r for r in (self.feeder.policy, self.trainer.reference) if r is not None]
+        done = [r.work for r in readers]
+        for reader in readers:
+            reader.work = Work()
+        return Work(
+            sum(w.vision_passes for w in done),
+            sum(w.forward_tokens for w in done),
+            sum(w.padding for w in done),
+            max(w.logit_bytes for w in done),
+        )
 
     def validate(self, step: int) -> dict[str, float]:
         """Examine the policy as it is; rank 0 does, the others wait."""
@@ -267,7 +283,7 @@ class Run:
             "skipped": self.feeder.skipped,
             "shapes": checkpoint.shapes(self.feeder.policy.model),
             "config": self.config.model_dump(mode="json"),
-            "random": checkpoint.randomness(),
+            "random": self.random,
         }
 
     def restore(self, directory: Path) -> None:
@@ -281,7 +297,8 @@ class Run:
         checkpoint.restore_optimizer(trainer.optimizer, self.names, tensors["optimizer"])
         if trainer.reference is not None:
             trainer.reference.restore(tensors["reference"])
-        checkpoint.restore_randomness(state["random"])
+        self.random = state["random"]
+        checkpoint.restore_randomness(self.random)
 
 
 @dataclass

@@ -21,12 +21,15 @@ from mmrl.report import Completion, ReportData, Rollout, levels_as_json, levels_
 from mmrl.rewards.parse import parse as parse_text
 from mmrl.statistics import Difference
 from mmrl.world.base import build_model
-from mmrl.world.build import Sizes, render
+from mmrl.world.build import Sizes, render, write_jsonl
+from mmrl.world.demos import drills
 from mmrl.world.render import read_clip, sampled
 
 MARK = ".quickstart"  # in a directory that a quickstart made and may make anew
 LEVELS = ("L1", "L2", "L3")
 SHOWN = 6  # rollouts in the report
+BATCH = 64  # demonstrations a step
+ADAM = {"betas": [0.9, 0.98], "clip_norm": 1.0, "schedule": "linear", "warmup": 50, "decay_from": 0.6, "final": 0.05}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ def quickstart(out: Path, seed: int, plan: Plan = Plan()) -> dict[str, Any]:
     start_over(out)
     world = make_world(out, seed, plan)
     base = build_model(out / "base", seed)
-    drilled = train(stage_drill(out, base, world, seed, plan))
+    drilled = train(stage_drill(out, base, seed, plan))
     taught = train(stage_sft(out, drilled, world, seed, plan))
     before = look(taught, world, out / "eval" / "sft", seed)
     learned = train(stage_care(out, taught, world, seed, plan))
@@ -91,6 +94,44 @@ def stage(out: Path, name: str, model: Path, world: Path, seed: int, **sections:
     } | sections.pop("data")
     rest = {"seed": seed, "out": str(out / name), "model": {"path": str(model), "compute": "float32"}, "part_tokens": 8192}
     return parse(Config, rest | {"data": data} | sections, f"quickstart.{name}")
+
+
+def stage_drill(out: Path, model: Path, seed: int, plan: Plan) -> Config:
+    """Text only: the words of the world, and how to find the letter of an option."""
+    root = out / "drills"
+    root.mkdir()
+    write_jsonl(root / "drills.jsonl", drills(plan.drill_steps * BATCH, seed=seed))
+    return stage(
+        out,
+        "drill",
+        model,
+        root,
+        seed,
+        data={"sets": [{"format": "messages", "file": "drills.jsonl"}], "template": "none"},
+        algorithm={"name": "sft"},
+        optimizer={"rates": {"language": 2e-3, "projector": 0.0, "tower": 0.0}} | ADAM,
+        steps=plan.drill_steps,
+        prompts_per_step=BATCH,
+    )
+
+
+def stage_sft(out: Path, model: Path, world: Path, seed: int, plan: Plan) -> Config:
+    """Demonstrations over clips."""
+    return stage(
+        out,
+        "sft",
+        model,
+        world,
+        seed,
+        data={
+            "sets": [{"format": "seed_bench_r1_demonstrations", "file": "annotations/training_with_cot.jsonl"}],
+            "template": "none",
+        },
+        algorithm={"name": "sft"},
+        optimizer={"rates": rates(2e-3)} | ADAM,
+        steps=plan.sft_steps,
+        prompts_per_step=BATCH,
+    )
 
 
 def stage_care(out: Path, model: Path, world: Path, seed: int, plan: Plan) -> Config:

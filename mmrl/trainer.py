@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from mmrl import ops
 from mmrl.algorithms.base import Algorithm
 from mmrl.meter import Meter
 from mmrl.types import Credit, Example, Group, Prompt, Scored, Tokens, Totals
@@ -227,6 +228,10 @@ class Trainer:
             if sampled is not None:
                 gap = ((tokens.logp.detach() - sampled) * mask).abs().max().item()
                 self.meter.most("policy/sampler_gap", gap)
+            read = piece.scored.read
+            if read is not None and read.any():
+                divergence = ops.k3(tokens.logp.detach()[read], piece.scored.reference[read])
+                self.meter.add("reference/k3", divergence.mean().item(), int(read.sum()))
 
     def phase(self, name: str) -> "Phase":
         """Times what is done inside."""

@@ -1,9 +1,34 @@
-"""Shapes and types are checked in tests, in the rooms whose signatures state them for one tensor at a time."""
+"""Shapes and types are checked in tests; one thread, as bit-exactness is promised for equal numbers of threads."""
 
+import pytest
 from jaxtyping import install_import_hook
 
 from tests import strict
 
-CHECKED = ["types", "ops", "algorithms", "models.heads", "models.families", "models.spans", "rollout.noise", "rewards.grade"]
+CHECKED = (  # where signatures state shapes of one tensor at a time
+    "types", "ops", "algorithms", "models.heads", "models.families", "models.spans", "rollout.noise", "rewards.grade",
+)  # fmt: skip
 
 install_import_hook([f"mmrl.{room}" for room in CHECKED], f"{strict.__name__}.check")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """The tests' models are too small to gain from more."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory):
+    """Rows, media, graders and a tiny model that has learnt to answer in the format. To be read only."""
+    from mmrl.build import build
+    from tests import runs
+
+    root = runs.make_root(tmp_path_factory.mktemp("runs") / "root")
+    rates = {"language": 1e-2, "projector": 1e-2, "tower": 1e-2}
+    config = runs.config(root, root / "learnt", steps=40, optimizer={"rates": rates, "schedule": "constant"})
+    build(config, quiet=True).fit(quiet=True)
+    (root / "learnt" / "checkpoints" / "step-000040").rename(root / "answers")
+    return root

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers

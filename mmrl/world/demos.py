@@ -12,10 +12,11 @@ import numpy as np
 
 from mmrl.world.annotate import SOURCE, choices
 from mmrl.world.annotate import row as annotate_row
-from mmrl.world.grammar import completion, oracle_completion, prompt_text, reasoning, script_of
-from mmrl.world.script import BITS, FAMILIES, LETTERS, STATIONS, Event, draw_octet
+from mmrl.world.grammar import clauses, completion, oracle_completion, prompt_text, reasoning, script_of
+from mmrl.world.script import BITS, FAMILIES, LETTERS, STATIONS, Event, draw_octet, parse_goal, station_deeds
 
-LOOKUPS = 8  # of one drill
+LOOK_UPS, DEDUCTIONS = 8, 5  # in one drill
+SHARES = (0.1, 0.4, 0.5)  # of look-ups, deductions, recollections
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +65,40 @@ def demonstration(row: Mapping, how: Demonstrations, rng: np.random.Generator) -
     }
 
 
-def drills(count: int, *, seed: int, lookups: float = 0.5) -> Iterator[dict]:
-    """Text-only chats about made-up events, worded as the clips' questions: a share of look-ups, else reasonings.
-
-    A look-up names options of the prompt with replacement, each followed by its letter.
-    """
+def drills(count: int, *, seed: int) -> Iterator[dict]:
+    """Text-only chats in the wording of the clips' questions, in random order: look-ups, deductions, recollections."""
     rng = _rng(seed, "drills")
     families = [family for family in FAMILIES.values() if not family.held_out]
+    kinds = (look_ups, deductions, recollection)
     for _ in range(count):
         octet = draw_octet(rng, "drill", "train", families[rng.integers(len(families))])
         row = annotate_row(octet, BITS[rng.integers(4)], STATIONS[rng.integers(2)], 0)
         shown = [octet.options[i] for i in rng.permutation(4)]
-        asked = " ".join(f"so {shown[i]} {LETTERS[i]}" for i in rng.integers(4, size=LOOKUPS))
-        told = asked if rng.random() < lookups else oracle_completion(row, shown)
-        user = {"role": "user", "content": prompt_text(row, shown)}
+        given, told = kinds[rng.choice(len(kinds), p=SHARES)](row, shown, rng)
+        user = {"role": "user", "content": f"{prompt_text(row, shown)}{given}"}
         yield {"messages": [user, {"role": "assistant", "content": told}]}
+
+
+def look_ups(_: Mapping, shown: Sequence[str], rng: np.random.Generator) -> tuple[str, str]:
+    """Options, asked for with replacement, each followed by its letter."""
+    return "", " . ".join(f"so {shown[i]} {LETTERS[i]}" for i in rng.integers(4, size=LOOK_UPS))
+
+
+def deductions(row: Mapping, shown: Sequence[str], rng: np.random.Generator) -> tuple[str, str]:
+    """Several made-up contents under one goal, each with what the rule then asks for."""
+    told = []
+    for _ in range(DEDUCTIONS):
+        place, bit, flip = STATIONS[rng.integers(2)], int(rng.integers(2)), int(rng.integers(6))
+        deeds = station_deeds(row["family"], parse_goal(row["task_goal"])[1:], bit, flip)
+        _, _, *rest = clauses([Event(i, *deed, place) for i, deed in enumerate(deeds)], row["task_goal"], place)
+        told.append(f"{' . '.join(rest)} {LETTERS[shown.index(rest[-1].split()[-1])]}")
+    return "", " . ".join(told)
+
+
+def recollection(row: Mapping, shown: Sequence[str], _: np.random.Generator) -> tuple[str, str]:
+    """A whole reasoning, the events given in the question."""
+    saw, rest = oracle_completion(row, shown).removeprefix("<think> ").split(" . ", 1)
+    return f"\n{saw}", f"<think> {rest}"
 
 
 def media_parts(row: Mapping) -> list[dict]:

@@ -25,6 +25,7 @@ from mmrl.world.script import (
     action,
     contents,
     needed,
+    parse_goal,
 )
 
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
@@ -64,16 +65,21 @@ def prompt_text(row: Mapping, choices: Sequence[str]) -> str:
 
 
 def reasoning(events: Sequence[Event], goal: str, lamp: str) -> tuple[str, str]:
-    """The words that follow from these events and this lamp, without a letter, and the action concluded.
+    """The words that follow from these events and this lamp, without a letter, and the action concluded."""
+    told = clauses(events, goal, lamp)
+    return " . ".join(told), told[-1].split()[-1]
+
+
+def clauses(events: Sequence[Event], goal: str, lamp: str) -> list[str]:
+    """The five clauses of a reasoning.
 
     Where the rule does not single out a colour (only after made-up events) the first of the goal is taken.
     """
     seen = " ".join(f"t{event.slot} {event.verb} {event.colour} {event.place}" for event in events)
     held = contents(events, lamp)
-    colour = needed(goal, held) or goal.split()[-2]
-    next_one = action(colour, lamp)
+    colour = needed(goal, held) or parse_goal(goal)[1]
     holds = f"{lamp} holds {' '.join(held) or 'nothing'}"
-    return " . ".join([f"saw {seen}", f"lamp {lamp}", holds, f"{lamp} needs {colour}", f"so {next_one}"]), next_one
+    return [f"saw {seen}", f"lamp {lamp}", holds, f"{lamp} needs {colour}", f"so {action(colour, lamp)}"]
 
 
 def completion(think: str, concluded: str, answered: str) -> str:

@@ -105,7 +105,6 @@ def test_another_event_breaks_perception_and_entailment():
 def test_a_wrong_but_consistent_chain_is_supported_and_broken_where_it_begins():
     row, _ = known("UNDO")
     lamp = row["state"]["lamp"]
-    events = [Event(1, "put", row["state"][lamp][0], "left"), Event(2, "put", row["answer"].split("@")[0], lamp)]
     events = [Event(1, "put", row["answer"].split("@")[0], lamp)]
     think, action = reasoning(events, row["task_goal"], lamp)
     letter = "ABCD"[row["choices"].index(action)]
@@ -152,7 +151,10 @@ def test_no_garbling_earns_support():
 
 def test_the_judge_takes_linear_time():
     row = ROWS[0]
-    judge("<think> " + "saw t0 put red left t0 put " * 20000 + " . so so . " * 20000 + "</think> <answer> A </answer>", row)
+    judge(
+        "<think> " + "saw t0 put red left t0 put " * 20000 + " . so so . " * 20000 + "</think> <answer> A </answer>",
+        row,
+    )
     judge("<think>" * 50000 + "<answer>" * 50000, row)
 
 

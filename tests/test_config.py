@@ -1,0 +1,217 @@
+"""Configs: strict, complete, and with one clear message for each mistake."""
+
+import json
+import re
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mmrl.config import Config, ConfigError, EvalConfig, apply, dump, load, parse
+from tools import schema
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").rglob("*.yaml"))
+PLAIN = {
+    "out": "runs/made",
+    "model": {"path": "base"},
+    "data": {"root": "data", "sets": [{"format": "messages", "file": "d.jsonl"}], "template": "plain"},
+    "algorithm": {"name": "care"},
+    "rewards": {"accuracy": {"grader": "accuracy"}},
+    "steps": 4,
+}
+EVALUATION = {"root": "data", "sets": [{"name": "L1", "format": "messages", "file": "d.jsonl"}], "template": "plain"}
+
+
+def parsed(*overrides: str) -> Config:
+    """The plain config with some overrides."""
+    data = deepcopy(PLAIN)
+    for override in overrides:
+        apply(data, override)
+    return parse(Config, data, "made.yaml")
+
+
+def complaint(*overrides: str) -> str:
+    """What is said of a config that is wrong, without its name."""
+    with pytest.raises(ConfigError) as caught:
+        parsed(*overrides)
+    return str(caught.value).removeprefix("made.yaml: ")
+
+
+@pytest.mark.parametrize(
+    ("override", "path", "near"),
+    [
+        ("stps=3", "stps", "steps"),
+        ("optimizer.rates.languag=1.0", "optimizer.rates.languag", "language"),
+        ("algorithm.bonis=1", "algorithm.bonis", "bonus"),
+        ("algorithm.reference={name: ema, dcay: 0.5}", "algorithm.reference.dcay", "decay"),
+        ("rollout.decoding.temprature=0.5", "rollout.decoding.temprature", "temperature"),
+        ("data.frames.coun=3", "data.frames.coun", "count"),
+        ("data.sets.0.fil=x", "data.sets.0.fil", "file"),
+        ("rewards.accuracy.grade=x", "rewards.accuracy.grade", "grader"),
+        ("rewards.care={grader: accuracy, wieght: 1}", "rewards.care.wieght", "weight"),
+    ],
+)
+def test_an_unknown_key_names_its_nearest_neighbour(override, path, near):
+    said = complaint(override)
+    assert said.startswith(f"no key {path!r}; did you mean {near!r}? (known: ")
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        (
+            "optimizer.rates.language=1e-6",
+            "optimizer.rates.language: expected a valid number, found '1e-6' (YAML reads 1e-6 as text: write 1.0e-6)",
+        ),
+        ("steps=ten", "steps: expected a valid integer, found 'ten'"),
+        ("steps=3.0", "steps: expected a valid integer, found 3.0"),
+        ("steps=true", "steps: expected a valid integer, found True"),
+        ("steps=0", "steps: expected greater than or equal to 1, found 0"),
+        ("rollout.decoding.temperature='0.5'", "rollout.decoding.temperature: expected a valid number, found '0.5'"),
+        ("rollout.decoding.top_p=2", "rollout.decoding.top_p: expected a number in (0, 1], found 2.0"),
+        ("data.frames.fps=-1", "data.frames.fps: expected a number above 0, found -1.0"),
+        ("data.sets=[]", "data.sets: expected at least 1, found 0"),
+        ("data.sets.0.limit=0", "data.sets.0.limit: expected greater than or equal to 1, found 0"),
+        ("algorithm.name=cere", "algorithm.name: expected one of care, grpo, sft, found 'cere'"),
+        ("algorithm={}", "algorithm.name: expected one of care, grpo, sft, found none"),
+        ("algorithm=care", "algorithm: expected an object, found 'care'"),
+        ("algorithm.clip=1.5", "algorithm.clip: expected a number in (0, 1) or none, found 1.5"),
+        ("algorithm.reference.decay=0.9", "algorithm.reference.name: expected one of ema, frozen, found none"),
+        (
+            "algorithm.reference={name: ema, decay: 1}",
+            "algorithm.reference.decay: expected a number in [0, 1), found 1.0; 1 is a frozen reference",
+        ),
+        ("trackers=[tensorbord]", "trackers.0: expected 'tensorboard', 'wandb', 'trackio' or 'swanlab', found 'tensorbord'"),
+        ("rewards.care.weight=3", "rewards.care.grader: expected a value, found none"),
+        ("seed=-1", "seed: expected greater than or equal to 0, found -1"),
+    ],
+)
+def test_a_wrong_value_says_where_what_was_expected_and_what_was_found(override, said):
+    assert complaint(override) == said
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["rollout.group_size=1"], "rollout.group_size: expected 2 or more, as care compares siblings; found 1"),
+        (
+            ["algorithm={name: grpo}", "rollout.group_size=1"],
+            "rollout.group_size: expected 2 or more, as grpo compares siblings; found 1",
+        ),
+        (
+            ["rewards={acc: {grader: accuracy}}"],
+            "rewards: expected one by the name 'accuracy', which care needs; found ['acc']",
+        ),
+        (["rewards={}"], "rewards: expected one by the name 'accuracy', which care needs; found []"),
+        (
+            ["algorithm={name: grpo}", "rewards={}"],
+            "rewards: expected one or more, as grpo learns from them; found none",
+        ),
+        (["algorithm={name: sft}"], "rewards: expected none, as sft learns from demonstrations; found ['accuracy']"),
+        (
+            ["algorithm={name: grpo, reference: null}"],
+            "algorithm.reference: expected one, as beta is 0.04; found none. Set it, or beta: 0",
+        ),
+        (
+            ["optimizer.rates={language: 0, projector: 0, tower: 0}"],
+            "optimizer.rates: expected one above 0; all parts are frozen",
+        ),
+        (
+            ["updates_per_step=2"],
+            "updates_per_step: expected 1 without algorithm.clip, because the ratio is to the policy as it is; found 2. "
+            "Set algorithm.clip, for example 0.2",
+        ),
+        (
+            ["rollout.decoding.temperature=0"],
+            "rollout.decoding.temperature: expected more than 0, as a group of equal completions teaches nothing; found 0",
+        ),
+        (["optimizer.warmup=5"], "optimizer.warmup: expected at most the 4 optimizer steps of the run"),
+        (["validate_every=2"], "validation and validate_every: expected both or neither"),
+    ],
+)
+def test_a_combination_that_cannot_work_is_refused(overrides, said):
+    assert complaint(*overrides) == said
+
+
+def test_several_mistakes_are_told_together():
+    assert complaint("steps=ten", "seed=x").count("\n") == 1
+
+
+def test_overrides_reach_keys_and_items_of_lists():
+    found = parsed("optimizer.rates.language=1.0e-5", "data.sets.0.weight=3", "out=2026-01-02", "algorithm.clip=0.2")
+    assert found.optimizer.rates.language == 1e-5
+    assert found.data.sets[0].weight == 3
+    assert found.out == "2026-01-02"
+    assert found.algorithm.build().clip == 0.2
+
+
+def test_an_override_fills_what_is_null():
+    data = deepcopy(PLAIN) | {"validation": None}
+    apply(data, "validation.root=there")
+    assert data["validation"] == {"root": "there"}
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("steps", "override: expected key.to.it=value, found 'steps'"),
+        ("=3", "override: expected key.to.it=value, found '=3'"),
+        ("steps.x=3", "override 'steps.x=3': expected further keys in 'steps', found the value 4"),
+        ("data.sets.1.weight=3", "override 'data.sets.1.weight=3': expected an index from 0 to 0, found '1'"),
+        ("data.sets.x=3", "override 'data.sets.x=3': expected an index from 0 to 0, found 'x'"),
+        ("data.sets.4=3", "override 'data.sets.4=3': expected an index from 0 to 0, found '4'"),
+        ("out=[1", "override 'out=[1': expected a value in YAML; put text with special characters in quotes"),
+    ],
+)
+def test_an_override_that_cannot_be_applied_says_why(override, said):
+    assert complaint(override) == said
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["algorithm={name: grpo, beta: 0, reference: null}", "optimizer.clip_norm=.inf"],
+        ["algorithm={name: grpo, clip: 0.2, reference: {name: ema, dtype: bfloat16}}", "updates_per_step=2"],
+        ["algorithm={name: sft}", "rewards={}", "model.video_pixels=[784, 3136]", "data.frames={count: 8}"],
+        [f"validation={json.dumps(EVALUATION | {'graders': {'a': 'accuracy'}})}", "validate_every=2"],
+    ],
+)
+def test_what_is_dumped_is_loaded_again(tmp_path, overrides):
+    config = parsed(*overrides)
+    (tmp_path / "dumped.yaml").write_text(dump(config))
+    assert load(Config, tmp_path / "dumped.yaml") == config
+
+
+def test_files_that_hold_no_config_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="expected a YAML file, found nothing at .*nowhere.yaml"):
+        load(Config, tmp_path / "nowhere.yaml")
+    for content, said in (("a: [1", "not YAML"), ("- 1", "expected a mapping of keys, found list"), ("", "found NoneType")):
+        (tmp_path / "bad.yaml").write_text(content)
+        with pytest.raises(ConfigError, match=said):
+            load(Config, tmp_path / "bad.yaml")
+
+
+def test_a_named_section_builds_the_object_with_its_own_defaults():
+    algorithm = parsed("algorithm={name: care, margin: 0.01}").algorithm.build()
+    assert (type(algorithm).__name__, algorithm.margin, algorithm.bonus) == ("CARE", 0.01, 0.5)
+    assert (algorithm.reference.decay, algorithm.reference.every) == (0.995, 10)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_every_config_file_loads_and_starts_with_its_command_and_source(path):
+    command, source = path.read_text().split("\n")[:2]
+    relative = path.relative_to(path.parents[[p.name for p in path.parents].index("configs")].parent)
+    kind, words = (Config, "train") if "algorithm" in yaml.safe_load(path.read_text()) else (EvalConfig, "eval run")
+    assert re.match(rf"# (torchrun .* -m )?mmrl {words} {relative}( |$)", command)
+    assert source.startswith("# ") and len(source) > 10
+    config = load(kind, path)
+    assert parse(kind, yaml.safe_load(dump(config)), str(path)) == config
+
+
+@pytest.mark.parametrize("name", schema.KINDS)
+def test_the_schemas_for_editors_are_current(name):
+    path = schema.FOLDER / f"{name}.schema.json"
+    assert path.read_text() == schema.text(name), "run python tools/schema.py"

@@ -1,0 +1,77 @@
+"""Two processes learn what one learns."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from mmrl.build import build
+from mmrl.ranks import Ranks, join
+from tests import runs, tiny, two_ranks
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """What two processes did: a run by the command line, then fixed steps."""
+    folder = tmp_path_factory.mktemp("ranks")
+    root = runs.make_root(folder / "root")
+    config = runs.write_config(folder / "run.yaml", runs.settings(root, folder / "two", "care", steps=2))
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    done = subprocess.run(
+        [*torchrun, "-m", "tests.two_ranks", str(config), str(folder)],
+        cwd=Path(__file__).parents[1],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder, json.loads((folder / "found.json").read_text())
+
+
+def test_two_ranks_take_the_step_of_one(together):
+    folder, found = together
+    assert found["world"] == 2
+    policy = tiny.policy(dtype=torch.float64)
+    start = {name: p.detach().clone() for name, p in policy.model.named_parameters()}
+    _, expected, numbers = two_ranks.learn(Ranks(Accelerator()), [n for share in two_ranks.SHARES for n in share], policy)
+    weights = torch.load(folder / "weights.pt")
+    for name, p in expected.items():
+        torch.testing.assert_close(weights[name], p, atol=1e-10, rtol=0, msg=name)
+        assert not torch.equal(p, start[name]), name
+    for one, two in zip(numbers, found["numbers"], strict=True):
+        assert one.keys() == two.keys()
+        for name in one.keys() - {n for n in one if n.startswith("seconds/")}:
+            assert two[name] == pytest.approx(one[name], rel=1e-6), name
+    assert found["numbers"][0]["groups/useful"] == 0.75
+
+
+def test_every_rank_hears_of_the_example_that_is_not_finite(together):
+    _, found = together
+    assert len(found["said"]) == 2
+    assert all("examples film. " in said for said in found["said"])
+    assert found["same"] == 0
+
+
+def test_torchrun_trains_one_run_and_not_two(together):
+    folder, _ = together
+    run = build(runs.config(folder / "root", folder / "one", "care", steps=2), quiet=True)
+    run.fit(quiet=True)
+    one, two = runs.numbers(folder / "one"), runs.numbers(folder / "two")
+    assert [line["step"] for line in two] == [1, 2]
+    for expected, found in zip(one, two, strict=True):
+        assert found == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    assert sorted(p.name for p in (folder / "two" / "checkpoints").iterdir()) == ["step-000002"]
+
+
+def test_a_launcher_that_accelerate_does_not_see_is_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)  # accelerate alone then takes the processes for one each
+    with pytest.raises(RuntimeError, match="expected 2 processes that train together, .* found 1; start them with torchrun"):
+        join()

@@ -1,0 +1,225 @@
+"""The step: parts change nothing, silent groups cost nothing, what is not finite touches nothing, the average follows."""
+
+from collections import Counter
+from dataclasses import dataclass
+from unittest.mock import patch
+
+import pytest
+import torch
+
+from mmrl.algorithms import CARE, GRPO, SFT
+from mmrl.algorithms.grpo import GRPO as Base
+from mmrl.models.reader import Piece
+from mmrl.models.reference import Reference
+from mmrl.trainer import NonFiniteError
+from mmrl.types import EMA, Credit, Frozen
+from tests import runs, tiny
+
+METHODS = {
+    "sft": SFT(),
+    "grpo, frozen": GRPO(beta=0.1),
+    "grpo, average, clip, by tokens": GRPO(beta=0.1, clip=0.2, reduce="token", reference=EMA()),
+    "grpo, no reference": GRPO(beta=0, reference=None),
+    "care": CARE(),
+    "care, clip": CARE(clip=0.2),
+}
+
+
+def flat(tensors) -> torch.Tensor:
+    """All numbers in a row."""
+    return torch.cat([tensor.flatten() for tensor in tensors])
+
+
+def weights(policy) -> torch.Tensor:
+    """The policy's weights as they are now."""
+    return flat(p.detach().clone() for p in policy.model.parameters())
+
+
+def one_step(algorithm, dtype, part_tokens):
+    """The gradient and the numbers of a step on fixed completions."""
+    policy = tiny.policy(dtype=dtype)
+    trainer = runs.trainer_of(algorithm, policy, runs.fixed_groups(policy), part_tokens=part_tokens)
+    numbers = trainer.step()
+    return flat(trainer.optimizer.given), numbers, policy.work
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
+@pytest.mark.parametrize("method", METHODS)
+def test_the_size_of_parts_does_not_change_the_gradient(method, dtype):
+    whole, numbers, work = one_step(METHODS[method], dtype, 10**6)
+    assert whole.norm() > 1e-3
+    for part_tokens in (1, 150, 400):
+        cut, others, more = one_step(METHODS[method], dtype, part_tokens)
+        if dtype == torch.float64:
+            torch.testing.assert_close(cut, whole, atol=1e-10, rtol=0)
+        assert (cut - whole).norm() <= 1e-5 * whole.norm()
+        assert others["loss"] == pytest.approx(numbers["loss"], abs=1e-6)
+        assert others["policy/entropy"] == pytest.approx(numbers["policy/entropy"], rel=1e-6)
+        assert more.vision_passes == work.vision_passes
+
+
+def test_rewards_that_agree_give_a_group_no_say_and_cost_no_pass():
+    def grade(group):
+        rewards = runs.fixed_rewards(group)
+        return rewards if group.prompt.example.id == "photo" else {n: torch.ones(len(group)) for n in rewards}
+
+    def step(*patches):
+        policy = tiny.policy(dtype=torch.float64)
+        trainer = runs.trainer_of(GRPO(beta=0, reference=None), policy, runs.fixed_groups(policy), grade=grade)
+        with patch.object(policy, "see", wraps=policy.see) as see:
+            numbers = trainer.step()
+        seen = [prompt.example.id for call in see.call_args_list for prompt in call.args[0]]
+        return trainer.optimizer.given, numbers, seen, weights(policy)
+
+    given, numbers, seen, after = step()
+    assert seen == ["photo"]
+    assert numbers["groups/useful"] == 0.25
+    with patch.object(Credit, "silent", False):
+        others, _, everybody, expected = step()
+    assert len(everybody) == 4
+    torch.testing.assert_close(flat(given), flat(others), atol=1e-12, rtol=0)
+    torch.testing.assert_close(after, expected, atol=1e-12, rtol=0)
+
+
+def test_a_pull_alone_makes_a_group_useful():
+    policy = tiny.policy()
+    same = {"grade": lambda group: {n: torch.ones(len(group)) for n in ("accuracy", "format")}}
+    trainer = runs.trainer_of(GRPO(beta=0.1), policy, runs.fixed_groups(policy), **same)
+    assert trainer.step()["groups/useful"] == 1
+    assert flat(trainer.optimizer.given).norm() > 0
+
+
+def test_without_any_useful_group_the_optimizer_sees_zeros():
+    policy = tiny.policy()
+    same = {"grade": lambda group: {n: torch.ones(len(group)) for n in ("accuracy", "format")}}
+    trainer = runs.trainer_of(GRPO(beta=0, reference=None), policy, runs.fixed_groups(policy), **same)
+    numbers = trainer.step()
+    assert numbers["groups/useful"] == 0
+    assert not flat(trainer.optimizer.given).any()
+    assert trainer.update_done == trainer.step_done == 1
+
+
+@dataclass(frozen=True)
+class Cliff(Base):
+    """A loss that is finite where its gradient is not."""
+
+    beta: float = 0.0
+    reference: None = None
+
+    def loss(self, now, credit, rows):
+        return -now.logp + ((now.logp.detach() - now.logp) * credit.worth).abs().sqrt()
+
+
+def broken(group):
+    """Rewards that are no numbers for two of the examples."""
+    bad = group.prompt.example.id in ("film", "photo")
+    return {n: r * float("nan") if bad else r for n, r in runs.fixed_rewards(group).items()}
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "options", "named"),
+    [
+        (GRPO(beta=0, reference=None), {"grade": broken}, "expected a finite loss, .*; examples film, photo. "),
+        (Cliff(), {}, "expected a finite gradient, .*; examples film, films, photo, text. "),
+    ],
+    ids=["loss", "gradient"],
+)
+@pytest.mark.parametrize("part_tokens", [1, 10**6])
+def test_what_is_not_finite_names_examples_and_touches_nothing(algorithm, options, named, part_tokens):
+    policy = tiny.policy()
+    groups = runs.fixed_groups(policy)
+    trainer = runs.trainer_of(GRPO(beta=0, reference=None), policy, groups, part_tokens=part_tokens)
+    trainer.step()
+    before, state = weights(policy), {p: dict(s) for p, s in trainer.optimizer.state.items()}
+    trainer.algorithm, trainer.grade = algorithm, options.get("grade", trainer.grade)
+    with pytest.raises(NonFiniteError, match=f"step 2: {named}"):
+        trainer.step()
+    assert torch.equal(weights(policy), before)
+    assert (trainer.step_done, trainer.update_done, trainer.moved) == (1, 1, False)
+    assert all(trainer.optimizer.state[p][k] is v for p, s in state.items() for k, v in s.items())
+    assert all(p.grad is None for p in policy.model.parameters())
+    trainer.algorithm, trainer.grade = GRPO(beta=0, reference=None), runs.fixed_rewards
+    trainer.step()  # and it can go on
+    assert trainer.step_done == 2
+
+
+def test_the_average_follows_after_every_tenth_step_as_its_formula_says():
+    policy = tiny.policy()
+    reference = Reference(policy, EMA(decay=0.9, every=10))
+    start = weights(policy).double()
+    trainer = runs.trainer_of(CARE(), policy, runs.fixed_groups(policy), reference=reference)
+    expected, ratios = start, {}
+    for step in range(1, 21):
+        numbers = trainer.step()
+        if step % 10 == 0:
+            expected = 0.9 * expected + 0.1 * weights(policy).double()
+            ratios[step] = numbers["ema/drift_ratio"]
+        else:
+            assert "ema/drift_ratio" not in numbers
+        found = flat(p.double() for p in reference.model.parameters())
+        torch.testing.assert_close(found, expected, atol=1e-7, rtol=1e-6)
+    assert (expected - start).norm() > 1e-3
+    assert all(ratio == pytest.approx(1, abs=0.01) for ratio in ratios.values())
+
+
+def test_the_published_average_in_bfloat16_hardly_moves_and_says_so():
+    ratios = {}
+    for dtype in ("float32", "bfloat16"):
+        policy = tiny.policy()
+        reference = Reference(policy, EMA(decay=0.995, every=1, dtype=dtype))
+        trainer = runs.trainer_of(CARE(), policy, runs.fixed_groups(policy), reference=reference, rate=1e-5)
+        ratios[dtype] = [trainer.step()["ema/drift_ratio"] for _ in range(3)][-1]
+    assert ratios["float32"] == pytest.approx(1, abs=0.01)
+    assert abs(ratios["bfloat16"]) < 0.1
+
+
+def test_a_reference_leaves_the_policy_alone_and_a_frozen_one_stays():
+    after = []
+    for update in (Frozen(), EMA(every=1)):
+        policy = tiny.policy()
+        reference = Reference(policy, update)
+        start = weights(policy)
+        trainer = runs.trainer_of(CARE(bonus=0), policy, runs.fixed_groups(policy), reference=reference)
+        numbers = [trainer.step() for _ in range(2)]
+        after.append(weights(policy))
+        moved = not torch.equal(flat(reference.model.parameters()), start)
+        assert moved == (update != Frozen())
+        assert ("ema/drift_ratio" in numbers[-1]) == moved
+    assert torch.equal(*after)
+
+
+def test_several_updates_share_the_completions_of_a_step():
+    policy = tiny.policy()
+    groups = runs.fixed_groups(policy)
+    for group in groups:
+        group.logp_sampled.mul_(0.2)
+    trainer = runs.trainer_of(GRPO(beta=0, clip=0.2, reference=None), policy, groups, updates=2)
+    read = Counter()
+    with patch.object(policy, "see", wraps=policy.see) as see:
+        trainer.step()
+    for call in see.call_args_list:
+        read.update(prompt.example.id for prompt in call.args[0])
+    assert set(read.values()) == {1} and len(read) == 4
+    assert (trainer.step_done, trainer.update_done) == (1, 2)
+
+
+def test_a_clip_stops_what_the_first_update_moved_too_far():
+    policy = tiny.policy()
+    (group,) = runs.fixed_groups(policy, ["text"])
+    right = {"accuracy": torch.tensor([1.0, 0.0]), "format": torch.zeros(2)}
+    with torch.no_grad(), policy.see([group.prompt]) as seen:
+        (now,) = policy.read(seen, [Piece(0, group)])
+    group.logp_sampled.copy_(now.logp - torch.tensor([[1.0], [-1.0]]) * group.mask)  # ratios e and 1/e
+    trainer = runs.trainer_of(GRPO(beta=0, clip=0.2, reference=None), policy, [group], grade=lambda _: right)
+    trainer.step()
+    assert not flat(trainer.optimizer.given).any()
+
+
+def test_skipped_examples_leave_a_step_without_an_update():
+    policy = tiny.policy()
+    trainer = runs.trainer_of(SFT(), policy, [])
+    before = weights(policy)
+    numbers = trainer.step()
+    assert torch.equal(weights(policy), before)
+    assert (trainer.step_done, trainer.update_done, trainer.moved) == (1, 0, False)
+    assert "loss" not in numbers

@@ -1,0 +1,63 @@
+"""What test_ranks starts twice with torchrun: the command line, then steps on fixed completions, each rank with its own."""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+
+from mmrl import cli
+from mmrl.algorithms import GRPO
+from mmrl.ranks import Ranks
+from mmrl.trainer import NonFiniteError
+from tests import runs, tiny
+
+SHARES = (["text", "photo"], ["film", "films"])  # the first rank has no video
+STEPS = 2
+
+
+def grade(group):
+    """Nothing to be learned from one of the first rank's groups."""
+    rewards = runs.fixed_rewards(group)
+    return {n: torch.zeros(len(group)) for n in rewards} if group.prompt.example.id == "text" else rewards
+
+
+def learn(ranks, names, policy):
+    """Weights and numbers after some steps."""
+    algorithm = GRPO(beta=0, clip=0.2, reference=None)
+    groups = runs.fixed_groups(policy, names)
+    trainer = runs.trainer_of(algorithm, policy, groups, ranks, grade=grade, clip_norm=0.1, part_tokens=500)
+    numbers = [trainer.step() for _ in range(STEPS)]
+    return trainer, {n: p.detach().clone() for n, p in policy.model.named_parameters()}, numbers
+
+
+def broken(group):
+    """No numbers on the second rank."""
+    return {n: r * float("nan") for n, r in grade(group).items()} if group.prompt.example.id == "film" else grade(group)
+
+
+def main(config: str, out: str) -> None:
+    sys.argv = ["mmrl", "train", config]
+    try:
+        cli.main()
+    except SystemExit as end:
+        assert not end.code, end.code
+    ranks = Ranks(Accelerator())
+    policy = tiny.policy(dtype=torch.float64)
+    trainer, weights, numbers = learn(ranks, SHARES[ranks.rank], policy)
+    trainer.grade = broken
+    try:
+        trainer.step()
+    except NonFiniteError as error:
+        said = str(error)
+    found = {"world": ranks.world, "numbers": numbers, "said": ranks.gather(said), "same": ranks.same(ranks.rank)}
+    if ranks.main:
+        torch.save(weights, Path(out) / "weights.pt")
+        (Path(out) / "found.json").write_text(json.dumps(found))
+    ranks.wait()
+    ranks.accelerator.end_training()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
