@@ -74,8 +74,8 @@ def parts_of(model: nn.Module, family: Family) -> dict[str, dict[str, nn.Paramet
     """The parameters of tower, projector and language model, by name."""
     parts: dict[str, dict[str, nn.Parameter]] = {"tower": {}, "projector": {}, "language": {}}
     for name, parameter in model.named_parameters():
-        part = "projector" if name.startswith(family.projector) else "tower" if name.startswith(family.tower) else "language"
-        parts[part][name] = parameter
+        of_tower = "projector" if name.startswith(family.projector) else "tower"
+        parts[of_tower if name.startswith(family.tower) else "language"][name] = parameter
     return parts
 
 
@@ -123,7 +123,7 @@ class Feeder:
         return now
 
     def prepare(self, examples: Sequence[Example]) -> list[Prompt]:
-        """Prompts of the examples whose media can be read. Raises MediaError on every rank, unless bad media are skipped."""
+        """Prompts of the examples whose media can be read. Raises MediaError on all ranks, unless they are skipped."""
         kept, media, bad = [], [], []
         for example in examples:
             try:
@@ -161,7 +161,7 @@ class Run:
     def fit(self, quiet: bool = False) -> None:
         """Step until done. Whatever ends it, what was learned is in a checkpoint.
 
-        Save for an error of one rank among several: then the others wait for it elsewhere, and the newest checkpoint stays.
+        Save for an error of one rank among several: the others wait elsewhere then, and the newest checkpoint stays.
         """
         title = f"{self.config.algorithm.name} {self.folder.name}"
         try:
@@ -313,7 +313,7 @@ def stopping() -> Iterator[Stop]:
     """The first Ctrl-C (or SIGTERM) asks the loop to end after its step; the second ends it at once."""
     stop = Stop()
 
-    def ask(number: int, frame: Any) -> None:
+    def ask(_number: int, _frame: Any) -> None:
         if stop.asked:
             raise KeyboardInterrupt
         stop.asked = True
@@ -340,8 +340,9 @@ def same_config(config: Config, recorded: Mapping[str, Any], directory: Path) ->
     if changed:
         first = changed[0]
         raise ConfigError(
-            f"{directory}: cannot resume, because {', '.join(changed)} changed; the first: expected {before.get(first)}, "
-            f"found {now.get(first)}. Only {', '.join(FREE_TO_CHANGE)} may change; else start a new run with another out"
+            f"{directory}: cannot resume, because {', '.join(changed)} changed; the first: expected "
+            f"{before.get(first)}, found {now.get(first)}. Only {', '.join(FREE_TO_CHANGE)} may change; "
+            "else start a new run with another out"
         )
 
 
@@ -355,9 +356,10 @@ def build(config: Config, resume: bool = False, accelerator: Accelerator | None 
     folder = Path(config.out)
     accelerator = accelerator or join(config.trackers, folder)
     ranks = Ranks(accelerator)
-    if config.prompts_per_step % (ranks.world * config.updates_per_step):
+    parts = ranks.world * config.updates_per_step
+    if config.prompts_per_step % parts:
         raise ConfigError(
-            f"prompts_per_step: expected a multiple of {ranks.world * config.updates_per_step} (ranks x updates_per_step), "
+            f"prompts_per_step: expected a multiple of {parts} (ranks x updates_per_step), "
             f"found {config.prompts_per_step}"
         )
     newest = resume_from(config, folder, resume)
@@ -374,14 +376,16 @@ def build(config: Config, resume: bool = False, accelerator: Accelerator | None 
 
 
 def look_over(config: Config, examples: Sequence[Example], ranks: Ranks, quiet: bool) -> None:
-    """Find what would stop the run later: golds that no answer can match, missing demonstrations, files that do not decode."""
+    """Find what would stop the run: golds that no answer can match, missing demonstrations, files that do not open."""
     if any(r.grader in READ_THE_GOLD for r in config.rewards.values()):
         for example in examples:
             check_gold(example)
     if config.algorithm.build().source == "demonstrations":
         bare = [example.id for example in examples if example.demonstration is None]
         if bare:
-            raise ConfigError(f"data: expected a demonstration in every row, found {len(bare)} without, such as {bare[:5]}")
+            raise ConfigError(
+                f"data: expected a demonstration in every row, found {len(bare)} without, such as {bare[:5]}"
+            )
     if ranks.main and config.data.on_bad_media == "stop":
         check_media(config.data, list(examples), quiet)
     ranks.wait()
@@ -393,7 +397,9 @@ def resume_from(config: Config, folder: Path, resume: bool) -> Path | None:
     if resume and newest is None and any(folder.glob("*")):
         raise ConfigError(f"out: expected a checkpoint to resume in {folder}, found none; start anew without --resume")
     if newest is not None and not resume:
-        raise ConfigError(f"out: {folder} holds a run at {newest.name}; add --resume to go on with it, or choose another out")
+        raise ConfigError(
+            f"out: {folder} holds a run at {newest.name}; add --resume to go on with it, or choose another out"
+        )
     if newest is not None:
         same_config(config, checkpoint.read_state(newest)["config"], newest)
     return newest
@@ -403,7 +409,8 @@ def assemble(config: Config, data: Mixture, folder: Path, newest: Path | None, r
     """All parts of a run, introduced to one another."""
     set_seed(config.seed)  # mmrl draws from no global state; a user's reward function may
     model = config.model if newest is None else config.model.model_copy(update={"path": str(newest)})
-    policy = policy_of(model, config.data.template, ranks.accelerator.device, config.rollout.decoding.temperature or 1.0)
+    temperature = config.rollout.decoding.temperature or 1.0
+    policy = policy_of(model, config.data.template, ranks.accelerator.device, temperature)
     algorithm = config.algorithm.build()
     reference = None
     if algorithm.reference is not None and needs_reference(algorithm):
@@ -451,7 +458,7 @@ def needs_reference(algorithm: Any) -> bool:
 def sampler(config: Config, policy: Policy, source: str):
     """Prompts and step to groups."""
     if source == "demonstrations":
-        return lambda prompts, step: [demonstrate(policy, prompt) for prompt in prompts]
+        return lambda prompts, _step: [demonstrate(policy, prompt) for prompt in prompts]
     engine = Engine(policy, config.rollout.decoding, lambda text: parse(text).span, config.rollout.max_rows)
     members = range(config.rollout.group_size)
 

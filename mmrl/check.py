@@ -79,12 +79,16 @@ def in_order(run: Run) -> bool:
     table.add_row(f"there is, on {device}", f"{there / 2**30:.2f}")
     console.print(table)
     if sum(needs.values()) > there:
-        console.print(f"[red]expected at most {there / 2**30:.1f} GiB, found {sum(needs.values()) / 2**30:.1f}. Freeze parts, "
-                      "lower model.logit_bytes or data.cache_bytes, or take a larger device.[/]")  # fmt: skip
+        console.print(
+            f"[red]expected at most {there / 2**30:.1f} GiB, found {sum(needs.values()) / 2**30:.1f}. Freeze parts, "
+            "lower model.logit_bytes or data.cache_bytes, or take a larger device.[/]"
+        )
         return False
     numbers = rehearse(run)
     prompts = [len(s.group.prompt.tokens) for s in run.trainer.last] or [0]
-    console.print(f"first batch: {numbers.get('completion/tokens', 0):.0f} tokens a completion, loss {numbers.get('loss', 0.0):.4f}, "
-                  f"longest prompt {max(prompts)} tokens")  # fmt: skip
+    tokens, loss = numbers.get("completion/tokens", 0.0), numbers.get("loss", 0.0)
+    console.print(
+        f"first batch: {tokens:.0f} tokens a completion, loss {loss:.4f}, longest prompt {max(prompts)} tokens"
+    )
     console.print("[green]The config, its data, every media file and the first batch are in order.[/]")
     return True

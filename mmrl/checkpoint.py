@@ -22,15 +22,21 @@ class CheckpointError(ValueError):
     """A checkpoint that does not belong to this run, or is none."""
 
 
-def write(directory: Path, save_model: Callable[[Path], None], tensors: Mapping[str, Mapping[str, Tensor]], state: dict):
+def write(
+    directory: Path,
+    save_model: Callable[[Path], None],
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    state: Mapping[str, Any],
+) -> None:
     """Write under another name, flush to disk, then rename: whoever sees the directory sees all of it."""
     partial = directory.with_name(directory.name + PARTIAL)
     shutil.rmtree(partial, ignore_errors=True)
     (partial / STATE).mkdir(parents=True)
     save_model(partial)
     for name, some in tensors.items():
-        save_file({k: v.detach().cpu().contiguous().clone() for k, v in some.items()}, partial / STATE / f"{name}.safetensors")
-    (partial / STATE / "state.json").write_text(json.dumps({"version": VERSION} | state, indent=1))
+        own = {k: v.detach().cpu().contiguous().clone() for k, v in some.items()}
+        save_file(own, partial / STATE / f"{name}.safetensors")
+    (partial / STATE / "state.json").write_text(json.dumps({"version": VERSION, **state}, indent=1))
     flush(partial)
     if directory.exists():
         shutil.rmtree(directory)
@@ -96,7 +102,9 @@ def same_model(model: nn.Module, recorded: Mapping[str, list[int]], directory: P
     wrong = [n for n in sorted(own.keys() | recorded.keys()) if own.get(n) != recorded.get(n)]
     if wrong:
         example = f"{wrong[0]}: expected {own.get(wrong[0])}, found {recorded.get(wrong[0])}"
-        raise CheckpointError(f"{directory}: a checkpoint of another model; {len(wrong)} parameters differ, the first is {example}")
+        raise CheckpointError(
+            f"{directory}: a checkpoint of another model; {len(wrong)} parameters differ, the first is {example}"
+        )
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[Tensor, str]) -> dict[str, Tensor]:
@@ -108,7 +116,9 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[Tensor, s
     }
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, names: Mapping[Tensor, str], tensors: Mapping[str, Tensor]) -> None:
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, names: Mapping[Tensor, str], tensors: Mapping[str, Tensor]
+) -> None:
     """The inverse of ``optimizer_tensors``."""
     parameters = {name: p for p, name in names.items()}
     for key, value in tensors.items():
@@ -119,7 +129,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, names: Mapping[Tensor, s
 
 def randomness() -> dict[str, Any]:
     """The global random states. mmrl draws from none of them; a user's reward function may."""
-    kind, keys, position, *rest = np.random.get_state()  # noqa: NPY002
+    kind, keys, position, *rest = np.random.get_state()
     state = {
         "python": random.getstate(),
         "numpy": [kind, keys.tolist(), position, *rest],
@@ -135,7 +145,7 @@ def restore_randomness(state: Mapping[str, Any]) -> None:
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     kind, keys, *rest = state["numpy"]
-    np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))  # noqa: NPY002
+    np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
     torch.set_rng_state(torch.tensor(state["torch"], dtype=torch.uint8))
     if "cuda" in state:
         torch.cuda.set_rng_state_all([torch.tensor(s, dtype=torch.uint8) for s in state["cuda"]])

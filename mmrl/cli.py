@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -41,31 +42,42 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in the run's directory.")] = False,
 ) -> None:
     """Train a model as CONFIG says. Several processes: torchrun --nproc_per_node N -m mmrl train CONFIG."""
-    from mmrl.build import Stopped, build
     from mmrl.config import Config, load
 
     parsed = load(Config, config, overrides or [])
     if check:
-        from mmrl.check import check as look
+        rehearse(parsed)
+    fit(parsed, resume, " ".join(["mmrl train", str(config), *(overrides or []), "--resume"]))
 
-        raise typer.Exit(0 if look(build(rehearsal(parsed))) else 2)
-    run = build(parsed, resume)
-    command = " ".join(["mmrl train", str(config), *(overrides or []), "--resume"])
+
+def rehearse(config) -> None:
+    """Everything but the steps, in a directory of its own that does not stay."""
+    from mmrl.build import build
+    from mmrl.check import check
+
+    with tempfile.TemporaryDirectory(prefix="mmrl-check-") as folder:
+        rehearsal = config.model_copy(update={"out": folder, "trackers": ()})
+        raise typer.Exit(0 if check(build(rehearsal)) else 2)
+
+
+def fit(config, resume: bool, command: str) -> None:
+    """Train; say how to go on where it ends early."""
+    from mmrl.build import Stopped, build
+
+    run = build(config, resume)
+
+    def say(text: str) -> None:
+        if run.ranks.main and run.saved >= 0:
+            typer.echo(f"{text} To go on: {command}", err=True)
+
     try:
         run.fit()
     except (Stopped, KeyboardInterrupt):
-        typer.echo(f"Stopped after step {run.saved}. To go on: {command}", err=True)
+        say(f"Stopped after step {run.saved}.")
         raise typer.Exit(130) from None
-    except RuntimeError:
-        typer.echo(f"Everything up to step {run.saved} is in {run.checkpoints}. To go on when it is mended: {command}", err=True)
+    except (RuntimeError, ValueError, OSError):
+        say(f"Everything up to step {run.saved} is in {run.checkpoints}.")
         raise
-
-
-def rehearsal(config):
-    """The same experiment in a directory of its own, so that a check leaves no run behind."""
-    import tempfile
-
-    return config.model_copy(update={"out": tempfile.mkdtemp(prefix="mmrl-check-"), "trackers": ()})
 
 
 @evaluation.command("run")
@@ -120,9 +132,10 @@ def doctor() -> None:
 def main() -> None:
     """The entry point: errors of the user's or of the world's become one message."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin while they wait starve the decoders
     try:
         app()
-    except (ValueError, RuntimeError, OSError) as error:
+    except (ValueError, RuntimeError, OSError, ImportError) as error:
         if os.environ.get("MMRL_TRACEBACK"):
             raise
         print(f"mmrl: {error}", *getattr(error, "__notes__", ()), sep="\n  ", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""One experiment, complete and strict. The keys of the YAML are the fields here and those of every room's dataclasses."""
+"""One experiment, complete and strict: the keys of the YAML are the fields here and of every room's dataclasses."""
 
 import difflib
 import json
@@ -34,7 +34,7 @@ class ModelSection(Section):
 
     path: str  # a Hugging Face directory or name
     attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
-    compute: Literal["float32", "bfloat16", "auto"] = "auto"  # auto: bfloat16 on CUDA, float32 on CPU; weights are float32
+    compute: Literal["float32", "bfloat16", "auto"] = "auto"  # auto: bfloat16 on CUDA; weights are float32
     gradient_checkpointing: bool = False
     video_pixels: Pixels | None = None  # least and most pixels of a frame after resizing; the processor's own if null
     image_pixels: Pixels | None = None
@@ -66,7 +66,7 @@ class DataSection(Section):
     workers: Annotated[int, Field(ge=0)] = 2  # decoding processes; 0 decodes in the training process
     timeout: Annotated[float, Field(gt=0)] = 60.0  # seconds for one file
     cache_bytes: Annotated[int, Field(ge=0)] = 2**30  # decoded frames kept in memory
-    on_bad_media: Literal["stop", "skip"] = "stop"  # stop writes a checkpoint; skip leaves the example out and counts it
+    on_bad_media: Literal["stop", "skip"] = "stop"  # stop writes a checkpoint; skip counts what it leaves out
 
 
 class RewardSection(Section):
@@ -142,7 +142,7 @@ class Config(Section):
     model: ModelSection
     data: DataSection
     algorithm: AlgorithmSection  # type: ignore[valid-type]
-    rewards: dict[str, RewardSection] = {}
+    rewards: dict[str, RewardSection] = Field(default={})
     rollout: RolloutSection = RolloutSection()
     optimizer: OptimizerSection = OptimizerSection()
     steps: Positive
@@ -176,23 +176,31 @@ def incoherences(config: Config, algorithm: Any):
         )
     for name in algorithm.rewards:
         if name not in config.rewards:
-            yield f"rewards: expected one by the name {name!r}, which {config.algorithm.name} needs; found {list(config.rewards)}"
+            yield (
+                f"rewards: expected one by the name {name!r}, which {config.algorithm.name} needs; "
+                f"found {list(config.rewards)}"
+            )
     if samples and not config.rewards and not algorithm.rewards:
         yield f"rewards: expected one or more, as {config.algorithm.name} learns from them; found none"
     if samples and config.rollout.decoding.temperature == 0:
-        yield "rollout.decoding.temperature: expected more than 0, as a group of equal completions teaches nothing; found 0"
+        yield (
+            "rollout.decoding.temperature: expected more than 0, as a group of equal completions teaches nothing; "
+            "found 0"
+        )
     if samples and config.updates_per_step > 1 and getattr(algorithm, "clip", 1) is None:
         yield (
             f"updates_per_step: expected 1 without algorithm.clip, because the ratio is to the policy as it is; "
             f"found {config.updates_per_step}. Set algorithm.clip, for example 0.2"
         )
     if not samples and config.rewards:
-        yield f"rewards: expected none, as {config.algorithm.name} learns from demonstrations; found {list(config.rewards)}"
+        name = config.algorithm.name
+        yield f"rewards: expected none, as {name} learns from demonstrations; found {list(config.rewards)}"
     rates = config.optimizer.rates
     if not (rates.language or rates.projector or rates.tower):
         yield "optimizer.rates: expected one above 0; all parts are frozen"
-    if config.optimizer.warmup > config.steps * config.updates_per_step:
-        yield f"optimizer.warmup: expected at most the {config.steps * config.updates_per_step} optimizer steps of the run"
+    updates = config.steps * config.updates_per_step
+    if config.optimizer.warmup > updates:
+        yield f"optimizer.warmup: expected at most the {updates} optimizer steps of the run"
     if (config.validate_every is None) != (config.validation is None):
         yield "validation and validate_every: expected both or neither"
 
@@ -239,7 +247,9 @@ def apply(data: dict[str, Any], override: str) -> None:
     try:
         parsed = yaml.safe_load(value)
     except yaml.YAMLError:
-        raise ConfigError(f"override {override!r}: expected a value in YAML; put text with special characters in quotes") from None
+        raise ConfigError(
+            f"override {override!r}: expected a value in YAML; put text with special characters in quotes"
+        ) from None
     *parents, last = key.split(".")
     for parent in parents:
         data = step_into(data, parent, override)
@@ -287,7 +297,7 @@ def explain(problem: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
 
 
 def placed(message: str, path: str) -> str:
-    """What a dataclass says of its fields, which knows the name of its own key but not where in the file that stands."""
+    """What a dataclass says of its fields: it knows the name of its own key, but not where in the file that stands."""
     parent, _, name = path.rpartition(".")
     return f"{parent}.{message}" if parent and message.startswith(f"{name}.") else message
 
@@ -295,7 +305,9 @@ def placed(message: str, path: str) -> str:
 def first_causes(problems: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Problems without those that say that a list is too short because an item of it is a problem."""
     places = [problem["loc"] for problem in problems]
-    return [p for p in problems if p["type"] != "too_short" or not any(q[: len(p["loc"])] == p["loc"] != q for q in places)]
+    return [
+        p for p in problems if p["type"] != "too_short" or not any(q[: len(p["loc"])] == p["loc"] != q for q in places)
+    ]
 
 
 def looks_like_exponent(value: Any) -> bool:

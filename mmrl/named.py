@@ -38,8 +38,8 @@ TABLES: dict[type[Named], Callable[..., Any]] = {}  # section class -> construct
 def choice(table: Mapping[str, Callable[..., Any]], nested: Mapping[Any, tuple[Any, Mapping]] | None = None) -> Any:
     """The type of a config field that holds one of the table's entries, told apart by ``name``.
 
-    A constructor is a dataclass, or one with other defaults bound by functools.partial. ``nested`` says for which field types
-    another choice stands in: field type -> (that choice, its table).
+    A constructor is a dataclass, or one with other defaults bound by functools.partial. ``nested`` says for which field
+    types another choice stands in: field type -> (that choice, its table).
     """
     sections = [section(name, constructor, nested or {}) for name, constructor in table.items()]
     return Annotated[Union[tuple(sections)], Field(discriminator="name")] if len(sections) > 1 else sections[0]  # noqa: UP007

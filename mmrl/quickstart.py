@@ -22,23 +22,25 @@ from mmrl.rewards.parse import parse as parse_text
 from mmrl.statistics import Difference
 from mmrl.world.base import build_model
 from mmrl.world.build import Sizes, render, write_jsonl
-from mmrl.world.demos import drills
+from mmrl.world.demos import Demonstrations, drills
 from mmrl.world.render import read_clip, sampled
 
 MARK = ".quickstart"  # in a directory that a quickstart made and may make anew
 LEVELS = ("L1", "L2", "L3")
+FRAMES = 16  # all of a clip's: two an event
 SHOWN = 6  # rollouts in the report
-BATCH = 64  # demonstrations a step
-ADAM = {"betas": [0.9, 0.98], "clip_norm": 1.0, "schedule": "linear", "warmup": 50, "decay_from": 0.6, "final": 0.05}
+BATCH = 32  # demonstrations a step
+ADAM = {"betas": [0.9, 0.98], "clip_norm": 1.0, "schedule": "linear", "warmup": 20, "decay_from": 0.6, "final": 0.05}
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How much of everything."""
 
-    sizes: Sizes = Sizes(train=1000, L1=24, L2=24, L3=24)
-    drill_steps: int = 220
-    sft_steps: int = 500
+    sizes: Sizes = Sizes(train=240, L1=24, L2=24, L3=24)
+    taught: Demonstrations = Demonstrations(copies=6, unfaithful=0.2)  # a fifth answer another letter than they conclude
+    drill_steps: int = 400
+    sft_steps: int = 350
     rl_steps: int = 60
     prompts: int = 6  # a step of RL; eight completions each
 
@@ -72,7 +74,12 @@ def make_world(out: Path, seed: int, plan: Plan) -> Path:
     octets = sum((plan.sizes.train, plan.sizes.L1, plan.sizes.L2, plan.sizes.L3))
     with progress("render", octets) as show:
         return render(
-            out / "world", plan.sizes, seed=seed, workers=os.cpu_count() or 1, progress=lambda done, _: show(done)
+            out / "world",
+            plan.sizes,
+            seed=seed,
+            workers=os.cpu_count() or 1,
+            progress=lambda done, _: show(done),
+            demonstrations=plan.taught,
         )
 
 
@@ -88,7 +95,7 @@ def stage(out: Path, name: str, model: Path, world: Path, seed: int, **sections:
     data = {
         "root": str(world),
         "template": "toy",
-        "frames": {"count": 8},
+        "frames": {"count": FRAMES},
         "workers": 2,
         "cache_bytes": 2**30,
     } | sections.pop("data")
@@ -145,7 +152,7 @@ def stage_care(out: Path, model: Path, world: Path, seed: int, plan: Plan) -> Co
         data={"sets": [{"format": "seed_bench_r1", "file": "annotations/training.jsonl", "options": "drawn"}]},
         algorithm={"name": "care", "bonus": 0.5, "cap": 0.95, "margin": 0.0, "reference": {"name": "ema"}},
         rewards={"accuracy": {"grader": "accuracy"}, "format": {"grader": "format"}},
-        rollout={"group_size": 8, "decoding": {"temperature": 1.0, "max_new_tokens": 80}},
+        rollout={"group_size": 8, "decoding": {"temperature": 1.0, "max_new_tokens": 64}},
         optimizer={"rates": rates(1e-4), "betas": [0.9, 0.98], "clip_norm": 1.0, "schedule": "constant", "warmup": 5},
         steps=plan.rl_steps,
         prompts_per_step=plan.prompts,
@@ -176,8 +183,8 @@ def examination(world: Path, seed: int) -> EvaluationSection:
                 "events": "world_events",
                 "format": "format",
             },
-            "frames": {"count": 8},
-            "decoding": {"temperature": 1.0, "max_new_tokens": 80},
+            "frames": {"count": FRAMES},
+            "decoding": {"temperature": 1.0, "max_new_tokens": 64},
             "batch": 96,
             "seed": seed,
         },
@@ -265,7 +272,7 @@ def strip(media: Sequence[str], world: Path) -> np.ndarray:
     for path in (world / name for name in media):
         if path.suffix == ".mp4":
             frames = read_clip(path)
-            pictures += [frames[i] for i in sampled(8, len(frames))]
+            pictures += [frames[i] for i in sampled(8, len(frames))]  # one an event
         else:
             pictures.append(np.asarray(Image.open(path).convert("RGB")))
     gap = np.full((pictures[0].shape[0], 2, 3), 255, dtype=np.uint8)

@@ -14,8 +14,8 @@ from torch import Tensor
 def join(trackers: Sequence[str] = (), folder: Path = Path()) -> Accelerator:
     """Join the processes that a launcher started, on CPU where there is nothing better.
 
-    Without ``cpu`` accelerate takes each of several CPU processes for the only one, and every one of them would train the run
-    alone, in the same directory.
+    Without ``cpu`` accelerate takes each of several CPU processes for the only one, and every one of them would train
+    the run alone, in the same directory.
     """
     launched = int(os.environ.get("WORLD_SIZE", "1"))
     cpu = launched > 1 and not torch.accelerator.is_available()
@@ -52,8 +52,8 @@ class Ranks:
         return [sum(column) for column in zip(*self.gather(list(values)), strict=True)]
 
     def add_gradients(self, parameters: Iterable[Tensor]) -> None:
-        """Sum gradients over ranks; where nobody had a use for a parameter its gradient is 0, so that the number of ranks
-        does not decide whether the optimizer takes it for absent.
+        """Sum gradients over ranks; where nobody had a use for a parameter its gradient is 0, so that the number of
+        ranks does not decide whether the optimizer takes it for absent.
 
         A sum and not a mean, because every token's share is already its part of the loss over all ranks.
         """

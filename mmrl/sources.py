@@ -80,7 +80,6 @@ def check_media(section: DataSection | EvaluationSection, examples: list[Example
     files = len({medium for example in examples for medium in example.every_media})
     root = root_of(section)
     with progress("media", files, quiet=quiet or not files) as show:
-        report = preflight(
-            examples, root, section.frames, section.workers, section.timeout, root / MEMORY, lambda n, _: show(n), section.reader
-        )
+        how = (section.frames, section.workers, section.timeout)
+        report = preflight(examples, root, *how, root / MEMORY, lambda done, _: show(done), section.reader)
     report.raise_if_bad()

@@ -15,7 +15,7 @@ from mmrl.types import Credit, Example, Group, Prompt, Scored, Tokens, Totals
 
 
 class NonFiniteError(RuntimeError):
-    """A loss or gradient that is not a number. The weights are those before the optimizer step that it would have been."""
+    """A loss or gradient that is not finite. The weights are those before the optimizer step that would have been."""
 
 
 class Policy(Protocol):
@@ -77,7 +77,6 @@ class Trainer:
     moved: bool = False  # whether the weights changed since the newest whole step
     meter: Meter = field(default_factory=Meter)
     last: Sequence[Scored] = ()  # what the newest step collected
-    midway: bool = False  # between the first optimizer step of a step and its end, when a checkpoint would be of neither
 
     def step(self) -> dict[str, float]:
         """Collect, credit, learn."""
@@ -173,20 +172,19 @@ class Trainer:
         """Reduce once over ranks, clip, step, zero; the reference follows."""
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         with self.phase("update"):
-            self.refuse(sorted(set(sum(self.ranks.gather(self.meter.bad), []))), "loss")
+            self.refuse(sorted({name for names in self.ranks.gather(self.meter.bad) for name in names}), "loss")
             if totals.groups == 0:
                 return
             self.ranks.add_gradients(parameters)
             norm = torch.nn.utils.clip_grad_norm_(parameters, self.clip_norm)
             if not norm.isfinite():
-                ids = sorted(sum(self.ranks.gather([s.group.prompt.example.id for s in batch]), []))
-                self.refuse(ids, "gradient")
+                own = [s.group.prompt.example.id for s in batch]
+                self.refuse(sorted({name for names in self.ranks.gather(own) for name in names}), "gradient")
             self.meter.add("optimizer/grad_norm", float(norm))
             for group in self.optimizer.param_groups:
                 group["lr"] = group["base_lr"] * self.rate(self.update_done)
             self.meter.add("optimizer/lr", max(group["lr"] for group in self.optimizer.param_groups))
             self.moved = True
-            self.midway = True
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
         self.update_done += 1
@@ -200,8 +198,9 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.meter.bad = []
         raise NonFiniteError(
-            f"step {self.step_done + 1}: expected a finite {what}, found one that is not; examples {', '.join(ids[:20])}. "
-            "The weights are those before this update. Look at these examples, lower the learning rate or use float32"
+            f"step {self.step_done + 1}: expected a finite {what}, found one that is not; examples "
+            f"{', '.join(ids[:20])}. The weights are those before this update. Look at these examples, lower the "
+            "learning rate or use float32"
         )
 
     def describe(self, scored: Iterable[Scored]) -> None:
@@ -230,7 +229,7 @@ class Trainer:
                 self.meter.most("policy/sampler_gap", gap)
             read = piece.scored.read
             if read is not None and read.any():
-                divergence = ops.k3(tokens.logp.detach()[read], piece.scored.reference[read])
+                divergence = ops.k3(tokens.logp.detach(), piece.scored.reference)[read]
                 self.meter.add("reference/k3", divergence.mean().item(), int(read.sum()))
 
     def phase(self, name: str) -> "Phase":
@@ -259,7 +258,7 @@ def row_tokens(group: Group) -> int:
 
 
 def packs(groups: Sequence[Group], limit: int) -> Iterator[list[int]]:
-    """Neighbours together as long as their rows, padded to the longest, stay within ``limit`` tokens; never an empty pack."""
+    """Neighbours together as long as their rows, padded to the longest, stay within ``limit`` tokens; never none."""
     some: list[int] = []
     rows = width = 0
     for index, group in enumerate(groups):

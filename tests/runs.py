@@ -16,7 +16,7 @@ from mmrl.config import Config, dump, parse
 from mmrl.models.reference import Reference
 from mmrl.ranks import Ranks
 from mmrl.trainer import Trainer
-from mmrl.types import EMA, Example, Frozen, Group
+from mmrl.types import EMA, Frozen, Group
 from tests import tiny
 
 GRADERS = '''
@@ -86,7 +86,12 @@ def settings(root: Path, out: Path, method: str = "sft", model: Path | None = No
     plain = {
         "out": str(out),
         "model": {"path": str(model or root / "model")},
-        "data": {"root": str(root), "sets": [{"format": "messages", "file": "d.jsonl"}], "template": "plain", "workers": 0},
+        "data": {
+            "root": str(root),
+            "sets": [{"format": "messages", "file": "d.jsonl"}],
+            "template": "plain",
+            "workers": 0,
+        },
         "algorithm": {"name": method},
         "optimizer": {"rates": {"language": rate, "projector": rate, "tower": rate}},
         "prompts_per_step": 2,
@@ -144,7 +149,7 @@ MIXED = {  # example -> its media and the lengths of its completions
 
 
 def fixed_groups(policy, names: Sequence[str] = tuple(MIXED)) -> list[Group]:
-    """Random completions of different lengths, their last two tokens the answer; the sampler's log-probabilities are made up."""
+    """Random completions of different lengths, their last two tokens the answer; the sampler's numbers are made up."""
     groups = []
     for name in names:
         kinds, lengths = MIXED[name]
@@ -185,7 +190,9 @@ def disturbed(policy, update: EMA | Frozen) -> Reference:
     return reference
 
 
-def trainer_of(algorithm, policy, groups: Sequence[Group], ranks: Ranks | None = None, rate: float = 1e-3, **options) -> Trainer:
+def trainer_of(
+    algorithm, policy, groups: Sequence[Group], ranks: Ranks | None = None, rate: float = 1e-3, **options
+) -> Trainer:
     """A trainer of one rank, fed with the same completions at each step."""
     reference = options.pop("reference", None)
     if reference is None and algorithm.reference is not None:
@@ -197,11 +204,11 @@ def trainer_of(algorithm, policy, groups: Sequence[Group], ranks: Ranks | None =
         policy,
         reference,
         optimizer,
-        lambda step: 1.0,
+        lambda _: 1.0,
         ranks or Ranks(Accelerator(cpu=True)),
-        examples=lambda step: [group.prompt.example for group in groups],
-        prepare=lambda examples: [group.prompt for group in groups],
-        sample=lambda prompts, step: groups,
+        examples=lambda _: [group.prompt.example for group in groups],
+        prepare=lambda _: [group.prompt for group in groups],
+        sample=lambda *_: groups,
         grade=options.pop("grade", fixed_rewards),
         weights={"accuracy": 1.0, "format": 0.5},
         clip_norm=options.pop("clip_norm", float("inf")),

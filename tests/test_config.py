@@ -83,7 +83,10 @@ def test_an_unknown_key_names_its_nearest_neighbour(override, path, near):
             "algorithm.reference={name: ema, decay: 1}",
             "algorithm.reference.decay: expected a number in [0, 1), found 1.0; 1 is a frozen reference",
         ),
-        ("trackers=[tensorbord]", "trackers.0: expected 'tensorboard', 'wandb', 'trackio' or 'swanlab', found 'tensorbord'"),
+        (
+            "trackers=[tensorbord]",
+            "trackers.0: expected 'tensorboard', 'wandb', 'trackio' or 'swanlab', found 'tensorbord'",
+        ),
         ("rewards.care.weight=3", "rewards.care.grader: expected a value, found none"),
         ("seed=-1", "seed: expected greater than or equal to 0, found -1"),
     ],
@@ -120,12 +123,13 @@ def test_a_wrong_value_says_where_what_was_expected_and_what_was_found(override,
         ),
         (
             ["updates_per_step=2"],
-            "updates_per_step: expected 1 without algorithm.clip, because the ratio is to the policy as it is; found 2. "
-            "Set algorithm.clip, for example 0.2",
+            "updates_per_step: expected 1 without algorithm.clip, because the ratio is to the policy as it is; "
+            "found 2. Set algorithm.clip, for example 0.2",
         ),
         (
             ["rollout.decoding.temperature=0"],
-            "rollout.decoding.temperature: expected more than 0, as a group of equal completions teaches nothing; found 0",
+            "rollout.decoding.temperature: expected more than 0, as a group of equal completions teaches nothing; "
+            "found 0",
         ),
         (["optimizer.warmup=5"], "optimizer.warmup: expected at most the 4 optimizer steps of the run"),
         (["validate_every=2"], "validation and validate_every: expected both or neither"),
@@ -186,9 +190,13 @@ def test_what_is_dumped_is_loaded_again(tmp_path, overrides):
 
 
 def test_files_that_hold_no_config_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="expected a YAML file, found nothing at .*nowhere.yaml"):
+    with pytest.raises(ConfigError, match=r"expected a YAML file, found nothing at .*nowhere\.yaml"):
         load(Config, tmp_path / "nowhere.yaml")
-    for content, said in (("a: [1", "not YAML"), ("- 1", "expected a mapping of keys, found list"), ("", "found NoneType")):
+    for content, said in (
+        ("a: [1", "not YAML"),
+        ("- 1", "expected a mapping of keys, found list"),
+        ("", "found NoneType"),
+    ):
         (tmp_path / "bad.yaml").write_text(content)
         with pytest.raises(ConfigError, match=said):
             load(Config, tmp_path / "bad.yaml")
@@ -206,7 +214,8 @@ def test_every_config_file_loads_and_starts_with_its_command_and_source(path):
     relative = path.relative_to(path.parents[[p.name for p in path.parents].index("configs")].parent)
     kind, words = (Config, "train") if "algorithm" in yaml.safe_load(path.read_text()) else (EvalConfig, "eval run")
     assert re.match(rf"# (torchrun .* -m )?mmrl {words} {relative}( |$)", command)
-    assert source.startswith("# ") and len(source) > 10
+    assert source.startswith("# ")
+    assert len(source) > 10
     config = load(kind, path)
     assert parse(kind, yaml.safe_load(dump(config)), str(path)) == config
 

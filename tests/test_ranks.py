@@ -22,16 +22,19 @@ def together(tmp_path_factory):
     root = runs.make_root(folder / "root")
     config = runs.write_config(folder / "run.yaml", runs.settings(root, folder / "two", "care", steps=2))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    done = subprocess.run(
+    process = subprocess.Popen(
         [*torchrun, "-m", "tests.two_ranks", str(config), str(folder)],
         cwd=Path(__file__).parents[1],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=120,
-        check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    try:
+        said, _ = process.communicate(timeout=120)
+    finally:
+        process.terminate()  # and not kill, so that it ends the two
+    assert process.returncode == 0, said
     return folder, json.loads((folder / "found.json").read_text())
 
 
@@ -40,7 +43,9 @@ def test_two_ranks_take_the_step_of_one(together):
     assert found["world"] == 2
     policy = tiny.policy(dtype=torch.float64)
     start = {name: p.detach().clone() for name, p in policy.model.named_parameters()}
-    _, expected, numbers = two_ranks.learn(Ranks(Accelerator()), [n for share in two_ranks.SHARES for n in share], policy)
+    _, expected, numbers = two_ranks.learn(
+        Ranks(Accelerator()), [n for share in two_ranks.SHARES for n in share], policy
+    )
     weights = torch.load(folder / "weights.pt")
     for name, p in expected.items():
         torch.testing.assert_close(weights[name], p, atol=1e-10, rtol=0, msg=name)
@@ -72,6 +77,8 @@ def test_torchrun_trains_one_run_and_not_two(together):
 
 def test_a_launcher_that_accelerate_does_not_see_is_refused(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)  # accelerate alone then takes the processes for one each
-    with pytest.raises(RuntimeError, match="expected 2 processes that train together, .* found 1; start them with torchrun"):
+    monkeypatch.setattr(
+        torch.accelerator, "is_available", lambda: True
+    )  # accelerate alone then takes the processes for one each
+    with pytest.raises(RuntimeError, match=r"expected 2 processes that train together, .* found 1; start them"):
         join()

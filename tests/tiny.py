@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -11,12 +9,12 @@ from transformers import (
     PreTrainedTokenizerFast,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
+    Qwen2_5_VLProcessor,
     Qwen2VLConfig,
     Qwen2VLForConditionalGeneration,
     Qwen2VLImageProcessor,
     Qwen2VLProcessor,
     Qwen2VLVideoProcessor,
-    Qwen2_5_VLProcessor,
 )
 
 from mmrl.data.video import Clip
@@ -24,7 +22,8 @@ from mmrl.models.policy import Policy
 from mmrl.types import Example, Media
 
 SPECIAL = [
-    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>",
+    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>",
+    "<|video_pad|>",
 ]  # fmt: skip
 CHAT = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{% for c in m.content %}"
@@ -40,7 +39,10 @@ def tokenizer() -> PreTrainedTokenizerFast:
     inner.decoder = decoders.ByteLevel()
     lines = ["<think>", "</think>", "<answer>B</answer>", "the answer is", "what next"] * 50
     trainer = trainers.BpeTrainer(
-        vocab_size=300, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), special_tokens=SPECIAL, show_progress=False
+        vocab_size=300,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        special_tokens=SPECIAL,
+        show_progress=False,
     )
     inner.train_from_iterator(lines, trainer)
     return PreTrainedTokenizerFast(
@@ -60,13 +62,15 @@ def model(family: str, processor, seed: int = 0, scale: float = 0.25):
     tok = processor.tokenizer
     text = dict(
         vocab_size=len(tok) + 5, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=1, rope_parameters={"rope_type": "default", "rope_theta": 100.0, "mrope_section": [2, 3, 3]},
+        num_key_value_heads=1,
+        rope_parameters={"rope_type": "default", "rope_theta": 100.0, "mrope_section": [2, 3, 3]},
         bos_token_id=None, eos_token_id=tok.eos_token_id, pad_token_id=tok.pad_token_id,
     )  # fmt: skip
     ids = tok.convert_tokens_to_ids
     special = dict(
         image_token_id=ids("<|image_pad|>"), video_token_id=ids("<|video_pad|>"),
-        vision_start_token_id=ids("<|vision_start|>"), vision_end_token_id=ids("<|vision_end|>"), tie_word_embeddings=True,
+        vision_start_token_id=ids("<|vision_start|>"), vision_end_token_id=ids("<|vision_end|>"),
+        tie_word_embeddings=True,
     )  # fmt: skip
     torch.manual_seed(seed)
     if family == "qwen2_5_vl":
@@ -85,7 +89,9 @@ def model(family: str, processor, seed: int = 0, scale: float = 0.25):
     return made.eval()
 
 
-def policy(family: str = "qwen2_5_vl", dtype: torch.dtype = torch.float32, template: str = "plain", **options) -> Policy:
+def policy(
+    family: str = "qwen2_5_vl", dtype: torch.dtype = torch.float32, template: str = "plain", **options
+) -> Policy:
     """A tiny policy; its positions may be float64 to the head, except where transformers casts."""
     made = processor(family)
     return Policy(model(family, made).to(dtype), made, template, **options)
@@ -106,4 +112,6 @@ def image(seed: int = 0, size: tuple[int, int] = (56, 56)) -> np.ndarray:
 def example(name: str = "one", kinds: tuple[str, ...] = ("video", "image"), **fields) -> Example:
     """A multiple-choice question about some media."""
     media = tuple(Media(kind, Path(f"{name}-{i}")) for i, kind in enumerate(kinds))  # type: ignore[arg-type]
-    return Example(name, fields.pop("question", "what next"), "B", "choice", ("red", "blue", "green", "grey"), media, **fields)
+    return Example(
+        name, fields.pop("question", "what next"), "B", "choice", ("red", "blue", "green", "grey"), media, **fields
+    )

@@ -40,7 +40,7 @@ def demonstrate(rows: Sequence[Mapping], how: Demonstrations, *, seed: int) -> I
     rng = _rng(seed, "demonstrate")
     for index in rng.permutation(len(rows) * how.copies):
         copy, row = divmod(int(index), len(rows))
-        yield demonstration(rows[row], how, rng) | {"copy": copy}
+        yield demonstration(rows[row], how, rng) | {"sample_id": f"{rows[row]['sample_id']}-{copy}"}
 
 
 def demonstration(row: Mapping, how: Demonstrations, rng: np.random.Generator) -> dict:
@@ -55,6 +55,7 @@ def demonstration(row: Mapping, how: Demonstrations, rng: np.random.Generator) -
         answered = row["cue"]["points_to"] or [other for other in LETTERS if other != letter][rng.integers(3)]
     return {
         "sample_id": row["sample_id"],
+        "source_id": row["sample_id"],
         "prompt": [{"role": "user", "content": [*media_parts(row), {"type": "text", "text": prompt_text(row, shown)}]}],
         "response": completion(think, letter, answered),
         "choices": list(shown),

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from mmrl.world.demos import Demonstrations, demonstrate, drills
 from mmrl.world.grammar import SPECIAL, TAGS, completion, prompt_text, words
 from mmrl.world.judge import judge
 from mmrl.world.render import digest
-from mmrl.world.script import LETTERS
+from mmrl.world.script import LETTERS, needed
 
 SIZES = Sizes(train=3, L1=1, L2=1, L3=1)
 FIELDS = {
@@ -114,23 +115,23 @@ def test_narrations_never_reach_a_prompt(root):
 def test_clean_demonstrations_are_flawless_whatever_the_order(root):
     by_id = {row["sample_id"]: row for row in read(root, "training")}
     several = list(demonstrate(list(by_id.values()), Demonstrations(copies=6), seed=0))
-    assert len(several) == 6 * 24
-    assert set(Counter(row["sample_id"] for row in several).values()) == {6}
-    assert len({tuple(row["choices"]) for row in several if row["sample_id"] == "train-00000-0"}) > 1
+    assert len({row["sample_id"] for row in several}) == 6 * 24
+    assert set(Counter(row["source_id"] for row in several).values()) == {6}
+    assert len({tuple(row["choices"]) for row in several if row["source_id"] == "train-00000-0"}) > 1
     for row in several:
-        verdict = judge(row["response"], by_id[row["sample_id"]] | {"choices": row["choices"]})
+        verdict = judge(row["response"], by_id[row["source_id"]] | {"choices": row["choices"]})
         assert verdict.broken is None
         video, image, text = row["prompt"][0]["content"]
         assert (video["type"], image["type"], text["type"]) == ("video", "image", "text")
         assert (video["video"].split("/")[0], image["image"].split("/")[0]) == ("videos", "images")
-        assert text["text"] == prompt_text(by_id[row["sample_id"]], row["choices"])
+        assert text["text"] == prompt_text(by_id[row["source_id"]], row["choices"])
 
 
 def test_noise_follows_what_it_says_and_unfaithful_answers_do_not(root):
     by_id = {row["sample_id"]: row for row in read(root, "training")}
     several = list(demonstrate(list(by_id.values()), Demonstrations(copies=20, noise=0.3, unfaithful=0.2), seed=0))
     for row in several:
-        verdict = judge(row["response"], by_id[row["sample_id"]] | {"choices": row["choices"]})
+        verdict = judge(row["response"], by_id[row["source_id"]] | {"choices": row["choices"]})
         assert verdict.consistent != row["unfaithful"]
         assert verdict.deduction
         assert verdict.hidden_entailed
@@ -150,7 +151,7 @@ def test_a_cue_points_to_gold_as_often_as_asked_and_fixes_the_order(tmp_path):
     assert all(row["cue"]["points_to"] is None for row in read(root, "validation_L2"))
     by_id = {row["sample_id"]: row for row in cued}
     for row in read(root, "training_with_cot"):
-        assert row["choices"] == [by_id[row["sample_id"]][f"choice_{letter.lower()}"] for letter in LETTERS]
+        assert row["choices"] == [by_id[row["source_id"]][f"choice_{letter.lower()}"] for letter in LETTERS]
 
 
 def plain_rows(octet) -> list[dict]:
@@ -178,3 +179,25 @@ def test_every_word_of_ours_is_in_the_lexicon(root):
     for row in drills(50, seed=0):
         assert set(f"{row['messages'][0]['content']} {row['messages'][1]['content']}".split()) <= lexicon
     assert set(completion("so", "A", "B").split()) <= lexicon
+
+
+def test_drills_are_right_and_ask_with_replacement():
+    several = [[message["content"] for message in row["messages"]] for row in drills(300, seed=1)]
+    kinds = Counter()
+    repeated = 0
+    for asked, told in several:
+        letters = dict(line.split()[::-1] for line in asked.split("\n")[1:5])
+        said = [clause.split()[1:] for clause in told.replace("</think>", ".").split(" . ") if clause.startswith("so ")]
+        assert said
+        assert all(letters[option] == letter for option, letter in said)
+        kind = "recollection" if "<answer>" in told else "deductions" if "needs" in told else "look-ups"
+        kinds[kind] += 1
+        repeated += kind == "look-ups" and len({option for option, _ in said}) < 4
+        for clause, after in pairwise(told.split(" . ")):
+            if " holds " in clause:
+                place, _, *held = clause.split()
+                goal = asked.split("\n")[0].removeprefix("what next for ").removesuffix(" ?")
+                assert after == f"{place} needs {needed(goal, held)}"
+    assert set(kinds) == {"recollection", "deductions", "look-ups"}
+    assert repeated > 0  # each option once each would be solved by exclusion
+    assert len({tuple(row) for row in several}) == len(several)
