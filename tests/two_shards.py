@@ -1,0 +1,108 @@
+"""What test_shard starts twice with torchrun: steps on fixed completions, then a run, its checkpoints, and the run resumed."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+from torch.distributed.tensor import DTensor
+
+from mmrl.algorithms import CARE
+from mmrl.build import build
+from mmrl.models.policy import checkpoint_activations
+from mmrl.ranks import Ranks, join
+from mmrl.shard import collected
+from mmrl.trainer import NonFiniteError
+from mmrl.types import EMA
+from tests import runs, tiny, two_ranks
+
+STEPS = 3
+UPDATE = EMA(decay=0.9, every=1)
+VARIANTS = {  # the masters' dtype, what products are computed in, the average's dtype, gradient checkpointing
+    "double": (torch.float64, None, "float32", True),
+    "narrow": (torch.float32, torch.bfloat16, "bfloat16", False),
+}
+
+
+def prepared(variant, names, ranks):
+    """A trainer of CARE whose groups are cut into parts, an other number on each rank; the first rank's have no video."""
+    dtype, compute, average, checkpointing = VARIANTS[variant]
+    policy = tiny.policy(dtype=dtype, compute=compute)
+    if checkpointing:
+        checkpoint_activations(policy.model)
+        policy.model.train()
+    update = EMA(UPDATE.decay, UPDATE.every, average)
+    reference, filler = runs.disturbed(policy, update), None
+    groups = runs.fixed_groups(policy, names)
+    if ranks.world > 1:
+        filler, mesh = policy.filler, ranks.mesh()
+        policy.shard(mesh, torch.device("cpu"))
+        reference.shard(mesh, torch.device("cpu"))
+    options = dict(grade=two_ranks.grade, clip_norm=0.1, part_tokens=60, filler=filler)
+    return runs.trainer_of(CARE(clip=0.2, reference=update), policy, groups, ranks, reference=reference, **options)
+
+
+def learn(variant, names, ranks):
+    """The trainer after some steps; its first gradients, its weights and its average, whole; its numbers."""
+    trainer = prepared(variant, names, ranks)
+    numbers = [trainer.step()]
+    named = dict(trainer.policy.model.named_parameters())
+    gradients = collected(dict(zip(named, trainer.optimizer.given, strict=True)), keep=True)
+    numbers += [trainer.step() for _ in range(STEPS - 1)]
+    return trainer, {
+        "gradients": gradients,
+        "weights": collected(dict(trainer.policy.model.named_parameters()), keep=True),
+        "average": collected(trainer.reference.state(), keep=True),
+        "numbers": numbers,
+    }
+
+
+def refused(trainer, ranks):
+    """What each rank says of an example of the second rank that is not finite."""
+    trainer.grade = two_ranks.broken
+    try:
+        trainer.step()
+    except NonFiniteError as error:
+        return ranks.gather(str(error))
+
+
+def settings(root, out, **changes):
+    """A run of CARE that samples, checkpoints and validates."""
+    examined = {"name": "own", "format": "messages", "file": "d.jsonl", "limit": 3}
+    validation = {"root": str(root), "sets": [examined], "template": "plain", "graders": {"accuracy": "accuracy"}, "workers": 0}
+    validation["decoding"] = {"max_new_tokens": 8}
+    model = {"path": str(root / "model"), "shard": changes.pop("shard", False)}
+    plain = runs.settings(root, out, "care", steps=4, save_every=2, keep=9, validate_every=4, validation=validation, **changes)
+    return runs.parse(runs.Config, plain | {"model": model}, "made")
+
+
+def share(trainer):
+    """Which part of its weights, moments and average this rank holds, and of how many tensors it holds a part."""
+    model, average = trainer.policy.model, trainer.reference.model
+    moments = [t for state in trainer.optimizer.state.values() for t in state.values() if t.ndim]
+    tensors = [*model.parameters(), *average.parameters(), *moments]
+    cut = [t for t in tensors if isinstance(t, DTensor)]
+    return sum(t.to_local().numel() for t in cut) / sum(t.numel() for t in tensors), len(cut) / len(tensors)
+
+
+def main(root: str, out: str) -> None:
+    root, out = Path(root), Path(out)
+    ranks = Ranks(join())
+    found = {"world": ranks.world}
+    for variant in VARIANTS:
+        trainer, learnt = learn(variant, two_ranks.SHARES[ranks.rank], ranks)
+        found |= {variant: learnt, "said": refused(trainer, ranks), "shares": ranks.gather(share(trainer))}
+    run = build(settings(root, out / "two", shard=True), accelerator=ranks.accelerator, quiet=True)
+    run.fit(quiet=True)
+    if ranks.main:
+        shutil.copytree(out / "two" / "checkpoints" / "step-000002", out / "again" / "checkpoints" / "step-000002")
+    ranks.wait()
+    build(settings(root, out / "again", shard=True), resume=True, accelerator=ranks.accelerator, quiet=True).fit(quiet=True)
+    if ranks.main:
+        torch.save(found, out / "found.pt")
+    ranks.wait()
+    ranks.accelerator.end_training()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
