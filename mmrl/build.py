@@ -262,13 +262,12 @@ class Run:
         tensors = {"optimizer": checkpoint.optimizer_tensors(trainer.optimizer, self.names)}
         if trainer.reference is not None:
             tensors["reference"] = trainer.reference.state()
-        tensors = {name: collected(some, self.ranks.main) for name, some in tensors.items()}
-        save_model = self.feeder.policy.save
-        if self.config.model.shard:
-            save_model = partial(save_model, weights=collected(self.feeder.policy.model.state_dict(keep_vars=True), self.ranks.main))
-        if self.ranks.main:
+        keep, policy = self.ranks.main, self.feeder.policy
+        tensors = {name: collected(some, keep) for name, some in tensors.items()}
+        weights = collected(policy.model.state_dict(keep_vars=True), keep) if self.config.model.shard else None
+        if keep:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
-            checkpoint.write(directory, save_model, tensors, self.state())
+            checkpoint.write(directory, partial(policy.save, weights=weights), tensors, self.state())
             checkpoint.prune(self.checkpoints, self.config.keep)
         self.saved = trainer.step_done
         self.ranks.wait()
@@ -370,8 +369,8 @@ def build(config: Config, resume: bool = False, accelerator: Accelerator | None 
         )
     if config.model.shard and ranks.world == 1:
         raise ConfigError(
-            "model.shard: expected several ranks to share the weights, found one; start with torchrun --nproc_per_node N, or "
-            "set model.shard=false"
+            "model.shard: expected several ranks to share the weights, found one; "
+            "start with torchrun --nproc_per_node N, or set model.shard=false"
         )
     newest = resume_from(config, folder, resume)
     data = training_data(config.data, config.seed)
@@ -426,10 +425,11 @@ def assemble(config: Config, data: Mixture, folder: Path, newest: Path | None, r
     reference = None
     if algorithm.reference is not None and needs_reference(algorithm):
         reference = Reference(start_of(config, policy, newest, ranks), algorithm.reference)
-    if config.model.shard:
+    if config.model.shard:  # after the reference was copied: shards cannot be
         mesh = ranks.mesh()
-        for reader in (policy, reference) if reference else (policy,):  # after the copy: sharded weights cannot be copied
-            reader.shard(mesh, device)
+        policy.shard(mesh, device)
+        if reference is not None:
+            reference.shard(mesh, device)
     optimizer = optimizer_of(policy, config.optimizer)
     total = config.steps * config.updates_per_step
     stream = Stream(data, config.prompts_per_step, config.seed, ranks.rank, ranks.world)

@@ -218,7 +218,7 @@ class EvalConfig(Section):
     def one_process(self) -> "EvalConfig":
         """Refuse what would have no effect."""
         if self.model.shard:
-            raise ValueError("model.shard: expected false, as an evaluation runs in one process with whole weights; found true")
+            raise ValueError("model.shard: expected false, as an evaluation is one process with whole weights; found true")
         return self
 
 

@@ -1,7 +1,7 @@
 """Weights in shards: each rank keeps a part of every parameter, its gradient, its moments and its average.
 
-FSDP2 (torch's ``fully_shard``) gathers a layer for as long as it computes. Every gather is a meeting of all ranks, so whoever
-reads while others do something else reads inside ``whole``.
+FSDP2 (torch's ``fully_shard``) gathers a layer for as long as it computes. Every gather is a meeting of all ranks, so
+whoever reads while others do something else reads inside ``whole``.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,26 +18,34 @@ from torch.distributed.tensor import DTensor, Partial, Shard, distribute_tensor
 def shard(model: nn.Module, mesh: DeviceMesh, device: torch.device, compute: torch.dtype | None) -> None:
     """Cut a Qwen-VL's parameters over the mesh, in place; shards and buffers end on the device.
 
-    Blocks of tower and language model are gathered one by one, as their forward and backward passes come to them. What stands
-    around the blocks belongs to the two roots. Embedding and head are used as tensors, outside any forward pass, and may be
-    one parameter: they are plain sharded tensors, which ``full`` gathers. Layers are gathered in ``compute``, which halves the
-    traffic in bfloat16 and is what autocast would make of them; only norms, which autocast leaves alone, are rounded too.
-    Gradients are added in the master's dtype and not averaged, as every token's share is its part of the loss over all ranks.
+    Blocks of tower and language model are gathered one by one, as their forward and backward passes come to them. What
+    stands around the blocks belongs to the two roots. Embedding and head are used as tensors, outside any forward
+    pass, and may be one parameter: they are plain sharded tensors, which ``full`` gathers. Layers are gathered in
+    ``compute``, which halves the traffic in bfloat16 and is what autocast would make of them; only norms, which autocast
+    leaves alone, are rounded too. Gradients are added in float32 or the masters' dtype, and not averaged: every token's
+    share is its part of the loss over all ranks.
     """
     tower, language = model.model.visual, model.model.language_model
     outer = outer_modules(model)
-    precision = MixedPrecisionPolicy(compute, torch.float32, cast_forward_inputs=False) if compute else MixedPrecisionPolicy()
+    narrow = MixedPrecisionPolicy(compute, torch.float32, cast_forward_inputs=False)
+    precision = MixedPrecisionPolicy() if compute is None else narrow
     for module in (*tower.blocks, *language.layers, tower, language):
         ignored = {m.weight for m in outer} if module is language else None
         fully_shard(module, mesh=mesh, reshard_after_forward=True, mp_policy=precision, ignored_params=ignored)
         module.set_gradient_divide_factor(1.0)
         module.set_force_sum_reduction_for_comms(True)  # gloo has no other
-    cut = {m.weight: nn.Parameter(distribute_tensor(m.weight.detach(), mesh, [Shard(0)], src_data_rank=None)) for m in outer}
+    cut = {weight: sharded(weight, mesh) for weight in {m.weight for m in outer}}
     for module in outer:
-        module.weight = cut[module.weight].requires_grad_(module.weight.requires_grad)
+        module.weight = cut[module.weight]
     model.to(device)
     stray = [name for name, p in model.named_parameters() if not isinstance(p, DTensor)]
     assert not stray, f"left whole: {stray}"
+
+
+def sharded(weight: nn.Parameter, mesh: DeviceMesh) -> nn.Parameter:
+    """A parameter of which every rank keeps some rows."""
+    rows = distribute_tensor(weight.detach(), mesh, [Shard(0)], src_data_rank=None)
+    return nn.Parameter(rows, requires_grad=weight.requires_grad)
 
 
 def outer_modules(model: nn.Module) -> list[nn.Module]:
@@ -47,7 +55,7 @@ def outer_modules(model: nn.Module) -> list[nn.Module]:
 
 @contextmanager
 def whole(*models: nn.Module) -> Iterator[None]:
-    """All weights complete on every rank, for reading: inside, no rank waits for another. Unsharded models are left alone.
+    """All weights complete on every rank, for reading: inside, no rank waits for another. Other models are left alone.
 
     Sampling needs it, because a gather a layer and token is slow and rows end at different times.
     """
@@ -76,7 +84,7 @@ def is_sharded(model: nn.Module) -> bool:
 
 
 def full(tensor: Tensor) -> Tensor:
-    """A tensor of which ranks have shards, complete; others as they are. In the backward pass ranks' gradients are added up."""
+    """A tensor of which ranks have shards, complete; others as they are. Backward, the ranks' gradients are added up."""
     return tensor.full_tensor(grad_placements=[Partial()]) if isinstance(tensor, DTensor) else tensor
 
 
@@ -93,7 +101,7 @@ def cut_like(tensor: Tensor, other: Tensor) -> Tensor:
 
 
 def collected(tensors: Mapping[str, Tensor], keep: bool) -> dict[str, Tensor]:
-    """The tensors complete, in the memory of the host where they were sharded; on ranks that do not ``keep`` them, nothing.
+    """The tensors complete, in the host's memory where they were sharded; nothing on ranks that do not ``keep`` them.
 
     Tensors that are one stay one. All ranks must call it.
     """
@@ -137,9 +145,10 @@ def summed(values: Tensor, parameters: Iterable[Tensor]) -> Tensor:
 
 
 def clip_gradients(parameters: Sequence[Tensor], most: float) -> Tensor:
-    """Scale gradients to a norm of at most ``most`` over all parameters, whole; returns the norm before, equal on all ranks."""
+    """Scale gradients to a norm of at most ``most`` over all parameters; the norm before, the same on every rank."""
     if not any(isinstance(p, DTensor) for p in parameters):
         return nn.utils.clip_grad_norm_(parameters, most)
+    assert all(isinstance(p, DTensor) for p in parameters), "whole parameters would be counted once a rank"
     gradients = [local(p.grad) for p in parameters]
     norm = summed(nn.utils.get_total_norm(gradients).square(), parameters).sqrt()
     torch._foreach_mul_(gradients, (most / (norm + 1e-6)).clamp(max=1.0))  # 1e-6 as torch's clip_grad_norm_

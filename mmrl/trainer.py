@@ -89,7 +89,7 @@ class Trainer:
     updates: int = 1  # optimizer steps on the groups of one collection
     part_tokens: int = 16384  # the most tokens, padding included, in one forward pass with a gradient
     clip_norm: float = 1.0
-    filler: Callable[[frozenset[str]], Group] | None = None  # a group about media of these kinds; None: weights are whole
+    filler: Callable[[frozenset[str]], Group] | None = None  # about media of these kinds; None where weights are whole
     step_done: int = 0  # collections learned from
     update_done: int = 0  # optimizer steps
     moved: bool = False  # whether the weights changed since the newest whole step
@@ -102,7 +102,7 @@ class Trainer:
         for batch in self.batches(scored):
             totals = self.totals(batch)
             credits = [self.algorithm.credit(s, totals) for s in batch]
-            for bundle in self.level(self.plan(batch, credits)):
+            for bundle in self.align(self.plan(batch, credits)):
                 with self.policy.see(bundle.prompts) as seen:  # prompts and videos once; their backward at exit
                     for part in bundle.parts:  # cut for memory only
                         now = self.policy.read(seen, part)
@@ -174,11 +174,11 @@ class Trainer:
                 parts = (tuple(Piece(i, s, c) for i, (s, c) in enumerate(chosen)),)
             yield Bundle(tuple(s.group.prompt for s, _ in chosen), parts)
 
-    def level(self, bundles: Iterable[Bundle]) -> Iterable[Bundle]:
+    def align(self, bundles: Iterable[Bundle]) -> Iterable[Bundle]:
         """Bundles such that every rank calls every layer equally often; as they are where weights are not sharded.
 
-        A sharded layer is gathered by all ranks together, forward and backward. So the k-th bundles of all ranks get equally
-        many parts and the same kinds of media, and bundles with many parts go first, to meet their like.
+        A sharded layer is gathered by all ranks together, forward and backward. So the k-th bundles of all ranks get
+        equally many parts and the same kinds of media, and bundles with many parts go first, to meet their like.
         """
         if self.filler is None:
             return bundles
@@ -191,7 +191,7 @@ class Trainer:
     def filled(self, bundle: Bundle, shapes: Sequence[tuple[int, frozenset[str]]]) -> Bundle:
         """The bundle with the parts and kinds of media that it lacks of the shapes of all ranks."""
         kinds = frozenset().union(*(k for _, k in shapes))
-        parts = max(count + (k != kinds) for count, k in shapes)  # media that a rank lacks come with a part of their own
+        parts = max(count + (k != kinds) for count, k in shapes)  # media that a rank lacks bring a part of their own
         if parts == len(bundle.parts):
             return bundle
         group = self.filler(kinds - bundle.kinds)

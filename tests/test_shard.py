@@ -16,7 +16,7 @@ from mmrl.build import build
 from mmrl.config import ConfigError, EvalConfig, parse
 from mmrl.ranks import Ranks
 from mmrl.shard import clip_gradients, cut_like, full, local, whole
-from mmrl.trainer import Filler
+from mmrl.trainer import Bundle, Filler, Piece
 from tests import runs, tiny, two_ranks, two_shards
 
 pytestmark = pytest.mark.slow
@@ -62,18 +62,20 @@ def test_each_rank_holds_its_part_of_every_tensor(made):
         assert 0.49 < elements < 0.51
 
 
-def test_shards_take_the_steps_of_whole_weights(made):
+@pytest.mark.parametrize("variant", ["double", "untied", "tower"])
+def test_shards_take_the_steps_of_whole_weights(made, variant):
     _, found = made
-    _, expected = two_shards.learn("double", names(), Ranks(Accelerator()))
+    _, expected = two_shards.learn(variant, names(), Ranks(Accelerator()))
     for what in ("gradients", "weights", "average"):
-        assert found["double"][what].keys() == expected[what].keys()
+        assert found[variant][what].keys() == expected[what].keys()
         for name, tensor in expected[what].items():
-            torch.testing.assert_close(found["double"][what][name], tensor, atol=1e-10, rtol=0, msg=f"{what} {name}")
+            torch.testing.assert_close(found[variant][what][name], tensor, atol=1e-10, rtol=0, msg=f"{what} {name}")
     assert all(gradient.any() for gradient in expected["gradients"].values())
-    for one, two in zip(expected["numbers"], found["double"]["numbers"], strict=True):
+    for one, two in zip(expected["numbers"], found[variant]["numbers"], strict=True):
         seconds = {name for name in one if name.startswith("seconds/")}
         assert one.keys() == two.keys()
-        assert {n: two[n] for n in one.keys() - seconds} == pytest.approx({n: one[n] for n in one.keys() - seconds}, rel=1e-9)
+        for name in one.keys() - seconds:
+            assert two[name] == pytest.approx(one[name], rel=1e-9), name
     assert one["ema/drift_ratio"] != 1
 
 
@@ -81,11 +83,11 @@ def test_bfloat16_products_and_average_stay_as_close_as_their_rounding(made):
     _, found = made
     _, expected = two_shards.learn("narrow", names(), Ranks(Accelerator()))
     one, two = (torch.cat([g.flatten() for g in x["gradients"].values()]) for x in (expected, found["narrow"]))
-    assert (one - two).norm() < 0.03 * one.norm()  # unsharded norms are not rounded
+    assert (one - two).norm() < 1e-3 * one.norm()  # bfloat16 itself moves this gradient by 2.5%
     assert {t.dtype for n, t in found["narrow"]["average"].items() if not n.startswith("watch.")} == {torch.bfloat16}
     for one, two in zip(expected["numbers"], found["narrow"]["numbers"], strict=True):
         assert two["ema/drift_ratio"] == pytest.approx(one["ema/drift_ratio"], abs=0.02)
-        assert two["optimizer/grad_norm"] == pytest.approx(one["optimizer/grad_norm"], rel=0.05)
+        assert two["loss"] == pytest.approx(one["loss"], rel=0.05)
 
 
 def test_every_rank_hears_of_the_example_that_is_not_finite(made):
@@ -95,11 +97,11 @@ def test_every_rank_hears_of_the_example_that_is_not_finite(made):
 
 
 def test_ranks_get_equally_many_parts_and_the_same_kinds_of_media():
-    """By hand: (parts, kinds) of this rank [(1, video), (3, image)] and of another [(2, image)].
+    """By hand: (parts, kinds) of one rank [(1, video), (3, image)] and of another [(2, image)].
 
-    Many parts first: (3, image) meets (2, image), and (1, video) meets nothing. The other rank reads one more part of its
-    image and one of a made-up video; the first has nothing to add. Had one an image where the other has a video, both would
-    see both kinds, each with a part more.
+    Many parts first: (3, image) meets (2, image), and (1, video) meets nothing. The other rank reads one more part
+    beside its image, and a made-up video; the first has nothing to add. Where one has a video and the other an image,
+    both see both kinds, each with a part more.
     """
     policy = tiny.policy()
     first, other = made_up(policy, [(1, "video"), (3, "image")]), made_up(policy, [(2, "image")])
@@ -113,8 +115,6 @@ def test_ranks_get_equally_many_parts_and_the_same_kinds_of_media():
 
 def made_up(policy, shapes):
     """Bundles of shapes."""
-    from mmrl.trainer import Bundle, Piece
-
     groups = {kind: policy.filler({kind}) for _, kind in shapes}
     return [Bundle((groups[k].prompt,), ((Piece(0, None, None),),) * count) for count, k in shapes]
 
@@ -125,10 +125,14 @@ def levelled(policy, *ranks):
     shapes = []
     trainer.ranks.gather = lambda mine: shapes.append(mine) or [mine]
     for bundles in ranks:
-        trainer.level(bundles)
-    trainer.ranks.gather = lambda mine: shapes
-    fillers = lambda b: sum(isinstance(part[0], Filler) for part in b.parts)  # noqa: E731
-    return [[(len(b.parts), set(b.kinds), fillers(b)) for b in trainer.level(bundles)] for bundles in ranks]
+        trainer.align(bundles)
+    trainer.ranks.gather = lambda _: shapes
+    return [[(len(b.parts), set(b.kinds), fillers(b)) for b in trainer.align(bundles)] for bundles in ranks]
+
+
+def fillers(bundle):
+    """How many parts are worth nothing."""
+    return sum(isinstance(part[0], Filler) for part in bundle.parts)
 
 
 def test_whole_weights_are_left_alone():
@@ -136,8 +140,9 @@ def test_whole_weights_are_left_alone():
     before = dict(policy.model.named_parameters())
     with whole(policy.model):
         assert all(p is before[name] for name, p in policy.model.named_parameters())
-    p = before["lm_head.weight"] if "lm_head.weight" in before else next(iter(before.values()))
-    assert full(p) is p and local(p) is p and cut_like(p, p) is p
+    p = next(iter(before.values()))
+    assert all(same(p) is p for same in (full, local))
+    assert cut_like(p, p) is p
     p.grad = torch.full_like(p, 2.0)
     assert clip_gradients([p], 1.0) == pytest.approx(2 * p.numel() ** 0.5)
 
@@ -154,7 +159,8 @@ def test_a_sharded_run_samples_and_measures_what_a_whole_one_does(made, alone):
 
 def said(folder):
     """Completions by step and example."""
-    return {(r["step"], r["example"]): [c["text"] for c in r["completions"]] for r in runs.lines(folder / "rollouts.jsonl")}
+    rows = runs.lines(folder / "rollouts.jsonl")
+    return {(row["step"], row["example"]): [c["text"] for c in row["completions"]] for row in rows}
 
 
 def close(one, two):
@@ -187,7 +193,8 @@ def test_a_sharded_run_goes_on_sharded_and_whole(made):
 def test_shards_of_one_rank_or_of_an_evaluation_are_refused(root, tmp_path):
     with pytest.raises(ConfigError, match=r"model\.shard: expected several ranks .* found one; start with torchrun"):
         build(two_shards.settings(root, tmp_path / "out", shard=True), quiet=True)
-    plain = {"out": "x", "model": {"path": "m", "shard": True}, "evaluation": {
-        "root": "r", "sets": [{"name": "s", "format": "messages", "file": "f"}], "template": "plain", "graders": {"a": "accuracy"}}}
+    sets = [{"name": "s", "format": "messages", "file": "f"}]
+    evaluation = {"root": "r", "sets": sets, "template": "plain", "graders": {"a": "accuracy"}}
+    plain = {"out": "x", "model": {"path": "m", "shard": True}, "evaluation": evaluation}
     with pytest.raises(ConfigError, match=r"model\.shard: expected false"):
         parse(EvalConfig, plain, "made")

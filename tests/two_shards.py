@@ -1,7 +1,8 @@
-"""What test_shard starts twice with torchrun: steps on fixed completions, then a run, its checkpoints, and the run resumed."""
+"""What test_shard starts twice with torchrun: steps on fixed completions, then a run, and that run resumed."""
 
 import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from torch.distributed.tensor import DTensor
 
 from mmrl.algorithms import CARE
 from mmrl.build import build
+from mmrl.config import Config, parse
 from mmrl.models.policy import checkpoint_activations
 from mmrl.ranks import Ranks, join
 from mmrl.shard import collected
@@ -18,20 +20,41 @@ from tests import runs, tiny, two_ranks
 
 STEPS = 3
 UPDATE = EMA(decay=0.9, every=1)
-VARIANTS = {  # the masters' dtype, what products are computed in, the average's dtype, gradient checkpointing
-    "double": (torch.float64, None, "float32", True),
-    "narrow": (torch.float32, torch.bfloat16, "bfloat16", False),
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What may differ between models."""
+
+    dtype: torch.dtype = torch.float64  # of the masters
+    compute: torch.dtype | None = None
+    average: str = "float32"
+    checkpointing: bool = False
+    tied: bool = True  # head and embedding
+    frozen: str = "nothing"  # the beginning of parameters' names
+
+
+VARIANTS = {
+    "double": Variant(checkpointing=True),
+    "narrow": Variant(torch.float32, torch.bfloat16, "bfloat16"),
+    "untied": Variant(tied=False),
+    "tower": Variant(frozen="model.language_model."),
 }
 
 
 def prepared(variant, names, ranks):
-    """A trainer of CARE whose groups are cut into parts, an other number on each rank; the first rank's have no video."""
-    dtype, compute, average, checkpointing = VARIANTS[variant]
-    policy = tiny.policy(dtype=dtype, compute=compute)
-    if checkpointing:
-        checkpoint_activations(policy.model)
-        policy.model.train()
-    update = EMA(UPDATE.decay, UPDATE.every, average)
+    """A trainer of CARE whose groups are cut into parts, more on one rank than on the other; one rank has no video."""
+    one = VARIANTS[variant]
+    policy = tiny.policy(dtype=one.dtype, compute=one.compute)
+    model = policy.model
+    if one.checkpointing:
+        checkpoint_activations(model)
+        model.train()
+    if not one.tied:
+        model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().flip(0))
+    for name, p in model.named_parameters():
+        p.requires_grad_(not name.startswith(one.frozen))
+    update = EMA(UPDATE.decay, UPDATE.every, one.average)
     reference, filler = runs.disturbed(policy, update), None
     groups = runs.fixed_groups(policy, names)
     if ranks.world > 1:
@@ -46,8 +69,8 @@ def learn(variant, names, ranks):
     """The trainer after some steps; its first gradients, its weights and its average, whole; its numbers."""
     trainer = prepared(variant, names, ranks)
     numbers = [trainer.step()]
-    named = dict(trainer.policy.model.named_parameters())
-    gradients = collected(dict(zip(named, trainer.optimizer.given, strict=True)), keep=True)
+    trained = [name for name, p in trainer.policy.model.named_parameters() if p.requires_grad]
+    gradients = collected(dict(zip(trained, trainer.optimizer.given, strict=True)), keep=True)
     numbers += [trainer.step() for _ in range(STEPS - 1)]
     return trainer, {
         "gradients": gradients,
@@ -66,14 +89,14 @@ def refused(trainer, ranks):
         return ranks.gather(str(error))
 
 
-def settings(root, out, **changes):
+def settings(root, out, shard=False):
     """A run of CARE that samples, checkpoints and validates."""
     examined = {"name": "own", "format": "messages", "file": "d.jsonl", "limit": 3}
-    validation = {"root": str(root), "sets": [examined], "template": "plain", "graders": {"accuracy": "accuracy"}, "workers": 0}
-    validation["decoding"] = {"max_new_tokens": 8}
-    model = {"path": str(root / "model"), "shard": changes.pop("shard", False)}
-    plain = runs.settings(root, out, "care", steps=4, save_every=2, keep=9, validate_every=4, validation=validation, **changes)
-    return runs.parse(runs.Config, plain | {"model": model}, "made")
+    validation = {"root": str(root), "sets": [examined], "template": "plain", "graders": {"accuracy": "accuracy"}}
+    validation |= {"workers": 0, "decoding": {"max_new_tokens": 8}}
+    model = {"path": str(root / "model"), "shard": shard}
+    plain = runs.settings(root, out, "care", steps=4, save_every=2, keep=9, validate_every=4, validation=validation)
+    return parse(Config, plain | {"model": model}, "made")
 
 
 def share(trainer):
@@ -91,13 +114,14 @@ def main(root: str, out: str) -> None:
     found = {"world": ranks.world}
     for variant in VARIANTS:
         trainer, learnt = learn(variant, two_ranks.SHARES[ranks.rank], ranks)
-        found |= {variant: learnt, "said": refused(trainer, ranks), "shares": ranks.gather(share(trainer))}
+        found |= {variant: learnt, "shares": ranks.gather(share(trainer)), "said": refused(trainer, ranks)}
     run = build(settings(root, out / "two", shard=True), accelerator=ranks.accelerator, quiet=True)
     run.fit(quiet=True)
     if ranks.main:
         shutil.copytree(out / "two" / "checkpoints" / "step-000002", out / "again" / "checkpoints" / "step-000002")
     ranks.wait()
-    build(settings(root, out / "again", shard=True), resume=True, accelerator=ranks.accelerator, quiet=True).fit(quiet=True)
+    again = settings(root, out / "again", shard=True)
+    build(again, resume=True, accelerator=ranks.accelerator, quiet=True).fit(quiet=True)
     if ranks.main:
         torch.save(found, out / "found.pt")
     ranks.wait()
