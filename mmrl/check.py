@@ -49,7 +49,7 @@ def rehearse(run: Run) -> dict[str, float]:
     trainer.last = scored = trainer.collect()
     totals = trainer.totals(scored)
     credits = [trainer.algorithm.credit(s, totals) for s in scored]
-    for bundle in trainer.align(trainer.plan(scored, credits)):
+    for bundle in trainer.plan(scored, credits):
         with policy.see(bundle.prompts) as seen:
             for part in bundle.parts:
                 trainer.backward(policy.read(seen, part), part)

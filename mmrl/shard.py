@@ -21,7 +21,7 @@ def shard(model: nn.Module, mesh: DeviceMesh, device: torch.device, compute: tor
     Blocks of tower and language model are gathered one by one, as their forward and backward passes come to them. What
     stands around the blocks belongs to the two roots. Embedding and head are used as tensors, outside any forward
     pass, and may be one parameter: they are plain sharded tensors, which ``full`` gathers. Layers are gathered in
-    ``compute``, which halves the traffic in bfloat16 and is what autocast would make of them; only norms, which autocast
+    ``compute``: in bfloat16 half the traffic, and what autocast would make of them; only norms, which autocast
     leaves alone, are rounded too. Gradients are added in float32 or the masters' dtype, and not averaged: every token's
     share is its part of the loss over all ranks.
     """
@@ -84,7 +84,7 @@ def is_sharded(model: nn.Module) -> bool:
 
 
 def full(tensor: Tensor) -> Tensor:
-    """A tensor of which ranks have shards, complete; others as they are. Backward, the ranks' gradients are added up."""
+    """A tensor of which ranks have shards, complete; others as they are. Backward, ranks' gradients are added up."""
     return tensor.full_tensor(grad_placements=[Partial()]) if isinstance(tensor, DTensor) else tensor
 
 

@@ -102,7 +102,7 @@ class Trainer:
         for batch in self.batches(scored):
             totals = self.totals(batch)
             credits = [self.algorithm.credit(s, totals) for s in batch]
-            for bundle in self.align(self.plan(batch, credits)):
+            for bundle in self.plan(batch, credits):
                 with self.policy.see(bundle.prompts) as seen:  # prompts and videos once; their backward at exit
                     for part in bundle.parts:  # cut for memory only
                         now = self.policy.read(seen, part)
@@ -158,7 +158,12 @@ class Trainer:
         sequences, tokens = sum(len(s.group) for s in batch), sum(int(s.group.mask.sum()) for s in batch)
         return Totals(*self.ranks.sums([len(batch), sequences, tokens]))
 
-    def plan(self, batch: Sequence[Scored], credits: Sequence[Credit]) -> Iterator[Bundle]:
+    def plan(self, batch: Sequence[Scored], credits: Sequence[Credit]) -> Iterable[Bundle]:
+        """What is seen and read for an update; where weights are sharded, in step with the other ranks."""
+        bundles = self.bundles(batch, credits)
+        return bundles if self.filler is None else self.align(bundles)
+
+    def bundles(self, batch: Sequence[Scored], credits: Sequence[Credit]) -> Iterator[Bundle]:
         """Groups that fit into one forward pass go together; one that does not fit is read in parts.
 
         A group of which no token moves the policy is left out, and counted.
@@ -174,14 +179,12 @@ class Trainer:
                 parts = (tuple(Piece(i, s, c) for i, (s, c) in enumerate(chosen)),)
             yield Bundle(tuple(s.group.prompt for s, _ in chosen), parts)
 
-    def align(self, bundles: Iterable[Bundle]) -> Iterable[Bundle]:
-        """Bundles such that every rank calls every layer equally often; as they are where weights are not sharded.
+    def align(self, bundles: Iterable[Bundle]) -> list[Bundle]:
+        """Bundles such that every rank calls every layer equally often.
 
         A sharded layer is gathered by all ranks together, forward and backward. So the k-th bundles of all ranks get
         equally many parts and the same kinds of media, and bundles with many parts go first, to meet their like.
         """
-        if self.filler is None:
-            return bundles
         mine = sorted(bundles, key=lambda b: (len(b.parts), sorted(b.kinds)), reverse=True)
         shapes = self.ranks.gather([(len(b.parts), b.kinds) for b in mine])
         mine += [Bundle((), ())] * (max(map(len, shapes)) - len(mine))

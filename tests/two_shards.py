@@ -99,13 +99,14 @@ def settings(root, out, shard=False):
     return parse(Config, plain | {"model": model}, "made")
 
 
-def share(trainer):
-    """Which part of its weights, moments and average this rank holds, and of how many tensors it holds a part."""
+def share_of(trainer):
+    """Which part of its weights, moments and average this rank keeps in memory, and of how many tensors it has a part."""
     model, average = trainer.policy.model, trainer.reference.model
     moments = [t for state in trainer.optimizer.state.values() for t in state.values() if t.ndim]
     tensors = [*model.parameters(), *average.parameters(), *moments]
     cut = [t for t in tensors if isinstance(t, DTensor)]
-    return sum(t.to_local().numel() for t in cut) / sum(t.numel() for t in tensors), len(cut) / len(tensors)
+    kept = sum(t.to_local().untyped_storage().nbytes() for t in cut)  # a part that is a view would keep the whole
+    return kept / sum(t.numel() * t.element_size() for t in tensors), len(cut) / len(tensors)
 
 
 def main(root: str, out: str) -> None:
@@ -114,14 +115,16 @@ def main(root: str, out: str) -> None:
     found = {"world": ranks.world}
     for variant in VARIANTS:
         trainer, learnt = learn(variant, two_ranks.SHARES[ranks.rank], ranks)
-        found |= {variant: learnt, "shares": ranks.gather(share(trainer)), "said": refused(trainer, ranks)}
+        found |= {variant: learnt, "said": refused(trainer, ranks)}
     run = build(settings(root, out / "two", shard=True), accelerator=ranks.accelerator, quiet=True)
     run.fit(quiet=True)
     if ranks.main:
         shutil.copytree(out / "two" / "checkpoints" / "step-000002", out / "again" / "checkpoints" / "step-000002")
     ranks.wait()
     again = settings(root, out / "again", shard=True)
-    build(again, resume=True, accelerator=ranks.accelerator, quiet=True).fit(quiet=True)
+    resumed = build(again, resume=True, accelerator=ranks.accelerator, quiet=True)
+    found["shares"] = [share for r in (run, resumed) for share in ranks.gather(share_of(r.trainer))]
+    resumed.fit(quiet=True)
     if ranks.main:
         torch.save(found, out / "found.pt")
     ranks.wait()
