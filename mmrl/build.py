@@ -34,6 +34,7 @@ from mmrl.rewards.grade import grade
 from mmrl.rewards.graders import check as check_gold
 from mmrl.rewards.parse import parse
 from mmrl.rollout import Engine, demonstrate
+from mmrl.shard import collected
 from mmrl.sources import check_media, every, grader, media_reader, training_data
 from mmrl.trainer import NonFiniteError, Trainer
 from mmrl.types import Example, Group, Prompt
@@ -41,7 +42,7 @@ from mmrl.types import Example, Group, Prompt
 FREE_TO_CHANGE = (  # when a run is resumed: what decides its length, what it writes, and what it takes of the machine
     "out", "steps", "save_every", "keep", "rollouts_every", "trackers", "validate_every", "validation",
     "data.on_bad_media", "data.workers", "data.timeout", "data.cache_bytes",
-    "part_tokens", "rollout.max_rows", "model.logit_bytes", "model.gradient_checkpointing",
+    "part_tokens", "rollout.max_rows", "model.logit_bytes", "model.gradient_checkpointing", "model.shard",
 )  # fmt: skip
 
 
@@ -63,7 +64,7 @@ def policy_of(section: ModelSection, template: str, device: torch.device, temper
         logit_bytes=section.logit_bytes,
         attention=section.attention,
         compute=torch.bfloat16 if narrow else None,
-        device=device,
+        device="cpu" if section.shard else device,  # whole masters may not fit into the device
         checkpointing=section.gradient_checkpointing,
         video_pixels=section.video_pixels,
         image_pixels=section.image_pixels,
@@ -246,23 +247,27 @@ class Run:
 
     def validate(self, step: int) -> dict[str, float]:
         """Examine the policy as it is; rank 0 does, the others wait."""
-        start, found = perf_counter(), {}
-        if self.ranks.main:
-            out = self.folder / "validation" / checkpoint.name_of(step)
-            levels = examine(self.feeder.policy, self.config.validation, out, self.config.rollout.max_rows, quiet=True)
-            found = {f"validation/{n}/{m}": v.mean for n, s in levels.items() for m, v in s.metrics.items()}
-        self.ranks.wait()
+        start, found, policy = perf_counter(), {}, self.feeder.policy
+        with policy.whole():
+            if self.ranks.main:
+                out = self.folder / "validation" / checkpoint.name_of(step)
+                levels = examine(policy, self.config.validation, out, self.config.rollout.max_rows, quiet=True)
+                found = {f"validation/{n}/{m}": v.mean for n, s in levels.items() for m, v in s.metrics.items()}
+            self.ranks.wait()
         return found | {"seconds/validation": perf_counter() - start}
 
     def save(self) -> Path:
-        """A checkpoint of this step."""
+        """A checkpoint of this step. Rank 0 writes it, whole, so that any number of ranks can go on from it."""
         directory, trainer = self.checkpoints / checkpoint.name_of(self.trainer.step_done), self.trainer
-        if self.ranks.main:
+        tensors = {"optimizer": checkpoint.optimizer_tensors(trainer.optimizer, self.names)}
+        if trainer.reference is not None:
+            tensors["reference"] = trainer.reference.state()
+        keep, policy = self.ranks.main, self.feeder.policy
+        tensors = {name: collected(some, keep) for name, some in tensors.items()}
+        weights = collected(policy.model.state_dict(keep_vars=True), keep) if self.config.model.shard else None
+        if keep:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
-            tensors = {"optimizer": checkpoint.optimizer_tensors(trainer.optimizer, self.names)}
-            if trainer.reference is not None:
-                tensors["reference"] = trainer.reference.state()
-            checkpoint.write(directory, self.feeder.policy.save, tensors, self.state())
+            checkpoint.write(directory, partial(policy.save, weights=weights), tensors, self.state())
             checkpoint.prune(self.checkpoints, self.config.keep)
         self.saved = trainer.step_done
         self.ranks.wait()
@@ -362,6 +367,11 @@ def build(config: Config, resume: bool = False, accelerator: Accelerator | None 
             f"prompts_per_step: expected a multiple of {parts} (ranks x updates_per_step), "
             f"found {config.prompts_per_step}"
         )
+    if config.model.shard and ranks.world == 1:
+        raise ConfigError(
+            "model.shard: expected several ranks to share the weights, found one; "
+            "start with torchrun --nproc_per_node N, or set model.shard=false"
+        )
     newest = resume_from(config, folder, resume)
     data = training_data(config.data, config.seed)
     look_over(config, list(every(data)), ranks, quiet)
@@ -409,12 +419,17 @@ def assemble(config: Config, data: Mixture, folder: Path, newest: Path | None, r
     """All parts of a run, introduced to one another."""
     set_seed(config.seed)  # mmrl draws from no global state; a user's reward function may
     model = config.model if newest is None else config.model.model_copy(update={"path": str(newest)})
-    temperature = config.rollout.decoding.temperature or 1.0
-    policy = policy_of(model, config.data.template, ranks.accelerator.device, temperature)
+    device, temperature = ranks.accelerator.device, config.rollout.decoding.temperature or 1.0
+    policy = policy_of(model, config.data.template, device, temperature)
     algorithm = config.algorithm.build()
     reference = None
     if algorithm.reference is not None and needs_reference(algorithm):
         reference = Reference(start_of(config, policy, newest, ranks), algorithm.reference)
+    if config.model.shard:  # after the reference was copied: shards cannot be
+        mesh = ranks.mesh()
+        policy.shard(mesh, device)
+        if reference is not None:
+            reference.shard(mesh, device)
     optimizer = optimizer_of(policy, config.optimizer)
     total = config.steps * config.updates_per_step
     stream = Stream(data, config.prompts_per_step, config.seed, ranks.rank, ranks.world)
@@ -437,6 +452,7 @@ def assemble(config: Config, data: Mixture, folder: Path, newest: Path | None, r
         updates=config.updates_per_step,
         part_tokens=config.part_tokens,
         clip_norm=config.optimizer.clip_norm,
+        filler=policy.filler if config.model.shard else None,
     )
     policy.model.train()
     step = 0 if newest is None else checkpoint.read_state(newest)["step"]
@@ -464,7 +480,8 @@ def sampler(config: Config, policy: Policy, source: str):
 
     def sample(prompts: Sequence[Prompt], step: int) -> list[Group]:
         policy.model.eval()  # gradient checkpointing keeps no cache
-        groups = engine.sample(prompts, [members] * len(prompts), config.seed, step)
+        with policy.whole():
+            groups = engine.sample(prompts, [members] * len(prompts), config.seed, step)
         policy.model.train()
         return groups
 

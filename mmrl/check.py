@@ -5,28 +5,34 @@ from collections.abc import Iterator
 
 import torch
 from rich.table import Table
+from torch import Tensor
 
 from mmrl.build import Run
 from mmrl.progress import console
+from mmrl.shard import local
 from mmrl.types import Decoding
 
 REHEARSED = 8  # tokens of each completion in the rehearsal
 
 
 def memory(run: Run) -> Iterator[tuple[str, int]]:
-    """Bytes that a run holds all the time, by what for; activations and the rollout's keys and values come on top."""
+    """Bytes that a rank holds all the time, by what for; activations and the rollout's keys and values come on top."""
     parameters = list(run.feeder.policy.model.parameters())
-    trained = [p for p in parameters if p.requires_grad]
-    size = sum(p.numel() * p.element_size() for p in parameters)
-    learned = sum(p.numel() * p.element_size() for p in trained)
+    size = sum(bytes_of(p) for p in parameters)
+    learned = sum(bytes_of(p) for p in parameters if p.requires_grad)
     yield "weights", size
     yield "gradients", learned
     yield "optimizer", 2 * learned
     if run.trainer.reference is not None:
-        yield "reference", sum(p.numel() * p.element_size() for p in run.trainer.reference.model.parameters())
+        yield "reference", sum(bytes_of(p) for p in run.trainer.reference.model.parameters())
     yield "logits, at most", run.config.model.logit_bytes
     if run.ranks.accelerator.device.type == "cpu":  # else they wait in the memory of the host
         yield "decoded frames, at most", run.config.data.cache_bytes
+
+
+def bytes_of(parameter: Tensor) -> int:
+    """What a parameter, or this rank's part of it, takes."""
+    return local(parameter).nbytes
 
 
 def available(device: torch.device) -> int:

@@ -13,6 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from mmrl.shard import cut_like
+
 VERSION = 1
 PARTIAL = ".partial"
 STATE = "trainer"  # the directory beside the weights
@@ -110,7 +112,7 @@ def same_model(model: nn.Module, recorded: Mapping[str, list[int]], directory: P
 def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[Tensor, str]) -> dict[str, Tensor]:
     """An optimizer's tensors by parameter name."""
     return {
-        f"{key}/{names[p]}": torch.as_tensor(value)
+        f"{key}/{names[p]}": value if isinstance(value, Tensor) else torch.as_tensor(value)
         for p, values in optimizer.state.items()
         for key, value in values.items()
     }
@@ -124,7 +126,7 @@ def restore_optimizer(
     for key, value in tensors.items():
         kind, name = key.split("/", 1)
         p = parameters[name]
-        optimizer.state[p][kind] = value if kind == "step" else value.to(p.device, p.dtype)
+        optimizer.state[p][kind] = value if kind == "step" else cut_like(value.to(p.device, p.dtype), p)
 
 
 def randomness() -> dict[str, Any]:

@@ -39,6 +39,7 @@ class ModelSection(Section):
     video_pixels: Pixels | None = None  # least and most pixels of a frame after resizing; the processor's own if null
     image_pixels: Pixels | None = None
     logit_bytes: Positive = 2**28  # the most bytes of logits that exist at a time
+    shard: bool = False  # training: each rank keeps a part of weights, gradients, moments and reference (FSDP2)
 
 
 class SetSection(Section):
@@ -212,6 +213,13 @@ class EvalConfig(Section):
     model: ModelSection
     evaluation: EvaluationSection
     max_rows: Positive = 256
+
+    @model_validator(mode="after")
+    def one_process(self) -> "EvalConfig":
+        """Refuse what would have no effect."""
+        if self.model.shard:
+            raise ValueError("model.shard: expected false, as an evaluation is one process with whole weights; found true")
+        return self
 
 
 def load(kind: type[Section], path: Path, overrides: Sequence[str] = ()) -> Any:

@@ -9,6 +9,8 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.tensor import DTensor
 
 
 def join(trackers: Sequence[str] = (), folder: Path = Path()) -> Accelerator:
@@ -55,13 +57,18 @@ class Ranks:
         """Sum gradients over ranks; where nobody had a use for a parameter its gradient is 0, so that the number of
         ranks does not decide whether the optimizer takes it for absent.
 
-        A sum and not a mean, because every token's share is already its part of the loss over all ranks.
+        A sum and not a mean, because every token's share is already its part of the loss over all ranks. Gradients of
+        shards were added in the backward pass.
         """
         for parameter in parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-            if self.world > 1:
+            if self.world > 1 and not isinstance(parameter, DTensor):
                 parameter.grad = self.accelerator.reduce(parameter.grad, "sum")
+
+    def mesh(self) -> DeviceMesh:
+        """All ranks in a line, to shard weights over."""
+        return init_device_mesh(self.accelerator.device.type, (self.world,))
 
     def wait(self) -> None:
         """Until everybody is here."""

@@ -1,7 +1,9 @@
 """The algorithm box: collect, credit, learn. It knows no algorithm, no model family, no file format."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -11,6 +13,7 @@ from torch import Tensor
 from mmrl import ops
 from mmrl.algorithms.base import Algorithm
 from mmrl.meter import Meter
+from mmrl.shard import clip_gradients
 from mmrl.types import Credit, Example, Group, Prompt, Scored, Tokens, Totals
 
 
@@ -22,12 +25,13 @@ class Policy(Protocol):
     """What the trainer needs of the model that learns."""
 
     def see(self, prompts: Sequence[Prompt]) -> Any: ...
-    def read(self, seen: Any, pieces: Sequence["Piece"]) -> list[Tokens]: ...
+    def read(self, seen: Any, pieces: Sequence["Piece | Filler"]) -> list[Tokens]: ...
 
 
 class Reference(Protocol):
     """What the trainer needs of the model that it compares with."""
 
+    def whole(self) -> AbstractContextManager: ...  # inside, ranks read independently of one another
     def score(self, groups: Sequence[Group], where: Sequence[Tensor]) -> list[Tensor]: ...
     def follow(self, policy: Policy, step: int) -> bool: ...
     def drift_ratio(self) -> float: ...
@@ -47,11 +51,24 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
+class Filler:
+    """Something to read that is worth nothing, so that this rank meets the others in every sharded layer."""
+
+    index: int
+    group: Group
+
+
+@dataclass(frozen=True, slots=True)
 class Bundle:
     """Groups whose prompts are seen together, and the parts in which their rows are read."""
 
     prompts: tuple[Prompt, ...]
-    parts: tuple[tuple[Piece, ...], ...]
+    parts: tuple[tuple[Piece, ...] | tuple[Filler], ...]
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Which media there are; the tower is called once for each kind."""
+        return frozenset(medium.kind for prompt in self.prompts for medium in prompt.example.every_media)
 
 
 @dataclass
@@ -72,6 +89,7 @@ class Trainer:
     updates: int = 1  # optimizer steps on the groups of one collection
     part_tokens: int = 16384  # the most tokens, padding included, in one forward pass with a gradient
     clip_norm: float = 1.0
+    filler: Callable[[frozenset[str]], Group] | None = None  # about media of these kinds; None where weights are whole
     step_done: int = 0  # collections learned from
     update_done: int = 0  # optimizer steps
     moved: bool = False  # whether the weights changed since the newest whole step
@@ -123,9 +141,10 @@ class Trainer:
         where = [self.algorithm.reads(group, reward) for group, reward in zip(groups, rewards, strict=True)]
         where = [torch.zeros_like(g.mask) if w is None else w for g, w in zip(groups, where, strict=True)]
         out: list[tuple[Tensor | None, Tensor | None]] = []
-        for some in packs(groups, self.part_tokens):
-            logp = self.reference.score([groups[i] for i in some], [where[i] for i in some])
-            out += [(p, where[i]) for p, i in zip(logp, some, strict=True)]
+        with self.reference.whole():
+            for some in packs(groups, self.part_tokens):
+                logp = self.reference.score([groups[i] for i in some], [where[i] for i in some])
+                out += [(p, where[i]) for p, i in zip(logp, some, strict=True)]
         return out
 
     def batches(self, scored: Sequence[Scored]) -> Iterator[Sequence[Scored]]:
@@ -139,7 +158,12 @@ class Trainer:
         sequences, tokens = sum(len(s.group) for s in batch), sum(int(s.group.mask.sum()) for s in batch)
         return Totals(*self.ranks.sums([len(batch), sequences, tokens]))
 
-    def plan(self, batch: Sequence[Scored], credits: Sequence[Credit]) -> Iterator[Bundle]:
+    def plan(self, batch: Sequence[Scored], credits: Sequence[Credit]) -> Iterable[Bundle]:
+        """What is seen and read for an update; where weights are sharded, in step with the other ranks."""
+        bundles = self.bundles(batch, credits)
+        return bundles if self.filler is None else self.align(bundles)
+
+    def bundles(self, batch: Sequence[Scored], credits: Sequence[Credit]) -> Iterator[Bundle]:
         """Groups that fit into one forward pass go together; one that does not fit is read in parts.
 
         A group of which no token moves the policy is left out, and counted.
@@ -155,8 +179,33 @@ class Trainer:
                 parts = (tuple(Piece(i, s, c) for i, (s, c) in enumerate(chosen)),)
             yield Bundle(tuple(s.group.prompt for s, _ in chosen), parts)
 
-    def backward(self, now: Sequence[Tokens], part: Sequence[Piece]) -> None:
+    def align(self, bundles: Iterable[Bundle]) -> list[Bundle]:
+        """Bundles such that every rank calls every layer equally often.
+
+        A sharded layer is gathered by all ranks together, forward and backward. So the k-th bundles of all ranks get
+        equally many parts and the same kinds of media, and bundles with many parts go first, to meet their like.
+        """
+        mine = sorted(bundles, key=lambda b: (len(b.parts), sorted(b.kinds)), reverse=True)
+        shapes = self.ranks.gather([(len(b.parts), b.kinds) for b in mine])
+        mine += [Bundle((), ())] * (max(map(len, shapes)) - len(mine))
+        together = zip_longest(*shapes, fillvalue=(0, frozenset()))
+        return [self.filled(bundle, shapes) for bundle, shapes in zip(mine, together, strict=True)]
+
+    def filled(self, bundle: Bundle, shapes: Sequence[tuple[int, frozenset[str]]]) -> Bundle:
+        """The bundle with the parts and kinds of media that it lacks of the shapes of all ranks."""
+        kinds = frozenset().union(*(k for _, k in shapes))
+        parts = max(count + (k != kinds) for count, k in shapes)  # media that a rank lacks bring a part of their own
+        if parts == len(bundle.parts):
+            return bundle
+        group = self.filler(kinds - bundle.kinds)
+        filler = (Filler(len(bundle.prompts), group),)
+        return Bundle((*bundle.prompts, group.prompt), bundle.parts + (filler,) * (parts - len(bundle.parts)))
+
+    def backward(self, now: Sequence[Tokens], part: Sequence[Piece] | tuple[Filler]) -> None:
         """Add the part's gradient."""
+        if isinstance(part[0], Filler):
+            (0 * now[0].logp).sum().backward()
+            return
         losses = [
             (self.algorithm.loss(tokens, piece.credit, piece.scored) * piece.credit.share).sum()
             for tokens, piece in zip(now, part, strict=True)
@@ -165,8 +214,7 @@ class Trainer:
         for piece, loss in zip(part, losses, strict=True):
             if not loss.isfinite():
                 self.meter.bad.append(piece.group.prompt.example.id)
-        if not self.meter.bad:
-            torch.stack(losses).sum().backward()
+        torch.stack(losses).sum().backward()  # also where it is not finite, as other ranks wait; update refuses it
 
     def update(self, batch: Sequence[Scored], totals: Totals) -> None:
         """Reduce once over ranks, clip, step, zero; the reference follows."""
@@ -176,7 +224,7 @@ class Trainer:
             if totals.groups == 0:
                 return
             self.ranks.add_gradients(parameters)
-            norm = torch.nn.utils.clip_grad_norm_(parameters, self.clip_norm)
+            norm = clip_gradients(parameters, self.clip_norm)
             if not norm.isfinite():
                 own = [s.group.prompt.example.id for s in batch]
                 self.refuse(sorted({name for names in self.ranks.gather(own) for name in names}), "gradient")

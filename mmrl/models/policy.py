@@ -1,8 +1,9 @@
 """The model that learns: a reader that also turns examples into prompts and texts into tokens, and is saved."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Bool, Int
@@ -17,7 +18,7 @@ from mmrl.models.blocks import use_blocks
 from mmrl.models.families import Grid, family_of, positions
 from mmrl.models.reader import Reader, Rules, Vision
 from mmrl.models.spans import Span, span_mask
-from mmrl.types import Example, Media, Message, Prompt
+from mmrl.types import Example, Group, Media, Message, Prompt
 
 VISION_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
 
@@ -160,9 +161,19 @@ class Policy(Reader):
         """The tokens of a span of the completion's text."""
         return span_mask(tokens, self.decode, span, width)
 
-    def save(self, directory: Path) -> None:
-        """A directory that from_pretrained loads."""
-        self.model.save_pretrained(directory)
+    def filler(self, kinds: Iterable[str]) -> Group:
+        """One token about the smallest media of these kinds: something to read that passes through every layer."""
+        made = {"video": Clip(np.zeros((2, 56, 56, 3), np.uint8), np.arange(2), np.arange(2) / 2, 2.0, 2, "made")}
+        made["image"] = made["video"].frames[0]
+        shown = tuple(Media(kind, Path("filler")) for kind in sorted(kinds))
+        example = Example("filler", "", messages=(Message("user", (*shown, "filler")),))
+        (prompt,) = self.prompts([example], [[made[medium.kind] for medium in shown]])
+        true = torch.ones(1, 1, dtype=torch.bool)
+        return Group(prompt, torch.tensor([[self.end]]), true, ~true, ("",), true[0])
+
+    def save(self, directory: Path, weights: Mapping[str, Tensor] | None = None) -> None:
+        """A directory that from_pretrained loads; ``weights`` stand for the model's own where these are sharded."""
+        self.model.save_pretrained(directory, state_dict=None if weights is None else dict(weights))
         self.processor.save_pretrained(directory)
 
 

@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.nn import functional
 from transformers import DynamicCache
 
 from mmrl.models.families import Family, Grid
 from mmrl.models.heads import allowed_logits, scatter, token_logp
+from mmrl.shard import full, shard, whole
 from mmrl.types import Group, Prompt, Tokens
 
 
@@ -71,7 +74,17 @@ class Reader:
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.model.dtype
+        """That of the masters; sharded layers may be gathered in another."""
+        return self.model.get_input_embeddings().weight.dtype
+
+    def shard(self, mesh: DeviceMesh, device: torch.device) -> None:
+        """Keep this rank's part of the weights only."""
+        shard(self.model, mesh, device, None if self.compute == self.dtype else self.compute)
+        self.rules = replace(self.rules, allowed=self.rules.allowed.to(device))
+
+    def whole(self):
+        """The weights complete on every rank, for reading without waiting for one another."""
+        return whole(self.model)
 
     def autocast(self):
         """Matrix products in ``compute``, where that is narrower than the weights."""
@@ -144,7 +157,7 @@ class Reader:
 
     def logp(self, hidden: Float[Tensor, "m d"], tokens: Int[Tensor, " m"]) -> tuple[Tensor, Tensor]:
         """Log-probabilities and entropies from hidden states."""
-        rules, weight = self.rules, self.model.get_output_embeddings().weight
+        rules, weight = self.rules, full(self.model.get_output_embeddings().weight)
         self.work.logit_bytes = max(self.work.logit_bytes, min(rules.logit_bytes, len(tokens) * len(weight) * 4))
         return token_logp(hidden, tokens, weight, rules.allowed, rules.temperature, rules.logit_bytes)
 
@@ -164,15 +177,18 @@ class Reader:
         self.work.forward_tokens += ids.numel()
         self.work.padding += ids.numel() - sum(lengths)
         features = [seen.features[pieces[k].index] for k, _ in rows]
+        embedded = self.embed(ids.to(self.device), features)
+        if torch.is_grad_enabled() and not embedded.requires_grad:
+            embedded.requires_grad_()  # whatever is trained and seen, the backward pass comes through every layer, on every rank
         with self.autocast():
-            return self.language(self.embed(ids.to(self.device), features), positions.to(self.device)).last_hidden_state
+            return self.language(embedded, positions.to(self.device)).last_hidden_state
 
     def embed(self, ids: Int[Tensor, "n l"], features: Sequence[Float[Tensor, "v d"]]) -> Float[Tensor, "n l d"]:
         """Token embeddings with the tower's features in the places of the placeholders.
 
         Raises ValueError where there are more or fewer placeholders than features: a video would be seen in part, or not at all.
         """
-        embedded = self.model.get_input_embeddings()(ids)
+        embedded = self.tokens(ids)
         holes = torch.isin(ids, torch.tensor(self.rules.placeholders, device=ids.device))
         found, expected = holes.sum(dim=1).tolist(), [len(f) for f in features]
         if found != expected:
@@ -180,6 +196,11 @@ class Reader:
         if not any(expected):
             return embedded
         return embedded.masked_scatter(holes[..., None], torch.cat(list(features)).to(embedded.dtype))
+
+    def tokens(self, ids: Int[Tensor, "n l"]) -> Float[Tensor, "n l d"]:
+        """Token embeddings."""
+        table = self.model.get_input_embeddings()
+        return functional.embedding(ids, full(table.weight), table.padding_idx)
 
     def language(self, embedded: Float[Tensor, "n l d"], positions: Int[Tensor, "3 n l"], **options):
         """The language model without its head."""
@@ -211,7 +232,7 @@ class Reader:
     ) -> Float[Tensor, "n d"]:
         """One more token for each row; ``mask`` covers the cache and the new token."""
         self.work.forward_tokens += len(tokens)
-        embedded = self.model.get_input_embeddings()(tokens[:, None])
+        embedded = self.tokens(tokens[:, None])
         with self.autocast():
             out = self.language(
                 embedded, positions.expand(3, -1)[..., None], attention_mask=mask, past_key_values=cache, use_cache=True

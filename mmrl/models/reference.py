@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mmrl.models.reader import Piece, Reader
+from mmrl.shard import cut_like, pick
 from mmrl.types import EMA, Group, Tokens, Update
 
 WATCHED = 65536  # coordinates on which the average is also kept exactly
@@ -63,8 +64,9 @@ class Reference(Reader):
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """The inverse of ``state``."""
         if self.watch is not None:
-            own = {name: tensor for name, tensor in state.items() if not name.startswith(Watch.prefix)}
-            self.model.load_state_dict(own, strict=True)
+            own = self.model.state_dict()
+            cut = {n: cut_like(t, own[n]) if n in own else t for n, t in state.items() if not n.startswith(Watch.prefix)}
+            self.model.load_state_dict(cut, strict=True)
             self.watch.restore(state)
 
 
@@ -79,9 +81,8 @@ class Watch:
         self.exact = self.start.clone()
 
     def pick(self, parameters) -> Float[Tensor, " k"]:
-        """The watched coordinates, in float64."""
-        chosen = zip(parameters, self.places, strict=True)
-        return torch.cat([p.detach().flatten()[i.to(p.device)].double().cpu() for p, i in chosen])
+        """The watched coordinates, in float64; of sharded parameters those of all ranks."""
+        return pick(list(parameters), self.places)
 
     def follow(self, parameters, decay: float) -> None:
         self.exact = decay * self.exact + (1 - decay) * self.pick(parameters)

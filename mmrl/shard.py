@@ -1,0 +1,155 @@
+"""Weights in shards: each rank keeps a part of every parameter, its gradient, its moments and its average.
+
+FSDP2 (torch's ``fully_shard``) gathers a layer for as long as it computes. Every gather is a meeting of all ranks, so
+whoever reads while others do something else reads inside ``whole``.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor, Partial, Shard, distribute_tensor
+
+
+def shard(model: nn.Module, mesh: DeviceMesh, device: torch.device, compute: torch.dtype | None) -> None:
+    """Cut a Qwen-VL's parameters over the mesh, in place; shards and buffers end on the device.
+
+    Blocks of tower and language model are gathered one by one, as their forward and backward passes come to them. What
+    stands around the blocks belongs to the two roots. Embedding and head are used as tensors, outside any forward
+    pass, and may be one parameter: they are plain sharded tensors, which ``full`` gathers. Layers are gathered in
+    ``compute``: in bfloat16 half the traffic, and what autocast would make of them; only norms, which autocast
+    leaves alone, are rounded too. Gradients are added in float32 or the masters' dtype, and not averaged: every token's
+    share is its part of the loss over all ranks.
+    """
+    tower, language = model.model.visual, model.model.language_model
+    outer = outer_modules(model)
+    narrow = MixedPrecisionPolicy(compute, torch.float32, cast_forward_inputs=False)
+    precision = MixedPrecisionPolicy() if compute is None else narrow
+    for module in (*tower.blocks, *language.layers, tower, language):
+        ignored = {m.weight for m in outer} if module is language else None
+        fully_shard(module, mesh=mesh, reshard_after_forward=True, mp_policy=precision, ignored_params=ignored)
+        module.set_gradient_divide_factor(1.0)
+        module.set_force_sum_reduction_for_comms(True)  # gloo has no other
+    cut = {weight: sharded(weight, mesh) for weight in {m.weight for m in outer}}
+    for module in outer:
+        module.weight = cut[module.weight]
+    model.to(device)
+    stray = [name for name, p in model.named_parameters() if not isinstance(p, DTensor)]
+    assert not stray, f"left whole: {stray}"
+
+
+def sharded(weight: nn.Parameter, mesh: DeviceMesh) -> nn.Parameter:
+    """A parameter of which every rank keeps some rows."""
+    rows = distribute_tensor(weight.detach(), mesh, [Shard(0)], src_data_rank=None)
+    return nn.Parameter(rows, requires_grad=weight.requires_grad)
+
+
+def outer_modules(model: nn.Module) -> list[nn.Module]:
+    """Embedding and head, which may share their weight."""
+    return [model.get_input_embeddings(), model.get_output_embeddings()]
+
+
+@contextmanager
+def whole(*models: nn.Module) -> Iterator[None]:
+    """All weights complete on every rank, for reading: inside, no rank waits for another. Other models are left alone.
+
+    Sampling needs it, because a gather a layer and token is slow and rows end at different times.
+    """
+    inner = [m for model in models for m in model.modules() if isinstance(m, FSDPModule)]
+    outer = [m for model in models if is_sharded(model) for m in outer_modules(model)]
+    kept = [module.weight for module in outer]
+    gathered = {p: nn.Parameter(full(p.detach()), requires_grad=False) for p in dict.fromkeys(kept)}
+    for module in inner:
+        module.set_reshard_after_forward(False, recurse=False)
+        module.unshard()
+    try:
+        for module, parameter in zip(outer, kept, strict=True):
+            module.weight = gathered[parameter]
+        yield
+    finally:
+        for module, parameter in zip(outer, kept, strict=True):
+            module.weight = parameter
+        for module in inner:
+            module.set_reshard_after_forward(True, recurse=False)
+            module.reshard()
+
+
+def is_sharded(model: nn.Module) -> bool:
+    """Whether ``shard`` was here."""
+    return any(isinstance(module, FSDPModule) for module in model.modules())
+
+
+def full(tensor: Tensor) -> Tensor:
+    """A tensor of which ranks have shards, complete; others as they are. Backward, ranks' gradients are added up."""
+    return tensor.full_tensor(grad_placements=[Partial()]) if isinstance(tensor, DTensor) else tensor
+
+
+def local(tensor: Tensor) -> Tensor:
+    """This rank's part."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def cut_like(tensor: Tensor, other: Tensor) -> Tensor:
+    """A whole tensor, which every rank has, cut as another is; whole where that is whole."""
+    if not isinstance(other, DTensor):
+        return tensor
+    return distribute_tensor(tensor.to(local(other).device), other.device_mesh, other.placements, src_data_rank=None)
+
+
+def collected(tensors: Mapping[str, Tensor], keep: bool) -> dict[str, Tensor]:
+    """The tensors complete, in the host's memory where they were sharded; nothing on ranks that do not ``keep`` them.
+
+    Tensors that are one stay one. All ranks must call it.
+    """
+    once: dict[int, Tensor] = {}
+    for tensor in tensors.values():
+        if id(tensor) not in once:
+            found = full(tensor.detach())
+            once[id(tensor)] = (found.cpu() if isinstance(tensor, DTensor) else found) if keep else found.new_empty(0)
+    return {name: once[id(tensor)] for name, tensor in tensors.items()} if keep else {}
+
+
+def pick(parameters: Sequence[Tensor], places: Sequence[Tensor]) -> Tensor:
+    """Elements of parameters by their places in the flat whole, in float64 on the host; the same on every rank."""
+    chosen = torch.cat([held(p.detach(), i) for p, i in zip(parameters, places, strict=True)])
+    return summed(chosen, parameters).cpu()
+
+
+def held(parameter: Tensor, places: Tensor) -> Tensor:
+    """Elements that this rank holds, and 0 for those of other ranks."""
+    mine = local(parameter).flatten()
+    places = places.to(mine.device) - offset(parameter)
+    here = (places >= 0) & (places < len(mine))
+    return mine.new_zeros(len(places), dtype=torch.float64).masked_scatter(here, mine[places[here]].double())
+
+
+def offset(parameter: Tensor) -> int:
+    """Where this rank's shard starts in the flat whole."""
+    if not isinstance(parameter, DTensor):
+        return 0
+    assert parameter.placements == (Shard(0),), parameter.placements
+    rows = -(-len(parameter) // parameter.device_mesh.size()) * parameter.device_mesh.get_local_rank()
+    return min(rows, len(parameter)) * (parameter.numel() // max(1, len(parameter)))
+
+
+def summed(values: Tensor, parameters: Iterable[Tensor]) -> Tensor:
+    """Values added up over the ranks that share the parameters; as they are where parameters are whole."""
+    mesh = next((p.device_mesh for p in parameters if isinstance(p, DTensor)), None)
+    if mesh is not None:
+        dist.all_reduce(values, group=mesh.get_group())
+    return values
+
+
+def clip_gradients(parameters: Sequence[Tensor], most: float) -> Tensor:
+    """Scale gradients to a norm of at most ``most`` over all parameters; the norm before, the same on every rank."""
+    if not any(isinstance(p, DTensor) for p in parameters):
+        return nn.utils.clip_grad_norm_(parameters, most)
+    assert all(isinstance(p, DTensor) for p in parameters), "whole parameters would be counted once a rank"
+    gradients = [local(p.grad) for p in parameters]
+    norm = summed(nn.utils.get_total_norm(gradients).square(), parameters).sqrt()
+    torch._foreach_mul_(gradients, (most / (norm + 1e-6)).clamp(max=1.0))  # 1e-6 as torch's clip_grad_norm_
+    return norm
