@@ -7,8 +7,9 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
-from mmrl.build import Run
+from mmrl.build import sampler
 from mmrl.progress import console
+from mmrl.run import Run
 from mmrl.shard import local
 from mmrl.types import Decoding
 
@@ -60,8 +61,6 @@ def rehearse(run: Run) -> dict[str, float]:
 
 def short(run: Run) -> None:
     """Cut the rehearsal's completions."""
-    from mmrl.build import sampler
-
     old = run.config.rollout.decoding
     decoding = Decoding(old.temperature, old.top_p, min(REHEARSED, old.max_new_tokens))
     rollout = run.config.rollout.model_copy(update={"decoding": decoding})

@@ -15,12 +15,17 @@ app = typer.Typer(
     help="Post-train video language models with reinforcement learning, and measure what that did to their reasoning.",
 )
 evaluation = typer.Typer(no_args_is_help=True, help="Examine a model: accuracy and consistency, level by level.")
-world = typer.Typer(no_args_is_help=True, help="The toy world: small videos whose every answer and reasoning can be checked.")
+world = typer.Typer(
+    no_args_is_help=True, help="The toy world: small videos whose every answer and reasoning can be checked."
+)
 app.add_typer(evaluation, name="eval")
 app.add_typer(world, name="world")
 
 ConfigPath = Annotated[Path, typer.Argument(help="A YAML file; those in configs/ are complete and readable alone.")]
-Overrides = Annotated[list[str] | None, typer.Argument(help="key.to.it=value, read as YAML: steps=10 data.root=DIR", metavar="[KEY=VALUE]...")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(help="key.to.it=value, read as YAML: steps=10 data.root=DIR", metavar="[KEY=VALUE]..."),
+]
 
 
 @app.command()
@@ -38,8 +43,12 @@ def quickstart(
 def train(
     config: ConfigPath,
     overrides: Overrides = None,
-    check: Annotated[bool, typer.Option("--check", help="Validate data, media, memory and the first batch; train nothing.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in the run's directory.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Validate data, media, memory and the first batch; train nothing.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the newest checkpoint in the run's directory.")
+    ] = False,
 ) -> None:
     """Train a model as CONFIG says. Several processes: torchrun --nproc_per_node N -m mmrl train CONFIG."""
     from mmrl.config import Config, load
@@ -62,7 +71,8 @@ def rehearse(config) -> None:
 
 def fit(config, resume: bool, command: str) -> None:
     """Train; say how to go on where it ends early."""
-    from mmrl.build import Stopped, build
+    from mmrl.build import build
+    from mmrl.stopping import Stopped
 
     run = build(config, resume)
 
@@ -85,9 +95,10 @@ def eval_run(config: ConfigPath, overrides: Overrides = None) -> None:
     """Examine a model as CONFIG says. Interrupted, it goes on where it stopped; done, it only prints."""
     import torch
 
-    from mmrl.build import commit, machine, policy_of
+    from mmrl.build import policy_of
     from mmrl.config import EvalConfig, dump, load
     from mmrl.examine import examine, write_summary
+    from mmrl.origin import commit, machine
     from mmrl.progress import console
     from mmrl.report import summaries_table
 
@@ -117,7 +128,14 @@ def world_render(
 
     sizes = Sizes(train, level, level, level)
     with progress("render", train + 3 * level) as show:
-        render(out, sizes, seed=seed, size=size, workers=workers or os.cpu_count() or 1, progress=lambda done, _: show(done))
+        render(
+            out,
+            sizes,
+            seed=seed,
+            size=size,
+            workers=workers or os.cpu_count() or 1,
+            progress=lambda done, _: show(done),
+        )
     typer.echo(f"{out}: {8 * train} questions to train on, {8 * level} on each level")
 
 

@@ -218,7 +218,9 @@ class EvalConfig(Section):
     def one_process(self) -> "EvalConfig":
         """Refuse what would have no effect."""
         if self.model.shard:
-            raise ValueError("model.shard: expected false, as an evaluation is one process with whole weights; found true")
+            raise ValueError(
+                "model.shard: expected false, as an evaluation is one process with whole weights; found true"
+            )
         return self
 
 
@@ -355,3 +357,14 @@ def resolve(node: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, 
 def dump(config: Section) -> str:
     """The resolved config as YAML."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, width=120, allow_unicode=True)
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """A config for trackers: dotted names, values as text."""
+    out = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            out |= flat(value, f"{prefix}{key}.")
+        else:
+            out[prefix + key] = str(value)
+    return out

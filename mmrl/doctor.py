@@ -116,7 +116,9 @@ def video_reader(name: str) -> Finding:
         try:
             clip = decode(path, FrameChoice(count=4), name)
         except (MediaError, ValueError, ImportError) as error:
-            return Finding(f"video {name}", "missing" if name == "decord" else "broken", str(error).splitlines()[0], name == "pyav")
+            return Finding(
+                f"video {name}", "missing" if name == "decord" else "broken", str(error).splitlines()[0], name == "pyav"
+            )
     seen = clip.frames.mean(axis=(1, 2, 3)).tolist()
     right = seen == sorted(seen) and clip.total == 8
     return Finding(f"video {name}", "ok" if right else "broken", f"decoded {len(clip.frames)} of {clip.total} frames")
@@ -147,7 +149,9 @@ def tracker(name: str) -> Finding:
 def extra(name: str, modules: tuple[str, ...]) -> Finding:
     """Whether an extra of mmrl is there."""
     absent = [m for m in modules if importlib.util.find_spec(m) is None]
-    return Finding(f"extra {name}", "missing" if absent else "ok", f"pip install mmrl[{name}]" if absent else "installed")
+    return Finding(
+        f"extra {name}", "missing" if absent else "ok", f"pip install mmrl[{name}]" if absent else "installed"
+    )
 
 
 def report() -> bool:

@@ -23,8 +23,8 @@ from mmrl.rewards.grade import grade_one
 from mmrl.rewards.graders import trace
 from mmrl.rewards.parse import parse
 from mmrl.rollout import Engine
-from mmrl.sources import media_reader, open_set, root_of
 from mmrl.sources import grader as find_grader
+from mmrl.sources import media_reader, open_set, root_of
 from mmrl.types import Example, Group
 
 LOOKED_AT = 1024  # elements of each parameter that enter its digest
@@ -60,10 +60,14 @@ def completion(group: Group, media: Sequence[Any]) -> Completion:
     """A group of one as a completion on record."""
     finished = bool(group.finished[0])
     frames = [[int(i) for i in m.indices] for m in media if isinstance(m, Clip)]
-    return Completion(group.texts[0], int(group.mask.sum()), finished, "ok" if finished else "truncated", None, frames or None)
+    return Completion(
+        group.texts[0], int(group.mask.sum()), finished, "ok" if finished else "truncated", None, frames or None
+    )
 
 
-def examine(policy: Policy, section: EvaluationSection, out: Path, max_rows: int, quiet: bool = False) -> dict[str, Summary]:
+def examine(
+    policy: Policy, section: EvaluationSection, out: Path, max_rows: int, quiet: bool = False
+) -> dict[str, Summary]:
     """A summary of each set; records in ``out/NAME``. The model's weights and mode, and all random states, stay as they are."""
     view = copy.copy(policy)
     view.template = section.template
@@ -132,7 +136,9 @@ def digest(model: nn.Module) -> str:
     hashed = hashlib.sha256()
     for name, parameter in model.named_parameters():
         flat = parameter.detach().flatten()
-        some = flat[:: max(1, len(flat) // LOOKED_AT)].float().cpu().clone()  # numpy would pin memory that a shard must free
+        some = (
+            flat[:: max(1, len(flat) // LOOKED_AT)].float().cpu().clone()
+        )  # numpy would pin memory that a shard must free
         hashed.update(f"{name}{tuple(parameter.shape)}".encode() + some.numpy().tobytes())
     return hashed.hexdigest()[:16]
 

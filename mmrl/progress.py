@@ -49,13 +49,23 @@ def progress(title: str, total: int, start: int = 0, quiet: bool = False) -> Ite
     elif not sys.stdout.isatty():
         yield Lines(title, total, start)
     else:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+        )
         with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}")) as bar:
             task = bar.add_task(title, total=total, completed=start, note="", rate="")
             began = monotonic()
 
             def show(done: int, note: str = "") -> None:
                 rate = (done - start) / max(monotonic() - began, 1e-9)
-                bar.update(task, completed=done, note=note, rate=f"{rate:.1f}/s" if rate >= 1 else f"{1 / max(rate, 1e-9):.1f} s each")
+                bar.update(
+                    task,
+                    completed=done,
+                    note=note,
+                    rate=f"{rate:.1f}/s" if rate >= 1 else f"{1 / max(rate, 1e-9):.1f} s each",
+                )
 
             yield show

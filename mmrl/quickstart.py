@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mmrl.build import build, commit, machine, policy_of
+from mmrl.build import build, policy_of
 from mmrl.config import Config, EvaluationSection, ModelSection, parse
 from mmrl.evaluate import Summary, compare
 from mmrl.examine import examine
+from mmrl.origin import commit, machine
 from mmrl.progress import console, progress
 from mmrl.report import Completion, ReportData, Rollout, levels_as_json, levels_table, write_report
 from mmrl.rewards.parse import parse as parse_text
@@ -37,7 +38,9 @@ class Plan:
     """How much of everything."""
 
     sizes: Sizes = Sizes(train=240, L1=24, L2=24, L3=24)
-    taught: Demonstrations = Demonstrations(copies=6, unfaithful=0.2)  # a fifth answer another letter than they conclude
+    taught: Demonstrations = Demonstrations(
+        copies=6, unfaithful=0.2
+    )  # a fifth answer another letter than they conclude
     drill_steps: int = 340
     sft_steps: int = 320
     rl_steps: int = 60
@@ -62,7 +65,9 @@ def start_over(out: Path) -> None:
     """An empty directory; one that an earlier quickstart made is made anew, any other is left alone."""
     if out.exists() and any(out.iterdir()):
         if not (out / MARK).exists():
-            raise FileExistsError(f"{out}: expected an empty directory or an earlier quickstart, found something else; give another --out")
+            raise FileExistsError(
+                f"{out}: expected an empty directory or an earlier quickstart, found something else; give another --out"
+            )
         shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
     (out / MARK).touch()
@@ -98,7 +103,12 @@ def stage(out: Path, name: str, model: Path, world: Path, seed: int, **sections:
         "workers": 2,
         "cache_bytes": 2**30,
     } | sections.pop("data")
-    rest = {"seed": seed, "out": str(out / name), "model": {"path": str(model), "compute": "float32"}, "part_tokens": 8192}
+    rest = {
+        "seed": seed,
+        "out": str(out / name),
+        "model": {"path": str(model), "compute": "float32"},
+        "part_tokens": 8192,
+    }
     return parse(Config, rest | {"data": data} | sections, f"quickstart.{name}")
 
 
@@ -234,16 +244,23 @@ def finish(
     shutil.copytree(newest, out / "checkpoint", ignore=shutil.ignore_patterns("trainer"))
     write_report(out, report(out, facts, levels, world))
     console.print(levels_table(shown(levels), "before: the SFT model; after: GRPO-CARE"))
-    console.print(f"{facts['seconds']:.0f} s in all. Look at {out / 'report.html'}; the model is in {out / 'checkpoint'}")
+    console.print(
+        f"{facts['seconds']:.0f} s in all. Look at {out / 'report.html'}; the model is in {out / 'checkpoint'}"
+    )
     return summary
 
 
 def shown(levels: Mapping[str, Mapping[str, Difference]]) -> dict[str, dict[str, Difference]]:
     """The two metrics that the project is about."""
-    return {level: {m: d for m, d in metrics.items() if m in ("accuracy", "consistency")} for level, metrics in levels.items()}
+    return {
+        level: {m: d for m, d in metrics.items() if m in ("accuracy", "consistency")}
+        for level, metrics in levels.items()
+    }
 
 
-def report(out: Path, facts: Mapping[str, Any], levels: Mapping[str, Mapping[str, Difference]], world: Path) -> ReportData:
+def report(
+    out: Path, facts: Mapping[str, Any], levels: Mapping[str, Mapping[str, Difference]], world: Path
+) -> ReportData:
     """What the page shows."""
     rows = [json.loads(line) for line in (out / "rollouts.jsonl").read_text().splitlines()]
     chosen = rows[:: max(1, len(rows) // SHOWN)][:SHOWN]

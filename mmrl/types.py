@@ -174,7 +174,9 @@ class EMA:
 
     def __post_init__(self) -> None:
         if not 0 <= self.decay < 1:
-            raise ValueError(f"reference.decay: expected a number in [0, 1), found {self.decay}; 1 is a frozen reference")
+            raise ValueError(
+                f"reference.decay: expected a number in [0, 1), found {self.decay}; 1 is a frozen reference"
+            )
         if self.every < 1:
             raise ValueError(f"reference.every: expected 1 or more optimizer steps, found {self.every}")
 

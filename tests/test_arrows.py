@@ -30,9 +30,14 @@ ARROWS = {  # room -> the rooms that it may import; DESIGN.md's table, and what 
     "named": "",
     "config": "named algorithms data types",  # the dataclasses of every room
     "doctor": "data progress",
+    "stopping": "progress",
+    "origin": "",
+    "optimizer": "config models",
+    "feeder": "data models ranks types",
 }
 ROOTS = {
     "build",
+    "run",
     "sources",
     "examine",
     "check",

@@ -173,7 +173,7 @@ def test_a_blind_run_has_no_mean(tmp_path):
 
 
 def test_a_text_that_cannot_be_parsed_is_graded_and_named(tmp_path):
-    def parse(text, example):  # noqa: ARG001
+    def parse(text, example):
         return {"answer": None, "rung": "unparsed" if example.id == "q1" else "exact", "format_ok": False}
 
     summary = run(tmp_path, parse=parse)

@@ -37,7 +37,9 @@ class GRPO:
     def __post_init__(self) -> None:
         check(self.beta, self.clip)
         if self.beta > 0 and self.reference is None:
-            raise ValueError(f"algorithm.reference: expected one, as beta is {self.beta}; found none. Set it, or beta: 0")
+            raise ValueError(
+                f"algorithm.reference: expected one, as beta is {self.beta}; found none. Set it, or beta: 0"
+            )
 
     def reads(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> Bool[Tensor, "g t"] | None:
         return group.mask if self.beta > 0 else None

@@ -6,6 +6,8 @@ enters through transformers' attention interface; the name holds "flash" because
 to hand over the blocks' boundaries.
 """
 
+from itertools import pairwise
+
 import torch
 from einops import rearrange
 from jaxtyping import Float, Int
@@ -29,7 +31,7 @@ def block_attention(
     """Softmax attention within each block; blocks lie one behind the other, their boundaries in ``cu_seq_lens_q``."""
     bounds = [0, query.shape[2]] if cu_seq_lens_q is None else cu_seq_lens_q.tolist()
     places: dict[int, list[int]] = {}
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in pairwise(bounds):
         places.setdefault(end - start, []).append(start)
     places.pop(0, None)
     if len(places) == 1:

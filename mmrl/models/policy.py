@@ -146,7 +146,7 @@ class Policy(Reader):
 
         Raises ValueError where it holds a token that is never sampled.
         """
-        ids = self.tokenizer(completion, add_special_tokens=False).input_ids + [self.end]
+        ids = [*self.tokenizer(completion, add_special_tokens=False).input_ids, self.end]
         banned = [i for i in ids if not self.rules.allowed[i]]
         if banned:
             names = self.tokenizer.convert_ids_to_tokens(banned)
@@ -262,5 +262,3 @@ def cut(kind: str, pixels: Tensor, grids: Tensor, seconds: Sequence[float]) -> l
     sizes = grids.prod(dim=1).tolist()
     shapes = [Grid(kind, *grid, seconds=s) for grid, s in zip(grids.tolist(), seconds, strict=True)]
     return list(zip(pixels.split(sizes), shapes, strict=True))
-
-

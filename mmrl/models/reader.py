@@ -161,9 +161,7 @@ class Reader:
         self.work.logit_bytes = max(self.work.logit_bytes, min(rules.logit_bytes, len(tokens) * len(weight) * 4))
         return token_logp(hidden, tokens, weight, rules.allowed, rules.temperature, rules.logit_bytes)
 
-    def hidden(
-        self, seen: Seen, pieces: Sequence[Piece], rows: Sequence[tuple[int, int]]
-    ) -> Float[Tensor, "n l d"]:
+    def hidden(self, seen: Seen, pieces: Sequence[Piece], rows: Sequence[tuple[int, int]]) -> Float[Tensor, "n l d"]:
         """Last hidden states of [prompt, completion] for each row; rows are padded at the right, where no token looks."""
         chosen = [(seen.prompts[pieces[k].index], pieces[k], r) for k, r in rows]
         lengths = [len(prompt.tokens) + last(piece.group.mask[r]) for prompt, piece, r in chosen]

@@ -65,7 +65,9 @@ class Reference(Reader):
         """The inverse of ``state``."""
         if self.watch is not None:
             own = self.model.state_dict()
-            cut = {n: cut_like(t, own[n]) if n in own else t for n, t in state.items() if not n.startswith(Watch.prefix)}
+            cut = {
+                n: cut_like(t, own[n]) if n in own else t for n, t in state.items() if not n.startswith(Watch.prefix)
+            }
             self.model.load_state_dict(cut, strict=True)
             self.watch.restore(state)
 

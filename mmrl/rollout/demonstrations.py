@@ -10,7 +10,11 @@ def demonstrate(policy: Policy, prompt: Prompt) -> Group:
     """The example's demonstration as a group of one. Raises ValueError where it has none."""
     example = prompt.example
     if example.demonstration is None:
-        raise ValueError(f"example {example.id}: expected a demonstration to learn from, found none; sft needs one a row")
+        raise ValueError(
+            f"example {example.id}: expected a demonstration to learn from, found none; sft needs one a row"
+        )
     tokens = torch.tensor([policy.encode(example.demonstration, f"example {example.id}")])
     mask = torch.ones_like(tokens, dtype=torch.bool)
-    return Group(prompt, tokens, mask, torch.zeros_like(mask), (example.demonstration,), torch.ones(1, dtype=torch.bool))
+    return Group(
+        prompt, tokens, mask, torch.zeros_like(mask), (example.demonstration,), torch.ones(1, dtype=torch.bool)
+    )

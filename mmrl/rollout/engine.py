@@ -48,12 +48,12 @@ class Engine:
             rows += len(members)
         return batches if batches[0] else []
 
-    def batch(
-        self, prompts: Sequence[Prompt], samples: Sequence[Sequence[int]], seed: int, step: int
-    ) -> list[Group]:
+    def batch(self, prompts: Sequence[Prompt], samples: Sequence[Sequence[int]], seed: int, step: int) -> list[Group]:
         """One batch of groups."""
         length = self.decoding.max_new_tokens
-        noise = torch.cat([uniforms(seed, step, p.example.id, s, length) for p, s in zip(prompts, samples, strict=True)])
+        noise = torch.cat(
+            [uniforms(seed, step, p.example.id, s, length) for p, s in zip(prompts, samples, strict=True)]
+        )
         counts = [len(s) for s in samples]
         with self.policy.see(prompts) as seen:
             cache, mask, hidden = self.policy.prefill(seen)

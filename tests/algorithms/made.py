@@ -18,7 +18,13 @@ def scored(accuracy, form, likelihood, dtype=torch.float64, lengths=None, seed=0
     prompt = Prompt(Example("made", "q"), torch.zeros(2, dtype=torch.long), torch.zeros(3, 2, dtype=torch.long))
     sampled = torch.randn(mask.shape, dtype=dtype, generator=torch.Generator().manual_seed(seed)) * mask
     group = Group(
-        prompt, torch.zeros(mask.shape, dtype=torch.long), mask, answer, ("",) * g, torch.ones(g, dtype=torch.bool), sampled
+        prompt,
+        torch.zeros(mask.shape, dtype=torch.long),
+        mask,
+        answer,
+        ("",) * g,
+        torch.ones(g, dtype=torch.bool),
+        sampled,
     )
     rewards = {"accuracy": torch.tensor(accuracy, dtype=dtype), "format": torch.tensor(form, dtype=dtype)}
     return Scored(group, rewards, rewards["accuracy"] + rewards["format"], reference, answer)

@@ -49,7 +49,9 @@ def test_the_margin_is_what_saves_the_tie():
 def test_likelihoods_are_geometric_as_released_or_arithmetic_as_printed():
     s = scored([1, 1], [1, 1], [[0.9, 0.4], [0.6, 0.6]])  # means: 0.6 and 0.6 geometric, 0.65 and 0.6 arithmetic
     torch.testing.assert_close(CARE().likelihoods(s), torch.tensor([0.6, 0.6], dtype=torch.float64))
-    torch.testing.assert_close(CARE(likelihood="arithmetic").likelihoods(s), torch.tensor([0.65, 0.6], dtype=torch.float64))
+    torch.testing.assert_close(
+        CARE(likelihood="arithmetic").likelihoods(s), torch.tensor([0.65, 0.6], dtype=torch.float64)
+    )
     assert CARE().bonuses(s).tolist() == [0.5, 0.5]
     assert CARE(likelihood="arithmetic").bonuses(s).tolist() == [0.5, 0]
 

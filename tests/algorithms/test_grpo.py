@@ -42,7 +42,9 @@ def test_shares_of_a_step_add_up_to_one():
 
 
 def test_the_loss_by_hand():
-    s = scored([1, 0], [1, 1], [0.5, 0.5], lengths=[1, 2])  # 2 and 3 tokens; rewards 2 and 1: +-0.5 / (sqrt(0.5) + 1e-4)
+    s = scored(
+        [1, 0], [1, 1], [0.5, 0.5], lengths=[1, 2]
+    )  # 2 and 3 tokens; rewards 2 and 1: +-0.5 / (sqrt(0.5) + 1e-4)
     grpo = GRPO(beta=0.1)
     credit = grpo.credit(s, Totals(1, 2, 5))
     now = tokens(s)

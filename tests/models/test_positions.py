@@ -39,7 +39,10 @@ def test_transformers_agrees_on_clips_that_are_no_longer_than_wide(family):
     kinds = torch.zeros_like(ids)
     for kind, token in zip((1, 2), policy.placeholders(), strict=True):
         kinds[ids == token] = kind
-    grids = {k: [torch.tensor([g.frames, g.height, g.width]) for g in prompt.vision.grids if g.kind == k] for k in ("image", "video")}
+    grids = {
+        k: [torch.tensor([g.frames, g.height, g.width]) for g in prompt.vision.grids if g.kind == k]
+        for k in ("image", "video")
+    }
     seconds = torch.tensor([g.seconds for g in prompt.vision.grids if g.kind == "video"])
     options = {"second_per_grid_ts": seconds} if family == "qwen2_5_vl" else {}
     theirs, delta = policy.model.model.get_rope_index(

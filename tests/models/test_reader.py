@@ -43,13 +43,18 @@ def plain(policy, group, row):
     ids = torch.cat([prompt.tokens, group.tokens[row, :length]])[None]
     tail = (torch.arange(length) + prompt.next_position).expand(3, -1)
     inputs = {"input_ids": ids, "position_ids": torch.cat([prompt.positions, tail], dim=1)[:, None]}
-    for kind, names in (("video", ("pixel_values_videos", "video_grid_thw")), ("image", ("pixel_values", "image_grid_thw"))):
+    for kind, names in (
+        ("video", ("pixel_values_videos", "video_grid_thw")),
+        ("image", ("pixel_values", "image_grid_thw")),
+    ):
         chosen = [i for i, g in enumerate(prompt.vision.grids if prompt.vision else ()) if g.kind == kind]
         if chosen:
             grids = [prompt.vision.grids[i] for i in chosen]
             inputs[names[0]] = torch.cat([prompt.vision.pixels[i] for i in chosen]).to(policy.dtype)
             inputs[names[1]] = torch.tensor([(g.frames, g.height, g.width) for g in grids])
-    logits = policy.model(**inputs).logits[0, len(prompt.tokens) - 1 : -1].masked_fill(~policy.rules.allowed, -torch.inf)
+    logits = (
+        policy.model(**inputs).logits[0, len(prompt.tokens) - 1 : -1].masked_fill(~policy.rules.allowed, -torch.inf)
+    )
     return logits.log_softmax(-1).gather(-1, group.tokens[row, :length, None]).squeeze(-1)
 
 

@@ -1,0 +1,46 @@
+"""Examples to prompts: which, decoded when, and what happens to media that cannot be read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mmrl.data.media import MediaError, MediaReader
+from mmrl.data.stream import Stream
+from mmrl.models.policy import Policy
+from mmrl.ranks import Ranks
+from mmrl.types import Example, Prompt
+
+
+@dataclass
+class Feeder:
+    """Examples to prompts: decoded ahead of need, and with what the config says of media that cannot be read."""
+
+    policy: Policy
+    reader: MediaReader
+    stream: Stream
+    ranks: Ranks
+    on_bad_media: str
+    skipped: int = 0
+
+    def examples(self, step: int) -> Sequence[Example]:
+        """This rank's examples; those of the next step begin to be decoded."""
+        now = self.stream.batch(step)
+        self.reader.ahead([*now, *self.stream.batch(step + 1)])
+        return now
+
+    def prepare(self, examples: Sequence[Example]) -> list[Prompt]:
+        """Prompts of the examples whose media can be read. Raises MediaError on all ranks, unless they are skipped."""
+        kept, media, bad = [], [], []
+        for example in examples:
+            try:
+                loaded = self.reader.load(example)
+            except MediaError as error:
+                bad.append(error)
+            else:
+                kept.append(example)
+                media.append(loaded)
+        everybody = [error for errors in self.ranks.gather(bad) for error in errors]
+        if everybody and self.on_bad_media == "stop":
+            everybody[0].add_note("data.on_bad_media=skip goes on without such examples, and counts them")
+            raise everybody[0]
+        self.skipped += len(everybody)
+        return self.policy.prompts(kept, media)

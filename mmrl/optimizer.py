@@ -1,0 +1,45 @@
+"""Which parameters learn, how fast, and when."""
+
+import math
+
+import torch
+from torch import nn
+
+from mmrl.config import OptimizerSection
+from mmrl.models.families import Family
+from mmrl.models.policy import Policy
+
+
+def parts_of(model: nn.Module, family: Family) -> dict[str, dict[str, nn.Parameter]]:
+    """The parameters of tower, projector and language model, by name."""
+    parts: dict[str, dict[str, nn.Parameter]] = {"tower": {}, "projector": {}, "language": {}}
+    for name, parameter in model.named_parameters():
+        of_tower = "projector" if name.startswith(family.projector) else "tower"
+        parts[of_tower if name.startswith(family.tower) else "language"][name] = parameter
+    return parts
+
+
+def optimizer_of(policy: Policy, section: OptimizerSection) -> torch.optim.AdamW:
+    """AdamW with a rate for each part; a part of rate 0 is frozen. Vectors (norms, biases) are not decayed."""
+    groups = []
+    for part, parameters in parts_of(policy.model, policy.family).items():
+        rate = getattr(section.rates, part)
+        for parameter in parameters.values():
+            parameter.requires_grad_(rate > 0)
+        if rate > 0:
+            for decay, chosen in ((section.weight_decay, lambda p: p.ndim > 1), (0.0, lambda p: p.ndim <= 1)):
+                some = [p for p in parameters.values() if chosen(p)]
+                groups.append({"params": some, "base_lr": rate, "weight_decay": decay})
+    return torch.optim.AdamW([g for g in groups if g["params"]], betas=section.betas, eps=section.epsilon)
+
+
+def rate_at(step: int, total: int, section: OptimizerSection) -> float:
+    """The share of the learning rate at an optimizer step: a linear warm-up, a plateau, then the schedule's fall."""
+    if step < section.warmup:
+        return (step + 1) / section.warmup
+    start = max(section.warmup, section.decay_from * total)
+    if section.schedule == "constant" or step <= start:
+        return 1.0
+    done = min(1.0, (step - start) / max(1.0, total - start))
+    left = 1 - done if section.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
+    return section.final + (1 - section.final) * left

@@ -1,0 +1,219 @@
+"""A training run: the loop around the trainer, and what is kept of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmrl import checkpoint
+from mmrl.config import Config, ConfigError, flat
+from mmrl.data.media import MediaError
+from mmrl.examine import examine
+from mmrl.feeder import Feeder
+from mmrl.journal import Journal
+from mmrl.models.reader import Work
+from mmrl.progress import progress
+from mmrl.ranks import Ranks
+from mmrl.shard import collected
+from mmrl.stopping import Stopped, stopping
+from mmrl.trainer import NonFiniteError, Trainer
+
+FREE_TO_CHANGE = (  # when a run is resumed: what decides its length, what it writes, and what it takes of the machine
+    "out", "steps", "save_every", "keep", "rollouts_every", "trackers", "validate_every", "validation",
+    "data.on_bad_media", "data.workers", "data.timeout", "data.cache_bytes",
+    "part_tokens", "rollout.max_rows", "model.logit_bytes", "model.gradient_checkpointing", "model.shard",
+)  # fmt: skip
+TOGETHER = (Stopped, NonFiniteError, MediaError)  # raised by all ranks at the same place
+
+
+@dataclass
+class Run:
+    """A training run: the trainer, and what is kept of it."""
+
+    config: Config
+    folder: Path
+    trainer: Trainer
+    feeder: Feeder
+    journal: Journal
+    ranks: Ranks
+    saved: int = -1  # the step of the newest checkpoint
+    random: dict[str, Any] = field(default_factory=checkpoint.randomness)  # as it was after the newest whole step
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    def fit(self, quiet: bool = False) -> None:
+        """Step until done. Whatever ends it, what was learned is in a checkpoint.
+
+        Save for an error of one rank among several: the others wait elsewhere then, and the newest checkpoint stays.
+        """
+        title = f"{self.config.algorithm.name} {self.folder.name}"
+        try:
+            with progress(title, self.config.steps, self.trainer.step_done, quiet or not self.ranks.main) as show:
+                self.loop(show)
+        except BaseException as error:
+            if self.ranks.world == 1 or isinstance(error, TOGETHER):
+                self.keep()
+            raise
+        else:
+            self.keep()
+        finally:
+            self.journal.close()
+            self.feeder.reader.close()
+
+    def loop(self, show: Callable[[int, str], None]) -> None:
+        """Steps, checkpoints in between, and a look at whether somebody wants an end."""
+        trainer, config = self.trainer, self.config
+        with stopping() as stop:
+            while trainer.step_done < config.steps:
+                numbers = self.step()
+                show(trainer.step_done, note_of(numbers))
+                if config.save_every and trainer.step_done % config.save_every == 0:
+                    self.save()
+                if any(self.ranks.gather(stop.asked)):
+                    raise Stopped
+
+    def keep(self) -> None:
+        """A checkpoint, unless there is one of this step or the weights are between two steps."""
+        if self.saved != self.trainer.step_done and not self.trainer.moved:
+            self.save()
+
+    def step(self) -> dict[str, float]:
+        """One step, written down, also where its validation fails."""
+        start = perf_counter()
+        numbers = self.trainer.step()
+        self.random = checkpoint.randomness()
+        numbers |= self.measures(perf_counter() - start, numbers)
+        step = self.trainer.step_done
+        try:
+            if self.config.validate_every and step % self.config.validate_every == 0:
+                numbers |= self.validate(step)
+        finally:
+            self.journal.log(step, numbers)
+            if self.trainer.last and (step % self.config.rollouts_every == 0 or step in (1, self.config.steps)):
+                self.journal.write_rollouts(step, self.trainer.last)
+        return numbers
+
+    def measures(self, seconds: float, numbers: Mapping[str, float]) -> dict[str, float]:
+        """What the step cost."""
+        named = sum(v for k, v in numbers.items() if k.startswith("seconds/"))
+        work, counts = self.work(), self.feeder.reader.counts
+        measured = {
+            "seconds/step": seconds,
+            "seconds/learn": max(0.0, seconds - named),
+            "work/vision_passes": float(work.vision_passes),
+            "work/forward_tokens": float(work.forward_tokens),
+            "work/padding_share": work.padding / max(1, work.forward_tokens),
+            "work/logit_bytes": float(work.logit_bytes),
+            "media/decodes": float(counts.decodes),
+            "media/hits": float(counts.hits),
+            "media/fallbacks": float(counts.fallbacks),
+            "media/seconds_waited": counts.seconds_waited,
+            "media/skipped_examples": float(self.feeder.skipped),
+        }
+        if torch.cuda.is_available():
+            measured["memory/peak_bytes"] = float(torch.cuda.max_memory_allocated())
+        return measured
+
+    def work(self) -> Work:
+        """What policy and reference did on this rank since it was last asked."""
+        readers = [r for r in (self.feeder.policy, self.trainer.reference) if r is not None]
+        done = [r.work for r in readers]
+        for reader in readers:
+            reader.work = Work()
+        return Work(
+            sum(w.vision_passes for w in done),
+            sum(w.forward_tokens for w in done),
+            sum(w.padding for w in done),
+            max(w.logit_bytes for w in done),
+        )
+
+    def validate(self, step: int) -> dict[str, float]:
+        """Examine the policy as it is; rank 0 does, the others wait."""
+        start, found, policy = perf_counter(), {}, self.feeder.policy
+        with policy.whole():
+            if self.ranks.main:
+                out = self.folder / "validation" / checkpoint.name_of(step)
+                levels = examine(policy, self.config.validation, out, self.config.rollout.max_rows, quiet=True)
+                found = {f"validation/{n}/{m}": v.mean for n, s in levels.items() for m, v in s.metrics.items()}
+            self.ranks.wait()
+        return found | {"seconds/validation": perf_counter() - start}
+
+    def save(self) -> Path:
+        """A checkpoint of this step. Rank 0 writes it, whole, so that any number of ranks can go on from it."""
+        directory, trainer = self.checkpoints / checkpoint.name_of(self.trainer.step_done), self.trainer
+        tensors = {"optimizer": checkpoint.optimizer_tensors(trainer.optimizer, self.names)}
+        if trainer.reference is not None:
+            tensors["reference"] = trainer.reference.state()
+        keep, policy = self.ranks.main, self.feeder.policy
+        tensors = {name: collected(some, keep) for name, some in tensors.items()}
+        weights = collected(policy.model.state_dict(keep_vars=True), keep) if self.config.model.shard else None
+        if keep:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            checkpoint.write(directory, partial(policy.save, weights=weights), tensors, self.state())
+            checkpoint.prune(self.checkpoints, self.config.keep)
+        self.saved = trainer.step_done
+        self.ranks.wait()
+        return directory
+
+    @property
+    def names(self) -> dict[Tensor, str]:
+        """Trained parameters by themselves."""
+        return {p: name for name, p in self.feeder.policy.model.named_parameters() if p.requires_grad}
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint says beside its tensors."""
+        self.feeder.stream.position = self.trainer.step_done
+        return {
+            "step": self.trainer.step_done,
+            "update": self.trainer.update_done,
+            "stream": self.feeder.stream.state_dict(),
+            "skipped": self.feeder.skipped,
+            "shapes": checkpoint.shapes(self.feeder.policy.model),
+            "config": self.config.model_dump(mode="json"),
+            "random": self.random,
+        }
+
+    def restore(self, directory: Path) -> None:
+        """Go on from a checkpoint; the weights were loaded with the policy."""
+        state, tensors = checkpoint.read(directory)
+        checkpoint.same_model(self.feeder.policy.model, state["shapes"], directory)
+        trainer = self.trainer
+        trainer.step_done, trainer.update_done, self.saved = state["step"], state["update"], state["step"]
+        self.feeder.stream.load_state_dict(state["stream"])
+        self.feeder.skipped = state["skipped"]
+        checkpoint.restore_optimizer(trainer.optimizer, self.names, tensors["optimizer"])
+        if trainer.reference is not None:
+            trainer.reference.restore(tensors["reference"])
+        self.random = state["random"]
+        checkpoint.restore_randomness(self.random)
+
+
+def note_of(numbers: Mapping[str, float]) -> str:
+    """The few numbers worth a place on the progress line."""
+    wanted = {"reward/total": "reward", "reward/accuracy": "accuracy", "loss": "loss", "policy/entropy": "entropy"}
+    return "  ".join(f"{short} {numbers[name]:.3f}" for name, short in wanted.items() if name in numbers)
+
+
+def same_config(config: Config, recorded: Mapping[str, Any], directory: Path) -> None:
+    """Refuse to go on with another experiment."""
+    now, before = flat(config.model_dump(mode="json")), flat(recorded)
+    changed = [k for k in sorted(now.keys() | before.keys()) if now.get(k) != before.get(k) and not free_to_change(k)]
+    if changed:
+        first = changed[0]
+        raise ConfigError(
+            f"{directory}: cannot resume, because {', '.join(changed)} changed; the first: expected "
+            f"{before.get(first)}, found {now.get(first)}. Only {', '.join(FREE_TO_CHANGE)} may change; "
+            "else start a new run with another out"
+        )
+
+
+def free_to_change(key: str) -> bool:
+    """Whether a key, or what it is part of, may change when a run is resumed."""
+    return any(key == free or key.startswith(f"{free}.") for free in FREE_TO_CHANGE)
