@@ -1,6 +1,6 @@
 """From a config to a run: the one place that introduces the rooms to one another."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType

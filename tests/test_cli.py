@@ -223,9 +223,9 @@ def test_another_model_is_not_resumed(mmrl, root, own):
 
 def damaged_during(own, monkeypatch, step):
     """All videos are cut short when a step is over."""
-    from mmrl import build as building
+    from mmrl import run as running
 
-    whole = building.Run.step
+    whole = running.Run.step
 
     def stepped(run):
         numbers = whole(run)
@@ -234,7 +234,7 @@ def damaged_during(own, monkeypatch, step):
                 path.write_bytes(path.read_bytes()[:400])
         return numbers
 
-    monkeypatch.setattr(building.Run, "step", stepped)
+    monkeypatch.setattr(running.Run, "step", stepped)
 
 
 def test_a_file_that_breaks_during_training_stops_with_a_checkpoint_and_the_way_on(mmrl, root, own, monkeypatch):
@@ -313,10 +313,10 @@ def test_ctrl_c_stops_with_a_checkpoint_from_which_the_run_goes_on(root, own):
 
 
 def test_a_run_that_was_stopped_goes_on_by_the_printed_command(mmrl, root, own, monkeypatch):
-    from mmrl import build as building
+    from mmrl import run as running
 
     path = written(own, root, steps=4)
-    whole = building.Run.step
+    whole = running.Run.step
 
     def interrupted(run):
         numbers = whole(run)
@@ -325,7 +325,7 @@ def test_a_run_that_was_stopped_goes_on_by_the_printed_command(mmrl, root, own, 
         return numbers
 
     with monkeypatch.context() as patched:
-        patched.setattr(building.Run, "step", interrupted)
+        patched.setattr(running.Run, "step", interrupted)
         status, said = mmrl("train", path)
     assert status == 130
     command = said.partition("To go on: mmrl ")[2].split("\n")[0]
@@ -337,17 +337,17 @@ def test_a_run_that_was_stopped_goes_on_by_the_printed_command(mmrl, root, own, 
 
 
 def test_the_second_ctrl_c_stops_at_once_and_keeps_the_last_whole_step(mmrl, root, own, monkeypatch):
-    from mmrl import build as building
+    from mmrl import run as running
 
     path = written(own, root, steps=4)
-    whole = building.Run.step
+    whole = running.Run.step
 
     def interrupted(run):
         if run.trainer.step_done == 2:
             run.trainer.backward = lambda *_: [signal.raise_signal(signal.SIGINT) for _ in range(2)]
         return whole(run)
 
-    monkeypatch.setattr(building.Run, "step", interrupted)
+    monkeypatch.setattr(running.Run, "step", interrupted)
     status, said = mmrl("train", path)
     assert status == 130
     assert "Stopped after step 2. To go on: " in said

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmrl import build as building
 from mmrl import checkpoint, journal
-from mmrl.build import build
+from mmrl import run as running
+from mmrl.build import build, policy_of
 from mmrl.trainer import NonFiniteError
 from tests import runs
 
@@ -219,7 +219,7 @@ def test_a_loss_that_is_not_finite_leaves_a_run_that_can_go_on(root, whole, tmp_
 def test_a_validation_that_fails_loses_neither_weights_nor_numbers(root, tmp_path, monkeypatch):
     config = runs.config(root, tmp_path / "run", steps=2)
     validated = config.model_copy(update={"validate_every": 2})
-    monkeypatch.setattr(building, "examine", lambda *_, **__: die_softly())
+    monkeypatch.setattr(running, "examine", lambda *_, **__: die_softly())
     with pytest.raises(OSError, match="no data"):
         build(validated, quiet=True).fit(quiet=True)
     assert checkpoint.latest(tmp_path / "run" / "checkpoints").name == "step-000002"
@@ -272,10 +272,10 @@ def test_a_checkpoint_of_another_model_is_refused(root, tmp_path):
 
 
 def test_a_checkpoint_is_a_model_directory(root, whole):
-    found = building.policy_of(
-        runs.config(root, whole, model=whole / CARE / "checkpoints" / LAST).model, "plain", building.torch.device("cpu")
+    found = policy_of(
+        runs.config(root, whole, model=whole / CARE / "checkpoints" / LAST).model, "plain", torch.device("cpu")
     )
-    assert found.model.dtype == building.torch.float32
+    assert found.model.dtype == torch.float32
 
 
 def test_the_journal_keeps_lines_whatever_completions_hold(tmp_path):
