@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from mmrl import checkpoint, journal
 from mmrl import run as running
