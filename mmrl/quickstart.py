@@ -41,8 +41,8 @@ class Plan:
     taught: Demonstrations = Demonstrations(
         copies=6, unfaithful=0.2
     )  # a fifth answer another letter than they conclude
-    drill_steps: int = 340
-    sft_steps: int = 320
+    drill_steps: int = 300
+    sft_steps: int = 290
     rl_steps: int = 60
     prompts: int = 6  # a step of RL; eight completions each
 
