@@ -11,24 +11,22 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 
 from mmrl import checkpoint
-from mmrl.config import Config, ConfigError, ModelSection, dump, flat
+from mmrl.config import Config, ConfigError, EvaluationSection, ModelSection, dump, flat
 from mmrl.data.stream import Mixture, Stream
 from mmrl.feeder import Feeder
 from mmrl.journal import Journal
 from mmrl.models.policy import Policy, load_policy
 from mmrl.models.reference import Reference
 from mmrl.optimizer import optimizer_of, rate_at
+from mmrl.progress import console
 from mmrl.ranks import Ranks, join
 from mmrl.rewards.grade import grade
-from mmrl.rewards.graders import check as check_gold
 from mmrl.rewards.parse import parse
 from mmrl.rollout import Engine, demonstrate
 from mmrl.run import Run, same_config
-from mmrl.sources import check_media, every, grader, media_reader, training_data
+from mmrl.sources import check_gradable, check_media, every, grader, media_reader, open_set, root_of, training_data
 from mmrl.trainer import Trainer
 from mmrl.types import Example, Group, Prompt
-
-READ_THE_GOLD = ("accuracy", "lenient", "official", "mra")  # graders that need an answer to compare with
 
 
 def policy_of(section: ModelSection, template: str, device: torch.device, temperature: float = 1.0) -> Policy:
@@ -73,15 +71,17 @@ def build(config: Config, resume: bool = False, accelerator: Accelerator | None 
     if ranks.main:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.yaml").write_text(dump(config))
-    accelerator.init_trackers("tracker", config=flat(config.model_dump(mode="json")))
+    accelerator.init_trackers("mmrl", config=flat(config.model_dump(mode="json")))
     return run
 
 
 def look_over(config: Config, examples: Sequence[Example], ranks: Ranks, quiet: bool) -> None:
     """Find what would stop the run: golds that no answer can match, missing demonstrations, files that do not open."""
-    if any(r.grader in READ_THE_GOLD for r in config.rewards.values()):
-        for example in examples:
-            check_gold(example)
+    check_gradable(examples, [reward.grader for reward in config.rewards.values()], "data")
+    if config.validation is not None:
+        look_over_validation(config.validation)
+    if config.rollout.decoding.top_p < 1 and ranks.main:
+        console.print("[yellow]rollout.decoding.top_p is below 1: log-probabilities are not those of the sampler.[/]")
     if config.algorithm.build().source == "demonstrations":
         bare = [example.id for example in examples if example.demonstration is None]
         if bare:
@@ -91,6 +91,19 @@ def look_over(config: Config, examples: Sequence[Example], ranks: Ranks, quiet: 
     if ranks.main and config.data.on_bad_media == "stop":
         check_media(config.data, list(examples), quiet)
     ranks.wait()
+
+
+def look_over_validation(section: EvaluationSection) -> None:
+    """The same for what is examined during training, and whether all of it is there."""
+    for one in section.sets:
+        data = open_set(one, root_of(section), "file", section.seed)
+        if one.expect is not None and len(data) != one.expect:
+            raise ConfigError(f"validation.sets {one.name}: expected {one.expect} examples, found {len(data)}")
+        check_gradable(
+            (data.example(i, 0) for i in range(len(data))), section.graders.values(), f"validation {one.name}"
+        )
+    for spec in section.graders.values():
+        grader(spec)
 
 
 def resume_from(config: Config, folder: Path, resume: bool) -> Path | None:

@@ -95,5 +95,6 @@ def in_order(run: Run) -> bool:
     console.print(
         f"first batch: {tokens:.0f} tokens a completion, loss {loss:.4f}, longest prompt {max(prompts)} tokens"
     )
-    console.print("[green]The config, its data, every media file and the first batch are in order.[/]")
+    media = "every media file" if run.config.data.on_bad_media == "stop" else "no media file but the first batch's"
+    console.print(f"[green]In order: the config, its annotations, {media}, the first batch up to its gradient.[/]")
     return True

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -59,8 +60,15 @@ def flush(directory: Path, deep: bool = True) -> None:
 
 def read(directory: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
     """The trainer's state and tensors of a checkpoint."""
-    tensors = {file.stem: load_file(file) for file in sorted((directory / STATE).glob("*.safetensors"))}
-    return read_state(directory), tensors
+    state, tensors = read_state(directory), {}
+    for file in sorted((directory / STATE).glob("*.safetensors")):
+        try:
+            tensors[file.stem] = load_file(file)
+        except SafetensorError as error:
+            raise CheckpointError(
+                f"{file}: expected whole tensors, found {error}; resume from an older checkpoint"
+            ) from None
+    return state, tensors
 
 
 def read_state(directory: Path) -> dict[str, Any]:
@@ -91,6 +99,13 @@ def prune(folder: Path, keep: int) -> None:
         shutil.rmtree(path)
     for path in folder.glob(f"*{PARTIAL}"):
         shutil.rmtree(path)
+
+
+def drop_later(folder: Path, step: int) -> None:
+    """Delete what was written about steps that a resumed run will take again."""
+    for path in folder.glob("step-*"):
+        if path.name > name_of(step):
+            shutil.rmtree(path)
 
 
 def shapes(model: nn.Module) -> dict[str, list[int]]:
@@ -150,4 +165,5 @@ def restore_randomness(state: Mapping[str, Any]) -> None:
     np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
     torch.set_rng_state(torch.tensor(state["torch"], dtype=torch.uint8))
     if "cuda" in state:
-        torch.cuda.set_rng_state_all([torch.tensor(s, dtype=torch.uint8) for s in state["cuda"]])
+        for device, one in zip(range(torch.cuda.device_count()), state["cuda"], strict=False):  # there may be fewer now
+            torch.cuda.set_rng_state(torch.tensor(one, dtype=torch.uint8), device)

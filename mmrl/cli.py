@@ -1,6 +1,7 @@
 """The command line. Whatever a user got wrong ends with status 2 and one message."""
 
 import os
+import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -56,7 +57,7 @@ def train(
     parsed = load(Config, config, overrides or [])
     if check:
         rehearse(parsed)
-    fit(parsed, resume, " ".join(["mmrl train", str(config), *(overrides or []), "--resume"]))
+    fit(parsed, resume, shlex.join(["mmrl", "train", str(config), *(overrides or []), "--resume"]))
 
 
 def rehearse(config) -> None:
@@ -75,6 +76,8 @@ def fit(config, resume: bool, command: str) -> None:
     from mmrl.stopping import Stopped
 
     run = build(config, resume)
+    if run.ranks.world > 1:
+        command = f"torchrun --nproc_per_node {run.ranks.world} -m {command}"
 
     def say(text: str) -> None:
         if run.ranks.main and run.saved >= 0:
@@ -103,12 +106,13 @@ def eval_run(config: ConfigPath, overrides: Overrides = None) -> None:
     from mmrl.report import summaries_table
 
     parsed = load(EvalConfig, config, overrides or [])
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ValueError("eval run: expected one process, found several; they would write the same records")
     out = Path(parsed.out)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     policy = policy_of(parsed.model, parsed.evaluation.template, device)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "config.yaml").write_text(dump(parsed))
     levels = examine(policy, parsed.evaluation, out, parsed.max_rows)
+    (out / "config.yaml").write_text(dump(parsed))
     write_summary(out / "summary.json", levels, {"model": parsed.model.path, "commit": commit(), "machine": machine()})
     console.print(summaries_table(levels))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from mmrl.algorithms import ALGORITHMS
 from mmrl.data.frame_choice import FrameChoice
@@ -21,7 +21,16 @@ AlgorithmSection = choice(ALGORITHMS, {Update: (UpdateSection, UPDATES)})
 
 Positive = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Pixels = tuple[Positive, Positive]
+
+
+def in_order(pixels: tuple[int, int]) -> tuple[int, int]:
+    """Least first."""
+    if pixels[0] > pixels[1]:
+        raise ValueError(f"pixels: expected the least and then the most, found {list(pixels)}")
+    return pixels
+
+
+Pixels = Annotated[tuple[Positive, Positive], AfterValidator(in_order)]
 Format = Literal["seed_bench_r1", "seed_bench_r1_demonstrations", "video_r1", "messages"]
 
 
@@ -100,7 +109,7 @@ class OptimizerSection(Section):
     betas: tuple[NonNegative, NonNegative] = (0.9, 0.999)
     epsilon: NonNegative = 1e-8
     weight_decay: NonNegative = 0.01
-    clip_norm: Annotated[float, Field(gt=0)] = 5.0
+    clip_norm: Annotated[float, Field(gt=0, allow_inf_nan=True)] = 5.0
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
     warmup: Annotated[int, Field(ge=0)] = 0  # optimizer steps from 0 to the full rate
     decay_from: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of the run after which the rate falls
@@ -224,12 +233,26 @@ class EvalConfig(Section):
         return self
 
 
+class OneOfAKey(yaml.SafeLoader):
+    """YAML in which a key may stand once; the plain loader silently takes the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} stands twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def load(kind: type[Section], path: Path, overrides: Sequence[str] = ()) -> Any:
     """A config from a YAML file and ``key.to.it=value`` overrides."""
     if not path.is_file():
         raise ConfigError(f"config: expected a YAML file, found nothing at {path}")
     try:
-        data = yaml.safe_load(path.read_text())
+        data = yaml.load(path.read_text(), OneOfAKey)
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {error}") from error
     if not isinstance(data, dict):

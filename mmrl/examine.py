@@ -23,8 +23,8 @@ from mmrl.rewards.grade import grade_one
 from mmrl.rewards.graders import trace
 from mmrl.rewards.parse import parse
 from mmrl.rollout import Engine
+from mmrl.sources import check_gradable, media_reader, open_set, root_of
 from mmrl.sources import grader as find_grader
-from mmrl.sources import media_reader, open_set, root_of
 from mmrl.types import Example, Group
 
 LOOKED_AT = 1024  # elements of each parameter that enter its digest
@@ -73,7 +73,7 @@ def examine(
     view.template = section.template
     engine = Engine(view, section.decoding, lambda text: parse(text).span, max_rows)
     graders = {name: find_grader(spec) for name, spec in section.graders.items()}
-    settings = settings_of(section, policy.model)
+    settings = settings_of(section, policy)
     with media_reader(section, cache_bytes=2**28) as reader, evaluating(policy.model):
         ask = Examiner(view, engine, reader, section.seed)
         return {s.name: level(s, section, ask, graders, settings, out / s.name, quiet) for s in section.sets}
@@ -91,6 +91,7 @@ def level(
     """One set."""
     data = open_set(one, root_of(section), "file", section.seed)
     examples = [data.example(i, 0) for i in range(len(data))]
+    check_gradable(examples, section.graders.values(), one.name)
     with progress(f"evaluate {one.name}", len(examples) * section.samples, quiet=quiet) as show:
         return evaluate(
             one.name,
@@ -118,16 +119,28 @@ def evaluating(model: nn.Module):
         model.train(training)
 
 
-def settings_of(section: EvaluationSection, model: nn.Module) -> dict[str, Any]:
+def settings_of(section: EvaluationSection, policy: Policy) -> dict[str, Any]:
     """Whatever decides the texts and their scores."""
+    processor = policy.processor
+    own = [Path(spec.rpartition(":")[0]) for spec in section.graders.values() if ":" in spec]
     return {
-        "weights": digest(model),
+        "weights": digest(policy.model),
+        "compute": str(policy.compute),
+        "pixels": [str(processor.video_processor.size), str(processor.image_processor.size)],
+        "chat_template": short_hash(str(processor.chat_template or policy.tokenizer.chat_template)),
+        "own_graders": [short_hash(path.read_text()) for path in own],
+        "reader": section.reader,
         "template": section.template,
         "decoding": asdict(section.decoding),
         "frames": asdict(section.frames),
         "graders": section.graders,
         "seed": section.seed,
     }
+
+
+def short_hash(text: str) -> str:
+    """Enough of SHA-256 to tell texts apart."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @torch.no_grad()

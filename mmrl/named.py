@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
-STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, validate_default=False)
+STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, validate_default=False, allow_inf_nan=False)
 
 
 class Section(BaseModel):

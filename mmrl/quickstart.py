@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from mmrl.build import build, policy_of
+from mmrl.checkpoint import latest
 from mmrl.config import Config, EvaluationSection, ModelSection, parse
 from mmrl.evaluate import Summary, compare
 from mmrl.examine import examine
@@ -43,7 +44,7 @@ class Plan:
     )  # a fifth answer another letter than they conclude
     drill_steps: int = 300
     sft_steps: int = 290
-    rl_steps: int = 60
+    rl_steps: int = 80
     prompts: int = 6  # a step of RL; eight completions each
 
 
@@ -91,7 +92,7 @@ def train(config: Config) -> Path:
     """Run a stage; its last checkpoint."""
     run = build(config)
     run.fit()
-    return run.save()
+    return latest(run.checkpoints)
 
 
 def stage(out: Path, name: str, model: Path, world: Path, seed: int, **sections: Any) -> Config:
@@ -240,8 +241,7 @@ def finish(
     (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
     for name in ("metrics.jsonl", "rollouts.jsonl", "config.yaml"):
         shutil.copyfile(out / "care" / name, out / name)
-    newest = sorted((out / "care" / "checkpoints").glob("step-*"))[-1]
-    shutil.copytree(newest, out / "checkpoint", ignore=shutil.ignore_patterns("trainer"))
+    shutil.copytree(latest(out / "care" / "checkpoints"), out / "checkpoint", ignore=shutil.ignore_patterns("trainer"))
     write_report(out, report(out, facts, levels, world))
     console.print(levels_table(shown(levels), "before: the SFT model; after: GRPO-CARE"))
     console.print(

@@ -1,16 +1,20 @@
 """What processes that train together tell one another. One process is the case of one rank."""
 
+import importlib.util
 import os
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list, gather_object
+from accelerate.utils import InitProcessGroupKwargs, gather_object
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor
+
+PATIENCE = InitProcessGroupKwargs(timeout=timedelta(days=1))  # ranks wait while rank 0 opens files, validates and saves
 
 
 def join(trackers: Sequence[str] = (), folder: Path = Path()) -> Accelerator:
@@ -19,9 +23,16 @@ def join(trackers: Sequence[str] = (), folder: Path = Path()) -> Accelerator:
     Without ``cpu`` accelerate takes each of several CPU processes for the only one, and every one of them would train
     the run alone, in the same directory.
     """
+    absent = [name for name in trackers if importlib.util.find_spec(name) is None]
+    if absent:
+        raise ValueError(
+            f"trackers: expected installed ones, found {', '.join(absent)} missing: pip install {absent[0]}"
+        )
     launched = int(os.environ.get("WORLD_SIZE", "1"))
     cpu = launched > 1 and not torch.accelerator.is_available()
-    accelerator = Accelerator(cpu=cpu, log_with=list(trackers) or None, project_dir=str(folder))
+    accelerator = Accelerator(
+        cpu=cpu, log_with=list(trackers) or None, project_dir=str(folder), kwargs_handlers=[PATIENCE]
+    )
     if accelerator.num_processes != launched:
         raise RuntimeError(
             f"ranks: expected {launched} processes that train together, as the launcher started, found "
@@ -44,10 +55,6 @@ class Ranks:
     def gather(self, value: Any) -> list[Any]:
         """Everybody's value, in the order of ranks."""
         return [value] if self.world == 1 else gather_object([value])
-
-    def same(self, value: Any) -> Any:
-        """Rank 0's value, on every rank."""
-        return value if self.world == 1 else broadcast_object_list([value])[0]
 
     def sums(self, values: Sequence[int]) -> list[int]:
         """Each number summed over ranks."""

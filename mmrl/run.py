@@ -193,6 +193,8 @@ class Run:
             trainer.reference.restore(tensors["reference"])
         self.random = state["random"]
         checkpoint.restore_randomness(self.random)
+        if self.ranks.main:
+            checkpoint.drop_later(self.folder / "validation", state["step"])
 
 
 def note_of(numbers: Mapping[str, float]) -> str:

@@ -1,6 +1,7 @@
 """From a config's sections to examples."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mmrl.config import ConfigError, DataSection, EvalSetSection, EvaluationSection, SetSection
@@ -12,6 +13,7 @@ from mmrl.data.stream import Mixture
 from mmrl.data.video_r1 import VideoR1
 from mmrl.progress import progress
 from mmrl.rewards.graders import GRADERS, Grader
+from mmrl.rewards.graders import check as check_gold
 from mmrl.rewards.load import load
 from mmrl.types import Example
 from mmrl.world.graders import WORLD_GRADERS
@@ -22,6 +24,8 @@ FORMATS: dict[str, type[Annotations]] = {
     "video_r1": VideoR1,
     "messages": Messages,
 }
+READ_THE_GOLD = {"accuracy", "lenient", "official", "mra"}  # graders that need an answer to compare with
+READ_THE_OPTIONS = {"consistency", "concludes"}
 MEMORY = ".mmrl_media_seen.jsonl"  # in the data root: what the pre-flight check found good
 
 
@@ -75,11 +79,30 @@ def media_reader(section: DataSection | EvaluationSection, cache_bytes: int) -> 
     )
 
 
+def check_gradable(examples: Iterable[Example], specs: Iterable[str], where: str) -> None:
+    """Refuse examples that a grader cannot judge, all of them at once: golds that no answer can match, missing options."""
+    specs, bad = set(specs), []
+    for example in examples:
+        try:
+            if specs & READ_THE_GOLD:
+                check_gold(example)
+            if specs & READ_THE_OPTIONS and not example.choices:
+                raise ValueError(
+                    f"example {example.id}: expected options, as consistency is between options, found none"
+                )
+        except ValueError as error:
+            bad.append(str(error))
+    if bad:
+        more = f" (and {len(bad) - 10} more)" if len(bad) > 10 else ""
+        raise ConfigError(f"{where}: " + f"\n{where}: ".join(bad[:10]) + more)
+
+
 def check_media(section: DataSection | EvaluationSection, examples: list[Example], quiet: bool = False) -> None:
     """Open every file before the first step. Raises MediaError that lists the bad ones."""
     files = len({medium for example in examples for medium in example.every_media})
     root = root_of(section)
+    memory = root / MEMORY if os.access(root, os.W_OK) else None  # a data root may be read-only
     with progress("media", files, quiet=quiet or not files) as show:
         how = (section.frames, section.workers, section.timeout)
-        report = preflight(examples, root, *how, root / MEMORY, lambda done, _: show(done), section.reader)
+        report = preflight(examples, root, *how, memory, lambda done, _: show(done), section.reader)
     report.raise_if_bad()

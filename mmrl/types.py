@@ -81,7 +81,6 @@ class Group:
     texts: tuple[str, ...]
     finished: Bool[Tensor, " g"]  # ended by itself, not by the token limit
     logp_sampled: Float[Tensor, "g t"] | None = None  # None for somebody else's completions
-    version: int = 0  # optimizer steps of the weights that sampled it
 
     def rows(self, part: slice) -> "Group":
         """A part of a group is a group."""

@@ -146,7 +146,10 @@ MISTAKES = {
     no_answer: ["example e2: answer: expected a gold for kind 'choice', found None"],
     same_options: ["d.jsonl:3: choices: expected options that differ, found 'red' more than once"],
     no_demonstration: ["expected a demonstration in every row, found 1 without, such as ['e3']"],
-    corrupt_video: ["v4.mp4 (example e4): expected", "replace the file, or list its example under data.exclude"],
+    corrupt_video: [
+        "v4.mp4 (example e4): expected",
+        "replace the file, or list its example under exclude of its set in data.sets",
+    ],
     missing_image: ["i1.png (example e1): expected a file, found no such file"],
     outside: ["expected a path inside the data root"],
     no_processor: ["own/model lacks one of preprocessor_config.json, processor_config.json (processor)"],

@@ -50,7 +50,7 @@ def main(config: str, out: str) -> None:
         trainer.step()
     except NonFiniteError as error:
         said = str(error)
-    found = {"world": ranks.world, "numbers": numbers, "said": ranks.gather(said), "same": ranks.same(ranks.rank)}
+    found = {"world": ranks.world, "numbers": numbers, "said": ranks.gather(said)}
     if ranks.main:
         torch.save(weights, Path(out) / "weights.pt")
         (Path(out) / "found.json").write_text(json.dumps(found))

@@ -1,6 +1,7 @@
 """Examples by number: what a file of annotations is to the rest of mmrl."""
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ class Dataset(Protocol):
 
 
 @dataclass(frozen=True)
-class Annotations:
+class Annotations(ABC):
     """A file of annotations in some format. Each format is a subclass that says what a row is; ``open`` reads it."""
 
     annotations: str  # the file, from the data root or absolute
@@ -39,19 +40,19 @@ class Annotations:
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
-            raise ValueError(f"data.limit: expected 1 or more (or none), found {self.limit}")
+            raise ValueError(f"data.sets limit: expected 1 or more (or none), found {self.limit}")
 
     def open(self, root: Path) -> "FileDataset":
         """All of the file, read and checked. Raises one ValueError that names its bad rows."""
         return FileDataset(self, Path(root))
 
+    @abstractmethod
     def identify(self, row: Row) -> str:
         """The row's id in its file."""
-        raise NotImplementedError
 
+    @abstractmethod
     def convert(self, row: Row, epoch: int) -> Example:
         """The row as an example; its id is ``name(row)``. Raises BadRow."""
-        raise NotImplementedError
 
     def name(self, row: Row) -> str:
         """The example's id."""
@@ -83,7 +84,7 @@ class FileDataset:
         unknown = sorted(excluded.difference(names))
         if unknown:
             raise ValueError(
-                f"data.exclude: expected ids of {self.path}, found {', '.join(unknown[:10])} ({len(unknown)} unknown); "
+                f"data.sets exclude: expected ids of {self.path}, found {', '.join(unknown[:10])} ({len(unknown)} unknown); "
                 f"ids look like {next((name for name in names if name), '')!r}"
             )
         return [row for row, name in zip(rows, names, strict=True) if name not in excluded]

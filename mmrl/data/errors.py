@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-ADVICE = "replace the file, or list its example under data.exclude"
+ADVICE = "replace the file, or list its example under exclude of its set in data.sets"
 
 
 class MediaError(RuntimeError):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 SHOWN = 10
-ADVICE = "correct the row, or list its id under data.exclude"
+ADVICE = "correct the row, or list its id under exclude of its set in data.sets, or set bad_rows: leave_out there"
 
 
 class BadRow(ValueError):

@@ -13,7 +13,7 @@ Sampled = Literal["ok", "truncated", "media_error"]  # what the sampler can say
 Status = Literal["ok", "truncated", "media_error", "unparsable"]
 
 
-class IncompleteError(Exception):
+class IncompleteError(ValueError):
     """There are fewer records than there must be, so a mean over them would be another number."""
 
 

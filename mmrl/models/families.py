@@ -16,7 +16,6 @@ class Family:
     tokens_per_second: bool  # whether temporal positions run with the clock, or one a temporal patch
     tower: str = "model.visual."  # parameter name prefixes
     projector: str = "model.visual.merger."
-    language: tuple[str, ...] = ("model.language_model.", "lm_head.")
 
 
 FAMILIES = {

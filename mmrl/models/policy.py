@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Bool, Int
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 from transformers.utils.logging import disable_progress_bar
@@ -20,7 +21,7 @@ from mmrl.models.reader import Reader, Rules, Vision
 from mmrl.models.spans import Span, span_mask
 from mmrl.types import Example, Group, Media, Message, Prompt
 
-VISION_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
+STRUCTURAL = ("<|im_start|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
 
 
 class Policy(Reader):
@@ -59,13 +60,13 @@ class Policy(Reader):
             )
 
     def allowed_tokens(self, model) -> Bool[Tensor, " v"]:
-        """Everything but padding, vision tokens and rows of the embedding that no token has.
+        """Everything but padding, the tokens that build a chat, and rows of the embedding that no token has.
 
         A sampled placeholder would ask for features that do not exist; a padded row cannot be decoded.
         """
         allowed = torch.zeros(model.get_output_embeddings().weight.shape[0], dtype=torch.bool, device=model.device)
         allowed[: len(self.tokenizer)] = True
-        banned = [i for i in self.tokenizer.convert_tokens_to_ids(list(VISION_TOKENS)) if i is not None]
+        banned = [i for i in self.tokenizer.convert_tokens_to_ids(list(STRUCTURAL)) if i is not None]
         banned += self.placeholders()
         if self.tokenizer.pad_token_id not in (None, self.end):
             banned.append(self.tokenizer.pad_token_id)
@@ -154,8 +155,9 @@ class Policy(Reader):
         return ids
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of a completion."""
-        return self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        """The text of a completion, without the end of its turn; whatever else was sampled is there to be graded."""
+        tokens = tokens[:-1] if len(tokens) and tokens[-1] == self.end else tokens
+        return self.tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
     def mask_of(self, tokens: Sequence[int], width: int, span: Span | None) -> Bool[Tensor, " t"]:
         """The tokens of a span of the completion's text."""
@@ -198,7 +200,10 @@ def load_policy(
     check_directory(path)
     disable_progress_bar()
     family_of(AutoConfig.from_pretrained(path).model_type)
-    model = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype, attn_implementation=attention)
+    try:
+        model = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype, attn_implementation=attention)
+    except SafetensorError as error:
+        raise ValueError(f"model.path: expected whole weights in {path}, found {error}; copy them again") from None
     processor = AutoProcessor.from_pretrained(path)
     for part, pixels in ((processor.video_processor, video_pixels), (processor.image_processor, image_pixels)):
         if pixels is not None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import torch
@@ -41,7 +42,7 @@ def score(name: str, grader: Grader, text: str, given: Mapping[str, Any]) -> flo
     """One number from one grader."""
     with Naming(f"grader {name!r}, example {given['id']!r}"):
         value = grader(text, **given)
-        if value is None or not math.isfinite(value):
+        if not isinstance(value, Real) or not math.isfinite(value):
             raise ValueError(f"grader {name!r}, example {given['id']!r}: expected a finite number, found {value!r}")
         return float(value)
 

@@ -55,7 +55,7 @@ class Engine:
             [uniforms(seed, step, p.example.id, s, length) for p, s in zip(prompts, samples, strict=True)]
         )
         counts = [len(s) for s in samples]
-        with self.policy.see(prompts) as seen:
+        with self.policy.autocast(), self.policy.see(prompts) as seen:  # one cast of the weights for all tokens
             cache, mask, hidden = self.policy.prefill(seen)
         repeat = torch.repeat_interleave(torch.arange(len(prompts)), torch.tensor(counts)).to(self.policy.device)
         cache.batch_select_indices(repeat)

@@ -26,7 +26,9 @@ def test_an_excluded_row_may_be_malformed(tmp_path, write_rows):
 
 
 def test_an_exclusion_of_nothing_is_an_error(tmp_path, write_rows):
-    with pytest.raises(ValueError, match=r"data\.exclude: expected ids of .*found 9 \(1 unknown\); ids look like '1'"):
+    with pytest.raises(
+        ValueError, match=r"data\.sets exclude: expected ids of .*found 9 \(1 unknown\); ids look like '1'"
+    ):
         Messages(write_rows([ask(1)]), exclude=("9",)).open(tmp_path)
 
 
@@ -83,5 +85,5 @@ def test_a_file_without_examples_is_an_error(tmp_path, content, message):
 
 
 def test_a_limit_of_nothing_is_refused():
-    with pytest.raises(ValueError, match=r"data\.limit: expected 1 or more \(or none\), found 0"):
+    with pytest.raises(ValueError, match=r"data\.sets limit: expected 1 or more \(or none\), found 0"):
         Messages("rows.jsonl", limit=0)
