@@ -118,7 +118,7 @@ def test_what_is_no_finite_number_is_an_error(value):
 
 
 def test_a_text_for_a_score_is_an_error():
-    with pytest.raises(ValueError, match="grader 'mine'.*expected a finite number, found '1'"):
+    with pytest.raises(ValueError, match=r"grader 'mine'.*expected a finite number, found '1'"):
         grade(["t"], ITEM, {"mine": returning("1")})
 
 
