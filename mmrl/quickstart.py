@@ -42,9 +42,9 @@ class Plan:
     taught: Demonstrations = Demonstrations(
         copies=6, unfaithful=0.2
     )  # a fifth answer another letter than they conclude
-    drill_steps: int = 300
-    sft_steps: int = 290
-    rl_steps: int = 80
+    drill_steps: int = 340
+    sft_steps: int = 320
+    rl_steps: int = 60
     prompts: int = 6  # a step of RL; eight completions each
 
 
