@@ -1,31 +1,39 @@
-"""The toy world as symbols: events, the state they leave behind, the rule of each family, counterfactual octets.
+"""What happens in a clip, as symbols: events, the state that they leave at a station, and the rule of each family.
 
-A clip shows eight slots of one event each. Two stations, left and right, hide what is put into them; the slots that
-they leave go to a third box on top, whose events do not matter; in the last one all lids close. An octet is one text
-(goal, options) with four videos (one hidden bit a station) and two observations (whose lamp is on): every option is
-right twice, so that neither text, nor video, nor observation alone says more than chance allows
-(facts/evaluation.md 5.4).
+A clip is eight slots. Two stations, left and right, hide what is done to them; one event at a third box does not matter;
+in the last slot all lids close. Every station hides one bit: ``deeds`` says what happens there for either value, ``Station``
+what that leaves behind, ``needed`` which colour the rule then asks for. Nothing here knows of pixels or of words
+(facts/evaluation.md 5.2, 5.3).
 """
 
-import hashlib
-import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
-import numpy as np
-
-COLOURS = ("red", "green", "blue", "yellow", "purple", "cyan")
+COLOURS = ("red", "green", "blue", "yellow", "purple", "cyan", "orange", "white")
 STATIONS = ("left", "right")
 THIRD = "top"  # the box whose events never matter
 PLACES = (*STATIONS, THIRD)
-VERBS = ("put", "take")
-SLOTS = 8  # the last one is the tail: all lids close
-TAIL = SLOTS - 1
-BACKGROUNDS = 27  # in each pool of environments
-LETTERS = ("A", "B", "C", "D")
-SPLITS = ("train", "L1", "L2", "L3")
+SLOTS = 8
+TAIL = SLOTS - 1  # in which all lids close
 BITS = ((0, 0), (0, 1), (1, 0), (1, 1))  # of (left, right): the four videos of an octet
-ONE_OF_EACH, SAME_ORDER, AS_MANY = "one of each", "the same order", "just as many"  # three words each
+BOTH, KEY = "both", "key"  # what is swapped, what is dropped
+THINGS: Mapping[str, tuple[str, ...]] = {  # what each verb is done to
+    "put": COLOURS,
+    "take": COLOURS,
+    "hide": COLOURS,  # a ball, under the cup on the mat of this colour
+    "swap": (BOTH,),  # what stands on a station's two mats
+    "visit": COLOURS,
+    "dry": COLOURS,  # for long
+    "dab": COLOURS,  # dried too short
+    "open": COLOURS,
+    "close": COLOURS,
+    "drop": (KEY,),
+    "pour": COLOURS,
+}
+VERBS = tuple(THINGS)
+Pair = tuple[str, str]  # the two colours of a station, in the goal's order
+Deed = tuple[str, str]  # verb, thing
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,171 +42,189 @@ class Event:
 
     slot: int
     verb: str
-    colour: str
+    thing: str
     place: str
 
 
 @dataclass(frozen=True, slots=True)
+class Station:
+    """What a station hides. ``mats`` are its two colours; what stands on them can be swapped."""
+
+    mats: Pair
+    pile: tuple[str, ...] = ()  # lowest first
+    on: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())  # what stands on either mat
+    stops: tuple[str, ...] = ()
+    dried: tuple[str, ...] = ()
+    shut: frozenset[str] = frozenset()  # its drawers of these colours
+    key: tuple[str, ...] = ()  # the drawer that it fell into
+
+    def apply(self, verb: str, thing: str) -> "Station":
+        """What the station hides after a deed. Deeds on what is not there are in vain."""
+        return APPLY[verb](self, thing)
+
+
+def _put(station: Station, thing: str) -> Station:
+    return replace(station, pile=(*station.pile, thing), on=_onto(station, thing, thing))
+
+
+def _take(station: Station, thing: str) -> Station:
+    if thing not in station.pile:
+        return station
+    topmost = len(station.pile) - 1 - station.pile[::-1].index(thing)
+    return replace(station, pile=station.pile[:topmost] + station.pile[topmost + 1 :])
+
+
+def _hide(station: Station, mat: str) -> Station:
+    return replace(station, on=_onto(station, mat, "ball"))
+
+
+def _onto(station: Station, mat: str, what: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Something is set down on the mat of a colour; a colour that is no mat's changes nothing."""
+    first, second = ((*held, what) if mat == own else held for own, held in zip(station.mats, station.on, strict=True))
+    return first, second
+
+
+def _drop(station: Station, _: str) -> Station:
+    """The key falls into the only drawer that is open; where both are or none is, it lies about."""
+    drawers = tuple(mat for mat in station.mats if mat not in station.shut)
+    return replace(station, key=drawers) if len(drawers) == 1 else station
+
+
+APPLY: Mapping[str, Callable[[Station, str], Station]] = {
+    "put": _put,
+    "take": _take,
+    "hide": _hide,
+    "swap": lambda station, _: replace(station, on=(station.on[1], station.on[0])),
+    "visit": lambda station, thing: replace(station, stops=(*station.stops, thing)),
+    "dry": lambda station, thing: replace(station, dried=(*station.dried, thing)),
+    "dab": lambda station, _: station,
+    "open": lambda station, thing: replace(station, shut=station.shut - {thing}),
+    "close": lambda station, thing: replace(station, shut=station.shut | {thing}),
+    "drop": _drop,
+    "pour": lambda station, thing: replace(station, pile=(*station.pile, thing)),
+}
+
+
+def after(deeds: Iterable[Deed], mats: Pair) -> Station:
+    """What a station hides after deeds in order, from nothing."""
+    station = Station(mats)
+    for verb, thing in deeds:
+        station = station.apply(verb, thing)
+    return station
+
+
+Rule = Literal["missing", "rarer", "first", "last"]
+
+
+@dataclass(frozen=True, slots=True)
 class Family:
-    """A kind of task: what happens at a station, and which rule tells what to do next."""
+    """A kind of task."""
 
     name: str
-    rule: str
+    task: str  # its words in the goal; some name a third colour
+    verb: str  # of the action that is asked for
     events: int  # at each station
-    ordered: bool  # whether the same events in another order ask for another action
+    deeds: Callable[[Pair, str, int, int], list[Deed]]  # of (mats, third colour, bit, flip): what happens at a station
+    held: Callable[[Station], tuple[str, ...]]  # the part of a station's state that the rule is about
+    rule: Rule
+    ordered: bool = False  # whether the same events in another order ask for another action
     held_out: bool = False  # only in L3
 
+    @property
+    def third(self) -> bool:
+        """Whether the goal names a third colour."""
+        return "{third}" in self.task
 
-FAMILIES = {
+
+def needed(family: Family, held: Sequence[str], mats: Pair, third: str) -> str | None:
+    """The colour that the rule asks for where a station holds this; None where it does not single one out."""
+    wanted = (*mats, third) if family.third and family.rule == "missing" else mats
+    if family.rule == "missing":
+        missing = [colour for colour in wanted if colour not in held]
+        return missing[0] if len(missing) == 1 else None
+    if family.rule == "rarer":
+        first, second = (list(held).count(colour) for colour in mats)
+        return None if first == second else mats[first > second]
+    if not held or held[0 if family.rule == "first" else -1] not in mats:
+        return None
+    return held[0] if family.rule == "first" else held[-1]
+
+
+def _fill(mats: Pair, third: str, bit: int, flip: int) -> list[Deed]:
+    return [("put", mats[bit])]
+
+
+def _stack(mats: Pair, third: str, bit: int, flip: int) -> list[Deed]:
+    return [("put", mats[bit]), ("put", mats[1 - bit])]
+
+
+def _count(mats: Pair, third: str, bit: int, flip: int) -> list[Deed]:
+    """Two of one colour; where the other one stands in the order is the flip."""
+    return [("put", mats[1 - bit] if i == flip % 3 else mats[bit]) for i in range(3)]
+
+
+def _shell(mats: Pair, third: str, bit: int, flip: int) -> list[Deed]:
+    deeds = [("hide", mats[flip % 2]), ("swap", BOTH)]
+    return deeds if bit == 0 else deeds[::-1]
+
+
+def _route(mats: Pair, third: str, bit: int, flip: int) -> list[Deed]:
+    return [("visit", mats[bit]), ("visit", third), ("visit", mats[1 - bit])]
+
+
+def _dry(mats: Pair, third: str, bit: int, flip: int) -> list[Deed]:
+    deeds = [("dry" if i == bit else "dab", colour) for i, colour in enumerate(mats)]
+    return deeds[::-1] if flip % 2 else deeds
+
+
+def _undo(mats: Pair, third: str, bit: int, flip: int) -> list[Deed]:
+    first, second = (mats[flip % 2], mats[1 - flip % 2])
+    return [("put", first), ("put", second), ("take", mats[1 - bit])]
+
+
+def _key(mats: Pair, third: str, bit: int, flip: int) -> list[Deed]:
+    return [("close", mats[bit]), ("drop", KEY), ("close", mats[1 - bit])]
+
+
+def _mix(mats: Pair, third: str, bit: int, flip: int) -> list[Deed]:
+    deeds = [("pour", mats[bit]), ("pour", third)]
+    return deeds[::-1] if flip % 2 else deeds
+
+
+def _deliver(mats: Pair, third: str, bit: int, flip: int) -> list[Deed]:
+    """Either colour goes into the box on its own mat; boxes keep what they hold when they are swapped."""
+    puts = [("put", mats[flip % 2]), ("put", mats[1 - flip % 2])]
+    return [*puts, ("swap", BOTH)] if bit == 0 else [("swap", BOTH), *puts]
+
+
+def _ball(station: Station) -> tuple[str, ...]:
+    return tuple(mat for mat, held in zip(station.mats, station.on, strict=True) if "ball" in held)
+
+
+FAMILIES: Mapping[str, Family] = {
     family.name: family
     for family in (
-        Family("FILL", ONE_OF_EACH, 1, ordered=False),
-        Family("STACK", SAME_ORDER, 2, ordered=True),
-        Family("COUNT", AS_MANY, 3, ordered=False),
-        Family("UNDO", ONE_OF_EACH, 3, ordered=False, held_out=True),
+        Family("FILL", "one of each in the box", "put", 1, _fill, lambda s: s.pile, "missing"),
+        Family("STACK", "fetch the lowest first", "fetch", 2, _stack, lambda s: s.pile, "first", ordered=True),
+        Family("COUNT", "as many of each in the box", "put", 3, _count, lambda s: s.pile, "rarer"),
+        Family("SHELL", "find the ball under the cup", "lift", 2, _shell, _ball, "first", ordered=True),
+        Family("ROUTE", "go the same way back past {third}", "visit", 3, _route, lambda s: s.stops, "last", ordered=True),
+        Family("DRY", "dry each for long", "dry", 2, _dry, lambda s: s.dried, "missing"),
+        Family("UNDO", "one of each in the box", "put", 3, _undo, lambda s: s.pile, "missing", held_out=True),
+        Family("KEY", "find the key", "open", 3, _key, lambda s: s.key, "first", ordered=True, held_out=True),
+        Family("MIX", "one of each and {third} in the box", "pour", 2, _mix, lambda s: s.pile, "missing", held_out=True),
+        Family(
+            "DELIVER", "one of each in the first box", "put", 3, _deliver, lambda s: s.on[0], "missing", ordered=True, held_out=True
+        ),
     )
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Octet:
-    """What eight items share. Everything but the hidden bits and the lamp."""
-
-    group: str
-    split: str
-    family: str
-    colours: tuple[str, str]  # the goal's two
-    slots: tuple[tuple[int, ...], tuple[int, ...]]  # of the events at the left, at the right
-    flips: tuple[int, int]  # the order that both values of a station's bit share
-    nuisance: tuple[Event, ...]  # fills the slots that the stations leave
-    options: tuple[str, str, str, str]  # in the order in which validation shows them
-    background: int  # which of its pool's
-    texture: int | None  # seed of the background's noise; None leaves it flat
-
-    @property
-    def goal(self) -> str:
-        """The task in words: a rule and two colours."""
-        return f"{FAMILIES[self.family].rule} {self.colours[0]} {self.colours[1]}"
-
-    def script(self, bits: Sequence[int]) -> tuple[Event, ...]:
-        """What happens in one of the four videos, by slot; the closing lids are not told."""
-        events = [*self.nuisance]
-        for place, slots, flip, bit in zip(STATIONS, self.slots, self.flips, bits, strict=True):
-            deeds = station_deeds(self.family, self.colours, bit, flip)
-            events += [Event(slot, verb, colour, place) for slot, (verb, colour) in zip(slots, deeds, strict=True)]
-        return tuple(sorted(events, key=lambda event: event.slot))
-
-    def key(self) -> str:
-        """Names the four videos and the goal whatever they look like; no two octets of a benchmark share it."""
-        scripts = sorted(";".join(map(_phrase, self.script(bits))) for bits in BITS)
-        goal = (self.family, *sorted(self.colours))
-        return hashlib.sha256(json.dumps([goal, scripts]).encode()).hexdigest()
+def at(events: Iterable[Event], place: str) -> list[Deed]:
+    """What the events do to one place, in order of their slots."""
+    return [(e.verb, e.thing) for e in sorted(events, key=lambda e: e.slot) if e.place == place]
 
 
-def station_deeds(family: str, colours: Sequence[str], bit: int, flip: int) -> list[tuple[str, str]]:
-    """What is done at a station whose hidden bit is ``bit``, in order. ``flip`` reorders both values alike."""
-    this, other = (colours[bit], colours[1 - bit])
-    if family == "FILL":
-        return [("put", this)]
-    if family == "STACK":
-        return [("put", this), ("put", other)]
-    if family == "COUNT":  # the odd one out is the flip-th
-        return [("put", other if i == flip % 3 else this) for i in range(3)]
-    if family == "UNDO":  # first both in a shared order, then one out again
-        first = [("put", colours[flip % 2]), ("put", colours[1 - flip % 2])]
-        return [*first, ("take", other)]
-    raise ValueError(f"family: expected one of {', '.join(FAMILIES)}, found {family!r}")
-
-
-def contents(events: Iterable[Event | tuple[int, str, str, str]], place: str) -> tuple[str, ...]:
-    """What a box holds after the events, lowest first; takes what is not there in vain."""
-    held: list[str] = []
-    for event in events:
-        _, verb, colour, where = event if isinstance(event, tuple) else _fields(event)
-        if where != place:
-            continue
-        if verb == "put":
-            held.append(colour)
-        elif colour in held:
-            held.reverse()
-            held.remove(colour)  # the topmost of its colour
-            held.reverse()
-    return tuple(held)
-
-
-def needed(goal: str, held: Sequence[str]) -> str | None:
-    """The colour that a station with these contents needs next; None where the rule does not decide."""
-    rule, first, second = parse_goal(goal)
-    counts = {colour: list(held).count(colour) for colour in (first, second)}
-    if rule == SAME_ORDER:
-        return held[0] if held else None
-    if rule == ONE_OF_EACH:
-        missing = [colour for colour, count in counts.items() if count == 0]
-        return missing[0] if len(missing) == 1 else None
-    if rule == AS_MANY:
-        return None if counts[first] == counts[second] else min(counts, key=lambda colour: counts[colour])
-    raise ValueError(f"goal: expected a rule of {ONE_OF_EACH!r}, {SAME_ORDER!r}, {AS_MANY!r}, found {goal!r}")
-
-
-def parse_goal(goal: str) -> tuple[str, str, str]:
-    """Rule and colours of a goal."""
-    *rule, first, second = goal.split()
-    return " ".join(rule), first, second
-
-
-def action(colour: str, place: str) -> str:
-    """An option's text: one word, so that one token tells it from the others."""
-    return f"{colour}@{place}"
-
-
-def next_action(goal: str, events: Iterable[Event], lamp: str) -> str:
-    """The only right next action. Raises if the rule does not single one out."""
-    colour = needed(goal, contents(tuple(events), lamp))
-    assert colour is not None, f"{goal}: no single next action at {lamp}"
-    return action(colour, lamp)
-
-
-def draw_octets(split: str, count: int, *, seed: int, taken: set[str]) -> Iterator[Octet]:
-    """``count`` octets of a split, families in turn, none of whose keys is in ``taken``; adds theirs to it."""
-    families = [family for family in FAMILIES.values() if family.held_out == (split == "L3")]
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, SPLITS.index(split)])))
-    for index in range(count):
-        for _ in range(1000):
-            octet = draw_octet(rng, f"{split}-{index:05d}", split, families[index % len(families)])
-            if octet.key() not in taken:
-                break
-        else:
-            raise ValueError(f"sizes.{split}: expected at most what the families can tell apart, found {count} octets")
-        taken.add(octet.key())
-        yield octet
-
-
-def draw_octet(rng: np.random.Generator, group: str, split: str, family: Family) -> Octet:
-    """A random octet of a family."""
-    first, second = (COLOURS[i] for i in rng.permutation(len(COLOURS))[:2])
-    n = family.events
-    slots = [int(slot) for slot in rng.permutation(TAIL)]
-    options = [action(colour, place) for colour in (first, second) for place in STATIONS]
-    textured = split in ("L2", "L3")
-    return Octet(
-        group=group,
-        split=split,
-        family=family.name,
-        colours=(first, second),
-        slots=(tuple(sorted(slots[:n])), tuple(sorted(slots[n : 2 * n]))),
-        flips=(int(rng.integers(6)), int(rng.integers(6))),
-        nuisance=tuple(
-            Event(slot, VERBS[rng.integers(2)], COLOURS[rng.integers(len(COLOURS))], THIRD) for slot in slots[2 * n :]
-        ),
-        options=tuple(options[i] for i in rng.permutation(4)),
-        background=int(rng.integers(BACKGROUNDS)),
-        texture=int(rng.integers(2**31)) if textured else None,
-    )
-
-
-def _fields(event: Event) -> tuple[int, str, str, str]:
-    return event.slot, event.verb, event.colour, event.place
-
-
-def _phrase(event: Event) -> str:
-    return " ".join(map(str, _fields(event)))
+def holds(family: Family, events: Iterable[Event], place: str, mats: Pair) -> tuple[str, ...]:
+    """What a station holds after events, as far as the family's rule asks."""
+    return family.held(after(at(events, place), mats))
