@@ -1,0 +1,108 @@
+"""Clips as video files, written so that what came before the shared tail leaves no trace in it.
+
+Skipped blocks keep residue of earlier motion and rate control carries history, so that decoded tails of an octet's
+videos would differ though their frames do not, and the last frame would tell what only the events may. Hence a constant
+quantiser, no frame that refers across the tail's start, and a key frame there (facts/evaluation.md 5.4).
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+from mmrl.world.axes import Environment
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """An encoder and its settings; one thread, so that a clip is the same every time."""
+
+    encoder: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+CODECS: Mapping[str, Codec] = {
+    "h264": Codec(
+        "libx264",
+        {"preset": "veryfast", "qp": "20", "bf": "0", "sc_threshold": "0", "forced-idr": "1", "rc-lookahead": "0"},
+    ),
+    "h265": Codec(
+        "libx265",
+        {
+            "preset": "ultrafast",
+            "forced-idr": "1",
+            "x265-params": "qp=26:bframes=0:scenecut=0:open-gop=0:keyint=-1:rc-lookahead=0:pools=none:frame-threads=1:wpp=0"
+            ":ipratio=1:log-level=none",
+        },
+    ),
+}
+
+
+def write_clip(path: Path, frames: np.ndarray, fps: int, environment: Environment, tail_start: int) -> None:
+    """Encodes frames, uint8 ``f h w c``, with the environment's codec as MP4; deterministic for one encoder build.
+
+    Frame ``tail_start`` is a key frame. Raises ValueError if this build of PyAV lacks the encoder.
+    """
+    codec = _codec(environment.codec)
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream(codec.encoder, rate=fps, options=dict(codec.options))
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt, stream.gop_size, stream.thread_count = "yuv420p", len(frames), 1
+        stream.codec_context.time_base = Fraction(1, fps)
+        for index, pixels in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, fps)
+            if index in (0, tail_start):
+                frame.pict_type = av.video.frame.PictureType.I
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def read_clip(path: Path) -> np.ndarray:
+    """All frames of a clip: uint8 ``f h w c``."""
+    with av.open(str(path)) as container:
+        container.streams.video[0].codec_context.thread_count = 1
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
+def write_picture(path: Path, picture: np.ndarray) -> None:
+    """Writes uint8 ``h w c`` as a PNG; an observation is never grabbed from an encoded video."""
+    Image.fromarray(picture).save(path, format="PNG", compress_level=6)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a clip's decoded planes (YUV 4:2:0); of the file it would change with every encoder build."""
+    told = hashlib.sha256()
+    with av.open(str(path)) as container:
+        container.streams.video[0].codec_context.thread_count = 1
+        for frame in container.decode(video=0):
+            told.update(np.ascontiguousarray(frame.to_ndarray()))
+    return told.hexdigest()
+
+
+def encoder() -> str:
+    """Which libraries write the clips."""
+    version = ".".join(map(str, av.library_versions["libavcodec"]))
+    return f"PyAV {av.__version__}, libavcodec {version}, {', '.join(codec.encoder for codec in CODECS.values())}"
+
+
+def sampled(count: int, total: int) -> list[int]:
+    """Evenly spaced frame numbers, both ends included: round(linspace(0, total - 1, count))."""
+    return np.linspace(0, total - 1, count).round().astype(int).tolist()
+
+
+def _codec(name: str) -> Codec:
+    if name not in CODECS:
+        raise ValueError(f"codec: expected one of {', '.join(CODECS)}, found {name!r}")
+    codec = CODECS[name]
+    if codec.encoder not in av.codecs_available:
+        raise ValueError(
+            f"codec {name}: expected a PyAV with the encoder {codec.encoder}, found none; "
+            "install PyAV's wheel, or leave the axis codec at its train pool"
+        )
+    return codec
