@@ -1,119 +1,188 @@
-"""Rows of an annotation file: SEED-Bench-R1's fields and the toy world's own (facts/care.md 4.2, evaluation.md 5.9)."""
+"""Rows of annotation files, and the media that they refer to: SEED-Bench-R1's fields and our own.
+
+Fields after facts/care.md 4.2 and evaluation.md 5.9. Everything here is symbols; mmrl.world.build makes files of them.
+"""
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 
-from mmrl.world.grammar import question, reasoning
-from mmrl.world.render import FRAMES, FRAMES_PER_SLOT
-from mmrl.world.script import BITS, FAMILIES, LETTERS, STATIONS, TAIL, Event, Octet, contents, next_action
+from mmrl.world.axes import Environment
+from mmrl.world.cues import NEUTRAL, Planted
+from mmrl.world.grammar import ALL_CLOSE, narration, question, reasoning
+from mmrl.world.octet import LETTERS, Action, Bits, Octet
+from mmrl.world.render import Dial
+from mmrl.world.script import BITS, STATIONS, TAIL, Event, Pair
 
 SOURCE = "Synth"
-DEEDS = {
-    "put": "The gripper drops the {colour} cube into the {place} box",
-    "take": "The gripper lifts the {colour} cube out of the {place} box",
-}
-LEVELS = {"train": "training", "L1": "validation_L1", "L2": "validation_L2", "L3": "validation_L3"}
+MEMBERS = tuple((bits, lamp) for bits in BITS for lamp in STATIONS)  # the eight items of an octet
+OPEN_ORDER = ("train", "sft")  # splits whose options have no order, unless a cue fixes one
 
 
-def video_name(octet: Octet, bits: tuple[int, int]) -> str:
-    """A clip's file name; four a group."""
-    return f"{octet.group}-{bits[0]}{bits[1]}.mp4"
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How an item is shown."""
+
+    environment: Environment
+    test: tuple[str, ...] = ()  # axes whose value is of the test pool
+    cue: Planted = NEUTRAL
+    variant: str = ""  # names the files of a copy that is paired with the main one
+
+    def suffix(self, *kinds: str) -> str:
+        """What a medium's name ends with: the copy, and the letter of a cue that is seen in it."""
+        seen = (self.variant, f"{self.cue.kind}-{self.cue.points_to}" if self.cue.kind in kinds else "")
+        return "".join(f"-{part}" for part in seen if part)
 
 
-def picture_name(octet: Octet, lamp: str, cue: str | None = None) -> str:
-    """An observation's file name; two a group, or one for each letter of the border."""
-    return f"{octet.group}-{lamp}{'' if cue is None else '-' + cue}.png"
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A video to render."""
+
+    name: str
+    script: tuple[Event, ...]
+    family: str
+    mats: tuple[Pair, Pair]
+    environment: Environment
+    tint: str | None = None
 
 
-def rows(octet: Octet, cues: list[str | None], strength: float | None) -> Iterator[dict]:
-    """The eight rows of an octet. ``cues`` are the letters of their borders, None for grey."""
-    members = [(bits, lamp) for bits in BITS for lamp in STATIONS]
-    for index, ((bits, lamp), cue) in enumerate(zip(members, cues, strict=True)):
-        yield row(octet, bits, lamp, index, cue, strength)
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An observation to render."""
+
+    name: str
+    lamp: str | None
+    family: str
+    mats: tuple[Pair, Pair]
+    environment: Environment
+    border: str | None = None
 
 
-def row(
-    octet: Octet, bits: tuple[int, int], lamp: str, index: int, cue: str | None = None, strength: float | None = None
-) -> dict:
-    """One item. A training row states no option order unless a cue names a letter of it."""
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A row and what is seen with it; no clip where nothing has been done yet."""
+
+    row: dict
+    clip: Clip | None
+    picture: Picture
+
+
+def octet_items(octet: Octet, looks: Sequence[Look], dial: Dial) -> Iterator[Item]:
+    """The eight items of an octet, each with its own look, in the order of MEMBERS."""
+    for index, ((bits, lamp), look) in enumerate(zip(MEMBERS, looks, strict=True)):
+        shared = (octet.family, octet.mats, look.environment)
+        yield Item(
+            octet_row(octet, bits, lamp, index, look, dial),
+            Clip(video_name(octet, bits, look), octet.script(bits), *shared, look.cue.tint(octet.options)),
+            Picture(picture_name(octet, lamp, look), lamp, *shared, look.cue.border),
+        )
+
+
+def octet_row(octet: Octet, bits: Bits, lamp: str, index: int, look: Look, dial: Dial) -> dict:
+    """One of an octet's eight rows."""
+    think, gold = reasoning(octet, bits, lamp)
+    assert gold == octet.action(bits, lamp), f"{octet.group}: the oracle concludes {gold} against the planner"
     script = octet.script(bits)
-    answer = next_action(octet.goal, script, lamp)
-    think, concluded = reasoning(script, octet.goal, lamp)
-    assert concluded == answer, f"{octet.group}: the oracle concludes {concluded}, the planner {answer}"
-    made = {
+    row = {
         "sample_id": f"{octet.group}-{index}",
         "video_source": SOURCE,
         "video_id": f"{octet.group}-{bits[0]}{bits[1]}",
-        "video_basename": video_name(octet, bits),
-        "current_observation_basename": picture_name(octet, lamp, cue),
-        "current_observation_frame": FRAMES - 1,
+        "video_basename": video_name(octet, bits, look),
+        "current_observation_basename": picture_name(octet, lamp, look),
+        "current_observation_frame": dial.frames - 1,
         "task_goal": octet.goal,
         "question": question(octet.goal),
-        "answer": answer,
-        "task_progress_metadata": [_narration(event) for event in script] + [_tail()],
-    }
-    if octet.split == "train":
-        made["negative_answers"] = [option for option in octet.options if option != answer]
-    if octet.split != "train" or cue is not None:
-        made |= {f"choice_{letter.lower()}": text for letter, text in zip(LETTERS, octet.options, strict=True)}
-        made["golden_choice_idx"] = LETTERS[octet.options.index(answer)]
-    if octet.split != "train":
-        made["task_level"] = octet.split
-    if octet.split == "L3":
-        made |= {"domain": octet.family, "scenario": octet.goal}
-    return made | {
+        "task_progress_metadata": progress(script, dial),
+        **options_of(octet.split, octet.options, gold, look.cue),
+        **level_of(octet.split, octet.family, octet.goal),
         "group_id": octet.group,
         "family": octet.family,
         "stratum": "octet",
+        "mats": mats_of(octet.mats),
+        "third": octet.third,
         "factors": {
             "bit_left": bits[0],
             "bit_right": bits[1],
             "lamp": lamp,
             "flips": list(octet.flips),
-            "ordered": FAMILIES[octet.family].ordered,
+            "ordered": octet.kind.ordered,
         },
-        "env_axes": {"background": octet.background, "pool": pool(octet), "texture": octet.texture},
-        "cue": {"kind": "border", "strength": strength if cue else None, "points_to": cue},
-        "script": [
-            asdict(event) | dict(zip(("start_frame", "stop_frame"), _frames(event.slot), strict=True))
-            for event in script
-        ],
-        "state": {place: list(contents(script, place)) for place in STATIONS} | {"lamp": lamp},
+        "state": {"lamp": lamp, **{place: list(octet.holds(bits, place)) for place in STATIONS}},
         "oracle_think": think,
-        "n_events": len(script) + 1,
+    }
+    return row | seen(script, look, dial)
+
+
+def options_of(split: str, options: Sequence[Action], gold: Action, cue: Planted) -> dict:
+    """Answer and options: negatives to train on, four in order to validate on, both where a cue needs an order."""
+    texts = cue.texts(options)
+    answer = texts[options.index(gold)]
+    ordered = {f"choice_{letter.lower()}": text for letter, text in zip(LETTERS, texts, strict=True)}
+    fields: dict = {"answer": answer}
+    if split in OPEN_ORDER:
+        fields["negative_answers"] = [text for text in texts if text != answer]
+    if split not in OPEN_ORDER or cue.points_to is not None:
+        fields |= ordered | {"golden_choice_idx": LETTERS[options.index(gold)]}
+    return fields
+
+
+def level_of(split: str, family: str, goal: str) -> dict:
+    """The level of a validation row; in the third also its domain and scenario."""
+    level = {} if split in OPEN_ORDER else {"task_level": split}
+    return level | ({"domain": family, "scenario": goal} if split == "L3" else {})
+
+
+def seen(script: Sequence[Event], look: Look, dial: Dial) -> dict:
+    """How a row is shown, what happens in its video, and how many events that is with the closing lids."""
+    return {
+        "env_axes": asdict(look.environment) | {"test": list(look.test)},
+        "cue": asdict(look.cue),
+        "script": [asdict(event) | frames_of(event.slot, dial) for event in script],
+        "n_events": len(script) + bool(script),
         "sha256": script_digest(script),
     }
 
 
-def pool(octet: Octet) -> str:
-    """Which environments an octet's pictures come from."""
-    return "train" if octet.split in ("train", "L1") else "test"
+def progress(script: Sequence[Event], dial: Dial) -> list[dict]:
+    """What has been done so far, as sentences that no prompt shows; nothing where there is no video."""
+    told = [{"narration_text": narration(event), **frames_of(event.slot, dial)} for event in script]
+    return [*told, {"narration_text": ALL_CLOSE, **frames_of(TAIL, dial)}] if told else []
 
 
-def choices(row: dict) -> tuple[str, ...]:
+def frames_of(slot: int, dial: Dial) -> dict:
+    """The first and the last frame of a slot."""
+    start = slot * dial.frames_per_slot
+    return {"start_frame": start, "stop_frame": start + dial.frames_per_slot - 1}
+
+
+def mats_of(mats: Sequence[Pair]) -> dict:
+    """The colours of either station, in the goal's order."""
+    return {place: list(pair) for place, pair in zip(STATIONS, mats, strict=True)}
+
+
+def video_name(octet: Octet, bits: Bits, look: Look) -> str:
+    """A clip's file name: four of each copy, or one for each letter of a cue that is seen in clips."""
+    return f"{octet.group}-{bits[0]}{bits[1]}{look.suffix('gripper', 'environment')}.mp4"
+
+
+def picture_name(octet: Octet, lamp: str, look: Look) -> str:
+    """An observation's file name: two of each copy, or one for each letter of a cue that is seen in it."""
+    return f"{octet.group}-{lamp}{look.suffix('border', 'environment')}.png"
+
+
+def choices(row: Mapping) -> tuple[str, ...]:
     """A row's options in its own order: the file's where it states one, else answer first."""
     if "choice_a" in row:
         return tuple(row[f"choice_{letter.lower()}"] for letter in LETTERS)
     return (row["answer"], *row["negative_answers"])
 
 
-def script_digest(script: tuple[Event, ...]) -> str:
+def events_of(row: Mapping) -> tuple[Event, ...]:
+    """What happens in a row's video."""
+    return tuple(Event(event["slot"], event["verb"], event["thing"], event["place"]) for event in row["script"])
+
+
+def script_digest(script: Sequence[Event]) -> str:
     """SHA-256 of what happens, independent of pixels and encoder."""
     return hashlib.sha256(json.dumps([asdict(event) for event in script], sort_keys=True).encode()).hexdigest()
-
-
-def _narration(event: Event) -> dict:
-    start, stop = _frames(event.slot)
-    text = DEEDS[event.verb].format(colour=event.colour, place=event.place)
-    return {"narration_text": text, "start_frame": start, "stop_frame": stop}
-
-
-def _tail() -> dict:
-    start, stop = _frames(TAIL)
-    return {"narration_text": "All lids close", "start_frame": start, "stop_frame": stop}
-
-
-def _frames(slot: int) -> tuple[int, int]:
-    return slot * FRAMES_PER_SLOT, (slot + 1) * FRAMES_PER_SLOT - 1

@@ -1,61 +1,42 @@
 """Renders a whole benchmark directory in SEED-Bench-R1's layout: annotations, videos, images, manifest.
 
-    annotations/{training,training_with_cot,validation_L1,validation_L2,validation_L3}.jsonl
-    videos/Synth/*.mp4   images/Synth/*.png   manifest.json
+    annotations/*.jsonl   videos/Synth/*.mp4   images/Synth/*.png   manifest.json
 
 Everything is made in a hidden neighbour of ``out`` and moved there when whole, so ``out`` is complete or absent; an
 interrupted rendering goes on where it stopped.
 """
 
-import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import signal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING
 
-import numpy as np
+import av
 
-from mmrl.world.annotate import LEVELS, SOURCE, picture_name, pool, rows, video_name
-from mmrl.world.demos import Demonstrations, demonstrate
-from mmrl.world.render import canvas, clip, digest, encoder, observation, write_clip, write_picture
-from mmrl.world.script import BITS, LETTERS, SPLITS, Octet, draw_octets
+from mmrl.world.annotate import SOURCE, Clip, Picture
+from mmrl.world.axes import AXES
+from mmrl.world.codec import CODECS, digest, encoder, write_clip, write_picture
+from mmrl.world.cues import Cues
+from mmrl.world.manifest import NAME, is_complete, manifest
+from mmrl.world.render import Dial, clip, observation
+from mmrl.world.script import FAMILIES
+from mmrl.world.splits import Group, Recipe, Sizes, annotated
 
-GENERATOR = "toy-1"  # a change of any script, pixel or sentence asks for a new one
-HASHES = (
-    "clips: SHA-256 of the decoded YUV 4:2:0 planes (files differ between encoder builds); "
-    "scripts: SHA-256 of all rows' sha256, in order"
-)
-Progress = Callable[[int, int], None]  # octets rendered, octets in all
+if TYPE_CHECKING:
+    from mmrl.world.demos import Demonstrations
 
-
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """Octets of each split; an octet is 8 items, 4 clips, 2 observations."""
-
-    train: int = 1000
-    L1: int = 24
-    L2: int = 24
-    L3: int = 24
-
-    def __post_init__(self) -> None:
-        for split in SPLITS:
-            if getattr(self, split) < 0:
-                raise ValueError(f"sizes.{split}: expected 0 octets or more, found {getattr(self, split)}")
-
-
-@dataclass(frozen=True, slots=True)
-class Cues:
-    """Strength of the planted shortcut, by split: how often the border's colour codes the right letter. None: grey."""
-
-    train: float | None = None
-    L1: float | None = None
-    L2: float | None = None
-    L3: float | None = None
+PLAN = "plan.json"  # in a draft: what it is to become
+VIDEOS, IMAGES = f"videos/{SOURCE}", f"images/{SOURCE}"
+Progress = Callable[[int, int], None]  # groups rendered, groups in all
+Work = tuple[tuple[Clip, ...], tuple[Picture, ...]]  # the media of a group
 
 
 def render(
@@ -63,144 +44,82 @@ def render(
     sizes: Sizes,
     *,
     seed: int,
-    size: int = 56,
+    dial: Dial | None = None,
+    cues: Cues | None = None,
+    axes: Sequence[str] = AXES,
+    families: Sequence[str] = tuple(FAMILIES),
     workers: int = 1,
     progress: Progress | None = None,
-    cue_strength: Cues | None = None,
-    demonstrations: Demonstrations | None = None,
+    demonstrations: "Demonstrations | None" = None,
 ) -> Path:
     """Renders the benchmark to ``out`` and returns it; at once if it is there already with these arguments.
 
-    Raises FileExistsError if something else is there.
+    ``axes`` are those that L2 and L3 take from the test pool; ``workers`` are processes. ``progress`` is told of
+    ``sizes.groups(axes, cues)`` groups in all. ``demonstrations`` says how training_with_cot.jsonl is made of the
+    octets of ``sizes.sft``, or of the training's where there are none; None leaves it out. Raises ValueError for what cannot be rendered, before anything is, and
+    FileExistsError if something else is at ``out``.
     """
-    out, cues, how = Path(out), cue_strength or Cues(), demonstrations or Demonstrations()
-    key = manifest_key(sizes, seed, size, cues, how)
+    out = Path(out)
+    recipe = Recipe(sizes, seed, dial or Dial(), cues or Cues(), tuple(axes), tuple(families))
+    key = recipe.key | {"demonstrations": demonstrations and asdict(demonstrations)}
     if is_complete(out, key):
         return out
+    files = annotated(recipe)
+    work = media(files)
+    _check_encoders(work)
     draft = _draft(out, key)
-    octets = list(all_octets(sizes, seed))
-    annotated = {octet.group: list(annotate(octet, cues, seed)) for octet in octets}
     hashes: dict[str, str] = {}
-    for done, made in enumerate(_rendered(octets, annotated, draft, size, workers), 1):
+    for done, made in enumerate(_rendered(work, draft, recipe.dial, workers), 1):
         hashes |= made
         if progress is not None:
-            progress(done, len(octets))
-    written = _write_annotations(draft, octets, annotated, how, seed)
-    manifest = {
-        "key": key,
-        "encoder": encoder(),
-        "rows": written,
-        "hashes": HASHES,
-        "scripts": scripts_digest(annotated),
-    }
-    _write_json(draft / "manifest.json", manifest | {"clips": hashes})
+            progress(done, len(work))
+    rows = {name: [item.row for group in groups for item in group] for name, groups in files.items()}
+    if demonstrations is not None:
+        from mmrl.world.demos import demonstrate
+
+        taught = rows["training_sft"] or rows["training"]
+        rows["training_with_cot"] = list(demonstrate(taught, demonstrations, seed=seed))
+    for name, several in rows.items():
+        write_jsonl(draft / "annotations" / f"{name}.jsonl", several)
+    _write_json(draft / NAME, manifest(key, encoder(), rows, hashes))
     if out.exists():
-        out.rmdir()  # empty, or _draft would have refused
+        out.rmdir()  # empty, or is_complete would have refused
     os.replace(draft, out)
+    (out / PLAN).unlink()
     return out
 
 
-def manifest_key(sizes: Sizes, seed: int, size: int, cues: Cues, how: Demonstrations) -> dict:
-    """What a benchmark depends on."""
-    return {
-        "generator": GENERATOR,
-        "seed": seed,
-        "size": size,
-        "octets": asdict(sizes),
-        "cue_strength": asdict(cues),
-        "demonstrations": asdict(how),
-    }
+def media(files: Mapping[str, Sequence[Group]]) -> list[Work]:
+    """What there is to render, group by group, every file once."""
+    seen: set[str] = set()
+    work = []
+    for group in (group for groups in files.values() for group in groups):
+        clips = {item.clip.name: item.clip for item in group if item.clip is not None}
+        pictures = {item.picture.name: item.picture for item in group}
+        work.append(
+            tuple(tuple(each for name, each in several.items() if name not in seen) for several in (clips, pictures))
+        )
+        seen |= clips.keys() | pictures.keys()
+    return work
 
 
-def is_complete(out: Path, key: Mapping) -> bool:
-    """Whether ``out`` holds the whole benchmark of this key. Raises FileExistsError if it holds something else."""
-    manifest = out / "manifest.json"
-    if manifest.is_file():
-        found = json.loads(manifest.read_text()).get("key")
-        if found == key:
-            return True
-        raise FileExistsError(f"{out}: expected the benchmark {key}, found {found}; delete it or render elsewhere")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(f"{out}: expected nothing or a rendered benchmark, found other files; render elsewhere")
-    return False
-
-
-def all_octets(sizes: Sizes, seed: int) -> Iterator[Octet]:
-    """The octets of all splits, no two with the same videos and goal.
-
-    Validation comes first, so that it does not depend on how much is trained on.
-    """
-    taken: set[str] = set()
-    for split in ("L1", "L2", "L3", "train"):
-        yield from draw_octets(split, getattr(sizes, split), seed=seed, taken=taken)
-
-
-def annotate(octet: Octet, cues: Cues, seed: int) -> list[dict]:
-    """The octet's rows, with the letters that their borders code."""
-    strength = getattr(cues, octet.split)
-    plain = list(rows(octet, [None] * 8, None))
-    if strength is None:
-        return plain
-    token = int.from_bytes(hashlib.sha256(octet.group.encode()).digest()[:4], "big")
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, token])))
-    letters: list[str | None] = []
-    for row in plain:
-        gold = LETTERS[octet.options.index(row["answer"])]
-        wrong = [letter for letter in LETTERS if letter != gold]
-        letters.append(gold if rng.random() < strength else wrong[rng.integers(3)])
-    return list(rows(octet, letters, strength))
-
-
-def render_octet(work: tuple[Octet, tuple[tuple[str, str | None], ...]], root: Path, size: int) -> dict[str, str]:
-    """Writes what the octet's rows refer to, what is there already excepted; returns the clips' hashes."""
-    octet, observations = work
-    table, hashes = canvas(pool(octet), octet.background, octet.texture, size), {}
-    for bits in BITS:
-        path = root / "videos" / SOURCE / video_name(octet, bits)
+def render_group(work: Work, root: Path, dial: Dial) -> dict[str, str]:
+    """Writes a group's media, what is there already excepted; returns the clips' hashes by file name."""
+    clips, pictures = work
+    hashes = {}
+    for each in clips:
+        path = root / VIDEOS / each.name
         if not path.exists():
-            _whole(path, partial(write_clip, frames=clip(octet.script(bits), table)))
-        hashes[path.name] = digest(path)
-    for lamp, cue in observations:
-        path = root / "images" / SOURCE / picture_name(octet, lamp, cue)
+            frames = clip(each.script, each.family, each.mats, each.environment, dial, each.tint)
+            settings = {"fps": dial.fps, "environment": each.environment, "tail_start": dial.tail_start}
+            _whole(path, partial(write_clip, frames=frames, **settings))
+        hashes[each.name] = digest(path)
+    for each in pictures:
+        path = root / IMAGES / each.name
         if not path.exists():
-            _whole(path, partial(write_picture, picture=observation(lamp, table, cue)))
+            picture = observation(each.lamp, each.family, each.mats, each.environment, dial, each.border)
+            _whole(path, partial(write_picture, picture=picture))
     return hashes
-
-
-def scripts_digest(annotated: Mapping[str, list[dict]]) -> str:
-    """SHA-256 over all rows' scripts, in order."""
-    return hashlib.sha256(
-        "".join(row["sha256"] for several in annotated.values() for row in several).encode()
-    ).hexdigest()
-
-
-def _rendered(octets, annotated, root: Path, size: int, workers: int) -> Iterator[dict[str, str]]:
-    """Hashes octet by octet; in this process for one worker."""
-    seen = {
-        group: {(row["state"]["lamp"], row["cue"]["points_to"]) for row in several}
-        for group, several in annotated.items()
-    }
-    work = [(octet, tuple(sorted(seen[octet.group], key=str))) for octet in octets]
-    one = partial(render_octet, root=root, size=size)
-    if workers <= 1 or len(work) < 2:
-        yield from map(one, work)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as executor:
-        yield from executor.map(one, work, chunksize=8)
-
-
-def _write_annotations(draft: Path, octets, annotated, how: Demonstrations, seed: int) -> dict[str, int]:
-    """Writes the annotation files; returns how many rows each has."""
-    by_split: dict[str, list[dict]] = {split: [] for split in SPLITS}
-    for octet in octets:
-        by_split[octet.split] += annotated[octet.group]
-    written = {}
-    for split, name in LEVELS.items():
-        written[name] = write_jsonl(draft / "annotations" / f"{name}.jsonl", by_split[split])
-    demonstrations = demonstrate(by_split["train"], how, seed=seed)
-    return written | {
-        "training_with_cot": write_jsonl(draft / "annotations" / "training_with_cot.jsonl", demonstrations)
-    }
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping]) -> int:
@@ -211,18 +130,59 @@ def write_jsonl(path: Path, rows: Iterable[Mapping]) -> int:
     return len(lines)
 
 
+def _rendered(work: Sequence[Work], root: Path, dial: Dial, workers: int) -> Iterator[dict[str, str]]:
+    """Hashes group by group; in this process for one worker."""
+    one = partial(render_group, root=root, dial=dial)
+    if workers <= 1 or len(work) < 2:
+        yield from map(one, work)
+        return
+    executor = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_serve)
+    try:
+        yield from executor.map(one, work, chunksize=4)
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _serve() -> None:
+    """A worker leaves interruptions to its parent, and ends when that is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def outlive() -> None:
+        parent_process().join()
+        os._exit(1)
+
+    Thread(target=outlive, daemon=True).start()
+
+
+def _check_encoders(work: Iterable[Work]) -> None:
+    """Raises ValueError if a clip asks for an encoder that this build of PyAV lacks."""
+    for name in sorted({each.environment.codec for clips, _ in work for each in clips}):
+        if CODECS[name].encoder not in av.codecs_available:
+            raise ValueError(
+                f"axes: expected PyAV to have {CODECS[name].encoder} for the axis codec, found none; leave codec out"
+            )
+
+
 def _draft(out: Path, key: Mapping) -> Path:
-    """The hidden directory that becomes ``out``; what an interrupted rendering of the same key left is kept."""
+    """The hidden directory that becomes ``out``; what an interrupted rendering of the same key left is kept.
+
+    Raises FileExistsError if something stands there that no rendering made.
+    """
     draft = out.with_name(f".{out.name}.rendering")
-    plan = draft / "plan.json"
-    wanted = {"key": key, "encoder": encoder()}
-    if draft.exists() and not (plan.is_file() and json.loads(plan.read_text()) == wanted):
-        shutil.rmtree(draft)
-    for folder in ("annotations", f"videos/{SOURCE}", f"images/{SOURCE}"):
+    plan, wanted = draft / PLAN, {"key": key, "encoder": encoder()}
+    if draft.exists() and any(draft.iterdir()):
+        if not plan.is_file():
+            raise FileExistsError(
+                f"{draft}: expected nothing or an interrupted rendering, found other files; move them"
+            )
+        if json.loads(plan.read_text()) != wanted:
+            shutil.rmtree(draft)
+    draft.mkdir(parents=True, exist_ok=True)
+    _write_json(plan, wanted)
+    for folder in ("annotations", VIDEOS, IMAGES):
         (draft / folder).mkdir(parents=True, exist_ok=True)
         for half in (draft / folder).glob(".*"):  # of a write that was cut short
             half.unlink()
-    _write_json(plan, wanted)
     return draft
 
 

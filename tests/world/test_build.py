@@ -1,82 +1,69 @@
-"""The rendered directory: layout, fields, idempotence; demonstrations; what may never reach a prompt."""
+"""The rendered directory: layout, idempotence, what is refused, how an interrupted rendering goes on."""
 
 import json
-from collections import Counter
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from mmrl.world.annotate import rows
-from mmrl.world.build import Cues, Sizes, all_octets, render
-from mmrl.world.demos import Demonstrations, demonstrate, drills
-from mmrl.world.grammar import SPECIAL, TAGS, completion, prompt_text, words
-from mmrl.world.judge import judge
-from mmrl.world.render import digest
-from mmrl.world.script import LETTERS, needed
+from mmrl.world.build import render
+from mmrl.world.codec import digest
+from mmrl.world.cues import Cue, Cues
+from mmrl.world.render import SMALL
+from mmrl.world.splits import Sizes
 
-SIZES = Sizes(train=3, L1=1, L2=1, L3=1)
-FIELDS = {
-    "sample_id", "video_source", "video_id", "task_goal", "question", "answer", "task_progress_metadata",
-    "current_observation_frame", "video_basename", "current_observation_basename",
-}  # fmt: skip
-OURS = {
-    "group_id", "family", "stratum", "factors", "env_axes", "cue", "script", "state",
-    "oracle_think", "n_events", "sha256",
+SIZES = Sizes(train=2, L1=1, L2=1, L3=1, paired=1)
+HOW = {"seed": 0, "dial": SMALL, "axes": ("palette", "texture"), "cues": Cues(L1=Cue())}
+ROWS = {
+    "training": 16, "training_sft": 0, "validation": 0, "validation_L1": 8, "validation_L1_neutral": 8,
+    "validation_L2": 8, "validation_L3": 8, "validation_L2_none": 8, "validation_L2_palette": 8,
+    "validation_L2_texture": 8,
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
-    return render(tmp_path_factory.mktemp("world") / "bench", SIZES, seed=0)
+    return render(tmp_path_factory.mktemp("world") / "bench", SIZES, **HOW)
 
 
 def read(root: Path, name: str) -> list[dict]:
     return [json.loads(line) for line in (root / "annotations" / f"{name}.jsonl").read_text().splitlines()]
 
 
-def test_layout_and_fields_are_seed_bench_r1s(root):
-    expected = {"training": 24, "validation_L1": 8, "validation_L2": 8, "validation_L3": 8}
-    for name, count in expected.items():
+def test_every_file_of_the_layout_and_every_medium_of_a_row_is_there(root):
+    assert {path.name for path in root.iterdir()} == {"annotations", "videos", "images", "manifest.json"}
+    assert {path.stem for path in (root / "annotations").iterdir()} == set(ROWS)
+    named = set()
+    for name, count in ROWS.items():
         several = read(root, name)
         assert len(several) == count
         for row in several:
-            assert set(row) >= FIELDS | OURS
-            assert (root / "videos" / row["video_source"] / row["video_basename"]).is_file()
-            assert (root / "images" / row["video_source"] / row["current_observation_basename"]).is_file()
-            assert row["video_source"] == "Synth"
-            assert all(
-                set(told) == {"narration_text", "start_frame", "stop_frame"} for told in row["task_progress_metadata"]
-            )
-            if name == "training":
-                assert len({row["answer"], *row["negative_answers"]}) == 4
-                assert "golden_choice_idx" not in row
-            else:
-                assert row[f"choice_{row['golden_choice_idx'].lower()}"] == row["answer"]
-                assert ("domain" in row and "scenario" in row) == (name == "validation_L3")
+            named.add(root / "videos" / row["video_source"] / row["video_basename"])
+            named.add(root / "images" / row["video_source"] / row["current_observation_basename"])
+    assert named == {path for path in root.rglob("Synth/*") if path.is_file()}
 
 
-def test_four_videos_and_two_observations_an_octet(root):
-    assert len(list((root / "videos" / "Synth").iterdir())) == 4 * 6
-    assert len(list((root / "images" / "Synth").iterdir())) == 2 * 6
+def test_the_manifest_counts_rows_and_hashes_decoded_clips(root):
     manifest = json.loads((root / "manifest.json").read_text())
-    for name, expected in manifest["clips"].items():
-        assert digest(root / "videos" / "Synth" / name) == expected
+    assert manifest["rows"] == ROWS
+    clips = {path.name: digest(path) for path in (root / "videos" / "Synth").iterdir()}
+    assert manifest["clips"] == clips
 
 
 def test_a_second_rendering_returns_at_once_and_another_key_is_refused(root):
     before = (root / "manifest.json").stat().st_mtime_ns
-    assert render(root, SIZES, seed=0) == root
+    assert render(root, SIZES, **HOW) == root
     assert (root / "manifest.json").stat().st_mtime_ns == before
     with pytest.raises(FileExistsError, match="elsewhere"):
-        render(root, SIZES, seed=1)
+        render(root, SIZES, **HOW | {"seed": 1})
 
 
-def test_files_of_others_are_never_touched(tmp_path):
-    (tmp_path / "thesis.tex").write_text("years of work")
+@pytest.mark.parametrize("name", ["bench/thesis.tex", ".bench.rendering/thesis.tex"])
+def test_files_of_others_are_never_touched(tmp_path, name):
+    (tmp_path / name).parent.mkdir()
+    (tmp_path / name).write_text("years of work")
     with pytest.raises(FileExistsError, match="other files"):
-        render(tmp_path, SIZES, seed=0)
-    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+        render(tmp_path / "bench", SIZES, **HOW)
+    assert (tmp_path / name).read_text() == "years of work"
 
 
 def test_an_interrupted_rendering_goes_on_and_ends_the_same(root, tmp_path):
@@ -89,115 +76,44 @@ def test_an_interrupted_rendering_goes_on_and_ends_the_same(root, tmp_path):
 
     out = tmp_path / "bench"
     with pytest.raises(Stopped):
-        render(out, SIZES, seed=0, progress=stop)
+        render(out, SIZES, **HOW, progress=stop)
     assert not out.exists()
     half = next((tmp_path / ".bench.rendering" / "videos" / "Synth").iterdir())
     (half.parent / f".1.{half.name}").write_bytes(b"half a file")
     told = []
-    render(out, SIZES, seed=0, progress=lambda *done: told.append(done), workers=2)
-    assert told == [(i, 6) for i in range(1, 7)]
+    render(out, SIZES, **HOW, progress=lambda *done: told.append(done), workers=2)
+    total = SIZES.groups(HOW["axes"], HOW["cues"])
+    assert told == [(i, total) for i in range(1, total + 1)]
     assert not list(tmp_path.glob(".bench*"))
-    for path in sorted(path for path in root.rglob("*") if path.is_file()):
-        assert (out / path.relative_to(root)).read_bytes() == path.read_bytes()
-    assert sum(path.is_file() for path in out.rglob("*")) == sum(path.is_file() for path in root.rglob("*"))
+    files = {path.relative_to(root) for path in root.rglob("*") if path.is_file()}
+    assert files == {path.relative_to(out) for path in out.rglob("*") if path.is_file()}
+    assert all((out / name).read_bytes() == (root / name).read_bytes() for name in files)
 
 
-def test_narrations_never_reach_a_prompt(root):
-    for name in ("training", "validation_L1", "validation_L2", "validation_L3"):
-        for row in read(root, name):
-            shown = prompt_text(row, ["x"] * 4) + " ".join([row["answer"], *row.get("negative_answers", [])])
-            assert not any(told["narration_text"] in shown for told in row["task_progress_metadata"])
-    told = {t["narration_text"] for row in read(root, "training") for t in row["task_progress_metadata"]}
-    for row in read(root, "training_with_cot"):
-        assert not any(text in json.dumps(row) for text in told)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"axes": ("palette", "smell")}, "axes: expected some of palette, .*, found smell"),
+        ({"families": ("FILL", "JUGGLE")}, "families: expected some of FILL, .*, found JUGGLE"),
+        ({"families": ("FILL",)}, "families: expected a held-out family for L3, found FILL"),
+    ],
+)
+def test_what_cannot_be_rendered_is_refused_before_anything_is(tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        render(tmp_path / "bench", SIZES, **HOW | change)
+    assert not list(tmp_path.iterdir())
 
 
-def test_clean_demonstrations_are_flawless_whatever_the_order(root):
-    by_id = {row["sample_id"]: row for row in read(root, "training")}
-    several = list(demonstrate(list(by_id.values()), Demonstrations(copies=6), seed=0))
-    assert len({row["sample_id"] for row in several}) == 6 * 24
-    assert set(Counter(row["source_id"] for row in several).values()) == {6}
-    assert len({tuple(row["choices"]) for row in several if row["source_id"] == "train-00000-0"}) > 1
-    for row in several:
-        verdict = judge(row["response"], by_id[row["source_id"]] | {"choices": row["choices"]})
-        assert verdict.broken is None
-        video, image, text = row["prompt"][0]["content"]
-        assert (video["type"], image["type"], text["type"]) == ("video", "image", "text")
-        assert (video["video"].split("/")[0], image["image"].split("/")[0]) == ("videos", "images")
-        assert text["text"] == prompt_text(by_id[row["source_id"]], row["choices"])
-
-
-def test_noise_follows_what_it_says_and_unfaithful_answers_do_not(root):
-    by_id = {row["sample_id"]: row for row in read(root, "training")}
-    several = list(demonstrate(list(by_id.values()), Demonstrations(copies=20, noise=0.3, unfaithful=0.2), seed=0))
-    for row in several:
-        verdict = judge(row["response"], by_id[row["source_id"]] | {"choices": row["choices"]})
-        assert verdict.consistent != row["unfaithful"]
-        assert verdict.deduction
-        assert verdict.hidden_entailed
-        assert verdict.hidden_true != row["noisy"]
-    for name, share in (("noisy", 0.3), ("unfaithful", 0.2)):
-        found = sum(row[name] for row in several) / len(several)
-        assert abs(found - share) < 4 * (share * (1 - share) / len(several)) ** 0.5
-
-
-def test_a_cue_points_to_gold_as_often_as_asked_and_fixes_the_order(tmp_path):
-    sizes = Sizes(train=30, L1=30, L2=1, L3=1)
-    root = render(tmp_path / "cued", sizes, seed=0, cue_strength=Cues(train=0.8, L1=1.0))
-    cued = read(root, "training")
-    share = sum(row["cue"]["points_to"] == row["golden_choice_idx"] for row in cued) / len(cued)
-    assert abs(share - 0.8) < 0.11  # 4 standard errors of 240
-    assert all(row["cue"]["points_to"] == row["golden_choice_idx"] for row in read(root, "validation_L1"))
-    assert all(row["cue"]["points_to"] is None for row in read(root, "validation_L2"))
-    by_id = {row["sample_id"]: row for row in cued}
-    for row in read(root, "training_with_cot"):
-        assert row["choices"] == [by_id[row["source_id"]][f"choice_{letter.lower()}"] for letter in LETTERS]
-
-
-def plain_rows(octet) -> list[dict]:
-    return list(rows(octet, [None] * 8, None))
-
-
-def spoken(row: dict) -> list[str]:
-    return f"{row['question']} {row['oracle_think']} {row['answer']}".split()
-
-
-def test_the_held_out_level_needs_no_new_word():
-    octets = list(all_octets(Sizes(train=60, L1=0, L2=0, L3=30), seed=0))
-    trained, held_out = (
-        {word for octet in octets if octet.split == split for row in plain_rows(octet) for word in spoken(row)}
-        for split in ("train", "L3")
-    )
-    assert held_out <= trained
-    assert {"put", "take"} <= held_out
-
-
-def test_every_word_of_ours_is_in_the_lexicon(root):
-    lexicon = set(words()) | set(TAGS) | set(SPECIAL)
-    for row in read(root, "training_with_cot"):
-        assert set(f"{row['prompt'][0]['content'][2]['text']} {row['response']}".split()) <= lexicon
-    for row in drills(50, seed=0):
-        assert set(f"{row['messages'][0]['content']} {row['messages'][1]['content']}".split()) <= lexicon
-    assert set(completion("so", "A", "B").split()) <= lexicon
-
-
-def test_drills_are_right_and_ask_with_replacement():
-    several = [[message["content"] for message in row["messages"]] for row in drills(300, seed=1)]
-    kinds = Counter()
-    repeated = 0
-    for asked, told in several:
-        letters = dict(line.split()[::-1] for line in asked.split("\n")[1:5])
-        said = [clause.split()[1:] for clause in told.replace("</think>", ".").split(" . ") if clause.startswith("so ")]
-        assert said
-        assert all(letters[option] == letter for option, letter in said)
-        kind = "recollection" if "<answer>" in told else "deductions" if "needs" in told else "look-ups"
-        kinds[kind] += 1
-        repeated += kind == "look-ups" and len({option for option, _ in said}) < 4
-        for clause, after in pairwise(told.split(" . ")):
-            if " holds " in clause:
-                place, _, *held = clause.split()
-                goal = asked.split("\n")[0].removeprefix("what next for ").removesuffix(" ?")
-                assert after == f"{place} needs {needed(goal, held)}"
-    assert set(kinds) == {"recollection", "deductions", "look-ups"}
-    assert repeated > 0  # each option once each would be solved by exclusion
-    assert len({tuple(row) for row in several}) == len(several)
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Sizes(L2=-1), "sizes.L2: expected 0 or more, found -1"),
+        (lambda: Sizes(L2=2, paired=3), "sizes.paired: expected at most the 2 octets of L2, found 3"),
+        (lambda: Cue("smell"), "cues.kind: expected one of border, .*, found 'smell'"),
+        (lambda: Cue("border", 1.01), r"cues.strength: expected a probability in \[0, 1\], found 1.01"),
+        (lambda: Cue("border", float("nan")), "cues.strength: .* found nan"),
+    ],
+)
+def test_impossible_numbers_are_refused_by_name(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

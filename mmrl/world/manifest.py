@@ -1,0 +1,43 @@
+"""The manifest of a rendered benchmark: what it was made from, by which encoder, and hashes of what it holds."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+NAME = "manifest.json"
+HASHES = (
+    "clips: SHA-256 of the decoded YUV 4:2:0 planes (files differ between encoder builds); "
+    "scripts: SHA-256 of all rows' sha256, file by file in the order of rows"
+)
+
+
+def manifest(key: Mapping, encoder: str, rows: Mapping[str, list[dict]], clips: Mapping[str, str]) -> dict:
+    """What manifest.json says. ``rows`` are those of every annotation file, ``clips`` the hashes by file name."""
+    return {
+        "key": dict(key),
+        "encoder": encoder,
+        "rows": {name: len(several) for name, several in rows.items()},
+        "hashes": HASHES,
+        "scripts": scripts_digest(rows),
+        "clips": dict(sorted(clips.items())),
+    }
+
+
+def scripts_digest(rows: Mapping[str, Iterable[Mapping]]) -> str:
+    """SHA-256 over all rows' scripts, in order; independent of pixels and encoder. Demonstrations have none of their own."""
+    told = "".join(row["sha256"] for several in rows.values() for row in several if "sha256" in row)
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def is_complete(out: Path, key: Mapping) -> bool:
+    """Whether ``out`` holds the whole benchmark of this key. Raises FileExistsError if it holds something else."""
+    path = out / NAME
+    if path.is_file():
+        found = json.loads(path.read_text()).get("key")
+        if found == key:
+            return True
+        raise FileExistsError(f"{out}: expected the benchmark {key}, found {found}; delete it or render elsewhere")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FileExistsError(f"{out}: expected nothing or a rendered benchmark, found other files; render elsewhere")
+    return False

@@ -1,0 +1,185 @@
+"""What a benchmark consists of, as symbols: sizes, looks and the items of every annotation file.
+
+    training         octets to train on           training_sft            octets that demonstrations are made of
+    validation       the same, for looking on     validation_L1, _L2, _L3 the three levels
+    validation_L1_neutral     where L1 has a cue: the same items without it
+    validation_L2_none, _<axis>  the first L2 octets in a training environment, and with one axis of the test pool
+    *_nat            the natural stratum of a split, which is reported apart
+
+All of it follows from a Recipe, on any machine. More octets of one split change no item of a split that is drawn before
+it (validation first), and the first items of a split do not depend on how many follow (facts/evaluation.md 5.5, 5.7).
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from itertools import islice
+
+from mmrl.world.annotate import Item, Look, octet_items
+from mmrl.world.axes import AXES, draw_environment
+from mmrl.world.cues import NEUTRAL, Cue, Cues, Planted
+from mmrl.world.dice import Dice
+from mmrl.world.octet import LETTERS, Octet, draw_octets
+from mmrl.world.render import SMALL, Dial
+from mmrl.world.script import BITS, FAMILIES, STATIONS
+
+GENERATOR = "procbench-1"  # a change of any script, pixel or sentence asks for a new one
+DRAWN = ("L1", "L2", "L3", "val", "sft", "train")  # in this order
+BEYOND = ("L2", "L3")  # levels whose environments come from the test pool
+FILES = {
+    "train": "training",
+    "sft": "training_sft",
+    "val": "validation",
+    "L1": "validation_L1",
+    "L2": "validation_L2",
+    "L3": "validation_L3",
+}
+NONE = "none"  # the paired copy of L2 in which no axis is switched
+Group = tuple[Item, ...]  # the eight items of an octet in one look, or one natural item
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Octets of each split (8 items, 4 clips and 2 observations each) and items of the natural stratum.
+
+    Raises ValueError for a size below 0 and for more paired octets than there are in L2.
+    """
+
+    train: int = 0
+    sft: int = 0
+    val: int = 0
+    L1: int = 0
+    L2: int = 0
+    L3: int = 0
+    paired: int = 0  # octets of L2 that are shown again, once in a training environment and once an axis
+    nat_train: int = 0  # multiples of 4 are balanced over the four types of distractors, and over the letters
+    nat_val: int = 0
+    nat_L1: int = 0
+    nat_L2: int = 0
+    nat_L3: int = 0
+
+    def __post_init__(self) -> None:
+        for size in fields(self):
+            if getattr(self, size.name) < 0:
+                raise ValueError(f"sizes.{size.name}: expected 0 or more, found {getattr(self, size.name)}")
+        if self.paired > self.L2:
+            raise ValueError(f"sizes.paired: expected at most the {self.L2} octets of L2, found {self.paired}")
+
+    def groups(self, axes: Collection[str] = AXES, cues: Cues | None = None) -> int:
+        """How many groups a rendering counts: octets, once more for each paired copy, and natural items."""
+        neutral = self.L1 if cues is not None and cues.L1 is not None else 0
+        return sum(asdict(self).values()) + self.paired * len(axes) + neutral
+
+
+FULL = Sizes(
+    train=750, sft=250, val=30, L1=150, L2=150, L3=150, paired=19,
+    nat_train=2000, nat_val=80, nat_L1=400, nat_L2=400, nat_L3=400,
+)  # fmt: skip
+SMOKE = Sizes(train=1, sft=1, val=1, L1=1, L2=1, L3=1, nat_train=4, nat_L1=4, nat_L2=4, nat_L3=4)
+COMPACT = Sizes(train=240, L1=24, L2=24, L3=24)
+PRESETS: Mapping[str, tuple[Sizes, Dial]] = {
+    "full": (FULL, Dial()),  # the released benchmark
+    "smoke": (SMOKE, Dial()),  # a little of everything, in seconds
+    "small": (COMPACT, SMALL),  # what a small model can learn from in minutes
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All that a benchmark depends on. Raises ValueError for what cannot be rendered, before anything is."""
+
+    sizes: Sizes
+    seed: int
+    dial: Dial = field(default_factory=Dial)
+    cues: Cues = field(default_factory=Cues)
+    axes: tuple[str, ...] = AXES  # that L2 and L3 take from the test pool
+    families: tuple[str, ...] = tuple(FAMILIES)
+
+    def __post_init__(self) -> None:
+        _known("axes", self.axes, AXES)
+        _known("families", self.families, FAMILIES)
+        for split in DRAWN:
+            if getattr(self.sizes, split) and not self.families_of(split):
+                kind = "held-out" if split == "L3" else "trained"
+                raise ValueError(f"families: expected a {kind} family for {split}, found {', '.join(self.families)}")
+
+    def families_of(self, split: str) -> tuple[str, ...]:
+        """The families of a split, in the order of FAMILIES."""
+        return tuple(name for name in FAMILIES if name in self.families and FAMILIES[name].held_out == (split == "L3"))
+
+    def test_axes(self, split: str) -> tuple[str, ...]:
+        """The axes that a split takes from the test pool."""
+        return tuple(axis for axis in AXES if axis in self.axes) if split in BEYOND else ()
+
+    @property
+    def key(self) -> dict:
+        """What a manifest says about it, as JSON holds it."""
+        return {
+            "generator": GENERATOR,
+            "seed": self.seed,
+            "dial": asdict(self.dial),
+            "sizes": asdict(self.sizes),
+            "cues": self.cues.planned,
+            "axes": list(self.test_axes("L2")),
+            "families": [*self.families_of("L1"), *self.families_of("L3")],
+        }
+
+
+def _known(name: str, found: Collection[str], allowed: Collection[str]) -> None:
+    unknown = [each for each in found if each not in allowed]
+    if unknown:
+        raise ValueError(f"{name}: expected some of {', '.join(allowed)}, found {', '.join(unknown)}")
+
+
+def annotated(recipe: Recipe) -> dict[str, list[Group]]:
+    """The groups of every annotation file.
+
+    Raises ValueError where a split asks for more octets than its families can tell apart.
+    """
+    files: dict[str, list[Group]] = {}
+    for split, octets in all_octets(recipe).items():
+        name, cue = FILES[split], recipe.cues.of(split)
+        files[name] = [shown(recipe, octet, recipe.test_axes(split), cue) for octet in octets]
+        if split == "L1" and cue is not None:
+            files[f"{name}_neutral"] = [shown(recipe, octet, ()) for octet in octets]
+        if split == "L2" and recipe.sizes.paired:
+            for axis in (NONE, *recipe.test_axes("L2")):
+                files[f"{name}_{axis}"] = [
+                    shown(recipe, octet, () if axis == NONE else (axis,), variant=axis)
+                    for octet in octets[: recipe.sizes.paired]
+                ]
+    return files
+
+
+def all_octets(recipe: Recipe) -> dict[str, list[Octet]]:
+    """The octets of all splits, no two of the same videos and goal."""
+    taken: set[str] = set()
+    drawn = {}
+    for split in DRAWN:
+        wanted, families = getattr(recipe.sizes, split), recipe.families_of(split)
+        turns = sum(family.held_out == (split == "L3") for family in FAMILIES.values())  # octets take turns
+        several = draw_octets(split, wanted * turns, seed=recipe.seed, taken=taken)
+        drawn[split] = list(islice((octet for octet in several if octet.family in families), wanted))
+    return drawn
+
+
+def shown(
+    recipe: Recipe, octet: Octet, test: Sequence[str], cue: Cue | None = None, variant: str = ""
+) -> tuple[Item, ...]:
+    """The items of an octet in an environment, each with its cue."""
+    environment = draw_environment(Dice(recipe.seed, "environment", octet.group), test)
+    looks = []
+    for planted in planted_in(octet, cue, recipe.seed):
+        dice = Dice(recipe.seed, "surroundings", octet.group, planted.points_to)
+        around = planted.surroundings(environment, "palette" in test, dice)
+        looks.append(Look(around, tuple(test), planted, variant))
+    return tuple(octet_items(octet, looks, recipe.dial))
+
+
+def planted_in(octet: Octet, cue: Cue | None, seed: int) -> Iterator[Planted]:
+    """The cues of an octet's eight items."""
+    for index, (bits, lamp) in enumerate((bits, lamp) for bits in BITS for lamp in STATIONS):
+        if cue is None:
+            yield NEUTRAL
+            continue
+        gold = LETTERS[octet.options.index(octet.action(bits, lamp))]
+        yield Planted(cue.kind, cue.strength, cue.points_to(gold, Dice(seed, "cue", octet.group, index)))
