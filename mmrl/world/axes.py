@@ -29,7 +29,7 @@ class Environment:
     gripper: str = "block"  # shape of the hand: block; round, wedge
     speed: float = 1.0  # of what moves within a slot; slots begin and end when they do
     camera: str = "still"  # still; pan_left, pan_right, zoom_in, zoom_out, jitter
-    codec: str = "h264"  # a key of mmrl.world.codec.CODECS: h264; h265
+    codec: str = "h264"  # a key of mmrl.world.codec.CODECS: h264; h265, vp9
     resolution: str = "square"  # a key of FORMATS: square; wide, tall, small, large
     movers: int = 0  # grey blobs that move along the edges
     grain: int = 0  # seeds the noise, the jitter and the movers' ways; no axis, the same in both pools
@@ -80,7 +80,7 @@ TEST: Mapping[str, tuple] = {
     "gripper": ("round", "wedge"),
     "speed": (0.7, 0.8, 1.2, 1.3, 1.4),
     "camera": ("pan_left", "pan_right", "zoom_in", "zoom_out", "jitter"),
-    "codec": ("h265",),
+    "codec": ("h265", "vp9"),
     "resolution": ("wide", "tall", "small", "large"),
     "movers": (1, 2, 3),
 }

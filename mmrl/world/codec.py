@@ -6,7 +6,7 @@ quantiser, no frame that refers across the tail's start, and a key frame there (
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -27,17 +27,26 @@ class Codec:
 
 
 CODECS: Mapping[str, Codec] = {
-    "h264": Codec(
-        "libx264",
-        {"preset": "veryfast", "qp": "20", "bf": "0", "sc_threshold": "0", "forced-idr": "1", "rc-lookahead": "0"},
-    ),
+    "h264": Codec("libx264", {"preset": "veryfast", "qp": "23", "bf": "0", "sc_threshold": "0", "rc-lookahead": "0"}),
     "h265": Codec(
         "libx265",
         {
             "preset": "ultrafast",
-            "forced-idr": "1",
-            "x265-params": "qp=26:bframes=0:scenecut=0:open-gop=0:keyint=-1:rc-lookahead=0:pools=none:frame-threads=1:wpp=0"
-            ":ipratio=1:log-level=none",
+            "x265-params": "qp=28:ipratio=1:bframes=0:scenecut=0:open-gop=0:keyint=-1:rc-lookahead=0"
+            ":pools=none:frame-threads=1:wpp=0:log-level=none",
+        },
+    ),
+    "vp9": Codec(
+        "libvpx-vp9",
+        {
+            "deadline": "realtime",
+            "cpu-used": "8",
+            "lag-in-frames": "0",
+            "auto-alt-ref": "0",
+            "qmin": "36",
+            "qmax": "36",
+            "crf": "36",
+            "b": "0",
         },
     ),
 }
@@ -46,21 +55,31 @@ CODECS: Mapping[str, Codec] = {
 def write_clip(path: Path, frames: np.ndarray, fps: int, environment: Environment, tail_start: int) -> None:
     """Encodes frames, uint8 ``f h w c``, with the environment's codec as MP4; deterministic for one encoder build.
 
-    Frame ``tail_start`` is a key frame. Raises ValueError if this build of PyAV lacks the encoder.
+    Frames before and from ``tail_start`` on are encoded apart. Raises ValueError if this build of PyAV lacks the encoder.
     """
     codec = _codec(environment.codec)
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream(codec.encoder, rate=fps, options=dict(codec.options))
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt, stream.gop_size, stream.thread_count = "yuv420p", len(frames), 1
-        stream.codec_context.time_base = Fraction(1, fps)
-        for index, pixels in enumerate(frames):
-            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            frame.pts, frame.time_base = index, Fraction(1, fps)
-            if index in (0, tail_start):
-                frame.pict_type = av.video.frame.PictureType.I
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
+        tail = av.CodecContext.create(codec.encoder, "w")
+        tail.options, tail.framerate, tail.flags = dict(codec.options), fps, stream.codec_context.flags
+        for context in (stream.codec_context, tail):
+            context.height, context.width, context.pix_fmt = *frames.shape[1:3], "yuv420p"
+            context.gop_size, context.thread_count, context.time_base = len(frames), 1, Fraction(1, fps)
+        for context, part in ((stream.codec_context, range(tail_start)), (tail, range(tail_start, len(frames)))):
+            for packet in _encoded(context, frames, part, Fraction(1, fps)):
+                packet.stream = stream
+                container.mux(packet)
+
+
+def _encoded(
+    context: av.VideoCodecContext, frames: np.ndarray, numbers: range, time_base: Fraction
+) -> Iterator[av.Packet]:
+    """The packets of some frames; the first is a key frame, and none refers to a frame outside."""
+    for number in numbers:
+        frame = av.VideoFrame.from_ndarray(frames[number], format="rgb24")
+        frame.pts, frame.time_base = number, time_base
+        yield from context.encode(frame)
+    yield from context.encode()
 
 
 def read_clip(path: Path) -> np.ndarray:

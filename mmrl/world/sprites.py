@@ -100,42 +100,41 @@ PARTS: Mapping[str, tuple[Shape, ...]] = {
         Shape("rect", (9, 8, 7, 3), SILVER),
         Shape("rect", (13, 10, 3, 4), SILVER),
     ),
-    "stream": (
-        Shape("rect", (5, 4, 8, 11), DARK),
-        *_card(11, 7),
-        Shape("rect", (6, 5, 6, 8), THING),
-    ),
+    "stream": (Shape("rect", (5, 4, 8, 11), DARK), *_card(11, 7), Shape("rect", (6, 5, 6, 8), THING)),
     "jug": (*_wrist(), Shape("rect", (0, -1, 18, 7), DARK), Shape("rect", (1, 0, 16, 5), STEEL)),
 }
 
-Way = Callable[[float], tuple[float, float]]  # time in [0, 1] to the units right and down of its place
+Way = Callable[[float], tuple[float, float]]  # time in [0, 1] to units right and down of the place
 
 
-def _line(start: tuple[float, float], end: tuple[float, float], begin: float = 0.0, finish: float = 1.0) -> Way:
-    """From start to end between two times; at rest before and after."""
-
-    def way(time: float) -> tuple[float, float]:
-        share = min(1.0, max(0.0, (time - begin) / (finish - begin)))
-        return start[0] + share * (end[0] - start[0]), start[1] + share * (end[1] - start[1])
-
-    return way
+def _way(*stops: tuple[float, float, float]) -> Way:
+    """Straight from stop to stop; a stop is (time, right, down). At rest before the first and after the last."""
+    times, right, down = zip(*stops, strict=True)
+    return lambda time: (float(np.interp(time, times, right)), float(np.interp(time, times, down)))
 
 
-_REST = _line((0, 0), (0, 0))
-_LEAVE = _line((0, 0), (0, -4), 0.6)
+_REST = _way((0, 0, 0))
+_SWEEP = _way((0, -3, 0), (1, 3, 0))
+_BRING, _TURN_BACK = ((0, 2, -5), (0.6, 0, 2)), (1, 0, -4)
+_SINK, _RISE = _way((0, 0, -2), (1, 0, 1)), _way((0, 0, 1), (1, 0, -2))
 CAST: Mapping[str, tuple[tuple[str, Way], ...]] = {  # parts from back to front
-    "put": (("cube", _line((2, -5), (0, 2), 0, 0.6)), ("prongs", lambda t: _line((2, -5), (0, 2), 0, 0.6)(t) if t < 0.6 else _line((0, 2), (0, -4), 0.6)(t))),
-    "take": (("cube", _line((0, 2), (-2, -4), 0.4)), ("fist", lambda t: _line((0, -3), (0, 2), 0, 0.4)(t) if t < 0.4 else _line((0, 2), (-2, -4), 0.4)(t))),
-    "hide": (("mat", _REST), ("cup", _line((0, -4), (0, 1), 0, 0.8))),
-    "swap": (("crossing", _REST), ("stand", _line((-5, -5), (5, 5))), ("stand", _line((5, -5), (-5, 5))), ("wrist", _line((-3, 0), (3, 0)))),
-    "visit": (("pad", _REST), ("pin", _line((-2, -2), (2, 0)))),
-    "dry": (("plate long", _REST), ("wrist", _line((-3, 0), (3, 0)))),
-    "dab": (("plate short", _REST), ("wrist", _line((-3, 0), (3, 0)))),
-    "open": (("drawer open", _line((0, -2), (0, 1))), ("wrist", _line((0, -2), (0, 1)))),
-    "close": (("drawer closed", _line((0, 1), (0, -2))), ("wrist", _line((0, 1), (0, -2)))),
-    "drop": (("pit", _REST), ("key", _line((0, -4), (0, 3))), ("prongs", _LEAVE)),
-    "pour": (("stream", _REST), ("jug", _line((-2, -1), (2, 0)))),
-}  # fmt: skip
+    "put": (("cube", _way(*_BRING)), ("prongs", _way(*_BRING, _TURN_BACK))),
+    "take": (("cube", _way((0.4, 0, 2), (1, -2, -4))), ("fist", _way((0, 0, -3), (0.4, 0, 2), (1, -2, -4)))),
+    "hide": (("mat", _REST), ("cup", _way((0, 0, -4), (0.8, 0, 1)))),
+    "swap": (
+        ("crossing", _REST),
+        ("stand", _way((0, -5, -5), (1, 5, 5))),
+        ("stand", _way((0, 5, -5), (1, -5, 5))),
+        ("wrist", _SWEEP),
+    ),
+    "visit": (("pad", _REST), ("pin", _way((0, -2, -2), (1, 2, 0)))),
+    "dry": (("plate long", _REST), ("wrist", _SWEEP)),
+    "dab": (("plate short", _REST), ("wrist", _SWEEP)),
+    "open": (("drawer open", _SINK), ("wrist", _SINK)),
+    "close": (("drawer closed", _RISE), ("wrist", _RISE)),
+    "drop": (("pit", _REST), ("key", _way((0, 0, -4), (1, 0, 3))), ("prongs", _way((0.6, 0, 0), (1, 0, -4)))),
+    "pour": (("stream", _REST), ("jug", _way((0, -2, -1), (1, 2, 0)))),
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
