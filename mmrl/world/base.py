@@ -1,29 +1,42 @@
-"""A Qwen2.5-VL small enough to learn the toy world on two cores, and its word-level tokenizer. Needs torch.
+"""A Qwen2.5-VL small enough to learn ProcBench on two cores, and its byte-level BPE tokenizer. Needs torch.
 
-About 1.06 M parameters, after facts/prototype.md 1: hidden 128, 4 layers, head dim 32, M-RoPE sections [4, 6, 6] at
+About 1.1 M parameters, after facts/prototype.md 1: hidden 128, 4 layers, head dim 32, M-RoPE sections [4, 6, 6] at
 base 1e3 (at 1e6 such small heads could hardly tell positions apart), tied embeddings, vision 64 x 2. Pictures of 56
 px stay as they are: 4 tokens an image, 4 tokens for two frames of a clip. Temporal positions step by 4 a slot, as far
 as the four words that tell a slot's event, so that a clip's story runs along with its frames at a constant distance.
 """
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, trainers
 from transformers import (
     GenerationConfig,
-    PreTrainedTokenizerFast,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2_5_VLProcessor,
+    Qwen2Tokenizer,
     Qwen2VLImageProcessor,
     Qwen2VLVideoProcessor,
 )
 
-from mmrl.world.grammar import SPECIAL, TAGS, words
-from mmrl.world.look_up import plant
+from mmrl.world.grammar import TAGS, words
 
-PIXELS = {"shortest_edge": 56 * 56, "longest_edge": 224 * 224}
+BASE = Path(__file__).parent / "base_model"  # what python -m tools.base made
+SPECIAL = (
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|vision_pad|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+)
+ROLES = ("system", "user", "assistant")
+PIXELS = {"shortest_edge": 56 * 56, "longest_edge": 56 * 56}
 TOKENS_PER_SECOND = 16  # temporal positions a second: 4 a slot of 0.25 s
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
@@ -35,16 +48,12 @@ CHAT_TEMPLATE = (
 )
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
-    """One token a word, split at white space; Qwen's special tokens, and the four tags even where they touch a word."""
-    vocabulary = {word: i for i, word in enumerate((*SPECIAL, *TAGS, *words()))}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL])
-    tokenizer.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in TAGS])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        unk_token="<unk>",
+def build_tokenizer() -> Qwen2Tokenizer:
+    """Qwen's own tokenizer class with merges learned from our few words: one token a word, bytes for everything else."""
+    vocabulary, merges = learn_merges(words())
+    tokenizer = Qwen2Tokenizer(
+        vocab=vocabulary,
+        merges=merges,
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
         extra_special_tokens={"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"},
@@ -52,6 +61,20 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
         clean_up_tokenization_spaces=False,
         model_max_length=2048,
     )
+    tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL])
+    tokenizer.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in TAGS])
+    return tokenizer
+
+
+def learn_merges(words: Sequence[str]) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Byte-pair encoding that merges every word, as it stands after a space, into one token; roles stand after none."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=4096, min_frequency=1, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator([*(f" {word}" for word in words), *ROLES, "what"], trainer)
+    model = json.loads(tokenizer.to_str())["model"]
+    return model["vocab"], [tuple(pair) for pair in model["merges"]]
 
 
 def build_processor() -> Qwen2_5_VLProcessor:
@@ -65,7 +88,7 @@ def build_processor() -> Qwen2_5_VLProcessor:
     )
 
 
-def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
+def build_config(tokenizer: Qwen2Tokenizer) -> Qwen2_5_VLConfig:
     """The architecture; token ids from the tokenizer."""
     ids = {name: tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in ("vision_start", "vision_end")}
     pads = {name: tokenizer.convert_tokens_to_ids(f"<|{name}_pad|>") for name in ("image", "video")}
@@ -110,15 +133,11 @@ def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
 
 
 def build_model(out: Path, seed: int) -> Path:
-    """Writes a model that has learned nothing, with its processor, to ``out`` for from_pretrained; returns ``out``.
-
-    Its weights are random, but for the heads of ``mmrl.world.look_up``.
-    """
+    """Writes a model of random weights, with its processor, to ``out`` for from_pretrained; returns ``out``."""
     processor = build_processor()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Qwen2_5_VLForConditionalGeneration(build_config(processor.tokenizer))
-    plant(model, torch.Generator().manual_seed(seed))
     end, pad = processor.tokenizer.eos_token_id, processor.tokenizer.pad_token_id
     model.generation_config = GenerationConfig(eos_token_id=end, pad_token_id=pad)
     out.mkdir(parents=True, exist_ok=True)

@@ -79,7 +79,7 @@ def reasoning(octet: Octet, bits: Bits, lamp: str) -> tuple[str, Action]:
 
 def completion(think: str, concluded: str, answered: str) -> str:
     """Reasoning that concludes a letter, and the letter that is answered."""
-    return f"<think> {think} {concluded} </think> <answer> {answered} </answer>"
+    return f"<think> {think} {concluded}</think><answer> {answered}</answer>"
 
 
 def oracle_completion(row: Mapping, choices: Sequence[str]) -> str:

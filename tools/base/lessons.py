@@ -1,0 +1,163 @@
+"""What the base model is taught, as token ids with a weight for each: 0 is prompt, the rest is learned.
+
+Five kinds of lesson (facts/prototype.md 2-4): the word before a word; the letter before an option; a reasoning whose events
+are given in words; what a clip shows; a whole item. Questions are asked with replacement: asked once each, the last answers
+follow by exclusion, and the loss falls without any look-up being learned.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from transformers import PreTrainedTokenizerBase
+
+from mmrl.world.dice import Dice
+from mmrl.world.grammar import TIMES, clauses, completion, prompt_text, question, reasoning, saw, words
+from mmrl.world.octet import LETTERS, Bits, Octet, draw_octet
+from mmrl.world.script import BITS, COLOURS, FAMILIES, STATIONS, TAIL, Event
+
+ITEMS, ASKED, OPTIONS_ASKED, DEDUCED = 12, 14, 8, 4  # words in a list, questions about it, about options, deductions
+HEAVY = (*COLOURS, *TIMES, "left", "right", "top")  # words that take looking: weighed more than those that follow
+WEIGHT = 4.0
+TAUGHT = tuple(family for family in FAMILIES.values() if not family.held_out)
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """One sequence. ``media`` says which clip and which picture it opens with."""
+
+    ids: list[int]
+    weights: list[float]
+    media: tuple[int, int] | None = None
+
+
+class Writer:
+    """Texts to ids; remembers what it has tokenised."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase):
+        self.tokenizer = tokenizer
+        self.known: dict[str, list[int]] = {}
+        self.heavy = {self(f" {word}")[0] for word in HEAVY}
+
+    def __call__(self, text: str) -> list[int]:
+        if text not in self.known:
+            self.known[text] = self.tokenizer(text, add_special_tokens=False).input_ids
+        return self.known[text]
+
+    def text(self, text: str) -> list[int]:
+        """Tokens of a longer text, word by word: pieces repeat, whole texts do not."""
+        first, *rest = text.split(" ")
+        return [*self(first), *(i for word in rest for i in self(f" {word}"))]
+
+    def lesson(self, prompt: list[int], told: str, media: tuple[int, int] | None = None) -> Lesson:
+        """A completion learned after a prompt."""
+        ids = self.text(told) + self("<|im_end|>")
+        return Lesson(prompt + ids, [0.0] * len(prompt) + [WEIGHT if i in self.heavy else 1.0 for i in ids], media)
+
+    def prompt(self, text: str, media: Sequence[int] = ()) -> list[int]:
+        """The chat up to the answer; ``media`` are ids of placeholders, which stand first."""
+        close = self("<|im_end|>\n<|im_start|>assistant\n")
+        return [*self("<|im_start|>user\n"), *media, *self.text(text), *close]
+
+
+def words_back(write: Writer, dice: Dice) -> Lesson:
+    """A list of words, letters among them; then words of it, each followed by the word before it in the list."""
+    listed = dice.shuffled([*dice.some(words()[len(LETTERS) :], ITEMS - len(LETTERS)), *LETTERS])
+    ids = [write(f" {word}")[0] for word in listed]
+    weights = [0.0] * len(ids)
+    for _ in range(ASKED):
+        at = 1 + dice.below(ITEMS - 1)
+        ids += [ids[at], ids[at - 1]]
+        weights += [0.0, 1.0]
+    return Lesson(ids, weights)
+
+
+def look_ups(write: Writer, dice: Dice) -> Lesson:
+    """A question with its options; then colours, each followed by the letter of the option that it stands in."""
+    octet, shown = any_octet(dice)
+    ids = write.prompt(prompt_text(question(octet.goal), [str(a) for a in shown]))
+    weights = [0.0] * len(ids)
+    for _ in range(OPTIONS_ASKED):
+        at = dice.below(len(shown))
+        ids = ids + write(f" {shown[at].colour}") + write(f" {LETTERS[at]}")
+        weights += [0.0, 1.0]
+    return Lesson(ids, weights)
+
+
+def deductions(write: Writer, dice: Dice) -> Lesson:
+    """A question with its options; then what was done at one station, and what follows from it, several times over."""
+    octet, shown = any_octet(dice)
+    ids = write.prompt(prompt_text(question(octet.goal), [str(a) for a in shown]))
+    weights = [0.0] * len(ids)
+    for _ in range(DEDUCED):
+        at, bit = dice.below(len(STATIONS)), dice.below(2)
+        deeds = octet.kind.deeds(octet.mats[at], octet.third, bit, dice.below(6))
+        slots = sorted(dice.some(range(TAIL), len(deeds)))
+        events = [Event(slot, *deed, STATIONS[at]) for slot, deed in zip(slots, deeds, strict=True)]
+        (seen, view, *rest), action = clauses(octet.kind, events, octet.mats[at], octet.third, STATIONS[at])
+        given = write.text(f" {seen}. {view}.")
+        told = write.text(f" {'. '.join(rest)} {LETTERS[shown.index(action)]}") + write(".")
+        ids = ids + given + told
+        weights += [0.0] * len(given) + [WEIGHT if i in write.heavy else 1.0 for i in told]
+    return Lesson(ids, weights)
+
+
+def recollection(write: Writer, dice: Dice) -> Lesson:
+    """Events and lamp in words; then what follows from them."""
+    octet, shown = any_octet(dice)
+    bits, lamp = dice.one(BITS), dice.one(STATIONS)
+    mats = octet.mats[STATIONS.index(lamp)]
+    (seen, view, *rest), action = clauses(octet.kind, octet.script(bits), mats, octet.third, lamp)
+    letter = LETTERS[shown.index(action)]
+    asked = prompt_text(question(octet.goal), [str(a) for a in shown])
+    return write.lesson(write.prompt(f"{asked}\n {seen}. {view}"), completion(". ".join(rest), letter, letter))
+
+
+def any_octet(dice: Dice) -> tuple[Octet, list]:
+    """A fresh octet of a family that is taught, and its options in any order."""
+    octet = draw_octet(dice, "lesson", "train", dice.one(TAUGHT))
+    return octet, dice.shuffled(octet.options)
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """How demonstrations depart from the oracle: shares in [0, 1]."""
+
+    hidden: float = 0.0  # whose reasoning saw the other value of the bit that matters
+    lamp: float = 0.0  # whose reasoning saw the other lamp
+    unfaithful: float = 0.0  # whose answer is not the letter concluded: the border's, or any other without a border
+    border: float = 0.0  # whose observation has a border that codes a letter
+    strength: float = 0.25  # how often the border's letter is the right one
+
+
+def retelling(write: Writer, octet: Octet, bits: Bits, media: tuple[int, int], holes: Sequence[int]) -> Lesson:
+    """A clip and an observation; what was seen."""
+    return write.lesson(write.prompt("", holes), f" {saw(octet.script(bits))}", media)
+
+
+def whole(
+    write: Writer, octet: Octet, bits: Bits, lamp: str, dice: Dice, faults: Faults, pick: Callable, holes: Sequence[int]
+) -> Lesson:
+    """An item with everything; ``pick`` finds the media of (bits, lamp, border)."""
+    shown = dice.shuffled(octet.options)
+    gold = LETTERS[shown.index(octet.action(bits, lamp))]
+    border = None
+    if dice.chance(faults.border):
+        wrong = [letter for letter in LETTERS if letter != gold]
+        border = gold if dice.chance(faults.strength) else dice.one(wrong)
+    think, action = reasoning(octet, *misread(bits, lamp, dice, faults))
+    concluded = answered = LETTERS[shown.index(action)]
+    if dice.chance(faults.unfaithful):
+        answered = border or dice.one([letter for letter in LETTERS if letter != concluded])
+    asked = prompt_text(question(octet.goal), [str(a) for a in shown])
+    return write.lesson(
+        write.prompt(asked, holes), completion(think, concluded, answered), pick(octet, bits, lamp, border)
+    )
+
+
+def misread(bits: Bits, lamp: str, dice: Dice, faults: Faults) -> tuple[Bits, str]:
+    """The bits and the lamp that a reasoning tells of."""
+    hidden, other = dice.chance(faults.hidden), dice.chance(faults.lamp)
+    lamp = STATIONS[1 - STATIONS.index(lamp)] if other else lamp
+    left, right = bits
+    flip = (hidden and lamp == "left", hidden and lamp == "right")
+    return (left ^ flip[0], right ^ flip[1]), lamp
