@@ -40,25 +40,26 @@ class Learner:
         ids, weights = padded(lessons)
         language = self.model.model.language_model
         embedded = language.embed_tokens(ids)
-        if lessons[0].media is not None:
-            embedded = self.with_media(embedded, lessons)
-            places = positions(ids.shape[1], self.spans, 2, TOKENS_PER_SECOND)
-        else:
-            places = positions(ids.shape[1], [], 2, TOKENS_PER_SECOND)
-        places = places[:, None].expand(3, *ids.shape)
+        media = lessons[0].media is not None
+        if media:
+            embedded = embedded.clone()
+            embedded[:, self.holes] = self.features(lessons).to(embedded.dtype)
+        places = self.places(ids.shape[1], media)[:, None].expand(3, *ids.shape)
         hidden = language(inputs_embeds=embedded, position_ids=places, use_cache=False).last_hidden_state
         learned = weights[:, 1:] > 0
         logits = linear(hidden[:, :-1][learned], language.embed_tokens.weight)
         return logits, ids[:, 1:][learned], weights[:, 1:][learned]
 
-    def with_media(self, embedded: Tensor, lessons: Sequence[Lesson]) -> Tensor:
-        """The tower's features in the places of the placeholders; what several lessons show is seen once."""
+    def places(self, length: int, media: bool) -> Tensor:
+        """M-RoPE positions ``[3 length]`` of a sequence that opens with a clip and a picture, or of text alone."""
+        return positions(length, self.spans if media else [], 2, TOKENS_PER_SECOND)
+
+    def features(self, lessons: Sequence[Lesson]) -> Tensor:
+        """The tower's features ``[n holes d]``; what several lessons show is seen once."""
         clips = self.seen(self.model.get_video_features, CLIP, self.shelf.clips, [m.media[0] for m in lessons])
         still = self.shelf.pictures[:, None]
         pictures = self.seen(self.model.get_image_features, PICTURE, still, [m.media[1] for m in lessons])
-        embedded = embedded.clone()
-        embedded[:, self.holes] = torch.cat([clips, pictures], dim=1).to(embedded.dtype)
-        return embedded
+        return torch.cat([clips, pictures], dim=1)
 
     def seen(self, tower: Callable, grid: Grid, shelf: np.ndarray, wanted: Sequence[int]) -> Tensor:
         """Features ``[n tokens d]`` of shelved frames; an image is a clip of one frame, shown twice."""
