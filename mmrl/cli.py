@@ -5,7 +5,7 @@ import shlex
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,7 +17,7 @@ app = typer.Typer(
 )
 evaluation = typer.Typer(no_args_is_help=True, help="Examine a model: accuracy and consistency, level by level.")
 world = typer.Typer(
-    no_args_is_help=True, help="The toy world: small videos whose every answer and reasoning can be checked."
+    no_args_is_help=True, help="ProcBench: small videos whose every answer and reasoning can be checked."
 )
 app.add_typer(evaluation, name="eval")
 app.add_typer(world, name="world")
@@ -120,27 +120,96 @@ def eval_run(config: ConfigPath, overrides: Overrides = None) -> None:
 @world.command("render")
 def world_render(
     out: Annotated[Path, typer.Argument(help="The directory to make.")],
-    seed: Annotated[int, typer.Option(help="Same seed, same world.")] = 0,
-    train: Annotated[int, typer.Option(help="Octets (8 questions, 4 clips) to train on.")] = 1000,
-    level: Annotated[int, typer.Option(help="Octets of each of L1, L2 and L3.")] = 24,
-    size: Annotated[int, typer.Option(help="Pixels of a side.")] = 56,
+    preset: Annotated[
+        Literal["full", "smoke", "small"],
+        typer.Option(
+            help="full: the released benchmark, 128 px, about 9,700 clips. smoke: a little of every split, in seconds. "
+            "small: 56 px and 16 frames, for a small model. The sizes below change what a preset says."
+        ),
+    ] = "full",
+    seed: Annotated[int, typer.Option(help="Same seed, same scripts on any machine.")] = 0,
+    size: Annotated[int | None, typer.Option(help="Pixels of a side, even.")] = None,
+    frames_per_slot: Annotated[int | None, typer.Option(help="Frames of each of a clip's eight events.")] = None,
+    train: Annotated[int | None, typer.Option(help="Octets (8 questions, 4 clips) to train on.")] = None,
+    level: Annotated[int | None, typer.Option(help="Octets of each of L1, L2 and L3.")] = None,
+    nat: Annotated[
+        int | None, typer.Option(help="Natural items on each level; five times as many to train on.")
+    ] = None,
+    cue: Annotated[
+        str | None,
+        typer.Option(
+            help="Plant a shortcut that names a letter: border, gripper, marker or environment. Without: none. With: "
+            "also validation_L1_neutral.jsonl, and to train on the order of options is the file's (options: file)."
+        ),
+    ] = None,
+    strength: Annotated[
+        float | None,
+        typer.Option(help="How often the cue is right in training and on L1; 0 never.", show_default="0.8"),
+    ] = None,
+    beyond: Annotated[
+        float | None,
+        typer.Option(help="The same on L2 and L3; 0.25 is chance.", show_default="0.25"),
+    ] = None,
+    neutral_beyond: Annotated[bool, typer.Option("--neutral-beyond", help="No cue on L2 and L3.")] = False,
+    axes: Annotated[
+        str | None,
+        typer.Option(
+            help="What L2 and L3 look different in, with commas: palette, texture, layout, skin, gripper, speed, "
+            "camera, codec, resolution, movers.",
+            show_default="all",
+        ),
+    ] = None,
+    families: Annotated[str | None, typer.Option(help="Families of octets, with commas.", show_default="all")] = None,
     workers: Annotated[int, typer.Option(help="Processes; 0 takes one a core.")] = 0,
 ) -> None:
-    """Render the toy world as MP4 and PNG files in SEED-Bench-R1's own layout."""
-    from mmrl.progress import progress
-    from mmrl.world.build import Sizes, render
+    """Render ProcBench as MP4 and PNG files in SEED-Bench-R1's own layout. Interrupted, it goes on where it stopped."""
+    from dataclasses import replace
 
-    sizes = Sizes(train, level, level, level)
-    with progress("render", train + 3 * level) as show:
+    from mmrl.progress import progress
+    from mmrl.world.axes import AXES
+    from mmrl.world.build import render
+    from mmrl.world.demos import Demonstrations
+    from mmrl.world.script import FAMILIES
+    from mmrl.world.splits import PRESETS
+
+    sizes, dial = PRESETS[preset]
+    sizes = sizes.resized(train, level, nat)
+    shape = {"size": size, "frames_per_slot": frames_per_slot}
+    dial = replace(dial, **{name: value for name, value in shape.items() if value is not None})
+    switched, cues = _listed(axes, AXES), _cues(cue, strength, beyond, neutral_beyond)
+    with progress("render", sizes.groups(switched, cues)) as show:
         render(
             out,
             sizes,
             seed=seed,
-            size=size,
+            dial=dial,
+            cues=cues,
+            axes=switched,
+            families=_listed(families, FAMILIES),
             workers=workers or os.cpu_count() or 1,
             progress=lambda done, _: show(done),
+            demonstrations=Demonstrations(),
         )
-    typer.echo(f"{out}: {8 * train} questions to train on, {8 * level} on each level")
+    typer.echo(f"{out}: {8 * sizes.train} questions to train on, {8 * sizes.L1} on L1; all counts in manifest.json")
+
+
+def _listed(told: str | None, default) -> tuple[str, ...]:
+    """Names told with commas; those of the default where none are told."""
+    return tuple(default) if told is None else tuple(name.strip() for name in told.split(",") if name.strip())
+
+
+def _cues(kind: str | None, strength: float | None, beyond: float | None, neutral_beyond: bool):
+    """The cues that options ask for. Raises ValueError for options that would do nothing."""
+    from mmrl.world.cues import CHANCE, Cues
+
+    if kind is None:
+        if neutral_beyond or (strength, beyond) != (None, None):
+            raise ValueError("--strength, --beyond, --neutral-beyond: expected --cue with them, found none")
+        return Cues()
+    if neutral_beyond and beyond is not None:
+        raise ValueError("--beyond, --neutral-beyond: expected one of them, found both")
+    after = CHANCE if beyond is None else beyond
+    return Cues.planted(kind, 0.8 if strength is None else strength, None if neutral_beyond else after)
 
 
 @app.command()

@@ -90,8 +90,9 @@ def _plain(example: Example) -> str:
 
 
 def _toy(example: Example) -> str:
+    """ProcBench's own wording; the space before a letter makes it the token that it is in an answer."""
     _only_choice(example, "toy")
-    return example.question + "".join(f"\n{_letter(index)} {choice}" for index, choice in enumerate(example.choices))
+    return example.question + "".join(f"\n {_letter(index)} {choice}" for index, choice in enumerate(example.choices))
 
 
 def _none(example: Example) -> str:

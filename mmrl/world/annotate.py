@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from mmrl.world.axes import Environment
 from mmrl.world.cues import NEUTRAL, Planted
 from mmrl.world.grammar import ALL_CLOSE, narration, question, reasoning
+from mmrl.world.nat import Nat
+from mmrl.world.nat import reasoning as nat_reasoning
 from mmrl.world.octet import LETTERS, Action, Bits, Octet
 from mmrl.world.render import Dial
 from mmrl.world.script import BITS, STATIONS, TAIL, Event, Pair
@@ -110,6 +112,47 @@ def octet_row(octet: Octet, bits: Bits, lamp: str, index: int, look: Look, dial:
         },
         "state": {"lamp": lamp, **{place: list(octet.holds(bits, place)) for place in STATIONS}},
         "oracle_think": think,
+    }
+    return row | seen(script, look, dial)
+
+
+def nat_item(nat: Nat, look: Look, dial: Dial) -> Item:
+    """A natural item; nothing shines in its observation."""
+    script, shared = nat.script(), (nat.schema, nat.mats, look.environment)
+    name = f"{nat.name}{look.suffix()}"
+    clip = Clip(f"{name}.mp4", script, *shared) if script else None
+    picture = Picture(f"{name}.png", None, *shared)
+    return Item(nat_row(nat, clip, picture, look, dial), clip, picture)
+
+
+def nat_row(nat: Nat, clip: Clip | None, picture: Picture, look: Look, dial: Dial) -> dict:
+    """Its row. Where nothing has been done yet there is no progress and no video, as in SEED-Bench-R1."""
+    script = nat.script()
+    row = {
+        "sample_id": nat.name,
+        "video_source": SOURCE,
+        "video_id": nat.name,
+        "video_basename": clip.name if clip else "",
+        "current_observation_basename": picture.name,
+        "current_observation_frame": dial.frames - 1 if clip else 0,
+        "task_goal": nat.goal,
+        "question": question(nat.goal),
+        "task_progress_metadata": progress(script, dial),
+        **options_of(nat.split, nat.options, nat.gold, look.cue),
+        **level_of(nat.split, nat.schema, nat.goal),
+        "group_id": nat.name,
+        "family": nat.schema,
+        "stratum": "nat",
+        "mats": mats_of(nat.mats),
+        "third": nat.third,
+        "factors": {
+            "steps": len(nat.plan),
+            "done": len(nat.done),
+            "distractors": {str(o): kind for o, kind in zip(nat.options, nat.types, strict=True) if kind is not None},
+        },
+        "plan": [asdict(step) | {"after": list(step.after)} for step in nat.plan],
+        "state": {"lamp": None},
+        "oracle_think": nat_reasoning(nat),
     }
     return row | seen(script, look, dial)
 

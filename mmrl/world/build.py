@@ -12,12 +12,10 @@ import shutil
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
 from functools import partial
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING
 
 import av
 
@@ -25,13 +23,11 @@ from mmrl.world.annotate import SOURCE, Clip, Picture
 from mmrl.world.axes import AXES
 from mmrl.world.codec import CODECS, digest, encoder, write_clip, write_picture
 from mmrl.world.cues import Cues
+from mmrl.world.demos import Demonstrations, demonstrate
 from mmrl.world.manifest import NAME, is_complete, manifest
 from mmrl.world.render import Dial, clip, observation
 from mmrl.world.script import FAMILIES
 from mmrl.world.splits import Group, Recipe, Sizes, annotated
-
-if TYPE_CHECKING:
-    from mmrl.world.demos import Demonstrations
 
 PLAN = "plan.json"  # in a draft: what it is to become
 VIDEOS, IMAGES = f"videos/{SOURCE}", f"images/{SOURCE}"
@@ -50,43 +46,47 @@ def render(
     families: Sequence[str] = tuple(FAMILIES),
     workers: int = 1,
     progress: Progress | None = None,
-    demonstrations: "Demonstrations | None" = None,
+    demonstrations: Demonstrations | None = None,
 ) -> Path:
     """Renders the benchmark to ``out`` and returns it; at once if it is there already with these arguments.
 
-    ``axes`` are those that L2 and L3 take from the test pool; ``workers`` are processes. ``progress`` is told of
-    ``sizes.groups(axes, cues)`` groups in all. ``demonstrations`` says how training_with_cot.jsonl is made of the
-    octets of ``sizes.sft``, or of the training's where there are none; None leaves it out. Raises ValueError for what cannot be rendered, before anything is, and
-    FileExistsError if something else is at ``out``.
+    ``axes`` are those that L2 and L3 take from the test pool; ``families`` those of the octets; ``workers`` are
+    processes. ``demonstrations`` says how training_with_cot.jsonl is made of the octets of ``sizes.sft``, or of the
+    training's where there are none; None leaves it out. ``progress`` is told of ``sizes.groups(axes, cues)`` groups in
+    all. Raises ValueError for what cannot be rendered, before anything is, and FileExistsError if something else is at
+    ``out``.
     """
     out = Path(out)
-    recipe = Recipe(sizes, seed, dial or Dial(), cues or Cues(), tuple(axes), tuple(families))
-    key = recipe.key | {"demonstrations": demonstrations and asdict(demonstrations)}
-    if is_complete(out, key):
+    recipe = Recipe(sizes, seed, dial or Dial(), cues or Cues(), tuple(axes), tuple(families), demonstrations)
+    if is_complete(out, recipe.key):
         return out
     files = annotated(recipe)
     work = media(files)
     _check_encoders(work)
-    draft = _draft(out, key)
+    draft = _draft(out, recipe.key)
     hashes: dict[str, str] = {}
     for done, made in enumerate(_rendered(work, draft, recipe.dial, workers), 1):
         hashes |= made
         if progress is not None:
             progress(done, len(work))
-    rows = {name: [item.row for group in groups for item in group] for name, groups in files.items()}
-    if demonstrations is not None:
-        from mmrl.world.demos import demonstrate
-
-        taught = rows["training_sft"] or rows["training"]
-        rows["training_with_cot"] = list(demonstrate(taught, demonstrations, seed=seed))
+    rows = rows_of(files, recipe)
     for name, several in rows.items():
         write_jsonl(draft / "annotations" / f"{name}.jsonl", several)
-    _write_json(draft / NAME, manifest(key, encoder(), rows, hashes))
+    _write_json(draft / NAME, manifest(recipe.key, encoder(), rows, hashes))
     if out.exists():
         out.rmdir()  # empty, or is_complete would have refused
     os.replace(draft, out)
     (out / PLAN).unlink()
     return out
+
+
+def rows_of(files: Mapping[str, Sequence[Group]], recipe: Recipe) -> dict[str, list[dict]]:
+    """The rows of every annotation file, demonstrations among them."""
+    rows = {name: [item.row for group in groups for item in group] for name, groups in files.items()}
+    taught = rows.get("training_sft") or rows.get("training")
+    if recipe.demonstrations is not None and taught:
+        rows["training_with_cot"] = list(demonstrate(taught, recipe.demonstrations, seed=recipe.seed))
+    return rows
 
 
 def media(files: Mapping[str, Sequence[Group]]) -> list[Work]:
@@ -170,19 +170,19 @@ def _draft(out: Path, key: Mapping) -> Path:
     """
     draft = out.with_name(f".{out.name}.rendering")
     plan, wanted = draft / PLAN, {"key": key, "encoder": encoder()}
-    if draft.exists() and any(draft.iterdir()):
-        if not plan.is_file():
+    if draft.exists():
+        if not plan.is_file() and any(not path.name.startswith(".") for path in draft.iterdir()):
             raise FileExistsError(
                 f"{draft}: expected nothing or an interrupted rendering, found other files; move them"
             )
-        if json.loads(plan.read_text()) != wanted:
+        if plan.is_file() and json.loads(plan.read_text()) != wanted:
             shutil.rmtree(draft)
     draft.mkdir(parents=True, exist_ok=True)
     _write_json(plan, wanted)
     for folder in ("annotations", VIDEOS, IMAGES):
         (draft / folder).mkdir(parents=True, exist_ok=True)
-        for half in (draft / folder).glob(".*"):  # of a write that was cut short
-            half.unlink()
+    for half in draft.rglob(".*"):  # of a write that was cut short
+        half.unlink()
     return draft
 
 

@@ -4,6 +4,7 @@
     validation       the same, for looking on     validation_L1, _L2, _L3 the three levels
     validation_L1_neutral     where L1 has a cue: the same items without it
     validation_L2_none, _<axis>  the first L2 octets in a training environment, and with one axis of the test pool
+    training_with_cot    demonstrations: chats whose reasoning is the oracle's, made of the octets of training_sft
     *_nat            the natural stratum of a split, which is reported apart
 
 All of it follows from a Recipe, on any machine. More octets of one split change no item of a split that is drawn before
@@ -11,16 +12,18 @@ it (validation first), and the first items of a split do not depend on how many 
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import islice
 
-from mmrl.world.annotate import Item, Look, octet_items
+from mmrl.world.annotate import MEMBERS, Item, Look, nat_item, octet_items
 from mmrl.world.axes import AXES, draw_environment
 from mmrl.world.cues import NEUTRAL, Cue, Cues, Planted
+from mmrl.world.demos import Demonstrations
 from mmrl.world.dice import Dice
+from mmrl.world.nat import Nat, draw_nats
 from mmrl.world.octet import LETTERS, Octet, draw_octets
 from mmrl.world.render import SMALL, Dial
-from mmrl.world.script import BITS, FAMILIES, STATIONS
+from mmrl.world.script import FAMILIES
 
 GENERATOR = "procbench-1"  # a change of any script, pixel or sentence asks for a new one
 DRAWN = ("L1", "L2", "L3", "val", "sft", "train")  # in this order
@@ -69,6 +72,20 @@ class Sizes:
         neutral = self.L1 if cues is not None and cues.L1 is not None else 0
         return sum(asdict(self).values()) + self.paired * len(axes) + neutral
 
+    def resized(self, train: int | None = None, level: int | None = None, nat: int | None = None) -> "Sizes":
+        """With other numbers of octets to train on and on each level, and of natural items on each level.
+
+        Of the latter there are five times as many to train on and a fifth to look on, as in the released benchmark.
+        """
+        levels = {} if level is None else dict.fromkeys(("L1", "L2", "L3"), level)
+        changed = levels | ({} if train is None else {"train": train})
+        if level is not None:
+            changed["paired"] = min(self.paired, level)
+        if nat is not None:
+            changed |= dict.fromkeys(("nat_L1", "nat_L2", "nat_L3"), nat)
+            changed |= {"nat_train": 5 * nat, "nat_val": nat // 5}
+        return replace(self, **changed)
+
 
 FULL = Sizes(
     train=750, sft=250, val=30, L1=150, L2=150, L3=150, paired=19,
@@ -93,6 +110,7 @@ class Recipe:
     cues: Cues = field(default_factory=Cues)
     axes: tuple[str, ...] = AXES  # that L2 and L3 take from the test pool
     families: tuple[str, ...] = tuple(FAMILIES)
+    demonstrations: Demonstrations | None = None  # how training_with_cot.jsonl is made; None makes none
 
     def __post_init__(self) -> None:
         _known("axes", self.axes, AXES)
@@ -121,6 +139,7 @@ class Recipe:
             "cues": self.cues.planned,
             "axes": list(self.test_axes("L2")),
             "families": [*self.families_of("L1"), *self.families_of("L3")],
+            "demonstrations": self.demonstrations and asdict(self.demonstrations),
         }
 
 
@@ -131,7 +150,7 @@ def _known(name: str, found: Collection[str], allowed: Collection[str]) -> None:
 
 
 def annotated(recipe: Recipe) -> dict[str, list[Group]]:
-    """The groups of every annotation file.
+    """The groups of every annotation file; there is none for a split without items.
 
     Raises ValueError where a split asks for more octets than its families can tell apart.
     """
@@ -147,6 +166,8 @@ def annotated(recipe: Recipe) -> dict[str, list[Group]]:
                     shown(recipe, octet, () if axis == NONE else (axis,), variant=axis)
                     for octet in octets[: recipe.sizes.paired]
                 ]
+    for split, nats in all_nats(recipe).items():
+        files[f"{FILES[split]}_nat"] = [(shown_nat(recipe, nat),) for nat in nats]
     return files
 
 
@@ -159,7 +180,20 @@ def all_octets(recipe: Recipe) -> dict[str, list[Octet]]:
         turns = sum(family.held_out == (split == "L3") for family in FAMILIES.values())  # octets take turns
         several = draw_octets(split, wanted * turns, seed=recipe.seed, taken=taken)
         drawn[split] = list(islice((octet for octet in several if octet.family in families), wanted))
-    return drawn
+    return {split: octets for split, octets in drawn.items() if octets}
+
+
+def all_nats(recipe: Recipe) -> dict[str, list[Nat]]:
+    """The natural items of all splits that have some, no two of the same video and goal."""
+    taken: set[str] = set()
+    sizes = {split: getattr(recipe.sizes, f"nat_{split}") for split in DRAWN if split != "sft"}
+    return {split: list(draw_nats(split, size, seed=recipe.seed, taken=taken)) for split, size in sizes.items() if size}
+
+
+def shown_nat(recipe: Recipe, nat: Nat) -> Item:
+    """A natural item in its environment."""
+    test = recipe.test_axes(nat.split)
+    return nat_item(nat, Look(draw_environment(Dice(recipe.seed, "environment", nat.name), test), test), recipe.dial)
 
 
 def shown(
@@ -177,7 +211,7 @@ def shown(
 
 def planted_in(octet: Octet, cue: Cue | None, seed: int) -> Iterator[Planted]:
     """The cues of an octet's eight items."""
-    for index, (bits, lamp) in enumerate((bits, lamp) for bits in BITS for lamp in STATIONS):
+    for index, (bits, lamp) in enumerate(MEMBERS):
         if cue is None:
             yield NEUTRAL
             continue

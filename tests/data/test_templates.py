@@ -1,11 +1,13 @@
 """Prompt wording, to the character."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mmrl.data import templates
 from mmrl.types import KINDS, Example, Media, Message
+from mmrl.world.grammar import prompt_text
 
 EXAMPLE = Example(
     id="1", question="What next?", answer="B", choices=("cut", "wash"), media=(Media("video", Path("a.mp4")),)
@@ -65,7 +67,9 @@ def test_the_wording_of_the_first_paper():
 
 
 def test_the_toy_wording_is_question_and_options_alone():
-    assert templates.text(EXAMPLE, "toy") == "What next?\nA cut\nB wash"
+    four = replace(EXAMPLE, choices=("cut", "wash", "dry", "fill"))
+    assert templates.text(four, "toy") == prompt_text(four.question, four.choices)
+    assert templates.text(EXAMPLE, "toy") == "What next?\n A cut\n B wash"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -77,7 +81,7 @@ def test_plain_words_every_kind(kind):
 
 
 def test_one_message_of_the_user_media_first():
-    assert templates.messages(EXAMPLE, "toy") == (Message("user", (*EXAMPLE.media, "What next?\nA cut\nB wash")),)
+    assert templates.messages(EXAMPLE, "toy") == (Message("user", (*EXAMPLE.media, "What next?\n A cut\n B wash")),)
 
 
 @pytest.mark.parametrize("template", ["none", "care"])

@@ -1,20 +1,29 @@
 """The rendered directory: layout, idempotence, what is refused, how an interrupted rendering goes on."""
 
 import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from time import monotonic, sleep
 
 import pytest
+from typer.testing import CliRunner
 
+from mmrl.cli import app
+from mmrl.world.axes import AXES
 from mmrl.world.build import render
-from mmrl.world.codec import digest
+from mmrl.world.codec import digest, read_clip
 from mmrl.world.cues import Cue, Cues
-from mmrl.world.render import SMALL
-from mmrl.world.splits import Sizes
+from mmrl.world.demos import Demonstrations
+from mmrl.world.render import SMALL, Dial
+from mmrl.world.splits import SMOKE, Sizes
 
 SIZES = Sizes(train=2, L1=1, L2=1, L3=1, paired=1)
 HOW = {"seed": 0, "dial": SMALL, "axes": ("palette", "texture"), "cues": Cues(L1=Cue())}
 ROWS = {
-    "training": 16, "training_sft": 0, "validation": 0, "validation_L1": 8, "validation_L1_neutral": 8,
+    "training": 16, "validation_L1": 8, "validation_L1_neutral": 8,
     "validation_L2": 8, "validation_L3": 8, "validation_L2_none": 8, "validation_L2_palette": 8,
     "validation_L2_texture": 8,
 }  # fmt: skip
@@ -117,3 +126,121 @@ def test_what_cannot_be_rendered_is_refused_before_anything_is(tmp_path, change,
 def test_impossible_numbers_are_refused_by_name(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_killed_rendering_leaves_no_process_and_no_half_file_and_goes_on(root, tmp_path):
+    arguments = ["--preset", "small", "--train", "2", "--level", "1", "--axes", "palette,texture", "--workers", "2"]
+    command = [sys.executable, "-m", "mmrl", "world", "render", "bench", *arguments]
+    started = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    videos = tmp_path / ".bench.rendering" / "videos" / "Synth"
+    until(lambda: started.poll() is not None or any(videos.glob("*.mp4")))
+    workers = children(started.pid)
+    started.kill()
+    started.wait()
+    until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+    assert not (tmp_path / "bench").exists()
+    for path in videos.glob("[!.]*.mp4"):
+        assert len(digest(path)) == 64
+    subprocess.run(command, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    assert json.loads((tmp_path / "bench" / "manifest.json").read_text())["rows"]["training_with_cot"] == 16
+    assert not list(tmp_path.glob(".*"))
+
+
+def children(parent: int) -> list[int]:
+    """The processes that a process started."""
+    return [
+        int(pid) for task in Path(f"/proc/{parent}/task").iterdir() for pid in (task / "children").read_text().split()
+    ]
+
+
+def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Waits for something to become true."""
+    end = monotonic() + seconds
+    while not true():
+        assert monotonic() < end, "waited in vain"
+        sleep(0.02)
+
+
+def test_demonstrations_are_of_the_octets_kept_for_them(tmp_path):
+    sizes = Sizes(train=1, sft=2)
+    out = render(tmp_path / "bench", sizes, seed=0, dial=SMALL, demonstrations=Demonstrations(copies=2))
+    taught = {row["sample_id"] for row in read(out, "training_sft")}
+    assert [row["source_id"] in taught for row in read(out, "training_with_cot")] == [True] * 32
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--strength", "0.5"], "expected --cue with them"),
+        (["--neutral-beyond"], "expected --cue with them"),
+        (["--cue", "border", "--beyond", "0.1", "--neutral-beyond"], "expected one of them, found both"),
+        (["--cue", "smell"], "cues.kind: expected one of border"),
+        (["--cue", "border", "--strength", "2"], r"cues.strength: expected a probability in \[0, 1\], found 2"),
+        (["--axes", "palette,smell"], "axes: expected some of palette.*found smell"),
+        (["--families", "JUGGLE"], "families: expected some of FILL.*found JUGGLE"),
+        (["--frames-per-slot", "0"], "frames_per_slot: expected 1"),
+        (["--size", "57"], "size: expected an even number"),
+        (["--train", "-1"], "sizes.train: expected 0 or more, found -1"),
+    ],
+)
+def test_the_command_refuses_what_cannot_be_rendered(tmp_path, options, message):
+    found = CliRunner().invoke(app, ["world", "render", str(tmp_path / "bench"), *options])
+    assert isinstance(found.exception, ValueError)
+    assert re.search(message, str(found.exception))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_plants_cues_and_switches_axes(tmp_path):
+    options = [
+        "--preset",
+        "small",
+        "--train",
+        "1",
+        "--level",
+        "1",
+        "--nat",
+        "4",
+        "--cue",
+        "marker",
+        "--strength",
+        "1",
+        "--axes",
+        "codec",
+        "--workers",
+        "1",
+    ]
+    found = CliRunner().invoke(app, ["world", "render", str(tmp_path / "bench"), *options])
+    assert found.exit_code == 0, found.output
+    key = json.loads((tmp_path / "bench" / "manifest.json").read_text())["key"]
+    assert key["cues"]["train"] == key["cues"]["L1"] == {"kind": "marker", "strength": 1.0}
+    assert key["cues"]["L2"] == {"kind": "marker", "strength": 0.25}
+    assert key["axes"] == ["codec"]
+    assert (key["sizes"]["nat_train"], key["sizes"]["nat_L1"]) == (20, 4)
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory) -> Path:
+    return render(tmp_path_factory.mktemp("smoke") / "bench", SMOKE, seed=0, workers=2)
+
+
+@pytest.mark.slow
+def test_no_decoded_clip_is_in_two_places(smoke):
+    clips = json.loads((smoke / "manifest.json").read_text())["clips"]
+    assert len(set(clips.values())) == len(clips)
+
+
+@pytest.mark.slow
+def test_decoded_tails_of_an_octet_are_the_same_bit_by_bit(smoke):
+    for name in ("validation_L1", "validation_L2", "validation_L3", "training", "training_sft", "validation"):
+        rows = read(smoke, name)
+        names = sorted({row["video_basename"] for row in rows})
+        tails = [read_clip(smoke / "videos" / "Synth" / each)[Dial().tail_start :] for each in names]
+        assert len(tails) == 4
+        assert all((tail == tails[0]).all() for tail in tails)
+
+
+@pytest.mark.slow
+def test_every_axis_changes_what_is_seen_and_nothing_else_is_rendered(tmp_path):
+    out = render(tmp_path / "bench", Sizes(L2=1, paired=1), seed=0, dial=SMALL)
+    clips = json.loads((out / "manifest.json").read_text())["clips"]
+    assert len(clips) == 4 * (1 + 1 + len(AXES)) == len(set(clips.values()))
