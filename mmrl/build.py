@@ -12,6 +12,7 @@ from accelerate.utils import set_seed
 
 from mmrl import checkpoint
 from mmrl.config import Config, ConfigError, EvaluationSection, ModelSection, dump, flat
+from mmrl.data.conditions import check as check_condition
 from mmrl.data.stream import Mixture, Stream
 from mmrl.feeder import Feeder
 from mmrl.journal import Journal
@@ -99,9 +100,9 @@ def look_over_validation(section: EvaluationSection) -> None:
         data = open_set(one, root_of(section), "file", section.seed)
         if one.expect is not None and len(data) != one.expect:
             raise ConfigError(f"validation.sets {one.name}: expected {one.expect} examples, found {len(data)}")
-        check_gradable(
-            (data.example(i, 0) for i in range(len(data))), section.graders.values(), f"validation {one.name}"
-        )
+        examples = [data.example(i, 0) for i in range(len(data))]
+        check_gradable(examples, section.graders.values(), f"validation {one.name}")
+        check_condition(section.condition, examples, f"validation {one.name}")
     for spec in section.graders.values():
         grader(spec)
 

@@ -10,6 +10,7 @@ import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from mmrl.algorithms import ALGORITHMS
+from mmrl.data.conditions import Condition
 from mmrl.data.frame_choice import FrameChoice
 from mmrl.data.templates import Template
 from mmrl.named import Section, choice
@@ -135,6 +136,7 @@ class EvaluationSection(Section):
     template: Template  # the wording of questions
     graders: Annotated[dict[str, str], Field(min_length=1)]
     frames: FrameChoice = FrameChoice()
+    condition: Condition = "full"  # what is seen of the videos; the others are controls
     decoding: Decoding = Decoding(temperature=0.0, max_new_tokens=1024)
     samples: Positive = 1  # completions an item
     batch: Positive = 32  # items generated together

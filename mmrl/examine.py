@@ -14,6 +14,8 @@ import torch
 from torch import nn
 
 from mmrl.config import EvalSetSection, EvaluationSection
+from mmrl.data.conditions import Condition, Seen, see
+from mmrl.data.conditions import check as check_condition
 from mmrl.data.media import MediaError, MediaReader
 from mmrl.data.video import Clip
 from mmrl.evaluate import Completion, Summary, evaluate
@@ -38,20 +40,21 @@ class Examiner:
     engine: Engine
     reader: MediaReader
     seed: int
+    condition: Condition = "full"
 
     def __call__(self, examples: Sequence[Example], samples: Sequence[int]) -> list[Completion]:
-        media: dict[int, Any] = {}
+        seen: dict[int, Seen] = {}
         failed: dict[int, MediaError] = {}
         self.reader.ahead(examples)
         for index, example in enumerate(examples):
             try:
-                media[index] = self.reader.load(example)
+                seen[index] = see(self.condition, example, self.reader.load(example), self.seed)
             except MediaError as error:
                 failed[index] = error
-        good = list(media)
-        prompts = self.policy.prompts([examples[i] for i in good], [media[i] for i in good])
+        good = list(seen)
+        prompts = self.policy.prompts([seen[i][0] for i in good], [seen[i][1] for i in good])
         groups = self.engine.sample(prompts, [[samples[i]] for i in good], self.seed)
-        made = {i: completion(group, media[i]) for i, group in zip(good, groups, strict=True)}
+        made = {i: completion(group, seen[i][1]) for i, group in zip(good, groups, strict=True)}
         made |= {i: Completion("", status="media_error", error=str(error)) for i, error in failed.items()}
         return [made[i] for i in range(len(examples))]
 
@@ -75,7 +78,7 @@ def examine(
     graders = {name: find_grader(spec) for name, spec in section.graders.items()}
     settings = settings_of(section, policy)
     with media_reader(section, cache_bytes=2**28) as reader, evaluating(policy.model):
-        ask = Examiner(view, engine, reader, section.seed)
+        ask = Examiner(view, engine, reader, section.seed, section.condition)
         return {s.name: level(s, section, ask, graders, settings, out / s.name, quiet) for s in section.sets}
 
 
@@ -92,6 +95,7 @@ def level(
     data = open_set(one, root_of(section), "file", section.seed)
     examples = [data.example(i, 0) for i in range(len(data))]
     check_gradable(examples, section.graders.values(), one.name)
+    check_condition(section.condition, examples, f"evaluation {one.name!r}")
     with progress(f"evaluate {one.name}", len(examples) * section.samples, quiet=quiet) as show:
         return evaluate(
             one.name,
@@ -133,6 +137,7 @@ def settings_of(section: EvaluationSection, policy: Policy) -> dict[str, Any]:
         "template": section.template,
         "decoding": asdict(section.decoding),
         "frames": asdict(section.frames),
+        "condition": section.condition,
         "graders": section.graders,
         "seed": section.seed,
     }

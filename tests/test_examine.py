@@ -1,0 +1,72 @@
+"""Examining under a condition: through the command, on record, and never mixed with another condition's records."""
+
+import json
+import shutil
+import sys
+
+import pytest
+
+from mmrl import cli
+from mmrl.config import EvalConfig, dump, parse
+from tests import runs
+
+
+@pytest.fixture
+def evaluate(root, tmp_path, monkeypatch, capsys):
+    """``mmrl eval run`` on the rows with videos under a condition: its status, what it says, and its records."""
+
+    own = tmp_path / "data"
+    shutil.copytree(root, own, ignore=shutil.ignore_patterns("model", "learnt", "answers"))
+
+    def run(condition: str, out: str, rows: str = "films.jsonl"):
+        section = {
+            "root": str(own),
+            "sets": [{"name": "all", "format": "messages", "file": rows}],
+            "template": "plain",
+            "graders": {"accuracy": "accuracy"},
+            "condition": condition,
+            "decoding": {"temperature": 1.0, "max_new_tokens": 8},
+            "workers": 0,
+        }
+        plain = {"out": str(tmp_path / out), "model": {"path": str(root / "answers")}, "evaluation": section}
+        path = tmp_path / f"{condition}.yaml"
+        path.write_text(dump(parse(EvalConfig, plain, "made")))
+        monkeypatch.setattr(sys, "argv", ["mmrl", "eval", "run", str(path)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        records = tmp_path / out / "all" / "records.jsonl"
+        return end.value.code or 0, capsys.readouterr().err, runs.lines(records) if records.exists() else []
+
+    for name, kept in (("films.jsonl", (0, 3)), ("stills.jsonl", (1, 2))):
+        rows = [row for index, row in enumerate(runs.lines(root / "d.jsonl")) if index % 4 in kept]
+        (own / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return run
+
+
+def test_each_condition_says_which_frames_it_showed(evaluate):
+    seen = {}
+    for condition in ("full", "no_video", "last_frame", "reversed", "shuffled"):
+        status, said, records = evaluate(condition, condition)
+        assert status == 0, said
+        assert len(records) == 4
+        seen[condition] = [record["frames"] for record in records]
+    assert seen["full"] == [[[0, 1, 2, 3]]] * 4
+    assert seen["no_video"] == [None] * 4
+    assert seen["last_frame"] == [[[3, 3, 3, 3]]] * 4
+    assert seen["reversed"] == [[[3, 2, 1, 0]]] * 4
+    assert all(sorted(frames) == [0, 1, 2, 3] for (frames,) in seen["shuffled"])
+    assert len({str(frames) for frames in seen["shuffled"]}) > 1
+
+
+def test_records_of_one_condition_are_not_taken_for_another(evaluate):
+    assert evaluate("full", "same")[0] == 0
+    status, said, _ = evaluate("shuffled", "same")
+    assert status == 2
+    assert "holds another measurement" in said
+
+
+def test_a_set_without_videos_is_refused(evaluate):
+    status, said, records = evaluate("shuffled", "none", "stills.jsonl")
+    assert status == 2
+    assert "evaluation 'all': condition 'shuffled' expected examples with videos, found none" in said
+    assert not records
