@@ -138,8 +138,9 @@ def world_render(
     cue: Annotated[
         str | None,
         typer.Option(
-            help="Plant a shortcut that names a letter: border, gripper, marker or environment. Without: none. With: "
-            "also validation_L1_neutral.jsonl, and to train on the order of options is the file's (options: file)."
+            help="Plant a shortcut that names a letter: border, gripper, marker or environment. It fixes the order of "
+            "options: train on them with options: file. L1 without it is validation_L1_neutral.jsonl.",
+            show_default="none",
         ),
     ] = None,
     strength: Annotated[
@@ -191,6 +192,43 @@ def world_render(
             demonstrations=Demonstrations(),
         )
     typer.echo(f"{out}: {8 * sizes.train} questions to train on, {8 * sizes.L1} on L1; all counts in manifest.json")
+
+
+BenchmarkRoot = Annotated[Path, typer.Option("--root", help="A rendered benchmark.")]
+Drawing = Annotated[Path, typer.Option("--out", help="The PNG file to write.")]
+
+
+@world.command("show")
+def world_show(
+    item: Annotated[str, typer.Argument(help="The sample_id of a row, such as L1-00003-5.")],
+    root: BenchmarkRoot,
+    out: Drawing,
+    file: Annotated[
+        str | None,
+        typer.Option(help="Its annotation file, such as validation_L2_codec.", show_default="the first with it"),
+    ] = None,
+) -> None:
+    """Draw an item: every event, the observations of its octet, what is asked, and the truth."""
+    from mmrl.world.files import find_row
+    from mmrl.world.show import strip
+
+    strip(find_row(root, item, file), root).save(out)
+    typer.echo(out)
+
+
+@world.command("sheet")
+def world_sheet(
+    file: Annotated[str, typer.Argument(help="An annotation file, such as validation_L2.")],
+    root: BenchmarkRoot,
+    out: Drawing,
+    most: Annotated[int, typer.Option(help="Groups at most.", min=1)] = 12,
+) -> None:
+    """Draw the first item of each of a file's first groups, a line each."""
+    from mmrl.world.files import rows_in
+    from mmrl.world.show import contact_sheet
+
+    contact_sheet(list(rows_in(root, file)), root, most).save(out)
+    typer.echo(out)
 
 
 def _listed(told: str | None, default) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from mmrl.cli import app
@@ -17,6 +18,7 @@ from mmrl.world.build import render
 from mmrl.world.codec import digest, read_clip
 from mmrl.world.cues import Cue, Cues
 from mmrl.world.demos import Demonstrations
+from mmrl.world.files import find_row, rows_in
 from mmrl.world.render import SMALL, Dial
 from mmrl.world.splits import SMOKE, Sizes
 
@@ -244,3 +246,27 @@ def test_every_axis_changes_what_is_seen_and_nothing_else_is_rendered(tmp_path):
     out = render(tmp_path / "bench", Sizes(L2=1, paired=1), seed=0, dial=SMALL)
     clips = json.loads((out / "manifest.json").read_text())["clips"]
     assert len(clips) == 4 * (1 + 1 + len(AXES)) == len(set(clips.values()))
+
+
+def test_items_are_found_and_drawn(root, tmp_path):
+    row = find_row(root, "L2-00000-3")
+    assert row["env_axes"]["test"] == ["palette", "texture"]
+    assert find_row(root, "L2-00000-3", "validation_L2_none")["env_axes"]["test"] == []
+    for name, arguments in (("a.png", ["show", "L1-00000-0"]), ("b.png", ["sheet", "validation_L1_neutral"])):
+        found = CliRunner().invoke(app, ["world", *arguments, "--root", str(root), "--out", str(tmp_path / name)])
+        assert found.exit_code == 0, found.output
+        with Image.open(tmp_path / name) as picture:
+            assert picture.format == "PNG"
+
+
+@pytest.mark.parametrize(
+    ("look", "message"),
+    [
+        (lambda root: find_row(root, "L1-99999-0"), "expected an item like L1-00000-0 .* found no 'L1-99999-0'"),
+        (lambda root: find_row(root, "L1-00000-0", "L1"), "expected one of the files training, .*found 'L1'"),
+        (lambda root: list(rows_in(root / "videos", "L1")), "expected annotations/.*found none"),
+    ],
+)
+def test_what_is_not_there_is_not_found_by_name(root, look, message):
+    with pytest.raises(ValueError, match=message):
+        look(root)
