@@ -10,7 +10,8 @@ one is a step that is next. The others are of four declared types, each as often
 
 Text and options are drawn first, and which of the options' steps is next only then: a reader of the goal who sees no video
 rules out the last two types and is left with two or three steps that must come one after another, each as likely as any
-other (41.7 % on average). It is reported apart from the octets, whose text says nothing (facts/evaluation.md 5.4).
+other (41.7 % on average). Learners of words reach 38 % on text alone and 58 % with the last event (logistic regression,
+2,000 items of seed 0). So it is reported apart from the octets, whose text says nothing (facts/evaluation.md 5.4).
 """
 
 import hashlib

@@ -159,8 +159,8 @@ SCHEMAS: Mapping[str, Schema] = {
             "{s} go past {a} first, dry {b} second, swap both third, {t} the ball under {c} and {d}",
             (
                 ("visit", "a", "s", ()),
-                ("pour", "b", "s", ()),
-                ("dry", "b", "s", (0, 1)),
+                ("pour", "b", "s", (0,)),
+                ("dry", "b", "s", (1,)),
                 ("swap", BOTH, "s", (2,)),
                 ("hide", "c", "t", ()),
                 ("hide", "d", "t", ()),
