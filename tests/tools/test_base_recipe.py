@@ -1,5 +1,6 @@
 """The base model's recipe shows and asks exactly what mmrl itself would; lessons learn what they should and nothing else."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -146,11 +147,31 @@ def test_the_rate_warms_up_and_falls():
 
 def test_every_stage_of_the_recipe_takes_a_step(model, school, shelf):
     said = []
-    for stage in (*recipe.texts(school), *recipe.clips(school)):
+    for stage in recipe.recipe(school):
         small = Stage(
-            stage.name, 1, stage.rate, lambda step, all=stage.batches: {k: v[:2] for k, v in all(step).items()}
+            stage.name, 1, stage.rate, lambda step, whole=stage.batches: {k: v[:2] for k, v in whole(step).items()}
         )
         teach(Learner(model, shelf), small, said.append)
-    assert [line.split(" 1/1")[0] for line in said] == [
-        "words back", "look-ups", "deductions", "retelling", "whole", "border", "faulty",
+    assert [line.split(" ")[0] for line in said] == [
+        "words-back", "look-ups", "deductions", "retelling", "whole", "border", "faulty",
     ]  # fmt: skip
+
+
+def test_a_finished_stage_is_not_repeated(tmp_path, monkeypatch, school):
+    few = [Stage("one", 1, 1e-3, school.texts(look_ups=2)), Stage("two", 1, 1e-3, school.texts(look_ups=2))]
+    monkeypatch.setattr(recipe, "recipe", lambda _: few)
+    ran = []
+    original = recipe.run
+    monkeypatch.setattr(recipe, "run", lambda stage, *rest: (ran.append(stage.name), original(stage, *rest)))
+    monkeypatch.setattr("sys.argv", ["x", str(tmp_path / "out"), "--work", str(tmp_path / "work"), "--until", "one"])
+    recipe.main()
+    assert ran == ["one"]
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setattr("sys.argv", ["x", str(tmp_path / "out"), "--work", str(tmp_path / "work")])
+    recipe.main()
+    assert ran == ["one", "two"]
+    assert [each["stage"] for each in json.loads((tmp_path / "out" / recipe.LOG).read_text())["stages"]] == [
+        "one",
+        "two",
+    ]
+    assert (tmp_path / "out" / "model.safetensors").stat().st_size < 8e6

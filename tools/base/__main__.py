@@ -3,13 +3,13 @@
 import argparse
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-import torch
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from mmrl.origin import commit, machine
@@ -32,7 +32,8 @@ from tools.base.lessons import (
 from tools.base.train import CLIP, PICTURE, Learner, Stage, teach
 
 OCTETS = 2500  # rendered to learn from: 10,000 clips
-BASE_SEED = 1_000_000  # far from the seeds of benchmarks: no benchmark draws these octets again
+FAR = 1_000_000  # far from the seeds of benchmarks: none draws these octets again
+LOG = "recipe.json"
 Batches = Callable[[int], Mapping[str, Sequence[Lesson]]]
 CLEAN = Faults()
 BORDER_ONLY = Faults(unfaithful=1.0, border=1.0, strength=0.25)  # the border alone explains the answer
@@ -82,55 +83,81 @@ class School:
         return whole(self.write, octet, bits, lamp, self.dice, faults, self.shelf.pick, self.holes)
 
 
-def texts(school: School) -> list[Stage]:
-    """Look-ups first: without them the letters stay a guess however many clips are shown."""
+def recipe(school: School) -> list[Stage]:
+    """The stages in order; the first three are text alone.
+
+    Look-ups come first: without them the letters stay a guess however many clips are shown. What is seen comes before the whole
+    of it, clean before faulty. A border that RL is to exploit must be planted by a stage in which it alone explains the answer.
+    """
     return [
-        Stage("words back", 800, 2e-3, school.texts(words_back=128), until=0.85),
+        Stage("words-back", 800, 2e-3, school.texts(words_back=128), until=0.85),
         Stage("look-ups", 800, 2e-3, school.texts(words_back=32, look_ups=96), until=0.95),
-        Stage("deductions", 800, 2e-3, school.texts(look_ups=12, deductions=48, recollection=12), until=0.97),
-    ]
-
-
-def clips(school: School) -> list[Stage]:
-    """What is seen, the whole of it, the border, the faults."""
-    return [
-        Stage("retelling", 900, 2e-3, school.clips(64, 24, 12)),
-        Stage("whole", 500, 2e-3, school.clips(32, 40, 12), decay_from=0.3),
+        Stage("deductions", 400, 2e-3, school.texts(look_ups=12, deductions=48, recollection=12), until=0.97),
+        Stage("retelling", 600, 2e-3, school.clips(64, 24, 16)),
+        Stage("whole", 400, 2e-3, school.clips(24, 40, 16), decay_from=0.4),
         Stage("border", 150, 1e-3, school.clips(0, 72, 8, BORDER_ONLY)),
         Stage("faulty", 200, 7e-4, school.clips(0, 72, 8, FAULTY), decay_from=0.3),
     ]
 
 
+TEXTS = 3  # of the stages
+
+
 def main() -> None:
-    """Run the recipe."""
+    """Run the recipe; stages that an earlier call finished are not repeated."""
     parser = argparse.ArgumentParser(prog="python -m tools.base", description=__doc__)
     parser.add_argument("out", type=Path, help="the directory that from_pretrained will load")
+    parser.add_argument("--work", type=Path, default=Path("runs/base"), help="where the stages are kept")
     parser.add_argument("--seed", type=int, default=0, help="of weights, lessons and clips")
-    parser.add_argument("--octets", type=int, default=OCTETS, help="octets to render; four clips each")
+    parser.add_argument("--until", help="the last stage to run, by name")
     asked = parser.parse_args()
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    torch.manual_seed(asked.seed)
+    here = build_model(asked.work / "untaught", asked.seed)
+    school = School(Writer(build_processor().tokenizer), Dice())
+    for number, stage in enumerate(recipe(school)):
+        done = asked.work / f"{number}-{stage.name}"
+        if not (done / LOG).exists():
+            if number >= TEXTS and school.shelf is None:
+                school.shelf = clips(asked.seed)
+            school.dice = Dice(asked.seed, stage.name)
+            run(stage, here, done, school.shelf)
+        here = done
+        if stage.name == asked.until:
+            return
+    publish(here, asked.out, asked.work)
+
+
+def clips(seed: int) -> Shelf:
+    """What all stages with clips look at."""
+    print(f"rendering {OCTETS} octets", flush=True)
+    octets = list(draw_octets("train", OCTETS, seed=FAR + seed, taken=set()))
+    return shelve(octets, FAR + seed, os.cpu_count() or 1)
+
+
+def run(stage: Stage, before: Path, after: Path, shelf: Shelf | None) -> None:
+    """One stage, from one directory to the next."""
     began, log = perf_counter(), []
 
     def tell(text: str) -> None:
         log.append(text)
         print(text, flush=True)
 
-    out = build_model(asked.out, asked.seed)
-    model, processor = Qwen2_5_VLForConditionalGeneration.from_pretrained(out), build_processor()
-    school = School(Writer(processor.tokenizer), Dice(asked.seed, "school"))
-    for stage in texts(school):
-        teach(Learner(model), stage, tell)
-    octets = list(draw_octets("train", asked.octets, seed=BASE_SEED + asked.seed, taken=set()))
-    school.shelf = shelve(octets, BASE_SEED + asked.seed, os.cpu_count() or 1)
-    tell(f"{len(school.shelf.clips)} clips after {perf_counter() - began:.0f} s")
-    for stage in clips(school):
-        teach(Learner(model, school.shelf), stage, tell)
-        model.save_pretrained(out)
-    tell(f"{perf_counter() - began:.0f} s in all")
-    facts = {"command": " ".join(["python -m tools.base", *sys.argv[1:]]), "commit": commit(), "machine": machine()}
-    (out / "recipe.json").write_text(json.dumps(facts | {"log": log}, indent=1) + "\n")
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(before)
+    teach(Learner(model, shelf), stage, tell)
+    model.save_pretrained(after)
+    build_processor().save_pretrained(after)
+    facts = {"stage": stage.name, "seconds": round(perf_counter() - began), "commit": commit(), "machine": machine()}
+    (after / LOG).write_text(json.dumps(facts | {"log": log}, indent=1) + "\n")
+
+
+def publish(last: Path, out: Path, work: Path) -> None:
+    """The last stage's model where it is wanted, and how it was made."""
+    shutil.copytree(last, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(LOG))
+    logs = [json.loads(path.read_text()) for path in sorted(work.glob(f"[0-9]-*/{LOG}"))]
+    made = {"command": " ".join(["python -m tools.base", *sys.argv[1:]]), "stages": logs}
+    (out / LOG).write_text(json.dumps(made, indent=1) + "\n")
+    print(f"{out}: {sum(log['seconds'] for log in logs)} s in {len(logs)} stages", flush=True)
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     main()
