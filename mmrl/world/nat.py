@@ -154,10 +154,8 @@ def other_stations(step: Step, plan: Sequence[Step], named: Sequence[str]) -> li
 
 def progress(plan: Sequence[Step], gold: int, dice: Dice) -> tuple[int, ...]:
     """Steps in an order in which they can be done, after which a step is next."""
-    needed = before(plan, gold)
-    free = [i for i in range(len(plan)) if i != gold and i not in needed and gold not in before(plan, i)]
-    wanted = set(needed)
-    while (able := [i for i in enabled(plan, wanted) if i in free]) and dice.chance(MORE):
+    wanted = set(before(plan, gold))
+    while (able := [i for i in enabled(plan, wanted) if i != gold]) and dice.chance(MORE):
         wanted.add(dice.one(able))
     done: list[int] = []
     while len(done) < len(wanted):

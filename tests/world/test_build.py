@@ -89,16 +89,31 @@ def test_an_interrupted_rendering_goes_on_and_ends_the_same(root, tmp_path):
     with pytest.raises(Stopped):
         render(out, SIZES, **HOW, progress=stop)
     assert not out.exists()
-    half = next((tmp_path / ".bench.rendering" / "videos" / "Synth").iterdir())
-    (half.parent / f".1.{half.name}").write_bytes(b"half a file")
+    made = {
+        path.name: path.stat().st_mtime_ns for path in (tmp_path / ".bench.rendering" / "videos" / "Synth").iterdir()
+    }
+    (tmp_path / ".bench.rendering" / "videos" / "Synth" / ".1.half.mp4").write_bytes(b"half a file")
     told = []
     render(out, SIZES, **HOW, progress=lambda *done: told.append(done), workers=2)
     total = SIZES.groups(HOW["axes"], HOW["cues"])
     assert told == [(i, total) for i in range(1, total + 1)]
     assert not list(tmp_path.glob(".bench*"))
+    assert len(made) == 8  # the neutral copy of L1 has no clips of its own
+    assert all((out / "videos" / "Synth" / name).stat().st_mtime_ns == when for name, when in made.items())
     files = {path.relative_to(root) for path in root.rglob("*") if path.is_file()}
     assert files == {path.relative_to(out) for path in out.rglob("*") if path.is_file()}
     assert all((out / name).read_bytes() == (root / name).read_bytes() for name in files)
+
+
+def test_what_was_left_by_a_rendering_of_something_else_is_not_used(tmp_path):
+    def stop(*_: int) -> None:
+        raise KeyboardInterrupt
+
+    for seed in (0, 1):
+        with pytest.raises(KeyboardInterrupt):
+            render(tmp_path / "bench", Sizes(L1=2), seed=seed, dial=SMALL, progress=stop)
+    out = render(tmp_path / "bench", Sizes(L1=1), seed=0, dial=SMALL)
+    assert len(list((out / "videos" / "Synth").iterdir())) == 4
 
 
 @pytest.mark.parametrize(

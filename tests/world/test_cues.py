@@ -60,9 +60,8 @@ def test_the_environment_tells_the_letter_by_hues_that_no_two_letters_share(spli
     for item in items_of("environment", 0.5, split):
         assert item.clip.environment == item.picture.environment
         hues[item.row["cue"]["points_to"]].add(item.row["env_axes"]["palette"])
-    assert all(hues.values())
-    assert sum(map(len, hues.values())) == len(set().union(*hues.values()))
-    assert set().union(*hues.values()) <= set(pool["palette"])
+    assert {len(several) for several in hues.values()} == {len(pool["palette"]) / 4}
+    assert set().union(*hues.values()) == set(pool["palette"])
 
 
 @pytest.mark.parametrize("kind", KINDS)
