@@ -177,8 +177,9 @@ def all_octets(recipe: Recipe) -> dict[str, list[Octet]]:
     drawn = {}
     for split in DRAWN:
         wanted, families = getattr(recipe.sizes, split), recipe.families_of(split)
-        turns = sum(family.held_out == (split == "L3") for family in FAMILIES.values())  # octets take turns
-        several = draw_octets(split, wanted * turns, seed=recipe.seed, taken=taken)
+        turns = sum(family.held_out == (split == "L3") for family in FAMILIES.values())  # families take turns
+        tried = wanted if len(families) == turns else wanted * turns
+        several = draw_octets(split, tried, seed=recipe.seed, taken=taken)
         drawn[split] = list(islice((octet for octet in several if octet.family in families), wanted))
     return {split: octets for split, octets in drawn.items() if octets}
 
