@@ -22,7 +22,7 @@ class Environment:
     All fields are numbers and strings, so that ``Environment(**json.loads(...))`` is the one that was written.
     """
 
-    palette: str = "#45575c"  # of the table, red green blue
+    palette: str = "#455c5c"  # of the table, red green blue
     texture: str = "plain"  # of the table: plain; stripe, noise, checker
     layout: str = "middle"  # where the boxes stand: a key of LAYOUTS
     skin: str = "filled"  # of what has a colour: filled; outline, hatched

@@ -26,13 +26,13 @@ class Codec:
     options: Mapping[str, str] = field(default_factory=dict)
 
 
-CODECS: Mapping[str, Codec] = {
+CODECS: Mapping[str, Codec] = {  # constant quantisers; the test pool's are coarser
     "h264": Codec("libx264", {"preset": "veryfast", "qp": "23", "bf": "0", "sc_threshold": "0", "rc-lookahead": "0"}),
     "h265": Codec(
         "libx265",
         {
             "preset": "ultrafast",
-            "x265-params": "qp=28:ipratio=1:bframes=0:scenecut=0:open-gop=0:keyint=-1:rc-lookahead=0"
+            "x265-params": "qp=28:ipratio=1:aq-mode=0:ctu=16:no-info=1:bframes=0:scenecut=0:open-gop=0:keyint=-1:rc-lookahead=0"
             ":pools=none:frame-threads=1:wpp=0:log-level=none",
         },
     ),

@@ -60,27 +60,26 @@ def _card(y: float, height: float) -> tuple[Shape, ...]:
     return Shape("rect", (0, y, 18, height), DARK), Shape("rect", (1, y + 1, 16, height - 2), THING)
 
 
-def _wrist(x: float = 4, y: float = -5) -> tuple[Shape, ...]:
-    """The gripper's wrist, which every event shows."""
-    return Shape("rect", (x - 1, y - 1, 12, 6), DARK, hand=True), Shape("rect", (x, y, 10, 4), CUFF, hand=True)
-
-
 def _bar(width: float) -> tuple[Shape, ...]:
     """A timer over a plate, set to a time."""
     return Shape("rect", (0, 0, 18, 7), DARK), Shape("rect", (1, 1, width, 5), (255, 255, 255))
 
 
+_WRIST = (  # of the gripper, which every event shows
+    Shape("rect", (3, -6, 12, 6), DARK, hand=True),
+    Shape("rect", (4, -5, 10, 4), CUFF, hand=True),
+)
 PARTS: Mapping[str, tuple[Shape, ...]] = {
     "cube": _card(0, 18),
     "prongs": (
-        *_wrist(),
+        *_WRIST,
         Shape("rect", (-3, -3, 6, 13), PALE, hand=True),
         Shape("rect", (15, -3, 6, 13), PALE, hand=True),
     ),
-    "fist": (*_wrist(), Shape("rect", (5, -2, 8, 12), BROWN, hand=True)),
-    "wrist": _wrist(),
+    "fist": (*_WRIST, Shape("rect", (5, -2, 8, 12), BROWN, hand=True)),
+    "wrist": _WRIST,
     "mat": (*_card(0, 18), Shape("disc", (6, 9, 6, 6), PALE)),
-    "cup": (*_wrist(), Shape("rect", (3, 2, 12, 3), DARK), Shape("rect", (4, 4, 10, 11), STEEL)),
+    "cup": (*_WRIST, Shape("rect", (3, 2, 12, 3), DARK), Shape("rect", (4, 4, 10, 11), STEEL)),
     "crossing": (
         Shape("rect", (0, 0, 18, 18), SILVER),
         Shape("rising", (0, 0, 18, 18), DARK),
@@ -88,7 +87,7 @@ PARTS: Mapping[str, tuple[Shape, ...]] = {
     ),
     "stand": (Shape("rect", (5, 5, 8, 8), DARK), Shape("rect", (6, 6, 6, 6), STEEL)),
     "pad": (Shape("disc", (0, 0, 18, 18), DARK), Shape("disc", (1, 1, 16, 16), THING)),
-    "pin": (*_wrist(), Shape("rect", (7, -1, 4, 8), BLACK), Shape("disc", (5, 5, 8, 8), BLACK)),
+    "pin": (*_WRIST, Shape("rect", (7, -1, 4, 8), BLACK), Shape("disc", (5, 5, 8, 8), BLACK)),
     "plate long": (*_card(6, 12), *_bar(16)),
     "plate short": (*_card(6, 12), *_bar(4)),
     "drawer open": (*_card(8, 10), Shape("rect", (0, 0, 18, 9), BLACK), Shape("rect", (7, 11, 4, 3), DARK)),
@@ -101,7 +100,7 @@ PARTS: Mapping[str, tuple[Shape, ...]] = {
         Shape("rect", (13, 10, 3, 4), SILVER),
     ),
     "stream": (Shape("rect", (5, 4, 8, 11), DARK), *_card(11, 7), Shape("rect", (6, 5, 6, 8), THING)),
-    "jug": (*_wrist(), Shape("rect", (0, -1, 18, 7), DARK), Shape("rect", (1, 0, 16, 5), STEEL)),
+    "jug": (*_WRIST, Shape("rect", (0, -1, 18, 7), DARK), Shape("rect", (1, 0, 16, 5), STEEL)),
 }
 
 Way = Callable[[float], tuple[float, float]]  # time in [0, 1] to units right and down of the place
@@ -146,7 +145,7 @@ class Stamp:
     corner: tuple[int, int]  # px down, right of the sprite's upper left corner
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def stamp(part: str, thing: str, look: Look) -> Stamp:
     """The pixels of a part, of the event's colour where it has one."""
     down, across = look.scale

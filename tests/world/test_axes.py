@@ -43,3 +43,8 @@ def test_an_environment_survives_json():
 def test_an_unknown_axis_is_refused():
     with pytest.raises(ValueError, match=r"axes: expected some of palette, .*movers, found colour, mood"):
         draw_environment(Dice(0), ("palette", "mood", "colour"))
+
+
+def test_the_usual_environment_is_of_the_train_pools():
+    usual = asdict(Environment())
+    assert all(usual[axis] in TRAIN[axis] for axis in AXES)
