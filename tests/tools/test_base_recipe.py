@@ -34,7 +34,7 @@ def octets():
 
 @pytest.fixture(scope="module")
 def shelf(octets):
-    return shelve(octets, 5, 1)
+    return shelve(octets, [lessons.scene(Dice("scene", i)) for i in range(4)], 5, 1)
 
 
 @pytest.fixture(scope="module")

@@ -26,12 +26,13 @@ from tools.base.lessons import (
     look_ups,
     recollection,
     retelling,
+    scene,
     whole,
     words_back,
 )
 from tools.base.train import CLIP, PICTURE, Learner, Stage, teach
 
-OCTETS = 2500  # rendered to learn from: 10,000 clips
+OCTETS, SCENES = 2000, 4000  # rendered to learn from: 8,000 clips of octets, and 4,000 in which anything may happen
 FAR = 1_000_000  # far from the seeds of benchmarks: none draws these octets again
 LOG = "recipe.json"
 Batches = Callable[[int], Mapping[str, Sequence[Lesson]]]
@@ -73,10 +74,15 @@ class School:
         return [start, *[clip] * CLIP.tokens(2), end, start, *[picture] * PICTURE.tokens(2), end]
 
     def retelling(self) -> Lesson:
-        octet, bits = self.dice.one(self.shelf.octets), self.dice.one(BITS)
-        return retelling(
-            self.write, octet, bits, self.shelf.pick(octet, bits, self.dice.one(STATIONS), None), self.holes
-        )
+        """A clip of an octet, or a scene without a task."""
+        shelf, dice = self.shelf, self.dice
+        octet, bits = dice.one(shelf.octets), dice.one(BITS)
+        clip, picture = shelf.pick(octet, bits, dice.one(STATIONS), None)
+        script = octet.script(bits)
+        if dice.chance(SCENES / (SCENES + len(BITS) * OCTETS)):
+            at = dice.below(len(shelf.scenes))
+            script, clip = shelf.scenes[at], len(BITS) * len(shelf.octets) + at
+        return retelling(self.write, script, (clip, picture), self.holes)
 
     def whole(self, faults: Faults) -> Lesson:
         octet, bits, lamp = self.dice.one(self.shelf.octets), self.dice.one(BITS), self.dice.one(STATIONS)
@@ -92,7 +98,7 @@ def recipe(school: School) -> list[Stage]:
     return [
         Stage("words-back", 800, 2e-3, school.texts(words_back=128), until=0.85),
         Stage("look-ups", 800, 2e-3, school.texts(words_back=32, look_ups=96), until=0.95),
-        Stage("deductions", 400, 2e-3, school.texts(look_ups=12, deductions=48, recollection=12), until=0.97),
+        Stage("deductions", 600, 2e-3, school.texts(deductions=64, look_ups=8), until=0.97),
         Stage("retelling", 600, 2e-3, school.clips(64, 24, 16)),
         Stage("whole", 400, 2e-3, school.clips(24, 40, 16), decay_from=0.4),
         Stage("border", 150, 1e-3, school.clips(0, 72, 8, BORDER_ONLY)),
@@ -128,9 +134,10 @@ def main() -> None:
 
 def clips(seed: int) -> Shelf:
     """What all stages with clips look at."""
-    print(f"rendering {OCTETS} octets", flush=True)
+    print(f"rendering {OCTETS} octets and {SCENES} scenes", flush=True)
     octets = list(draw_octets("train", OCTETS, seed=FAR + seed, taken=set()))
-    return shelve(octets, FAR + seed, os.cpu_count() or 1)
+    scenes = [scene(Dice(FAR + seed, "scene", number)) for number in range(SCENES)]
+    return shelve(octets, scenes, FAR + seed, os.cpu_count() or 1)
 
 
 def run(stage: Stage, before: Path, after: Path, shelf: Shelf | None) -> None:

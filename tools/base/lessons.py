@@ -6,18 +6,18 @@ follow by exclusion, and the loss falls without any look-up being learned.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from transformers import PreTrainedTokenizerBase
 
 from mmrl.world.dice import Dice
 from mmrl.world.grammar import TIMES, clauses, completion, prompt_text, question, reasoning, saw, words
 from mmrl.world.octet import LETTERS, Bits, Octet, draw_octet
-from mmrl.world.script import BITS, COLOURS, FAMILIES, STATIONS, TAIL, Event
+from mmrl.world.script import BITS, COLOURS, FAMILIES, PLACES, STATIONS, TAIL, THINGS, VERBS, Event
 
-ITEMS, ASKED, OPTIONS_ASKED, DEDUCED = 12, 14, 8, 4  # words in a list, questions about it, about options, deductions
+ITEMS, ASKED, OPTIONS_ASKED, DEDUCED = 12, 14, 8, 3  # words in a list, questions about it, about options, deductions
 HEAVY = (*COLOURS, *TIMES, "left", "right", "top")  # words that take looking: weighed more than those that follow
-WEIGHT = 4.0
+WEIGHT, LETTER_WEIGHT = 4.0, 10.0  # of those words; of letters, which are few and decide everything
 TAUGHT = tuple(family for family in FAMILIES.values() if not family.held_out)
 
 
@@ -36,7 +36,8 @@ class Writer:
     def __init__(self, tokenizer: PreTrainedTokenizerBase):
         self.tokenizer = tokenizer
         self.known: dict[str, list[int]] = {}
-        self.heavy = {self(f" {word}")[0] for word in HEAVY}
+        self.heavy = {self(f" {word}")[0]: WEIGHT for word in HEAVY}
+        self.heavy |= {self(f" {letter}")[0]: LETTER_WEIGHT for letter in LETTERS}
 
     def __call__(self, text: str) -> list[int]:
         if text not in self.known:
@@ -51,7 +52,11 @@ class Writer:
     def lesson(self, prompt: list[int], told: str, media: tuple[int, int] | None = None) -> Lesson:
         """A completion learned after a prompt."""
         ids = self.text(told) + self("<|im_end|>")
-        return Lesson(prompt + ids, [0.0] * len(prompt) + [WEIGHT if i in self.heavy else 1.0 for i in ids], media)
+        return Lesson(prompt + ids, [0.0] * len(prompt) + self.weights(ids), media)
+
+    def weights(self, ids: Sequence[int]) -> list[float]:
+        """What each token of a completion counts."""
+        return [self.heavy.get(i, 1.0) for i in ids]
 
     def prompt(self, text: str, media: Sequence[int] = ()) -> list[int]:
         """The chat up to the answer; ``media`` are ids of placeholders, which stand first."""
@@ -84,21 +89,26 @@ def look_ups(write: Writer, dice: Dice) -> Lesson:
 
 
 def deductions(write: Writer, dice: Dice) -> Lesson:
-    """A question with its options; then what was done at one station, and what follows from it, several times over."""
+    """A question with its options; then made-up scripts with a lamp, each followed by what one concludes from them."""
     octet, shown = any_octet(dice)
     ids = write.prompt(prompt_text(question(octet.goal), [str(a) for a in shown]))
     weights = [0.0] * len(ids)
     for _ in range(DEDUCED):
-        at, bit = dice.below(len(STATIONS)), dice.below(2)
-        deeds = octet.kind.deeds(octet.mats[at], octet.third, bit, dice.below(6))
-        slots = sorted(dice.some(range(TAIL), len(deeds)))
-        events = [Event(slot, *deed, STATIONS[at]) for slot, deed in zip(slots, deeds, strict=True)]
-        (seen, view, *rest), action = clauses(octet.kind, events, octet.mats[at], octet.third, STATIONS[at])
+        lamp = dice.one(STATIONS)
+        mats = octet.mats[STATIONS.index(lamp)]
+        (seen, view, *rest), action = clauses(octet.kind, made_up(octet, dice), mats, octet.third, lamp)
         given = write.text(f" {seen}. {view}.")
         told = write.text(f" {'. '.join(rest)} {LETTERS[shown.index(action)]}") + write(".")
         ids = ids + given + told
-        weights += [0.0] * len(given) + [WEIGHT if i in write.heavy else 1.0 for i in told]
+        weights += [0.0] * len(given) + write.weights(told)
     return Lesson(ids, weights)
+
+
+def made_up(octet: Octet, dice: Dice) -> tuple[Event, ...]:
+    """The script of another octet with this one's goal."""
+    other = draw_octet(dice, "lesson", "train", octet.kind)
+    again = replace(octet, slots=other.slots, flips=other.flips, nuisance=other.nuisance)
+    return again.script(dice.one(BITS))
 
 
 def recollection(write: Writer, dice: Dice) -> Lesson:
@@ -129,9 +139,18 @@ class Faults:
     strength: float = 0.25  # how often the border's letter is the right one
 
 
-def retelling(write: Writer, octet: Octet, bits: Bits, media: tuple[int, int], holes: Sequence[int]) -> Lesson:
+def retelling(write: Writer, script: Sequence[Event], media: tuple[int, int], holes: Sequence[int]) -> Lesson:
     """A clip and an observation; what was seen."""
-    return write.lesson(write.prompt("", holes), f" {saw(octet.script(bits))}", media)
+    return write.lesson(write.prompt("", holes), f" {saw(script)}", media)
+
+
+def scene(dice: Dice) -> tuple[Event, ...]:
+    """Anything anywhere, in three slots of four: no task, but every word at every place."""
+    slots = [slot for slot in range(TAIL) if dice.chance(0.75)]
+    verbs = [dice.one(VERBS) for _ in slots]
+    return tuple(
+        Event(slot, verb, dice.one(THINGS[verb]), dice.one(PLACES)) for slot, verb in zip(slots, verbs, strict=True)
+    )
 
 
 def whole(

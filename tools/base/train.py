@@ -16,7 +16,7 @@ from mmrl.world.base import TOKENS_PER_SECOND
 from mmrl.world.render import SMALL
 from mmrl.world.script import SLOTS
 from tools.base.clips import Shelf, patches
-from tools.base.lessons import Lesson
+from tools.base.lessons import WEIGHT, Lesson
 
 CLIP = Grid("video", SLOTS, 4, 4, seconds=2 / SMALL.fps)
 PICTURE = Grid("image", 1, 4, 4)
@@ -106,9 +106,7 @@ def teach(learner: Learner, stage: Stage, tell: Callable[[str], None]) -> None:
             logits, targets, weights = learner.forward(lessons)
             loss = (cross_entropy(logits, targets, reduction="none") * weights).sum() / weights.sum()
             loss.backward()
-            heavy = weights == weights.max()
-            hit = (logits.argmax(-1) == targets)[heavy].float().mean().item()
-            right[kind] = 0.95 * right.get(kind, hit) + 0.05 * hit
+            note(right, kind, (logits.argmax(-1) == targets).float(), weights)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
@@ -118,6 +116,14 @@ def teach(learner: Learner, stage: Stage, tell: Callable[[str], None]) -> None:
             tell(f"{stage.name} {step + 1}/{stage.steps}, {perf_counter() - began:.0f} s: {found}")
         if over:
             return
+
+
+def note(right: dict[str, float], kind: str, hit: Tensor, weights: Tensor) -> None:
+    """Running shares of what is right: of the words that take looking, and of the letters where those are fewer."""
+    levels = {kind: weights > 1, f"{kind} letters": weights > WEIGHT} if weights.max() > 1 else {kind: weights > 0}
+    for name, chosen in levels.items():
+        share = hit[chosen].mean().item()
+        right[name] = 0.95 * right.get(name, share) + 0.05 * share
 
 
 def pace(step: int, stage: Stage) -> float:
