@@ -1,179 +1,277 @@
 """The exact judge of completions: what was seen, claimed, deduced, concluded and answered. No language model.
 
-It reads clauses parted by full stops, tolerates any order and unknown sentences (which it counts), and takes time
-linear in the text. Of several clauses about the same thing the last one counts. Definitions after
-facts/evaluation.md 5.6.
+A reasoning is a chain: events seen -> contents of the stations -> (with the lamp that the observation shows) -> need and
+action -> letter -> answer. Every link is judged by what the reasoning itself says one link earlier, and the first three
+against the world as well. Definitions after facts/evaluation.md 5.6; how texts are read is ``mmrl.world.claims``'s matter.
+
+Items of the stratum "nat" have a plan instead of stations: nothing is hidden and no lamp shines, so state and view cannot
+fail there, and an action follows if it is a step of the plan that is not among the claimed events while all steps that must
+come before it are.
 """
 
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
 from mmrl.rewards.parse import parse
-from mmrl.world.grammar import TIMES, script_of
-from mmrl.world.script import COLOURS, LETTERS, PLACES, STATIONS, VERBS, Event, action, contents, needed
+from mmrl.world.claims import Claims, Told, action_in, read
+from mmrl.world.octet import LETTERS, Action
+from mmrl.world.script import FAMILIES, STATIONS, Family, Pair, holds, needed
 
 Link = Literal["perception", "state", "view", "deduction", "mapping", "answer"]
+FIELDS = ("choices", "answer", "script", "state")  # that every row of ProcBench has beside its stratum
+OWN = {"octet": ("family", "mats", "third"), "nat": ("plan",)}  # and those that the rows of a stratum have
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What is true of one completion. Rates in [0, 1]."""
 
-    coverage: float  # share of the reasoning's words that belong to a clause that was understood; 0 without reasoning
-    events_precision: float  # claimed events that happened, times included; 0 if none was claimed
+    coverage: float  # P: share of the reasoning's words in clauses that were understood; 0 without reasoning
+    events_precision: float  # E: claimed events that happened, at the claimed times where times are claimed
     events_recall: float
-    events_f1: float
-    events_ordered: float  # share of the pairs of claimed true events told in their order; 1 if there is no pair
-    station_events: bool  # exactly the true events are claimed of the lamp's station
-    hidden_true: bool  # of some station the contents are claimed, and what is claimed is true
-    hidden_entailed: bool  # what is claimed of stations follows from the claimed events
-    view_true: bool
-    deduction: bool  # need and action follow from the claimed contents, the claimed lamp and the goal
-    mapping: bool  # the letter concluded is that of the action concluded
-    concluded: str | None  # letter of the option that the reasoning concludes
-    answer: str | None  # letter answered
-    consistent: bool  # a letter was concluded, and it was answered
-    support: bool  # deduction, mapping and consistent
+    events_f1: float  # 2 right / (claimed + true); all three are 1 where nothing happened and nothing is claimed
+    events_ordered: float  # share of concordant pairs of claimed deeds that happened (`in_order`); 1 without a pair
+    station_events: bool  # exactly what happened at the lamp's station is claimed of it, in order; nat: everywhere
+    hidden_true: bool  # H: of some station the contents are claimed, and all such claims are true; nat: vacuous
+    hidden_entailed: bool  # H: and all of them follow from the claimed events; nat: vacuous
+    view_true: bool  # V: the lamp's place is claimed, and true; nat: vacuous
+    deduction: bool  # D: need and action follow from the claimed contents, the claimed lamp and the goal
+    mapping: bool  # M: an action and a letter are concluded, and the option of that letter proposes that action
+    concluded: str | None  # letter of the option that proposes the concluded action; the named one without an action
+    named: str | None  # letter named in the conclusion
+    answer: str | None  # letter answered; exactly one capital letter, as for the grader `accuracy`
+    consistent: bool  # C, CAC: a letter is concluded, and it is the answer
+    support: bool  # D and M and C
     correct: bool
+    rrr: bool  # right for the right reasons: correct and support and station_events
+    follows_cue: bool | None  # the answer is the letter that the planted cue points to; None without a cue
     broken: Link | None  # the first link that fails; None for a flawless chain
 
 
-@dataclass(slots=True)
-class Claims:
-    """What a reasoning says."""
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """A row, as far as a reasoning is judged by it."""
 
-    events: list[Event] = field(default_factory=list)
-    held: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    lamp: str | None = None
-    need: tuple[str, str] | None = None  # station, colour
-    action: str | None = None
-    letter: str | None = None
-    words: int = 0
-    understood: int = 0
+    script: tuple[Told, ...]
+    lamp: str | None
+    held: Mapping[str, tuple[str, ...]]  # by station; empty for nat
+    family: Family | None  # None for nat
+    mats: Mapping[str, Pair]  # by station; empty for nat
+    third: str
+    plan: Sequence[Mapping]  # empty for octets
+    options: tuple[Action | None, ...]  # in shown order
+    gold: str  # letter
+    cue: str | None  # letter that the cue points to
 
 
 def judge(text: str, fields: Mapping) -> Verdict:
     """The verdict on a completion. ``fields`` is the row, with the shown option texts in order under ``choices``."""
-    parsed = parse(text)
+    truth, parsed = truth_of(fields), parse(text)
     claims = read(parsed.reasoning or "")
-    shown, script = list(fields["choices"]), script_of(fields)
-    lamp, held = fields["state"]["lamp"], {place: tuple(fields["state"][place]) for place in STATIONS}
-    answer = parsed.answer if parsed.answer in LETTERS else None
-    concluded = conclusion(claims, shown)
-    precision, recall, f1 = overlap(claims.events, script)
-    deduction = deduced(claims, fields["task_goal"])
-    mapping = claims.letter is not None and claims.action in shown and claims.letter == concluded
-    consistent = concluded is not None and concluded == answer
-    links: dict[Link, bool] = {
-        "perception": f1 == 1,
-        "state": bool(claims.held) and claims.held.items() <= held.items(),
-        "view": claims.lamp == lamp,
-        "deduction": deduction,
-        "mapping": mapping,
-        "answer": consistent,
-    }
+    answer = parsed.answer if parsed.answer in LETTERS[: len(truth.options)] else None
+    precision, recall, f1 = overlap(claims.events, truth.script)
+    hidden_true, hidden_entailed = hidden(claims, truth)
+    links = chain(claims, truth, answer)
+    support, correct = all(links[link] for link in ("deduction", "mapping", "answer")), answer == truth.gold
+    station = station_told(claims, truth)
     return Verdict(
         coverage=claims.understood / claims.words if claims.words else 0.0,
         events_precision=precision,
         events_recall=recall,
         events_f1=f1,
-        events_ordered=in_order(claims.events, script),
-        station_events=[e for e in claims.events if e.place == lamp] == [e for e in script if e.place == lamp],
-        hidden_true=links["state"],
-        hidden_entailed=bool(claims.held)
-        and all(told == contents(claims.events, place) for place, told in claims.held.items()),
+        events_ordered=in_order(claims.ordered, truth.script),
+        station_events=station,
+        hidden_true=hidden_true,
+        hidden_entailed=hidden_entailed,
         view_true=links["view"],
-        deduction=deduction,
-        mapping=mapping,
-        concluded=concluded,
+        deduction=links["deduction"],
+        mapping=links["mapping"],
+        concluded=conclusion(claims, truth.options),
+        named=claims.letter,
         answer=answer,
-        consistent=consistent,
-        support=deduction and mapping and consistent,
-        correct=answer is not None
-        and answer in LETTERS[: len(shown)]
-        and shown[LETTERS.index(answer)] == fields["answer"],
-        broken=next((link for link, holds in links.items() if not holds), None),
+        consistent=links["answer"],
+        support=support,
+        correct=correct,
+        rrr=correct and support and station,
+        follows_cue=None if truth.cue is None else answer == truth.cue,
+        broken=next((link for link, holds_good in links.items() if not holds_good), None),
     )
 
 
-def read(reasoning: str) -> Claims:
-    """The claims of a reasoning, clause by clause."""
-    claims = Claims()
-    for sentence in reasoning.replace("\n", " ").split("."):
-        words = sentence.split()
-        claims.words += len(words)
-        claims.understood += _clause(words, claims)
-    return claims
+def chain(claims: Claims, truth: Truth, answer: str | None) -> dict[Link, bool]:
+    """Which links of the chain hold, from the first to the last."""
+    chosen = conclusion(claims, truth.options)
+    return {
+        "perception": told_as_it_was(claims.ordered, truth.script),
+        "state": hidden(claims, truth)[0],
+        "view": truth.family is None or claims.lamp == truth.lamp,
+        "deduction": deduced(claims, truth),
+        "mapping": claims.action is not None and chosen is not None and chosen == claims.letter,
+        "answer": chosen is not None and chosen == answer,
+    }
 
 
-def conclusion(claims: Claims, shown: Sequence[str]) -> str | None:
-    """The letter of the action concluded, or the letter named where no action is; None if neither is an option."""
-    letters = LETTERS[: len(shown)]
-    if claims.action is not None:
-        return letters[shown.index(claims.action)] if claims.action in shown else None
-    return claims.letter if claims.letter in letters else None
+def recompute(fields: Mapping, claims: Claims) -> str | None:
+    """The letter that a faithful reasoner must conclude from the claimed events and lamp; None if not exactly one.
+
+    For mistake injection: of a reasoning with one event changed, the conclusion that then follows.
+    """
+    truth = truth_of(fields)
+    if truth.family is None:
+        asked = enabled(truth.plan, claims.events)
+    elif claims.lamp is None:
+        return None
+    else:
+        held = holds(truth.family, claims.happened, claims.lamp, truth.mats[claims.lamp])
+        asked = {asked_for(truth, claims.lamp, held)} - {None}
+    letters = [letter for letter, option in zip(LETTERS, truth.options, strict=False) if option in asked]
+    return letters[0] if len(letters) == 1 else None
 
 
-def deduced(claims: Claims, goal: str) -> bool:
-    """Whether need and action are what the rule asks of the claimed contents at the claimed lamp."""
-    if claims.lamp is None or claims.lamp not in claims.held or claims.action is None:
-        return False
-    colour = needed(goal, claims.held[claims.lamp])
-    if colour is None:
-        return False
-    return claims.action == action(colour, claims.lamp) and claims.need in (None, (claims.lamp, colour))
+def oracle_deduction(text: str, fields: Mapping) -> str | None:
+    """The letter of the model's perception and the oracle's deduction: the rule, run on the events and the lamp claimed."""
+    return recompute(fields, read(parse(text).reasoning or ""))
 
 
-def overlap(claimed: Sequence[Event], true: Sequence[Event]) -> tuple[float, float, float]:
-    """Precision, recall and F1 of the claimed events; an event told twice is right once."""
-    right = len(set(claimed) & set(true))
-    if not right:
-        return 0.0, 0.0, 0.0
-    precision, recall = right / len(claimed), right / len(true)
-    return precision, recall, 2 * precision * recall / (precision + recall)
+def truth_of(fields: Mapping) -> Truth:
+    """The row. Raises ValueError for a row of another data set, or without its answer among the options."""
+    where, stratum = f"row {fields.get('sample_id', fields.get('id'))}", fields.get("stratum")
+    missing = [name for name in (*FIELDS, *OWN.get(stratum, ("stratum",))) if name not in fields]
+    if missing or stratum not in OWN:
+        raise ValueError(f"{where}: the exact judge expects rows of ProcBench, found stratum {stratum!r}, no {missing}")
+    octet, state = stratum == "octet", fields["state"]
+    options = tuple(action_in(choice) for choice in fields["choices"])
+    return Truth(
+        script=tuple(Told(e["slot"], e["verb"], e["thing"], e["place"]) for e in fields["script"]),
+        lamp=state["lamp"],
+        held={place: tuple(state[place]) for place in STATIONS} if octet else {},
+        family=FAMILIES[fields["family"]] if octet else None,
+        mats={place: tuple(fields["mats"][place]) for place in STATIONS} if octet else {},
+        third=fields["third"] if octet else "",
+        plan=() if octet else fields["plan"],
+        options=options,
+        gold=gold_letter(fields["answer"], fields["choices"], options, where),
+        cue=(fields.get("cue") or {}).get("points_to"),
+    )
 
 
-def in_order(claimed: Sequence[Event], true: Sequence[Event]) -> float:
-    """Share of the pairs of true claims that are told in the order in which they happened."""
-    told = [event.slot for event in dict.fromkeys(claimed) if event in set(true)]
-    pairs = list(combinations(told[: len(true)], 2))
+def gold_letter(answer: str, choices: Sequence[str], options: Sequence[Action | None], where: str) -> str:
+    """The right option's letter. A row states its words, which options may put otherwise; graders are given the letter."""
+    if answer in LETTERS[: len(choices)]:
+        return answer
+    right = action_in(answer)
+    for letter, choice, option in zip(LETTERS, choices, options, strict=False):
+        if choice == answer or (right is not None and option == right):
+            return letter
+    raise ValueError(f"{where}: expected {answer!r} among the choices, found {list(choices)}")
+
+
+def overlap(claimed: Sequence[Told], true: Sequence[Told]) -> tuple[float, float, float]:
+    """Precision, recall and F1 of claimed events. One without a time matches any true event that no timed one matches."""
+    exact = set(claimed) & set(true)
+    rest = Counter(event.deed for event in true if event not in exact)
+    right = len(exact) + (rest & Counter(told.deed for told in claimed if told.slot is None)).total()
+    if not claimed and not true:
+        return 1.0, 1.0, 1.0
+    precision, recall = (right / len(several) if several else 0.0 for several in (claimed, true))
+    return precision, recall, 2 * right / (len(claimed) + len(true))
+
+
+def in_order(claimed: Sequence[Told], true: Sequence[Told]) -> float:
+    """Share of the pairs of claimed deeds that happened whose claimed order is the true one; 1 if there is no pair.
+
+    Kendall's tau over these pairs is twice this less 1. What is claimed with a wrong time counts by the order that it
+    claims. A deed that was done several times is first looked for at its time; for the rest, the first claim is the first
+    that was done, and so on. Claims too many are left out, so there are no more pairs than true ones.
+    """
+    rank = {event: at for at, event in enumerate(true)}
+    exact = set(claimed) & rank.keys()
+    others: dict[tuple[str, str, str], deque[int]] = {}
+    for event in true:
+        if event not in exact:
+            others.setdefault(event.deed, deque()).append(rank[event])
+    ranks = (rank.get(told) if told in exact else _next(others.get(told.deed)) for told in claimed)
+    pairs = list(combinations([each for each in ranks if each is not None], 2))
     return sum(earlier < later for earlier, later in pairs) / len(pairs) if pairs else 1.0
 
 
-def _clause(words: list[str], claims: Claims) -> int:
-    """Adds a sentence's claim; returns how many of its words were understood."""
-    match words:
-        case ["saw", *rest]:
-            return 1 + _events(rest, claims)
-        case [place, "holds", *held] if (
-            place in STATIONS and held and (held == ["nothing"] or set(held) <= set(COLOURS))
-        ):
-            claims.held[place] = () if held == ["nothing"] else tuple(held)
-        case ["lamp", place] if place in STATIONS:
-            claims.lamp = place
-        case [place, "needs", colour] if place in STATIONS and colour in COLOURS:
-            claims.need = (place, colour)
-        case ["so", what] if "@" in what:
-            claims.action, claims.letter = what, None
-        case ["so", letter] if letter in LETTERS:
-            claims.action, claims.letter = None, letter
-        case ["so", what, letter] if "@" in what and letter in LETTERS:
-            claims.action, claims.letter = what, letter
-        case _:
-            return 0
-    return len(words)
+def _next(ranks: deque[int] | None) -> int | None:
+    """The lowest rank that is left, taken away."""
+    return ranks.popleft() if ranks else None
 
 
-def _events(words: list[str], claims: Claims) -> int:
-    """Adds the events of a run of words, four an event; skips words that start none."""
-    at = understood = 0
-    while at < len(words):
-        time, verb, colour, place = (*words[at : at + 4], *[""] * 4)[:4]
-        if time in TIMES and verb in VERBS and colour in COLOURS and place in PLACES:
-            claims.events.append(Event(TIMES.index(time), verb, colour, place))
-            understood, at = understood + 4, at + 4
-        else:
-            at += 1
-    return understood
+def told_as_it_was(claimed: Sequence[Told], true: Sequence[Told]) -> bool:
+    """Whether exactly the true events are claimed, in their order."""
+    return overlap(claimed, true)[2] == 1 and in_order(claimed, true) == 1
+
+
+def station_told(claims: Claims, truth: Truth) -> bool:
+    """The same of what is claimed of the lamp's station; of everything where no lamp shines."""
+    claimed, true = (
+        [event for event in events if truth.lamp is None or event.place == truth.lamp]
+        for events in (claims.ordered, truth.script)
+    )
+    return told_as_it_was(claimed, true)
+
+
+def hidden(claims: Claims, truth: Truth) -> tuple[bool, bool]:
+    """Whether what is claimed of the stations is true, and whether it follows from the claimed events."""
+    family = truth.family
+    if family is None:
+        return True, True
+    follows = {place: holds(family, claims.happened, place, truth.mats[place]) for place in claims.held}
+    return tuple(
+        bool(claims.held) and all(same(family, told, held[place]) for place, told in claims.held.items())
+        for held in (truth.held, follows)
+    )
+
+
+def same(family: Family, one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether two contents are the same to the family: in their order where its rule asks for the first or the last."""
+    return list(one) == list(other) if family.rule in ("first", "last") else Counter(one) == Counter(other)
+
+
+def deduced(claims: Claims, truth: Truth) -> bool:
+    """Whether action and needs follow from the claims before them. A need may be left out; none may be wrong."""
+    if truth.family is None:
+        return claims.action in enabled(truth.plan, claims.events)
+    if claims.action is None or claims.lamp is None or claims.lamp not in claims.held:
+        return False
+    asked = {place: asked_for(truth, place, held) for place, held in claims.held.items()}
+    needs = (Action(place, truth.family.verb, colour) for place, colour in claims.needs.items())
+    return claims.action == asked[claims.lamp] and all(need == asked.get(need.place) for need in needs)
+
+
+def asked_for(truth: Truth, place: str, held: Sequence[str]) -> Action | None:
+    """What the rule of an octet asks for at a station that holds this; None where it does not single out a colour."""
+    colour = needed(truth.family, held, truth.mats[place], truth.third)
+    return None if colour is None else Action(place, truth.family.verb, colour)
+
+
+def enabled(plan: Sequence[Mapping], claimed: Sequence[Told]) -> set[Action]:
+    """The steps of a plan that are not among the claimed events while all that must come before them are."""
+    left, done = Counter(told.deed for told in claimed), []
+    for step in plan:
+        deed = (step["verb"], step["thing"], step["place"])
+        done.append(left[deed] > 0)
+        left[deed] -= 1
+    return {
+        Action(step["place"], step["verb"], step["thing"])
+        for step, finished in zip(plan, done, strict=True)
+        if not finished and all(done[index] for index in step["after"])
+    }
+
+
+def conclusion(claims: Claims, options: Sequence[Action | None]) -> str | None:
+    """The letter of the option that proposes the concluded action, or the letter named where none is; None if no option.
+
+    Departure from 5.6's "letter concluded = answer": what is concluded is the action and a letter only its name, so that a
+    reasoning that argues for one option and names the letter of another is not called consistent for the letter's sake.
+    """
+    letters = LETTERS[: len(options)]
+    if claims.action is not None:
+        return letters[options.index(claims.action)] if claims.action in options else None
+    return claims.letter if claims.letter in letters else None
