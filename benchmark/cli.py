@@ -18,6 +18,7 @@ world = typer.Typer(no_args_is_help=True, help="ProcBench, the toy world: what c
 app.add_typer(world, name="world")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON (figures, command, commit, machine), not the table.")]
+Markdown = Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")]
 Out = Annotated[Path | None, typer.Option(help="Also write the JSON to this file.")]
 Seed = Annotated[int, typer.Option(help="Same seed, same octets.")]
 Root = Annotated[
@@ -32,7 +33,7 @@ def world_ceilings(
     seed: Seed = 0,
     root: Root = None,
     as_json: Json = False,
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
+    as_markdown: Markdown = False,
     out: Out = None,
 ) -> None:
     """What a solver with part of the information can reach, family by family (facts/evaluation.md 5.4).
@@ -73,12 +74,13 @@ def world_baselines(
     taught: Annotated[int, typer.Option(min=1, help="Octets (and 4 natural items each) that learners read.")] = 250,
     seed: Seed = 0,
     as_json: Json = False,
+    as_markdown: Markdown = False,
     out: Out = None,
 ) -> None:
     """Chance, the most frequent letter, the longest option, readers of text, the symbolic oracle; no network."""
     from benchmark.world.report import baselines_drawn
 
-    finish(*baselines_drawn(octets, natural, taught, seed), as_json, out)
+    finish(*baselines_drawn(octets, natural, taught, seed, as_markdown), as_json, out)
 
 
 @app.command("table")

@@ -1,6 +1,6 @@
 """Baselines that need no neural network: chance, habits, readers of text, and the oracle (facts/evaluation.md 5.8)."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -113,18 +113,11 @@ def whole_groups(scores: Scores, groups: Sequence[str]) -> float:
 
 
 def cells(found: Sequence[Baseline]) -> tuple[list[str], list[list[str]]]:
-    """The table: a line a baseline and level, in percent."""
-    header = ["level", "baseline", "accuracy", "95 % interval", "whole groups", "items", "groups"]
-    lines = [
-        [
-            one.level if one.stratum == OCTET else f"{one.level} {one.stratum}",
-            one.name,
-            f"{100 * one.accuracy:.1f}",
-            f"{100 * one.low:.1f} to {100 * one.high:.1f}",
-            f"{100 * one.group_accuracy:.3g}",
-            str(one.items),
-            str(one.groups),
-        ]
-        for one in found
-    ]
-    return header, lines
+    """Accuracy in percent and its interval: a line a baseline, a column a level and stratum."""
+    table: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for one in found:
+        column = one.level if one.stratum == OCTET else f"{one.level} {one.stratum}"
+        spread = "" if one.low == one.high else f" [{100 * one.low:.1f}, {100 * one.high:.1f}]"
+        table[one.name][column] = f"{100 * one.accuracy:.1f}{spread}"
+    columns = list(dict.fromkeys(column for line in table.values() for column in line))
+    return ["baseline", *columns], [[name, *(line.get(c, "") for c in columns)] for name, line in table.items()]

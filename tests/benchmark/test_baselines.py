@@ -45,7 +45,10 @@ def test_natural_items_are_measured_apart():
     assert {one.stratum for one in found} == {NAT}
     assert "symbolic oracle" not in {one.name for one in found}
     assert all(0 <= one.low <= one.accuracy <= one.high <= 1 for one in found)
-    assert cells(found)[1][0][0] == "L1 nat"
+    header, lines = cells(found)
+    assert header == ["baseline", "L1 nat", "L2 nat", "L3 nat"]
+    assert lines[0] == ["uniform chance", "25.0", "25.0", "25.0"]
+    assert "[" in lines[1][1]
 
 
 def test_the_most_frequent_letter_and_the_longest_option_take_the_first_of_several():
