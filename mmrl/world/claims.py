@@ -184,16 +184,17 @@ def _needs(clause: list[Word], claims: Claims) -> int:
 
 
 def _claimed(clause: Sequence[Word], marker: str) -> tuple[str | None, tuple[str, ...]]:
-    """The station before the marker and the colours behind it; no station where the clause is not built that way."""
+    """The station beside the marker and the colours behind it; no station where the clause is not built that way.
+
+    The station stands before the marker, or behind it and before the colours.
+    """
     at = next(at for at, word in enumerate(clause) if word.kind == marker)
-    before, behind = clause[:at], clause[at:]
-    places, strange = (
-        values(before, "place"),
-        values(before, "thing") | values(behind, "place") | values(clause, "verb"),
-    )
-    if strange or len(places) != 1 or not places <= set(STATIONS) or not values(behind, "thing") <= set(COLOURS):
+    first = next((at for at, word in enumerate(clause) if word.kind in ("thing", "nothing")), len(clause))
+    places = values(clause, "place")
+    strange = values(clause[:at], "thing") | values(clause[first:], "place") | values(clause, "verb")
+    if strange or len(places) != 1 or not places <= set(STATIONS) or not values(clause, "thing") <= set(COLOURS):
         return None, ()
-    return places.pop(), tuple(str(word.value) for word in behind if word.kind == "thing")
+    return places.pop(), tuple(str(word.value) for word in clause if word.kind == "thing")
 
 
 def _lamp(clause: list[Word], claims: Claims) -> int:

@@ -3,13 +3,14 @@
     think  := saw "." view "." holds "." need "." next
     saw    := "saw" {time verb thing place}         saw first put red left third take blue top
     view   := "lamp" station                        lamp left
-    holds  := station "holds" (colour+ | "nothing") left holds red blue       (lowest, or earliest, first)
-    need   := station "needs" colour                left needs blue
+    holds  := "holds" station (colour+ | "nothing") holds left red blue       (lowest, or earliest, first)
+    need   := "needs" station colour                needs left blue
     next   := "so" "on the" station verb colour letter    so on the left put blue C
 
 This is the terse dialect of the grammar of facts/evaluation.md 5.6, which a small model can write in 60 tokens; the judge
-also reads the longer one. Times are slots, so that every event says where in the video it was seen; the letter stands right
-behind the word that tells its option from the others, which a small model learns soonest (facts/prototype.md 2).
+also reads the longer one. Times are slots, so that every event says where in the video it was seen. What is looked up stands
+right behind the word by which it is found, a station's contents behind the station, a letter behind the colour that tells its
+option from the others: a small model learns that many times sooner (facts/prototype.md 2, and tools/base).
 """
 
 from collections.abc import Mapping, Sequence
@@ -57,7 +58,7 @@ def clauses(family: Family, events: Sequence[Event], mats: Pair, third: str, lam
     held = holds(family, events, lamp, mats)
     colour = needed(family, held, mats, third) or mats[0]
     action = Action(lamp, family.verb, colour)
-    return [saw(events), f"lamp {lamp}", holding(lamp, held), f"{lamp} needs {colour}", f"so {action}"], action
+    return [saw(events), f"lamp {lamp}", holding(lamp, held), f"needs {lamp} {colour}", f"so {action}"], action
 
 
 def saw(events: Sequence[Event]) -> str:
@@ -67,7 +68,7 @@ def saw(events: Sequence[Event]) -> str:
 
 def holding(place: str, held: Sequence[str]) -> str:
     """What a station is said to hold."""
-    return f"{place} holds {' '.join(held) or 'nothing'}"
+    return f"holds {place} {' '.join(held) or 'nothing'}"
 
 
 def reasoning(octet: Octet, bits: Bits, lamp: str) -> tuple[str, Action]:

@@ -7,9 +7,8 @@ import pytest
 import torch
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
-from mmrl.world.base import build_model, build_tokenizer
-from mmrl.world.grammar import ACTIONS, SPECIAL, TAGS, question, words
-from mmrl.world.script import LETTERS
+from mmrl.world.base import BASE, build_model, build_tokenizer
+from mmrl.world.grammar import prompt_text, words
 
 
 @pytest.fixture(scope="module")
@@ -22,28 +21,38 @@ def model(base):
     return Qwen2_5_VLForConditionalGeneration.from_pretrained(base)
 
 
-def test_one_token_a_word_and_back_again():
+def test_every_word_is_one_token_wherever_it_stands_in_a_text():
     tokenizer = build_tokenizer()
-    every = [*words(), *TAGS]
-    assert len(tokenizer) == len(set(every)) + len(SPECIAL)
-    text = " ".join(every)
-    ids = tokenizer(text).input_ids
-    assert len(ids) == len(every)
-    assert tokenizer.unk_token_id not in ids
-    assert tokenizer.decode(ids) == text
-    assert tokenizer("unheard").input_ids == [tokenizer.unk_token_id]
+    for word in words():
+        assert tokenizer.tokenize(f"so {word} {word}.")[-3:-1] == [f"\u0120{word}"] * 2
+
+
+def test_letters_are_the_same_token_before_an_option_and_in_an_answer():
+    tokenizer = build_tokenizer()
+    asked = tokenizer.tokenize(prompt_text("what next?", ["on the left put red"]))
+    told = tokenizer.tokenize("so on the left put red A</think><answer> A</answer>")
+    assert asked.count("\u0120A") == 1
+    assert told.count("\u0120A") == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["na\u00efve \U0001f600\n\ttabs", "<think> saw it</think><answer> A</answer>", "12 % of  it"]
+)
+def test_any_text_comes_back(text):
+    tokenizer = build_tokenizer()
+    assert tokenizer.decode(tokenizer(text).input_ids) == text
 
 
 def test_tags_are_tokens_even_where_they_touch_a_word():
-    tokenizer = build_tokenizer()
-    assert tokenizer.tokenize("<answer>C</answer><|im_end|>") == ["<answer>", "C", "</answer>", "<|im_end|>"]
-    assert tokenizer.decode(tokenizer("<answer> C </answer> <|im_end|>").input_ids, skip_special_tokens=True) == (
-        "<answer> C </answer>"
-    )
+    assert build_tokenizer().tokenize("<answer>C</answer><|im_end|>") == ["<answer>", "C", "</answer>", "<|im_end|>"]
+
+
+def test_the_tokenizer_is_qwens_own_class(base):
+    assert type(AutoProcessor.from_pretrained(base).tokenizer).__name__.startswith("Qwen2Tokenizer")
 
 
 def test_size_and_configuration(base, model):
-    assert 1.0e6 < sum(weight.numel() for weight in model.parameters()) < 1.1e6
+    assert 1.0e6 < sum(weight.numel() for weight in model.parameters()) < 1.2e6
     assert model.lm_head.weight is model.model.language_model.embed_tokens.weight
     assert (
         json.loads((base / "generation_config.json").read_text()).keys().isdisjoint({"temperature", "top_k", "top_p"})
@@ -52,7 +61,7 @@ def test_size_and_configuration(base, model):
 
 def test_the_processor_keeps_small_pictures_and_reads_a_chat(base):
     processor = AutoProcessor.from_pretrained(base)
-    content = [{"type": "video"}, {"type": "image"}, {"type": "text", "text": "what next ?\nA red@left"}]
+    content = [{"type": "video"}, {"type": "image"}, {"type": "text", "text": "what next?\n A red"}]
     text = processor.apply_chat_template(
         [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
     )
@@ -62,8 +71,8 @@ def test_the_processor_keeps_small_pictures_and_reads_a_chat(base):
     assert videos["video_grid_thw"].tolist() == [[8, 4, 4]]
     assert images["image_grid_thw"].tolist() == [[1, 4, 4]]
     expected = (
-        "<|im_start|> user <|vision_start|> <|video_pad|> <|vision_end|> <|vision_start|> <|image_pad|> <|vision_end|> "
-        "what next ? A red@left <|im_end|> <|im_start|> assistant"
+        "<|im_start|> user Ċ <|vision_start|> <|video_pad|> <|vision_end|> <|vision_start|> <|image_pad|> <|vision_end|> "
+        "what Ġnext ? Ċ ĠA Ġred <|im_end|> Ċ <|im_start|> assistant Ċ"
     )
     assert " ".join(processor.tokenizer.tokenize(text)) == expected
 
@@ -88,19 +97,11 @@ def test_words_in_another_order_are_another_text(model):
     assert (forward - backward).abs().max() > 0.01
 
 
-def test_an_untrained_model_looks_up_the_letter_before_an_option(model):
-    tokenizer, random = build_tokenizer(), np.random.default_rng(0)
-    right = 0
-    for _ in range(100):
-        options = [ACTIONS[i] for i in random.permutation(len(ACTIONS))[:4]]
-        asked = random.integers(4)
-        text = question("one of each red blue") + " ".join(
-            f" {letter} {o}" for letter, o in zip(LETTERS, options, strict=True)
-        )
-        ids = tokenizer(
-            f"{text} <think> saw t0 put red left . left needs blue . so {options[asked]}", return_tensors="pt"
-        )
-        with torch.no_grad():
-            logits = model(input_ids=ids.input_ids).logits[0, -1, tokenizer.convert_tokens_to_ids(list(LETTERS))]
-        right += int(logits.argmax()) == asked
-    assert right > 75  # 25 without the planted heads
+def test_the_model_in_the_repository_is_whole_small_and_says_how_it_was_made():
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(BASE)
+    assert all(weight.isfinite().all() for weight in model.parameters())
+    assert sum(path.stat().st_size for path in BASE.iterdir()) < 8e6
+    made = json.loads((BASE / "recipe.json").read_text())
+    assert made["command"].startswith("python -m tools.base")
+    assert sum(stage["seconds"] for stage in made["stages"]) < 3600
+    assert AutoProcessor.from_pretrained(BASE).tokenizer.get_vocab() == build_tokenizer().get_vocab()

@@ -60,7 +60,7 @@ class Chain:
         """As `mmrl.world.grammar` writes it."""
         saw = " ".join(f"{TIMES[e.slot]} {e.verb} {e.thing} {e.place}" for e in self.events)
         place, needs = self.need
-        think = f"saw {saw}. lamp {self.lamp}. {holding(*self.held)}. {place} needs {needs}. so {self.action}"
+        think = f"saw {saw}. lamp {self.lamp}. {holding(*self.held)}. needs {place} {needs}. so {self.action}"
         return f"<think> {think} {self.letter} </think> <answer> {self.answer} </answer>"
 
     def long(self, times: bool = True) -> str:

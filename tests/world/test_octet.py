@@ -171,6 +171,6 @@ def test_the_oracle_says_what_the_rule_asks_for():
             think, action = reasoning(octet, bits, lamp)
             assert action == octet.action(bits, lamp)
             assert think.endswith(
-                f"lamp {lamp}. {lamp} holds {' '.join(octet.holds(bits, lamp))}. "
-                f"{lamp} needs {action.colour}. so {action}"
+                f"lamp {lamp}. holds {lamp} {' '.join(octet.holds(bits, lamp))}. "
+                f"needs {lamp} {action.colour}. so {action}"
             )

@@ -22,9 +22,9 @@ from tools.base.lessons import (
     Faults,
     Lesson,
     Writer,
+    belongings,
     deductions,
     look_ups,
-    recollection,
     retelling,
     scene,
     whole,
@@ -51,7 +51,7 @@ class School:
 
     def texts(self, **several: int) -> Batches:
         """So many lessons of each kind of text a step."""
-        kinds = {each.__name__: each for each in (words_back, look_ups, deductions, recollection)}
+        kinds = {each.__name__: each for each in (words_back, look_ups, belongings, deductions)}
         return lambda _: {name: [kinds[name](self.write, self.dice) for _ in range(n)] for name, n in several.items()}
 
     def clips(self, retold: int, whole: int, texts: int, faults: Faults = CLEAN) -> Batches:
@@ -59,9 +59,11 @@ class School:
         text = self.texts(look_ups=texts // 4, deductions=texts - texts // 4)
 
         def batches(step: int) -> Mapping[str, Sequence[Lesson]]:
-            made = {"retelling": [self.retelling() for _ in range(retold)]} if retold else {}
-            made["whole"] = [self.whole(faults) for _ in range(whole)]
-            return made | (text(step) if texts else {})
+            seen = {
+                "retelling": [self.retelling() for _ in range(retold)],
+                "whole": [self.whole(faults) for _ in range(whole)],
+            }
+            return {name: lessons for name, lessons in (seen | text(step)).items() if lessons}
 
         return batches
 
@@ -98,15 +100,16 @@ def recipe(school: School) -> list[Stage]:
     return [
         Stage("words-back", 800, 2e-3, school.texts(words_back=128), until=0.85),
         Stage("look-ups", 800, 2e-3, school.texts(words_back=32, look_ups=96), until=0.95),
-        Stage("deductions", 600, 2e-3, school.texts(deductions=64, look_ups=8), until=0.97),
-        Stage("retelling", 600, 2e-3, school.clips(64, 24, 16)),
-        Stage("whole", 400, 2e-3, school.clips(24, 40, 16), decay_from=0.4),
+        Stage("belongings", 1500, 2e-3, school.texts(belongings=48, look_ups=6), until=0.97),
+        Stage("deductions", 800, 2e-3, school.texts(deductions=24, belongings=6, look_ups=4), until=0.96),
+        Stage("retelling", 650, 2e-3, school.clips(48, 0, 12)),
+        Stage("whole", 350, 2e-3, school.clips(24, 32, 12), decay_from=0.4),
         Stage("border", 150, 1e-3, school.clips(0, 72, 8, BORDER_ONLY)),
         Stage("faulty", 200, 7e-4, school.clips(0, 72, 8, FAULTY), decay_from=0.3),
     ]
 
 
-TEXTS = 3  # of the stages
+TEXTS = 4  # of the stages
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from mmrl.world.grammar import TIMES, clauses, completion, prompt_text, question
 from mmrl.world.octet import LETTERS, Bits, Octet, draw_octet
 from mmrl.world.script import BITS, COLOURS, FAMILIES, PLACES, STATIONS, TAIL, THINGS, VERBS, Event
 
-ITEMS, ASKED, OPTIONS_ASKED, DEDUCED = 12, 14, 8, 3  # words in a list, questions about it, about options, deductions
+ITEMS, ASKED, OPTIONS_ASKED, LISTS, DEDUCED = 12, 14, 8, 5, 3  # words in a list, questions about it, about options, ...
 HEAVY = (*COLOURS, *TIMES, "left", "right", "top")  # words that take looking: weighed more than those that follow
 WEIGHT, LETTER_WEIGHT = 4.0, 10.0  # of those words; of letters, which are few and decide everything
 TAUGHT = tuple(family for family in FAMILIES.values() if not family.held_out)
@@ -88,6 +88,24 @@ def look_ups(write: Writer, dice: Dice) -> Lesson:
     return Lesson(ids, weights)
 
 
+def belongings(write: Writer, dice: Dice) -> Lesson:
+    """Short lists of events; after each, for some places, what was done to them: things in order."""
+    ids, weights = write("<think>") * 1, [0.0]
+    for _ in range(LISTS):
+        slots = sorted(dice.some(range(TAIL), 2 + dice.below(4)))
+        events = [
+            Event(slot, dice.one(("put", "pour", "visit")), dice.one(COLOURS), dice.one(STATIONS)) for slot in slots
+        ]
+        given = write.text(f" {saw(events)}.")
+        ids, weights = ids + given, weights + [0.0] * len(given)
+        for place in dice.shuffled(sorted({event.place for event in events})):
+            asked = write.text(f" holds {place}")
+            told = write.text(f" {' '.join(event.thing for event in events if event.place == place)}.")
+            ids = ids + asked + told
+            weights += [0.0] * len(asked) + [1.0] * len(told)
+    return Lesson(ids, weights)
+
+
 def deductions(write: Writer, dice: Dice) -> Lesson:
     """A question with its options; then made-up scripts with a lamp, each followed by what one concludes from them."""
     octet, shown = any_octet(dice)
@@ -96,7 +114,10 @@ def deductions(write: Writer, dice: Dice) -> Lesson:
     for _ in range(DEDUCED):
         lamp = dice.one(STATIONS)
         mats = octet.mats[STATIONS.index(lamp)]
-        (seen, view, *rest), action = clauses(octet.kind, made_up(octet, dice), mats, octet.third, lamp)
+        script = made_up(octet, dice)
+        if dice.chance(0.5):  # the rule by itself, without looking for what belongs to the lamp's station
+            script = tuple(event for event in script if event.place == lamp)
+        (seen, view, *rest), action = clauses(octet.kind, script, mats, octet.third, lamp)
         given = write.text(f" {seen}. {view}.")
         told = write.text(f" {'. '.join(rest)} {LETTERS[shown.index(action)]}") + write(".")
         ids = ids + given + told
