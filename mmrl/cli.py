@@ -32,9 +32,9 @@ Overrides = Annotated[
 @app.command()
 def quickstart(
     out: Annotated[Path, typer.Option(help="Where everything is written.")] = Path("runs/quickstart"),
-    seed: Annotated[int, typer.Option(help="Of the world, the model, the sampling and the order of examples.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the world, the sampling and the order of examples.")] = 0,
 ) -> None:
-    """Train a small Qwen2.5-VL on real MP4 files of the toy world (SFT, then GRPO-CARE) and report three levels."""
+    """Train a small Qwen2.5-VL on real MP4 files with a planted shortcut, by GRPO and by GRPO-CARE, and compare them."""
     from mmrl.quickstart import quickstart as start
 
     start(out, seed)

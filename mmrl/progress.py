@@ -1,17 +1,27 @@
 """Progress, rate and remaining time of anything long: a live bar on a terminal, a line now and then elsewhere."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 LINE_EVERY = 10.0  # seconds between lines where there is no terminal
 
 console = Console(soft_wrap=True)
+Show = Callable[..., None]  # of (done, note=""): how far things are, and a few words
 
 
 @dataclass
@@ -42,30 +52,36 @@ class Lines:
 
 
 @contextmanager
-def progress(title: str, total: int, start: int = 0, quiet: bool = False) -> Iterator:
+def progress(title: str, total: int, start: int = 0, quiet: bool = False) -> Iterator[Show]:
     """A function of (done, note) that shows how far things are."""
     if quiet:
         yield lambda done, note="": None
-    elif not sys.stdout.isatty():
-        yield Lines(title, total, start)
     else:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-        )
-        with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}")) as bar:
-            task = bar.add_task(title, total=total, completed=start, note="", rate="")
-            began = monotonic()
-
-            def show(done: int, note: str = "") -> None:
-                rate = (done - start) / max(monotonic() - began, 1e-9)
-                bar.update(
-                    task,
-                    completed=done,
-                    note=note,
-                    rate=f"{rate:.1f}/s" if rate >= 1 else f"{1 / max(rate, 1e-9):.1f} s each",
-                )
-
+        with side_by_side({title: total}, start) as (show,):
             yield show
+
+
+@contextmanager
+def side_by_side(totals: Mapping[str, int], start: int = 0) -> Iterator[list[Show]]:
+    """The same for things that go on at the same time: a function for each title, in order."""
+    if not sys.stdout.isatty():
+        yield [Lines(title, total, start) for title, total in totals.items()]
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}")) as bars:
+        yield [
+            partial(advance, bars, add(bars, title, total, start), start, monotonic())
+            for title, total in totals.items()
+        ]
+
+
+def add(bars: Progress, title: str, total: int, start: int) -> TaskID:
+    """One more bar."""
+    return bars.add_task(title, total=total, completed=start, note="", rate="")
+
+
+def advance(bars: Progress, task: TaskID, start: int, began: float, done: int, note: str = "") -> None:
+    """Move a bar."""
+    rate = (done - start) / max(monotonic() - began, 1e-9)
+    text = f"{rate:.1f}/s" if rate >= 1 else f"{1 / max(rate, 1e-9):.1f} s each"
+    bars.update(task, completed=done, note=note, rate=text)

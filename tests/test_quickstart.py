@@ -1,54 +1,200 @@
 """The quickstart in small: everything that it promises to write is there, and says what it should."""
 
 import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
 
 import pytest
 
+from mmrl.config import Config, EvalConfig, load
 from mmrl.models.policy import load_policy
 from mmrl.quickstart import MARK, Plan, quickstart, start_over
-from mmrl.world.build import Sizes
-from mmrl.world.demos import Demonstrations
+from mmrl.quickstart.arms import train
+from mmrl.quickstart.looks import looks
+from mmrl.quickstart.plan import ARMS, CONTROLS, LEVELS, examination, training
+from mmrl.world.base import build_model
+from mmrl.world.splits import Sizes
 
-SMALL = Plan(Sizes(train=2, L1=1, L2=1, L3=1), Demonstrations(), drill_steps=2, sft_steps=2, rl_steps=2, prompts=2)
+pytestmark = pytest.mark.timeout(
+    900
+)  # it starts five processes that import torch, which take their time where cores are busy
+CONFIGS = Path(__file__).parents[1] / "configs"
+METRICS = ("accuracy", "consistency", "events", "support", "cue")
 
 
 @pytest.fixture(scope="module")
-def out(tmp_path_factory):
+def plan(tmp_path_factory):
+    """Random weights, one octet a level, two steps."""
+    base = build_model(tmp_path_factory.mktemp("base") / "model", seed=0)
+    return Plan(base, Sizes(train=1, L1=1, L2=1, L3=1), steps=2, prompts=2, completions=4, new_tokens=12)
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory, plan):
     out = tmp_path_factory.mktemp("quick") / "start"
-    quickstart(out, seed=3, plan=SMALL)
+    quickstart(out, seed=3, plan=plan)
     return out
 
 
-def test_the_summary_has_both_metrics_on_three_levels(out):
-    summary = json.loads((out / "summary.json").read_text())
+@pytest.fixture(scope="module")
+def summary(out):
+    return json.loads((out / "summary.json").read_text())
+
+
+def test_the_summary_says_what_was_run(out, summary, plan):
     assert summary["seed"] == 3
-    assert summary["seconds"] > 0
+    assert summary["seconds"] == pytest.approx(sum(summary["phases"].values()), abs=0.2)
+    assert set(summary["phases"]) == {"render", "train", "evaluate"}
     assert summary["commit"]
-    for level in ("L1", "L2", "L3"):
-        for metric in ("accuracy", "consistency"):
-            found = summary["arms"]["care"][level][metric]
-            assert found["n"] == 8
-            assert 0 <= found["before"] <= 1
-            assert found["difference"] == pytest.approx(found["after"] - found["before"])
-            assert len(found["interval"]) == 2
+    assert summary["plan"]["steps"] == plan.steps
+    assert summary["plan"]["sizes"]["L1"] == 1
+    assert str(out.parent.parent) not in (out / "summary.json").read_text()
 
 
-def test_the_report_is_one_file_with_pictures(out):
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_summary_has_every_metric_of_both_arms_and_their_difference(summary, level):
+    wanted = METRICS[:-1] if level == "L1_neutral" else METRICS  # no border names a letter there
+    tables = (summary["arms"]["grpo"], summary["arms"]["care"], summary["care_minus_grpo"])
+    for found in tables:
+        assert tuple(found[level]) == wanted
+        for numbers in found[level].values():
+            assert numbers["n"] == 8
+            assert 0 <= numbers["before"] <= 1
+            assert numbers["difference"] == pytest.approx(numbers["after"] - numbers["before"])
+            assert len(numbers["interval"]) == 2
+    grpo, care, gap = (found[level] for found in tables)
+    for metric in wanted:
+        assert grpo[metric]["before"] == care[metric]["before"]  # the base
+        assert (gap[metric]["before"], gap[metric]["after"]) == (grpo[metric]["after"], care[metric]["after"])
+
+
+def test_the_controls_are_compared_with_the_full_video(summary):
+    for arm in ARMS:
+        assert tuple(summary["conditions"][arm]) == CONTROLS
+        for found in summary["conditions"][arm].values():
+            assert found["accuracy"]["before"] == summary["arms"][arm]["L1_neutral"]["accuracy"]["after"]
+
+
+def test_the_records_of_every_look_are_kept(out):
+    for look in looks():
+        records = (out / "eval" / look.folder / look.level / "records.jsonl").read_text().splitlines()
+        assert len(records) == 8
+    frames = json.loads((out / "eval" / "care_no_video" / "L1_neutral" / "records.jsonl").read_text().split("\n")[0])
+    assert frames["frames"] is None
+
+
+def test_the_report_is_one_file_with_both_arms(out):
     page = (out / "report.html").read_text()
+    assert page.count('class="strip"') == 4  # two steps, two arms
     assert "data:image/png;base64," in page
     assert "<svg" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
+    for shown in (
+        "GRPO, no KL",
+        "GRPO-CARE",
+        "L1_neutral",
+        "Models compared",
+        "GRPO-CARE, shuffled",
+        "Rewards: accuracy",
+    ):
+        assert shown in page
 
 
-def test_metrics_rollouts_and_config_lie_at_the_top(out):
-    metrics = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in metrics] == [1, 2]
-    assert len(json.loads((out / "rollouts.jsonl").read_text().splitlines()[0])["completions"]) == 8
+def test_metrics_rollouts_and_config_of_care_lie_at_the_top_and_both_arms_keep_theirs(out):
+    for folder in (out, out / "grpo", out / "care"):
+        metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        assert [row["step"] for row in metrics] == [1, 2]
+        assert len(json.loads((folder / "rollouts.jsonl").read_text().splitlines()[0])["completions"]) == 4
     assert "name: care" in (out / "config.yaml").read_text()
+    assert "name: grpo" in (out / "grpo" / "config.yaml").read_text()
+
+
+def test_both_arms_see_the_same_prompts_with_options_as_the_border_has_them(out):
+    seen = []
+    for arm in ARMS:
+        rows = [json.loads(line) for line in (out / arm / "rollouts.jsonl").read_text().splitlines()]
+        seen.append([(row["step"], row["example"], row["choices"]) for row in rows])
+    assert seen[0] == seen[1]
+    rows = [json.loads(line) for line in (out / "world" / "annotations" / "training.jsonl").read_text().splitlines()]
+    stated = {row["sample_id"]: [row[f"choice_{letter}"] for letter in "abcd"] for row in rows}
+    assert all(stated[example] == choices for _, example, choices in seen[0])
+
+
+def test_an_arm_can_be_trained_again_by_the_command_on_its_first_line(out):
+    for arm in ARMS:
+        path = out / f"{arm}.yaml"
+        assert path.read_text().split("\n")[0] == f"# mmrl train {path}"
+        assert load(Config, path).algorithm.name == arm
 
 
 def test_the_checkpoint_is_loaded_by_from_pretrained(out):
     assert load_policy(out / "checkpoint", "toy").model.config.model_type == "qwen2_5_vl"
+
+
+def test_where_one_arm_fails_the_other_is_stopped_and_the_log_is_shown(out, plan, tmp_path):
+    configs = {arm: training(arm, plan, out / "world", tmp_path / arm, 0) for arm in ARMS}
+    configs["care"] = configs["care"].model_copy(update={"steps": 100_000})
+    broken = configs["grpo"].model.model_copy(update={"path": str(tmp_path / "nowhere")})
+    configs["grpo"] = configs["grpo"].model_copy(update={"model": broken})
+    with pytest.raises(RuntimeError, match=r"(?s)GRPO, no KL: training ended with status 2.*found nothing at") as error:
+        train(configs)
+    assert "grpo/log.txt" in str(error.value)
+    assert not running(tmp_path / "care.yaml")
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_both_arms(out, plan, tmp_path):
+    configs = {
+        arm: training(arm, plan, out / "world", tmp_path / arm, 0).model_copy(update={"steps": 100_000}) for arm in ARMS
+    }
+
+    def press():
+        late = time.monotonic() + 120
+        while time.monotonic() < late and not all((tmp_path / arm / "metrics.jsonl").exists() for arm in ARMS):
+            time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        train(configs)
+    assert not any(running(tmp_path / f"{arm}.yaml") for arm in ARMS)
+    assert all(any((tmp_path / arm / "checkpoints").iterdir()) for arm in ARMS)
+
+
+def running(config: Path) -> bool:
+    """Whether some process was started with this config."""
+    lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if readable(path)]
+    return any(str(config).encode() in line for line in lines)
+
+
+def readable(path: Path) -> bool:
+    """Whether a process is still there and ours."""
+    return path.exists() and path.stat().st_uid == os.getuid()
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_the_toy_configs_train_the_arms_of_the_quickstart(arm):
+    written = load(Config, CONFIGS / f"toy_{arm}.yaml")
+    same = training(arm, Plan(Path(written.model.path)), Path(written.data.root), Path(written.out), written.seed)
+    assert written == same
+    assert (CONFIGS.parent / written.model.path).resolve() == Plan().base.resolve()
+
+
+def test_the_toy_evaluation_looks_as_the_quickstart_does():
+    written = load(EvalConfig, CONFIGS / "eval" / "toy.yaml").evaluation
+    for one in written.sets:
+        assert one.expect == 8 * getattr(Plan().sizes, one.name)
+        same = examination(one.name, "full", Plan(), Path(written.root), written.seed)
+        assert written.model_copy(update={"sets": (one.model_copy(update={"expect": None}),)}) == same
+
+
+def test_a_base_that_is_not_there_is_said_before_anything_is_rendered(tmp_path):
+    with pytest.raises(ValueError, match="found nothing at"):
+        quickstart(tmp_path / "out", 0, Plan(base=tmp_path / "nowhere"))
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_earlier_quickstart_is_made_anew_and_anything_else_is_left_alone(tmp_path):

@@ -35,6 +35,15 @@ PANELS = (  # title, unit, and which keys of metrics.jsonl stand there; the firs
     ("Sampler gap", "nats", r"sampler_gap"),
     ("Reference", "", r"^(ema|reference|kl)/"),
 )
+COMPARED = (
+    "Validation",
+    "Consistency bonus",
+    "Rewards",
+    "Useful groups",
+    "Entropy",
+    "Completion length",
+    "Gradient norm",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,27 @@ def curves(rows: Rows) -> Iterator[Curve]:
         names = [key for key in series if panel_of(key) == title]
         for start in range(0, len(names), MOST_LINES):
             yield Curve(title, unit, draw({key: series[key] for key in names[start : start + MOST_LINES]}, title))
+
+
+def compared(runs: Mapping[str, Rows]) -> Iterator[Curve]:
+    """The same for several runs: a panel a key, a line a run."""
+    for title, unit, _ in PANELS:
+        if title in COMPARED:
+            for key in sorted({key for rows in runs.values() for key in by_key(rows) if panel_of(key) == title}):
+                yield Curve(f"{title}: {key.rpartition('/')[2]}", unit, together(runs, key))
+
+
+def others_compared(runs: Mapping[str, Rows]) -> Iterator[Curve]:
+    """Everything else that several runs logged."""
+    for key in sorted({key for rows in runs.values() for key in by_key(rows) if panel_of(key) not in COMPARED}):
+        yield Curve(key, "", together(runs, key))
+
+
+def together(runs: Mapping[str, Rows], key: str) -> str:
+    """One key of every run that logged it; a run has the same colour in all panels."""
+    colors = dict(zip(runs, COLORS, strict=False))
+    series = {name: found[key] for name, rows in runs.items() if key in (found := by_key(rows))}
+    return draw(series, key, [colors[name] for name in series])
 
 
 def others(rows: Rows) -> Iterator[Curve]:
@@ -88,13 +118,13 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def draw(series: Mapping[str, list[tuple[float, float]]], salt: str) -> str:
+def draw(series: Mapping[str, list[tuple[float, float]]], salt: str, colors: Sequence[str] = COLORS) -> str:
     """One panel: every value faint, the mean over a window of steps bold."""
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": salt}):
         figure = Figure(figsize=(4.6, 2.6), layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
-        for color, (key, points) in zip(COLORS, series.items(), strict=False):
+        for color, (key, points) in zip(colors, series.items(), strict=False):
             line(axes, points, short(key, series), color)
         plain(axes)
         if len(series) > 1:

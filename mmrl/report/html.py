@@ -4,6 +4,7 @@ import base64
 import io
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from PIL import Image
 
-from mmrl.report.curves import curves, others, read_metrics
+from mmrl.report.arms import lines
+from mmrl.report.curves import compared, curves, others, others_compared, read_metrics
 from mmrl.report.data import Completion, ReportData
-from mmrl.report.levels import Row, rows
+from mmrl.report.levels import percent, points, rows
+from mmrl.statistics import Difference
 
 TEMPLATE = "report.html.j2"
 GAP = 2  # pixels between frames
@@ -24,7 +27,7 @@ SIGNATURES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 def write_report(run: Path, data: ReportData) -> Path:
     """Write the run's report.html, whole or not at all, and return its path."""
-    metrics = data.metrics or read_metrics(run / "metrics.jsonl")
+    metrics = data.metrics or ([] if data.runs else read_metrics(run / "metrics.jsonl"))
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -33,14 +36,16 @@ def write_report(run: Path, data: ReportData) -> Path:
         lstrip_blocks=True,
     )
     environment.filters |= {"picture": picture, "parts": parts, "tags": tags, "number": number}
-    table = list(rows(data.levels))
+    environment.filters |= {"percent": percent, "points": points, "forest": forest}
+    table, compared_lines = list(rows(data.levels)), list(lines(data.comparison)) if data.comparison else []
     page = environment.get_template(TEMPLATE).render(
         data=data,
         rows=table,
-        forest=[forest(row, reach(table)) for row in table],
-        reach=f"{100 * reach(table):.0f}",
-        curves=list(curves(metrics)),
-        others=list(others(metrics)),
+        reach=reach([row.source for row in table]),
+        lines=compared_lines,
+        lines_reach=reach([line.gaps[-1].source for line in compared_lines if line.gaps and line.gaps[-1]]),
+        curves=list(compared(data.runs) if data.runs else curves(metrics)),
+        others=list(others_compared(data.runs) if data.runs else others(metrics)),
     )
     run.mkdir(parents=True, exist_ok=True)
     path, unfinished = run / "report.html", run / "report.html.part"
@@ -89,13 +94,13 @@ def number(value: float) -> str:
     return f"{value:.3g}".replace("-", "\u2212")
 
 
-def reach(table: list[Row]) -> float:
+def reach(differences: Sequence[Difference]) -> float:
     """Half the width of the axis of differences: the farthest limit, rounded up to ten points."""
-    limits = [abs(limit) for row in table for limit in (row.source.low, row.source.high) if math.isfinite(limit)]
+    limits = [abs(limit) for each in differences for limit in (each.low, each.high) if math.isfinite(limit)]
     return max(0.1, math.ceil(10 * max(limits, default=0.1) - 1e-9) / 10)
 
 
-def forest(row: Row, half: float) -> dict[str, str]:
+def forest(difference: Difference, half: float) -> dict[str, str]:
     """Where dot and whisker of a line stand, in percent of the axis."""
-    at = [min(1.0, max(0.0, (value / half + 1) / 2)) for value in (row.source.low, row.source.mean, row.source.high)]
+    at = [min(1.0, max(0.0, (value / half + 1) / 2)) for value in (difference.low, difference.mean, difference.high)]
     return {"left": f"{100 * at[0]:.2f}", "dot": f"{100 * at[1]:.2f}", "width": f"{100 * (at[2] - at[0]):.2f}"}

@@ -11,7 +11,6 @@ from PIL import Image
 from mmrl.report import Completion, ReportData, Rollout, write_report
 from mmrl.report.curves import curves, others, panel_of, read_metrics, running_mean
 from mmrl.report.html import forest, parts, picture, png, reach, tags
-from mmrl.report.levels import rows
 from mmrl.statistics import Difference
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7 * 7 }}"
@@ -165,7 +164,7 @@ def test_what_is_no_picture_is_refused(strip):
 
 
 def test_the_axis_reaches_every_limit():
-    table = list(rows({"L1": {"a": difference(0.2, 0.1, 0.31), "b": difference(0, -np.inf, np.inf)}}))
+    table = [difference(0.2, 0.1, 0.31), difference(0, -np.inf, np.inf)]
     assert reach(table) == 0.4
     assert reach([]) == 0.1
     assert forest(table[0], 0.4) == {"left": "62.50", "dot": "75.00", "width": "26.25"}

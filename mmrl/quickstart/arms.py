@@ -1,0 +1,108 @@
+"""Both arms at the same time: one process and one thread each, watched by their metrics."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import sleep
+
+from mmrl.checkpoint import latest
+from mmrl.config import Config, dump
+from mmrl.progress import Show, side_by_side
+from mmrl.quickstart.plan import NAMES
+from mmrl.report import read_metrics
+
+ALONE = {  # one thread each, and no GPU: the same numbers wherever this runs
+    "OMP_NUM_THREADS": "1",
+    "CUDA_VISIBLE_DEVICES": "",
+}
+LOOK_EVERY = 0.5  # seconds
+PATIENCE = 20.0  # seconds that an arm is given to end after it was told to
+TAIL = 20  # lines of a log
+WINDOW = 10  # steps over which the accuracy on the progress line is a mean
+
+
+@dataclass
+class Arm:
+    """A training that is going on."""
+
+    name: str
+    folder: Path
+    process: subprocess.Popen
+    show: Show
+    done: int = 0
+
+    def look(self) -> bool:
+        """Show how far it is; whether it is still going on. Raises RuntimeError where it failed."""
+        status = self.process.poll()
+        rows = read_metrics(self.folder / "metrics.jsonl")
+        if len(rows) > self.done:
+            self.done = len(rows)
+            recent = [row["reward/accuracy"] for row in rows[-WINDOW:]]
+            self.show(self.done, f"accuracy {sum(recent) / len(recent):.2f}")
+        if status:
+            raise RuntimeError(
+                f"{NAMES[self.name]}: training ended with status {status}; the other arm was stopped. "
+                f"The end of {log_of(self.folder)}:\n{tail(log_of(self.folder))}"
+            )
+        return status is None
+
+
+def train(configs: Mapping[str, Config]) -> dict[str, Path]:
+    """Train all arms; the last checkpoint of each. Where one fails, or somebody presses Ctrl-C, none goes on."""
+    with ExitStack() as stack:
+        shows = stack.enter_context(side_by_side({NAMES[arm]: config.steps for arm, config in configs.items()}))
+        arms = [
+            Arm(name, Path(config.out), stack.enter_context(started(name, config)), show)
+            for (name, config), show in zip(configs.items(), shows, strict=True)
+        ]
+        while any([arm.look() for arm in arms]):  # a list: all of them are looked at
+            sleep(LOOK_EVERY)
+    return {arm.name: last_checkpoint(arm.folder) for arm in arms}
+
+
+@contextmanager
+def started(name: str, config: Config) -> Iterator[subprocess.Popen]:
+    """``mmrl train`` in a process of its own, which does not outlive the block."""
+    folder = Path(config.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder.with_suffix(".yaml")
+    path.write_text(f"# mmrl train {path}\n# {NAMES[name]}, as `mmrl quickstart` trained it\n{dump(config)}")
+    command = [sys.executable, "-m", "mmrl", "train", str(path)]
+    with log_of(folder).open("w") as log:
+        process = subprocess.Popen(command, env=os.environ | ALONE, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        yield process
+    finally:
+        end(process)
+
+
+def end(process: subprocess.Popen) -> None:
+    """Ask a process to end, and make it end if it does not."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def log_of(folder: Path) -> Path:
+    """What an arm prints."""
+    return folder / "log.txt"
+
+
+def tail(log: Path) -> str:
+    """The last lines of a log."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-TAIL:])
+
+
+def last_checkpoint(folder: Path) -> Path:
+    """What an arm learned."""
+    found = latest(folder / "checkpoints")
+    assert found is not None, f"{folder}: a training that ended well has a checkpoint"
+    return found

@@ -1,0 +1,71 @@
+"""Every model on every level, several at a time: one process and one thread each."""
+
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from mmrl.build import policy_of
+from mmrl.config import EvaluationSection, ModelSection, parse
+from mmrl.data.conditions import Condition
+from mmrl.evaluate import Summary
+from mmrl.examine import examine
+from mmrl.progress import progress
+from mmrl.quickstart.plan import ARMS, CONTROLS, LEVELS, NEUTRAL, Plan, examination
+
+AT_ONCE = 4  # processes at most: each holds a copy of everything
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One model on one level under one condition."""
+
+    model: str  # base or an arm
+    level: str
+    condition: Condition = "full"
+
+    @property
+    def folder(self) -> str:
+        """Where its records are, below the folder of all."""
+        return self.model if self.condition == "full" else f"{self.model}_{self.condition}"
+
+
+def looks() -> Iterator[Look]:
+    """All that are wanted; paired ones see the same items and draw the same noise."""
+    for model in ("base", *ARMS):
+        for level in LEVELS:
+            yield Look(model, level)
+    for model in ARMS:
+        for condition in CONTROLS:
+            yield Look(model, NEUTRAL, condition)
+
+
+def take(models: Mapping[str, Path], plan: Plan, world: Path, out: Path, seed: int) -> dict[Look, Summary]:
+    """What was found, look by look. Records are in ``out``."""
+    wanted, found = list(looks()), {}
+    at_once = min(os.cpu_count() or 1, AT_ONCE)
+    with (
+        progress("evaluate", len(wanted)) as show,
+        ProcessPoolExecutor(at_once, get_context("spawn"), torch.set_num_threads, (1,)) as pool,
+    ):
+        sections = {look: examination(look.level, look.condition, plan, world, seed) for look in wanted}
+        pending = {pool.submit(one, models[look.model], sections[look], out / look.folder): look for look in wanted}
+        try:
+            for done, future in enumerate(as_completed(pending), 1):
+                found[pending[future]] = future.result()
+                show(done)
+        finally:
+            pool.shutdown(cancel_futures=True)  # where one failed, the others are not waited for
+    return {look: found[look] for look in wanted}
+
+
+def one(model: Path, section: EvaluationSection, out: Path) -> Summary:
+    """A model on its one level."""
+    config = parse(ModelSection, {"path": str(model), "compute": "float32"}, "quickstart.model")
+    policy = policy_of(config, section.template, torch.device("cpu"))
+    (summary,) = examine(policy, section, out, max_rows=section.batch, quiet=True).values()
+    return summary

@@ -1,0 +1,129 @@
+"""What a reader gets: summary.json, report.html, two tables, and the files of the CARE arm where one looks first."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmrl.evaluate import Summary, compare
+from mmrl.origin import commit, machine
+from mmrl.progress import console
+from mmrl.quickstart.looks import Look
+from mmrl.quickstart.plan import ARMS, CONTROLS, LEVELS, NAMES, NEUTRAL, Plan
+from mmrl.quickstart.rollouts import rollouts
+from mmrl.report import (
+    Comparison,
+    ReportData,
+    comparison_table,
+    levels_as_json,
+    levels_table,
+    read_metrics,
+    write_report,
+)
+from mmrl.statistics import Difference
+
+Found = Mapping[Look, Summary]
+PAIRS = (("grpo", "base"), ("care", "base"), ("care", "grpo"))  # of whom, minus whom
+CONTROLS_TITLE = f"Controls: {NEUTRAL} with its videos (before), and without them or with their frames shuffled (after)"
+
+
+def publish(
+    out: Path,
+    world: Path,
+    seed: int,
+    plan: Plan,
+    seconds: Mapping[str, float],
+    found: Found,
+    learned: Mapping[str, Path],
+) -> dict[str, Any]:
+    """Write and show everything; the summary."""
+    facts = {"seconds": round(sum(seconds.values()), 1), "seed": seed, "commit": commit(), "machine": machine()}
+    summary = facts | {"phases": dict(seconds), "plan": plan.facts} | differences_as_json(found)
+    (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+    for name in ("metrics.jsonl", "rollouts.jsonl", "config.yaml"):
+        shutil.copyfile(out / "care" / name, out / name)
+    shutil.copytree(learned["care"], out / "checkpoint", ignore=shutil.ignore_patterns("trainer"))
+    write_report(out, page(out, world, plan, facts, found))
+    show(out, facts, found)
+    return summary
+
+
+def differences_as_json(found: Found) -> dict[str, Any]:
+    """Of each arm against the base, of the arms against each other, and of each control against the full video."""
+    levels = {pair: changes(found, *pair) for pair in PAIRS}
+    return {
+        "arms": {arm: levels_as_json(levels[arm, "base"]) for arm in ARMS},
+        "care_minus_grpo": levels_as_json(levels["care", "grpo"]),
+        "conditions": {arm: levels_as_json(controls(found, arm)) for arm in ARMS},
+    }
+
+
+def changes(found: Found, of: str, minus: str) -> dict[str, dict[str, Difference]]:
+    """How two models differ, by level and metric."""
+    return {level: compare(found[Look(minus, level)], found[Look(of, level)]) for level in LEVELS}
+
+
+def controls(found: Found, arm: str) -> dict[str, dict[str, Difference]]:
+    """What a trained model loses where it is not shown the video as it is, by condition and metric."""
+    full = found[Look(arm, NEUTRAL)]
+    return {condition: compare(full, found[Look(arm, NEUTRAL, condition)]) for condition in CONTROLS}
+
+
+def page(out: Path, world: Path, plan: Plan, facts: Mapping[str, Any], found: Found) -> ReportData:
+    """What the report shows."""
+    return ReportData(
+        title="mmrl quickstart",
+        subtitle="One small Qwen2.5-VL, one world with a planted shortcut; GRPO and GRPO-CARE from the same base",
+        facts={k: str(v) for k, v in facts.items()} | {"command": f"mmrl quickstart --seed {facts['seed']}"},
+        comparison=comparison(found, PAIRS),
+        levels=named_controls(found),
+        levels_title=CONTROLS_TITLE,
+        runs={NAMES[arm]: read_metrics(out / arm / "metrics.jsonl") for arm in ARMS},
+        rollouts=rollouts(out, world),
+        notes=notes(plan),
+    )
+
+
+def comparison(found: Found, pairs: tuple[tuple[str, str], ...]) -> Comparison:
+    """All models on all levels."""
+    models = {name: {level: found[Look(model, level)] for level in LEVELS} for model, name in NAMES.items()}
+    return Comparison(models, [(NAMES[of], NAMES[minus]) for of, minus in pairs], undirected=("cue",))
+
+
+def named_controls(found: Found) -> dict[str, dict[str, Difference]]:
+    """The controls of both arms, as levels."""
+    return {
+        f"{NAMES[arm]}, {condition}": metrics for arm in ARMS for condition, metrics in controls(found, arm).items()
+    }
+
+
+def show(out: Path, facts: Mapping[str, Any], found: Found) -> None:
+    """The same tables in the terminal."""
+    title = "In percent, with 95 % intervals; differences in points"
+    console.print(comparison_table(comparison(found, PAIRS[-1:]), title))
+    accuracies = {name: {"accuracy": metrics["accuracy"]} for name, metrics in named_controls(found).items()}
+    console.print(levels_table(accuracies, f"\n{CONTROLS_TITLE}"))
+    console.print(
+        f"\n{facts['seconds']:.0f} s in all. Look at {out / 'report.html'}; GRPO-CARE's model is {out / 'checkpoint'}"
+    )
+
+
+def notes(plan: Plan) -> tuple[str, ...]:
+    """What a reader needs to disbelieve the numbers."""
+    return (
+        "Answers are sampled at temperature 1, one an item. Intervals are 95 %, clustered by octet: the eight items of an "
+        "octet share videos and text.",
+        f"The border of the observation names a letter: the right one in {100 * plan.strength:.0f} of 100 items in training "
+        "and on L1, by chance on L2 and L3; L1_neutral has the items of L1 with a grey border. cue: share of answers that "
+        "are the letter of the border.",
+        "consistency: the option that the reasoning concludes is the one that is answered, by the exact judge, over all "
+        "completions; unparsable ones count as inconsistent. events: F1 of the events that the reasoning claims. support: "
+        "need, action, letter and answer each follow from what the reasoning says before.",
+        "L1 has the backgrounds of training, L2 others, L3 others and families of tasks that were never trained.",
+        "GRPO is outcome-only and has no divergence to a reference (beta 0). GRPO-CARE has none either; it pays a bonus where "
+        "a slow copy of the model finds a right answer likely after the reasoning. Both see the same prompts in the same "
+        "order.",
+        "Of the controls: observation and text alone allow 50 % at most where the border is grey.",
+        "One base, one seed. Differences between other seeds are not in these intervals.",
+    )
