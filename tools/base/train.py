@@ -121,7 +121,7 @@ def teach(learner: Learner, stage: Stage, tell: Callable[[str], None]) -> None:
 def note(right: dict[str, float], kind: str, hit: Tensor, weights: Tensor) -> None:
     """Running shares of what is right: of the words that take looking, and of the letters where those are fewer."""
     levels = {kind: weights > 1, f"{kind} letters": weights > WEIGHT} if weights.max() > 1 else {kind: weights > 0}
-    for name, chosen in levels.items():
+    for name, chosen in ((name, chosen) for name, chosen in levels.items() if chosen.any()):
         share = hit[chosen].mean().item()
         right[name] = 0.95 * right.get(name, share) + 0.05 * share
 
