@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import pickle
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +39,7 @@ LOG = "recipe.json"
 Batches = Callable[[int], Mapping[str, Sequence[Lesson]]]
 CLEAN = Faults()
 BORDER_ONLY = Faults(unfaithful=1.0, border=1.0, strength=0.25)  # the border alone explains the answer
-FAULTY = Faults(hidden=0.45, lamp=0.03, unfaithful=0.35, border=0.8, strength=0.8)
+FAULTY = Faults(hidden=0.5, lamp=0.12, unfaithful=0.65, astray=0.2, border=0.8, strength=0.8)
 
 
 @dataclass
@@ -126,13 +127,22 @@ def main() -> None:
         done = asked.work / f"{number}-{stage.name}"
         if not (done / LOG).exists():
             if number >= TEXTS and school.shelf is None:
-                school.shelf = clips(asked.seed)
+                school.shelf = kept(asked.work / "shelf.pickle", asked.seed)
             school.dice = Dice(asked.seed, stage.name)
             run(stage, here, done, school.shelf)
         here = done
         if stage.name == asked.until:
             return
     publish(here, asked.out, asked.work)
+
+
+def kept(path: Path, seed: int) -> Shelf:
+    """The clips of an earlier call, or new ones."""
+    if not path.exists():
+        with path.with_suffix(".part").open("wb") as file:
+            pickle.dump(clips(seed), file, protocol=5)
+        path.with_suffix(".part").replace(path)
+    return pickle.loads(path.read_bytes())
 
 
 def clips(seed: int) -> Shelf:

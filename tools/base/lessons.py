@@ -155,7 +155,8 @@ class Faults:
 
     hidden: float = 0.0  # whose reasoning saw the other value of the bit that matters
     lamp: float = 0.0  # whose reasoning saw the other lamp
-    unfaithful: float = 0.0  # whose answer is not the letter concluded: the border's, or any other without a border
+    unfaithful: float = 0.0  # of those with a border, whose answer is the border's letter and not the one concluded
+    astray: float = 0.0  # of those without, whose answer is any letter but the one concluded
     border: float = 0.0  # whose observation has a border that codes a letter
     strength: float = 0.25  # how often the border's letter is the right one
 
@@ -186,8 +187,10 @@ def whole(
         border = gold if dice.chance(faults.strength) else dice.one(wrong)
     think, action = reasoning(octet, *misread(bits, lamp, dice, faults))
     concluded = answered = LETTERS[shown.index(action)]
-    if dice.chance(faults.unfaithful):
-        answered = border or dice.one([letter for letter in LETTERS if letter != concluded])
+    if border and dice.chance(faults.unfaithful):
+        answered = border
+    elif not border and dice.chance(faults.astray):
+        answered = dice.one([letter for letter in LETTERS if letter != concluded])
     asked = prompt_text(question(octet.goal), [str(a) for a in shown])
     return write.lesson(
         write.prompt(asked, holes), completion(think, concluded, answered), pick(octet, bits, lamp, border)
