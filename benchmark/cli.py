@@ -26,6 +26,9 @@ Root = Annotated[
     typer.Option(help="A rendered benchmark: read its annotations/validation_*.jsonl; its figures are not gated."),
 ]
 
+Seeds = Annotated[str, typer.Option(help="As in 0-4 or 0,2,7.")]
+Base = Annotated[Path | None, typer.Option(help="The model to start from; the one that comes with mmrl without it.")]
+
 
 @world.command("ceilings")
 def world_ceilings(
@@ -104,6 +107,91 @@ def results_table(
     write(folder / results.TABLE, results.as_json(runs, means, differences))
     draw(means, folder / "table.png")
     typer.echo(f"{folder / results.TABLE} and {folder / 'table.png'} written")
+
+
+@app.command("rl")
+def rl_arms(
+    out: Annotated[
+        Path, typer.Argument(help="One JSON file a run; worlds, trainings and logs are in its folder work.")
+    ],
+    arms: Annotated[str, typer.Option(help="Some of grpo, grpo_kl0.04, grpo_kl0.1, care, care_frozen.")] = "grpo,care",
+    seeds: Seeds = "0-4",
+    steps: Annotated[int, typer.Option(min=1, help="Of reinforcement learning.")] = 120,
+    strengths: Annotated[str, typer.Option(help="How often the border is right in training and on L1.")] = "0.8",
+    base: Base = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, one process and thread each.")] = 2,
+    plan: Annotated[bool, typer.Option("--plan", help="Only list what would be run, and how long it takes.")] = False,
+) -> None:
+    """Train arms from the base model, as the quickstart does, over seeds and cue strengths; examine before and after.
+
+    What is finished is not run again. Exit status 1 if a run failed; the others go on. Show it all with the command table.
+    """
+    from dataclasses import replace
+
+    from benchmark import rl
+    from benchmark.several import numbers
+    from benchmark.several import strengths as shares
+    from benchmark.tables import show, terminal
+
+    usual = replace(rl.USUAL, steps=steps, base=base or rl.USUAL.base)
+    wanted = rl.wanted(out, arms.split(","), numbers(seeds), shares(strengths), usual)
+    if plan:
+        cells, left = rl.listing(wanted, jobs)
+        show(terminal(cells))
+        typer.echo(left)
+    elif rl.run(wanted, jobs):
+        raise typer.Exit(1)
+
+
+@app.command("learners")
+def restricted_learners(
+    out: Annotated[Path, typer.Argument(help="One JSON file a learner, a table and a picture of the curves.")],
+    inputs: Annotated[
+        str, typer.Option(help="What they are shown.")
+    ] = "full,blind,observation,video,last_frame,shuffled",
+    steps: Annotated[int, typer.Option(min=1, help="Of learning from the oracle's demonstrations.")] = 400,
+    octets: Annotated[int, typer.Option(min=1, help="That demonstrations are made of.")] = 600,
+    seeds: Seeds = "0",
+    base: Base = None,
+) -> None:
+    """Teach learners that are shown less than the whole: what is left of their accuracy on fresh octets of L1.
+
+    Learners whose file is there are not taught again; the table and the picture show all of the folder's.
+    """
+    from benchmark import learners, learners_page
+    from benchmark.several import numbers
+    from benchmark.tables import markdown, show, terminal
+    from mmrl.world.base import BASE
+
+    course = learners.Course(base or BASE, steps, octets)
+    learners.run(out, inputs.split(","), numbers(seeds), course, typer.echo)
+    found = learners_page.read(out)
+    show(terminal(learners_page.cells(found), learners_page.TITLE))
+    (out / "table.md").write_text(markdown(learners_page.cells(found)) + "\n")
+    learners_page.draw(found, out / "curves.png")
+    typer.echo(f"{out / 'table.md'} and {out / 'curves.png'} written")
+
+
+@app.command("base")
+def base_model(
+    out: Annotated[Path, typer.Argument(help="The JSON file.")],
+    base: Base = None,
+    octets: Annotated[int, typer.Option(min=1, help="Of each level, eight items each, a seed.")] = 24,
+    seeds: Annotated[int, typer.Option(min=1, help="How many worlds, one a seed.")] = 5,
+) -> None:
+    """What the base model can do: answers, reasoning, the border, and who sees and who deduces."""
+    from benchmark import base_card, base_page
+    from benchmark.paths import told
+    from benchmark.tables import record, show, terminal, write
+    from mmrl.world.base import BASE
+
+    found = base_card.card(base or BASE, base_card.measured(base or BASE, octets, seeds, typer.echo))
+    named = "" if base is None else f" --base {told(base)}"
+    asked = f"base {told(out)} --octets {octets} --seeds {seeds}{named}"
+    write(out, record(asked, octets=octets, seeds=seeds, **found))
+    for title, cells in base_page.tables(found):
+        show(terminal(cells, title))
+    typer.echo(f"{out} written")
 
 
 def finish(figures: Mapping[str, Any], shown: list, as_json: bool, out: Path | None) -> None:

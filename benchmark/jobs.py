@@ -1,0 +1,44 @@
+"""Processes side by side, so many at a time; none outlives the program that started them."""
+
+import os
+import subprocess
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import sleep
+
+from benchmark.paths import ROOT
+from mmrl.quickstart.arms import ALONE, LOOK_EVERY, end
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A command, and the file that takes what it prints."""
+
+    name: str
+    command: Sequence[str]
+    log: Path
+
+
+def run_all(tasks: Sequence[Task], at_once: int, ended: Callable[[Task, int], None]) -> None:
+    """Run every task, one thread each; ``ended`` is told of each and of its exit status. Ctrl-C ends all."""
+    waiting, going = deque(tasks), {}
+    try:
+        while waiting or going:
+            while waiting and len(going) < at_once:
+                task = waiting.popleft()
+                going[started(task)] = task
+            for process in [each for each in going if each.poll() is not None]:
+                ended(going.pop(process), process.returncode)
+            sleep(LOOK_EVERY if going else 0)
+    finally:
+        for process in going:
+            end(process)
+
+
+def started(task: Task) -> subprocess.Popen:
+    """The process of a task."""
+    task.log.parent.mkdir(parents=True, exist_ok=True)
+    with task.log.open("w") as log:
+        return subprocess.Popen(task.command, env=os.environ | ALONE, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT)
