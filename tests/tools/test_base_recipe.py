@@ -153,7 +153,7 @@ def test_every_stage_of_the_recipe_takes_a_step(model, school, shelf):
         )
         teach(Learner(model, shelf), small, said.append)
     assert [line.split(" ")[0] for line in said] == [
-        "words-back", "look-ups", "deductions", "retelling", "whole", "border", "faulty",
+        "words-back", "look-ups", "belongings", "deductions", "retelling", "whole", "border", "faulty",
     ]  # fmt: skip
 
 

@@ -29,7 +29,7 @@ def test_every_word_is_one_token_wherever_it_stands_in_a_text():
 
 def test_letters_are_the_same_token_before_an_option_and_in_an_answer():
     tokenizer = build_tokenizer()
-    asked = tokenizer.tokenize(prompt_text("what next?", ["on the left put red"]))
+    asked = tokenizer.tokenize(prompt_text("what next?", ["on the left put red"] * 4))
     told = tokenizer.tokenize("so on the left put red A</think><answer> A</answer>")
     assert asked.count("\u0120A") == 1
     assert told.count("\u0120A") == 2
