@@ -18,8 +18,8 @@ def commit() -> str:
     return found.stdout.strip() + ("+" if run(["git", "status", "--porcelain"]).stdout.strip() else "")
 
 
-def machine() -> str:
-    """What this runs on, in a few words."""
-    if torch.cuda.is_available():
+def machine(gpu: bool = True) -> str:
+    """What this runs on, in a few words; ``gpu`` False for what leaves a GPU alone."""
+    if gpu and torch.cuda.is_available():
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
     return f"{platform.machine()} CPU, {torch.get_num_threads()} threads, torch {torch.__version__}"

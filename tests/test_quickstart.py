@@ -146,19 +146,20 @@ def test_where_one_arm_fails_the_other_is_stopped_and_the_log_is_shown(out, plan
 
 
 @pytest.mark.slow
-def test_ctrl_c_stops_both_arms(out, plan, tmp_path):
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_ctrl_c_and_termination_stop_both_arms(out, plan, tmp_path, number, error):
     configs = {
         arm: training(arm, plan, out / "world", tmp_path / arm, 0).model_copy(update={"steps": 100_000}) for arm in ARMS
     }
 
     def press():
-        late = time.monotonic() + 120
+        late = time.monotonic() + 400
         while time.monotonic() < late and not all((tmp_path / arm / "metrics.jsonl").exists() for arm in ARMS):
             time.sleep(0.1)
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
 
     threading.Thread(target=press, daemon=True).start()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(error):
         train(configs)
     assert not any(running(tmp_path / f"{arm}.yaml") for arm in ARMS)
     assert all(any((tmp_path / arm / "checkpoints").iterdir()) for arm in ARMS)

@@ -1,6 +1,7 @@
 """Both arms at the same time: one process and one thread each, watched by their metrics."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -45,15 +46,16 @@ class Arm:
             self.show(self.done, f"accuracy {sum(recent) / len(recent):.2f}")
         if status:
             raise RuntimeError(
-                f"{NAMES[self.name]}: training ended with status {status}; the other arm was stopped. "
+                f"{NAMES[self.name]}: training ended with status {status}, and the other arm does not go on. "
                 f"The end of {log_of(self.folder)}:\n{tail(log_of(self.folder))}"
             )
         return status is None
 
 
 def train(configs: Mapping[str, Config]) -> dict[str, Path]:
-    """Train all arms; the last checkpoint of each. Where one fails, or somebody presses Ctrl-C, none goes on."""
+    """Train all arms; the last checkpoint of each. Where one fails, or somebody stops this process, none goes on."""
     with ExitStack() as stack:
+        stack.enter_context(stopped_in_order())
         shows = stack.enter_context(side_by_side({NAMES[arm]: config.steps for arm, config in configs.items()}))
         arms = [
             Arm(name, Path(config.out), stack.enter_context(started(name, config)), show)
@@ -78,6 +80,16 @@ def started(name: str, config: Config) -> Iterator[subprocess.Popen]:
         yield process
     finally:
         end(process)
+
+
+@contextmanager
+def stopped_in_order() -> Iterator[None]:
+    """A SIGTERM leaves the block as an exception, as Ctrl-C does, so that what was started in it is ended, too."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def end(process: subprocess.Popen) -> None:

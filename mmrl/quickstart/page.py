@@ -38,7 +38,12 @@ def publish(
     learned: Mapping[str, Path],
 ) -> dict[str, Any]:
     """Write and show everything; the summary."""
-    facts = {"seconds": round(sum(seconds.values()), 1), "seed": seed, "commit": commit(), "machine": machine()}
+    facts = {
+        "seconds": round(sum(seconds.values()), 1),
+        "seed": seed,
+        "commit": commit(),
+        "machine": machine(gpu=False),
+    }
     summary = facts | {"phases": dict(seconds), "plan": plan.facts} | differences_as_json(found)
     (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
     for name in ("metrics.jsonl", "rollouts.jsonl", "config.yaml"):
