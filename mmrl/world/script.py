@@ -208,13 +208,25 @@ FAMILIES: Mapping[str, Family] = {
         Family("STACK", "fetch the lowest first", "fetch", 2, _stack, lambda s: s.pile, "first", ordered=True),
         Family("COUNT", "as many of each in the box", "put", 3, _count, lambda s: s.pile, "rarer"),
         Family("SHELL", "find the ball under the cup", "lift", 2, _shell, _ball, "first", ordered=True),
-        Family("ROUTE", "go the same way back past {third}", "visit", 3, _route, lambda s: s.stops, "last", ordered=True),
+        Family(
+            "ROUTE", "go the same way back past {third}", "visit", 3, _route, lambda s: s.stops, "last", ordered=True
+        ),
         Family("DRY", "dry each for long", "dry", 2, _dry, lambda s: s.dried, "missing"),
         Family("UNDO", "one of each in the box", "put", 3, _undo, lambda s: s.pile, "missing", held_out=True),
         Family("KEY", "find the key", "open", 3, _key, lambda s: s.key, "first", ordered=True, held_out=True),
-        Family("MIX", "one of each and {third} in the box", "pour", 2, _mix, lambda s: s.pile, "missing", held_out=True),
         Family(
-            "DELIVER", "one of each in the first box", "put", 3, _deliver, lambda s: s.on[0], "missing", ordered=True, held_out=True
+            "MIX", "one of each and {third} in the box", "pour", 2, _mix, lambda s: s.pile, "missing", held_out=True
+        ),
+        Family(
+            "DELIVER",
+            "one of each in the first box",
+            "put",
+            3,
+            _deliver,
+            lambda s: s.on[0],
+            "missing",
+            ordered=True,
+            held_out=True,
         ),
     )
 }

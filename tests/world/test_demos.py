@@ -34,7 +34,9 @@ def test_without_faults_every_verdict_is_good(plain):
     assert len(made) == 2 * len(plain)
     assert len({each["sample_id"] for each in made}) == len(made)
     for each, verdict in verdicts(made, by_id):
-        assert (verdict.correct, verdict.support, verdict.consistent, verdict.events_f1) == (True, True, True, 1.0), each
+        assert (verdict.correct, verdict.support, verdict.consistent, verdict.events_f1) == (True, True, True, 1.0), (
+            each
+        )
 
 
 def test_each_fault_is_what_its_name_says(plain):
