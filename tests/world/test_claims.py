@@ -46,6 +46,7 @@ def test_the_design_s_own_words_are_understood():
             "saw put red left and swap the two cups, left",
             [(None, "put", "red", "left"), (None, "swap", "both", "left")],
         ),
+        ("saw put red left; third, take red left", [(None, "put", "red", "left"), (2, "take", "red", "left")]),
         ("saw first put red left third", [(0, "put", "red", "left")]),  # cut off
         ("saw first put red left first put red left", [(0, "put", "red", "left")]),  # told twice
         ("saw put red left put red left", [(None, "put", "red", "left")] * 2),  # done twice
@@ -63,10 +64,21 @@ def test_events(text, events):
     assert read(text).events == [Told(*event) for event in events]
 
 
+def test_what_is_told_without_a_time_comes_right_behind_what_is_told_before_it():
+    claims = read("saw third put red left; put blue left; first put white left; fourth put green left")
+    assert [told.thing for told in claims.ordered] == ["white", "red", "blue", "green"]
+    assert [(event.slot, event.thing) for event in claims.happened][1:3] == [(1, "red"), (2, "blue")]
+
+
 @pytest.mark.parametrize(
     ("text", "held"),
     [
         ("left holds red blue", {"left": ("red", "blue")}),
+        ("holds left red blue", {"left": ("red", "blue")}),
+        ("holds left nothing", {"left": ()}),
+        ("holds red left", {}),
+        ("holds nothing left", {}),
+        ("right holds left red", {}),
         ("So the left box holds red, blue and red", {"left": ("red", "blue", "red")}),
         ("the left box holds nothing", {"left": ()}),
         ("left holds red and right holds blue", {"left": ("red",), "right": ("blue",)}),
@@ -95,6 +107,7 @@ def test_contents(text, held):
         ("therefore I should put a blue cube in the left box, option a", "left put blue", "A"),
         ("so I should put A blue cube in the left box", "left put blue", None),
         ("so A", None, "A"),
+        ("so a sensible answer is B", None, "B"),
         ("so A on the left put blue", "left put blue", "A"),
         ("so put a blue cube left A", "left put blue", "A"),
         ("so, on the left, put blue. That is option D.", "left put blue", "D"),
@@ -131,6 +144,8 @@ def test_conclusions(text, action, letter):
         ("lamp top", None, {}),
         ("left needs red; right needs blue", None, {"left": "red", "right": "blue"}),
         ("left starts with a red cube", None, {"left": "red"}),
+        ("needs left red", None, {"left": "red"}),
+        ("needs red left", None, {}),
         ("left needs red blue", None, {}),
         ("needs red", None, {}),
     ],

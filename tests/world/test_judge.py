@@ -607,6 +607,8 @@ def test_natural_items_that_nothing_has_been_done_in():
 def test_recompute_wants_exactly_one_option_that_is_next():
     assert oracle_deduction(f"{SEEN}</think>", NAT) == "B"
     assert oracle_deduction("saw second open red left</think>", NAT) == "A"
+    closed = "saw second open red left fifth drop key left sixth close red left</think>"
+    assert oracle_deduction(closed, NAT) == "C"  # the second opening, as only one has been told
     both = NAT | {
         "choices": ["on the left close red", "on the right put blue", "on the left swap both", "on the top dab red"]
     }
