@@ -9,7 +9,7 @@ from pathlib import Path
 from time import sleep
 
 from benchmark.paths import ROOT
-from mmrl.quickstart.arms import ALONE, LOOK_EVERY, end
+from mmrl.quickstart.arms import ALONE, LOOK_EVERY, end, stopped_in_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,19 +22,27 @@ class Task:
 
 
 def run_all(tasks: Sequence[Task], at_once: int, ended: Callable[[Task, int], None]) -> None:
-    """Run every task, one thread each; ``ended`` is told of each and of its exit status. Ctrl-C ends all."""
-    waiting, going = deque(tasks), {}
-    try:
-        while waiting or going:
-            while waiting and len(going) < at_once:
-                task = waiting.popleft()
-                going[started(task)] = task
-            for process in [each for each in going if each.poll() is not None]:
-                ended(going.pop(process), process.returncode)
-            sleep(LOOK_EVERY if going else 0)
-    finally:
-        for process in going:
-            end(process)
+    """Run every task, one thread each; ``ended`` is told of each and of its exit status. Ctrl-C or SIGTERM ends all."""
+    going: dict[subprocess.Popen, Task] = {}
+    with stopped_in_order():
+        try:
+            keep_going(deque(tasks), going, at_once, ended)
+        finally:
+            for process in going:
+                end(process)
+
+
+def keep_going(
+    waiting: deque[Task], going: dict[subprocess.Popen, Task], at_once: int, ended: Callable[[Task, int], None]
+) -> None:
+    """Start what waits where there is room, until nothing goes on."""
+    while waiting or going:
+        while waiting and len(going) < at_once:
+            task = waiting.popleft()
+            going[started(task)] = task
+        for process in [each for each in going if each.poll() is not None]:
+            ended(going.pop(process), process.returncode)
+        sleep(LOOK_EVERY if going else 0)
 
 
 def started(task: Task) -> subprocess.Popen:
