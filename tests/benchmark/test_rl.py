@@ -1,7 +1,11 @@
 """Arms over seeds: what is run, what a run's file says, what is not run twice, what a failure leaves alone."""
 
 import json
+import os
+import signal
 import sys
+import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -169,6 +173,17 @@ def test_so_many_processes_at_a_time_and_none_outlives_an_error(tmp_path):
         run_all([tasks[0], ending, tasks[1]], 2, ended)
     assert (tmp_path / "0.txt").exists()
     assert not (tmp_path / "1.txt").exists()  # it never began
+
+
+def test_a_sigterm_ends_what_was_started(tmp_path):
+    task = Task("long", (sys.executable, "-c", "import time; time.sleep(60)"), tmp_path / "long.txt")
+    began = time.monotonic()
+    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.start()
+    with pytest.raises(SystemExit):
+        run_all([task], 1, lambda *_: None)
+    timer.join()
+    assert time.monotonic() - began < 30
 
 
 def test_a_listing_runs_nothing_and_tells_minutes_by_what_is_finished(tmp_path, plan, monkeypatch):
