@@ -149,7 +149,7 @@ def restricted_learners(
     inputs: Annotated[
         str, typer.Option(help="What they are shown.")
     ] = "full,blind,observation,video,last_frame,shuffled",
-    steps: Annotated[int, typer.Option(min=1, help="Of learning from the oracle's demonstrations.")] = 300,
+    steps: Annotated[int, typer.Option(min=1, help="Of learning from the oracle's demonstrations.")] = 200,
     octets: Annotated[int, typer.Option(min=1, help="That demonstrations are made of.")] = 600,
     seeds: Seeds = "0",
     base: Base = None,

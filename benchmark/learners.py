@@ -50,10 +50,10 @@ class Course:
     """How much of everything."""
 
     base: Path = BASE
-    steps: int = 300
+    steps: int = 200
     octets: int = 600  # to learn from: eight items each, their options in any order
     tested: int = 48  # octets that are asked at every look
-    every: int = 30  # steps between looks
+    every: int = 20  # steps between looks
     lessons: int = 64  # a step
     rate: float = 5e-4  # reached after 100 steps, falling from the middle of the course to a twentieth
     new_tokens: int = 80
