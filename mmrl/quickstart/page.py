@@ -25,7 +25,7 @@ from mmrl.statistics import Difference
 
 Found = Mapping[Look, Summary]
 PAIRS = (("grpo", "base"), ("care", "base"), ("care", "grpo"))  # of whom, minus whom
-CONTROLS_TITLE = f"Controls: {NEUTRAL} with its videos (before), and without them or with their frames shuffled (after)"
+CONTROLS_TITLE = f"Controls: {NEUTRAL} with its videos as they are (before), and seen otherwise or not at all (after)"
 
 
 def publish(
@@ -129,6 +129,8 @@ def notes(plan: Plan) -> tuple[str, ...]:
         "GRPO is outcome-only and has no divergence to a reference (beta 0). GRPO-CARE has none either; it pays a bonus where "
         "a slow copy of the model finds a right answer likely after the reasoning. Both see the same prompts in the same "
         "order.",
-        "Of the controls: observation and text alone allow 50 % at most where the border is grey.",
+        "Controls: without the video 50 % is the most that observation and text allow where the border is grey. The base "
+        "was never shown a prompt without a video, so under no_video its text often breaks off before an answer; last_frame "
+        "(the last frame in the place of all) and shuffled keep the form of the prompt.",
         "One base, one seed. Differences between other seeds are not in these intervals.",
     )

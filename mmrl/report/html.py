@@ -55,8 +55,11 @@ def write_report(run: Path, data: ReportData) -> Path:
 
 
 def parts(completion: Completion) -> tuple[str, str, str]:
-    """The text before the graded answer, the answer, and the text behind it."""
+    """The text before the graded answer, the answer without the space around it, and the text behind it."""
     start, end = completion.answer_span or (len(completion.text),) * 2
+    answer = completion.text[start:end]
+    start += len(answer) - len(answer.lstrip())
+    end = start + len(answer.strip())
     return completion.text[:start], completion.text[start:end], completion.text[end:]
 
 

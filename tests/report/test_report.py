@@ -143,6 +143,8 @@ def test_the_running_mean_looks_back_only():
 def test_the_answer_is_cut_out_by_its_span():
     assert parts(Completion("<answer>B</answer>", answer_span=(8, 9))) == ("<answer>", "B", "</answer>")
     assert parts(Completion("no answer")) == ("no answer", "", "")
+    assert parts(Completion("<answer> B\n</answer>", answer_span=(8, 11))) == ("<answer> ", "B", "\n</answer>")
+    assert "".join(parts(Completion("<answer>  </answer>", answer_span=(8, 10)))) == "<answer>  </answer>"
     assert tags("<answer><b>") == "<i>&lt;answer&gt;</i>&lt;b&gt;"
 
 
