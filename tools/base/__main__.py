@@ -92,8 +92,8 @@ class School:
         return whole(self.write, octet, bits, lamp, self.dice, faults, self.shelf.pick, self.holes)
 
 
-def recipe(school: School) -> list[Stage]:
-    """The stages in order; the first three are text alone.
+def recipe(school: School, clean: float = 1.0) -> list[Stage]:
+    """The stages in order; the first four are text alone. Below 1, clean makes a base that sees less well.
 
     Look-ups come first: without them the letters stay a guess however many clips are shown. What is seen comes before the whole
     of it, clean before faulty. A border that RL is to exploit must be planted by a stage in which it alone explains the answer.
@@ -103,8 +103,8 @@ def recipe(school: School) -> list[Stage]:
         Stage("look-ups", 800, 2e-3, school.texts(words_back=32, look_ups=96), until=0.95),
         Stage("belongings", 1500, 2e-3, school.texts(belongings=48, look_ups=6), until=0.97),
         Stage("deductions", 800, 2e-3, school.texts(deductions=24, belongings=6, look_ups=4), until=0.96),
-        Stage("retelling", 650, 2e-3, school.clips(48, 0, 12)),
-        Stage("whole", 350, 2e-3, school.clips(24, 32, 12), decay_from=0.4),
+        Stage("retelling", round(clean * 650), 2e-3, school.clips(48, 0, 12)),
+        Stage("whole", round(clean * 350), 2e-3, school.clips(24, 32, 12), decay_from=0.4),
         Stage("border", 150, 1e-3, school.clips(0, 72, 8, BORDER_ONLY)),
         Stage("faulty", 200, 7e-4, school.clips(0, 72, 8, FAULTY), decay_from=0.3),
     ]
@@ -119,11 +119,12 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="the directory that from_pretrained will load")
     parser.add_argument("--work", type=Path, default=Path("runs/base"), help="where the stages are kept")
     parser.add_argument("--seed", type=int, default=0, help="of weights, lessons and clips")
+    parser.add_argument("--clean", type=float, default=1.0, help="share of the steps on clean clips; below 1: a weaker base")
     parser.add_argument("--until", help="the last stage to run, by name")
     asked = parser.parse_args()
     here = build_model(asked.work / "untaught", asked.seed)
     school = School(Writer(build_processor().tokenizer), Dice())
-    for number, stage in enumerate(recipe(school)):
+    for number, stage in enumerate(recipe(school, asked.clean)):
         done = asked.work / f"{number}-{stage.name}"
         if not (done / LOG).exists():
             if number >= TEXTS and school.shelf is None:
