@@ -86,6 +86,22 @@ def world_baselines(
     finish(*baselines_drawn(octets, natural, taught, seed, as_markdown), as_json, out)
 
 
+@world.command("pixels")
+def world_pixels(
+    root: Annotated[Path, typer.Option(help="A rendered benchmark.")],
+    octets: Annotated[int, typer.Option(min=1, help="Of each of L1, L2 and L3, from the first.")] = 30,
+    frames: Annotated[str, typer.Option(help="How many frames of a clip are looked at, with commas.")] = "8,16",
+    as_json: Json = False,
+    as_markdown: Markdown = False,
+    out: Out = None,
+) -> None:
+    """What an oracle that reads pixels gets right on a rendered benchmark, by reader and number of frames."""
+    from benchmark.world.report import pixels_of_files
+
+    counts = [int(count) for count in frames.split(",")]
+    finish(*pixels_of_files(root, octets, counts, as_markdown), as_json, out)
+
+
 @app.command("table")
 def results_table(
     folder: Annotated[Path, typer.Argument(help="One JSON file a run; benchmark/results.py says which fields.")],

@@ -12,6 +12,7 @@ from mmrl.data.seed_bench_r1 import SeedBenchR1, SeedBenchR1Demonstrations
 from mmrl.data.stream import Mixture
 from mmrl.data.video_r1 import VideoR1
 from mmrl.progress import progress
+from mmrl.rewards.grade import grade_one
 from mmrl.rewards.graders import GRADERS, Grader
 from mmrl.rewards.graders import check as check_gold
 from mmrl.rewards.load import load
@@ -80,8 +81,12 @@ def media_reader(section: DataSection | EvaluationSection, cache_bytes: int) -> 
 
 
 def check_gradable(examples: Iterable[Example], specs: Iterable[str], where: str) -> None:
-    """Refuse examples that a grader cannot judge, all of them at once: golds that no answer can match, missing options."""
+    """Refuse examples that a grader cannot judge, all of them at once: golds that no answer can match, missing options or cues.
+
+    The world's graders read rows of the world only; each is tried on an empty completion.
+    """
     specs, bad = set(specs), []
+    of_world = {name: WORLD_GRADERS[name] for name in sorted(specs & set(WORLD_GRADERS))}
     for example in examples:
         try:
             if specs & READ_THE_GOLD:
@@ -90,6 +95,7 @@ def check_gradable(examples: Iterable[Example], specs: Iterable[str], where: str
                 raise ValueError(
                     f"example {example.id}: expected options, as consistency is between options, found none"
                 )
+            grade_one("", example, of_world)
         except ValueError as error:
             bad.append(str(error))
     if bad:

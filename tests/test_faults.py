@@ -9,6 +9,10 @@ from mmrl.ranks import join
 from mmrl.rewards.grade import grade_one
 from mmrl.sources import check_gradable
 from mmrl.types import Example
+from mmrl.world.annotate import Look, choices, octet_items
+from mmrl.world.axes import Environment
+from mmrl.world.octet import draw_octets
+from mmrl.world.render import SMALL
 from tests import tiny
 
 
@@ -30,6 +34,19 @@ def test_golds_that_no_answer_can_match_are_named_together():
         check_gradable(examples, ["accuracy"], "L1")
     with pytest.raises(ConfigError, match="expected options"):
         check_gradable([Example("free", "q", "x", "free")], ["consistency"], "L1")
+
+
+def test_rows_that_the_world_s_graders_cannot_judge_are_refused_before_anything_is_sampled():
+    octet = next(iter(draw_octets("L1", 1, seed=0, taken=set())))
+    rows = [item.row for item in octet_items(octet, [Look(Environment())] * 8, SMALL)]
+    examples = [
+        Example(row["sample_id"], row["question"], row["answer"], choices=choices(row), fields=row) for row in rows
+    ]
+    check_gradable(examples, ["world_events"], "L1")
+    with pytest.raises(ConfigError, match="expected a cue that points to a letter"):
+        check_gradable(examples, ["world_cue"], "L1")
+    with pytest.raises(ConfigError, match="row plain: the exact judge expects rows of ProcBench"):
+        check_gradable([Example("plain", "q", "A", choices=("a", "b"))], ["world_events"], "L1")
 
 
 def test_a_grader_that_returns_text_is_named():

@@ -1,5 +1,6 @@
 """What the commands print and record: figures as JSON with their origin, and tables."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -117,3 +118,17 @@ def baselines_drawn(octets: int, natural: int, taught: int, seed: int, as_markdo
     figures = record(command, seed=seed, baselines=[asdict(one) for one in found])
     title = "Accuracy in percent [95 % over groups; without, where the design leaves nothing to chance]"
     return figures, [table_of(cells(found), title, as_markdown)]
+
+
+def pixels_of_files(root: Path, octets: int, counts: Sequence[int], as_markdown: bool) -> Report:
+    """What the pixel oracle reads off the files of a rendered benchmark."""
+    from benchmark.world import pixels
+    from mmrl.progress import progress
+
+    with progress("pixel oracle", len(pixels.LEVELS) * len(pixels.readers()) * len(counts)) as bar:
+        found = pixels.reached(root, octets, counts, bar)
+    asked = f"world pixels --root {root.name} --octets {octets} --frames {','.join(map(str, counts))}"
+    manifest = (root / "manifest.json").read_bytes()
+    figures = record(asked, manifest=hashlib.sha256(manifest).hexdigest(), reached=pixels.as_json(found))
+    title = f"Pixel oracle, percent [95 % over octets], {octets} octets a level, {pixels.dial_of(root).size} px"
+    return figures, [table_of(pixels.cells(found), title, as_markdown)]

@@ -119,7 +119,9 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="the directory that from_pretrained will load")
     parser.add_argument("--work", type=Path, default=Path("runs/base"), help="where the stages are kept")
     parser.add_argument("--seed", type=int, default=0, help="of weights, lessons and clips")
-    parser.add_argument("--clean", type=float, default=1.0, help="share of the steps on clean clips; below 1: a weaker base")
+    parser.add_argument(
+        "--clean", type=float, default=1.0, help="share of the steps on clean clips; below 1: a weaker base"
+    )
     parser.add_argument("--until", help="the last stage to run, by name")
     asked = parser.parse_args()
     here = build_model(asked.work / "untaught", asked.seed)
