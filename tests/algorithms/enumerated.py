@@ -1,0 +1,145 @@
+"""Models so small that every completion, and every group of completions, can be listed: expectations become sums.
+
+``categorical(k)`` answers with one of k tokens. ``sequences(v, cap)`` is a tabular autoregressive model with v tokens and an
+end-of-turn token, one row of logits for each prefix, completions cut at ``cap`` tokens (13 prefixes and 40 completions for 3, 3).
+What is enumerated is an algorithm's own ``credit`` and ``loss``, as the trainer calls them.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import combinations_with_replacement
+
+import torch
+from torch import Tensor
+
+from mmrl.types import Example, Group, Prompt, Scored, Tokens, Totals
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Every completion of a tiny model, and for each of its tokens the row of logits that it is drawn from."""
+
+    tokens: Tensor  # [N, t]
+    mask: Tensor  # [N, t]
+    prefix: Tensor  # [N, t]
+    prefixes: int
+    choices: int
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def logp(self, logits: Tensor) -> Tensor:
+        """[N, t] log-probabilities of the tokens; 0 off the mask."""
+        return logits.log_softmax(dim=-1)[self.prefix, self.tokens] * self.mask
+
+    def log_prob(self, logits: Tensor) -> Tensor:
+        """[N] log-probabilities of the completions; their exponentials add up to 1."""
+        return self.logp(logits).sum(dim=1)
+
+    def logits(self, seed: int, scale: float = 1.0) -> Tensor:
+        """[prefixes, choices] random logits in float64."""
+        noise = torch.Generator().manual_seed(seed)
+        return scale * torch.randn(self.prefixes, self.choices, dtype=torch.float64, generator=noise)
+
+
+def categorical(k: int) -> Outcomes:
+    """One token out of k."""
+    tokens = torch.arange(k)[:, None]
+    return Outcomes(tokens, torch.ones_like(tokens, dtype=torch.bool), torch.zeros_like(tokens), 1, k)
+
+
+def sequences(vocabulary: int = 3, cap: int = 3) -> Outcomes:
+    """All sequences of tokens that end with end-of-turn (the last token) or at the cap; prefixes shortest first."""
+    end, prefixes = vocabulary, [()]
+    for prefix in prefixes:
+        if len(prefix) < cap - 1:
+            prefixes += [(*prefix, token) for token in range(vocabulary)]
+    whole = [(*prefix, end) for prefix in prefixes]
+    whole += [(*prefix, token) for prefix in prefixes if len(prefix) == cap - 1 for token in range(vocabulary)]
+    place = {prefix: row for row, prefix in enumerate(prefixes)}
+    tokens = torch.tensor([[*s, *[0] * (cap - len(s))] for s in whole])
+    mask = torch.tensor([[i < len(s) for i in range(cap)] for s in whole])
+    rows = torch.tensor([[place[s[:i]] if i < len(s) else 0 for i in range(cap)] for s in whole])
+    return Outcomes(tokens, mask, rows, len(prefixes), vocabulary + 1)
+
+
+def scored(
+    outcomes: Outcomes,
+    rows: Sequence[int],
+    rewards: Mapping[str, Tensor],
+    *,
+    policy: Tensor,
+    sampler: Tensor | None = None,
+    reference: Tensor | None = None,
+    name: str = "made",
+    **more,
+) -> Scored:
+    """A group of the outcomes ``rows``. ``rewards`` hold a number for each outcome, ``policy``, ``sampler`` and ``reference``
+    are logits; without a sampler the policy sampled. The total is the reward "total", or the sum of all."""
+    rows = list(rows)
+    mask = outcomes.mask[rows]
+    prompt = Prompt(Example(name, "q"), torch.zeros(2, dtype=torch.long), torch.zeros(3, 2, dtype=torch.long))
+    sampled = outcomes.logp(policy if sampler is None else sampler).detach()[rows]
+    group = Group(
+        prompt,
+        outcomes.tokens[rows],
+        mask,
+        mask,
+        tuple(map(str, rows)),
+        torch.ones(len(rows), dtype=torch.bool),
+        sampled,
+    )
+    own = {key: reward[rows] for key, reward in rewards.items()}
+    total = own["total"] if "total" in own else sum(own.values())
+    read = None if reference is None else outcomes.logp(reference).detach()[rows]
+    if "now" in {f.name for f in fields(Scored)}:
+        more.setdefault("now", outcomes.logp(policy).detach()[rows])
+    return Scored(group, own, total, read, None if read is None else mask, **more)
+
+
+def groups(count: int, size: int) -> Iterator[tuple[tuple[int, ...], int]]:
+    """All groups of ``size`` among ``count`` outcomes, order aside, and in how many orders each can be drawn."""
+    for rows in combinations_with_replacement(range(count), size):
+        yield rows, math.factorial(size) // math.prod(math.factorial(n) for n in Counter(rows).values())
+
+
+def step_loss(algorithm, outcomes: Outcomes, logits: Tensor, one: Scored, rows: Sequence[int], *memory) -> Tensor:
+    """What the trainer would backpropagate if this group were all of its batch."""
+    totals = Totals(1, len(rows), int(one.group.mask.sum()))
+    credit = algorithm.credit(one, totals, *memory)
+    logp = outcomes.logp(logits)[list(rows)]
+    now = Tokens(logp, torch.zeros_like(logp).detach())
+    return (algorithm.loss(now, credit, one) * credit.share).sum()
+
+
+def expected_gradient(
+    algorithm,
+    outcomes: Outcomes,
+    logits: Tensor,
+    size: int,
+    rewards: Mapping[str, Tensor],
+    *,
+    sampler: Tensor | None = None,
+    reference: Tensor | None = None,
+    memory: Sequence = (),
+    **more,
+) -> Tensor:
+    """The expectation over all groups of ``size`` draws of the sampler (or policy) of the gradient of the step's loss with
+    respect to the logits."""
+    logits = logits.detach().clone().requires_grad_()
+    log_q = outcomes.log_prob(logits.detach() if sampler is None else sampler)
+    total = logits.new_zeros(())
+    for rows, orders in groups(len(outcomes), size):
+        one = scored(outcomes, rows, rewards, policy=logits, sampler=sampler, reference=reference, **more)
+        total = total + orders * log_q[list(rows)].sum().exp() * step_loss(
+            algorithm, outcomes, logits, one, rows, *memory
+        )
+    return torch.autograd.grad(total, logits)[0]
+
+
+def gradient(function, logits: Tensor) -> Tensor:
+    """The exact gradient of a scalar function of the logits."""
+    logits = logits.detach().clone().requires_grad_()
+    return torch.autograd.grad(function(logits), logits)[0]
