@@ -19,6 +19,7 @@ from mmrl.journal import Journal
 from mmrl.models.policy import Policy, load_policy
 from mmrl.models.reference import Reference
 from mmrl.optimizer import optimizer_of, rate_at
+from mmrl.plan import Planner
 from mmrl.progress import console
 from mmrl.ranks import Ranks, join
 from mmrl.rewards.grade import grade
@@ -156,9 +157,8 @@ def assemble(config: Config, data: Mixture, folder: Path, newest: Path | None, r
         grade=lambda group: grade(group.texts, group.prompt.example, graders),
         weights=MappingProxyType(weights),
         updates=config.updates_per_step,
-        part_tokens=config.part_tokens,
+        planner=Planner(ranks, config.part_tokens, policy.filler if config.model.shard else None),
         clip_norm=config.optimizer.clip_norm,
-        filler=policy.filler if config.model.shard else None,
     )
     policy.model.train()
     step = 0 if newest is None else checkpoint.read_state(newest)["step"]

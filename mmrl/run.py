@@ -16,7 +16,7 @@ from mmrl.data.media import MediaError
 from mmrl.examine import examine
 from mmrl.feeder import Feeder
 from mmrl.journal import Journal
-from mmrl.models.reader import Work
+from mmrl.models.work import Work
 from mmrl.progress import progress
 from mmrl.ranks import Ranks
 from mmrl.shard import collected
@@ -124,9 +124,7 @@ class Run:
     def work(self) -> Work:
         """What policy and reference did on this rank since it was last asked."""
         readers = [r for r in (self.feeder.policy, self.trainer.reference) if r is not None]
-        done = [r.work for r in readers]
-        for reader in readers:
-            reader.work = Work()
+        done = [r.work.taken() for r in readers]
         return Work(
             sum(w.vision_passes for w in done),
             sum(w.forward_tokens for w in done),

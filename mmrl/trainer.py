@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -13,6 +12,7 @@ from torch import Tensor
 from mmrl import ops
 from mmrl.algorithms.base import Algorithm
 from mmrl.meter import Meter
+from mmrl.plan import Bundle, Filler, Piece, Planner, packs
 from mmrl.shard import clip_gradients
 from mmrl.types import Credit, Example, Group, Prompt, Scored, Tokens, Totals
 
@@ -25,7 +25,7 @@ class Policy(Protocol):
     """What the trainer needs of the model that learns."""
 
     def see(self, prompts: Sequence[Prompt]) -> Any: ...
-    def read(self, seen: Any, pieces: Sequence["Piece | Filler"]) -> list[Tokens]: ...
+    def read(self, seen: Any, pieces: Sequence[Piece | Filler]) -> list[Tokens]: ...
 
 
 class Reference(Protocol):
@@ -35,40 +35,6 @@ class Reference(Protocol):
     def score(self, groups: Sequence[Group], where: Sequence[Tensor]) -> list[Tensor]: ...
     def follow(self, policy: Policy, step: int) -> bool: ...
     def drift_ratio(self) -> float: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Some rows of a group, and what they are worth. ``index`` is the group's place in its bundle."""
-
-    index: int
-    scored: Scored
-    credit: Credit
-
-    @property
-    def group(self) -> Group:
-        return self.scored.group
-
-
-@dataclass(frozen=True, slots=True)
-class Filler:
-    """Something to read that is worth nothing, so that this rank meets the others in every sharded layer."""
-
-    index: int
-    group: Group
-
-
-@dataclass(frozen=True, slots=True)
-class Bundle:
-    """Groups whose prompts are seen together, and the parts in which their rows are read."""
-
-    prompts: tuple[Prompt, ...]
-    parts: tuple[tuple[Piece, ...] | tuple[Filler], ...]
-
-    @property
-    def kinds(self) -> frozenset[str]:
-        """Which media there are; the tower is called once for each kind."""
-        return frozenset(medium.kind for prompt in self.prompts for medium in prompt.example.every_media)
 
 
 @dataclass
@@ -86,10 +52,9 @@ class Trainer:
     sample: Callable[[Sequence[Prompt], int], Sequence[Group]]
     grade: Callable[[Group], Mapping[str, Tensor]]
     weights: Mapping[str, float]  # of the rewards
+    planner: Planner
     updates: int = 1  # optimizer steps on the groups of one collection
-    part_tokens: int = 16384  # the most tokens, padding included, in one forward pass with a gradient
     clip_norm: float = 1.0
-    filler: Callable[[frozenset[str]], Group] | None = None  # about media of these kinds; None where weights are whole
     step_done: int = 0  # collections learned from
     update_done: int = 0  # optimizer steps
     moved: bool = False  # whether the weights changed since the newest whole step
@@ -142,7 +107,7 @@ class Trainer:
         where = [torch.zeros_like(g.mask) if w is None else w for g, w in zip(groups, where, strict=True)]
         out: list[tuple[Tensor | None, Tensor | None]] = []
         with self.reference.whole():
-            for some in packs(groups, self.part_tokens):
+            for some in packs(groups, self.planner.part_tokens):
                 logp = self.reference.score([groups[i] for i in some], [where[i] for i in some])
                 out += [(p, where[i]) for p, i in zip(logp, some, strict=True)]
         return out
@@ -159,47 +124,10 @@ class Trainer:
         return Totals(*self.ranks.sums([len(batch), sequences, tokens]))
 
     def plan(self, batch: Sequence[Scored], credits: Sequence[Credit]) -> Iterable[Bundle]:
-        """What is seen and read for an update; where weights are sharded, in step with the other ranks."""
-        bundles = self.bundles(batch, credits)
-        return bundles if self.filler is None else self.align(bundles)
-
-    def bundles(self, batch: Sequence[Scored], credits: Sequence[Credit]) -> Iterator[Bundle]:
-        """Groups that fit into one forward pass go together; one that does not fit is read in parts.
-
-        A group of which no token moves the policy is left out, and counted.
-        """
+        """What is seen and read for an update. A group of which no token moves the policy is left out, and counted."""
         loud = [(s, c) for s, c in zip(batch, credits, strict=True) if not c.silent]
         self.meter.add("groups/useful", len(loud) / len(batch) if batch else 0.0, len(batch))
-        loud.sort(key=lambda pair: row_tokens(pair[0].group))
-        for some in packs([s.group for s, _ in loud], self.part_tokens):
-            chosen = [loud[i] for i in some]
-            if len(chosen) == 1:
-                parts = tuple((piece,) for piece in cut(*chosen[0], self.part_tokens))
-            else:
-                parts = (tuple(Piece(i, s, c) for i, (s, c) in enumerate(chosen)),)
-            yield Bundle(tuple(s.group.prompt for s, _ in chosen), parts)
-
-    def align(self, bundles: Iterable[Bundle]) -> list[Bundle]:
-        """Bundles such that every rank calls every layer equally often.
-
-        A sharded layer is gathered by all ranks together, forward and backward. So the k-th bundles of all ranks get
-        equally many parts and the same kinds of media, and bundles with many parts go first, to meet their like.
-        """
-        mine = sorted(bundles, key=lambda b: (len(b.parts), sorted(b.kinds)), reverse=True)
-        shapes = self.ranks.gather([(len(b.parts), b.kinds) for b in mine])
-        mine += [Bundle((), ())] * (max(map(len, shapes)) - len(mine))
-        together = zip_longest(*shapes, fillvalue=(0, frozenset()))
-        return [self.filled(bundle, shapes) for bundle, shapes in zip(mine, together, strict=True)]
-
-    def filled(self, bundle: Bundle, shapes: Sequence[tuple[int, frozenset[str]]]) -> Bundle:
-        """The bundle with the parts and kinds of media that it lacks of the shapes of all ranks."""
-        kinds = frozenset().union(*(k for _, k in shapes))
-        parts = max(count + (k != kinds) for count, k in shapes)  # media that a rank lacks bring a part of their own
-        if parts == len(bundle.parts):
-            return bundle
-        group = self.filler(kinds - bundle.kinds)
-        filler = (Filler(len(bundle.prompts), group),)
-        return Bundle((*bundle.prompts, group.prompt), bundle.parts + (filler,) * (parts - len(bundle.parts)))
+        return self.planner.plan(loud)
 
     def backward(self, now: Sequence[Tokens], part: Sequence[Piece] | tuple[Filler]) -> None:
         """Add the part's gradient."""
@@ -298,31 +226,3 @@ class Phase:
 
     def __exit__(self, *_) -> None:
         self.meter.total(f"seconds/{self.name}", perf_counter() - self.start)
-
-
-def row_tokens(group: Group) -> int:
-    """Tokens of the longest row of a group, its prompt included."""
-    return len(group.prompt.tokens) + group.tokens.shape[1]
-
-
-def packs(groups: Sequence[Group], limit: int) -> Iterator[list[int]]:
-    """Neighbours together as long as their rows, padded to the longest, stay within ``limit`` tokens; never none."""
-    some: list[int] = []
-    rows = width = 0
-    for index, group in enumerate(groups):
-        wider = max(width, row_tokens(group))
-        if some and (rows + len(group)) * wider > limit:
-            yield some
-            some, rows, wider = [], 0, row_tokens(group)
-        some.append(index)
-        rows, width = rows + len(group), wider
-    if some:
-        yield some
-
-
-def cut(scored: Scored, credit: Credit, limit: int) -> Iterator[Piece]:
-    """A group's rows in parts of at most ``limit`` tokens, a row at the least. A part of a group is a group."""
-    rows = max(1, limit // row_tokens(scored.group))
-    for start in range(0, len(scored.group), rows):
-        part = slice(start, start + rows)
-        yield Piece(0, scored.rows(part), credit.rows(part))

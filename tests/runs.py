@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mmrl.config import Config, dump, parse
 from mmrl.models.reference import Reference
+from mmrl.plan import Planner
 from mmrl.ranks import Ranks
 from mmrl.trainer import Trainer
 from mmrl.types import EMA, Frozen, Group
@@ -198,6 +199,8 @@ def trainer_of(
     if reference is None and algorithm.reference is not None:
         reference = disturbed(policy, algorithm.reference)
     parameters = [p for p in policy.model.parameters() if p.requires_grad]
+    ranks = ranks or Ranks(Accelerator(cpu=True))
+    planner = Planner(ranks, **{k: options.pop(k) for k in ("part_tokens", "filler") if k in options})
     optimizer = Watched([{"params": parameters, "base_lr": rate}], lr=rate)
     return Trainer(
         algorithm,
@@ -205,12 +208,13 @@ def trainer_of(
         reference,
         optimizer,
         lambda _: 1.0,
-        ranks or Ranks(Accelerator(cpu=True)),
+        ranks,
         examples=lambda _: [group.prompt.example for group in groups],
         prepare=lambda _: [group.prompt for group in groups],
         sample=lambda *_: groups,
         grade=options.pop("grade", fixed_rewards),
         weights={"accuracy": 1.0, "format": 0.5},
+        planner=planner,
         clip_norm=options.pop("clip_norm", float("inf")),
         **options,
     )

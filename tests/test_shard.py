@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,9 +15,9 @@ from transformers import AutoModelForImageTextToText
 
 from mmrl.build import build
 from mmrl.config import ConfigError, EvalConfig, parse
+from mmrl.plan import Bundle, Filler, Piece, Planner
 from mmrl.ranks import Ranks
 from mmrl.shard import clip_gradients, cut_like, full, local, whole
-from mmrl.trainer import Bundle, Filler, Piece
 from tests import runs, tiny, two_ranks, two_shards
 
 pytestmark = pytest.mark.slow
@@ -122,13 +123,12 @@ def made_up(policy, shapes):
 
 def levelled(policy, *ranks):
     """Of each bundle of each rank: parts, kinds, and how many parts are worth nothing."""
-    trainer = runs.trainer_of(two_shards.CARE(reference=two_shards.UPDATE), policy, [], filler=policy.filler)
     shapes = []
-    trainer.ranks.gather = lambda mine: shapes.append(mine) or [mine]
+    alone = Planner(SimpleNamespace(gather=lambda mine: shapes.append(mine) or [mine]), filler=policy.filler)
     for bundles in ranks:
-        trainer.align(bundles)
-    trainer.ranks.gather = lambda _: shapes
-    return [[(len(b.parts), set(b.kinds), fillers(b)) for b in trainer.align(bundles)] for bundles in ranks]
+        alone.align(bundles)
+    together = Planner(SimpleNamespace(gather=lambda _: shapes), filler=policy.filler)
+    return [[(len(b.parts), set(b.kinds), fillers(b)) for b in together.align(bundles)] for bundles in ranks]
 
 
 def fillers(bundle):

@@ -17,8 +17,9 @@ from mmrl.data.templates import messages
 from mmrl.data.video import Clip
 from mmrl.models.blocks import use_blocks
 from mmrl.models.families import Grid, family_of, positions
-from mmrl.models.reader import Reader, Rules, Vision
+from mmrl.models.reader import Reader, Rules
 from mmrl.models.spans import Span, span_mask
+from mmrl.models.tower import Vision
 from mmrl.types import Example, Group, Media, Message, Prompt
 
 STRUCTURAL = ("<|im_start|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")

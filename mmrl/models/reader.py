@@ -1,7 +1,7 @@
-"""A Hugging Face video language model seen as: see a prompt once, read completions, prefill a rollout."""
+"""The language half of a video language model: read completions, prefill a rollout."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,26 +11,13 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.nn import functional
 from transformers import DynamicCache
 
-from mmrl.models.families import Family, Grid
+from mmrl.models.families import Family
 from mmrl.models.heads import allowed_logits, scatter, token_logp
+from mmrl.models.precision import autocast, dtype_of
+from mmrl.models.tower import Seen, Tower
+from mmrl.models.work import Work
 from mmrl.shard import full, shard, whole
 from mmrl.types import Group, Prompt, Tokens
-
-
-@dataclass(frozen=True, slots=True)
-class Vision:
-    """What the vision tower is fed for one prompt: per medium its patches and grid, in the order of the prompt."""
-
-    pixels: tuple[Float[Tensor, "patches dim"], ...]
-    grids: tuple[Grid, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """Prompts whose media went through the tower."""
-
-    prompts: tuple[Prompt, ...]
-    features: tuple[Float[Tensor, "v d"], ...]  # per prompt, a row for each placeholder, in the order of the prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +26,6 @@ class Piece:
 
     index: int  # of the prompt
     group: Group
-
-
-@dataclass
-class Work:
-    """What a reader has done so far."""
-
-    vision_passes: int = 0  # videos and images through the tower
-    forward_tokens: int = 0  # tokens through the language model, padding included
-    padding: int = 0  # of which padding
-    logit_bytes: int = 0  # the most that existed at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +44,7 @@ class Reader:
     def __init__(self, model: nn.Module, family: Family, rules: Rules, compute: torch.dtype | None = None):
         self.model, self.family, self.rules, self.compute = model, family, rules, compute
         self.work = Work()
+        self.tower = Tower(model, family, compute, self.work)
 
     @property
     def device(self) -> torch.device:
@@ -75,7 +53,7 @@ class Reader:
     @property
     def dtype(self) -> torch.dtype:
         """That of the masters; sharded layers may be gathered in another."""
-        return self.model.get_input_embeddings().weight.dtype
+        return dtype_of(self.model)
 
     def shard(self, mesh: DeviceMesh, device: torch.device) -> None:
         """Keep this rank's part of the weights only."""
@@ -88,48 +66,11 @@ class Reader:
 
     def autocast(self):
         """Matrix products in ``compute``, where that is narrower than the weights."""
-        if self.compute is None or self.compute == self.dtype:
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=self.compute)
+        return autocast(self.model, self.compute)
 
-    @property
-    def trains_tower(self) -> bool:
-        """Whether a gradient must reach the vision tower or its projector."""
-        prefix = self.family.tower
-        return any(p.requires_grad for name, p in self.model.named_parameters() if name.startswith(prefix))
-
-    @contextmanager
-    def see(self, prompts: Sequence[Prompt]) -> Iterator[Seen]:
+    def see(self, prompts: Sequence[Prompt]) -> AbstractContextManager[Seen]:
         """The prompts with their media seen: one pass through the tower, and at exit its one backward pass."""
-        gradient = torch.is_grad_enabled() and self.trains_tower
-        with torch.set_grad_enabled(gradient):
-            features = self.features(prompts)
-        leaves = tuple(f.detach().requires_grad_(gradient and f.requires_grad) for f in features)
-        yield Seen(tuple(prompts), leaves)
-        pairs = [(f, leaf.grad) for f, leaf in zip(features, leaves, strict=True) if leaf.grad is not None]
-        if pairs:
-            torch.autograd.backward(*zip(*pairs, strict=True))
-
-    def features(self, prompts: Sequence[Prompt]) -> list[Float[Tensor, "v d"]]:
-        """The tower's output for each prompt; all videos in one call and all images in another."""
-        wanted = [(i, j) for i, prompt in enumerate(prompts) if prompt.vision for j in range(len(prompt.vision.grids))]
-        found: dict[tuple[int, int], Tensor] = {}
-        for kind in ("video", "image"):
-            places = [(i, j) for i, j in wanted if prompts[i].vision.grids[j].kind == kind]
-            if places:
-                media = [(prompts[i].vision.pixels[j], prompts[i].vision.grids[j]) for i, j in places]
-                found.update(zip(places, self.tower(kind, media), strict=True))
-        self.work.vision_passes += len(wanted)
-        empty = torch.zeros(0, self.model.config.get_text_config().hidden_size, device=self.device, dtype=self.dtype)
-        return [torch.cat([empty] + [found[p] for p in wanted if p[0] == i]) for i in range(len(prompts))]
-
-    def tower(self, kind: str, media: Sequence[tuple[Tensor, Grid]]) -> Sequence[Float[Tensor, "v d"]]:
-        """One call of the vision tower."""
-        pixels = torch.cat([p for p, _ in media]).to(self.device, self.dtype)
-        grids = torch.tensor([(g.frames, g.height, g.width) for _, g in media], device=self.device)
-        call = self.model.get_video_features if kind == "video" else self.model.get_image_features
-        with self.autocast():
-            return call(pixels, grids, return_dict=True).pooler_output
+        return self.tower.see(prompts)
 
     def read(
         self, seen: Seen, pieces: Sequence[Piece], where: Sequence[Bool[Tensor, "n t"]] | None = None

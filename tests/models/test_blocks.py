@@ -17,7 +17,7 @@ def test_features_are_those_of_the_untouched_tower(family):
         assert policy.model.model.visual.config._attn_implementation == "sdpa"
         if fast:
             use_blocks(policy.model.model.visual)
-        (features,) = policy.features(policy.prompts([example], media))
+        (features,) = policy.tower.features(policy.prompts([example], media))
         (gradient,) = torch.autograd.grad(features.pow(2).sum(), policy.model.model.visual.blocks[0].attn.qkv.weight)
         results.append((features, gradient))
     for own, theirs in zip(*results, strict=True):
