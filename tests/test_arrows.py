@@ -11,7 +11,8 @@ PACKAGE = Path(__file__).parents[1] / "mmrl"
 ARROWS = {  # room -> the rooms that it may import; DESIGN.md's table, and what has come since
     "types": "",
     "ops": "types",  # the denominators of a step
-    "algorithms": "ops types",
+    "divergences": "",
+    "algorithms": "ops types divergences",
     "data": "types",
     "rewards": "types",
     "world": "data rewards types",
