@@ -26,7 +26,17 @@ from mmrl.rewards.grade import grade
 from mmrl.rewards.parse import parse
 from mmrl.rollout import Engine, demonstrate
 from mmrl.run import Run, same_config
-from mmrl.sources import check_gradable, check_media, every, grader, media_reader, open_set, root_of, training_data
+from mmrl.sources import (
+    check_gradable,
+    check_media,
+    disk_of,
+    every,
+    grader,
+    media_reader,
+    open_set,
+    root_of,
+    training_data,
+)
 from mmrl.trainer import Trainer
 from mmrl.types import Example, Group, Prompt
 
@@ -78,7 +88,9 @@ def build(config: Config, resume: bool = False, accelerator: Accelerator | None 
 
 
 def look_over(config: Config, examples: Sequence[Example], ranks: Ranks, quiet: bool) -> None:
-    """Find what would stop the run: golds that no answer can match, missing demonstrations, files that do not open."""
+    """Find what would stop the run: golds that no answer can match, missing demonstrations, files that do not open, a
+    cache that cannot be written."""
+    disk_of(config.data, "frames")
     check_gradable(examples, [reward.grader for reward in config.rewards.values()], "data")
     if config.validation is not None:
         look_over_validation(config.validation)
@@ -97,6 +109,7 @@ def look_over(config: Config, examples: Sequence[Example], ranks: Ranks, quiet: 
 
 def look_over_validation(section: EvaluationSection) -> None:
     """The same for what is examined during training, and whether all of it is there."""
+    disk_of(section, "frames")
     for one in section.sets:
         data = open_set(one, root_of(section), "file", section.seed)
         if one.expect is not None and len(data) != one.expect:

@@ -77,6 +77,8 @@ class DataSection(Section):
     workers: Annotated[int, Field(ge=0)] = 2  # decoding processes; 0 decodes in the training process
     timeout: Annotated[float, Field(gt=0)] = 60.0  # seconds for one file
     cache_bytes: Annotated[int, Field(ge=0)] = 2**30  # decoded frames kept in memory
+    cache_dir: str | None = None  # a folder that keeps them, too; ranks and runs may share it
+    cache_dir_bytes: Positive = 2**36  # in that folder; the least recently used are given up first
     on_bad_media: Literal["stop", "skip"] = "stop"  # stop writes a checkpoint; skip counts what it leaves out
 
 
@@ -144,6 +146,8 @@ class EvaluationSection(Section):
     reader: Literal["auto", "decord", "pyav"] = "auto"
     workers: Annotated[int, Field(ge=0)] = 2
     timeout: Annotated[float, Field(gt=0)] = 60.0
+    cache_dir: str | None = None  # a folder that keeps decoded frames; training and evaluations may share it
+    cache_dir_bytes: Positive = 2**36
 
 
 class Config(Section):

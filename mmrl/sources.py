@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mmrl.config import ConfigError, DataSection, EvalSetSection, EvaluationSection, SetSection
 from mmrl.data.dataset import Annotations, Dataset
+from mmrl.data.disk import Disk, open_disk
 from mmrl.data.media import MediaReader, preflight
 from mmrl.data.messages import Messages
 from mmrl.data.seed_bench_r1 import SeedBenchR1, SeedBenchR1Demonstrations
@@ -27,7 +28,7 @@ FORMATS: dict[str, type[Annotations]] = {
 }
 READ_THE_GOLD = {"accuracy", "lenient", "official", "mra"}  # graders that need an answer to compare with
 READ_THE_OPTIONS = {"consistency", "concludes"}
-MEMORY = ".mmrl_media_seen.jsonl"  # in the data root: what the pre-flight check found good
+MEMORY = ".mmrl_media_seen.jsonl"  # in cache_dir or the data root: what the pre-flight check found good
 
 
 def grader(spec: str) -> Grader:
@@ -75,9 +76,21 @@ def every(data: Mixture) -> Iterator[Example]:
 
 def media_reader(section: DataSection | EvaluationSection, cache_bytes: int) -> MediaReader:
     """The decoder of a section."""
-    return MediaReader(
-        root_of(section), section.frames, section.workers, section.timeout, section.reader, cache_bytes=cache_bytes
-    )
+    how = (section.frames, section.workers, section.timeout, section.reader)
+    return MediaReader(root_of(section), *how, cache_bytes=cache_bytes, disk=disk_of(section, "frames"))
+
+
+def disk_of(section: DataSection | EvaluationSection, what: str, limit: int | None = None) -> Disk | None:
+    """The part of a section's cache on disk that keeps frames, or something else; none where no folder is named.
+
+    Raises ConfigError where the folder cannot be written.
+    """
+    if section.cache_dir is None:
+        return None
+    try:
+        return open_disk(Path(section.cache_dir) / what, limit or section.cache_dir_bytes, "cache_dir")
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def check_gradable(examples: Iterable[Example], specs: Iterable[str], where: str) -> None:
@@ -107,7 +120,8 @@ def check_media(section: DataSection | EvaluationSection, examples: list[Example
     """Open every file before the first step. Raises MediaError that lists the bad ones."""
     files = len({medium for example in examples for medium in example.every_media})
     root = root_of(section)
-    memory = root / MEMORY if os.access(root, os.W_OK) else None  # a data root may be read-only
+    place = root if section.cache_dir is None else Path(section.cache_dir)
+    memory = place / MEMORY if os.access(place, os.W_OK) else None  # a data root may be read-only
     with progress("media", files, quiet=quiet or not files) as show:
         how = (section.frames, section.workers, section.timeout)
         report = preflight(examples, root, *how, memory, lambda done, _: show(done), section.reader)

@@ -119,8 +119,8 @@ def test_a_worker_that_hangs_or_dies_is_replaced(root, decoder, message):
 
 @pytest.mark.skipif(not has_decord(), reason="decord is not installed")
 def test_fallbacks_are_counted_and_the_first_is_told(root, write_video, caplog):
-    for name in ("new.mp4", "newer.mp4"):
-        write_video(root / "videos" / name, 8, codec="libsvtav1", options={"preset": "12"}, size=(64, 64))
+    for frames, name in ((8, "new.mp4"), (9, "newer.mp4")):
+        write_video(root / "videos" / name, frames, codec="libsvtav1", options={"preset": "12"}, size=(64, 64))
     with MediaReader(root, FOUR, workers=0) as reader:
         reader.load(example("videos/new.mp4", "videos/newer.mp4"))
     assert reader.counts.readers == {"pyav": 2}

@@ -1,0 +1,163 @@
+"""Bytes kept on disk by name: bounded, checksummed, written whole or not at all, shared by processes.
+
+An entry that does not read back as it was written is thrown away and counted, so that it is made anew: what comes out
+is what went in, or nothing. What cannot be written (disk full, larger than the limit) is counted, and done without.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields
+from hashlib import blake2b
+from pathlib import Path
+
+SUM = 32  # bytes of checksum before each entry
+PARTIAL = ".partial"
+LEDGER = "bytes"  # the file that says how much there is
+LOCK = "lock"
+ROOM = 0.9  # of the limit is left filled where something had to be given up, so that the next one need not
+
+
+@dataclass
+class Tally:
+    """What a cache on disk did."""
+
+    hits: int = 0
+    read_bytes: int = 0
+    written_bytes: int = 0
+    evicted: int = 0  # entries given up for others
+    corrupt: int = 0  # entries that did not read back as written, and were thrown away
+    bypassed: int = 0  # entries that could not be written
+    reason: str = ""  # why the newest of those could not
+
+    def add(self, other: "Tally") -> None:
+        """Count what another one counted, too."""
+        for field in fields(Tally):
+            mine, its = getattr(self, field.name), getattr(other, field.name)
+            setattr(self, field.name, its or mine if field.name == "reason" else mine + its)
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A folder of entries that never hold more than ``limit`` bytes; the least recently used are given up first.
+
+    Holds no open file, so that it can be sent to other processes. Writers wait for one another, readers for nobody.
+    """
+
+    folder: Path
+    limit: int
+
+    def get(self, name: str, tally: Tally) -> bytes | None:
+        """What was put there, now the most recently used; None where there is nothing, or nothing whole."""
+        path = self.folder / name
+        try:
+            entry = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError:
+            tally.corrupt += 1
+            return None
+        if entry[:SUM] != checksum(name, entry[SUM:]):
+            tally.corrupt += 1
+            with suppress(OSError):  # another process was faster, or the folder was made read-only
+                path.unlink()
+            return None
+        with suppress(OSError):
+            os.utime(path)
+        tally.hits += 1
+        tally.read_bytes += len(entry)
+        return entry[SUM:]
+
+    def put(self, name: str, payload: bytes, tally: Tally) -> None:
+        """Keep it, and give up as much as that takes."""
+        size = SUM + len(payload)
+        if size > self.limit:
+            tally.bypassed += 1
+            tally.reason = f"{size} bytes are more than the limit of {self.limit}"
+            return
+        try:
+            with self.locked():
+                if not (self.folder / name).exists():  # another process had it first
+                    kept = self.make_room(size, tally)
+                    self.write(name, checksum(name, payload) + payload)
+                    self.settle(kept + size)
+                    tally.written_bytes += size
+        except OSError as error:
+            tally.bypassed += 1
+            tally.reason = str(error)
+
+    def write(self, name: str, entry: bytes) -> None:
+        """Under another name first: whoever sees the entry sees all of it."""
+        partial = self.folder / f"{name}{PARTIAL}"
+        try:
+            partial.write_bytes(entry)
+            partial.replace(self.folder / name)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
+
+    def make_room(self, size: int, tally: Tally) -> int:
+        """The bytes that are kept, so few that ``size`` more fit."""
+        kept = self.kept()
+        if kept + size <= self.limit:
+            return kept
+        entries = self.entries()
+        kept = sum(entry.st_size for _, entry in entries)
+        for path, entry in sorted(entries, key=lambda one: one[1].st_mtime_ns):
+            if kept + size <= max(size, ROOM * self.limit):
+                break
+            path.unlink(missing_ok=True)
+            kept -= entry.st_size
+            tally.evicted += 1
+        return kept
+
+    def kept(self) -> int:
+        """The bytes of all entries, from the ledger."""
+        try:
+            return int((self.folder / LEDGER).read_text())
+        except (FileNotFoundError, ValueError):
+            return sum(entry.st_size for _, entry in self.entries())
+
+    def settle(self, kept: int) -> None:
+        """Write the ledger."""
+        (self.folder / LEDGER).write_text(str(kept))
+
+    def entries(self) -> list[tuple[Path, os.stat_result]]:
+        """All entries; what a killed process left half-written is removed. Only for who holds the lock."""
+        found = []
+        for path in self.folder.iterdir():
+            if path.suffix == PARTIAL:
+                path.unlink(missing_ok=True)
+            elif path.name not in (LEDGER, LOCK):
+                with suppress(FileNotFoundError):  # a reader found it corrupt
+                    found.append((path, path.stat()))
+        return found
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nobody else writes meanwhile. The lock of a process that is killed is free."""
+        with (self.folder / LOCK).open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def open_disk(folder: Path, limit: int, key: str = "cache_dir") -> Disk:
+    """A cache in a folder, which is made. Raises ValueError, in the name of ``key``, where it cannot be written."""
+    disk, probe = Disk(folder, limit), "probe"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with disk.locked():
+            disk.write(probe, b"")
+            (folder / probe).unlink()
+            disk.settle(sum(entry.st_size for _, entry in disk.entries()))
+    except OSError as error:
+        raise ValueError(
+            f"{key}: expected a folder that can be written, found {error}; choose another, or null for none"
+        ) from None
+    return disk
+
+
+def checksum(name: str, payload: bytes) -> bytes:
+    """Of the entry under its name, so that an entry under another's name is corrupt, too."""
+    return blake2b(payload, digest_size=SUM, key=blake2b(name.encode(), digest_size=SUM).digest()).digest()

@@ -1,0 +1,107 @@
+"""Frames from the cache are those of the decoder, to the bit; the second time, and the second process, decodes nothing."""
+
+import os
+import shutil
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import torch
+
+from mmrl.data.disk import open_disk
+from mmrl.data.frame_cache import Key, name_of, packed, unpacked
+from mmrl.data.media import MediaReader
+from mmrl.data.video import Clip, FrameChoice, decode, read_image
+from tests.data.test_media import FOUR, example
+
+NEEDED = example("videos/a.mp4", "images/a.png", "videos/b.mp4")
+
+
+@pytest.fixture
+def disk(tmp_path):
+    return open_disk(tmp_path / "cache", 10**8)
+
+
+def reader_of(root, disk, **options):
+    return MediaReader(root, options.pop("choice", FOUR), workers=options.pop("workers", 0), disk=disk, **options)
+
+
+def test_packing_loses_nothing(root):
+    clip = decode(root / "videos" / "a.mp4", FOUR)
+    again = unpacked(packed(clip))
+    for field in fields(Clip):
+        mine, its = getattr(clip, field.name), getattr(again, field.name)
+        if isinstance(mine, np.ndarray):
+            assert mine.dtype == its.dtype
+            assert np.array_equal(mine, its)
+        else:
+            assert (type(mine), mine) == (type(its), its)
+    torch.from_numpy(again.frames)  # which warns of arrays that cannot be written
+    picture = read_image(root / "images" / "a.png")
+    assert np.array_equal(unpacked(packed(picture)), picture)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_second_run_decodes_nothing_and_sees_the_same(root, disk, workers):
+    with reader_of(root, disk, workers=workers) as first, reader_of(root, disk, workers=workers) as second:
+        made, found = first.load(NEEDED), second.load(NEEDED)
+    assert (first.counts.decodes, first.counts.disk.hits) == (3, 0)
+    assert (second.counts.decodes, second.counts.disk.hits, second.counts.files) == (0, 3, 3)
+    assert 0 < first.counts.disk.written_bytes == second.counts.disk.read_bytes
+    for one, other in zip(made, found, strict=True):
+        assert np.array_equal(getattr(one, "frames", one), getattr(other, "frames", other))
+
+
+def test_a_second_epoch_decodes_nothing_though_memory_holds_nothing(root, disk):
+    with reader_of(root, disk, cache_bytes=0) as reader:
+        for _ in range(3):
+            reader.load(NEEDED)
+    assert (reader.counts.decodes, reader.counts.disk.hits, reader.counts.hits) == (3, 6, 0)
+
+
+def test_the_content_counts_and_not_the_name_or_the_date(root, disk):
+    shutil.copy(root / "videos" / "a.mp4", root / "videos" / "copy.mp4")
+    with reader_of(root, None) as reader:
+        reader.load(example("videos/a.mp4", "videos/copy.mp4"))
+        os.utime(root / "videos" / "a.mp4", (0, 0))
+        reader.load(example("videos/a.mp4"))
+        assert (reader.counts.decodes, reader.counts.files) == (1, 1)
+        shutil.copy(root / "videos" / "b.mp4", root / "videos" / "a.mp4")
+        assert reader.load(example("videos/a.mp4"))[0].total == 20
+        assert reader.counts.decodes == 2
+
+
+def test_another_choice_of_frames_is_another_entry():
+    keys = [Key("c", FOUR, "auto"), Key("c", FOUR, "pyav"), Key("c", None, "auto"), Key("d", FOUR, "auto")]
+    keys += [Key("c", FrameChoice(count=4, convention="centre"), "auto"), Key("c", FrameChoice(count=5), "auto")]
+    assert len({name_of(key) for key in keys}) == len(keys)
+
+
+def test_a_damaged_entry_is_decoded_again_and_counted(root, disk, caplog):
+    with reader_of(root, disk) as reader:
+        (clean,) = reader.load(example("videos/a.mp4"))
+    entry = max(disk.entries(), key=lambda one: one[1].st_size)[0]
+    damaged = bytearray(entry.read_bytes())
+    damaged[len(damaged) // 2] ^= 8
+    entry.write_bytes(damaged)
+    with reader_of(root, disk) as reader:
+        (again,) = reader.load(example("videos/a.mp4"))
+        reader.load(example("videos/b.mp4"))
+    assert np.array_equal(clean.frames, again.frames)
+    assert (reader.counts.disk.corrupt, reader.counts.decodes) == (1, 2)
+    assert [record.message.split(": ")[1] for record in caplog.records] == [
+        "an entry was damaged; its file is decoded again"
+    ]
+    with reader_of(root, disk) as reader:
+        reader.load(example("videos/a.mp4"))
+    assert reader.counts.decodes == 0
+
+
+def test_a_cache_that_is_too_small_is_said_once_and_serves(root, tmp_path, caplog):
+    small = open_disk(tmp_path / "small", 200)
+    with reader_of(root, small) as reader:
+        assert len(reader.load(NEEDED)) == 3
+    assert reader.counts.disk.bypassed >= 2
+    assert reader.counts.decodes == 3
+    assert len(caplog.records) == 1
+    assert "more than the limit of 200" in caplog.text
