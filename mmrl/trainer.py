@@ -9,9 +9,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from mmrl import ops
 from mmrl.algorithms.base import Algorithm
 from mmrl.meter import Meter
+from mmrl.observe import describe, observe
 from mmrl.plan import Bundle, Filler, Piece, Planner, packs
 from mmrl.shard import clip_gradients
 from mmrl.types import Credit, Example, Group, Prompt, Scored, Tokens, Totals
@@ -90,7 +90,7 @@ class Trainer:
             Scored(group, reward, self.total(group, reward), *pair)
             for group, reward, pair in zip(groups, rewards, read, strict=True)
         ]
-        self.describe(scored)
+        describe(self.meter, scored, self.algorithm)
         return scored
 
     def total(self, group: Group, rewards: Mapping[str, Tensor]) -> Tensor:
@@ -138,7 +138,7 @@ class Trainer:
             (self.algorithm.loss(tokens, piece.credit, piece.scored) * piece.credit.share).sum()
             for tokens, piece in zip(now, part, strict=True)
         ]
-        self.observe(now, part, losses)
+        observe(self.meter, now, part, losses)
         for piece, loss in zip(part, losses, strict=True):
             if not loss.isfinite():
                 self.meter.bad.append(piece.group.prompt.example.id)
@@ -178,35 +178,6 @@ class Trainer:
             f"{', '.join(ids[:20])}. The weights are those before this update. Look at these examples, lower the "
             "learning rate or use float32"
         )
-
-    def describe(self, scored: Iterable[Scored]) -> None:
-        """Numbers about what was collected."""
-        for s in scored:
-            lengths = s.group.mask.sum(dim=1).float()
-            self.meter.add("completion/tokens", lengths.mean().item())
-            self.meter.add("completion/truncated", (~s.group.finished).float().mean().item())
-            self.meter.add("completion/distinct", len(set(s.group.texts)) / len(s.group))
-            for name, reward in s.rewards.items():
-                self.meter.add(f"reward/{name}", reward.mean().item())
-            if s.rewards:
-                self.meter.add("reward/total", s.total.mean().item())
-                self.meter.add("reward/std", s.total.std().item() if len(s.group) > 1 else 0.0)
-            for name, value in self.algorithm.report(s).items():
-                self.meter.add(name, value)
-
-    def observe(self, now: Sequence[Tokens], part: Sequence[Piece], losses: Sequence[Tensor]) -> None:
-        """Numbers about what the policy says now."""
-        for tokens, piece, loss in zip(now, part, losses, strict=True):
-            mask, sampled = piece.group.mask, piece.group.logp_sampled
-            self.meter.total("loss", loss.item())
-            self.meter.add("policy/entropy", (tokens.entropy.sum() / mask.sum()).item(), int(mask.sum()))
-            if sampled is not None:
-                gap = ((tokens.logp.detach() - sampled) * mask).abs().max().item()
-                self.meter.most("policy/sampler_gap", gap)
-            read = piece.scored.read
-            if read is not None and read.any():
-                divergence = ops.k3(tokens.logp.detach(), piece.scored.reference)[read]
-                self.meter.add("reference/k3", divergence.mean().item(), int(read.sum()))
 
     def phase(self, name: str) -> "Phase":
         """Times what is done inside."""
