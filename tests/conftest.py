@@ -6,7 +6,7 @@ from jaxtyping import install_import_hook
 from tests import strict
 
 CHECKED = (  # where signatures state shapes of one tensor at a time
-    "types", "ops", "divergences", "algorithms", "models.heads", "models.families", "models.spans", "rollout.noise", "rewards.grade",
+    "types", "ops", "divergences", "targets", "algorithms", "models.heads", "models.families", "models.spans", "rollout.noise", "rewards.grade",
 )  # fmt: skip
 
 install_import_hook([f"mmrl.{room}" for room in CHECKED], f"{strict.__name__}.check")

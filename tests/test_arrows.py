@@ -12,7 +12,8 @@ ARROWS = {  # room -> the rooms that it may import; DESIGN.md's table, and what 
     "types": "",
     "ops": "types",  # the denominators of a step
     "divergences": "",
-    "algorithms": "ops types divergences",
+    "targets": "",
+    "algorithms": "ops types divergences targets",
     "data": "types",
     "rewards": "types",
     "world": "data rewards types",

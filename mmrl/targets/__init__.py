@@ -1,0 +1,53 @@
+"""Distributions worth matching: p = pi0 x factors / Z. Which (``factors``), its Z, its coefficients, how far a policy is from it."""
+
+from mmrl.targets.estimates import (
+    effective_samples,
+    jensen_shannon,
+    kl_policy,
+    kl_prior,
+    kl_target,
+    plug_in_log_z,
+    total_variation,
+)
+from mmrl.targets.factors import (
+    FACTORS,
+    Cautious,
+    Constraint,
+    Ensemble,
+    Exponential,
+    Factor,
+    Tilt,
+    bounds,
+    log_weight,
+)
+from mmrl.targets.fit import Fit, MomentsError, fit
+from mmrl.targets.partition import FLOOR, Partition, leave_one_out, log_mean_exp, offline, plug_in, usable
+
+__all__ = [
+    "FACTORS",
+    "FLOOR",
+    "Cautious",
+    "Constraint",
+    "Ensemble",
+    "Exponential",
+    "Factor",
+    "Fit",
+    "MomentsError",
+    "Partition",
+    "Tilt",
+    "bounds",
+    "effective_samples",
+    "fit",
+    "jensen_shannon",
+    "kl_policy",
+    "kl_prior",
+    "kl_target",
+    "leave_one_out",
+    "log_mean_exp",
+    "log_weight",
+    "offline",
+    "plug_in",
+    "plug_in_log_z",
+    "total_variation",
+    "usable",
+]

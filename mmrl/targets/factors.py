@@ -1,0 +1,260 @@
+"""What a target multiplies the reference with: p(x) = pi0(x) product of factors / Z, each factor a function of rewards.
+
+Factors are in log space and per completion: ``log_weight`` is log of (factor at x), -inf where the target has no mass. The
+rewards are those of the config by name, and "total", their weighted sum. A product of targets is a tuple of factors:
+``log_weight(factors, rewards)`` is their sum, and log P = log pi0 + that.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Bounds = tuple[float, float]  # least and most log-weight
+
+
+@runtime_checkable
+class Factor(Protocol):
+    """One factor of a target."""
+
+    @property
+    def rewards(self) -> tuple[str, ...]:
+        """The names that it reads."""
+        ...
+
+    @property
+    def hard(self) -> bool:
+        """Whether it is 0 somewhere, so that the target's support is smaller than the reference's."""
+        ...
+
+    @property
+    def bounds(self) -> Bounds | None:
+        """Its least and most logarithm, where they are known."""
+        ...
+
+    def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
+        """Its logarithm at each completion. Raises ValueError for rewards that are not as declared."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tilt:
+    """exp(r / beta), the posterior under a reward: the optimum of E[r] - beta KL(pi || pi0).
+
+    Source: Korbak, Perez and Buckley 2022 (2205.11275). ``low`` and ``high`` declare the reward's range; what relies on it (a
+    bounded Z, an offline Z from few samples, exact rejection) asks for them, and rewards outside are refused.
+    """
+
+    beta: float = 0.5  # smaller: closer to the best completions; larger: closer to the reference
+    reward: str = "total"
+    low: float | None = None
+    high: float | None = None
+
+    def __post_init__(self) -> None:
+        positive("tilt.beta", self.beta)
+        if (self.low is None) != (self.high is None) or (self.low is not None and not self.low < self.high):
+            raise ValueError(
+                f"tilt: expected both low and high, low below high, or neither; found {self.low}, {self.high}"
+            )
+
+    @property
+    def rewards(self) -> tuple[str, ...]:
+        return (self.reward,)
+
+    @property
+    def hard(self) -> bool:
+        return False
+
+    @property
+    def bounds(self) -> Bounds | None:
+        return None if self.low is None else (self.low / self.beta, self.high / self.beta)
+
+    def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
+        reward = found(rewards, self.reward)
+        if self.low is not None and bool(((reward < self.low) | (reward > self.high)).any()):
+            raise ValueError(
+                f"reward {self.reward!r}: expected within [{self.low}, {self.high}] as its tilt declares, found "
+                f"{reward.tolist()}; correct tilt.low and tilt.high, or leave both out"
+            )
+        return reward / self.beta
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """b(x), 1 where a verifier is satisfied and 0 elsewhere: the reference, filtered. The limit of a tilt as beta goes to 0.
+
+    With ``floor`` the factor is that instead of 0, and the target has the reference's support, as divergences need that are
+    infinite otherwise (KL(pi || p) and its kin).
+    """
+
+    reward: str = "accuracy"
+    at_least: float | None = None  # satisfied from here on; none: the reward must be 0 or 1
+    floor: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.floor < 1:
+            raise ValueError(f"constraint.floor: expected a number in [0, 1), found {self.floor}")
+
+    @property
+    def rewards(self) -> tuple[str, ...]:
+        return (self.reward,)
+
+    @property
+    def hard(self) -> bool:
+        return self.floor == 0
+
+    @property
+    def bounds(self) -> Bounds:
+        return (math.log(self.floor) if self.floor else -math.inf, 0.0)
+
+    def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
+        reward = found(rewards, self.reward)
+        if self.at_least is None and not bool(((reward == 0) | (reward == 1)).all()):
+            raise ValueError(
+                f"reward {self.reward!r}: expected 0 or 1 under a constraint, found {reward.tolist()}; "
+                "set constraint.at_least to the score that satisfies it, or use a tilt"
+            )
+        satisfied = reward >= (1.0 if self.at_least is None else self.at_least)
+        return torch.where(satisfied, 0.0, self.bounds[0]).to(reward.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Exponential:
+    """exp(lambda . phi) with known coefficients; ``mmrl.targets.fit`` finds those that give wanted moments."""
+
+    coefficients: Mapping[str, float]  # feature (a reward by name) -> lambda
+
+    @property
+    def rewards(self) -> tuple[str, ...]:
+        return tuple(self.coefficients)
+
+    @property
+    def hard(self) -> bool:
+        return False
+
+    @property
+    def bounds(self) -> None:
+        return None
+
+    def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
+        return sum(value * found(rewards, name) for name, value in self.coefficients.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Cautious:
+    """exp((m - k s) / beta): the tilt by a lower bound of an uncertain reward, so that doubtful praise moves little.
+
+    m and s are mean and standard deviation (unbiased) over ``members``, the graders of an ensemble; or of one grader, whose own
+    uncertainty is the reward ``deviation``. After the blog post by Korbak and Perez among the project's seeds ("the LM should
+    tread lightly").
+    """
+
+    members: tuple[str, ...]
+    beta: float = 0.5
+    k: float = 1.0
+    deviation: str | None = None
+
+    def __post_init__(self) -> None:
+        positive("cautious.beta", self.beta)
+        if not (self.k >= 0 and math.isfinite(self.k)):
+            raise ValueError(f"cautious.k: expected a finite number of 0 or more, found {self.k}")
+        if (len(self.members) < 2) == (self.deviation is None):
+            raise ValueError(
+                "cautious: expected two or more members, or one and the name of its deviation; "
+                f"found members {list(self.members)} and deviation {self.deviation}"
+            )
+
+    @property
+    def rewards(self) -> tuple[str, ...]:
+        return self.members if self.deviation is None else (*self.members, self.deviation)
+
+    @property
+    def hard(self) -> bool:
+        return False
+
+    @property
+    def bounds(self) -> None:
+        return None
+
+    def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
+        members = torch.stack([found(rewards, name) for name in self.members])
+        if self.deviation is None:
+            spread = members.std(dim=0)
+        elif bool(((spread := found(rewards, self.deviation)) < 0).any()):
+            raise ValueError(f"reward {self.deviation!r}: expected a deviation of 0 or more, found {spread.tolist()}")
+        return (members.mean(dim=0) - self.k * spread) / self.beta
+
+
+@dataclass(frozen=True, slots=True)
+class Ensemble:
+    """The average of exp(r_i / beta) over the graders of an ensemble: each may be the right one, and says so by its odds.
+
+    It is led by whoever is most enthusiastic, where ``Cautious`` is led by the doubtful.
+    """
+
+    members: tuple[str, ...]
+    beta: float = 0.5
+
+    def __post_init__(self) -> None:
+        positive("ensemble.beta", self.beta)
+        if not self.members:
+            raise ValueError("ensemble.members: expected one or more rewards, found none")
+
+    @property
+    def rewards(self) -> tuple[str, ...]:
+        return self.members
+
+    @property
+    def hard(self) -> bool:
+        return False
+
+    @property
+    def bounds(self) -> None:
+        return None
+
+    def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
+        members = torch.stack([found(rewards, name) for name in self.members])
+        return (members / self.beta).logsumexp(dim=0) - math.log(len(members))
+
+
+FACTORS: Mapping[str, Callable[..., Factor]] = {
+    "tilt": Tilt,
+    "constraint": Constraint,
+    "exponential": Exponential,
+    "cautious": Cautious,
+    "ensemble": Ensemble,
+}
+
+
+def log_weight(factors: Sequence[Factor], rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
+    """log P - log pi0 of the product of the factors; -inf outside its support."""
+    return sum(factor.log_weight(rewards) for factor in factors)
+
+
+def bounds(factors: Sequence[Factor]) -> Bounds | None:
+    """The least and most log-weight of a product, where those of all factors are known. log Z lies between them."""
+    known = [factor.bounds for factor in factors]
+    return None if None in known else (sum(low for low, _ in known), sum(high for _, high in known))
+
+
+def found(rewards: Mapping[str, Float[Tensor, " n"]], name: str) -> Float[Tensor, " n"]:
+    """A reward by name, of finite numbers."""
+    if name not in rewards:
+        raise ValueError(f"target: expected a reward {name!r}, found {', '.join(rewards)}; add it to rewards")
+    if not bool(rewards[name].isfinite().all()):
+        raise ValueError(
+            f"reward {name!r}: expected finite numbers, found {rewards[name].tolist()}; look at its grader"
+        )
+    return rewards[name]
+
+
+def positive(name: str, value: float) -> None:
+    """Refuse a temperature of 0 or less."""
+    if not (value > 0 and math.isfinite(value)):
+        raise ValueError(
+            f"{name}: expected a finite number above 0, found {value}; for the limit of 0 use a constraint"
+        )
