@@ -32,7 +32,10 @@ def in_order(pixels: tuple[int, int]) -> tuple[int, int]:
 
 
 Pixels = Annotated[tuple[Positive, Positive], AfterValidator(in_order)]
-Format = Literal["seed_bench_r1", "seed_bench_r1_demonstrations", "video_r1", "messages"]
+Format = Literal[
+    "seed_bench_r1", "seed_bench_r1_demonstrations", "video_r1", "messages",
+    "video_r1_eval", "tempcompass", "longvideobench", "video_holmes", "tvbench", "egoplan_bench2",
+]  # fmt: skip
 
 
 class ConfigError(ValueError):

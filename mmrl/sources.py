@@ -5,6 +5,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mmrl.config import ConfigError, DataSection, EvalSetSection, EvaluationSection, SetSection
+from mmrl.data.benchmarks.egoplan_bench2 import EgoPlanBench2
+from mmrl.data.benchmarks.longvideobench import LongVideoBench
+from mmrl.data.benchmarks.tempcompass import TempCompass
+from mmrl.data.benchmarks.tvbench import TVBench
+from mmrl.data.benchmarks.video_holmes import VideoHolmes
+from mmrl.data.benchmarks.video_r1_eval import VideoR1Eval
 from mmrl.data.dataset import Annotations, Dataset
 from mmrl.data.disk import Disk, open_disk
 from mmrl.data.media import MediaReader, preflight
@@ -25,6 +31,12 @@ FORMATS: dict[str, type[Annotations]] = {
     "seed_bench_r1_demonstrations": SeedBenchR1Demonstrations,
     "video_r1": VideoR1,
     "messages": Messages,
+    "video_r1_eval": VideoR1Eval,
+    "tempcompass": TempCompass,
+    "longvideobench": LongVideoBench,
+    "video_holmes": VideoHolmes,
+    "tvbench": TVBench,
+    "egoplan_bench2": EgoPlanBench2,
 }
 READ_THE_GOLD = {"accuracy", "lenient", "official", "mra"}  # graders that need an answer to compare with
 READ_THE_OPTIONS = {"consistency", "concludes"}

@@ -18,11 +18,25 @@ KINDS: tuple[Kind, ...] = ("choice", "numerical", "regression", "ocr", "free")
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """A part of a video; both ends belong to it."""
+
+    start: float
+    end: float
+    unit: Literal["seconds", "frames"] = "seconds"  # from the file's first frame on
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start <= self.end:
+            raise ValueError(f"span: expected 0 <= start <= end, found {self.start} to {self.end} {self.unit}")
+
+
+@dataclass(frozen=True, slots=True)
 class Media:
     """A file that a question refers to."""
 
     kind: Literal["video", "image"]
     path: Path
+    span: Span | None = None  # of a video: the part that is looked at; None for all of it
 
 
 @dataclass(frozen=True, slots=True)

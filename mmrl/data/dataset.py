@@ -2,7 +2,7 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
@@ -46,6 +46,10 @@ class Annotations(ABC):
         """All of the file, read and checked. Raises one ValueError that names its bad rows."""
         return FileDataset(self, Path(root))
 
+    def rows(self, path: Path, root: Path) -> Iterable[Row | BadRow]:
+        """The rows of the file. Overridden by formats that nest them."""
+        return read_rows(path, root)
+
     @abstractmethod
     def identify(self, row: Row) -> str:
         """The row's id in its file."""
@@ -65,7 +69,7 @@ class FileDataset:
     def __init__(self, source: Annotations, root: Path) -> None:
         self.source = source
         self.path = root / source.annotations
-        rows = self._good(self._not_excluded(list(read_rows(self.path, root))))
+        rows = self._good(self._not_excluded(list(source.rows(self.path, root))))
         self._rows = rows[: source.limit]
         self.ids = tuple(source.name(row) for row in self._rows)
         if not self._rows:

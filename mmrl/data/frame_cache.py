@@ -14,7 +14,7 @@ from safetensors.numpy import load, save
 
 from mmrl.data.disk import Disk, Tally
 from mmrl.data.frame_choice import FrameChoice
-from mmrl.data.video import Clip, Reader
+from mmrl.data.video import Clip, Part, Reader
 
 FORMAT = 1  # of entries; what decode makes of the same file changed when this does
 DECODERS = ("av", "decord", "pillow")
@@ -26,6 +26,7 @@ class Key(NamedTuple):
     content: str
     choice: FrameChoice | None  # None for an image
     reader: Reader
+    part: Part | None = None  # of a video
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def name_of(key: Key) -> str:
     """The name of an entry: everything that decides the frames, the versions of what decodes among it."""
     choice = None if key.choice is None else asdict(key.choice)
     facts = {"format": FORMAT, "content": key.content, "choice": choice, "reader": key.reader, **versions()}
-    return digest_of(facts)
+    return digest_of(facts if key.part is None else facts | {"part": list(key.part)})
 
 
 @cache
@@ -117,7 +118,7 @@ def packed(medium: Clip | np.ndarray) -> bytes:
     if not isinstance(medium, Clip):
         return save({"image": np.ascontiguousarray(medium)})
     arrays = {name: np.ascontiguousarray(getattr(medium, name)) for name in ("frames", "indices", "timestamps")}
-    rest = {name: getattr(medium, name) for name in ("fps", "total", "reader", "chosen_by", "fallback")}
+    rest = {name: getattr(medium, name) for name in ("fps", "total", "reader", "chosen_by", "fallback", "first")}
     return save(arrays | {"rest": np.frombuffer(json.dumps(rest).encode(), np.uint8)})
 
 

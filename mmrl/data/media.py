@@ -19,7 +19,7 @@ from mmrl.data.frame_cache import Contents, Fetched, Key, fetch, name_of
 from mmrl.data.frame_choice import FrameChoice
 from mmrl.data.paths import inside
 from mmrl.data.pool import DecodingPool, failed, finished
-from mmrl.data.preflight import Report, preflight
+from mmrl.data.preflight import Report, part_of, preflight
 from mmrl.data.video import Clip, Reader
 from mmrl.types import Example, Media
 
@@ -131,7 +131,7 @@ class MediaReader:
         if not path.is_file():
             raise MediaError(path, "no such file", "a file", "check data.root and the annotations")
         choice = self.choice if media.kind == "video" else None
-        return path, Key(self._contents.of(path), choice, self.reader)
+        return path, Key(self._contents.of(path), choice, self.reader, part_of(media))
 
     def _ask(self, path: Path, key: Key) -> Future:
         """What is in memory, or failed before, or is being decoded, or is from now on."""
@@ -154,7 +154,10 @@ class MediaReader:
         return future
 
     def _submit(self, path: Path, key: Key) -> Future:
-        decode, rest = (video.read_image, ()) if key.choice is None else (self._decode, (key.choice, self.reader))
+        part = () if key.part is None else (key.part,)
+        decode, rest = (
+            (video.read_image, ()) if key.choice is None else (self._decode, (key.choice, self.reader, *part))
+        )
         return self._pool.submit(fetch, path, decode, rest, self._disk, name_of(key))
 
     def _wait(self, path: Path, key: Key, future: Future) -> Clip | np.ndarray:

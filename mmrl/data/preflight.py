@@ -11,7 +11,7 @@ from mmrl.data.errors import MediaError
 from mmrl.data.frame_choice import FrameChoice
 from mmrl.data.paths import inside
 from mmrl.data.pool import DecodingPool
-from mmrl.data.video import Reader
+from mmrl.data.video import Part, Reader
 from mmrl.types import Example, Media
 
 SHOWN = 10
@@ -81,7 +81,8 @@ def preflight(
             if note in known:
                 remembered += 1
                 continue
-            rest = (choice, reader) if media.kind == "video" else ()
+            part = () if media.span is None else (part_of(media),)
+            rest = (choice, reader, *part) if media.kind == "video" else ()
             waiting.append((pool.submit(probe if rest else video.read_image, path, *rest), path, note, ids))
         for done, (future, path, note, ids) in enumerate(waiting, start=len(needed) - len(waiting) + 1):
             try:
@@ -94,6 +95,11 @@ def preflight(
     finally:
         pool.close()
     return Report(len(needed), remembered, tuple(failures))
+
+
+def part_of(media: Media) -> Part | None:
+    """The part of a video that is looked at, in plain numbers."""
+    return None if media.span is None else (media.span.start, media.span.end, media.span.unit)
 
 
 def _needed(examples: Iterable[Example]) -> Mapping[Media, tuple[str, ...]]:
@@ -112,6 +118,8 @@ def _note(media: Media, path: Path, choice: FrameChoice, reader: Reader) -> str:
     note = {"path": str(path), "size": state.st_size, "mtime_ns": state.st_mtime_ns}
     if media.kind == "video":
         note |= {"choice": asdict(choice), "reader": reader}
+    if media.span is not None:
+        note |= {"part": part_of(media)}
     return json.dumps(note, sort_keys=True)
 
 

@@ -1,6 +1,7 @@
 """Annotation files as rows that know where they stand, and complaints about them that can be acted upon."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,22 @@ class Row:
     def bad(self, field: str, expected: str, found: object, advice: str = ADVICE) -> BadRow:
         """The error to raise about a field."""
         return BadRow(f"{self.file}:{self.line}: {field}: expected {expected}, found {_brief(found)}; {advice}")
+
+    def expect(self, *fields: str) -> None:
+        """Complain about a row that lacks one of these fields: as a rule the file is of another schema."""
+        missing = [field for field in fields if field not in self.values]
+        if missing:
+            raise BadRow(
+                f"{self.file}:{self.line}: expected a row with the fields {', '.join(fields)}; found "
+                f"{', '.join(self.values) or 'none'} (missing: {', '.join(missing)}); is this the file of another release?"
+            )
+
+    def number(self, field: str) -> float:
+        """A field that must be a finite number."""
+        value = self.values.get(field, "no such field")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise self.bad(field, "a number", value)
+        return float(value)
 
     def has(self, field: str) -> bool:
         """Whether the field is there and is not null: tools that unite files fill gaps with nulls."""

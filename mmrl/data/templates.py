@@ -61,8 +61,8 @@ def text(example: Example, template: str) -> str:
     """The words of the question in a template. Raises ValueError if the template has no words for its kind."""
     if template not in TEMPLATES:
         raise ValueError(f"template: expected one of {', '.join(TEMPLATES)}, found {template!r}")
-    if example.kind == "choice" and not 2 <= len(example.choices) <= 26:
-        raise _cannot(example, template, "a choice among 2 to 26 options", f"{len(example.choices)} options")
+    if example.kind == "choice" and not 1 <= len(example.choices) <= 26:
+        raise _cannot(example, template, "a choice among 1 to 26 options", f"{len(example.choices)} options")
     return TEMPLATES[template](example)
 
 

@@ -15,7 +15,9 @@ from mmrl.data.readers import Index, has_decord, read_frames, read_index
 __all__ = ["Clip", "FrameChoice", "MediaError", "Reader", "choose", "decode", "probe", "read_image"]
 
 Reader = Literal["auto", "decord", "pyav"]
+Part = tuple[float, float, Literal["seconds", "frames"]]  # mmrl.types.Span, for processes that must not import torch
 RATE_TOLERANCE = 0.01  # by which the stated rate may miss the measured one, which stops short of the last frame's end
+ROUNDED = 1e-3  # seconds: containers round time stamps
 PLAYLISTS = (b"#EXTM3U", b"ffconcat")  # text files that make FFmpeg open other files
 
 
@@ -25,12 +27,13 @@ class Clip:
 
     frames: UInt8[np.ndarray, "f h w 3"]  # red, green, blue
     indices: Int[np.ndarray, " f"]  # in the file
-    timestamps: Float[np.ndarray, " f"]  # seconds since the first frame of the file, from its time stamps
+    timestamps: Float[np.ndarray, " f"]  # seconds since the first frame of the file (or part), from its time stamps
     fps: float  # frames per second of the file, measured
-    total: int  # frames of the file
+    total: int  # frames of the file, or of the part that was looked at
     reader: str  # decord or pyav
     chosen_by: Literal["index", "time"] = "index"  # "time" where the frame rate varies
     fallback: str = ""  # why the reader that was tried first did not serve
+    first: int = 0  # where in the file the part starts that was looked at
 
     @property
     def sampled_fps(self) -> float:
@@ -49,31 +52,34 @@ class Clip:
         return self.frames.nbytes + self.indices.nbytes + self.timestamps.nbytes
 
 
-def decode(path: Path, choice: FrameChoice, reader: Reader = "auto") -> Clip:
-    """The chosen frames of a video, all of them, or MediaError.
+def decode(path: Path, choice: FrameChoice, reader: Reader = "auto", part: Part | None = None) -> Clip:
+    """The chosen frames of a video or of a part of it, all of them, or MediaError.
 
     ``auto`` asks decord (where it is installed), then PyAV; ``Clip.fallback`` says why decord did not serve.
     """
     index = _open(path)
-    fps = _frame_rate(index, path)
-    indices = _chosen(index, fps, choice, path)
+    fps, (first, end) = _frame_rate(index, path), _bounds(index, part, path)
+    seconds = index.seconds[first:end]
+    indices = _chosen(seconds, fps, choice, path) + first
     frames, served, fallback = _frames(path, index, indices, reader)
     return Clip(
         frames=frames,
         indices=indices,
-        timestamps=index.seconds[indices],
+        timestamps=index.seconds[indices] - seconds[0],
         fps=fps,
-        total=len(index.shown),
+        total=end - first,
         reader=served,
-        chosen_by="time" if varies(index.seconds) else "index",
+        chosen_by="time" if varies(seconds) else "index",
         fallback=fallback,
+        first=first,
     )
 
 
-def probe(path: Path, choice: FrameChoice, reader: Reader = "auto") -> None:
+def probe(path: Path, choice: FrameChoice, reader: Reader = "auto", part: Part | None = None) -> None:
     """Decode only the first and the last of the chosen frames. Raises MediaError."""
     index = _open(path)
-    indices = _chosen(index, _frame_rate(index, path), choice, path)
+    first, end = _bounds(index, part, path)
+    indices = _chosen(index.seconds[first:end], _frame_rate(index, path), choice, path) + first
     _frames(path, index, indices[[0, -1]], reader)
 
 
@@ -119,8 +125,24 @@ def _readers(reader: Reader) -> tuple[str, ...]:
     return (reader,)
 
 
-def _chosen(index: Index, fps: float, choice: FrameChoice, path: Path) -> Int[np.ndarray, " f"]:
-    seconds = index.seconds
+def _bounds(index: Index, part: Part | None, path: Path) -> tuple[int, int]:
+    """The first frame of a part and the one behind its last. An end behind the file's is the file's."""
+    total = len(index.shown)
+    if part is None:
+        return 0, total
+    start, stop, unit = part
+    if unit == "frames":
+        first, end = int(start), min(int(stop) + 1, total)
+    else:
+        inside = (index.seconds >= start - ROUNDED) & (index.seconds <= stop + ROUNDED)
+        first, end = int(inside.argmax()), int(inside.argmax() + inside.sum())
+    if end <= first:
+        found = f"{total} frames, the last at {index.seconds[-1]:.3f} s"
+        raise MediaError(path, found, f"frames from {start:g} to {stop:g} {unit}", "check the annotation's part")
+    return first, end
+
+
+def _chosen(seconds: Float[np.ndarray, " total"], fps: float, choice: FrameChoice, path: Path) -> Int[np.ndarray, " f"]:
     try:
         return choose(len(seconds), fps, choice, seconds if varies(seconds) else None)
     except ValueError as error:

@@ -37,7 +37,7 @@ class VideoR1(Annotations):
         """The question; with a reasoning, that and the solution are a demonstration."""
         kind = KIND[row.one_of("problem_type", tuple(KIND))]
         choices = _choices(row) if kind == "choice" else ()
-        answer = _answer(row)
+        answer = solution(row)
         media = Media(row.one_of("data_type", ("video", "image")), Path(self.media, row.text("path")))
         return Example(
             id=self.name(row),
@@ -67,7 +67,8 @@ def _choices(row: Row) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _answer(row: Row) -> str:
+def solution(row: Row) -> str:
+    """The gold, which stands in an answer block."""
     block = SOLUTION.fullmatch(row.text("solution"))
     if block is None or not block.group(1).strip():
         raise row.bad("solution", '"<answer>", the answer, "</answer>"', row.values["solution"])

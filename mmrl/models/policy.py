@@ -259,7 +259,7 @@ def metadata(clip: Clip) -> VideoMetadata:
         fps=clip.fps,
         duration=clip.total / clip.fps,
         video_backend=clip.reader,
-        frames_indices=list(clip.indices),
+        frames_indices=list(clip.indices - clip.first),
     )
 
 

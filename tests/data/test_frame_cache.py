@@ -74,6 +74,7 @@ def test_the_content_counts_and_not_the_name_or_the_date(root, disk):
 def test_another_choice_of_frames_is_another_entry():
     keys = [Key("c", FOUR, "auto"), Key("c", FOUR, "pyav"), Key("c", None, "auto"), Key("d", FOUR, "auto")]
     keys += [Key("c", FrameChoice(count=4, convention="centre"), "auto"), Key("c", FrameChoice(count=5), "auto")]
+    keys += [Key("c", FOUR, "auto", (0, 9, "frames")), Key("c", FOUR, "auto", (0, 9, "seconds"))]
     assert len({name_of(key) for key in keys}) == len(keys)
 
 

@@ -99,7 +99,7 @@ def test_a_ready_made_chat_is_left_as_it_is(template):
             r"template toy \(example 1\): expected kind choice, found kind free; choose another template",
         ),
         (of("ocr"), "seed_bench_r1", "expected kind choice, found kind ocr"),
-        (of("choice"), "care", "expected a choice among 2 to 26 options, found 0 options"),
+        (of("choice"), "care", "expected a choice among 1 to 26 options, found 0 options"),
         (EXAMPLE, "none", "expected a ready-made chat, found an example without messages"),
         (EXAMPLE, "qwen", "template: expected one of care, care_eval, .*found 'qwen'"),
     ],
