@@ -9,10 +9,30 @@ from torch import Tensor
 from mmrl.types import Totals
 
 STD_EPSILON = 1e-4  # added to a group's standard deviation, as in the released GRPO code
+ROUNDING = 1e-6  # a float32 mean of equal numbers may exceed them
 LOG_RATIO_LIMIT = 10.0  # log-ratios are cut here before they are exponentiated, as in the released GRPO code
 
-Reduce = Literal["sequence", "token"]  # whether every completion or every token has the same share
+Reduce = Literal["sequence", "token", "constant"]  # who has the same share: completions, tokens, tokens whatever there are
 Likelihood = Literal["geometric", "arithmetic"]
+Baseline = Literal["siblings", "group", "group_std", "none"]
+
+
+def advantage(reward: Float[Tensor, " g"], baseline: Baseline) -> Float[Tensor, " g"]:
+    """The reward against a baseline: its siblings' mean, the group's mean, that in units of its std, or nothing."""
+    if baseline == "siblings":
+        return leave_one_out(reward)
+    if baseline == "group_std":
+        return standardised(reward)
+    return centred(reward) if baseline == "group" else reward
+
+
+def leave_one_out(reward: Float[Tensor, " g"]) -> Float[Tensor, " g"]:
+    """reward - mean of the other members: unbiased, where ``centred`` makes the gradient (g - 1) / g of what it should be.
+
+    Source: Kool, van Hoof, Welling 2019. Raises ValueError for a group of one.
+    """
+    compare(reward)
+    return centred(reward) * (len(reward) / (len(reward) - 1))
 
 
 def centred(reward: Float[Tensor, " g"]) -> Float[Tensor, " g"]:
@@ -25,14 +45,29 @@ def standardised(reward: Float[Tensor, " g"]) -> Float[Tensor, " g"]:
 
     Raises ValueError for a group of one, which has no siblings to be compared with.
     """
+    compare(reward)
+    return centred(reward) / (reward.std() + STD_EPSILON)
+
+
+def compare(reward: Float[Tensor, " g"]) -> None:
+    """Refuse a group of one."""
     if len(reward) < 2:
         raise ValueError(f"group size: expected 2 or more where siblings are the baseline, found {len(reward)}")
-    return centred(reward) / (reward.std() + STD_EPSILON)
+
+
+def accurate(accuracy: Float[Tensor, " g"], floor: float) -> Bool[Tensor, " g"]:
+    """Right enough, and no less right than the group on average. Source: Chen et al. 2025 (2506.16141), algorithm 1."""
+    return (accuracy > floor) & (accuracy >= accuracy.mean() - ROUNDING)
 
 
 def masked_mean(values: Float[Tensor, "g t"], mask: Bool[Tensor, "g t"]) -> Float[Tensor, " g"]:
     """The mean over the True places of each row; 0 for a row without any."""
     return (values * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+
+
+def to_go(values: Float[Tensor, "g t"]) -> Float[Tensor, "g t"]:
+    """At each token the sum over itself and all later ones."""
+    return values.flip(1).cumsum(1).flip(1)
 
 
 def likelihood(
@@ -49,35 +84,81 @@ def ratio(logp: Float[Tensor, "n t"], old: Float[Tensor, "n t"]) -> Float[Tensor
     return (logp - old).exp()
 
 
-def surrogate(
-    ratio: Float[Tensor, "n t"], worth: Float[Tensor, "n t"], clip: float | None = None
+def sequence_ratio(
+    logp: Float[Tensor, "n t"], old: Float[Tensor, "n t"], mask: Bool[Tensor, "n t"], mean: bool = False
 ) -> Float[Tensor, "n t"]:
-    """ratio x worth, or min(ratio x worth, clip(ratio, 1 - clip, 1 + clip) x worth). Source: Schulman et al. 2017, eq. 7."""
+    """pi(o) / pi_old(o) of the whole completion on each of its tokens, or, with ``mean``, the geometric mean of theirs.
+
+    The gradient at a token is the ratio times that token's score, so that the sum over tokens is the sequence's.
+    Source: Zheng et al. 2025, 2507.18071, eq. 14 (GSPO-token, whose gradient is GSPO's where worth is one a completion).
+    """
+    total = ((logp - old).detach() * mask).sum(dim=1)
+    log = total / mask.sum(dim=1).clamp(min=1) if mean else total
+    return log.exp()[:, None] * (logp - logp.detach()).exp()
+
+
+def surrogate(
+    ratio: Float[Tensor, "n t"], worth: Float[Tensor, "n t"], clip: float | None = None, high: float | None = None
+) -> Float[Tensor, "n t"]:
+    """ratio x worth, or min(ratio x worth, clip(ratio, 1 - clip, 1 + high) x worth); ``high`` is ``clip`` if not given.
+
+    Source: Schulman et al. 2017, eq. 7; the two bounds apart: Yu et al. 2025 (2503.14476), eq. 10.
+    """
     if clip is None:
         return ratio * worth
-    return torch.minimum(ratio * worth, ratio.clamp(1 - clip, 1 + clip) * worth)
+    return torch.minimum(ratio * worth, ratio.clamp(1 - clip, 1 + (clip if high is None else high)) * worth)
 
 
-def k3(logp: Float[Tensor, "n t"], reference: Float[Tensor, "n t"]) -> Float[Tensor, "n t"]:
-    """exp(x) - x - 1 with x = log pi_ref - log pi cut to [-10, 10]: KL(pi || ref) per token, estimated, never negative.
+def k1(logp: Float[Tensor, "..."], reference: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """log pi - log pi_ref: its mean over pi is KL(pi || ref). Source of k1, k2, k3: Schulman 2020, "Approximating KL divergence"."""
+    return logp - reference
 
-    Source: Schulman 2020, "Approximating KL divergence"; Shao et al. 2024, eq. 4. Differentiated in the loss its expected
-    gradient is that of the *forward* KL at the states visited (facts: divergences.md 4.4).
+
+def k2(logp: Float[Tensor, "..."], reference: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """(log pi - log pi_ref)^2 / 2: biased in value; its gradient in expectation over pi is that of KL(pi || ref)."""
+    return (logp - reference).square() / 2
+
+
+def k3(logp: Float[Tensor, "..."], reference: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """exp(x) - x - 1 with x = log pi_ref - log pi cut to [-10, 10]: KL(pi || ref), estimated, never negative.
+
+    Source: Schulman 2020; Shao et al. 2024, eq. 4. Differentiated in the loss its expected gradient is that of the *forward*
+    KL(ref || pi), for a token at the states visited (facts: divergences.md 4.4).
     """
     x = (reference - logp).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
     return x.expm1() - x
 
 
-def shares(mask: Bool[Tensor, "g t"], totals: Totals, reduce: Reduce, dtype: torch.dtype) -> Float[Tensor, "g t"]:
-    """Each token's part of the step's loss; over all groups of all ranks they add up to 1.
+def overlong(
+    lengths: Float[Tensor, " g"], limit: int, buffer: int
+) -> Float[Tensor, " g"]:
+    """What a completion's length costs: 0 up to limit - buffer tokens, then linearly to -1 at the limit.
 
-    ``sequence``: 1 / (completions x tokens of this completion). ``token``: 1 / tokens of all completions. An empty completion
-    has no token that could carry its part.
+    Source: Yu et al. 2025 (2503.14476), eq. 13 ("soft overlong punishment").
+    """
+    return ((limit - buffer - lengths) / buffer).clamp(-1, 0)
+
+
+def shares(
+    mask: Bool[Tensor, "g t"], totals: Totals, reduce: Reduce, dtype: torch.dtype, length: float = 1.0
+) -> Float[Tensor, "g t"]:
+    """Each token's part of the step's loss; over all groups of all ranks they add up to 1, save for ``constant``.
+
+    ``sequence``: 1 / (completions x tokens of this completion). ``token``: 1 / tokens of all completions. ``constant``:
+    1 / (completions x length), so that a completion's gradient is the sum of its tokens'. An empty completion has no token that
+    could carry its part.
     """
     mask = mask.to(dtype)
     if reduce == "token":
         return mask / totals.tokens
+    if reduce == "constant":
+        return mask / (totals.sequences * length)
     return mask / mask.sum(dim=1, keepdim=True).clamp(min=1) / totals.sequences
+
+
+def spread(value: Float[Tensor, " n"], mask: Bool[Tensor, "n t"]) -> Float[Tensor, "n t"]:
+    """Equal parts of a completion's value on its tokens, which add up to it; 0 off the mask."""
+    return per_token(value / mask.sum(dim=1).clamp(min=1), mask)
 
 
 def per_token(value: Float[Tensor, " g"], mask: Bool[Tensor, "g t"]) -> Float[Tensor, "g t"]:

@@ -118,6 +118,12 @@ class Tokens:
 
     logp: Float[Tensor, "n t"]
     entropy: Float[Tensor, "n t"]  # in nats, of the distribution that the token was drawn from; carries no gradient
+    divergence: Float[Tensor, "n t"] | None = None  # exact, between policy and reference at that token; if asked for
+
+    def rows(self, part: slice) -> "Tokens":
+        """The same for a part of the completions."""
+        divergence = None if self.divergence is None else self.divergence[part]
+        return Tokens(self.logp[part], self.entropy[part], divergence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +135,9 @@ class Scored:
     total: Float[Tensor, " g"]  # their weighted sum
     reference: Float[Tensor, "g t"] | None = None  # log-probabilities by the reference; 0 where it did not read
     read: Bool[Tensor, "g t"] | None = None  # where it did read
+    states: Float[Tensor, "g t d"] | None = None  # last hidden states of the reference, where a divergence is exact
+    now: Tokens | None = None  # by the policy as an update finds it, without gradient, for algorithms that need it
+    base: Mapping[str, Float[Tensor, " n"]] | None = None  # what n completions of the base model earned, from `prepared`
 
     def rows(self, part: slice) -> "Scored":
         """The same for a part of the group."""
@@ -138,6 +147,9 @@ class Scored:
             total=self.total[part],
             reference=None if self.reference is None else self.reference[part],
             read=None if self.read is None else self.read[part],
+            states=None if self.states is None else self.states[part],
+            now=None if self.now is None else self.now.rows(part),
+            base=self.base,
         )
 
 
@@ -195,6 +207,23 @@ class EMA:
 
 
 Update = Frozen | EMA  # how a reference moves
+
+
+@dataclass(frozen=True, slots=True)
+class Adaptive:
+    """A proposal: a copy of the policy that samples in its place, replaced by it when the policy is closer to the target.
+
+    Asked after steps every, 2 every, ... Source: Khalifa, Elsahar, Dymetman 2021 (2012.11635) algorithm 1.
+    """
+
+    every: int = 10
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise ValueError(f"proposal.every: expected 1 or more steps, found {self.every}")
+
+
+Memory = Mapping[str, Tensor]  # what an algorithm knows from earlier steps; saved in checkpoints
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,6 @@ from mmrl.algorithms.base import Source
 from mmrl.algorithms.grpo import before, check
 from mmrl.types import EMA, Credit, Group, Scored, Tokens, Totals, Update
 
-ROUNDING = 1e-6  # a float32 mean of equal numbers may exceed them
-
 
 @dataclass(frozen=True, slots=True)
 class CARE:
@@ -93,11 +91,11 @@ class CARE:
 
 def accurate(accuracy: Float[Tensor, " g"], findable: Bool[Tensor, " g"], floor: float) -> Bool[Tensor, " g"]:
     """Right enough, no less right than the group on average, and with an answer that can be found."""
-    return findable & (accuracy > floor) & (accuracy >= accuracy.mean() - ROUNDING)
+    return findable & ops.accurate(accuracy, floor)
 
 
 def consistent(likelihood: Float[Tensor, " g"], chosen: Bool[Tensor, " g"], margin: float) -> Bool[Tensor, " g"]:
     """Chosen, and no less likely than the chosen are on average by more than the margin."""
     if not chosen.any():
         return chosen
-    return chosen & (likelihood >= likelihood[chosen].mean() - margin - ROUNDING)
+    return chosen & (likelihood >= likelihood[chosen].mean() - margin - ops.ROUNDING)

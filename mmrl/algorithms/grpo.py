@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mmrl import ops
 from mmrl.algorithms.base import Source
 from mmrl.types import Credit, Frozen, Group, Scored, Tokens, Totals, Update
+
+FLOOR = 0.1  # accuracy at or below which no row counts as accurate
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,33 +25,61 @@ class GRPO:
     with ratio = pi / stopgrad(pi), which is 1 in value, or pi / pi_sampled cut to 1 +- clip where ``clip`` is given.
     ``beta: 0`` needs no reference and loads none. Source: Shao et al. 2024 (2402.03300) eq. 3-4; without clip as in the
     released trainers of Video-R1 and GRPO-CARE. Departures: a group's rewards are its own even where a batch holds several.
+
+    ``dr_grpo`` is beta 0, standardise none, reduce constant (Liu et al. 2025, 2503.20783, sec. 3.2): no part of the loss is
+    divided by a completion's own length or by a group's own spread. ``length`` is its constant, which there is the most tokens
+    that a completion may have.
+
+    The divergence as GRPO-CARE ablates it (2506.16141, table 3): KL-EMA is an ``ema`` reference; -HA is ``rows: accurate``;
+    SepKL is ``tokens: separate``, in which the means over the reasoning and over the answer are added. How the paper defines
+    "high accuracy" and splits the tokens is not published; here it is CARE's own filter, and the graded answer's tokens.
     """
 
     beta: float = 0.04  # weight of the divergence to the reference
     clip: float | None = None
     standardise: Literal["std", "none"] = "std"
     reduce: ops.Reduce = "sequence"
+    length: float = 1.0  # what a completion counts as where reduce is constant
+    rows: Literal["all", "accurate"] = "all"  # whose divergence counts
+    tokens: Literal["all", "separate"] = "all"  # whether reasoning and answer have a mean each
     reference: Update | None = Frozen()
 
     source: ClassVar[Source] = "policy"
     siblings: ClassVar[bool] = True
-    rewards: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         check(self.beta, self.clip)
+        check_length(self.length)
         if self.beta > 0 and self.reference is None:
             raise ValueError(
                 f"algorithm.reference: expected one, as beta is {self.beta}; found none. Set it, or beta: 0"
             )
 
+    @property
+    def rewards(self) -> tuple[str, ...]:
+        return ("accuracy",) if self.rows == "accurate" else ()
+
+    @property
+    def reuses(self) -> bool:
+        return self.clip is not None
+
     def reads(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> Bool[Tensor, "g t"] | None:
-        return group.mask if self.beta > 0 else None
+        return self.pulled(group, rewards) if self.beta > 0 else None
+
+    def pulled(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> Bool[Tensor, "g t"]:
+        """The tokens whose divergence counts."""
+        if self.rows == "all":
+            return group.mask
+        return group.mask & ops.accurate(rewards["accuracy"], FLOOR)[:, None]
 
     def credit(self, scored: Scored, totals: Totals) -> Credit:
-        mask, reward = scored.group.mask, scored.total
+        group, reward = scored.group, scored.total
         advantage = ops.standardised(reward) if self.standardise == "std" else ops.centred(reward)
-        share = ops.shares(mask, totals, self.reduce, reward.dtype)
-        return Credit(ops.per_token(advantage, mask), self.beta * mask.to(reward.dtype), share)
+        pull = self.beta * self.pulled(group, scored.rewards).to(reward.dtype)
+        if self.tokens == "separate":
+            pull = pull * separately(group.mask, group.answer, reward.dtype)
+        share = ops.shares(group.mask, totals, self.reduce, reward.dtype, self.length)
+        return Credit(ops.per_token(advantage, group.mask), pull, share)
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
         gain = ops.surrogate(ops.ratio(now.logp, before(now, rows, self.clip)), credit.worth, self.clip)
@@ -60,6 +91,15 @@ class GRPO:
         return {}
 
 
+def separately(
+    mask: Bool[Tensor, "g t"], answer: Bool[Tensor, "g t"], dtype: torch.dtype
+) -> Float[Tensor, "g t"]:
+    """Weights under which a mean over a completion's tokens is the mean over its reasoning plus that over its answer."""
+    count = mask.sum(dim=1, keepdim=True).to(dtype)
+    parts = (mask & ~answer, mask & answer)
+    return sum(part * count / part.sum(dim=1, keepdim=True).clamp(min=1) for part in parts)
+
+
 def check(beta: float, clip: float | None) -> None:
     """Refuse weights and bounds that mean nothing."""
     if beta < 0:
@@ -68,10 +108,19 @@ def check(beta: float, clip: float | None) -> None:
         raise ValueError(f"algorithm.clip: expected a number in (0, 1) or none, found {clip}")
 
 
+def check_length(length: float) -> None:
+    """Refuse a denominator that is none."""
+    if not length > 0:
+        raise ValueError(f"algorithm.length: expected a number of tokens above 0, found {length}")
+
+
 def before(now: Tokens, rows: Scored, clip: float | None) -> Float[Tensor, "n t"]:
     """The denominator of the ratio: the policy that sampled where a clip needs it, else the policy as it is."""
-    if clip is None:
-        return now.logp.detach()
+    return now.logp.detach() if clip is None else sampled(rows, "algorithm.clip")
+
+
+def sampled(rows: Scored, needs: str) -> Float[Tensor, "n t"]:
+    """The log-probabilities of the policy that sampled. Raises ValueError where nobody kept them."""
     if rows.group.logp_sampled is None:
-        raise ValueError("algorithm.clip: needs the log-probabilities of the sampler, and these completions have none")
+        raise ValueError(f"{needs}: needs the log-probabilities of the sampler, and these completions have none")
     return rows.group.logp_sampled
