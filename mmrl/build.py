@@ -17,6 +17,7 @@ from mmrl.data.stream import Mixture, Stream
 from mmrl.feeder import Feeder
 from mmrl.journal import Journal
 from mmrl.models.policy import Policy, load_policy
+from mmrl.models.proposal import Proposal
 from mmrl.models.reference import Reference
 from mmrl.optimizer import optimizer_of, rate_at
 from mmrl.plan import Planner
@@ -145,11 +146,12 @@ def assemble(config: Config, data: Mixture, folder: Path, newest: Path | None, r
     reference = None
     if algorithm.reference is not None and needs_reference(algorithm):
         reference = Reference(start_of(config, policy, newest, ranks), algorithm.reference)
-    if config.model.shard:  # after the reference was copied: shards cannot be
+    proposal = Proposal(policy) if getattr(algorithm, "proposal", None) is not None else None
+    if config.model.shard:  # after the others were copied: shards cannot be
         mesh = ranks.mesh()
-        policy.shard(mesh, device)
-        if reference is not None:
-            reference.shard(mesh, device)
+        for reader in (policy, reference, proposal):
+            if reader is not None:
+                reader.shard(mesh, device)
     optimizer = optimizer_of(policy, config.optimizer)
     total = config.steps * config.updates_per_step
     stream = Stream(data, config.prompts_per_step, config.seed, ranks.rank, ranks.world)
@@ -166,12 +168,13 @@ def assemble(config: Config, data: Mixture, folder: Path, newest: Path | None, r
         ranks,
         examples=feeder.examples,
         prepare=feeder.prepare,
-        sample=sampler(config, policy, algorithm.source),
+        sample=sampler(config, proposal or policy, algorithm.source),
         grade=lambda group: grade(group.texts, group.prompt.example, graders),
         weights=MappingProxyType(weights),
         updates=config.updates_per_step,
         planner=Planner(ranks, config.part_tokens, policy.filler if config.model.shard else None),
         clip_norm=config.optimizer.clip_norm,
+        proposal=proposal,
     )
     policy.model.train()
     step = 0 if newest is None else checkpoint.read_state(newest)["step"]

@@ -24,8 +24,9 @@ def memory(run: Run) -> Iterator[tuple[str, int]]:
     yield "weights", size
     yield "gradients", learned
     yield "optimizer", 2 * learned
-    if run.trainer.reference is not None:
-        yield "reference", sum(bytes_of(p) for p in run.trainer.reference.model.parameters())
+    for name, copied in (("reference", run.trainer.reference), ("proposal", run.trainer.proposal)):
+        if copied is not None:
+            yield name, sum(bytes_of(p) for p in copied.model.parameters())
     yield "logits, at most", run.config.model.logit_bytes
     if run.ranks.accelerator.device.type == "cpu":  # else they wait in the memory of the host
         yield "decoded frames, at most", run.config.data.cache_bytes
@@ -49,7 +50,7 @@ def rehearse(run: Run) -> dict[str, float]:
     short(run)
     trainer.last = scored = trainer.collect()
     totals = trainer.totals(scored)
-    credits = [trainer.algorithm.credit(s, totals) for s in scored]
+    credits = [trainer.credit(s, totals) for s in scored]
     for bundle in trainer.plan(scored, credits):
         with policy.see(bundle.prompts) as seen:
             for part in bundle.parts:
@@ -65,7 +66,7 @@ def short(run: Run) -> None:
     decoding = Decoding(old.temperature, old.top_p, min(REHEARSED, old.max_new_tokens))
     rollout = run.config.rollout.model_copy(update={"decoding": decoding})
     config = run.config.model_copy(update={"rollout": rollout})
-    run.trainer.sample = sampler(config, run.feeder.policy, run.trainer.algorithm.source)
+    run.trainer.sample = sampler(config, run.trainer.proposal or run.feeder.policy, run.trainer.algorithm.source)
 
 
 def check(run: Run) -> bool:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from mmrl.algorithms import ALGORITHMS
+from mmrl.algorithms import ALGORITHMS, claims
 from mmrl.data.conditions import Condition
 from mmrl.data.frame_choice import FrameChoice
 from mmrl.data.templates import Template
@@ -206,10 +206,16 @@ def incoherences(config: Config, algorithm: Any):
             "rollout.decoding.temperature: expected more than 0, as a group of equal completions teaches nothing; "
             "found 0"
         )
-    if samples and config.updates_per_step > 1 and getattr(algorithm, "clip", 1) is None:
+    if samples and config.updates_per_step > 1 and not claims(algorithm, "reuses"):
+        remedy = "algorithm.ratio" if hasattr(algorithm, "ratio") else "algorithm.clip"
         yield (
-            f"updates_per_step: expected 1 without algorithm.clip, because the ratio is to the policy as it is; "
-            f"found {config.updates_per_step}. Set algorithm.clip, for example 0.2"
+            f"updates_per_step: expected 1 without {remedy}, because the ratio is to the policy as it is; "
+            f"found {config.updates_per_step}. Set {remedy}, for example {'token' if 'ratio' in remedy else 0.2}"
+        )
+    if samples and config.rollout.decoding.top_p < 1 and claims(algorithm, "needs_q"):
+        yield (
+            f"rollout.decoding.top_p: expected 1, as {config.algorithm.name} divides by the probability with which a completion "
+            f"was drawn; found {config.rollout.decoding.top_p}"
         )
     if not samples and config.rewards:
         name = config.algorithm.name

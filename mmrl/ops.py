@@ -12,7 +12,9 @@ STD_EPSILON = 1e-4  # added to a group's standard deviation, as in the released 
 ROUNDING = 1e-6  # a float32 mean of equal numbers may exceed them
 LOG_RATIO_LIMIT = 10.0  # log-ratios are cut here before they are exponentiated, as in the released GRPO code
 
-Reduce = Literal["sequence", "token", "constant"]  # who has the same share: completions, tokens, tokens whatever there are
+Reduce = Literal[
+    "sequence", "token", "constant"
+]  # who has the same share: completions, tokens, tokens whatever there are
 Likelihood = Literal["geometric", "arithmetic"]
 Baseline = Literal["siblings", "group", "group_std", "none"]
 
@@ -129,9 +131,7 @@ def k3(logp: Float[Tensor, "..."], reference: Float[Tensor, "..."]) -> Float[Ten
     return x.expm1() - x
 
 
-def overlong(
-    lengths: Float[Tensor, " g"], limit: int, buffer: int
-) -> Float[Tensor, " g"]:
+def overlong(lengths: Float[Tensor, " g"], limit: int, buffer: int) -> Float[Tensor, " g"]:
     """What a completion's length costs: 0 up to limit - buffer tokens, then linearly to -1 at the limit.
 
     Source: Yu et al. 2025 (2503.14476), eq. 13 ("soft overlong punishment").

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mmrl import checkpoint
+from mmrl.algorithms import Remembering
 from mmrl.config import Config, ConfigError, flat
 from mmrl.data.media import MediaError
 from mmrl.examine import examine
@@ -124,7 +125,7 @@ class Run:
 
     def work(self) -> Work:
         """What policy and reference did on this rank since it was last asked."""
-        readers = [r for r in (self.feeder.policy, self.trainer.reference) if r is not None]
+        readers = [r for r in (self.feeder.policy, self.trainer.reference, self.trainer.proposal) if r is not None]
         done = [r.work.taken() for r in readers]
         return Work(
             sum(w.vision_passes for w in done),
@@ -150,8 +151,12 @@ class Run:
         tensors = {"optimizer": checkpoint.optimizer_tensors(trainer.optimizer, self.names)}
         if trainer.reference is not None:
             tensors["reference"] = trainer.reference.state()
+        if trainer.proposal is not None:
+            tensors["proposal"] = trainer.proposal.state()
         keep, policy = self.ranks.main, self.feeder.policy
         tensors = {name: collected(some, keep) for name, some in tensors.items()}
+        if isinstance(trainer.algorithm, Remembering):
+            tensors["memory"] = trainer.memory
         weights = collected(policy.model.state_dict(keep_vars=True), keep) if self.config.model.shard else None
         if keep:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -168,7 +173,7 @@ class Run:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint says beside its tensors."""
-        self.feeder.stream.position = self.trainer.step_done
+        self.feeder.stream.position = self.trainer.draw_done
         return {
             "step": self.trainer.step_done,
             "update": self.trainer.update_done,
@@ -186,10 +191,15 @@ class Run:
         trainer = self.trainer
         trainer.step_done, trainer.update_done, self.saved = state["step"], state["update"], state["step"]
         self.feeder.stream.load_state_dict(state["stream"])
+        trainer.draw_done = self.feeder.stream.position
+        if isinstance(trainer.algorithm, Remembering):
+            trainer.memory = tensors["memory"]
         self.feeder.skipped = state["skipped"]
         checkpoint.restore_optimizer(trainer.optimizer, self.names, tensors["optimizer"])
         if trainer.reference is not None:
             trainer.reference.restore(tensors["reference"])
+        if trainer.proposal is not None:
+            trainer.proposal.restore(tensors["proposal"])
         self.random = state["random"]
         checkpoint.restore_randomness(self.random)
         if self.ranks.main:

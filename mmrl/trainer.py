@@ -2,28 +2,33 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from mmrl.algorithms.base import Algorithm
+from mmrl.algorithms.base import Algorithm, Choosing, Proposing, Remembering, claims
 from mmrl.meter import Meter
 from mmrl.observe import describe, observe
 from mmrl.plan import Bundle, Filler, Piece, Planner, packs
 from mmrl.shard import clip_gradients
-from mmrl.types import Credit, Example, Group, Prompt, Scored, Tokens, Totals
+from mmrl.types import Credit, Example, Group, Memory, Prompt, Scored, Tokens, Totals
+
+Graded = tuple[Group, Mapping[str, Tensor]]  # a group and its rewards by name
+
+REMEDY = "Look at these examples, lower the learning rate or use float32"
 
 
 class NonFiniteError(RuntimeError):
-    """A loss or gradient that is not finite. The weights are those before the optimizer step that would have been."""
+    """A reward, loss or gradient that is not finite. The weights are those before the update that would have been."""
 
 
 class Policy(Protocol):
     """What the trainer needs of the model that learns."""
 
+    def whole(self) -> AbstractContextManager: ...  # inside, ranks read independently of one another
     def see(self, prompts: Sequence[Prompt]) -> Any: ...
     def read(self, seen: Any, pieces: Sequence[Piece | Filler]) -> list[Tokens]: ...
 
@@ -37,6 +42,12 @@ class Reference(Protocol):
     def drift_ratio(self) -> float: ...
 
 
+class Proposal(Protocol):
+    """What the trainer needs of a model that samples in the policy's place."""
+
+    def adopt(self, policy: Policy) -> None: ...
+
+
 @dataclass
 class Trainer:
     """One optimizer, one algorithm, and the callables that feed it."""
@@ -47,7 +58,7 @@ class Trainer:
     optimizer: torch.optim.Optimizer
     rate: Callable[[int], float]  # optimizer step -> share of each parameter group's base_lr
     ranks: Any
-    examples: Callable[[int], Sequence[Example]]  # step -> this rank's examples
+    examples: Callable[[int], Sequence[Example]]  # draw -> this rank's examples
     prepare: Callable[[Sequence[Example]], Sequence[Prompt]]  # decoded and tokenised
     sample: Callable[[Sequence[Prompt], int], Sequence[Group]]
     grade: Callable[[Group], Mapping[str, Tensor]]
@@ -55,43 +66,134 @@ class Trainer:
     planner: Planner
     updates: int = 1  # optimizer steps on the groups of one collection
     clip_norm: float = 1.0
+    proposal: Proposal | None = None  # samples in the policy's place
+    base: Mapping[str, Mapping[str, Tensor]] | None = None  # example -> reward -> what the base model earned
+    memory: Memory = field(default_factory=dict)  # of the algorithm
     step_done: int = 0  # collections learned from
+    draw_done: int = 0  # batches of examples drawn for them: more than steps where the algorithm chooses
+    drawn: int = 0  # batches drawn for the step that is under way
     update_done: int = 0  # optimizer steps
     moved: bool = False  # whether the weights changed since the newest whole step
     meter: Meter = field(default_factory=Meter)
     last: Sequence[Scored] = ()  # what the newest step collected
 
+    def __post_init__(self) -> None:
+        if isinstance(self.algorithm, Remembering):
+            self.memory = self.algorithm.start(self.base)
+
     def step(self) -> dict[str, float]:
         """Collect, credit, learn."""
         self.last = scored = self.collect()
-        for batch in self.batches(scored):
+        memory = self.remember(scored)
+        for number, batch in enumerate(self.batches(scored)):
+            batch = self.see_now(batch) if number else batch
             totals = self.totals(batch)
-            credits = [self.algorithm.credit(s, totals) for s in batch]
+            credits = [self.credit(s, totals) for s in batch]
             for bundle in self.plan(batch, credits):
                 with self.policy.see(bundle.prompts) as seen:  # prompts and videos once; their backward at exit
                     for part in bundle.parts:  # cut for memory only
                         now = self.policy.read(seen, part)
                         self.backward(now, part)
             self.update(batch, totals)
+        self.memory, self.draw_done = memory, self.draw_done + self.drawn
         self.step_done, self.moved = self.step_done + 1, False
         return self.meter.summary(self.ranks)
 
     def collect(self) -> list[Scored]:
-        """Sample, grade, read the reference."""
-        with self.phase("data"):
-            prompts = self.prepare(self.examples(self.step_done))
-        with self.phase("rollout"):
-            groups = self.sample(prompts, self.step_done)
-        with self.phase("reward"):
-            rewards = [self.grade(group) for group in groups]
+        """Sample and grade; then ask the reference and the policy what the algorithm wants to know of the completions."""
+        self.drawn = 0
+        graded = self.choose() if isinstance(self.algorithm, Choosing) else self.draw()
         with self.phase("reference"):
-            read = self.read_reference(groups, rewards)
+            read = self.read_reference([group for group, _ in graded], [rewards for _, rewards in graded])
         scored = [
-            Scored(group, reward, self.total(group, reward), *pair)
-            for group, reward, pair in zip(groups, rewards, read, strict=True)
+            Scored(group, rewards, self.total(group, rewards), *pair, base=self.base_of(group))
+            for (group, rewards), pair in zip(graded, read, strict=True)
         ]
+        scored = self.see_now(scored)
         describe(self.meter, scored, self.algorithm)
         return scored
+
+    def draw(self) -> list[Graded]:
+        """The groups of one batch of examples."""
+        number = self.draw_done + self.drawn
+        with self.phase("data"):
+            prompts = self.prepare(self.examples(number))
+        with self.phase("rollout"):
+            groups = self.sample(prompts, number)
+        with self.phase("reward"):
+            rewards = [self.grade(group) for group in groups]
+        self.drawn += 1
+        bad = [g.prompt.example.id for g, r in zip(groups, rewards, strict=True) if not all_finite(r.values())]
+        self.refuse(self.everybody(bad), "reward", "Look at what the graders say of these examples")
+        return list(zip(groups, rewards, strict=True))
+
+    def choose(self) -> list[Graded]:
+        """The useful groups of as many batches as it takes to have one batch of them, or of as many as may be drawn.
+
+        They are taken in the order of the examples, however many ranks there are.
+        """
+        kept: list[Graded] = []
+        found = size = 0
+        while self.drawn < self.algorithm.draws and (found < size or not self.drawn):
+            graded = self.draw()
+            useful = [pair for pair in graded if self.algorithm.useful(*pair)]
+            counts = self.ranks.gather((len(graded), len(useful)))
+            size = size or sum(count for count, _ in counts)
+            others = found + sum(count for _, count in counts[: self.ranks.rank])
+            kept += useful[: max(0, size - others)]
+            found += sum(count for _, count in counts)
+            self.meter.total("groups/drawn", len(graded))
+        self.meter.total("groups/kept", len(kept))
+        self.meter.most("groups/draws", self.drawn)
+        return kept
+
+    def base_of(self, group: Group) -> Mapping[str, Tensor] | None:
+        """What the base model earned on the group's example. Raises ValueError where the table lacks it."""
+        if self.base is None:
+            return None
+        name = group.prompt.example.id
+        if name not in self.base:
+            raise ValueError(
+                f"prepared: expected what the base model earned on every example, found nothing of {name}; "
+                "run mmrl prepare with the data of this config"
+            )
+        return self.base[name]
+
+    def see_now(self, scored: Sequence[Scored]) -> Sequence[Scored]:
+        """The same with what the policy says of the completions as it is, for an algorithm that needs it.
+
+        Read by the policy itself, also before the first update, where the sampler's numbers are of the same weights: those
+        differ by rounding (``policy/sampler_gap``), which the sum over a completion's tokens makes large.
+        """
+        if not claims(self.algorithm, "needs_now"):
+            return scored
+        found = list(scored)
+        with self.phase("now"), torch.no_grad(), self.policy.whole():
+            for some in packs([s.group for s in scored], self.planner.part_tokens):
+                with self.policy.see([scored[i].group.prompt for i in some]) as seen:
+                    read = self.policy.read(seen, [Unread(place, scored[i]) for place, i in enumerate(some)])
+                for i, tokens in zip(some, read, strict=True):
+                    found[i] = replace(scored[i], now=tokens)
+        return found
+
+    def remember(self, scored: Sequence[Scored]) -> Memory:
+        """What the algorithm will know after this step; and the proposal follows, where the policy is closer to the target."""
+        if not isinstance(self.algorithm, Remembering):
+            return self.memory
+        everybody = self.ranks.gather([self.algorithm.notes(s, self.memory) for s in scored])
+        memory = self.algorithm.remember(self.memory, [notes for rank in everybody for notes in rank])
+        if self.proposal is not None and isinstance(self.algorithm, Proposing):
+            adopted = (self.step_done + 1) % self.algorithm.proposal.every == 0 and self.algorithm.adopt(memory)
+            if adopted:
+                self.proposal.adopt(self.policy)
+            self.meter.most("proposal/adopted", float(adopted))
+        return memory
+
+    def credit(self, scored: Scored, totals: Totals) -> Credit:
+        """The algorithm's, by what it knew before this step."""
+        if isinstance(self.algorithm, Remembering):
+            return self.algorithm.credit(scored, totals, self.memory)
+        return self.algorithm.credit(scored, totals)
 
     def total(self, group: Group, rewards: Mapping[str, Tensor]) -> Tensor:
         """The weighted sum of the rewards; 0 where there are none."""
@@ -148,14 +250,13 @@ class Trainer:
         """Reduce once over ranks, clip, step, zero; the reference follows."""
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         with self.phase("update"):
-            self.refuse(sorted({name for names in self.ranks.gather(self.meter.bad) for name in names}), "loss")
+            self.refuse(self.everybody(self.meter.bad), "loss")
             if totals.groups == 0:
                 return
             self.ranks.add_gradients(parameters)
             norm = clip_gradients(parameters, self.clip_norm)
             if not norm.isfinite():
-                own = [s.group.prompt.example.id for s in batch]
-                self.refuse(sorted({name for names in self.ranks.gather(own) for name in names}), "gradient")
+                self.refuse(self.everybody([s.group.prompt.example.id for s in batch]), "gradient")
             self.meter.add("optimizer/grad_norm", float(norm))
             for group in self.optimizer.param_groups:
                 group["lr"] = group["base_lr"] * self.rate(self.update_done)
@@ -167,7 +268,11 @@ class Trainer:
         if self.reference is not None and self.reference.follow(self.policy, self.update_done):
             self.meter.add("ema/drift_ratio", self.reference.drift_ratio())
 
-    def refuse(self, ids: Sequence[str], what: str) -> None:
+    def everybody(self, names: Sequence[str]) -> list[str]:
+        """The names of all ranks, each once."""
+        return sorted({name for own in self.ranks.gather(list(names)) for name in own})
+
+    def refuse(self, ids: Sequence[str], what: str, remedy: str = REMEDY) -> None:
         """Stop before the weights are touched."""
         if not ids:
             return
@@ -175,13 +280,29 @@ class Trainer:
         self.meter.bad = []
         raise NonFiniteError(
             f"step {self.step_done + 1}: expected a finite {what}, found one that is not; examples "
-            f"{', '.join(ids[:20])}. The weights are those before this update. Look at these examples, lower the "
-            "learning rate or use float32"
+            f"{', '.join(ids[:20])}. The weights are those before this update. {remedy}"
         )
 
     def phase(self, name: str) -> "Phase":
         """Times what is done inside."""
         return Phase(self.meter, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A whole group for the policy to read; ``index`` is its place among the prompts."""
+
+    index: int
+    scored: Scored
+
+    @property
+    def group(self) -> Group:
+        return self.scored.group
+
+
+def all_finite(rewards: Iterable[Tensor]) -> bool:
+    """Whether every reward of a group is a number."""
+    return all(bool(reward.isfinite().all()) for reward in rewards)
 
 
 @dataclass

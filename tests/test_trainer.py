@@ -110,6 +110,15 @@ class Cliff(Base):
         return -now.logp + ((now.logp.detach() - now.logp) * credit.worth).abs().sqrt()
 
 
+@dataclass(frozen=True)
+class Hole(Cliff):
+    """A loss that is not finite for two of the examples."""
+
+    def loss(self, now, credit, rows):
+        bad = rows.group.prompt.example.id in ("film", "photo")
+        return -now.logp * credit.worth * (float("nan") if bad else 1.0)
+
+
 def broken(group):
     """Rewards that are no numbers for two of the examples."""
     bad = group.prompt.example.id in ("film", "photo")
@@ -119,10 +128,11 @@ def broken(group):
 @pytest.mark.parametrize(
     ("algorithm", "options", "named"),
     [
-        (GRPO(beta=0, reference=None), {"grade": broken}, "expected a finite loss, .*; examples film, photo. "),
+        (GRPO(beta=0, reference=None), {"grade": broken}, "expected a finite reward, .*; examples film, photo. "),
+        (Hole(), {}, "expected a finite loss, .*; examples film, photo. "),
         (Cliff(), {}, "expected a finite gradient, .*; examples film, films, photo, text. "),
     ],
-    ids=["loss", "gradient"],
+    ids=["reward", "loss", "gradient"],
 )
 @pytest.mark.parametrize("part_tokens", [1, 10**6])
 def test_what_is_not_finite_names_examples_and_touches_nothing(algorithm, options, named, part_tokens):

@@ -1,16 +1,21 @@
 """The algorithms by name: a class, or one with other defaults bound."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
-from mmrl.algorithms.base import Algorithm
+from mmrl.algorithms.base import Algorithm, Choosing, Proposing, Remembering, claims
 from mmrl.algorithms.care import CARE
 from mmrl.algorithms.grpo import GRPO
+from mmrl.algorithms.rlkl import RLKL
 from mmrl.algorithms.sft import SFT
 
 ALGORITHMS: Mapping[str, Callable[..., Algorithm]] = {
     "sft": SFT,
     "grpo": GRPO,
     "care": CARE,
+    "dr_grpo": partial(GRPO, beta=0.0, standardise="none", reduce="constant", reference=None),
+    "rlkl": RLKL,
+    "rloo": partial(RLKL, beta=0.05),
 }
 
-__all__ = ["ALGORITHMS", "CARE", "GRPO", "SFT", "Algorithm"]
+__all__ = ["ALGORITHMS", "CARE", "GRPO", "RLKL", "SFT", "Algorithm", "Choosing", "Proposing", "Remembering", "claims"]

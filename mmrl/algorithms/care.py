@@ -54,6 +54,10 @@ class CARE:
         if self.bonus < 0 or self.margin < 0:
             raise ValueError(f"algorithm: expected bonus and margin of 0 or more, found {self.bonus} and {self.margin}")
 
+    @property
+    def reuses(self) -> bool:
+        return self.clip is not None
+
     def reads(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> Bool[Tensor, "g t"]:
         """The answers of the rows that can earn the bonus."""
         return group.answer & accurate(rewards["accuracy"], group.answer.any(dim=1), self.floor)[:, None]

@@ -91,9 +91,7 @@ class GRPO:
         return {}
 
 
-def separately(
-    mask: Bool[Tensor, "g t"], answer: Bool[Tensor, "g t"], dtype: torch.dtype
-) -> Float[Tensor, "g t"]:
+def separately(mask: Bool[Tensor, "g t"], answer: Bool[Tensor, "g t"], dtype: torch.dtype) -> Float[Tensor, "g t"]:
     """Weights under which a mean over a completion's tokens is the mean over its reasoning plus that over its answer."""
     count = mask.sum(dim=1, keepdim=True).to(dtype)
     parts = (mask & ~answer, mask & answer)

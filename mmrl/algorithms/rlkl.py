@@ -57,7 +57,9 @@ class RLKL:
     estimator: Estimator = "k1"
     level: Literal["sequence", "to_go", "token"] = "sequence"  # what is estimated, and which tokens answer for it
     baseline: ops.Baseline = "siblings"
-    ratio: Literal["none", "token", "sequence"] = "none"  # the importance ratio of the reward's gradient, and of ratio_k3
+    ratio: Literal["none", "token", "sequence"] = (
+        "none"  # the importance ratio of the reward's gradient, and of ratio_k3
+    )
     clip: float | None = None  # of that ratio
     reduce: ops.Reduce = "constant"
     length: float = 1.0  # what a completion counts as where reduce is constant
@@ -113,7 +115,9 @@ class RLKL:
             return (ops.advantage(reward, self.baseline)[:, None] - costs) * mask
         all_told = ops.advantage(reward - costs.sum(dim=1), self.baseline)[:, None]
         past = costs.sum(dim=1, keepdim=True) - ops.to_go(costs)
-        return (all_told + past + (costs if self.exact else 0)) * mask  # an exact cost is differentiated where it stands
+        return (
+            all_told + past + (costs if self.exact else 0)
+        ) * mask  # an exact cost is differentiated where it stands
 
     def costs(self, scored: Scored) -> Float[Tensor, "g t"]:
         """The divergence at each token as the policy is, without gradient."""

@@ -95,7 +95,8 @@ def scored(
     total = own["total"] if "total" in own else sum(own.values())
     read = None if reference is None else outcomes.logp(reference).detach()[rows]
     if "now" in {f.name for f in fields(Scored)}:
-        more.setdefault("now", outcomes.logp(policy).detach()[rows])
+        now = outcomes.logp(policy).detach()[rows]
+        more.setdefault("now", Tokens(now, torch.zeros_like(now)))
     return Scored(group, own, total, read, None if read is None else mask, **more)
 
 

@@ -1,0 +1,37 @@
+"""A copy of the policy that samples in its place, for methods that learn from samples of a slower model."""
+
+import copy
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from mmrl.models.policy import Policy
+from mmrl.shard import cut_like
+
+
+class Proposal(Policy):
+    """Weights of its own, which stay until the trainer says that the policy is closer to the target.
+
+    Source: Parshakova, Andreoli, Dymetman 2019 (1912.08517), algorithm 1.
+    """
+
+    def __init__(self, policy: Policy):
+        model = copy.deepcopy(policy.model).requires_grad_(False).eval()
+        rules = policy.rules
+        super().__init__(model, policy.processor, policy.template, rules.temperature, rules.logit_bytes, policy.compute)
+
+    @torch.no_grad()
+    def adopt(self, policy: Policy) -> None:
+        """Become the policy as it is now."""
+        for mine, its in zip(self.model.parameters(), policy.model.parameters(), strict=True):
+            mine.copy_(its)
+
+    def state(self) -> Mapping[str, Tensor]:
+        """What must be saved for the proposal to go on as it is."""
+        return dict(self.model.state_dict())
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """The inverse of ``state``."""
+        own = self.model.state_dict()
+        self.model.load_state_dict({name: cut_like(t, own[name]) for name, t in state.items()}, strict=True)

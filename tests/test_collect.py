@@ -1,0 +1,212 @@
+"""What is collected for a step: groups that were chosen, what the policy says of them, and what an algorithm remembers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import pytest
+import torch
+
+from mmrl.algorithms import GRPO, RLKL, Choosing, Proposing, Remembering
+from mmrl.models.proposal import Proposal
+from mmrl.models.reader import Piece
+from mmrl.types import Adaptive, Credit
+from tests import runs, tiny
+
+PLAIN = {"beta": 0.0, "reference": None}
+
+
+def read(policy, group):
+    """What a policy says of a group's tokens."""
+    with torch.no_grad(), policy.see([group.prompt]) as seen:
+        return policy.read(seen, [Piece(0, group)])[0]
+
+
+@pytest.mark.parametrize("part_tokens", [1, 10**6])
+def test_now_is_what_the_policy_says_at_the_start_of_each_update(part_tokens):
+    policy = tiny.policy()
+    groups, said = runs.fixed_groups(policy), []
+
+    @dataclass(frozen=True)
+    class Listens(RLKL):
+        def credit(self, scored, totals):
+            said.append((scored.group, scored.now, read(policy, scored.group)))
+            return RLKL.credit(self, scored, totals)
+
+    trainer = runs.trainer_of(
+        Listens(beta=0.1, ratio="token", clip=0.2), policy, groups, updates=2, part_tokens=part_tokens
+    )
+    before = [read(policy, group).logp for group in groups]
+    trainer.step()
+    assert [group.prompt.example.id for group, _, _ in said] == list(runs.MIXED)
+    for (group, now, expected), start, update in zip(said, before, (0, 0, 1, 1), strict=True):
+        torch.testing.assert_close(now.logp, expected.logp, atol=1e-5, rtol=1e-5)
+        assert not now.logp.requires_grad
+        assert not (now.logp * ~group.mask).any()
+        assert torch.allclose(now.logp, start, atol=1e-5) == (update == 0)
+
+
+def test_only_who_needs_it_pays_for_now():
+    policy = tiny.policy()
+    trainer = runs.trainer_of(GRPO(**PLAIN), policy, runs.fixed_groups(policy))
+    trainer.step()
+    assert all(s.now is None for s in trainer.last)
+
+
+@dataclass(frozen=True)
+class Picky(GRPO):
+    """Keeps photos and text."""
+
+    beta: float = 0.0
+    reference: None = None
+    draws: int = 5
+
+    def useful(self, group, rewards: Mapping):
+        return group.prompt.example.id in ("photo", "text")
+
+
+def drawing(algorithm, batches):
+    """A trainer whose draws are these batches of examples, over and over; and the numbers of the draws."""
+    policy, numbers = tiny.policy(), []
+    trainer = runs.trainer_of(algorithm, policy, [])
+
+    def sample(_, number):
+        numbers.append(number)
+        return runs.fixed_groups(policy, batches[number % len(batches)])
+
+    trainer.sample = sample
+    return trainer, numbers
+
+
+def test_batches_are_drawn_until_there_are_enough_useful_groups():
+    batches = [("film", "text", "films"), ("films", "film", "film"), ("text", "photo", "photo")]
+    trainer, drawn = drawing(Picky(), batches)
+    assert isinstance(trainer.algorithm, Choosing)
+    numbers = trainer.step()
+    assert [s.group.prompt.example.id for s in trainer.last] == [
+        "text",
+        "text",
+        "photo",
+    ]  # the last photo is one too many
+    assert (numbers["groups/draws"], numbers["groups/drawn"], numbers["groups/kept"]) == (3, 9, 3)
+    trainer.step()
+    assert (drawn, trainer.draw_done, trainer.step_done) == (
+        [0, 1, 2, 3, 4, 5],
+        6,
+        2,
+    )  # what was drawn is not drawn again
+
+
+def test_draws_are_bounded_and_a_step_without_useful_groups_leaves_the_weights_alone():
+    trainer, drawn = drawing(Picky(draws=3), [("film", "films")])
+    before = [p.detach().clone() for p in trainer.policy.model.parameters()]
+    numbers = trainer.step()
+    assert (drawn, trainer.update_done, numbers["groups/kept"]) == ([0, 1, 2], 0, 0)
+    assert all(torch.equal(p, b) for p, b in zip(trainer.policy.model.parameters(), before, strict=True))
+
+
+def test_the_choice_is_the_same_on_any_number_of_ranks():
+    """Of two ranks with two and one useful groups a draw, and four to find, the first keeps 2 + 1 and the second 1 + 0."""
+
+    @dataclass
+    class Both:
+        rank: int
+        shared: list = field(default_factory=list)
+        world: int = 2
+
+        def gather(self, value):
+            return [value, (2, 1)] if self.rank == 0 else [(2, 2), value]
+
+    for rank, batch, kept in ((0, ("photo", "text"), 3), (1, ("text", "film"), 1)):
+        trainer, _ = drawing(Picky(), [batch])
+        trainer.ranks = Both(rank)
+        trainer.draw = lambda trainer=trainer, batch=batch: count(trainer, batch)
+        assert len(trainer.choose()) == kept
+
+
+def count(trainer, batch):
+    """A draw without what comes before it."""
+    trainer.drawn += 1
+    return [(group, {}) for group in runs.fixed_groups(trainer.policy, batch)]
+
+
+@dataclass(frozen=True)
+class Counts(GRPO):
+    """Knows how many groups it has seen, and lets the policy replace the proposal at even numbers of steps."""
+
+    beta: float = 0.0
+    reference: None = None
+    proposal: Adaptive | None = Adaptive(every=1)
+    seen: ClassVar[list] = []
+
+    def start(self, base):
+        return {"groups": torch.zeros((), dtype=torch.float64), "steps": torch.zeros((), dtype=torch.float64)}
+
+    def credit(self, scored, totals, memory):
+        self.seen.append(memory["groups"].item())
+        return GRPO.credit(self, scored, totals)
+
+    def notes(self, scored, memory):
+        return {"groups": 1}
+
+    def remember(self, memory, notes):
+        return {"groups": memory["groups"] + sum(n["groups"] for n in notes), "steps": memory["steps"] + 1}
+
+    def adopt(self, memory):
+        return memory["steps"].item() % 2 == 0
+
+
+def test_credit_goes_by_what_was_known_before_the_step():
+    policy, algorithm = tiny.policy(), Counts()
+    assert isinstance(algorithm, Remembering)
+    assert isinstance(algorithm, Proposing)
+    algorithm.seen.clear()
+    trainer = runs.trainer_of(algorithm, policy, runs.fixed_groups(policy, ["text", "photo"]), updates=2)
+    for _ in range(2):
+        trainer.step()
+    assert algorithm.seen == [0, 0, 2, 2]
+    assert trainer.memory["groups"] == 4
+
+
+def test_a_failed_step_is_not_remembered():
+    policy = tiny.policy()
+    trainer = runs.trainer_of(Counts(), policy, runs.fixed_groups(policy, ["text"]))
+    trainer.update = lambda *_: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        trainer.step()
+    assert (trainer.memory["groups"], trainer.draw_done) == (0, 0)
+
+
+def test_a_proposal_becomes_the_policy_as_it_was_compared():
+    policy = tiny.policy()
+    proposal = Proposal(policy)
+    (group,) = runs.fixed_groups(policy, ["text"])
+    trainer = runs.trainer_of(Counts(), policy, [group], proposal=proposal)
+    start = read(policy, group).logp
+    adopted = [trainer.step()["proposal/adopted"]]
+    after_one = read(policy, group).logp
+    torch.testing.assert_close(read(proposal, group).logp, start, rtol=0, atol=0)
+    adopted.append(trainer.step()["proposal/adopted"])
+    assert adopted == [0, 1]
+    torch.testing.assert_close(read(proposal, group).logp, after_one, rtol=0, atol=0)
+    assert not torch.equal(read(policy, group).logp, after_one)
+    other = Proposal(policy)
+    other.restore(proposal.state())
+    torch.testing.assert_close(read(other, group).logp, after_one, rtol=0, atol=0)
+
+
+def test_an_example_that_the_table_lacks_is_refused():
+    policy = tiny.policy()
+    (group,) = runs.fixed_groups(policy, ["text"])
+    trainer = runs.trainer_of(GRPO(**PLAIN), policy, [group], base={"text": {"total": torch.ones(3)}})
+    trainer.step()
+    assert torch.equal(trainer.last[0].base["total"], torch.ones(3))
+    trainer.base = {"film": {}}
+    with pytest.raises(ValueError, match="found nothing of text; run mmrl prepare"):
+        trainer.step()
+
+
+def test_a_silent_memory_is_still_credit():
+    policy = tiny.policy()
+    trainer = runs.trainer_of(Counts(), policy, runs.fixed_groups(policy, ["text"]))
+    assert isinstance(trainer.credit(trainer.collect()[0], trainer.totals([])), Credit)
