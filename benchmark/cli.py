@@ -210,6 +210,46 @@ def base_model(
     typer.echo(f"{out} written")
 
 
+@app.command("speed")
+def speed_of_a_step(
+    out: Annotated[Path, typer.Argument(help="One JSON file a point, a table and a picture.")] = Path(
+        "benchmark/results/speed"
+    ),
+    quick: Annotated[
+        bool, typer.Option("--quick", help="The central point only, in under 150 seconds; the last line is JSON.")
+    ] = False,
+    prompts: Annotated[
+        str, typer.Option(help="Tokens of a prompt, about: some of 350, 1100, 2100, 4200.")
+    ] = "350,1100,4200",
+    groups: Annotated[str, typer.Option(help="Completions a prompt.")] = "4,8,16",
+    new_tokens: Annotated[str, typer.Option(help="Tokens a completion.")] = "64,256",
+    vocabularies: Annotated[str, typer.Option(help="Entries.")] = "320,32000",
+    towers: Annotated[str, typer.Option(help="The vision tower: trained, frozen or both.")] = "trained",
+    checkpointing: Annotated[str, typer.Option(help="Activations computed again: off, on or both.")] = "off",
+    contenders: Annotated[
+        str | None, typer.Option(help="Some of mmrl, plain, floor, trl; without it all that are installed.")
+    ] = None,
+    repetitions: Annotated[int, typer.Option(min=1, help="After one step to warm up.")] = 3,
+    threads: Annotated[int | None, typer.Option(min=1, help="Of every process; all processors without it.")] = None,
+    gpu: Annotated[
+        bool, typer.Option("--gpu", help="Models of the sizes of 3B and 7B in bfloat16 on one GPU.")
+    ] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Only list what would be run, and how long it takes.")] = False,
+) -> None:
+    """mmrl, transformers alone and TRL on one model and the same prompts: seconds, peak memory, work, beside a floor.
+
+    Every combination of the options is a point. What is finished is not run again. Exit status 1 if something failed.
+    """
+    from benchmark.speed import command
+
+    if quick:
+        command.central(towers, checkpointing == "on", contenders, threads, typer.echo)
+        return
+    axes = command.Axes(prompts, groups, new_tokens, vocabularies, towers, checkpointing)
+    if not command.sweep(out, axes, contenders, repetitions, threads, gpu, plan, typer.echo):
+        raise typer.Exit(1)
+
+
 def finish(figures: Mapping[str, Any], shown: list, as_json: bool, out: Path | None) -> None:
     """Prints tables or JSON, writes the JSON where asked, and ends with status 1 on a leak."""
     from benchmark.tables import show, write
