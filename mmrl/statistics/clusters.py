@@ -74,14 +74,13 @@ def cluster_sums(scores: ArrayLike, clusters: Clusters) -> tuple[Values, Values]
 
 def numbered(clusters: Clusters) -> NDArray[np.intp]:
     """Clusters as numbers 0, 1, .. in order of first appearance. A label that is no name is a ValueError."""
-    numbers: dict[Hashable, int] = {}
-    for place, cluster in enumerate(clusters):
-        if cluster is None or cluster == "" or cluster != cluster:
-            raise ValueError(
-                f"cluster of item {place} is {cluster!r}: expected a label; an item on its own needs its own"
-            )
-        numbers.setdefault(cluster, len(numbers))
-    return np.array([numbers[cluster] for cluster in clusters], dtype=np.intp)
+    labels = clusters.tolist() if isinstance(clusters, np.ndarray) else list(clusters)
+    numbers = {label: number for number, label in enumerate(dict.fromkeys(labels))}
+    for label in numbers:
+        if label is None or label == "" or label != label:
+            where = f"cluster of item {labels.index(label)} is {label!r}"
+            raise ValueError(f"{where}: expected a label; an item on its own needs one of its own")
+    return np.array([numbers[label] for label in labels], dtype=np.intp)
 
 
 def finite(scores: ArrayLike) -> Values:

@@ -2,11 +2,12 @@
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import stats
 
 from mmrl.statistics.clusters import ROUNDING, Clusters, Values, chunks, cluster_sums
 
 ENUMERATED = 16  # clusters whose 2^C flips are all looked at
-CONVOLVED = 10**9  # additions that an exact distribution of whole numbers may take
+CONVOLVED = 50_000  # total change up to which the exact distribution of whole numbers is computed
 
 
 def sign_flip(change: ArrayLike, clusters: Clusters, resamples: int = 9_999, seed: int = 0) -> float:
@@ -21,18 +22,22 @@ def sign_flip(change: ArrayLike, clusters: Clusters, resamples: int = 9_999, see
     sums = sums[np.abs(sums) > ROUNDING]  # flipping them changes nothing
     if len(sums) < 2:
         return 1.0
-    if (sums == np.round(sums)).all() and len(sums) * np.abs(sums).sum() <= CONVOLVED:
+    if (sums == np.round(sums)).all() and np.abs(sums).sum() <= CONVOLVED:
         return by_convolution(sums)
     return by_enumeration(sums) if len(sums) <= ENUMERATED else by_sampling(sums, resamples, seed)
 
 
 def by_convolution(sums: Values) -> float:
-    """P(|S| >= |observed|) where S has the generating function prod_c (x^S_c + x^-S_c) / 2 (Pagano, Tritchler 1983)."""
-    total = int(np.abs(sums).sum())
-    chance = np.zeros(2 * total + 1)  # of the sums -total .. total
-    chance[total] = 1
-    for size in np.abs(sums).astype(int):
-        chance = (np.roll(chance, size) + np.roll(chance, -size)) / 2  # never wraps: the mass lies further in
+    """P(|S| >= |observed|) where S has the generating function prod_c (x^S_c + x^-S_c) / 2 (Pagano, Tritchler 1983).
+
+    m clusters of one size s give s (2 Binomial(m, 1/2) - m), so sizes are convolved and not clusters.
+    """
+    chance = np.ones(1)  # of the sums -T .. T, T the total of the sizes so far
+    for size, times in zip(*np.unique(np.abs(sums).astype(int), return_counts=True), strict=True):
+        spread = np.zeros(2 * size * times + 1)
+        spread[:: 2 * size] = stats.binom.pmf(np.arange(times + 1), times, 0.5)
+        chance = np.convolve(chance, spread)
+    total = len(chance) // 2
     return min(1.0, float(chance[np.abs(np.arange(-total, total + 1)) >= abs(sums.sum())].sum()))
 
 

@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mmrl.statistics import iid_error, paired, wilson
+from mmrl.statistics import (
+    adjust,
+    clustered_error,
+    compare,
+    describe,
+    design_effect,
+    detectable,
+    iid_error,
+    mcnemar,
+    paired,
+    wilson,
+)
 from tests.statistics.made import clustered_world
 
 
@@ -57,3 +68,63 @@ def test_no_difference_seen_is_not_no_doubt():
     assert 0.8 < all_gained.low < 1.0
     single = paired([0.0, 1.0], [1.0, 1.0], ["v", "v"])
     assert (single.low, single.high) == (-1.0, 1.0)
+
+
+def two_models(generator, clusters=40, size=3):
+    """0/1 scores of two models that find the same videos hard."""
+    hardness = generator.random((clusters, 1))
+    first, second = (generator.random((clusters, size)) < np.clip(hardness + gain, 0, 1) for gain in (0, 0.1))
+    return first.astype(float).ravel(), second.astype(float).ravel(), np.repeat(np.arange(clusters), size)
+
+
+def test_a_comparison_holds_what_its_parts_say():
+    before, after, clusters = two_models(np.random.default_rng(14))
+    found, change = compare(before, after, clusters), after - before
+    assert found.difference == paired(before, after, clusters)
+    assert found.error == clustered_error(change, clusters)
+    assert found.design_effect == design_effect(change, clusters)
+    assert found.mde == detectable(change, clusters)
+    assert found.discordant == ((change < 0).sum(), (change > 0).sum())
+    assert found.correlation == pytest.approx(np.corrcoef(before, after)[0, 1])
+    assert found.mcnemar is None  # its p-value would be too small where items share a video
+    assert found.p_holm is None
+
+
+def test_single_items_get_mcnemars_test_and_it_agrees_with_the_flips():
+    before, after, _ = two_models(np.random.default_rng(15))
+    found = compare(before, after, range(len(before)))
+    assert found.mcnemar == mcnemar(before, after)
+    assert found.difference.p_signflip == pytest.approx(found.mcnemar.p_exact)
+
+
+def test_scores_between_right_and_wrong_have_no_counts():
+    found = compare([0.5, 1, 0, 0.2], [0.5, 0.8, 0, 1], range(4))
+    assert (found.discordant, found.mcnemar) == (None, None)
+
+
+def test_a_single_cluster_is_compared_without_a_claim():
+    found = compare([0, 0, 1], [1, 1, 1], ["v"] * 3)
+    assert (found.difference.low, found.difference.high, found.difference.p_signflip) == (-1, 1, 1)
+    assert (found.error, found.design_effect, found.mde) == (math.inf, math.inf, math.inf)
+    assert found.correlation is None
+
+
+def test_a_comparison_in_one_line_worked_by_hand():
+    # six of eight gained: deviation .4629, error .1637, t_7 = 2.365: 75 +- 38.7 points, no more than 100.
+    # p = 2 / 2^6; detectable (2.365 + .896) * sqrt(6) / 8
+    table = adjust({"L1": compare([0] * 8, [1] * 6 + [0] * 2, range(8))})
+    expected = "+75.0 points [+36.3, +100.0], p = 0.031, Holm 0.031; detectable 99.8; lost 0, gained 6"
+    assert describe(table["L1"]) == expected + "; 8 items in 8 clusters"
+    assert "Holm" not in describe(compare([0.5, 0], [0, 1], range(2)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clusters", [5, 12, 60])
+def test_intervals_of_changes_of_right_and_wrong_cover_the_truth(clusters):
+    generator, covered = np.random.default_rng(17), 0
+    for _ in range(1000):
+        tilt = generator.beta(2, 2, (clusters, 1))
+        before, after = ((generator.random((clusters, 4)) < tilt).astype(float).ravel() for _ in range(2))
+        found = paired(before, after, np.repeat(np.arange(clusters), 4))
+        covered += found.low <= 0 <= found.high
+    assert 0.93 <= covered / 1000 <= 0.985
