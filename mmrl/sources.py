@@ -23,6 +23,7 @@ from mmrl.rewards.grade import grade_one
 from mmrl.rewards.graders import GRADERS, Grader
 from mmrl.rewards.graders import check as check_gold
 from mmrl.rewards.load import load
+from mmrl.rewards.published import PUBLISHED_READINGS
 from mmrl.types import Example
 from mmrl.world.graders import WORLD_GRADERS
 
@@ -38,7 +39,13 @@ FORMATS: dict[str, type[Annotations]] = {
     "tvbench": TVBench,
     "egoplan_bench2": EgoPlanBench2,
 }
-READ_THE_GOLD = {"accuracy", "lenient", "official", "mra"}  # graders that need an answer to compare with
+READ_THE_GOLD = {
+    "accuracy",
+    "lenient",
+    "official",
+    "mra",
+    *PUBLISHED_READINGS,
+}  # graders that need an answer to compare with
 READ_THE_OPTIONS = {"consistency", "concludes"}
 MEMORY = ".mmrl_media_seen.jsonl"  # in cache_dir or the data root: what the pre-flight check found good
 

@@ -1,7 +1,6 @@
 """All prompt wording of mmrl, by name.
 
-"care", "care_eval", "seed_bench_r1" and "video_r1" are data: published numbers were got with exactly these
-characters, mistakes included.
+All but "plain", "toy" and "none" are data: published numbers were got with exactly these characters, mistakes included.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,7 +8,10 @@ from typing import Literal
 
 from mmrl.types import Example, Kind, Message
 
-Template = Literal["care", "care_eval", "seed_bench_r1", "video_r1", "plain", "toy", "none"]
+Template = Literal[
+    "care", "care_eval", "seed_bench_r1", "video_r1", "longvideobench", "video_holmes", "tvbench", "egoplan_bench2",
+    "plain", "toy", "none",
+]  # fmt: skip
 
 # TencentARC/GRPO-CARE grpo.py, after tulerfeng/Video-R1; the full stop missing before "It's" is theirs.
 THINK = (
@@ -35,6 +37,25 @@ SUFFIX: Mapping[Kind, str] = {
 OUTPUT = (
     " Output the thinking process in <think> </think> and final answer in <answer> </answer> tags, "
     "i.e., <think> reasoning process here </think><answer> answer here </answer>. "
+)
+# longvideobench/LongVideoBench, longvideobench_dataset.py at fc3c553.
+DIRECTLY = "Answer with the option's letter from the given choices directly."
+# TencentARC/Video-Holmes, evaluate.py at 52ef8da.
+HOLMES = (
+    "Based on the given video, reason and answer the single-choice question. Provide your reasoning between the <think> and "
+    "</think> tags, and then give your final answer between the <answer> and </answer> tags. "
+    "The question is: {question}. The options are: {options}. Your answer:"
+)
+# daniel-cores/tvbench, infer.ipynb at c354322, without the beginning of an answer that it gives.
+CAREFULLY = (
+    "Carefully watch the video and pay attention to the cause and sequence of events, the detail and movement of objects, "
+    "and the action and pose of persons. Based on your observations, select the best option that accurately addresses the "
+    "question.\n"
+)
+# qiulu66/EgoPlan-Bench2, eval.py at 2523b38.
+SELECT = (
+    "\nSelect the best answer to the following multiple-choice question based on the video. "
+    "Respond with only the letter (A, B, C, or D) of the correct option.\n\n"
 )
 # Ours.
 PLAIN = "Think between <think> and </think>, then give {what} between <answer> and </answer>."
@@ -84,6 +105,28 @@ def _seed_bench_r1(example: Example) -> str:
     return f"{example.question}\n{_lettered(example)}{OUTPUT}"
 
 
+def _longvideobench(example: Example) -> str:
+    _only_choice(example, "longvideobench")
+    return f"Question: {example.question}\n{_lettered(example)}{DIRECTLY}"
+
+
+def _video_holmes(example: Example) -> str:
+    _only_choice(example, "video_holmes")
+    options = ", ".join(f"{_letter(index)}: {choice}" for index, choice in enumerate(example.choices))
+    return HOLMES.format(question=example.question, options=options)
+
+
+def _tvbench(example: Example) -> str:
+    _only_choice(example, "tvbench")
+    options = "".join(f"\n({_letter(index)}) {choice}" for index, choice in enumerate(example.choices))
+    return f"{CAREFULLY}Question: {example.question}\nOptions:{options}\nOnly give the best option."
+
+
+def _egoplan_bench2(example: Example) -> str:
+    _only_choice(example, "egoplan_bench2")
+    return f"{SELECT}{example.question}\n\n{_lettered(example)}"
+
+
 def _plain(example: Example) -> str:
     options = _lettered(example) if example.kind == "choice" else ""
     return f"{example.question}\n{options}{PLAIN.format(what=PLAIN_WHAT[example.kind])}"
@@ -122,6 +165,10 @@ TEMPLATES: Mapping[str, Callable[[Example], str]] = {
     "care_eval": _care_eval,
     "seed_bench_r1": _seed_bench_r1,
     "video_r1": _care,  # CARE took it from Video-R1 unchanged
+    "longvideobench": _longvideobench,
+    "video_holmes": _video_holmes,
+    "tvbench": _tvbench,
+    "egoplan_bench2": _egoplan_bench2,
     "plain": _plain,
     "toy": _toy,
     "none": _none,

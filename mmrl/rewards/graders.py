@@ -21,6 +21,7 @@ from mmrl.rewards.ladder import letter
 from mmrl.rewards.mentions import letters
 from mmrl.rewards.parse import official as first_block
 from mmrl.rewards.parse import parse
+from mmrl.rewards.published import PUBLISHED_READINGS
 from mmrl.types import Example
 
 Grader = Callable[..., float]
@@ -75,6 +76,7 @@ GRADERS: Mapping[str, Grader] = MappingProxyType(
         "format": well_formed,
         "consistency": consistency,
         "concludes": concludes,
+        **PUBLISHED_READINGS,
     }
 )
 

@@ -113,3 +113,23 @@ def test_every_named_template_is_there():
     from typing import get_args
 
     assert set(templates.TEMPLATES) == set(get_args(templates.Template))
+
+
+def test_the_wordings_of_longvideobench_tvbench_egoplan_and_video_holmes():
+    asked = replace(EXAMPLE, choices=("red", "blue"))
+    assert templates.text(asked, "longvideobench") == (
+        f"Question: {asked.question}\nA. red\nB. blue\nAnswer with the option's letter from the given choices directly."
+    )
+    assert templates.text(asked, "tvbench").endswith(
+        f"question.\nQuestion: {asked.question}\nOptions:\n(A) red\n(B) blue\nOnly give the best option."
+    )
+    assert templates.text(asked, "egoplan_bench2").endswith(f"correct option.\n\n{asked.question}\n\nA. red\nB. blue\n")
+    assert templates.text(asked, "video_holmes").endswith(
+        f"The question is: {asked.question}. The options are: A: red, B: blue. Your answer:"
+    )
+
+
+@pytest.mark.parametrize("template", ["longvideobench", "tvbench", "egoplan_bench2", "video_holmes"])
+def test_wordings_for_choices_refuse_numbers(template):
+    with pytest.raises(ValueError, match="expected kind choice, found kind numerical"):
+        templates.text(of("numerical"), template)
