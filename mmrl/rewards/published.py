@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from mmrl.rewards.ladder import after_reasoning, letter
 from mmrl.rewards.kinds import mean_relative_accuracy, number
+from mmrl.rewards.ladder import after_reasoning, letter
 from mmrl.rewards.mentions import letters
 from mmrl.rewards.parse import blocks, parse
 
