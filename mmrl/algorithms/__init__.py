@@ -5,7 +5,10 @@ from functools import partial
 
 from mmrl.algorithms.base import Algorithm, Choosing, Proposing, Remembering, claims
 from mmrl.algorithms.care import CARE
+from mmrl.algorithms.cispo import CISPO
+from mmrl.algorithms.dapo import DAPO
 from mmrl.algorithms.grpo import GRPO
+from mmrl.algorithms.gspo import GSPO
 from mmrl.algorithms.rlkl import RLKL
 from mmrl.algorithms.sft import SFT
 
@@ -14,8 +17,25 @@ ALGORITHMS: Mapping[str, Callable[..., Algorithm]] = {
     "grpo": GRPO,
     "care": CARE,
     "dr_grpo": partial(GRPO, beta=0.0, standardise="none", reduce="constant", reference=None),
+    "dapo": DAPO,
+    "gspo": GSPO,
+    "cispo": CISPO,
     "rlkl": RLKL,
     "rloo": partial(RLKL, beta=0.05),
 }
 
-__all__ = ["ALGORITHMS", "CARE", "GRPO", "RLKL", "SFT", "Algorithm", "Choosing", "Proposing", "Remembering", "claims"]
+__all__ = [
+    "ALGORITHMS",
+    "CARE",
+    "CISPO",
+    "DAPO",
+    "GRPO",
+    "GSPO",
+    "RLKL",
+    "SFT",
+    "Algorithm",
+    "Choosing",
+    "Proposing",
+    "Remembering",
+    "claims",
+]

@@ -106,6 +106,12 @@ def check(beta: float, clip: float | None) -> None:
         raise ValueError(f"algorithm.clip: expected a number in (0, 1) or none, found {clip}")
 
 
+def check_high(high: float) -> None:
+    """Refuse an upper bound of a ratio that is none."""
+    if not high > 0:
+        raise ValueError(f"algorithm.high: expected a number above 0, found {high}")
+
+
 def check_length(length: float) -> None:
     """Refuse a denominator that is none."""
     if not length > 0:
