@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 
 from mmrl import checkpoint
+from mmrl.algorithms import claims
 from mmrl.config import Config, ConfigError, EvaluationSection, ModelSection, dump, flat
 from mmrl.data.conditions import check as check_condition
 from mmrl.data.stream import Mixture, Stream
@@ -144,7 +144,7 @@ def assemble(config: Config, data: Mixture, folder: Path, newest: Path | None, r
     policy = policy_of(model, config.data.template, device, temperature)
     algorithm = config.algorithm.build()
     reference = None
-    if algorithm.reference is not None and needs_reference(algorithm):
+    if algorithm.reference is not None and not claims(algorithm, "unread"):
         reference = Reference(start_of(config, policy, newest, ranks), algorithm.reference)
     proposal = Proposal(policy) if getattr(algorithm, "proposal", None) is not None else None
     if config.model.shard:  # after the others were copied: shards cannot be
@@ -186,11 +186,6 @@ def start_of(config: Config, policy: Policy, newest: Path | None, ranks: Ranks) 
     if newest is None or config.algorithm.reference.name != "frozen":
         return policy
     return policy_of(config.model, config.data.template, ranks.accelerator.device, policy.rules.temperature)
-
-
-def needs_reference(algorithm: Any) -> bool:
-    """Whether the algorithm ever reads its reference; a weight of 0 loads none."""
-    return getattr(algorithm, "beta", 1.0) > 0
 
 
 def sampler(config: Config, policy: Policy, source: str):

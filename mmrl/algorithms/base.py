@@ -18,6 +18,7 @@ Claim = Literal[
     "needs_now",  # ``scored.now``: what the policy says of the completions as an update finds it, one more pass for each
     "needs_q",  # ``logp_sampled`` as the distribution that was drawn from: nothing truncated may have been sampled
     "needs_base",  # ``scored.base``: what completions of the base model earned, from the file that ``prepared`` names
+    "unread",  # the reference is never read, as its weight is 0, so that none is loaded
     "reuses",  # several updates may use the same completions, because credit or loss correct for it
 ]
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -31,6 +30,10 @@ class CARE:
     comparisons allow 1e-6 for rounding; no 1e-6 is added to the number of answer tokens; statistics are of one group even
     where a batch holds several; answer tokens are found by character offsets. The margin is 0 in the script for
     SEED-Bench-R1 and 0.01 in those for general video.
+
+    The ablations of its table 3: ``consistency: dense`` is DenseCons, bonus_g = bonus acc_g p_g, without comparison (its weight and
+    cap are not published); ``beta`` above 0 keeps the divergence to the reference beside the bonus. Those without a bonus are
+    GRPO's.
     """
 
     bonus: float = 0.5  # lambda; times the accuracy
@@ -38,6 +41,10 @@ class CARE:
     margin: float = 0.0  # how far below the mean of the accurate siblings still counts as consistent
     floor: float = 0.1  # accuracy at or below which no completion is eligible
     likelihood: ops.Likelihood = "geometric"
+    consistency: Literal["relative", "dense"] = (
+        "relative"  # a bonus for the likelier siblings, or as large as the likelihood
+    )
+    beta: float = 0.0  # weight of the divergence to the reference; the paper removes it
     clip: float | None = None
     standardise: Literal["std", "none"] = "std"
     reduce: ops.Reduce = "sequence"
@@ -48,7 +55,7 @@ class CARE:
     rewards: ClassVar[tuple[str, ...]] = ("accuracy",)
 
     def __post_init__(self) -> None:
-        check(0.0, self.clip)
+        check(self.beta, self.clip)
         if not 0 < self.cap <= 1:
             raise ValueError(f"algorithm.cap: expected a probability in (0, 1], found {self.cap}")
         if self.bonus < 0 or self.margin < 0:
@@ -59,31 +66,38 @@ class CARE:
         return self.clip is not None
 
     def reads(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> Bool[Tensor, "g t"]:
-        """The answers of the rows that can earn the bonus."""
-        return group.answer & accurate(rewards["accuracy"], group.answer.any(dim=1), self.floor)[:, None]
+        """The answers of the rows that can earn the bonus; everything where a divergence is kept."""
+        return group.mask if self.beta > 0 else group.answer & self.eligible(group, rewards["accuracy"])[:, None]
+
+    def eligible(self, group: Group, accuracy: Float[Tensor, " g"]) -> Bool[Tensor, " g"]:
+        """The rows that can earn the bonus."""
+        findable = group.answer.any(dim=1)
+        return findable & (accuracy > 0) if self.consistency == "dense" else accurate(accuracy, findable, self.floor)
 
     def credit(self, scored: Scored, totals: Totals) -> Credit:
         mask, reward = scored.group.mask, scored.total + self.bonuses(scored)
         advantage = ops.standardised(reward) if self.standardise == "std" else ops.centred(reward)
         worth = ops.per_token(advantage, mask)
-        return Credit(worth, torch.zeros_like(worth), ops.shares(mask, totals, self.reduce, reward.dtype))
+        return Credit(worth, self.beta * mask.to(worth.dtype), ops.shares(mask, totals, self.reduce, reward.dtype))
 
     def bonuses(self, scored: Scored) -> Float[Tensor, " g"]:
         """What each completion earns for consistency."""
-        accuracy, answer = scored.rewards["accuracy"], scored.group.answer
-        chosen = accurate(accuracy, answer.any(dim=1), self.floor)
-        agreed = consistent(self.likelihoods(scored), chosen, self.margin)
-        return self.bonus * accuracy * agreed
+        accuracy = scored.rewards["accuracy"]
+        chosen, likelihood = self.eligible(scored.group, accuracy), self.likelihoods(scored)
+        if self.consistency == "dense":
+            return self.bonus * accuracy * likelihood * chosen
+        return self.bonus * accuracy * consistent(likelihood, chosen, self.margin)
 
     def likelihoods(self, scored: Scored) -> Float[Tensor, " g"]:
         """How likely the reference finds each answer, at most cap; meaningless for rows that it did not read."""
         return ops.likelihood(scored.reference, scored.group.answer, self.likelihood).clamp(max=self.cap)
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
-        return -ops.surrogate(ops.ratio(now.logp, before(now, rows, self.clip)), credit.worth, self.clip)
+        gain = ops.surrogate(ops.ratio(now.logp, before(now, rows, self.clip)), credit.worth, self.clip)
+        return credit.pull * ops.k3(now.logp, rows.reference) - gain if self.beta > 0 else -gain
 
     def report(self, scored: Scored) -> Mapping[str, float]:
-        chosen = accurate(scored.rewards["accuracy"], scored.group.answer.any(dim=1), self.floor)
+        chosen = self.eligible(scored.group, scored.rewards["accuracy"])
         numbers = {
             "care/bonus": self.bonuses(scored).mean().item(),
             "care/eligible": chosen.float().mean().item(),

@@ -60,6 +60,10 @@ class GRPO:
         return ("accuracy",) if self.rows == "accurate" else ()
 
     @property
+    def unread(self) -> bool:
+        return self.beta == 0
+
+    @property
     def reuses(self) -> bool:
         return self.clip is not None
 

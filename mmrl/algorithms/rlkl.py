@@ -110,7 +110,7 @@ class RLKL:
         if self.level == "sequence":
             cost = KS[self.estimator](scored.now.logp.sum(dim=1), scored.reference.sum(dim=1))
             return ops.per_token(ops.advantage(reward - self.beta * cost, self.baseline), mask)
-        costs = self.beta * mask * self.costs(scored)
+        costs = self.beta * self.costs(scored) * mask
         if self.level == "token":
             return (ops.advantage(reward, self.baseline)[:, None] - costs) * mask
         all_told = ops.advantage(reward - costs.sum(dim=1), self.baseline)[:, None]

@@ -8,7 +8,7 @@ What is enumerated is an algorithm's own ``credit`` and ``loss``, as the trainer
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
 import torch
@@ -37,6 +37,17 @@ class Outcomes:
     def log_prob(self, logits: Tensor) -> Tensor:
         """[N] log-probabilities of the completions; their exponentials add up to 1."""
         return self.logp(logits).sum(dim=1)
+
+    def divergence(self, logits: Tensor, reference: Tensor, direction: str) -> Tensor:
+        """[N, t] the exact divergence between the laws of the next token at each token's prefix; 0 off the mask."""
+        first, second = (logits, reference) if direction == "kl_policy_reference" else (reference, logits)
+        p, q = first.log_softmax(dim=-1), second.log_softmax(dim=-1)
+        return (p.exp() * (p - q)).sum(dim=-1)[self.prefix] * self.mask
+
+    def reach(self, logits: Tensor) -> Tensor:
+        """[prefixes] the probability that a completion passes through each prefix."""
+        through = torch.zeros(len(self), self.prefixes, dtype=torch.float64)
+        return self.log_prob(logits).exp() @ through.scatter_add(1, self.prefix, self.mask.double())
 
     def logits(self, seed: int, scale: float = 1.0) -> Tensor:
         """[prefixes, choices] random logits in float64."""
@@ -94,10 +105,18 @@ def scored(
     own = {key: reward[rows] for key, reward in rewards.items()}
     total = own["total"] if "total" in own else sum(own.values())
     read = None if reference is None else outcomes.logp(reference).detach()[rows]
-    if "now" in {f.name for f in fields(Scored)}:
-        now = outcomes.logp(policy).detach()[rows]
-        more.setdefault("now", Tokens(now, torch.zeros_like(now)))
+    exact = more.pop("exact", None)
+    more.setdefault("now", tokens(outcomes, policy.detach(), rows, reference, exact))
     return Scored(group, own, total, read, None if read is None else mask, **more)
+
+
+def tokens(
+    outcomes: Outcomes, logits: Tensor, rows: Sequence[int], reference: Tensor | None, exact: str | None
+) -> Tokens:
+    """What a policy says of some outcomes, and if it is asked for the exact divergence to a reference."""
+    logp = outcomes.logp(logits)[list(rows)]
+    divergence = None if exact is None else outcomes.divergence(logits, reference, exact)[list(rows)]
+    return Tokens(logp, torch.zeros_like(logp).detach(), divergence)
 
 
 def groups(count: int, size: int) -> Iterator[tuple[tuple[int, ...], int]]:
@@ -106,12 +125,19 @@ def groups(count: int, size: int) -> Iterator[tuple[tuple[int, ...], int]]:
         yield rows, math.factorial(size) // math.prod(math.factorial(n) for n in Counter(rows).values())
 
 
-def step_loss(algorithm, outcomes: Outcomes, logits: Tensor, one: Scored, rows: Sequence[int], *memory) -> Tensor:
+def step_loss(
+    algorithm,
+    outcomes: Outcomes,
+    logits: Tensor,
+    one: Scored,
+    rows: Sequence[int],
+    *memory,
+    reference: Tensor | None = None,
+) -> Tensor:
     """What the trainer would backpropagate if this group were all of its batch."""
     totals = Totals(1, len(rows), int(one.group.mask.sum()))
     credit = algorithm.credit(one, totals, *memory)
-    logp = outcomes.logp(logits)[list(rows)]
-    now = Tokens(logp, torch.zeros_like(logp).detach())
+    now = tokens(outcomes, logits, rows, reference, getattr(algorithm, "exact", None))
     return (algorithm.loss(now, credit, one) * credit.share).sum()
 
 
@@ -133,10 +159,10 @@ def expected_gradient(
     log_q = outcomes.log_prob(logits.detach() if sampler is None else sampler)
     total = logits.new_zeros(())
     for rows, orders in groups(len(outcomes), size):
-        one = scored(outcomes, rows, rewards, policy=logits, sampler=sampler, reference=reference, **more)
-        total = total + orders * log_q[list(rows)].sum().exp() * step_loss(
-            algorithm, outcomes, logits, one, rows, *memory
-        )
+        known = {"exact": getattr(algorithm, "exact", None), **more}
+        one = scored(outcomes, rows, rewards, policy=logits, sampler=sampler, reference=reference, **known)
+        loss = step_loss(algorithm, outcomes, logits, one, rows, *memory, reference=reference)
+        total = total + orders * log_q[list(rows)].sum().exp() * loss
     return torch.autograd.grad(total, logits)[0]
 
 

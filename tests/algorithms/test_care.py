@@ -94,3 +94,22 @@ def test_the_gradient_is_that_of_worth_times_log_probability():
 def test_meaningless_settings_are_refused(field):
     with pytest.raises(ValueError, match="algorithm"):
         CARE(**field)
+
+
+def test_a_dense_bonus_is_as_large_as_the_likelihood():
+    """DenseCons: bonus x accuracy x likelihood, the right ones alone."""
+    s = scored([1, 0.5, 0, 1], [1] * 4, [0.9, 0.4, 0.8, 0.99])
+    expected = torch.tensor([0.45, 0.1, 0, 0.475], dtype=torch.float64)
+    care = CARE(consistency="dense")
+    torch.testing.assert_close(care.bonuses(s), expected)
+    assert torch.equal(care.reads(s.group, s.rewards), s.group.answer & torch.tensor([1, 1, 0, 1]).bool()[:, None])
+
+
+def test_a_divergence_beside_the_bonus_is_grpos():
+    s = scored([1, 0, 1], [1, 1, 1], [0.9, 0.5, 0.2])
+    now = Tokens(torch.full_like(s.reference, -0.3) * s.group.mask, torch.zeros_like(s.reference))
+    totals = Totals(1, 3, int(s.group.mask.sum()))
+    care, grpo = CARE(beta=0.1, bonus=0), GRPO(beta=0.1)
+    assert torch.equal(care.reads(s.group, s.rewards), s.group.mask)
+    credits = care.credit(s, totals), grpo.credit(s, totals)
+    torch.testing.assert_close(care.loss(now, credits[0], s), grpo.loss(now, credits[1], s))

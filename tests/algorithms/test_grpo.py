@@ -96,3 +96,26 @@ def test_sft_is_the_mean_negative_log_likelihood():
 def test_a_divergence_without_reference_is_refused():
     with pytest.raises(ValueError, match=r"algorithm.reference"):
         GRPO(beta=0.1, reference=None)
+
+
+def test_the_divergence_of_accurate_rows_alone():
+    """KL-EMA-HA: rows with accuracy above 0.1 and no less than the mean."""
+    s = scored([1, 0.05, 0.6, 0], [1] * 4, [0.5] * 4)
+    grpo = GRPO(beta=0.1, rows="accurate")
+    right = torch.tensor([True, False, True, False])[:, None]
+    assert grpo.rewards == ("accuracy",)
+    assert torch.equal(grpo.reads(s.group, s.rewards), s.group.mask & right)
+    credit = grpo.credit(s, Totals(1, 4, int(s.group.mask.sum())))
+    assert torch.equal(credit.pull > 0, s.group.mask & right)
+    assert torch.equal(credit.worth != 0, s.group.mask)
+
+
+def test_reasoning_and_answer_have_a_mean_each():
+    """SepKL: 3 and 4 reasoning tokens and one answer token; the mean over each, added, whatever their numbers."""
+    s = scored([1, 0], [1, 1], [0.5, 0.5], lengths=[3, 4])
+    grpo = GRPO(beta=1.0, tokens="separate")
+    credit = grpo.credit(s, Totals(1, 2, 9))
+    divergence = torch.rand(s.group.mask.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    got = (credit.pull * credit.share * divergence).sum()
+    expected = (divergence[0, :3].mean() + divergence[0, 3] + divergence[1, :4].mean() + divergence[1, 4]) / 2
+    torch.testing.assert_close(got, expected, atol=1e-12, rtol=0)

@@ -1,0 +1,182 @@
+"""DAPO, GSPO, CISPO and Dr. GRPO: numbers worked from the papers' formulas, and where they are one method."""
+
+import math
+
+import pytest
+import torch
+
+from mmrl.algorithms import ALGORITHMS, CISPO, DAPO, GRPO, GSPO
+from mmrl.ops import overlong, sequence_ratio, surrogate
+from mmrl.types import Tokens, Totals
+from tests.algorithms.made import scored
+
+LENGTHS = [2, 5, 3]
+REWARD = [1.0, 0, 1]
+
+
+def group():
+    """Three completions of 3, 6 and 4 tokens with rewards 2, 1 and 2."""
+    return scored(REWARD, [1, 1, 1], [0.5] * 3, lengths=LENGTHS)
+
+
+def moved(s, by):
+    """A policy whose log-probabilities are ``by`` above the sampler's."""
+    logp = (s.group.logp_sampled + torch.as_tensor(by, dtype=torch.float64)) * s.group.mask
+    return Tokens(logp.requires_grad_(), torch.zeros_like(logp))
+
+
+def totals(s):
+    return Totals(1, len(s.group), int(s.group.mask.sum()))
+
+
+def step(algorithm, s, now):
+    """The value of the step's loss and its gradient with respect to the tokens' log-probabilities."""
+    credit = algorithm.credit(s, totals(s))
+    loss = (algorithm.loss(now, credit, s) * credit.share).sum()
+    return loss.detach(), torch.autograd.grad(loss, now.logp)[0]
+
+
+def close(got, expected, atol=1e-12):
+    expected = torch.as_tensor(expected, dtype=torch.float64)
+    torch.testing.assert_close(got, expected.expand_as(got), atol=atol, rtol=0)
+
+
+ADVANTAGE = torch.tensor([1, -2, 1], dtype=torch.float64) / 3 / (math.sqrt(1 / 3) + 1e-4)  # std of 2, 1, 2 is sqrt(1/3)
+
+
+def test_dapo_lets_rare_tokens_grow_further_than_it_lets_others_shrink():
+    """Ratio 1.25 is inside (0.8, 1.28), 1.3 is cut to 1.28; eq. 8 with eps_low 0.2, eps_high 0.28."""
+    s = group()
+    for ratio, gain in ((1.25, 1.25), (1.3, 1.28)):
+        loss, gradient = step(DAPO(), s, moved(s, math.log(ratio)))
+        tokens = s.group.mask.sum(dim=1).double()
+        value = (tokens * torch.tensor([gain, ratio, gain], dtype=torch.float64) * ADVANTAGE).sum() / 13
+        close(loss, -value)
+        silent = (gradient == 0) | ~s.group.mask
+        assert silent[0].all() == (ratio > 1.28)
+        assert not silent[1][s.group.mask[1]].any()  # a loss has no upper bound
+
+
+def test_every_token_of_a_step_counts_alike_in_dapo_and_every_completion_in_grpo():
+    s = group()
+    _, by_token = step(DAPO(), s, moved(s, 0.0))
+    _, by_sequence = step(GRPO(beta=0), s, moved(s, 0.0))
+    close(by_token[s.group.mask], -(ADVANTAGE[:, None].expand_as(by_token)[s.group.mask]) / 13)
+    lengths = s.group.mask.sum(dim=1, keepdim=True)
+    close(by_sequence[s.group.mask], -(ADVANTAGE[:, None] / lengths / 3).expand_as(by_sequence)[s.group.mask])
+
+
+def test_overlong_costs_nothing_then_a_slope_then_one():
+    """Eq. 13 with L_max 20 and L_cache 8: -(T - 12) / 8 between 12 and 20."""
+    got = overlong(torch.tensor([1.0, 12, 14, 16, 20, 25]), limit=20, buffer=8)
+    assert got.tolist() == [0, 0, -0.25, -0.5, -1, -1]
+
+
+def test_dapos_length_costs_before_rewards_are_compared():
+    s = group()  # 3, 6 and 4 tokens; limit 6, buffer 4: 0.25, 1 and 0.5 less
+    got = DAPO(limit=6, buffer=4).credit(s, totals(s)).worth[:, 0]
+    reward = torch.tensor([1.75, 0, 1.5], dtype=torch.float64)
+    close(got, (reward - reward.mean()) / (reward.std() + 1e-4))
+
+
+def test_dapo_wants_groups_that_are_right_and_wrong():
+    useful = [
+        DAPO().useful(group().group, {"accuracy": torch.tensor(accuracy)})
+        for accuracy in ([1.0, 1, 1], [0.0, 0, 0], [1.0, 0, 0], [0.2, 0.2, 0.2])
+    ]
+    assert useful == [False, False, True, False]
+
+
+def test_gspo_compares_whole_completions_by_the_geometric_mean_of_their_tokens():
+    """Eq. 5-7: the gradient of min(s A, clip(s) A) / G with s = exp(mean_t log ratio), by autograd of the formula itself."""
+    s = group()
+    by = torch.randn(s.group.mask.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(3)) * 3e-4
+    by[0, :3] = 2e-4  # inside the bounds, as the others may be outside
+    loss, gradient = step(GSPO(), s, now := moved(s, by))
+    mask = s.group.mask
+    ratio = (((now.logp - s.group.logp_sampled) * mask).sum(dim=1) / mask.sum(dim=1)).exp()
+    gain = torch.minimum(ratio * ADVANTAGE, ratio.clamp(1 - 3e-4, 1 + 4e-4) * ADVANTAGE).mean()
+    close(loss, -gain.detach())
+    close(gradient, -torch.autograd.grad(gain, now.logp)[0])
+    assert gradient[0].norm() > 0
+
+
+def test_a_completion_beyond_gspos_bounds_is_silent_as_a_whole():
+    s = group()
+    _, gradient = step(GSPO(), s, moved(s, 5e-4))
+    assert not gradient[0].any()
+    assert not gradient[2].any()
+    assert gradient[1][s.group.mask[1]].all()
+
+
+def test_the_ratio_of_a_sequence_is_the_product_and_its_gradient_the_sum_of_scores():
+    s = group()
+    now = moved(s, 0.1)
+    got = sequence_ratio(now.logp, s.group.logp_sampled, s.group.mask)
+    close(
+        got[s.group.mask].detach(), (0.1 * s.group.mask.sum(dim=1).double()).exp()[:, None].expand_as(got)[s.group.mask]
+    )
+    spread = (got / s.group.mask.sum(dim=1, keepdim=True) * s.group.mask).sum()
+    scores = torch.autograd.grad(got.mul(s.group.mask).sum(), now.logp, retain_graph=True)[0]
+    whole = ((now.logp - s.group.logp_sampled) * s.group.mask).sum(dim=1).exp().sum()
+    close(spread.detach(), whole.detach())
+    close(scores, torch.autograd.grad(whole, now.logp)[0])
+
+
+def test_cispo_cuts_weights_and_silences_nobody():
+    """Eq. 4-5: the gradient at a token is -min(ratio, 1 + high) A / tokens; ratios 8 and 2, bound 5."""
+    s = group()
+    for ratio, weight in ((8.0, 5.0), (2.0, 2.0), (0.01, 0.01)):
+        _, gradient = step(CISPO(), s, moved(s, math.log(ratio)))
+        close(gradient[s.group.mask], -(weight * ADVANTAGE[:, None] / 13).expand_as(gradient)[s.group.mask])
+    _, gradient = step(CISPO(low=0.5), s, moved(s, math.log(0.01)))
+    close(gradient[s.group.mask], -(0.5 * ADVANTAGE[:, None] / 13).expand_as(gradient)[s.group.mask])
+
+
+def test_dr_grpo_divides_neither_by_length_nor_by_spread():
+    """R - mean R for each token, over completions x length."""
+    s = group()
+    algorithm = ALGORITHMS["dr_grpo"](length=20.0)
+    assert algorithm == GRPO(beta=0.0, standardise="none", reduce="constant", length=20.0, reference=None)
+    _, gradient = step(algorithm, s, moved(s, 0.0))
+    centred = torch.tensor([1, -2, 1], dtype=torch.float64) / 3
+    close(gradient[s.group.mask], -(centred[:, None] / 60).expand_as(gradient)[s.group.mask])
+
+
+def test_where_the_policy_sampled_itself_all_ratios_are_one_method():
+    """On-policy, GSPO is GRPO, and DAPO without lengths is CISPO."""
+    s = group()
+    close(step(GSPO(), s, moved(s, 0.0))[1], step(GRPO(beta=0), s, moved(s, 0.0))[1])
+    close(step(DAPO(), s, moved(s, 0.0))[1], step(CISPO(), s, moved(s, 0.0))[1])
+
+
+def test_a_symmetric_clip_is_the_same_bound_twice():
+    ratio, worth = torch.tensor([[0.5, 1.5]]), torch.tensor([[-1.0, 1.0]])
+    assert torch.equal(surrogate(ratio, worth, 0.2), surrogate(ratio, worth, 0.2, 0.2))
+    assert surrogate(ratio, worth, 0.2, 0.4).tolist() == [[-0.800000011920929, 1.399999976158142]]
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: DAPO(clip=1.5), r"algorithm\.clip: expected a number in \(0, 1\)"),
+        (lambda: DAPO(high=0.0), "algorithm.high: expected a number above 0"),
+        (lambda: DAPO(draws=0), "algorithm.draws: expected 1 or more"),
+        (lambda: DAPO(limit=8, buffer=9), "algorithm.buffer: expected 1 to 8 tokens"),
+        (lambda: GSPO(high=-1.0), "algorithm.high: expected a number above 0"),
+        (lambda: CISPO(low=0.0), r"algorithm\.low: expected a number in \(0, 1\]"),
+    ],
+)
+def test_bounds_that_mean_nothing_are_refused(make, said):
+    with pytest.raises(ValueError, match=said):
+        make()
+
+
+@pytest.mark.parametrize("algorithm", [DAPO(), GSPO(), CISPO()])
+def test_somebody_elses_completions_have_no_ratio(algorithm):
+    s = group()
+    now, credit = moved(s, 0.0), algorithm.credit(s, totals(s))
+    foreign = s.rows(slice(None))
+    object.__setattr__(foreign.group, "logp_sampled", None)
+    with pytest.raises(ValueError, match="needs the log-probabilities of the sampler"):
+        algorithm.loss(now, credit, foreign)

@@ -1,0 +1,254 @@
+"""KL-regularised RL on models that can be enumerated: what every placement of the divergence minimises, and the optimum."""
+
+import pytest
+import torch
+
+from mmrl.algorithms import ALGORITHMS, GRPO, RLKL
+from mmrl.ops import k1, k3
+from mmrl.types import Tokens, Totals
+from tests.algorithms.enumerated import categorical, expected_gradient, gradient, scored, sequences, step_loss
+
+ONE = sequences(2, 3)  # 15 completions, 7 prefixes
+POLICY, REFERENCE, SAMPLER = ONE.logits(1), ONE.logits(2), ONE.logits(3, 0.5)
+REWARD = torch.linspace(-1, 1, len(ONE), dtype=torch.float64).roll(4).cos()
+NOTHING = torch.zeros(len(ONE), dtype=torch.float64)
+OTHER = "kl_policy_reference", "kl_reference_policy"
+
+
+def close(got, expected):
+    torch.testing.assert_close(got, expected, atol=1e-10, rtol=0)
+
+
+def kl(first, second):
+    """KL(first || second) over completions."""
+    p, q = ONE.log_prob(first), ONE.log_prob(second)
+    return (p.exp() * (p - q)).sum()
+
+
+def local(logits, direction, states=None):
+    """The divergence between the laws of the next token, at the states that ``states`` (or the policy) visits."""
+    reach = ONE.reach(logits if states is None else states).detach()
+    per_token = ONE.divergence(logits, REFERENCE, direction)
+    by_prefix = torch.zeros(ONE.prefixes, dtype=torch.float64).scatter_reduce(
+        0, ONE.prefix[ONE.mask], per_token[ONE.mask], "mean", include_self=False
+    )
+    return reach @ by_prefix
+
+
+REVERSE = gradient(lambda x: kl(x, REFERENCE), POLICY)
+FORWARD = gradient(lambda x: kl(REFERENCE, x), POLICY)
+LOCAL = {direction: gradient(lambda x, d=direction: local(x, d), POLICY) for direction in OTHER}
+TABLE = {  # place, estimator, level -> the expected gradient of the divergence term; the table of RLKL's docstring
+    ("reward", "k1", "sequence"): REVERSE,
+    ("reward", "k1", "to_go"): REVERSE,
+    ("reward", "k1", "token"): LOCAL["kl_policy_reference"],
+    ("reward", "k3", "sequence"): REVERSE - FORWARD,
+    ("loss", "k1", "sequence"): 0 * REVERSE,
+    ("loss", "k1", "token"): 0 * REVERSE,
+    ("loss", "k2", "sequence"): REVERSE,
+    ("loss", "k2", "token"): LOCAL["kl_policy_reference"],
+    ("loss", "k3", "sequence"): FORWARD,
+    ("loss", "k3", "token"): LOCAL["kl_reference_policy"],
+    ("loss", "ratio_k3", "sequence"): REVERSE,
+    ("loss", "ratio_k3", "token"): LOCAL["kl_policy_reference"],
+    ("loss", "kl_policy_reference", "token"): LOCAL["kl_policy_reference"],
+    ("loss", "kl_policy_reference", "to_go"): REVERSE,
+    ("loss", "kl_reference_policy", "token"): LOCAL["kl_reference_policy"],
+}
+
+
+@pytest.mark.parametrize("setting", TABLE, ids="-".join)
+def test_what_a_placement_of_the_divergence_minimises(setting):
+    place, estimator, level = setting
+    algorithm = RLKL(beta=0.7, place=place, estimator=estimator, level=level, baseline="none")
+    got = expected_gradient(algorithm, ONE, POLICY, 1, {"total": NOTHING}, reference=REFERENCE)
+    close(got, 0.7 * TABLE[setting])
+
+
+def test_the_lines_of_the_table_differ():
+    """So that a placement that did what another does would be seen."""
+    kinds = [REVERSE, FORWARD, *LOCAL.values(), REVERSE - FORWARD, 0 * REVERSE]
+    gaps = [(a - b).norm() for i, a in enumerate(kinds) for b in kinds[:i]]
+    assert min(gaps) > 0.03
+
+
+def test_the_divergence_is_the_sum_of_what_its_estimators_estimate():
+    """The chain rule: KL(pi || pi0) = sum over prefixes of reach x KL of the next token = E[k1] = E[k3], by sequence or token."""
+    p, q = ONE.logp(POLICY), ONE.logp(REFERENCE)
+    weight, value = ONE.log_prob(POLICY).exp(), kl(POLICY, REFERENCE)
+    close(local(POLICY, "kl_policy_reference"), value)
+    for k in (k1, k3):
+        close(weight @ k(p, q).sum(dim=1), value)
+        close(weight @ k(p.sum(dim=1), q.sum(dim=1)), value)
+
+
+def objective(x, beta):
+    """J = E[R] - beta KL(pi || pi0)."""
+    return ONE.log_prob(x).exp() @ REWARD - beta * kl(x, REFERENCE)
+
+
+def posterior(beta):
+    """log p*(o) of every completion, and log Z."""
+    tilted = ONE.log_prob(REFERENCE) + REWARD / beta
+    return tilted - tilted.logsumexp(0), tilted.logsumexp(0)
+
+
+EXACT = {  # settings whose expected step is grad J itself
+    "reward": RLKL(beta=0.5),
+    "reward, to go": RLKL(beta=0.5, level="to_go"),
+    "loss, squared": RLKL(beta=0.5, place="loss", estimator="k2"),
+    "loss, corrected": RLKL(beta=0.5, place="loss", estimator="ratio_k3"),
+    "loss, whole vocabulary": RLKL(beta=0.5, place="loss", estimator="kl_policy_reference", level="to_go"),
+    "rloo": ALGORITHMS["rloo"](beta=0.5),
+    "no baseline": RLKL(beta=0.5, baseline="none"),
+}
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_the_expected_step_is_the_gradient_of_the_objective_and_of_the_divergence_to_its_optimum(name):
+    got = expected_gradient(EXACT[name], ONE, POLICY, 2, {"total": REWARD}, reference=REFERENCE)
+    close(got, -gradient(lambda x: objective(x, 0.5), POLICY))
+    target = posterior(0.5)[0]
+    close(got, 0.5 * gradient(lambda x: (ONE.log_prob(x).exp() * (ONE.log_prob(x) - target)).sum(), POLICY))
+
+
+def test_the_groups_own_mean_shrinks_the_step_and_its_siblings_do_not():
+    exact = gradient(lambda x: objective(x, 0.5), POLICY)
+    got = expected_gradient(RLKL(beta=0.5, baseline="group"), ONE, POLICY, 2, {"total": REWARD}, reference=REFERENCE)
+    close(got, -exact / 2)
+
+
+@pytest.mark.parametrize("setting", [("reward", "k1", "sequence"), ("loss", "ratio_k3", "sequence")], ids="-".join)
+def test_the_sequence_ratio_makes_another_policys_completions_exact(setting):
+    place, estimator, level = setting
+    algorithm = RLKL(beta=0.5, place=place, estimator=estimator, level=level, ratio="sequence")
+    got = expected_gradient(algorithm, ONE, POLICY, 2, {"total": REWARD}, sampler=SAMPLER, reference=REFERENCE)
+    close(got, -gradient(lambda x: objective(x, 0.5), POLICY))
+
+
+def test_the_corrected_token_estimator_is_local_at_the_samplers_states():
+    algorithm = RLKL(beta=1.0, place="loss", estimator="ratio_k3", level="token", ratio="token", baseline="none")
+    got = expected_gradient(algorithm, ONE, POLICY, 1, {"total": NOTHING}, sampler=SAMPLER, reference=REFERENCE)
+    close(got, gradient(lambda x: local(x, "kl_policy_reference", SAMPLER), POLICY))
+
+
+def test_the_derivative_of_the_corrected_token_estimator_is_ratio_times_log_ratio():
+    """DeepSeek-V3.2's term, as facts 4.4 states its derivative."""
+    rows = [3, 9]
+    s = scored(ONE, rows, {"total": NOTHING}, policy=POLICY, sampler=SAMPLER, reference=REFERENCE)
+    algorithm = RLKL(beta=1.0, place="loss", estimator="ratio_k3", level="token", ratio="token", baseline="none")
+    credit = algorithm.credit(s, Totals(1, 2, int(s.group.mask.sum())))
+    logp = ONE.logp(POLICY)[rows].requires_grad_()
+    (got,) = torch.autograd.grad(algorithm.loss(Tokens(logp, torch.zeros_like(logp)), credit, s).sum(), logp)
+    close(got, (logp - s.group.logp_sampled).exp().detach() * (logp - s.reference).detach())
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_the_objective_is_bounded_by_the_evidence_and_rests_at_the_posterior(name):
+    """J = beta log Z - beta KL(pi || p*); at p* it is beta log Z and its step is nothing."""
+    target, log_z = posterior(0.5)
+    p = ONE.log_prob(POLICY)
+    close(objective(POLICY, 0.5), 0.5 * log_z - 0.5 * (p.exp() * (p - target)).sum())
+    optimum = conditional(target)
+    close(ONE.log_prob(optimum), target)
+    close(objective(optimum, 0.5), 0.5 * log_z)
+    got = expected_gradient(EXACT[name], ONE, optimum, 2, {"total": REWARD}, reference=REFERENCE)
+    close(got, torch.zeros_like(got))
+
+
+def conditional(target):
+    """The logits whose completions have these log-probabilities: each token by all that comes through it."""
+    mass = torch.zeros(ONE.prefixes, ONE.choices, dtype=torch.float64)
+    for row, log in enumerate(target):
+        for prefix, token in zip(ONE.prefix[row][ONE.mask[row]], ONE.tokens[row][ONE.mask[row]], strict=True):
+            mass[prefix, token] += log.exp()
+    return mass.log().clamp(min=-700)
+
+
+BROKEN = {
+    "the group's mean": RLKL(beta=0.5, baseline="group"),
+    "a mean over a completion's own tokens": RLKL(beta=0.5, reduce="sequence"),
+    "another beta": RLKL(beta=0.51),
+    "GRPO's divergence": RLKL(beta=0.5, place="loss", estimator="k3", level="token"),
+    "a token without its future": RLKL(beta=0.5, level="token"),
+    "no ratio": RLKL(beta=0.5),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_the_laws_see_a_deliberate_error(name):
+    sampler = SAMPLER if name == "no ratio" else None
+    got = expected_gradient(BROKEN[name], ONE, POLICY, 2, {"total": REWARD}, sampler=sampler, reference=REFERENCE)
+    with pytest.raises(AssertionError):
+        close(got, -gradient(lambda x: objective(x, 0.5), POLICY))
+
+
+def test_without_divergence_a_policy_collapses_and_with_it_it_comes_to_the_posterior():
+    bandit, reward = categorical(4), torch.tensor([1.0, 0.8, 0.2, 0], dtype=torch.float64)
+    reference = bandit.logits(5)
+    found = {}
+    for beta in (0.0, 0.5):
+        algorithm = RLKL(beta=beta, baseline="none", **({"reference": None} if beta == 0 else {}))
+        logits = reference.clone()
+        for _ in range(80):
+            step = expected_gradient(algorithm, bandit, logits, 1, {"total": reward}, reference=reference)
+            logits = logits - 8 * step
+        found[beta] = bandit.log_prob(logits)
+    target = (bandit.log_prob(reference) + reward / 0.5).log_softmax(0)
+    torch.testing.assert_close(found[0.5], target, atol=1e-4, rtol=0)
+    entropy = {beta: -(p.exp() * p).sum() for beta, p in found.items()}
+    assert entropy[0.0] < 0.2 < entropy[0.5]
+
+
+BANDIT, COUNTS, RIGHT = categorical(4), (4, 2, 1, 1), torch.tensor([1.0, 1, 0, 0], dtype=torch.float64)
+MANY = [outcome for outcome, count in enumerate(COUNTS) for _ in range(count)]  # a group that is its own expectation
+SUCCESS = torch.tensor(0.75, dtype=torch.float64)
+STD = (8 / 7 * SUCCESS * (1 - SUCCESS)).sqrt() + 1e-4  # of eight rewards, as GRPO takes it
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "base"),
+    [
+        (GRPO(beta=1.0, standardise="none"), SUCCESS - SUCCESS * (1 - SUCCESS)),
+        (GRPO(beta=1.0), SUCCESS - SUCCESS * (1 - SUCCESS) / STD),
+        (RLKL(beta=1.0, baseline="group"), torch.sigmoid(SUCCESS.logit() - 1)),
+        (RLKL(beta=1.0, baseline="group_std", place="loss", estimator="k2"), torch.sigmoid(SUCCESS.logit() - 1 / STD)),
+    ],
+    ids=["mean, k3 in the loss", "mean and std, k3 in the loss", "mean, KL", "mean and std, KL"],
+)
+def test_where_group_relative_updates_rest(algorithm, base):
+    """Success s at rest, from a base success s0, for many siblings (facts 4.3): with k3 in the loss s0 = s - s (1 - s) / (beta std),
+    with the divergence itself logit s = logit s0 + 1 / (beta std); std 1 where rewards are only centred."""
+    policy = torch.tensor(COUNTS, dtype=torch.float64).log()[None]
+    within = torch.tensor(COUNTS, dtype=torch.float64) / torch.tensor([6.0, 6, 2, 2], dtype=torch.float64)
+    reference = (within * torch.where(RIGHT > 0, base, 1 - base)).log()[None]
+    for shift, rests in ((0.0, True), (0.05, False)):
+        logits = (policy + shift * RIGHT).detach().requires_grad_()
+        s = scored(BANDIT, MANY, {"total": RIGHT}, policy=logits.detach(), reference=reference)
+        (step,) = torch.autograd.grad(step_loss(algorithm, BANDIT, logits, s, MANY), logits)
+        assert (step.abs().max() < 1e-10) == rests
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"beta": -1.0}, "algorithm.beta: expected 0 or more"),
+        ({"beta": 0.0}, "algorithm.beta: expected above 0"),
+        ({"reference": None}, "algorithm.reference: expected one"),
+        ({"estimator": "k2"}, "algorithm.estimator: expected k1 or k3 in the reward"),
+        ({"place": "loss", "estimator": "k2", "level": "to_go"}, "algorithm.level: expected sequence or token for k2"),
+        ({"place": "loss", "estimator": "kl_policy_reference"}, "algorithm.level: expected token or to_go"),
+        ({"level": "to_go", "baseline": "group_std"}, "algorithm.baseline: expected siblings, group or none"),
+        ({"clip": 0.2}, "algorithm.clip: expected ratio: token or sequence"),
+        ({"length": 0.0}, "algorithm.length: expected a number of tokens above 0"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(settings, said):
+    with pytest.raises(ValueError, match=said):
+        RLKL(**settings)
+
+
+def test_a_group_of_one_has_no_siblings():
+    s = scored(ONE, [2], {"total": REWARD}, policy=POLICY, reference=REFERENCE)
+    with pytest.raises(ValueError, match="group size: expected 2 or more"):
+        RLKL().credit(s, Totals(1, 1, 3))
