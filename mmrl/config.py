@@ -13,12 +13,23 @@ from mmrl.algorithms import ALGORITHMS, claims
 from mmrl.data.conditions import Condition
 from mmrl.data.frame_choice import FrameChoice
 from mmrl.data.templates import Template
+from mmrl.divergences import DIVERGENCES, Divergence
 from mmrl.named import Section, choice
+from mmrl.targets import FACTORS, Factor
 from mmrl.types import EMA, Decoding, Frozen, Update
 
 UPDATES = {"frozen": Frozen, "ema": EMA}
 UpdateSection = choice(UPDATES)
-AlgorithmSection = choice(ALGORITHMS, {Update: (UpdateSection, UPDATES)})
+DivergenceSection = choice(DIVERGENCES)
+FactorSection = choice(FACTORS)
+AlgorithmSection = choice(
+    ALGORITHMS,
+    {
+        Update: (UpdateSection, UPDATES),
+        Divergence: (DivergenceSection, DIVERGENCES),
+        Factor: (FactorSection, FACTORS),
+    },
+)
 
 Positive = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -29,7 +29,14 @@ class Named(Section):
     def build(self) -> Any:
         """The object that the section describes."""
         values = {key: getattr(self, key) for key in type(self).model_fields if key != "name"}
-        return TABLES[type(self)](**{k: v.build() if isinstance(v, Named) else v for k, v in values.items()})
+        return TABLES[type(self)](**{key: built(value) for key, value in values.items()})
+
+
+def built(value: Any) -> Any:
+    """A section, or a tuple of them, as the objects they describe."""
+    if isinstance(value, tuple):
+        return tuple(map(built, value))
+    return value.build() if isinstance(value, Named) else value
 
 
 TABLES: dict[type[Named], Callable[..., Any]] = {}  # section class -> constructor
@@ -39,7 +46,7 @@ def choice(table: Mapping[str, Callable[..., Any]], nested: Mapping[Any, tuple[A
     """The type of a config field that holds one of the table's entries, told apart by ``name``.
 
     A constructor is a dataclass, or one with other defaults bound by functools.partial. ``nested`` says for which field
-    types another choice stands in: field type -> (that choice, its table).
+    types, or tuples of them, another choice stands in: field type -> (that choice, its table).
     """
     sections = [section(name, constructor, nested or {}) for name, constructor in table.items()]
     return Annotated[Union[tuple(sections)], Field(discriminator="name")] if len(sections) > 1 else sections[0]  # noqa: UP007
@@ -54,7 +61,10 @@ def section(name: str, constructor: Callable[..., Any], nested: Mapping[Any, tup
     for f in dataclasses.fields(kind):
         annotation, default = hints[f.name], bound.get(f.name, f.default)
         for wanted, (stand_in, table) in nested.items():
-            if annotation == wanted or annotation == wanted | None:
+            if annotation == tuple[wanted, ...]:
+                annotation = tuple[stand_in, ...]
+                default = tuple(described(value, table, stand_in) for value in default)
+            elif annotation == wanted or annotation == wanted | None:
                 annotation = stand_in | None if annotation != wanted else stand_in
                 default = described(default, table, stand_in)
         fields[f.name] = (annotation, ... if default is dataclasses.MISSING else default)

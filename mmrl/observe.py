@@ -5,14 +5,15 @@ from collections.abc import Iterable, Sequence
 from torch import Tensor
 
 from mmrl import ops
-from mmrl.algorithms.base import Algorithm
+from mmrl.algorithms.base import Algorithm, Remembering
 from mmrl.meter import Meter
 from mmrl.plan import Piece
-from mmrl.types import Scored, Tokens
+from mmrl.types import Memory, Scored, Tokens
 
 
-def describe(meter: Meter, scored: Iterable[Scored], algorithm: Algorithm) -> None:
-    """Numbers about what was collected."""
+def describe(meter: Meter, scored: Iterable[Scored], algorithm: Algorithm, memory: Memory) -> None:
+    """Numbers about what was collected, by what the algorithm knew before."""
+    known = (memory,) if isinstance(algorithm, Remembering) else ()
     for s in scored:
         lengths = s.group.mask.sum(dim=1).float()
         meter.add("completion/tokens", lengths.mean().item())
@@ -23,7 +24,7 @@ def describe(meter: Meter, scored: Iterable[Scored], algorithm: Algorithm) -> No
         if s.rewards:
             meter.add("reward/total", s.total.mean().item())
             meter.add("reward/std", s.total.std().item() if len(s.group) > 1 else 0.0)
-        for name, value in algorithm.report(s).items():
+        for name, value in algorithm.report(s, *known).items():
             meter.add(name, value)
 
 

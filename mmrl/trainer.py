@@ -110,7 +110,7 @@ class Trainer:
             for (group, rewards), pair in zip(graded, read, strict=True)
         ]
         scored = self.see_now(scored)
-        describe(self.meter, scored, self.algorithm)
+        describe(self.meter, scored, self.algorithm, self.memory)
         return scored
 
     def draw(self) -> list[Graded]:

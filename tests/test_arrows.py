@@ -32,7 +32,7 @@ ARROWS = {  # room -> the rooms that it may import; DESIGN.md's table, and what 
     "journal": "ops types",
     "progress": "",
     "named": "",
-    "config": "named algorithms data types",  # the dataclasses of every room
+    "config": "named algorithms data divergences targets types",  # the dataclasses of every room
     "doctor": "data progress",
     "stopping": "progress",
     "origin": "",

@@ -231,8 +231,9 @@ FACTORS: Mapping[str, Callable[..., Factor]] = {
 
 
 def log_weight(factors: Sequence[Factor], rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
-    """log P - log pi0 of the product of the factors; -inf outside its support."""
-    return sum(factor.log_weight(rewards) for factor in factors)
+    """log P - log pi0 of the product of the factors; -inf outside its support, 0 for no factors."""
+    nothing = torch.zeros_like(next(iter(rewards.values())))
+    return sum((factor.log_weight(rewards) for factor in factors), nothing)
 
 
 def bounds(factors: Sequence[Factor]) -> Bounds | None:

@@ -1,0 +1,160 @@
+"""DPG, CDPG and GDC: the gradient of forward KL, moments that are met, a proposal that is replaced when it should be."""
+
+import math
+
+import pytest
+import torch
+
+from mmrl.algorithms import ALGORITHMS, DPG
+from mmrl.divergences import KLTargetPolicy, value
+from mmrl.targets import Constraint, MomentsError, Tilt
+from mmrl.types import Adaptive, Totals
+from tests.algorithms.enumerated import categorical, expected_gradient, gradient, scored
+
+TIGHT = {"atol": 1e-10, "rtol": 0}
+FOUR = categorical(4)
+CONTEXTS = {  # prompt -> how often in ten the reference draws each outcome, and which are right
+    "easy": ((1, 4, 2, 3), (1.0, 1, 0, 1)),
+    "hard": ((6, 1, 2, 1), (0.0, 1, 0, 1)),
+}
+POLICY, SAMPLER = FOUR.logits(1), FOUR.logits(2)
+TAU = 0.5
+
+
+def prior(name):
+    return torch.tensor(CONTEXTS[name][0], dtype=torch.float64).log()[None]
+
+
+def rewards(name):
+    right = torch.tensor(CONTEXTS[name][1], dtype=torch.float64)
+    return {"total": torch.tensor([0.3, 1, -1, 0], dtype=torch.float64), "accuracy": right}
+
+
+def base(name):
+    """What ten completions earned that are as the reference draws them: Z and moments without error."""
+    counts = torch.tensor(CONTEXTS[name][0])
+    return {key: torch.repeat_interleave(reward, counts) for key, reward in rewards(name).items()}
+
+
+def expected(algorithm, name, size=2, **more):
+    more = {"memory": ({},), "base": base(name)} | more
+    return expected_gradient(algorithm, FOUR, POLICY, size, rewards(name), reference=prior(name), **more)
+
+
+def target(factor, name):
+    return (FOUR.log_prob(prior(name)) + factor.log_weight(rewards(name))).softmax(dim=0)
+
+
+@pytest.mark.parametrize("sampler", [None, SAMPLER], ids=["on-policy", "off-policy"])
+@pytest.mark.parametrize("baseline", [False, True])
+@pytest.mark.parametrize("name", CONTEXTS)
+def test_the_expected_gradient_is_policy_minus_target(name, baseline, sampler):
+    # for a softmax over outcomes grad KL(p || pi) = pi - p
+    one = DPG((Tilt(0.5),), z="offline", baseline=baseline)
+    p = target(Tilt(0.5), name)
+    got = expected(one, name, sampler=sampler)[0]
+    torch.testing.assert_close(got, FOUR.log_prob(POLICY).exp() - p, **TIGHT)
+    exact = gradient(lambda x: value(KLTargetPolicy(), FOUR.log_prob(x).exp(), p), POLICY)
+    torch.testing.assert_close(got, exact[0], **TIGHT)
+
+
+def test_a_constant_z_weighs_prompts_by_their_own():
+    for name in CONTEXTS:
+        z = (FOUR.log_prob(prior(name)).exp() * rewards(name)["accuracy"]).sum()
+        got = expected(DPG((Constraint(),), z="none", baseline=False), name)[0]
+        torch.testing.assert_close(got, z * (FOUR.log_prob(POLICY).exp() - target(Constraint(), name)), **TIGHT)
+
+
+def test_a_leave_one_out_z_keeps_the_direction():
+    got = expected(DPG((Tilt(0.5),)), "easy", size=4)[0]
+    true = FOUR.log_prob(POLICY).exp() - target(Tilt(0.5), "easy")
+    assert (got @ true / got.norm() / true.norm()).item() == pytest.approx(1, abs=1e-10)
+    snis = expected(DPG((Tilt(0.5),), z="plug_in"), "easy", size=4)[0]
+    assert (snis @ true / snis.norm() / true.norm()).item() < 0.9999
+
+
+def test_cdpg_weighs_by_the_groups_own_z():
+    s = scored(FOUR, [0, 1, 2, 3], rewards("easy"), policy=POLICY, reference=prior("easy"))
+    w = FOUR.log_prob(prior("easy")).exp() * rewards("easy")["accuracy"] / FOUR.log_prob(POLICY).exp()
+    worth = ALGORITHMS["cdpg"]().credit(s, Totals(1, 4, 4), {}).worth[:, 0]
+    torch.testing.assert_close(worth, w / w.mean(), **TIGHT)
+
+
+def gdc(**fields):
+    return ALGORITHMS["gdc"](**({"moments": {"accuracy": 0.8}, "z": "offline"} | fields))
+
+
+def table():
+    return {name: base(name) for name in CONTEXTS}
+
+
+def test_gdc_fits_the_average_moment_over_prompts():
+    one, achieved = gdc(), []
+    memory = one.start(table())
+    for name in CONTEXTS:
+        p = (FOUR.log_prob(prior(name)) + one.aim.weight(rewards(name), memory)).softmax(dim=0)
+        achieved.append(p @ rewards(name)["accuracy"])
+    assert sum(achieved).item() / 2 == pytest.approx(0.8, abs=1e-10)
+    # a binary feature and one prompt: log-odds of the wanted minus those of the base
+    memory = one.start({"hard": base("hard")})
+    assert memory["lambda"].item() == pytest.approx(math.log(4) - math.log(0.2 / 0.8), abs=1e-10)
+
+
+def test_gdc_moves_to_the_exponential_family():
+    one = gdc(proposal=None)
+    memory = one.start(table())
+    p = (FOUR.log_prob(prior("hard")) + one.aim.weight(rewards("hard"), memory)).softmax(dim=0)
+    got = expected(one, "hard", memory=(memory,), sampler=SAMPLER)[0]
+    torch.testing.assert_close(got, FOUR.log_prob(POLICY).exp() - p, **TIGHT)
+
+
+def test_a_hybrid_has_its_moments_within_its_constraint():
+    one = gdc(target=(Constraint(),), moments={"total": 0.5})
+    memory = one.start({"easy": base("easy")})
+    p = (FOUR.log_prob(prior("easy")) + one.aim.weight(rewards("easy"), memory)).softmax(dim=0)
+    assert p[2] == 0
+    assert (p @ rewards("easy")["total"]).item() == pytest.approx(0.5, abs=1e-10)
+
+
+def test_moments_out_of_reach_stop_before_the_first_step():
+    with pytest.raises(MomentsError, match="feature 0: expected a wanted moment strictly between") as caught:
+        gdc(moments={"accuracy": 1.0}).start(table())
+    assert "accuracy" in caught.value.__notes__[0]
+    with pytest.raises(ValueError, match="prepared: expected what the base model earned"):
+        gdc().start(None)
+    with pytest.raises(ValueError, match=r"moments: expected rewards by the names \['style'\]"):
+        gdc(moments={"style": 0.5}).start(table())
+
+
+def estimates(one, policy, sampler):
+    """What is remembered of a group in which every outcome was drawn once by a uniform sampler: exact KLs."""
+    s = scored(FOUR, range(4), rewards("easy"), policy=policy, sampler=sampler, reference=prior("easy"))
+    return one.remember({}, [one.notes(s, {})])
+
+
+def test_the_proposal_is_replaced_where_the_policy_is_closer_to_the_target():
+    uniform = torch.zeros(1, 4, dtype=torch.float64)
+    one = DPG((Tilt(0.5),), proposal=Adaptive(1))
+    p = target(Tilt(0.5), "easy")
+    near, far = p.log()[None] + 0.1 * FOUR.logits(5), p.log()[None] + 3 * FOUR.logits(5)
+    for policy, closer in ((near, True), (far, False)):
+        memory = estimates(one, policy, uniform)
+        kls = [value(KLTargetPolicy(), FOUR.log_prob(x).exp(), p) for x in (policy, uniform)]
+        torch.testing.assert_close(memory["kl"], torch.stack(kls), **TIGHT)
+        assert one.adopt(memory) is closer
+    assert not one.adopt({})
+
+
+def test_groups_without_mass_say_nothing_of_the_proposal():
+    one = DPG((Constraint(),), proposal=Adaptive(1))
+    nothing = {"total": torch.zeros(4, dtype=torch.float64), "accuracy": torch.zeros(4, dtype=torch.float64)}
+    s = scored(FOUR, range(4), nothing, policy=POLICY, sampler=SAMPLER, reference=prior("easy"))
+    assert one.remember({"kl": torch.zeros(2)}, [one.notes(s, {})]) == {}
+
+
+def test_a_wrong_weight_would_be_seen(monkeypatch):
+    from mmrl.algorithms import dpg
+
+    monkeypatch.setattr(dpg, "weights", lambda logs, log_z, cap: (logs.target - logs.policy - log_z).exp())
+    with pytest.raises(AssertionError):
+        test_the_expected_gradient_is_policy_minus_target("easy", False, SAMPLER)

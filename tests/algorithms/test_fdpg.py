@@ -1,0 +1,320 @@
+"""f-DPG: its expected gradient is the divergence's, over all groups that can be drawn; and what it shares with its kin."""
+
+import math
+from collections import Counter
+
+import pytest
+import torch
+
+from mmrl import ops
+from mmrl.algorithms import ALGORITHMS, DPG, FDPG, GVPO, RLKL, VarGrad, aim, fdpg
+from mmrl.divergences import (
+    Alpha,
+    ChiSquarePolicyTarget,
+    ChiSquareTargetPolicy,
+    Jeffreys,
+    JensenShannon,
+    KLPolicyTarget,
+    KLTargetPolicy,
+    SkewJensenShannon,
+    SquaredHellinger,
+    TotalVariation,
+    value,
+)
+from mmrl.targets import Constraint, Tilt
+from mmrl.types import EMA, Totals
+from tests.algorithms.enumerated import categorical, expected_gradient, gradient, scored, sequences, step_loss
+
+EVERY = (
+    KLTargetPolicy(), KLPolicyTarget(), JensenShannon(), TotalVariation(), ChiSquarePolicyTarget(), ChiSquareTargetPolicy(),
+    SquaredHellinger(), Jeffreys(), SkewJensenShannon(0.25), Alpha(0.25), Alpha(0.75), Alpha(2.0),
+)  # fmt: skip
+TIGHT = {"atol": 1e-10, "rtol": 0}
+COUNTS = (1, 4, 2, 3)  # the reference draws outcome k so often in ten
+FOUR = categorical(4)
+PRIOR = torch.tensor(COUNTS, dtype=torch.float64).log()[None]
+REWARD = torch.tensor([1.0, 0.2, -0.5, 0.7], dtype=torch.float64)
+RIGHT = torch.tensor([1.0, 0, 0, 1], dtype=torch.float64)
+REWARDS = {"total": REWARD, "accuracy": RIGHT}
+BASE = {
+    k: torch.cat([v[i].repeat(n) for i, n in enumerate(COUNTS)]) for k, v in REWARDS.items()
+}  # exact: Z has no error
+POLICY, SAMPLER = FOUR.logits(1), FOUR.logits(2)
+
+
+def target(factor, outcomes=FOUR, prior=PRIOR, rewards=REWARDS):
+    return (outcomes.log_prob(prior) + factor.log_weight(rewards)).softmax(dim=0)
+
+
+def exact(divergence, p, outcomes=FOUR, policy=POLICY):
+    return gradient(lambda x: value(divergence, outcomes.log_prob(x).exp(), p), policy)
+
+
+def expected(algorithm, size=3, rewards=REWARDS, policy=POLICY, memory=({},), base=BASE, **more):
+    return expected_gradient(algorithm, FOUR, policy, size, rewards, reference=PRIOR, memory=memory, base=base, **more)
+
+
+@pytest.mark.parametrize("sampler", [None, SAMPLER], ids=["on-policy", "off-policy"])
+@pytest.mark.parametrize("divergence", EVERY, ids=str)
+def test_the_expected_gradient_is_the_divergences(divergence, sampler):
+    one = FDPG(divergence, (Tilt(0.5),), z="offline")
+    torch.testing.assert_close(expected(one, sampler=sampler), exact(divergence, target(Tilt(0.5))), **TIGHT)
+
+
+@pytest.mark.parametrize("divergence", [d for d in EVERY if math.isfinite(d.slope_at_infinity)], ids=str)
+def test_so_it_is_for_a_target_that_is_nought_somewhere(divergence, monkeypatch):
+    monkeypatch.setattr(aim, "bounds", lambda factors: None)  # every outcome is listed, so nothing is to be smoothed
+    one = FDPG(divergence, (Constraint(),), z="offline")
+    torch.testing.assert_close(expected(one, size=2), exact(divergence, target(Constraint())), **TIGHT)
+
+
+@pytest.mark.parametrize("sampler", [None, "other"])
+def test_sequences_count_as_the_sum_of_their_tokens(sampler):
+    outcomes = sequences(2, 2)
+    policy, other = outcomes.logits(3), outcomes.logits(4) if sampler else None
+    reward = torch.linspace(-1, 1, 7, dtype=torch.float64)
+    prior = torch.tensor([[5.0, 4, 3], [1, 3, 2], [1, 2, 1]], dtype=torch.float64).log()
+    counts = (outcomes.log_prob(prior).exp() * 12 * 6 * 4).round().long()  # whole numbers: Z has no error
+    base = {"total": torch.repeat_interleave(reward, counts)}
+    one = FDPG(JensenShannon(), (Tilt(0.7),), z="offline")
+    more = {"reference": prior, "memory": ({},), "base": base, "sampler": other}
+    got = expected_gradient(one, outcomes, policy, 2, {"total": reward}, **more)
+    p = (outcomes.log_prob(prior) + reward / 0.7).softmax(dim=0)
+    torch.testing.assert_close(got, exact(JensenShannon(), p, outcomes, policy), **TIGHT)
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+@pytest.mark.parametrize("z", ["none", "plug_in", "leave_one_out", "offline"])
+def test_reverse_kl_needs_no_z_and_a_group_mean_shrinks_it(size, z):
+    p = target(Tilt(0.5))
+    whole = expected(FDPG(KLPolicyTarget(), z=z), size)
+    torch.testing.assert_close(whole, exact(KLPolicyTarget(), p), **TIGHT)
+    if z in ("none", "offline"):
+        shrunk = expected(FDPG(KLPolicyTarget(), z=z, baseline="group"), size)
+        torch.testing.assert_close(shrunk, (size - 1) / size * whole, **TIGHT)
+
+
+@pytest.mark.parametrize(
+    "divergence", [KLTargetPolicy(), Alpha(0.5), SquaredHellinger(), ChiSquareTargetPolicy()], ids=str
+)
+def test_a_leave_one_out_z_keeps_the_direction_of_powers_and_a_plug_in_does_not(divergence):
+    true = exact(divergence, target(Tilt(0.5))).flatten()
+
+    def cosine(z):
+        got = expected(FDPG(divergence, z=z), 4).flatten()
+        return (got @ true / got.norm() / true.norm()).item(), (got.norm() / true.norm()).item()
+
+    direction, scale = cosine("leave_one_out")
+    assert direction == pytest.approx(1, abs=1e-10)
+    assert scale >= 1
+    assert cosine("plug_in")[0] < 0.999
+
+
+def test_the_gradient_is_minus_that_of_regularised_reward_over_beta():
+    beta = 0.4
+
+    def objective(x):
+        pi, log_pi = FOUR.log_prob(x).exp(), FOUR.log_prob(x)
+        return (pi * (REWARD - beta * (log_pi - FOUR.log_prob(PRIOR)))).sum()
+
+    got = expected(FDPG(KLPolicyTarget(), (Tilt(beta),)))
+    torch.testing.assert_close(got, -gradient(objective, POLICY) / beta, **TIGHT)
+
+
+def test_reverse_kl_is_regularised_rl_divided_by_beta():
+    s = scored(FOUR, [0, 1, 1, 3], REWARDS, policy=POLICY, reference=PRIOR)
+    totals = Totals(1, 4, 4)
+    mine = FDPG(KLPolicyTarget(), (Tilt(0.3),)).credit(s, totals, {})
+    theirs = RLKL(beta=0.3).credit(s, totals)
+    torch.testing.assert_close(0.3 * mine.worth, theirs.worth, **TIGHT)
+    torch.testing.assert_close(mine.share, theirs.share)
+
+
+@pytest.mark.parametrize("sampler", [None, SAMPLER], ids=["on-policy", "off-policy"])
+def test_forward_kl_is_dpg(sampler):
+    s = scored(FOUR, [0, 1, 1, 3], REWARDS, policy=POLICY, sampler=sampler, reference=PRIOR)
+    totals = Totals(1, 4, 4)
+    mine = FDPG(KLTargetPolicy(), (Tilt(0.3),), baseline="none").credit(s, totals, {})
+    theirs = DPG((Tilt(0.3),), baseline=False).credit(s, totals, {})
+    torch.testing.assert_close(mine.worth, theirs.worth, **TIGHT)
+
+
+@pytest.mark.parametrize("a", [0.0, 0.25, 0.5, 0.75, 0.9])
+def test_alpha_dpg_is_the_published_recipe_but_for_a_constant(a):
+    # theirs: Z the group's mean weight, at most 1; min((p / pi)^(1-a) - 1, 10); minus the mean of the siblings
+    s = scored(FOUR, [0, 1, 2, 3], REWARDS, policy=POLICY, reference=PRIOR)
+    pi, w = FOUR.log_prob(POLICY).exp(), FOUR.log_prob(PRIOR).exp() * RIGHT
+    z = (w / pi).mean().clamp(max=1)
+    theirs = ((w / z / pi) ** (1 - a) - 1).clamp(max=10)
+    theirs = torch.stack([theirs[i] - theirs[torch.arange(4) != i].mean() for i in range(4)])
+    one = ALGORITHMS["alpha_dpg"](divergence=Alpha(a), cap=10 / (1 - a))
+    mine = one.credit(s, Totals(1, 4, 4), {}).worth[:, 0]
+    torch.testing.assert_close((1 - a) * mine, theirs, **TIGHT)
+
+
+def test_the_default_of_alpha_dpg_has_the_published_cap():
+    one = ALGORITHMS["alpha_dpg"]()
+    assert one.cap * (1 - one.divergence.a) == 10
+
+
+FAILED = {"total": torch.zeros(4, dtype=torch.float64), "accuracy": torch.zeros(4, dtype=torch.float64)}
+
+
+@pytest.mark.parametrize("z", ["plug_in", "leave_one_out", "running", "offline"])
+@pytest.mark.parametrize("name", ["fdpg", "forward", "alpha_dpg", "cdpg", "gdc"])
+def test_a_group_without_success_is_worth_nothing(name, z):
+    make = {
+        "fdpg": FDPG(JensenShannon(), (Constraint(),), z=z),
+        "forward": FDPG(KLTargetPolicy(), (Constraint(),), z=z),
+        "alpha_dpg": ALGORITHMS["alpha_dpg"](z=z),
+        "cdpg": ALGORITHMS["cdpg"](z=z),
+        "gdc": DPG((Constraint(),), z=z),
+    }
+    base = {name: 0 * earned for name, earned in BASE.items()}
+    s = scored(FOUR, [0, 1, 2, 2], FAILED, policy=POLICY, sampler=SAMPLER, reference=PRIOR, base=base)
+    credit = make[name].credit(s, Totals(1, 4, 4), {})
+    assert not credit.worth.any()
+    assert credit.silent
+    numbers = make[name].report(s, {})
+    assert numbers["groups/no_success"] == 1
+    assert numbers["target/outside"] == 1
+    assert all(math.isfinite(number) for number in numbers.values())
+
+
+def test_one_success_among_failures_counts_finitely_with_every_z():
+    for z in ("plug_in", "leave_one_out", "running"):
+        for divergence in (KLTargetPolicy(), JensenShannon(), Alpha(0.75)):
+            s = scored(FOUR, [0, 1, 1, 2], REWARDS, policy=POLICY, reference=PRIOR)
+            worth = FDPG(divergence, (Constraint(),), z=z).credit(s, Totals(1, 4, 4), {}).worth[:, 0]
+            assert worth.isfinite().all()
+            assert worth[0] > 0
+            assert (worth[1:] < 0).all()
+
+
+def test_a_running_z_is_made_of_the_past_and_the_siblings_and_never_of_the_sample():
+    one = FDPG(KLTargetPolicy(), z="running", baseline="none")
+    first = scored(FOUR, [0, 1, 3], REWARDS, policy=POLICY, sampler=SAMPLER, reference=PRIOR)
+    memory = one.remember({}, [one.notes(first, {})])
+    second = scored(FOUR, [2, 1, 0], REWARDS, policy=POLICY, sampler=SAMPLER, reference=PRIOR)
+    logs = one.aim.logs(second, memory)
+    w = one.aim.logs(first, {}).weight.exp()
+    own = logs.weight.exp()
+    z = torch.stack([torch.cat([w, own[torch.arange(3) != i]]).mean() for i in range(3)])
+    torch.testing.assert_close(one.aim.log_z(second, logs, memory), z.log(), **TIGHT)
+    other = scored(FOUR, [2, 1, 0], REWARDS, policy=POLICY, reference=PRIOR, name="another")
+    assert one.aim.log_z(other, logs, memory)[0].item() == pytest.approx(own[1:].mean().log().item())
+
+
+def test_what_is_forgotten_counts_less():
+    one = FDPG(z="running", forget=0.5)
+    s = scored(FOUR, [0, 1, 3], REWARDS, policy=POLICY, reference=PRIOR)
+    note = one.notes(s, {})
+    memory = one.remember(one.remember({}, [note]), [note])
+    log_sum, count = memory["z/made"]
+    assert count == 1.5 * 3
+    assert log_sum.item() == pytest.approx(math.log(1.5) + note["log_sum"])
+
+
+def test_caps_bound_rewards_and_ratios():
+    s = scored(FOUR, [0, 1, 2, 3], REWARDS, policy=POLICY, sampler=SAMPLER, reference=PRIOR)
+    bound = FDPG(KLTargetPolicy(), cap=0.5, ratio_cap=1.1, baseline="none").credit(s, Totals(1, 4, 4), {}).worth
+    assert bound.max() <= 0.55
+    logs = FDPG().aim.logs(s, {})
+    torch.testing.assert_close(logs.ratio(1.1), logs.ratio().clamp(max=1.1))
+    assert FDPG(KLTargetPolicy(), cap=0.5).report(s, {})["fdpg/capped"] > 0
+
+
+def test_the_report_is_the_estimates_of_the_group():
+    s = scored(FOUR, [0, 1, 1, 3], REWARDS, policy=POLICY, reference=PRIOR)
+    numbers = FDPG(target=(Tilt(0.5),)).report(s, {})
+    pi, p0 = FOUR.log_prob(POLICY)[[0, 1, 1, 3]], FOUR.log_prob(PRIOR)[[0, 1, 1, 3]]
+    w = (p0 + 2 * REWARD[[0, 1, 1, 3]] - pi).exp()
+    assert numbers["reference/kl_policy"] == pytest.approx((pi - p0).mean().item())
+    assert numbers["target/ess"] == pytest.approx((w.sum() ** 2 / w.square().sum() / 4).item())
+    assert numbers["target/tv"] == pytest.approx(((1 - w / w.mean()).abs().mean() / 2).item())
+    assert numbers["target/log_z"] == pytest.approx(w.mean().log().item())
+    assert numbers["policy/ess"] == pytest.approx(1)
+    assert numbers["groups/no_success"] == 0
+
+
+MUTANTS = {
+    "the ratio is lost off-policy": (aim.Logs, "ratio", lambda logs, cap=None: torch.ones_like(logs.policy)),
+    "Z is lost": (aim.Aim, "log_z", lambda self, scored, logs, memory: torch.zeros_like(logs.policy)),
+    "a completion counts by its length": (ops, "shares", lambda mask, totals, *_: mask.double() / totals.tokens * 2),
+    "the sign": (fdpg, "pseudo_rewards", lambda d, logs, z, cap: -with_z(d, logs, z[:, None])),
+    "the base for the target": (aim.Aim, "weight", lambda self, rewards, memory: 0 * rewards["total"].double()),
+    "a group's mean for the siblings'": (fdpg, "advantages", lambda rewards, _: ops.centred(rewards.diagonal())),
+    "siblings by their own Z": (fdpg, "pseudo_rewards", lambda d, logs, z, cap: with_z(d, logs, z[None, :])),
+}
+
+
+def with_z(divergence, logs, log_z):
+    return divergence.pseudo_reward((logs.policy - logs.target)[None, :] + log_z).expand(len(logs.policy), -1)
+
+
+CAUGHT_BY = {
+    "a completion counts by its length": lambda: test_sequences_count_as_the_sum_of_their_tokens("other"),
+    "siblings by their own Z": lambda: test_reverse_kl_needs_no_z_and_a_group_mean_shrinks_it(3, "leave_one_out"),
+}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_deliberate_error_would_be_seen(name, monkeypatch):
+    monkeypatch.setattr(*MUTANTS[name])
+    caught_by = CAUGHT_BY.get(name, lambda: test_the_expected_gradient_is_the_divergences(JensenShannon(), SAMPLER))
+    with pytest.raises(AssertionError):
+        caught_by()
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: FDPG(KLPolicyTarget(), (Constraint(),)), "KLPolicyTarget is infinite .* give the constraint a floor"),
+        (lambda: FDPG(Alpha(1.0), (Constraint(),)), "Alpha is infinite"),
+        (lambda: FDPG(TotalVariation()), r"algorithm.z: TotalVariation with a Z of the group, found leave_one_out"),
+        (lambda: FDPG(TotalVariation(), z="plug_in"), r"Use z: offline"),
+        (lambda: FDPG(TotalVariation(), z="running"), r"algorithm.z"),
+        (lambda: FDPG(JensenShannon(), z="none"), r"algorithm.z: JensenShannon depends on Z in more than scale"),
+        (lambda: FDPG(target=()), r"algorithm.target: expected a factor or moments, found none"),
+        (lambda: FDPG(bound_z=True), r"algorithm.bound_z: .*declare low and high"),
+        (lambda: FDPG(cap=0.0), r"algorithm.cap: expected a number above 0, found 0.0"),
+        (lambda: FDPG(forget=0.0), r"algorithm.forget: expected a number in \(0, 1\], found 0.0"),
+        (lambda: FDPG(baseline="group_std"), r"algorithm.baseline: .*group_std gives each prompt a scale of its own"),
+        (lambda: FDPG(z="running", reference=EMA()), r"algorithm.reference: expected frozen"),
+        (lambda: FDPG(z="offline", reference=EMA()), r"algorithm.reference: expected frozen"),
+        (lambda: FDPG(z="offline").start(None), r"prepared: expected what the base model earned"),
+        (lambda: DPG(z="none"), r"algorithm.z: expected an estimate, as the baseline"),
+        (lambda: VarGrad((Constraint(),)), r"algorithm.target: expected mass everywhere"),
+        (lambda: GVPO(toward="reference"), r"algorithm.reference: expected one"),
+        (lambda: GVPO(beta=0.0), r"tilt.beta: expected a finite number above 0"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_right_is_refused_with_the_remedy(make, said):
+    with pytest.raises(ValueError, match=said):
+        make()
+
+
+@pytest.mark.parametrize("make", [FDPG, lambda: DPG((Tilt(),)), VarGrad, GVPO])
+def test_a_group_of_one_is_refused(make):
+    one = make()
+    assert one.siblings
+    s = scored(FOUR, [0], REWARDS, policy=POLICY, reference=PRIOR)
+    memory = () if isinstance(one, GVPO) else ({},)
+    with pytest.raises(ValueError, match="expected 2 or more"):
+        one.credit(s, Totals(1, 1, 1), *memory)
+
+
+def test_an_enumerated_step_is_a_draw_of_the_expectation():
+    # the mean over many groups drawn at random is within five standard errors of what was enumerated
+    one, noise = FDPG(z="offline"), torch.Generator().manual_seed(0)
+    pi = FOUR.log_prob(POLICY).exp()
+    drawn = torch.multinomial(pi, 2 * 3000, replacement=True, generator=noise).reshape(-1, 2).sort(dim=1).values
+    samples = []
+    for rows, times in Counter(map(tuple, drawn.tolist())).items():
+        logits = POLICY.clone().requires_grad_()
+        s = scored(FOUR, rows, REWARDS, policy=logits, reference=PRIOR, base=BASE)
+        step = torch.autograd.grad(step_loss(one, FOUR, logits, s, rows, {}), logits)[0].flatten()
+        samples += [step] * times
+    samples = torch.stack(samples)
+    error = (samples.mean(dim=0) - expected(one, 2).flatten()).abs()
+    assert (error < 5 * samples.std(dim=0) / math.sqrt(len(samples))).all()
