@@ -1,78 +1,211 @@
-"""What a model is shown of an example's videos: all of it, or less, to see whether its answers depend on it.
+"""What a model is shown and told of a question: all of it, or less or otherwise, to see what its answers depend on.
 
-A condition changes what is seen and nothing else: question, options, images and gold stay. An example without a video
-is shown as it is under every condition, because rows without one ("nothing has been done yet") stand among the others
-and leaving them out would compare different questions. A set in which no example has a video is another matter: there
-the condition would be no condition, and ``check`` refuses it.
+A condition is a name, for two of them with a number. Some change the question before anything is decoded (`asked`), some
+the frames behind the decoder (`see`), one how many frames there are (`frames_of`); everything else stays as it is.
+
+    full              as it is
+    blind             no media; the prompt has no place for them
+    options_only      no media and no question: the options alone
+    observation_only  no video; images stay (SEED-Bench-R1's picture of the present)
+    video_only        no images; videos stay
+    swap              the video of another item of the set, of another cluster where there is one
+    first_frame, middle_frame, last_frame
+                      this frame in the place of all others: as many frames, tokens and seconds, but nothing happens
+    freeze            from the middle on, the frame at the middle
+    reversed          frames last to first
+    shuffled          frames in an order that (seed, example id, which of its clips) decides; never the true one
+    noise             each frame one grey, the mean of its clip: as many tokens, nothing to see
+    rotate:K          options moved K places up, the first K to the end; the gold letter moves with its text
+    frames:K          K frames, whatever the frame choice says otherwise
+
+Frames that are moved are shown at the moments at which others were, so that the clock of a model that is told the time says
+nothing. An example that a condition does not apply to (no video, nothing to leave out) is shown as it is, because rows
+without a video ("nothing has been done yet") stand among the others and leaving them out would compare different
+questions. A set in which a condition would change nothing is another matter: `check` refuses it.
 """
 
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Literal
+from itertools import cycle
 
 import numpy as np
 from jaxtyping import Int
 
+from mmrl.data.frame_choice import FrameChoice
 from mmrl.data.options import shuffled
 from mmrl.data.video import Clip
 from mmrl.types import Example, Media, Message
 
-Condition = Literal["full", "no_video", "last_frame", "reversed", "shuffled"]
-Seen = tuple[Example, tuple[Clip | np.ndarray, ...]]  # the example as it is asked, and its media, decoded
+Condition = str
+
+TOLD = ("blind", "options_only", "observation_only", "video_only", "swap")  # change the question
+SHOWN = ("first_frame", "middle_frame", "last_frame", "freeze", "reversed", "shuffled", "noise")  # change its frames
+COUNTED = ("rotate", "frames")  # take a number
+NAMES = ("full", *TOLD, *SHOWN, *(f"{name}:K" for name in COUNTED))
+NEEDS = {  # what some example must have for the condition to be one
+    **dict.fromkeys(("swap", "observation_only", "frames", *SHOWN), "videos"),
+    "video_only": "images",
+    "blind": "media",
+    "options_only": "a question",
+    "rotate": "options",
+}
 
 
-def see(condition: Condition, example: Example, media: Sequence[Clip | np.ndarray], seed: int) -> Seen:
-    """The example and its loaded media (in the order of ``example.every_media``) as a condition shows them.
+def known(condition: str) -> Condition:
+    """The condition, or a ValueError that lists those there are."""
+    name, number = parts(condition)
+    plain = number is None and (name == "full" or name in TOLD or name in SHOWN)
+    if not plain and not (name in COUNTED and number):
+        raise ValueError(f"condition: expected one of {', '.join(NAMES)} (K from 1), found {condition!r}")
+    return condition
 
-    full        as they are
-    no_video    images only; the prompt has no place for a video
-    last_frame  the last frame in the place of all others: as many frames, tokens and seconds, but nothing happens
-    reversed    frames last to first
-    shuffled    frames in an order that (seed, example id, which of its clips) decides
 
-    The moments at which frames are shown stay, so that the clock of a model that is told the time says nothing of it.
-    """
-    if condition == "full":
-        return example, tuple(media)
-    if condition == "no_video":
-        return without_video(example), tuple(medium for medium in media if not isinstance(medium, Clip))
+def parts(condition: Condition) -> tuple[str, int | None]:
+    """The name of a condition and its number, 0 for what is none."""
+    name, sign, number = condition.partition(":")
+    if not sign:
+        return name, None
+    return name, int(number) if number.isascii() and number.isdigit() else 0
+
+
+def asked(condition: Condition, examples: Sequence[Example], seed: int) -> list[Example]:
+    """The examples as a condition asks them: same ids, in the same order. Raises ValueError where it cannot."""
+    name, number = parts(known(condition))
+    if name == "swap":
+        return swapped(examples, seed)
+    changes: dict[str, Callable[[Example], Example]] = {
+        "blind": lambda example: keeping(example, ()),
+        "options_only": lambda example: replace(keeping(written(example, condition), ()), question=""),
+        "observation_only": lambda example: keeping(example, ("image",)),
+        "video_only": lambda example: keeping(example, ("video",)),
+        "rotate": lambda example: rotated(written(example, condition), number),
+    }
+    return [changes[name](example) for example in examples] if name in changes else list(examples)
+
+
+def see(
+    condition: Condition, example: Example, media: Sequence[Clip | np.ndarray], seed: int
+) -> tuple[Clip | np.ndarray, ...]:
+    """The loaded media of an example that is already ``asked``, in its order, as a condition shows them."""
+    name, _ = parts(condition)
+    if name not in SHOWN:
+        return tuple(media)
     keys = (f"{seed}\0{example.id}\0{number}" for number in range(len(media)))
-    changed = (
-        rearranged(medium, order(condition, len(medium.indices), key)) if isinstance(medium, Clip) else medium
+    return tuple(
+        changed(name, medium, key) if isinstance(medium, Clip) else medium
         for medium, key in zip(media, keys, strict=True)
     )
-    return example, tuple(changed)
 
 
-def order(condition: Condition, count: int, key: str) -> Int[np.ndarray, " f"]:
-    """Which of ``count`` frames stands in each place."""
-    places = np.arange(count)
-    if condition == "last_frame":
-        return np.full(count, count - 1)
-    if condition == "reversed":
-        return places[::-1]
-    if condition == "shuffled":
-        return np.array([int(place) for place in shuffled([str(place) for place in places], key)])
-    return places
-
-
-def rearranged(clip: Clip, order: Int[np.ndarray, " f"]) -> Clip:
-    """Other frames at the same moments; ``indices`` say which of the file's they are."""
-    return replace(clip, frames=clip.frames[order], indices=clip.indices[order])
-
-
-def without_video(example: Example) -> Example:
-    """The example without its videos, also in a ready-made chat."""
-    messages = (Message(m.role, tuple(part for part in m.content if not is_video(part))) for m in example.messages)
-    return replace(example, media=tuple(each for each in example.media if not is_video(each)), messages=tuple(messages))
-
-
-def is_video(part: str | Media) -> bool:
-    """Whether a part of a prompt is a video."""
-    return isinstance(part, Media) and part.kind == "video"
+def frames_of(condition: Condition, choice: FrameChoice) -> FrameChoice:
+    """The frame choice under a condition."""
+    name, number = parts(condition)
+    return replace(choice, count=number) if name == "frames" else choice
 
 
 def check(condition: Condition, examples: Iterable[Example], where: str) -> None:
-    """Raise a ValueError where a condition on videos would change nothing, because no example has one."""
-    if condition != "full" and not any(is_video(medium) for example in examples for medium in example.every_media):
-        raise ValueError(f"{where}: condition {condition!r} expected examples with videos, found none; leave it full")
+    """Raise a ValueError where a condition would change nothing, because no example has what it changes."""
+    name, _ = parts(known(condition))
+    wanted = NEEDS.get(name)
+    if wanted and not any(has(example, wanted) for example in examples):
+        raise ValueError(f"{where}: condition {condition!r} expected examples with {wanted}, found none; leave it full")
+
+
+def has(example: Example, wanted: str) -> bool:
+    """Whether an example has what a condition changes."""
+    if wanted in ("a question", "options"):
+        return bool(example.question) if wanted == "a question" else len(example.choices) > 1
+    return any(wanted in ("media", f"{medium.kind}s") for medium in example.every_media)
+
+
+def changed(name: str, clip: Clip, key: str) -> Clip:
+    """A clip under a condition on its frames."""
+    if name == "noise":
+        grey = np.uint8(round(float(clip.frames.mean())))
+        return replace(clip, frames=np.full_like(clip.frames, grey))
+    places = order(name, len(clip.indices), key)
+    return replace(clip, frames=clip.frames[places], indices=clip.indices[places])
+
+
+def order(name: str, count: int, key: str) -> Int[np.ndarray, " f"]:
+    """Which of ``count`` frames stands in each place."""
+    places = np.arange(count)
+    if name in ("first_frame", "middle_frame", "last_frame"):
+        return np.full(count, {"first_frame": 0, "middle_frame": (count - 1) // 2, "last_frame": count - 1}[name])
+    if name == "freeze":
+        return np.minimum(places, (count - 1) // 2)
+    if name == "reversed":
+        return places[::-1]
+    if name == "shuffled":
+        mixed = np.array([int(place) for place in shuffled([str(place) for place in places], key)])
+        return np.roll(mixed, 1) if (mixed == places).all() else mixed
+    return places
+
+
+def rotated(example: Example, places: int) -> Example:
+    """The options moved up; the gold letter moves with its text. Questions without options stay."""
+    count = len(example.choices)
+    if count < 2 or example.answer is None:
+        return example
+    turn = places % count
+    gold = (ord(example.answer.strip()) - ord("A") - turn) % count
+    return replace(example, choices=example.choices[turn:] + example.choices[:turn], answer=chr(ord("A") + gold))
+
+
+def swapped(examples: Sequence[Example], seed: int) -> list[Example]:
+    """Each example with the videos of the next one, in an order that (seed, id) decides, that has others."""
+    films = [example for example in examples if videos(example)]
+    ring = sorted(films, key=lambda example: hashlib.sha256(f"{seed}\0{example.id}".encode()).digest())
+    place = {example.id: index for index, example in enumerate(ring)}
+    return [lent(example, donor(example, ring, place[example.id])) if example.id in place else example for example in examples]
+
+
+def donor(example: Example, ring: Sequence[Example], place: int) -> Example:
+    """The next in the ring that shares no video with an example, of another cluster if there is one."""
+    own, second = set(videos(example)), None
+    for step in range(1, len(ring)):
+        other = ring[(place + step) % len(ring)]
+        if own.isdisjoint(videos(other)):
+            if other.cluster != example.cluster:
+                return other
+            second = second or other
+    if second is None:
+        raise ValueError(f"example {example.id}: condition 'swap' expected another item with another video, found none")
+    return second
+
+
+def videos(example: Example) -> list[Media]:
+    """The videos of an example."""
+    return [medium for medium in example.every_media if medium.kind == "video"]
+
+
+def lent(example: Example, other: Example) -> Example:
+    """An example with the videos of another, from the first again where that has fewer."""
+    films = cycle(videos(other))
+    return replaced(example, lambda medium: next(films) if medium.kind == "video" else medium)
+
+
+def keeping(example: Example, kinds: tuple[str, ...]) -> Example:
+    """The example without media of other kinds, also in a ready-made chat."""
+    return replaced(example, lambda medium: medium if medium.kind in kinds else None)
+
+
+def replaced(example: Example, change: Callable[[Media], Media | None]) -> Example:
+    """The example with other media, or fewer; of a ready-made chat those in its messages."""
+    if not example.messages:
+        return replace(example, media=tuple(filter(None, map(change, example.media))))
+    messages = []
+    for message in example.messages:
+        content = [change(part) if isinstance(part, Media) else part for part in message.content]
+        messages.append(Message(message.role, tuple(part for part in content if part is not None)))
+    return replace(example, messages=tuple(messages), media=())
+
+
+def written(example: Example, condition: Condition) -> Example:
+    """The example, whose words must be the template's: those of a ready-made chat cannot be told apart."""
+    if example.messages:
+        raise ValueError(
+            f"example {example.id}: condition {condition!r} expected a question and options, found a ready-made chat"
+        )
+    return example

@@ -1,17 +1,23 @@
 """What is to be measured, and how much of it is on record already."""
 
+import fcntl
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmrl.evaluate.records import RECORDS, SCHEMA, read_line
+from mmrl.evaluate.lines import line, read_line, split, write_lines, write_whole
+from mmrl.evaluate.records import FAILED, SCHEMA, Sample, item_of
 from mmrl.types import Example
 
-PLAN = "plan.json"
+PLAN, ITEMS, SAMPLES = "plan.json", "items.jsonl", "samples.jsonl"
+HASH = "items_sha256"  # in the plan, for the audit
+
+Pair = tuple[str, int]  # item and sample id
 
 
 class PlanError(ValueError):
@@ -42,9 +48,21 @@ class Plan:
         return [(example, sample) for example in self.examples for sample in range(self.samples)]
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """What must be the same when a run is resumed."""
-        asked = [[e.id, e.cluster, e.question, e.answer, e.kind, e.choices, media(e)] for e in self.examples]
+    def batches(self) -> list[list[tuple[Example, int]]]:
+        """The pairs as they are generated together, whatever was interrupted: rounding depends on the neighbours."""
+        pairs = self.pairs
+        return [pairs[start : start + self.batch] for start in range(0, len(pairs), self.batch)]
+
+    @property
+    def items(self) -> str:
+        """The text of items.jsonl."""
+        return "".join(line(item_of(example)) for example in self.examples)
+
+    def facts(self, items: str) -> dict[str, Any]:
+        """What must be the same when a run is resumed. Where media lie may differ between machines."""
+        asked = [
+            [e.id, e.cluster, e.question, e.answer, e.kind, e.choices, said(e), media(e)] for e in self.examples
+        ]
         return {
             "schema": SCHEMA,
             "name": self.name,
@@ -52,49 +70,110 @@ class Plan:
             "samples": self.samples,
             "batch": self.batch,
             "examples": hashlib.sha256(canonical(asked).encode()).hexdigest(),
+            HASH: hashlib.sha256(items.encode()).hexdigest(),
             "settings": json.loads(canonical(self.settings)),
         }
 
 
-def resume(plan: Plan, out: Path) -> int:
-    """How many pairs are on record. Writes the plan; cuts a half-written batch off the records."""
+def open_plan(plan: Plan, out: Path) -> None:
+    """Write the plan and its items, or refuse a folder that holds another measurement."""
     out.mkdir(parents=True, exist_ok=True)
-    path = out / RECORDS
-    if not path.exists() or path.stat().st_size == 0:
-        (out / PLAN).write_text(json.dumps(plan.facts, indent=1, sort_keys=True) + "\n")
-        return 0
-    same_plan(plan.facts, out)
-    data = path.read_bytes()
-    lines = data.split(b"\n")[:-1]  # what stands behind the last line's end was cut off in writing
-    pairs = plan.pairs
-    whole = len(pairs) if len(lines) == len(pairs) else len(lines) // plan.batch * plan.batch
-    for number, (text, (example, sample)) in enumerate(zip(lines[:whole], pairs, strict=False), 1):
-        found = read_line(text, path, number)
-        if (found.item, found.sample) != (example.id, sample):
-            where = f"{path}, line {number}: expected item {example.id!r} sample {sample}"
-            raise PlanError(f"{where}, found {found.item!r} sample {found.sample}; move the folder away")
-    kept = sum(len(text) + 1 for text in lines[:whole])
-    if kept < len(data):
-        with path.open("r+b") as file:
-            file.truncate(kept)
-    return whole
+    samples, items = out / SAMPLES, plan.items
+    facts = plan.facts(items)
+    if samples.exists() and samples.stat().st_size:
+        same_plan(facts, out)
+    write_whole(out / ITEMS, items)
+    write_whole(out / PLAN, json.dumps(facts, indent=1, sort_keys=True) + "\n")
+
+
+def recorded(plan: Plan, out: Path, retry: bool = False) -> dict[Pair, Sample]:
+    """The samples of whole batches that are on record; what a kill left half-written is cut off the file.
+
+    retry: batches in which something failed count as not done.
+    """
+    path = out / SAMPLES
+    data = path.read_bytes() if path.exists() else b""
+    wanted = {(example.id, sample) for example, sample in plan.pairs}
+    found: dict[Pair, Sample] = {}
+    for number, text in enumerate(split(data)[0], 1):
+        one = read_line(Sample, text, path, number)
+        pair = (one.item, one.sample)
+        if pair not in wanted or pair in found:
+            what = "a second record of" if pair in found else "no such thing in the plan:"
+            raise PlanError(f"{path}, line {number}: {what} item {one.item!r} sample {one.sample}; move the folder away")
+        found[pair] = one
+    kept = {pair: found[pair] for batch in whole(plan, found, retry) for pair in batch}
+    text = "".join(line(one) for one in kept.values())
+    if text.encode() != data:
+        write_whole(path, text)
+    return kept
+
+
+def whole(plan: Plan, found: Mapping[Pair, Sample], retry: bool) -> Iterator[list[Pair]]:
+    """The batches of which all is there."""
+    for batch in plan.batches:
+        pairs = [(example.id, sample) for example, sample in batch]
+        if all(p in found for p in pairs) and not (retry and any(found[p].response.status in FAILED for p in pairs)):
+            yield pairs
+
+
+def in_order(plan: Plan, found: Mapping[Pair, Sample], out: Path) -> None:
+    """Put the samples into the order of the plan, if batches were run again out of turn."""
+    pairs = [(example.id, sample) for example, sample in plan.pairs]
+    if list(found) != pairs:
+        write_lines(out / SAMPLES, [found[pair] for pair in pairs])
 
 
 def same_plan(facts: Mapping[str, Any], out: Path) -> None:
     """Raise a PlanError that names what differs, if the folder's records were made by another plan."""
+    before = read_plan(out)
+    differ = [key for key in sorted({*facts, *before} - {HASH}) if facts.get(key) != before.get(key)]
+    if differ:
+        what = "; ".join(f"{key}: {difference(before.get(key), facts.get(key))}" for key in differ)
+        raise PlanError(f"{out} holds another measurement ({what}); give another folder, or delete this one to redo it")
+
+
+def read_plan(out: Path) -> dict[str, Any]:
+    """The plan of a folder of records."""
     path = out / PLAN
     if not path.exists():
-        raise PlanError(f"{out} has {RECORDS} but no {PLAN}, so nobody knows what they measure; give another folder")
-    before = json.loads(path.read_text())
-    differ = [key for key in sorted({*facts, *before}) if facts.get(key) != before.get(key)]
-    if differ:
-        what = "; ".join(f"{key}: there {before.get(key)!r}, now {facts.get(key)!r}" for key in differ)
-        raise PlanError(f"{out} holds another measurement ({what}); give another folder, or delete this one to redo it")
+        raise PlanError(f"{out} has {SAMPLES} but no {PLAN}, so nobody knows what they measure; give another folder")
+    facts = json.loads(path.read_text())
+    if facts.get("schema") != SCHEMA:
+        raise PlanError(
+            f"{path}: expected a plan of schema {SCHEMA}, found {facts.get('schema')!r}; give another folder"
+        )
+    return facts
+
+
+def difference(before: Any, now: Any) -> str:
+    """What differs; of two mappings only the keys that do."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        keys = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
+        return ", ".join(f"{key}: {difference(before.get(key), now.get(key))}" for key in keys)
+    return f"there {before!r}, now {now!r}"
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Nobody else writes into the folder meanwhile. The lock goes with the process, however that ends."""
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PlanError(f"{out}: another process is writing here; wait for it, or give another folder") from None
+        yield
 
 
 def media(example: Example) -> list[str]:
     """The names of the example's files; not where they lie, which may differ between machines."""
     return [each.path.name for each in example.every_media]
+
+
+def said(example: Example) -> list[Any]:
+    """The words of a ready-made chat."""
+    return [[m.role, [part for part in m.content if isinstance(part, str)]] for m in example.messages]
 
 
 def canonical(value: Any) -> str:

@@ -1,10 +1,14 @@
-"""Means with intervals, and paired differences. Nothing leaves the denominator: what could not be seen counts as 0."""
+"""Means with intervals, and paired differences.
+
+Nothing leaves the denominator. What failed to be generated counts as 0. What a grader gave no verdict on is unscored: it
+counts as 0 in the mean, and the interval is as wide as it would be if the truth were anything between all 0 and all 1.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from mmrl.evaluate.records import IncompleteError, Record
+from mmrl.evaluate.records import FAILED, IncompleteError, Record
 from mmrl.statistics import Difference, mean_interval, paired
 
 
@@ -15,6 +19,8 @@ class Mean:
     mean: float
     low: float
     high: float
+    unscored: int = 0  # records on which there is no verdict; 0 in the mean
+    best: float | None = None  # the mean if all of those were 1; None where there are none
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +48,7 @@ def summarise(name: str, records: Sequence[Record], expected: int, samples: int 
         wanted, found = f"{expected} items with {samples} samples each", f"{len(records)} records of {len(items)} items"
         raise IncompleteError(f"evaluation {name!r}: expected {wanted}, found {found}; run it again to resume")
     clusters = [record.cluster for record in records]
-    metrics = {}
-    for metric, scores in columns(name, records).items():
-        metrics[metric] = Mean(sum(scores) / len(scores), *mean_interval(scores, clusters))
+    metrics = {metric: mean_of(scores, clusters) for metric, scores in columns(name, records).items()}
     return Summary(
         name=name,
         expected=expected,
@@ -56,6 +60,24 @@ def summarise(name: str, records: Sequence[Record], expected: int, samples: int 
         metrics=metrics,
         records=tuple(records),
     )
+
+
+def mean_of(scores: Sequence[float | None], clusters: Sequence[str]) -> Mean:
+    """The mean, worst case, with an interval that holds from the worst case to the best."""
+    worst, best = filled(scores, 0.0), filled(scores, 1.0)
+    low, high = mean_interval(worst, clusters)
+    unscored = sum(score is None for score in scores)
+    if not unscored:
+        return Mean(sum(worst) / len(worst), low, high)
+    return Mean(sum(worst) / len(worst), low, mean_interval(best, clusters)[1], unscored, sum(best) / len(best))
+
+
+def filled(scores: Sequence[float | None], value: float) -> list[float]:
+    """The scores with a value where there is no verdict. Raises ValueError where scores are no shares, so no value is a bound."""
+    given = [score for score in scores if score is not None]
+    if len(given) < len(scores) and not all(0 <= score <= 1 for score in given):
+        raise ValueError("unscored records: expected scores between 0 and 1, as others have no bounds; found others")
+    return [value if score is None else score for score in scores]
 
 
 def compare(before: Summary | Sequence[Record], after: Summary | Sequence[Record]) -> dict[str, Difference]:
@@ -71,18 +93,30 @@ def compare(before: Summary | Sequence[Record], after: Summary | Sequence[Record
     if earlier.keys() != later.keys():
         raise ValueError(f"compare: metrics differ: {sorted(earlier)} before, {sorted(later)} after; score both alike")
     clusters = [record.cluster for record in first.values()]
-    return {metric: paired(earlier[metric], later[metric], clusters) for metric in earlier}
+    return {metric: difference(earlier[metric], later[metric], clusters) for metric in earlier}
 
 
-def columns(name: str, records: Sequence[Record]) -> dict[str, list[float]]:
-    """Scores by metric, one a record; 0 for what could not be seen."""
+def difference(
+    before: Sequence[float | None], after: Sequence[float | None], clusters: Sequence[str]
+) -> Difference:
+    """The paired difference; what is unscored counts as 0, and the interval holds whatever it truly is."""
+    found = paired(filled(before, 0.0), filled(after, 0.0), clusters)
+    if None not in before and None not in after:
+        return found
+    least = paired(filled(before, 1.0), filled(after, 0.0), clusters)
+    most = paired(filled(before, 0.0), filled(after, 1.0), clusters)
+    return replace(found, low=least.low, high=most.high)
+
+
+def columns(name: str, records: Sequence[Record]) -> dict[str, list[float | None]]:
+    """Scores by metric, one a record; 0 for what was not generated, None for what has no verdict."""
     metrics = list(dict.fromkeys(metric for record in records for metric in record.scores))
     if not metrics:
         error = next((record.error for record in records if record.error), "no record has scores")
         raise IncompleteError(f"evaluation {name!r}: none of {len(records)} records could be graded; {error}")
     for each in records:
         absent = [metric for metric in metrics if metric not in each.scores]
-        if absent and each.status != "media_error":
+        if absent and each.status not in FAILED:
             raise IncompleteError(f"evaluation {name!r}: item {each.item!r} lacks {absent}; score all records alike")
     return {metric: [record.scores.get(metric, 0.0) for record in records] for metric in metrics}
 

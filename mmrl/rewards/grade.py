@@ -26,10 +26,10 @@ def grade(texts: Sequence[str], example: Example, graders: Mapping[str, Grader])
     }
 
 
-def grade_one(text: str, example: Example, graders: Mapping[str, Grader]) -> dict[str, float]:
-    """The same for one text, as numbers."""
+def grade_one(text: str, example: Example, graders: Mapping[str, Grader]) -> dict[str, float | None]:
+    """The same for one text, as numbers. For evaluations, in which a grader may also say None: no verdict."""
     given = fields(example)
-    return {name: score(name, grader, text, given) for name, grader in graders.items()}
+    return {name: score(name, grader, text, given, may_abstain=True) for name, grader in graders.items()}
 
 
 def fields(example: Example) -> dict[str, Any]:
@@ -38,10 +38,14 @@ def fields(example: Example) -> dict[str, Any]:
     return {name: value for name, value in example.fields.items() if name != "completion"} | own
 
 
-def score(name: str, grader: Grader, text: str, given: Mapping[str, Any]) -> float:
-    """One number from one grader."""
+def score(
+    name: str, grader: Grader, text: str, given: Mapping[str, Any], may_abstain: bool = False
+) -> float | None:
+    """One number from one grader, or None if it may say that it has no verdict."""
     with Naming(f"grader {name!r}, example {given['id']!r}"):
         value = grader(text, **given)
+        if value is None and may_abstain:
+            return None
         if not isinstance(value, Real) or not math.isfinite(value):
             raise ValueError(f"grader {name!r}, example {given['id']!r}: expected a finite number, found {value!r}")
         return float(value)
