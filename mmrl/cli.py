@@ -9,13 +9,14 @@ from typing import Annotated, Literal
 
 import typer
 
+from mmrl.cli_eval import evaluation
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Post-train video language models with reinforcement learning, and measure what that did to their reasoning.",
 )
-evaluation = typer.Typer(no_args_is_help=True, help="Examine a model: accuracy and consistency, level by level.")
 world = typer.Typer(
     no_args_is_help=True, help="ProcBench: small videos whose every answer and reasoning can be checked."
 )
@@ -91,30 +92,6 @@ def fit(config, resume: bool, command: str) -> None:
     except (RuntimeError, ValueError, OSError):
         say(f"Everything up to step {run.saved} is in {run.checkpoints}.")
         raise
-
-
-@evaluation.command("run")
-def eval_run(config: ConfigPath, overrides: Overrides = None) -> None:
-    """Examine a model as CONFIG says. Interrupted, it goes on where it stopped; done, it only prints."""
-    import torch
-
-    from mmrl.build import policy_of
-    from mmrl.config import EvalConfig, dump, load
-    from mmrl.examine import examine, write_summary
-    from mmrl.origin import commit, machine
-    from mmrl.progress import console
-    from mmrl.report import summaries_table
-
-    parsed = load(EvalConfig, config, overrides or [])
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ValueError("eval run: expected one process, found several; they would write the same records")
-    out = Path(parsed.out)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    policy = policy_of(parsed.model, parsed.evaluation.template, device)
-    levels = examine(policy, parsed.evaluation, out, parsed.max_rows)
-    (out / "config.yaml").write_text(dump(parsed))
-    write_summary(out / "summary.json", levels, {"model": parsed.model.path, "commit": commit(), "machine": machine()})
-    console.print(summaries_table(levels))
 
 
 @world.command("render")

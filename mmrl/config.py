@@ -10,7 +10,7 @@ import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from mmrl.algorithms import ALGORITHMS, claims
-from mmrl.data.conditions import Condition
+from mmrl.data.conditions import known
 from mmrl.data.frame_choice import FrameChoice
 from mmrl.data.templates import Template
 from mmrl.divergences import DIVERGENCES, Divergence
@@ -43,6 +43,7 @@ def in_order(pixels: tuple[int, int]) -> tuple[int, int]:
 
 
 Pixels = Annotated[tuple[Positive, Positive], AfterValidator(in_order)]
+ConditionName = Annotated[str, AfterValidator(known)]
 Format = Literal[
     "seed_bench_r1", "seed_bench_r1_demonstrations", "video_r1", "messages",
     "video_r1_eval", "tempcompass", "longvideobench", "video_holmes", "tvbench", "egoplan_bench2",
@@ -152,7 +153,7 @@ class EvaluationSection(Section):
     template: Template  # the wording of questions
     graders: Annotated[dict[str, str], Field(min_length=1)]
     frames: FrameChoice = FrameChoice()
-    condition: Condition = "full"  # what is seen of the videos; the others are controls
+    condition: ConditionName = "full"  # what is seen and told of a question; the others are controls
     decoding: Decoding = Decoding(temperature=0.0, max_new_tokens=1024)
     samples: Positive = 1  # completions an item
     batch: Positive = 32  # items generated together
@@ -162,6 +163,7 @@ class EvaluationSection(Section):
     timeout: Annotated[float, Field(gt=0)] = 60.0
     cache_dir: str | None = None  # a folder that keeps decoded frames; training and evaluations may share it
     cache_dir_bytes: Positive = 2**36
+    response_cache: str | None = None  # a folder that keeps what models wrote; runs may share it
 
 
 class Config(Section):

@@ -6,110 +6,126 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from torch import nn
 
+import mmrl
+from mmrl.answering import Asking, Media
 from mmrl.config import EvalSetSection, EvaluationSection
-from mmrl.data.conditions import Condition, Seen, see
+from mmrl.data.conditions import asked, frames_of
 from mmrl.data.conditions import check as check_condition
-from mmrl.data.media import MediaError, MediaReader
-from mmrl.data.video import Clip
-from mmrl.evaluate import Completion, Summary, evaluate
-from mmrl.models.policy import Policy
+from mmrl.data.templates import messages
+from mmrl.evaluate import Completion, Request, Scorer, Summary, evaluate
+from mmrl.evaluate.cache import Cache
+from mmrl.models.policy import Policy, chat
 from mmrl.progress import progress
-from mmrl.rewards.grade import grade_one
-from mmrl.rewards.graders import trace
 from mmrl.rewards.parse import parse
 from mmrl.rollout import Engine
+from mmrl.scorers import scorer_of
 from mmrl.sources import check_gradable, media_reader, open_set, root_of
-from mmrl.sources import grader as find_grader
-from mmrl.types import Example, Group
+from mmrl.types import Decoding, Example, Group
 
 LOOKED_AT = 1024  # elements of each parameter that enter its digest
 
 
 @dataclass(frozen=True, slots=True)
-class Examiner:
-    """Samples completions for ``evaluate``; a file that cannot be read becomes a record with its error."""
+class Sampled:
+    """A policy that answers through mmrl's own engine."""
 
     policy: Policy
     engine: Engine
-    reader: MediaReader
-    seed: int
-    condition: Condition = "full"
 
-    def __call__(self, examples: Sequence[Example], samples: Sequence[int]) -> list[Completion]:
-        seen: dict[int, Seen] = {}
-        failed: dict[int, MediaError] = {}
-        self.reader.ahead(examples)
-        for index, example in enumerate(examples):
-            try:
-                seen[index] = see(self.condition, example, self.reader.load(example), self.seed)
-            except MediaError as error:
-                failed[index] = error
-        good = list(seen)
-        prompts = self.policy.prompts([seen[i][0] for i in good], [seen[i][1] for i in good])
-        groups = self.engine.sample(prompts, [[samples[i]] for i in good], self.seed)
-        made = {i: completion(group, seen[i][1]) for i, group in zip(good, groups, strict=True)}
-        made |= {i: Completion("", status="media_error", error=str(error)) for i, error in failed.items()}
-        return [made[i] for i in range(len(examples))]
+    def text(self, example: Example) -> str:
+        """The prompt's text, with a placeholder for each medium."""
+        chats = [chat(message) for message in messages(example, self.policy.template)]
+        return self.policy.processor.apply_chat_template(chats, tokenize=False, add_generation_prompt=True)
+
+    def answer(
+        self, examples: Sequence[Example], media: Sequence[Media], samples: Sequence[int], seed: int
+    ) -> list[Completion]:
+        """A completion each."""
+        prompts = self.policy.prompts(examples, media)
+        groups = self.engine.sample(prompts, [[sample] for sample in samples], seed)
+        return [completion(group) for group in groups]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What of the engine decides the texts."""
+        return {"name": "mmrl", "compute": str(self.policy.compute), "max_rows": self.engine.max_rows}
 
 
-def completion(group: Group, media: Sequence[Any]) -> Completion:
+def completion(group: Group) -> Completion:
     """A group of one as a completion on record."""
     finished = bool(group.finished[0])
-    frames = [[int(i) for i in m.indices] for m in media if isinstance(m, Clip)]
+    certain = float(group.logp_sampled[0, group.answer[0]].sum()) if bool(group.answer[0].any()) else None
     return Completion(
-        group.texts[0], int(group.mask.sum()), finished, "ok" if finished else "truncated", None, frames or None
+        group.texts[0],
+        int(group.mask.sum()),
+        finished,
+        "ok" if finished else "truncated",
+        request=Request("", len(group.prompt.tokens)),
+        answer_logp=certain,
     )
 
 
+def sampled(policy: Policy, template: str, decoding: Decoding, max_rows: int) -> Sampled:
+    """A policy under an evaluation's template and decoding."""
+    view = copy.copy(policy)
+    view.template = template
+    return Sampled(view, Engine(view, decoding, lambda text: parse(text).span, max_rows))
+
+
 def examine(
-    policy: Policy, section: EvaluationSection, out: Path, max_rows: int, quiet: bool = False
+    policy: Policy,
+    section: EvaluationSection,
+    out: Path,
+    max_rows: int,
+    quiet: bool = False,
+    retry: bool = False,
 ) -> dict[str, Summary]:
     """A summary of each set; records in ``out/NAME``. The model's weights and mode, and all random states, stay as they are."""
-    view = copy.copy(policy)
-    view.template = section.template
-    engine = Engine(view, section.decoding, lambda text: parse(text).span, max_rows)
-    graders = {name: find_grader(spec) for name, spec in section.graders.items()}
-    settings = settings_of(section, policy)
-    with media_reader(section, cache_bytes=2**28) as reader, evaluating(policy.model):
-        ask = Examiner(view, engine, reader, section.seed, section.condition)
-        return {s.name: level(s, section, ask, graders, settings, out / s.name, quiet) for s in section.sets}
+    model = sampled(policy, section.template, section.decoding, max_rows)
+    scorer = scorer_of(section.graders)
+    settings = settings_of(section, policy, model.facts)
+    cache = None if section.response_cache is None else Cache(Path(section.response_cache))
+    seen = section.model_copy(update={"frames": frames_of(section.condition, section.frames)})
+    with media_reader(seen, cache_bytes=2**28) as reader, evaluating(policy.model):
+        ask = Asking(model, reader, section.seed, section.condition, settings, cache)
+        return {s.name: level(s, section, ask, scorer, out / s.name, quiet, retry) for s in section.sets}
 
 
 def level(
-    one: EvalSetSection,
-    section: EvaluationSection,
-    ask: Examiner,
-    graders: Mapping[str, Any],
-    settings: Mapping[str, Any],
-    out: Path,
-    quiet: bool,
+    one: EvalSetSection, section: EvaluationSection, ask: Asking, scorer: Scorer, out: Path, quiet: bool, retry: bool
 ) -> Summary:
     """One set."""
-    data = open_set(one, root_of(section), "file", section.seed)
-    examples = [data.example(i, 0) for i in range(len(data))]
-    check_gradable(examples, section.graders.values(), one.name)
-    check_condition(section.condition, examples, f"evaluation {one.name!r}")
+    examples = questions(one, section)
     with progress(f"evaluate {one.name}", len(examples) * section.samples, quiet=quiet) as show:
         return evaluate(
             one.name,
             examples,
             ask,
-            partial(grade_one, graders=graders),
+            scorer,
             out,
             section.samples,
             section.batch,
             one.expect,
             lambda done, _: show(done),
-            trace,
-            settings,
+            ask.settings,
+            retry,
         )
+
+
+def questions(one: EvalSetSection, section: EvaluationSection) -> list[Example]:
+    """The examples of a set as the section's condition asks them, checked."""
+    data = open_set(one, root_of(section), "file", section.seed)
+    examples = [data.example(i, 0) for i in range(len(data))]
+    check_gradable(examples, section.graders.values(), one.name)
+    check_condition(section.condition, examples, f"evaluation {one.name!r}")
+    return asked(section.condition, examples, section.seed)
 
 
 @contextmanager
@@ -123,23 +139,21 @@ def evaluating(model: nn.Module):
         model.train(training)
 
 
-def settings_of(section: EvaluationSection, policy: Policy) -> dict[str, Any]:
-    """Whatever decides the texts and their scores."""
+def settings_of(section: EvaluationSection, policy: Policy, engine: Mapping[str, Any]) -> dict[str, Any]:
+    """Whatever decides the texts."""
     processor = policy.processor
-    own = [Path(spec.rpartition(":")[0]) for spec in section.graders.values() if ":" in spec]
+    versions = {"mmrl": mmrl.__version__, "torch": torch.__version__, "transformers": transformers.__version__}
     return {
         "weights": digest(policy.model),
-        "compute": str(policy.compute),
         "pixels": [str(processor.video_processor.size), str(processor.image_processor.size)],
         "chat_template": short_hash(str(processor.chat_template or policy.tokenizer.chat_template)),
-        "own_graders": [short_hash(path.read_text()) for path in own],
         "reader": section.reader,
         "template": section.template,
         "decoding": asdict(section.decoding),
         "frames": asdict(section.frames),
         "condition": section.condition,
-        "graders": section.graders,
         "seed": section.seed,
+        "engine": dict(engine) | versions,
     }
 
 

@@ -29,12 +29,12 @@ def evaluate(root, tmp_path, monkeypatch, capsys):
             "workers": 0,
         }
         plain = {"out": str(tmp_path / out), "model": {"path": str(root / "answers")}, "evaluation": section}
-        path = tmp_path / f"{condition}.yaml"
+        path = tmp_path / "eval.yaml"
         path.write_text(dump(parse(EvalConfig, plain, "made")))
         monkeypatch.setattr(sys, "argv", ["mmrl", "eval", "run", str(path)])
         with pytest.raises(SystemExit) as end:
             cli.main()
-        records = tmp_path / out / "all" / "records.jsonl"
+        records = tmp_path / out / "all" / "samples.jsonl"
         return end.value.code or 0, capsys.readouterr().err, runs.lines(records) if records.exists() else []
 
     for name, kept in (("films.jsonl", (0, 3)), ("stills.jsonl", (1, 2))):
@@ -43,19 +43,24 @@ def evaluate(root, tmp_path, monkeypatch, capsys):
     return run
 
 
+def frames(records):
+    return [[medium["indices"] for medium in record["request"]["media"] if medium["indices"]] for record in records]
+
+
 def test_each_condition_says_which_frames_it_showed(evaluate):
     seen = {}
-    for condition in ("full", "no_video", "last_frame", "reversed", "shuffled"):
-        status, said, records = evaluate(condition, condition)
+    for condition in ("full", "observation_only", "last_frame", "reversed", "shuffled", "frames:2"):
+        status, said, records = evaluate(condition, condition.replace(":", "-"))
         assert status == 0, said
         assert len(records) == 4
-        seen[condition] = [record["frames"] for record in records]
+        seen[condition] = frames(records)
     assert seen["full"] == [[[0, 1, 2, 3]]] * 4
-    assert seen["no_video"] == [None] * 4
+    assert seen["observation_only"] == [[]] * 4
     assert seen["last_frame"] == [[[3, 3, 3, 3]]] * 4
     assert seen["reversed"] == [[[3, 2, 1, 0]]] * 4
-    assert all(sorted(frames) == [0, 1, 2, 3] for (frames,) in seen["shuffled"])
-    assert len({str(frames) for frames in seen["shuffled"]}) > 1
+    assert seen["frames:2"] == [[[0, 3]]] * 4
+    assert all(sorted(order) == [0, 1, 2, 3] for (order,) in seen["shuffled"])
+    assert len({str(order) for order in seen["shuffled"]}) > 1
 
 
 def test_records_of_one_condition_are_not_taken_for_another(evaluate):

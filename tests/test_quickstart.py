@@ -80,10 +80,11 @@ def test_the_controls_are_compared_with_the_full_video(summary):
 
 def test_the_records_of_every_look_are_kept(out):
     for look in looks():
-        records = (out / "eval" / look.folder / look.level / "records.jsonl").read_text().splitlines()
+        records = (out / "eval" / look.folder / look.level / "samples.jsonl").read_text().splitlines()
         assert len(records) == 8
-    frames = json.loads((out / "eval" / "care_no_video" / "L1_neutral" / "records.jsonl").read_text().split("\n")[0])
-    assert frames["frames"] is None
+    folder = out / "eval" / "care_observation_only" / "L1_neutral"
+    first = json.loads((folder / "samples.jsonl").read_text().split("\n")[0])
+    assert [medium["kind"] for medium in first["request"]["media"]] == ["image"]
 
 
 def test_the_report_is_one_file_with_both_arms(out):

@@ -25,9 +25,11 @@ questions. A set in which a condition would change nothing is another matter: `c
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import cycle
+from string import ascii_lowercase
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -150,7 +152,14 @@ def rotated(example: Example, places: int) -> Example:
         return example
     turn = places % count
     gold = (ord(example.answer.strip()) - ord("A") - turn) % count
-    return replace(example, choices=example.choices[turn:] + example.choices[:turn], answer=chr(ord("A") + gold))
+    choices, letter = example.choices[turn:] + example.choices[:turn], chr(ord("A") + gold)
+    return replace(example, choices=choices, answer=letter, fields=relettered(example.fields, choices, letter))
+
+
+def relettered(fields: Mapping[str, Any], choices: Sequence[str], gold: str) -> dict[str, Any]:
+    """SEED-Bench-R1's own fields of a row that name options by letter, for graders that read rows."""
+    named = {f"choice_{letter}": choice for letter, choice in zip(ascii_lowercase, choices, strict=False)}
+    return {**fields, **{key: value for key, value in (named | {"golden_choice_idx": gold}).items() if key in fields}}
 
 
 def swapped(examples: Sequence[Example], seed: int) -> list[Example]:
@@ -158,7 +167,10 @@ def swapped(examples: Sequence[Example], seed: int) -> list[Example]:
     films = [example for example in examples if videos(example)]
     ring = sorted(films, key=lambda example: hashlib.sha256(f"{seed}\0{example.id}".encode()).digest())
     place = {example.id: index for index, example in enumerate(ring)}
-    return [lent(example, donor(example, ring, place[example.id])) if example.id in place else example for example in examples]
+    return [
+        lent(example, donor(example, ring, place[example.id])) if example.id in place else example
+        for example in examples
+    ]
 
 
 def donor(example: Example, ring: Sequence[Example], place: int) -> Example:

@@ -64,7 +64,9 @@ def line(record: Any) -> str:
         return json.dumps(asdict(record), allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:
         name = getattr(record, "id", None) or getattr(record, "item", None)
-        raise ValueError(f"item {name!r}: expected plain JSON in its {type(record).__name__.lower()}: {error}") from error
+        raise ValueError(
+            f"item {name!r}: expected plain JSON in its {type(record).__name__.lower()}: {error}"
+        ) from error
 
 
 def write_whole(path: Path, text: str) -> None:

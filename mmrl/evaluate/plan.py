@@ -60,9 +60,7 @@ class Plan:
 
     def facts(self, items: str) -> dict[str, Any]:
         """What must be the same when a run is resumed. Where media lie may differ between machines."""
-        asked = [
-            [e.id, e.cluster, e.question, e.answer, e.kind, e.choices, said(e), media(e)] for e in self.examples
-        ]
+        asked = [[e.id, e.cluster, e.question, e.answer, e.kind, e.choices, said(e), media(e)] for e in self.examples]
         return {
             "schema": SCHEMA,
             "name": self.name,
@@ -100,7 +98,9 @@ def recorded(plan: Plan, out: Path, retry: bool = False) -> dict[Pair, Sample]:
         pair = (one.item, one.sample)
         if pair not in wanted or pair in found:
             what = "a second record of" if pair in found else "no such thing in the plan:"
-            raise PlanError(f"{path}, line {number}: {what} item {one.item!r} sample {one.sample}; move the folder away")
+            raise PlanError(
+                f"{path}, line {number}: {what} item {one.item!r} sample {one.sample}; move the folder away"
+            )
         found[pair] = one
     kept = {pair: found[pair] for batch in whole(plan, found, retry) for pair in batch}
     text = "".join(line(one) for one in kept.values())

@@ -25,7 +25,9 @@ class Scorer:
     grade: Grade
     parse: Parse | None = None
     name: str = DEFAULT
-    facts: Mapping[str, Any] = field(default_factory=dict)  # what decides the verdicts: graders, fingerprint of their code
+    facts: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # what decides the verdicts: graders, fingerprint of their code
 
     def __post_init__(self) -> None:
         if not self.name.replace("_", "").replace("-", "").isalnum():

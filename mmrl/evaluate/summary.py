@@ -96,9 +96,7 @@ def compare(before: Summary | Sequence[Record], after: Summary | Sequence[Record
     return {metric: difference(earlier[metric], later[metric], clusters) for metric in earlier}
 
 
-def difference(
-    before: Sequence[float | None], after: Sequence[float | None], clusters: Sequence[str]
-) -> Difference:
+def difference(before: Sequence[float | None], after: Sequence[float | None], clusters: Sequence[str]) -> Difference:
     """The paired difference; what is unscored counts as 0, and the interval holds whatever it truly is."""
     found = paired(filled(before, 0.0), filled(after, 0.0), clusters)
     if None not in before and None not in after:

@@ -130,7 +130,7 @@ def notes(plan: Plan) -> tuple[str, ...]:
         "a slow copy of the model finds a right answer likely after the reasoning. Both see the same prompts in the same "
         "order.",
         "Controls: without the video 50 % is the most that observation and text allow where the border is grey. The base "
-        "was never shown a prompt without a video, so under no_video its text often breaks off before an answer; last_frame "
+        "was never shown a prompt without a video, so under observation_only its text often breaks off before an answer; last_frame "
         "(the last frame in the place of all) and shuffled keep the form of the prompt.",
         "One base, one seed. Differences between other seeds are not in these intervals.",
     )

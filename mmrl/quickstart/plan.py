@@ -15,7 +15,11 @@ AXES = ("palette", "texture")  # that L2 and L3 take from the test pool
 FRAMES = 16  # all of a clip's: two an event
 LEVELS = ("L1", "L1_neutral", "L2", "L3")
 NEUTRAL = "L1_neutral"  # the same items as L1, without the cue
-CONTROLS: tuple[Condition, ...] = ("no_video", "last_frame", "shuffled")  # how the trained models see NEUTRAL once more
+CONTROLS: tuple[Condition, ...] = (
+    "observation_only",
+    "last_frame",
+    "shuffled",
+)  # how the trained models see NEUTRAL once more
 NAMES = {"base": "base", "grpo": "GRPO, no KL", "care": "GRPO-CARE"}
 ARMS: dict[str, dict[str, Any]] = {
     "grpo": {"name": "grpo", "beta": 0.0, "reference": None},

@@ -38,9 +38,7 @@ def fields(example: Example) -> dict[str, Any]:
     return {name: value for name, value in example.fields.items() if name != "completion"} | own
 
 
-def score(
-    name: str, grader: Grader, text: str, given: Mapping[str, Any], may_abstain: bool = False
-) -> float | None:
+def score(name: str, grader: Grader, text: str, given: Mapping[str, Any], may_abstain: bool = False) -> float | None:
     """One number from one grader, or None if it may say that it has no verdict."""
     with Naming(f"grader {name!r}, example {given['id']!r}"):
         value = grader(text, **given)

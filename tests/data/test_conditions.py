@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmrl.data.conditions import check, order, see
+from mmrl.data.conditions import asked, check, frames_of, known, order, see
+from mmrl.data.frame_choice import FrameChoice
 from mmrl.data.templates import messages
 from mmrl.types import Media, Message
 from tests import tiny
@@ -19,7 +20,7 @@ PERMUTATIONS = ("full", "reversed", "shuffled")
 
 def shown(condition, example=None, frames=8, seed=0, number=0):
     """The clip of an example of a clip and an image, under a condition."""
-    _, (clip, _) = see(condition, example or tiny.example(), (tiny.clip(number, frames), tiny.image()), seed)
+    clip, _ = see(condition, example or tiny.example(), (tiny.clip(number, frames), tiny.image()), seed)
     return clip
 
 
@@ -55,7 +56,7 @@ def test_the_order_is_a_function_of_seed_example_and_clip():
     assert one != list(shown("shuffled", tiny.example("another")).indices)
     assert one != list(shown("shuffled", seed=1).indices)
     twins = (tiny.clip(0, 8), tiny.clip(0, 8))
-    _, (first, second) = see("shuffled", tiny.example(kinds=("video", "video")), twins, 0)
+    first, second = see("shuffled", tiny.example(kinds=("video", "video")), twins, 0)
     assert list(first.indices) != list(second.indices)
 
 
@@ -66,47 +67,112 @@ def test_the_last_frame_stands_everywhere_and_lasts_as_long():
     assert after.sampled_fps == before.sampled_fps
 
 
-def test_without_video_images_question_and_options_stay():
-    example, media = see("no_video", tiny.example(), (tiny.clip(), tiny.image()), 0)
-    assert [each.kind for each in example.media] == ["image"]
-    assert len(media) == 1
-    assert (media[0] == tiny.image()).all()
-    (asked,), (before,) = messages(example, "plain"), messages(tiny.example(), "plain")
-    assert [part for part in before.content if isinstance(part, str)] == [
-        part for part in asked.content if isinstance(part, str)
-    ]
+@pytest.mark.parametrize(
+    ("condition", "kinds"),
+    [("observation_only", ["image"]), ("video_only", ["video"]), ("blind", []), ("full", ["video", "image"])],
+)
+def test_media_are_left_out_and_question_and_options_stay(condition, kinds):
+    (example,) = asked(condition, [tiny.example()], 0)
+    assert [each.kind for each in example.media] == kinds
+    (after,), (before,) = messages(example, "plain"), messages(tiny.example(), "plain")
+    words = [[part for part in each.content if isinstance(part, str)] for each in (after, before)]
+    assert words[0] == words[1]
 
 
-def test_without_video_a_ready_made_chat_loses_it_too():
+def test_a_ready_made_chat_loses_its_media_too():
     film, photo = Media("video", Path("v")), Media("image", Path("i"))
     chat = (Message("user", (film, photo, "what next")), Message("user", ("and then", film)))
-    example, media = see(
-        "no_video", replace(tiny.example(), messages=chat), (tiny.clip(), tiny.image(), tiny.clip()), 0
-    )
+    (example,) = asked("observation_only", [replace(tiny.example(), messages=chat)], 0)
     assert example.messages == (Message("user", (photo, "what next")), Message("user", ("and then",)))
-    assert len(media) == 1
+    (example,) = asked("blind", [replace(tiny.example(), messages=chat)], 0)
+    assert example.every_media == ()
+    for condition in ("options_only", "rotate:1"):
+        with pytest.raises(ValueError, match="found a ready-made chat"):
+            asked(condition, [replace(tiny.example(), messages=chat)], 0)
 
 
-@pytest.mark.parametrize("condition", ["full", "no_video", "last_frame", "reversed", "shuffled"])
+def test_options_alone():
+    (example,) = asked("options_only", [tiny.example()], 0)
+    assert (example.question, example.media, example.choices) == ("", (), tiny.example().choices)
+
+
+@given(st.integers(1, 9), st.sampled_from("ABCD"))
+def test_the_gold_letter_moves_with_its_text(places, gold):
+    before = replace(tiny.example(), answer=gold, fields={"choice_a": "red", "golden_choice_idx": gold, "other": 1})
+    (after,) = asked(f"rotate:{places}", [before], 0)
+    assert sorted(after.choices) == sorted(before.choices)
+    assert after.choices[ord(after.answer) - 65] == before.choices[ord(gold) - 65]
+    assert after.choices[0] == before.choices[places % 4]
+    assert after.fields == {"choice_a": after.choices[0], "golden_choice_idx": after.answer, "other": 1}
+
+
+def test_all_rotations_put_the_gold_everywhere_once():
+    golds = [asked(f"rotate:{k}", [tiny.example()], 0)[0].answer for k in (1, 2, 3)]
+    assert sorted([*golds, tiny.example().answer]) == list("ABCD")
+
+
+def test_a_swapped_video_is_that_of_another_item_of_another_cluster():
+    items = [replace(tiny.example(f"e{n}"), cluster=f"c{n // 2}") for n in range(8)]
+    swapped = asked("swap", items, 0)
+    assert [one.id for one in swapped] == [one.id for one in items]
+    assert swapped == asked("swap", items, 0) != asked("swap", items, 1)
+    owner = {one.media[0].path: one for one in items}
+    for before, after in zip(items, swapped, strict=True):
+        assert owner[after.media[0].path].cluster != before.cluster
+        assert after.media[1] == before.media[1]  # the image stays
+        assert (after.question, after.choices, after.answer) == (before.question, before.choices, before.answer)
+    with pytest.raises(ValueError, match="another video, found none"):
+        asked("swap", [tiny.example("a"), replace(tiny.example("a"), id="b")], 0)
+
+
+def test_single_frames_and_a_freeze():
+    assert list(shown("first_frame").indices) == [0] * 8
+    assert list(shown("middle_frame").indices) == [3] * 8
+    assert list(shown("freeze").indices) == [0, 1, 2, 3, 3, 3, 3, 3]
+
+
+def test_noise_is_one_grey_of_the_same_mean_and_size():
+    before, after = tiny.clip(0, 8), shown("noise")
+    assert after.frames.shape == before.frames.shape
+    assert np.unique(after.frames) == pytest.approx(before.frames.mean(), abs=0.5)
+
+
+def test_a_frame_count_overrides_the_choice():
+    assert frames_of("frames:8", FrameChoice(fps=1.0)) == FrameChoice(fps=1.0, count=8)
+    assert frames_of("shuffled", FrameChoice()) == FrameChoice()
+
+
+@pytest.mark.parametrize("name", ["fulll", "rotate", "rotate:", "rotate:0", "frames:x", "frames:-1", "blind:2", ""])
+def test_unknown_conditions_are_refused_with_those_there_are(name):
+    with pytest.raises(ValueError, match=r"condition: expected one of full, blind, .*frames:K .*found '"):
+        known(name)
+
+
+@given(st.integers(2, 64), st.text())
+def test_shuffled_is_never_the_true_order(count, key):
+    assert list(order("shuffled", count, key)) != list(range(count))
+
+
+@pytest.mark.parametrize("condition", ["full", "observation_only", "last_frame", "reversed", "shuffled", "noise"])
 def test_an_example_without_video_is_shown_as_it_is(condition):
     example, picture = tiny.example(kinds=("image",)), tiny.image()
-    seen, (same,) = see(condition, example, (picture,), 0)
+    (seen,) = asked(condition, [example], 0)
+    (same,) = see(condition, seen, (picture,), 0)
     assert seen == example
     assert same is picture
 
 
 def test_full_hands_on_what_was_decoded():
     media = (tiny.clip(), tiny.image())
-    example, same = see("full", tiny.example(), media, 0)
+    same = see("full", tiny.example(), media, 0)
     assert all(a is b for a, b in zip(same, media, strict=True))
-    assert example == tiny.example()
 
 
 def test_nothing_writes_into_what_others_see_too():
     clip = tiny.clip(0, 8)
     before = clip.frames.copy()
-    for condition in ("last_frame", "reversed", "shuffled"):
-        _, (other,) = see(condition, tiny.example(kinds=("video",)), (clip,), 0)
+    for condition in ("last_frame", "reversed", "shuffled", "freeze", "noise"):
+        (other,) = see(condition, tiny.example(kinds=("video",)), (clip,), 0)
         assert not np.shares_memory(other.frames, clip.frames)
     assert (clip.frames == before).all()
 
@@ -117,3 +183,6 @@ def test_a_condition_that_would_change_nothing_is_refused():
         check("shuffled", images, "L1")
     check("full", images, "L1")
     check("shuffled", [*images, tiny.example("c")], "L1")
+    check("blind", images, "L1")
+    with pytest.raises(ValueError, match="expected examples with images, found none"):
+        check("video_only", [tiny.example("b", ())], "L1")

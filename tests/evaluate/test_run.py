@@ -10,45 +10,13 @@ from mmrl.evaluate import (
     IncompleteError,
     PlanError,
     compare,
-    evaluate,
+    cost,
     read_records,
     summarise,
 )
 from mmrl.statistics import clustered_error, paired, wilson
 from mmrl.types import Example
-
-EXAMPLES = [Example(id=f"q{n}", question=f"{n}?", answer="AB"[n % 2], cluster=f"video{n // 2}") for n in range(7)]
-
-
-class KilledError(Exception):
-    """Stands for the signal."""
-
-
-class Model:
-    """Writes A for every sample; what it writes otherwise depends on its batch, as floating point does."""
-
-    def __init__(self, kill_after=None, blind=(), said="A"):
-        self.calls, self.kill_after, self.blind, self.said = [], kill_after, blind, said
-
-    def __call__(self, examples, indices):
-        if self.kill_after is not None and len(self.calls) == self.kill_after:
-            raise KilledError
-        self.calls.append([(example.id, index) for example, index in zip(examples, indices, strict=True)])
-        return [self.complete(example, index, len(examples)) for example, index in zip(examples, indices, strict=True)]
-
-    def complete(self, example, index, width):
-        if example.id in self.blind:
-            return Completion("", status="media_error", error=f"{example.id}: no frame decoded")
-        return Completion(f"{self.said} {example.id} {index} {width} ü\u2028\n", tokens=3, frames=[0, 4])
-
-
-def grade(text, example):
-    return {"accuracy": float(text[0] == example.answer), "length": len(text) / 100}
-
-
-def run(out, model=None, examples=EXAMPLES, **changes):
-    arguments = {"samples": 3, "batch": 4, "settings": {"weights": "base"}} | changes
-    return evaluate("L1", examples, model or Model(), grade, out, **arguments)
+from tests.evaluate.made import EXAMPLES, KilledError, Model, run
 
 
 def test_a_whole_run(tmp_path):
@@ -61,7 +29,7 @@ def test_a_whole_run(tmp_path):
     assert seen == [(4, 21), (8, 21), (12, 21), (16, 21), (20, 21), (21, 21)]
     record = read_records(tmp_path)[4]
     assert (record.item, record.sample, record.cluster, record.tokens) == ("q1", 1, "video0", 3)
-    assert (record.frames, record.schema) == ([0, 4], 1)
+    assert record.frames == [[0, 4]]
     assert record.scores["accuracy"] == 0.0
 
 
@@ -79,7 +47,7 @@ def test_a_killed_run_ends_with_the_same_bytes(tmp_path, killed_after):
         run(tmp_path / "killed", Model(kill_after=killed_after))
     again = Model()
     resumed = run(tmp_path / "killed", again)
-    assert (tmp_path / "killed" / "records.jsonl").read_bytes() == (tmp_path / "whole" / "records.jsonl").read_bytes()
+    assert (tmp_path / "killed" / "samples.jsonl").read_bytes() == (tmp_path / "whole" / "samples.jsonl").read_bytes()
     assert len(again.calls) == 6 - killed_after  # what is on record is not run again
     assert resumed == whole
 
@@ -87,7 +55,7 @@ def test_a_killed_run_ends_with_the_same_bytes(tmp_path, killed_after):
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.3, 0.5, 0.77, 0.999])
 def test_a_file_cut_anywhere_ends_with_the_same_bytes(tmp_path, share):
     run(tmp_path)
-    path = tmp_path / "records.jsonl"
+    path = tmp_path / "samples.jsonl"
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
     run(tmp_path)
@@ -105,7 +73,7 @@ def test_a_finished_run_runs_nothing(tmp_path):
     [
         ({"batch": 5}, "batch: there 4, now 5"),
         ({"samples": 2}, "samples: there 3, now 2"),
-        ({"settings": {"weights": "trained"}}, "settings: there {'weights': 'base'}, now {'weights': 'trained'}"),
+        ({"settings": {"weights": "trained"}}, "settings: weights: there 'base', now 'trained'"),
         ({"examples": EXAMPLES[:6]}, "items: there 7, now 6"),
         ({"examples": [replace(EXAMPLES[0], answer="B"), *EXAMPLES[1:]]}, "examples: there"),
     ],
@@ -117,15 +85,29 @@ def test_records_of_another_measurement_are_refused(tmp_path, changes, named):
     assert named in str(caught.value)
 
 
-def test_records_without_a_plan_or_out_of_order_are_refused(tmp_path):
+def test_records_are_found_by_item_and_sample_and_not_by_their_place(tmp_path):
     run(tmp_path)
-    path = tmp_path / "records.jsonl"
+    path = tmp_path / "samples.jsonl"
+    data, model = path.read_bytes(), Model()
+    path.write_bytes(b"".join(reversed(data.splitlines(keepends=True))))
+    run(tmp_path, model)
+    assert model.calls == []
+    assert path.read_bytes() == data
+
+
+def test_records_without_a_plan_strange_or_twice_are_refused(tmp_path):
+    run(tmp_path)
+    path = tmp_path / "samples.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join([lines[1], lines[0], *lines[2:]]))
-    with pytest.raises(PlanError, match="line 1: expected item 'q0' sample 0, found 'q0' sample 1"):
+    path.write_bytes(b"".join([*lines, lines[0]]))
+    with pytest.raises(PlanError, match="line 22: a second record of item 'q0' sample 0"):
         run(tmp_path)
+    path.write_bytes(b"".join([lines[0].replace(b'"q0"', b'"q9"'), *lines]))
+    with pytest.raises(PlanError, match="line 1: no such thing in the plan: item 'q9' sample 0"):
+        run(tmp_path)
+    path.write_bytes(b"".join(lines))
     (tmp_path / "plan.json").unlink()
-    with pytest.raises(PlanError, match=r"has records\.jsonl but no plan\.json"):
+    with pytest.raises(PlanError, match=r"has samples\.jsonl but no plan\.json"):
         run(tmp_path)
 
 
@@ -133,14 +115,14 @@ def test_records_without_a_plan_or_out_of_order_are_refused(tmp_path):
     ("text", "message"),
     [
         (b"{not json", "line 2: not JSON"),
-        (b"[]", "line 2: expected a record of schema 1"),
-        (b'{"schema": 2}', "line 2: expected a record of schema 1, found 2"),
-        (b'{"schema": 1}', "line 2: expected the fields of a record"),
+        (b"[]", "line 2: expected a record of schema 2"),
+        (b'{"schema": 1}', "line 2: expected a record of schema 2, found 1"),
+        (b'{"schema": 2}', "line 2: expected a sample, found 4 problems, the first: item: Field required"),
     ],
 )
 def test_a_spoilt_line_is_named(tmp_path, text, message):
     run(tmp_path)
-    path = tmp_path / "records.jsonl"
+    path = tmp_path / "samples.jsonl"
     lines = path.read_bytes().splitlines()
     path.write_bytes(b"\n".join([lines[0], text, *lines[2:]]) + b"\n")
     with pytest.raises(ValueError, match=message):
@@ -151,7 +133,7 @@ def test_a_spoilt_line_is_named(tmp_path, text, message):
 
 def test_a_cut_file_is_not_read_as_a_whole_one(tmp_path):
     run(tmp_path)
-    path = tmp_path / "records.jsonl"
+    path = tmp_path / "samples.jsonl"
     path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(IncompleteError, match="cut off in writing"):
         read_records(tmp_path)
@@ -203,7 +185,7 @@ def test_a_record_that_lacks_a_metric_is_no_zero(tmp_path):
 
 def test_a_score_that_is_no_number_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="example 'q0', metric 'accuracy': expected a finite number, found nan"):
-        evaluate("L1", EXAMPLES, Model(), lambda *_: {"accuracy": float("nan")}, tmp_path)
+        run(tmp_path, graded=lambda *_: {"accuracy": float("nan")})
 
 
 def test_a_sampler_that_loses_one_is_an_error(tmp_path):
@@ -249,14 +231,44 @@ def test_compare_refuses_what_is_not_the_same(tmp_path):
         compare(records, other)
 
 
-def test_records_are_lines_of_plain_json(tmp_path):
+def test_samples_are_lines_of_plain_json(tmp_path):
     run(tmp_path)
-    lines = (tmp_path / "records.jsonl").read_text().split("\n")
+    lines = (tmp_path / "samples.jsonl").read_text().split("\n")
     assert lines.pop() == ""
     assert len(lines) == 21
     row = json.loads(lines[0])
-    assert row["text"].endswith("ü\u2028\n")
-    assert set(row) == {
-        *("item", "sample", "cluster", "text", "status", "error", "tokens"),
-        *("finished", "parse", "scores", "frames", "schema"),
-    }
+    assert row["response"]["text"].endswith("ü\u2028\n")
+    assert set(row) == {"item", "sample", "request", "response", "schema"}
+    assert row["request"]["media"][0]["indices"] == [0, 4]
+
+
+def test_what_it_cost_is_written_apart(tmp_path):
+    with pytest.raises(KilledError):
+        run(tmp_path, Model(kill_after=3))
+    with (tmp_path / "costs.jsonl").open("a") as file:
+        file.write('{"samples": 4, "tok')  # a kill while it was written
+    run(tmp_path)
+    assert cost(tmp_path)["tokens"] == 3 * 21
+    assert cost(tmp_path)["seconds"] >= 0
+
+
+def test_one_process_at_a_time(tmp_path):
+    def nested(examples, indices):
+        with pytest.raises(PlanError, match="another process is writing here"):
+            run(tmp_path)
+        return Model()(examples, indices)
+
+    assert run(tmp_path, nested).n == 21
+
+
+def test_what_failed_is_tried_again_on_request_in_its_own_batches(tmp_path):
+    whole = run(tmp_path / "whole")
+    out = tmp_path / "mended"
+    assert run(out, Model(blind={"q2"})).statuses["media_error"] == 3
+    untouched = Model()
+    run(out, untouched)
+    assert untouched.calls == []  # not unless asked
+    again = Model()
+    assert run(out, again, retry=True) == whole
+    assert [call[0] for call in again.calls] == [("q1", 1), ("q2", 2)]  # the two batches that held q2
+    assert (out / "samples.jsonl").read_bytes() == (tmp_path / "whole" / "samples.jsonl").read_bytes()

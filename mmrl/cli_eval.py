@@ -1,0 +1,91 @@
+"""``mmrl eval``: run, score, compare, view, audit, ls."""
+
+import os
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+evaluation = typer.Typer(no_args_is_help=True, help="Examine a model: accuracy and consistency, level by level.")
+
+Folder = Annotated[Path, typer.Argument(help="What eval run wrote: a run's folder, or that of one of its sets.")]
+ScorerName = Annotated[str, typer.Option("--scorer", help="Whose verdicts: each scorer has a file of its own.")]
+Conditions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--condition",
+        help="Ask everything once more under a condition, as in blind or rotate:1; may be repeated. "
+        "`mmrl eval ls` lists them.",
+    ),
+]
+
+
+@evaluation.command("run")
+def eval_run(
+    config: Annotated[Path, typer.Argument(help="A YAML file, or the name of one in configs/eval.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="key.to.it=value, read as YAML: model.path=DIR", metavar="[KEY=VALUE]..."),
+    ] = None,
+    condition: Conditions = None,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Generate again what failed: media that could not be read, engine errors.")
+    ] = False,
+) -> None:
+    """Examine a model as CONFIG says. Interrupted, it goes on where it stopped; done, it only prints.
+
+    Exit status 1 where a question could not be asked; it counts as wrong.
+    """
+    from mmrl.config import EvalConfig, load
+    from mmrl.evaluations.run import run
+
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ValueError("eval run: expected one process, found several; they would write the same records")
+    told = [*(f"--condition {one}" for one in condition or []), *(["--retry"] if retry else [])]
+    command = shlex.join(["mmrl", "eval", "run", str(config), *(overrides or [])]) + "".join(f" {one}" for one in told)
+    raise typer.Exit(run(load(EvalConfig, found(config), overrides or []), condition or [], retry, command))
+
+
+def found(config: Path) -> Path:
+    """The file, or that of this name in configs/eval."""
+    named = Path("configs", "eval", f"{config}.yaml")
+    return named if not config.exists() and named.exists() else config
+
+
+@evaluation.command("score")
+def eval_score(
+    folder: Folder,
+    graders: Annotated[
+        list[str] | None,
+        typer.Argument(help="metric=grader, as in strict=accuracy or mine=my.py:grade.", metavar="[METRIC=GRADER]..."),
+    ] = None,
+    name: Annotated[str, typer.Option("--name", help="Of the new verdicts; those of other names stay.")] = "default",
+) -> None:
+    """Score again what was generated, without a model: by the graders named, or by those of the run as they are now."""
+    from mmrl.evaluations.rescore import rescore
+
+    rescore(folder, graders or [], name)
+
+
+@evaluation.command("compare")
+def eval_compare(
+    before: Folder,
+    after: Folder,
+    scorer: ScorerName = "default",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, not the table.")] = False,
+) -> None:
+    """What changed between two runs, set by set and metric by metric: paired by item and sample, clustered by video."""
+    from mmrl.evaluations.compare import compare_runs
+
+    compare_runs(before, after, scorer, as_json)
+
+
+@evaluation.command("ls")
+def eval_ls(
+    folder: Annotated[Path, typer.Argument(help="Where runs are looked for.")] = Path("runs"),
+) -> None:
+    """The benchmarks of configs/eval, the conditions, and the runs below FOLDER with how much of them is done."""
+    from mmrl.evaluations.listing import listing
+
+    listing(folder)

@@ -1,0 +1,1 @@
+"""What ``mmrl eval`` does: examine a model, and look at what was found in every way that needs none."""

@@ -1,0 +1,102 @@
+"""``mmrl eval run``: a model on all sets of a config, as they are and under further conditions."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from mmrl.build import policy_of
+from mmrl.config import EvalConfig, dump
+from mmrl.data.conditions import known
+from mmrl.evaluate import Summary
+from mmrl.evaluate.folders import Run, write_run
+from mmrl.evaluate.lines import sha256_of
+from mmrl.evaluate.plan import SAMPLES
+from mmrl.evaluate.records import FAILED
+from mmrl.examine import examine, write_summary
+from mmrl.origin import commit, machine
+from mmrl.progress import console
+from mmrl.report import summaries_table
+
+PACKAGES = ("torch", "transformers", "accelerate", "av", "numpy", "tokenizers")
+
+
+def run(config: EvalConfig, conditions: Sequence[str], retry: bool, command: str) -> int:
+    """Examine, write everything down, print the tables; the exit status: 1 where a question could not be asked."""
+    out = Path(config.out)
+    record = started(config, command)
+    write_run(out, record)
+    (out / "config.yaml").write_text(dump(config))
+    found = examined(config, conditions, out, retry)
+    sets = {s.name: s.expect for s in config.evaluation.sets}
+    for folder, levels in found.items():
+        facts = {"model": config.model.path, "commit": record.commit, "machine": record.machine}
+        write_summary(folder / "summary.json", levels, facts | {"condition": condition_of(folder, out, config)})
+        console.print(summaries_table(levels, None if folder == out else f"\n{condition_of(folder, out, config)}"))
+    write_run(out, ended(record, sets, out, found))
+    return complain(found)
+
+
+def examined(config: EvalConfig, conditions: Sequence[str], out: Path, retry: bool) -> dict[Path, dict[str, Summary]]:
+    """What was found, by folder: the run's own, and one for each further condition."""
+    section = config.evaluation
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    sections = {out: section}
+    for condition in conditions:
+        sections[folder_of(out, known(condition))] = section.model_copy(update={"condition": condition})
+    policy = policy_of(config.model, section.template, device)
+    return {folder: examine(policy, one, folder, config.max_rows, retry=retry) for folder, one in sections.items()}
+
+
+def folder_of(out: Path, condition: str) -> Path:
+    """Where a further condition's records lie."""
+    return out / "conditions" / condition.replace(":", "-")
+
+
+def condition_of(folder: Path, out: Path, config: EvalConfig) -> str:
+    """The condition of a folder."""
+    return config.evaluation.condition if folder == out else folder.name.replace("-", ":")
+
+
+def started(config: EvalConfig, command: str) -> Run:
+    """run.json as it is while the run goes on."""
+    packages = {name: version(name) for name in PACKAGES} | {"python": sys.version.split()[0]}
+    return Run(config.model.path, command, commit(), machine(), packages, config.model_dump(mode="json"), now())
+
+
+def ended(
+    record: Run, expected: Mapping[str, int | None], out: Path, found: Mapping[Path, Mapping[str, Summary]]
+) -> Run:
+    """run.json as it is when all is done."""
+    flat = {folder / name: summary for folder, levels in found.items() for name, summary in levels.items()}
+    named = {str(folder.relative_to(out)): summary for folder, summary in flat.items()}
+    return replace(
+        record,
+        finished=now(),
+        expected={name: expected[name.rpartition("/")[2]] for name in named},
+        scored={name: summary.scored for name, summary in named.items()},
+        statuses={name: dict(summary.statuses) for name, summary in named.items()},
+        sha256={str(folder.relative_to(out)): sha256_of(folder / SAMPLES) for folder in flat},
+    )
+
+
+def now() -> str:
+    """The time, in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def complain(found: Mapping[Path, Mapping[str, Summary]]) -> int:
+    """Say what could not be asked; 1 if anything."""
+    status = 0
+    for folder, levels in found.items():
+        for name, summary in levels.items():
+            bad = [record for record in summary.records if record.status in FAILED]
+            if bad:
+                status = 1
+                text = f"{folder / name}: {len(bad)} of {summary.n} questions could not be asked and count as wrong; the first: "
+                print(f"{text}{bad[0].error}. Mend it and run the same command with --retry.", file=sys.stderr)
+    return status
