@@ -80,9 +80,9 @@ def score(out: Path, scorer: Scorer, anew: bool = False) -> list[Record]:
 
 
 def given_before(out: Path, scorer: Scorer) -> dict[Pair, Verdict]:
-    """The verdicts on record, if they are of this very scorer; those on what failed are given again."""
+    """The verdicts on record, if they are of this very scorer (one without facts is nobody); those on what failed are given again."""
     path, facts = verdicts_path(out, scorer.name), facts_path(out, scorer.name)
-    if not (path.exists() and facts.exists() and json.loads(facts.read_text()) == described(scorer)):
+    if not (scorer.facts and path.exists() and facts.exists() and json.loads(facts.read_text()) == described(scorer)):
         return {}
     return {(one.item, one.sample): one for one in read_lines(Verdict, path) if one.scores}
 
