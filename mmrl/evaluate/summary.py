@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mmrl.evaluate.records import FAILED, IncompleteError, Record
-from mmrl.statistics import Difference, mean_interval, paired
+from mmrl.statistics import Difference, bounded_difference, bounded_mean, mean_interval, paired
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +64,10 @@ def summarise(name: str, records: Sequence[Record], expected: int, samples: int 
 
 def mean_of(scores: Sequence[float | None], clusters: Sequence[str]) -> Mean:
     """The mean, worst case, with an interval that holds from the worst case to the best."""
-    worst, best = filled(scores, 0.0), filled(scores, 1.0)
-    low, high = mean_interval(worst, clusters)
-    unscored = sum(score is None for score in scores)
-    if not unscored:
-        return Mean(sum(worst) / len(worst), low, high)
-    return Mean(sum(worst) / len(worst), low, mean_interval(best, clusters)[1], unscored, sum(best) / len(best))
-
-
-def filled(scores: Sequence[float | None], value: float) -> list[float]:
-    """The scores with a value where there is no verdict. Raises ValueError where scores are no shares, so no value is a bound."""
-    given = [score for score in scores if score is not None]
-    if len(given) < len(scores) and not all(0 <= score <= 1 for score in given):
-        raise ValueError("unscored records: expected scores between 0 and 1, as others have no bounds; found others")
-    return [value if score is None else score for score in scores]
+    if None not in scores:
+        return Mean(sum(scores) / len(scores), *mean_interval(scores, clusters))
+    found = bounded_mean(scores, clusters)
+    return Mean(found.least, found.low, found.high, found.unscored, found.most)
 
 
 def compare(before: Summary | Sequence[Record], after: Summary | Sequence[Record]) -> dict[str, Difference]:
@@ -98,12 +88,16 @@ def compare(before: Summary | Sequence[Record], after: Summary | Sequence[Record
 
 def difference(before: Sequence[float | None], after: Sequence[float | None], clusters: Sequence[str]) -> Difference:
     """The paired difference; what is unscored counts as 0, and the interval holds whatever it truly is."""
-    found = paired(filled(before, 0.0), filled(after, 0.0), clusters)
+    found = paired(*(counted(scores) for scores in (before, after)), clusters)
     if None not in before and None not in after:
         return found
-    least = paired(filled(before, 1.0), filled(after, 0.0), clusters)
-    most = paired(filled(before, 0.0), filled(after, 1.0), clusters)
-    return replace(found, low=least.low, high=most.high)
+    bounds = bounded_difference(before, after, clusters)
+    return replace(found, low=bounds.low, high=bounds.high)
+
+
+def counted(scores: Sequence[float | None]) -> list[float]:
+    """The scores with 0 for what has no verdict."""
+    return [0.0 if score is None else score for score in scores]
 
 
 def columns(name: str, records: Sequence[Record]) -> dict[str, list[float | None]]:
