@@ -175,10 +175,10 @@ def swapped(examples: Sequence[Example], seed: int) -> list[Example]:
 
 def donor(example: Example, ring: Sequence[Example], place: int) -> Example:
     """The next in the ring that shares no video with an example, of another cluster if there is one."""
-    own, second = set(videos(example)), None
+    own, second = {video.path for video in videos(example)}, None
     for step in range(1, len(ring)):
         other = ring[(place + step) % len(ring)]
-        if own.isdisjoint(videos(other)):
+        if own.isdisjoint(video.path for video in videos(other)):
             if other.cluster != example.cluster:
                 return other
             second = second or other

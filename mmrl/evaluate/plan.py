@@ -166,9 +166,9 @@ def alone(out: Path) -> Iterator[None]:
         yield
 
 
-def media(example: Example) -> list[str]:
-    """The names of the example's files; not where they lie, which may differ between machines."""
-    return [each.path.name for each in example.every_media]
+def media(example: Example) -> list[Any]:
+    """The names of the example's files and which part is shown; not where they lie, which may differ between machines."""
+    return [[each.path.name, str(each.span)] if each.span else each.path.name for each in example.every_media]
 
 
 def said(example: Example) -> list[Any]:

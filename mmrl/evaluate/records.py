@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import ConfigDict
 
-from mmrl.types import Example, Kind, Media
+from mmrl.types import Example, Kind, Media, Span
 
 SCHEMA = 2  # version of all records; a reader refuses others
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -32,6 +32,22 @@ class File:
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     kind: Literal["video", "image"]
     path: str
+    start: float | None = None  # of a video, the part that is looked at; None for all of it
+    end: float | None = None
+    unit: Literal["seconds", "frames"] | None = None
+
+    @property
+    def media(self) -> Media:
+        """As examples have it."""
+        span = None if self.unit is None else Span(self.start, self.end, self.unit)
+        return Media(self.kind, Path(self.path), span)
+
+
+def file_of(media: Media) -> File:
+    """A medium as it is recorded."""
+    span = media.span
+    part = (span.start, span.end, span.unit) if span else ()
+    return File(media.kind, str(media.path), *part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +68,7 @@ class Item:
     @property
     def example(self) -> Example:
         """The item as graders take it."""
-        media = tuple(Media(file.kind, Path(file.path)) for file in self.media)
+        media = tuple(file.media for file in self.media)
         return Example(
             self.id, self.question, self.answer, self.kind, self.choices, media,
             cluster=self.cluster, fields=self.fields,
@@ -61,7 +77,7 @@ class Item:
 
 def item_of(example: Example) -> Item:
     """An example as it is recorded."""
-    media = tuple(File(each.kind, str(each.path)) for each in example.every_media)
+    media = tuple(map(file_of, example.every_media))
     return Item(
         example.id, example.cluster or example.id, example.question, example.answer, example.kind,
         tuple(example.choices), media, dict(example.fields),
