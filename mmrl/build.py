@@ -12,14 +12,17 @@ from accelerate.utils import set_seed
 from mmrl import checkpoint
 from mmrl.algorithms import claims
 from mmrl.config import Config, ConfigError, EvaluationSection, ModelSection, dump, flat
+from mmrl.data.cache import ByteCache
 from mmrl.data.conditions import check as check_condition
+from mmrl.data.disk import Disk
 from mmrl.data.stream import Mixture, Stream
 from mmrl.feeder import Feeder
 from mmrl.journal import Journal
+from mmrl.models.feature_cache import FeatureCache
 from mmrl.models.policy import Policy, load_policy
 from mmrl.models.proposal import Proposal
 from mmrl.models.reference import Reference
-from mmrl.optimizer import optimizer_of, rate_at
+from mmrl.optimizer import freeze, optimizer_of, rate_at
 from mmrl.plan import Planner
 from mmrl.progress import console
 from mmrl.ranks import Ranks, join
@@ -92,6 +95,7 @@ def look_over(config: Config, examples: Sequence[Example], ranks: Ranks, quiet: 
     """Find what would stop the run: golds that no answer can match, missing demonstrations, files that do not open, a
     cache that cannot be written."""
     disk_of(config.data, "frames")
+    feature_disk(config)
     check_gradable(examples, [reward.grader for reward in config.rewards.values()], "data")
     if config.validation is not None:
         look_over_validation(config.validation)
@@ -142,11 +146,16 @@ def assemble(config: Config, data: Mixture, folder: Path, newest: Path | None, r
     model = config.model if newest is None else config.model.model_copy(update={"path": str(newest)})
     device, temperature = ranks.accelerator.device, config.rollout.decoding.temperature or 1.0
     policy = policy_of(model, config.data.template, device, temperature)
+    freeze(policy, config.optimizer)
     algorithm = config.algorithm.build()
     reference = None
     if algorithm.reference is not None and not claims(algorithm, "unread"):
         reference = Reference(start_of(config, policy, newest, ranks), algorithm.reference)
     proposal = Proposal(policy) if getattr(algorithm, "proposal", None) is not None else None
+    cache = FeatureCache(ByteCache(config.model.feature_bytes), feature_disk(config))
+    for reader in (policy, reference, proposal):
+        if reader is not None:
+            reader.tower.cache = cache  # a reference with equal weights finds what the policy saw
     if config.model.shard:  # after the others were copied: shards cannot be
         mesh = ranks.mesh()
         for reader in (policy, reference, proposal):
@@ -179,6 +188,11 @@ def assemble(config: Config, data: Mixture, folder: Path, newest: Path | None, r
     policy.model.train()
     step = 0 if newest is None else checkpoint.read_state(newest)["step"]
     return Run(config, folder, trainer, feeder, Journal(folder, ranks.accelerator, ranks.main, step), ranks)
+
+
+def feature_disk(config: Config) -> Disk | None:
+    """Where features are kept beside memory."""
+    return disk_of(config.data, "features", config.model.feature_dir_bytes)
 
 
 def start_of(config: Config, policy: Policy, newest: Path | None, ranks: Ranks) -> Policy:

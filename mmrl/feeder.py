@@ -43,4 +43,6 @@ class Feeder:
             everybody[0].add_note("data.on_bad_media=skip goes on without such examples, and counts them")
             raise everybody[0]
         self.skipped += len(everybody)
-        return self.policy.prompts(kept, media)
+        prompts = self.policy.prompts(kept, media)
+        self.policy.look(prompts)
+        return prompts

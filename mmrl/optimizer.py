@@ -21,16 +21,22 @@ def parts_of(model: nn.Module, family: Family) -> dict[str, dict[str, nn.Paramet
 
 def optimizer_of(policy: Policy, section: OptimizerSection) -> torch.optim.AdamW:
     """AdamW with a rate for each part; a part of rate 0 is frozen. Vectors (norms, biases) are not decayed."""
+    freeze(policy, section)
     groups = []
     for part, parameters in parts_of(policy.model, policy.family).items():
         rate = getattr(section.rates, part)
-        for parameter in parameters.values():
-            parameter.requires_grad_(rate > 0)
         if rate > 0:
             for decay, chosen in ((section.weight_decay, lambda p: p.ndim > 1), (0.0, lambda p: p.ndim <= 1)):
                 some = [p for p in parameters.values() if chosen(p)]
                 groups.append({"params": some, "base_lr": rate, "weight_decay": decay})
     return torch.optim.AdamW([g for g in groups if g["params"]], betas=section.betas, eps=section.epsilon)
+
+
+def freeze(policy: Policy, section: OptimizerSection) -> None:
+    """No gradient for the parts of rate 0. Before the reference is made, which must know whether the tower trains."""
+    for part, parameters in parts_of(policy.model, policy.family).items():
+        for parameter in parameters.values():
+            parameter.requires_grad_(getattr(section.rates, part) > 0)
 
 
 def rate_at(step: int, total: int, section: OptimizerSection) -> float:

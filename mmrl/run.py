@@ -28,7 +28,8 @@ FREE_TO_CHANGE = (  # when a run is resumed: what decides its length, what it wr
     "out", "steps", "save_every", "keep", "rollouts_every", "trackers", "validate_every", "validation",
     "data.on_bad_media", "data.workers", "data.timeout", "data.cache_bytes", "data.cache_dir",
     "data.cache_dir_bytes",
-    "part_tokens", "rollout.max_rows", "model.logit_bytes", "model.gradient_checkpointing", "model.shard",
+    "part_tokens", "rollout.max_rows", "model.logit_bytes", "model.feature_bytes", "model.feature_dir_bytes",
+    "model.gradient_checkpointing", "model.shard",
 )  # fmt: skip
 TOGETHER = (Stopped, NonFiniteError, MediaError)  # raised by all ranks at the same place
 

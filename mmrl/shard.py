@@ -59,20 +59,29 @@ def whole(*models: nn.Module) -> Iterator[None]:
 
     Sampling needs it, because a gather a layer and token is slow and rows end at different times.
     """
-    inner = [m for model in models for m in model.modules() if isinstance(m, FSDPModule)]
     outer = [m for model in models if is_sharded(model) for m in outer_modules(model)]
     kept = [module.weight for module in outer]
-    gathered = {p: nn.Parameter(full(p.detach()), requires_grad=False) for p in dict.fromkeys(kept)}
+    complete = {p: nn.Parameter(full(p.detach()), requires_grad=False) for p in dict.fromkeys(kept)}
+    with gathered(*models):
+        try:
+            for module, parameter in zip(outer, kept, strict=True):
+                module.weight = complete[parameter]
+            yield
+        finally:
+            for module, parameter in zip(outer, kept, strict=True):
+                module.weight = parameter
+
+
+@contextmanager
+def gathered(*modules: nn.Module) -> Iterator[None]:
+    """The same for the layers of some modules, without what stands around them."""
+    inner = [m for module in modules for m in module.modules() if isinstance(m, FSDPModule)]
     for module in inner:
         module.set_reshard_after_forward(False, recurse=False)
         module.unshard()
     try:
-        for module, parameter in zip(outer, kept, strict=True):
-            module.weight = gathered[parameter]
         yield
     finally:
-        for module, parameter in zip(outer, kept, strict=True):
-            module.weight = parameter
         for module in inner:
             module.set_reshard_after_forward(True, recurse=False)
             module.reshard()
@@ -81,6 +90,11 @@ def whole(*models: nn.Module) -> Iterator[None]:
 def is_sharded(model: nn.Module) -> bool:
     """Whether ``shard`` was here."""
     return any(isinstance(module, FSDPModule) for module in model.modules())
+
+
+def is_cut(module: nn.Module) -> bool:
+    """Whether a rank has only parts of the weights just now: they are sharded, and not gathered."""
+    return any(isinstance(parameter, DTensor) for parameter in module.parameters())
 
 
 def full(tensor: Tensor) -> Tensor:

@@ -191,6 +191,12 @@ def disturbed(policy, update: EMA | Frozen) -> Reference:
     return reference
 
 
+def looked(policy, prompts):
+    """The prompts as a feeder gives them: what a frozen tower makes of them is there."""
+    policy.look(prompts)
+    return prompts
+
+
 def trainer_of(
     algorithm, policy, groups: Sequence[Group], ranks: Ranks | None = None, rate: float = 1e-3, **options
 ) -> Trainer:
@@ -210,7 +216,7 @@ def trainer_of(
         lambda _: 1.0,
         ranks,
         examples=lambda _: [group.prompt.example for group in groups],
-        prepare=lambda _: [group.prompt for group in groups],
+        prepare=lambda _: looked(policy, [group.prompt for group in groups]),
         sample=lambda *_: groups,
         grade=options.pop("grade", fixed_rewards),
         weights={"accuracy": 1.0, "format": 0.5},

@@ -3,8 +3,9 @@
 import pytest
 
 from mmrl.build import build
-from mmrl.config import ConfigError
+from mmrl.config import Config, ConfigError, parse
 from tests import runs
+from tests.models.test_feature_cache import Hook
 
 
 def test_a_cache_folder_that_cannot_be_written_is_an_error_before_anything_is_read(root, tmp_path):
@@ -26,3 +27,41 @@ def test_a_second_run_decodes_nothing_and_learns_the_same(root, tmp_path):
     assert found["without"][1].decodes > found["first"][1].decodes - 1 >= 0
     assert (found["second"][1].decodes, found["second"][1].disk.corrupt) == (0, 0)
     assert (tmp_path / "cache" / ".mmrl_media_seen.jsonl").exists()
+
+
+FROZEN = {"rates": {"language": 1e-4, "projector": 0.0, "tower": 0.0}}
+
+
+def run_of(root, out, cache, feature_bytes=2**30, method="care", optimizer=FROZEN):
+    """A run of six steps over eight examples, and a hook on the towers of policy and reference."""
+    plain = runs.settings(root, out, method, optimizer=optimizer, steps=6)
+    plain["data"] |= {"cache_dir": cache and str(cache)}
+    plain["model"] |= {"feature_bytes": feature_bytes}
+    run = build(parse(Config, plain, "made"), quiet=True)
+    hooks = [Hook(run.feeder.policy.model), Hook(run.trainer.reference.model)]
+    run.fit(quiet=True)
+    return runs.numbers(out), [hook.media for hook in hooks], runs.lines(out / "metrics.jsonl")
+
+
+def test_a_frozen_tower_sees_each_medium_once_a_run_and_the_caches_change_no_number(root, tmp_path):
+    cache = tmp_path / "cache"
+    numbers, (policy, reference), costs = run_of(root, tmp_path / "memory", None)
+    assert (policy, reference) == (sum(line["work/vision_passes"] for line in costs), 0)
+    assert policy == 8  # four examples with one medium, two with two; six steps of two examples are one epoch and a half
+    without, (passes, _), _ = run_of(root, tmp_path / "without", None, feature_bytes=0)
+    assert passes == 12
+    first, (passes, _), _ = run_of(root, tmp_path / "first", cache, feature_bytes=0)
+    assert passes == 8
+    second, looked, costs = run_of(root, tmp_path / "second", cache, feature_bytes=0)
+    assert looked == [0, 0]
+    assert not any(line["work/vision_passes"] for line in costs)
+    assert numbers == without == first == second
+
+
+def test_a_tower_that_trains_looks_twice_and_its_average_once(root, tmp_path):
+    trained = {"rates": dict.fromkeys(("language", "projector", "tower"), 1e-4)}
+    _, (policy, reference), costs = run_of(root, tmp_path / "run", None, optimizer=trained)
+    asked = 12
+    assert asked <= policy <= 2 * asked  # groups of which no token moves the policy are not learned from
+    assert reference <= asked
+    assert policy + reference == sum(line["work/vision_passes"] for line in costs)

@@ -39,6 +39,7 @@ VARIANTS = {
     "narrow": Variant(torch.float32, torch.bfloat16, "bfloat16"),
     "untied": Variant(tied=False),
     "tower": Variant(frozen="model.language_model."),
+    "language": Variant(frozen="model.visual."),
 }
 
 

@@ -165,7 +165,11 @@ class Policy(Reader):
         return span_mask(tokens, self.decode, span, width)
 
     def filler(self, kinds: Iterable[str]) -> Group:
-        """One token about the smallest media of these kinds: something to read that passes through every layer."""
+        """One token about the smallest media of these kinds: something to read that passes through every layer.
+
+        No media where the tower is frozen: what it made of the step's media is there before ranks keep step.
+        """
+        kinds = () if self.tower.frozen else kinds
         made = {"video": Clip(np.zeros((2, 56, 56, 3), np.uint8), np.arange(2), np.arange(2) / 2, 2.0, 2, "made")}
         made["image"] = made["video"].frames[0]
         shown = tuple(Media(kind, Path("filler")) for kind in sorted(kinds))

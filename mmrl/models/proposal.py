@@ -20,6 +20,7 @@ class Proposal(Policy):
         model = copy.deepcopy(policy.model).requires_grad_(False).eval()
         rules = policy.rules
         super().__init__(model, policy.processor, policy.template, rules.temperature, rules.logit_bytes, policy.compute)
+        self.tower.follows = policy.tower.trains
 
     @torch.no_grad()
     def adopt(self, policy: Policy) -> None:

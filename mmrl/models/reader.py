@@ -16,7 +16,7 @@ from mmrl.models.heads import allowed_logits, scatter, token_logp
 from mmrl.models.precision import autocast, dtype_of
 from mmrl.models.tower import Seen, Tower
 from mmrl.models.work import Work
-from mmrl.shard import full, shard, whole
+from mmrl.shard import full, gathered, shard, whole
 from mmrl.types import Group, Prompt, Tokens
 
 
@@ -67,6 +67,15 @@ class Reader:
     def autocast(self):
         """Matrix products in ``compute``, where that is narrower than the weights."""
         return autocast(self.model, self.compute)
+
+    def look(self, prompts: Sequence[Prompt]) -> None:
+        """Let a frozen tower see the prompts before anything is asked of them: then no reading passes through it.
+
+        All ranks must call it, with whatever prompts. Nothing where the tower trains.
+        """
+        if self.tower.frozen:
+            with gathered(self.model.model.visual), torch.no_grad():
+                self.tower.features(prompts)
 
     def see(self, prompts: Sequence[Prompt]) -> AbstractContextManager[Seen]:
         """The prompts with their media seen: one pass through the tower, and at exit its one backward pass."""

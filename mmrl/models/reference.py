@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mmrl.models.reader import Piece, Reader
-from mmrl.shard import cut_like, pick
+from mmrl.shard import cut_like, local, pick
 from mmrl.types import EMA, Group, Tokens, Update
 
 WATCHED = 65536  # coordinates on which the average is also kept exactly
@@ -27,6 +27,7 @@ class Reference(Reader):
         dtype = torch.bfloat16 if isinstance(update, EMA) and update.dtype == "bfloat16" else None
         super().__init__(model.to(dtype) if dtype else model, policy.family, policy.rules, policy.compute)
         self.update = update
+        self.tower.follows = isinstance(update, EMA) and policy.tower.trains
         self.watch = Watch(model.parameters()) if isinstance(update, EMA) else None
 
     @torch.no_grad()
@@ -36,7 +37,9 @@ class Reference(Reader):
             return False
         decay = self.update.decay
         for mine, its in zip(self.model.parameters(), policy.model.parameters(), strict=True):
-            mine.lerp_(its.to(mine.dtype), 1 - decay)
+            its = its.to(mine.dtype)
+            if not torch.equal(local(mine), local(its)):  # what stays is not written to: its digest stays, too
+                mine.lerp_(its, 1 - decay)
         self.watch.follow(policy.model.parameters(), decay)
         return True
 
