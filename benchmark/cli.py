@@ -1,6 +1,7 @@
 """The command line: what is heavy is imported by the command that needs it."""
 
 import json
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ Root = Annotated[
     typer.Option(help="A rendered benchmark: read its annotations/validation_*.jsonl; its figures are not gated."),
 ]
 
+GENERAL = "vsi_bench,videommmu,mmvu,mvbench,tempcompass,videomme,longvideobench,video_holmes,tvbench,egoplan_bench2"
 Seeds = Annotated[str, typer.Option(help="As in 0-4 or 0,2,7.")]
 Base = Annotated[Path | None, typer.Option(help="The model to start from; the one that comes with mmrl without it.")]
 
@@ -248,6 +250,42 @@ def speed_of_a_step(
     axes = command.Axes(prompts, groups, new_tokens, vocabularies, towers, checkpointing)
     if not command.sweep(out, axes, contenders, repetitions, threads, gpu, plan, typer.echo):
         raise typer.Exit(1)
+
+
+@app.command("general_video")
+def general_video(
+    model: Annotated[str, typer.Option(help="A Hugging Face directory or name.")],
+    data: Annotated[
+        Path, typer.Option(help="The data: a folder of each benchmark's name, or one that holds its files.")
+    ],
+    only: Annotated[
+        str, typer.Option(help="Benchmarks, with commas; docs/benchmarks.md lists them.", show_default="all ten")
+    ] = GENERAL,
+    out: Annotated[Path, typer.Option(help="Records and tables; a folder each.")] = Path("runs/general_video"),
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--condition", help="Ask once more, as in blind or shuffled; may be repeated. `mmrl eval ls` lists them."
+        ),
+    ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Ask what is there of a benchmark; its table is labelled partial.")
+    ] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Ask again what could not be asked.")] = False,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="key.to.it=value of configs/eval/NAME.yaml, for all of them.", metavar="[KEY=VALUE]..."),
+    ] = None,
+) -> None:
+    """Ask a model the questions of general video benchmarks and print each one's own table. Interrupted, it goes on.
+
+    Exit status 1 where a table is missing, partial, or holds questions that could not be asked.
+    """
+    from benchmark.general_video.run import Asked, run
+
+    told = shlex.join(sys.argv[2:])
+    asked = Asked(only.split(","), model, data, out, condition or (), partial, retry, overrides or (), told)
+    raise typer.Exit(run(asked))
 
 
 def finish(figures: Mapping[str, Any], shown: list, as_json: bool, out: Path | None) -> None:
