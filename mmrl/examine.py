@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from mmrl.data.conditions import check as check_condition
 from mmrl.data.templates import messages
 from mmrl.evaluate import Completion, Request, Scorer, Summary, evaluate
 from mmrl.evaluate.cache import Cache
+from mmrl.generated import Generated
+from mmrl.models.plain import Plain, check_chat_template
 from mmrl.models.policy import Policy, chat
 from mmrl.progress import progress
 from mmrl.rewards.parse import parse
@@ -79,8 +81,15 @@ def sampled(policy: Policy, template: str, decoding: Decoding, max_rows: int) ->
     return Sampled(view, Engine(view, decoding, lambda text: parse(text).span, max_rows))
 
 
+def model_of(model: Policy | Plain, section: EvaluationSection, max_rows: int) -> Sampled | Generated:
+    """What answers the questions of a section."""
+    if isinstance(model, Plain):
+        return Generated(replace(model, template=section.template), section.decoding)
+    return sampled(model, section.template, section.decoding, max_rows)
+
+
 def examine(
-    policy: Policy,
+    policy: Policy | Plain,
     section: EvaluationSection,
     out: Path,
     max_rows: int,
@@ -88,7 +97,8 @@ def examine(
     retry: bool = False,
 ) -> dict[str, Summary]:
     """A summary of each set; records in ``out/NAME``. The model's weights and mode, and all random states, stay as they are."""
-    model = sampled(policy, section.template, section.decoding, max_rows)
+    check_chat_template(policy.processor, "the model")
+    model = model_of(policy, section, max_rows)
     scorer = scorer_of(section.graders)
     settings = settings_of(section, policy, model.facts)
     cache = None if section.response_cache is None else Cache(Path(section.response_cache))
@@ -139,7 +149,7 @@ def evaluating(model: nn.Module):
         model.train(training)
 
 
-def settings_of(section: EvaluationSection, policy: Policy, engine: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(section: EvaluationSection, policy: Policy | Plain, engine: Mapping[str, Any]) -> dict[str, Any]:
     """Whatever decides the texts."""
     processor = policy.processor
     versions = {"mmrl": mmrl.__version__, "torch": torch.__version__, "transformers": transformers.__version__}

@@ -45,6 +45,7 @@ ROOTS = {
     "sources",
     "examine",
     "answering",
+    "generated",
     "scorers",
     "evaluations",
     "cli_eval",

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from mmrl.build import policy_of
-from mmrl.config import EvalConfig, dump
+from mmrl.config import ConfigError, EvalConfig, ModelSection, dump
 from mmrl.data.conditions import known
 from mmrl.evaluate import Summary
 from mmrl.evaluate.folders import Run, write_run
@@ -18,6 +18,8 @@ from mmrl.evaluate.lines import sha256_of
 from mmrl.evaluate.plan import SAMPLES
 from mmrl.evaluate.records import FAILED
 from mmrl.examine import examine, write_summary
+from mmrl.models.plain import Plain, is_plain, load_plain
+from mmrl.models.policy import Policy, check_directory
 from mmrl.origin import commit, machine
 from mmrl.progress import console
 from mmrl.report import summaries_table
@@ -48,8 +50,21 @@ def examined(config: EvalConfig, conditions: Sequence[str], out: Path, retry: bo
     sections = {out: section}
     for condition in conditions:
         sections[folder_of(out, known(condition))] = section.model_copy(update={"condition": condition})
-    policy = policy_of(config.model, section.template, device)
-    return {folder: examine(policy, one, folder, config.max_rows, retry=retry) for folder, one in sections.items()}
+    model = opened(config.model, section.template, device)
+    return {folder: examine(model, one, folder, config.max_rows, retry=retry) for folder, one in sections.items()}
+
+
+def opened(section: ModelSection, template: str, device: torch.device) -> Policy | Plain:
+    """The model of a section: mmrl's own for the families that it trains, else transformers' as it is."""
+    check_directory(section.path)
+    if not is_plain(section.path):
+        return policy_of(section, template, device)
+    bounded = [name for name in ("video_pixels", "image_pixels") if getattr(section, name) is not None]
+    if bounded:
+        raise ConfigError(f"model.{bounded[0]}: expected none, as the processor of this family has sizes of its own")
+    narrow = section.compute == "bfloat16" or (section.compute == "auto" and device.type == "cuda")
+    compute = torch.bfloat16 if narrow else torch.float32
+    return load_plain(section.path, template, compute=compute, device=device, attention=section.attention)
 
 
 def folder_of(out: Path, condition: str) -> Path:

@@ -1,0 +1,101 @@
+"""Other families: what they see matters, decoding is explicit, and noise is keyed."""
+
+import importlib.util
+import math
+from functools import partial
+
+import pytest
+import torch
+from transformers import GenerationConfig
+
+from mmrl.generated import Generated, chosen
+from mmrl.models.plain import Plain, check_chat_template
+from mmrl.rollout.noise import uniforms
+from mmrl.types import Decoding
+from tests import tiny
+from tests.models import tiny_plain
+
+WORDS = pytest.mark.skipif(importlib.util.find_spec("num2words") is None, reason="SmolVLM's processor needs num2words")
+FAMILIES = [pytest.param(name, marks=[WORDS] if name == "smolvlm" else []) for name in tiny_plain.FAMILIES]
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def plain(request):
+    return Plain(*tiny_plain.model(request.param), "plain")
+
+
+def media(kinds, seed=0):
+    return tuple(tiny.clip(seed) if kind == "video" else tiny.image(seed) for kind in kinds)
+
+
+def answer(plain, kinds=("video", "image"), sample=0, seed=0, pictures=0, **decoding):
+    model = Generated(plain, Decoding(**({"temperature": 0.0, "max_new_tokens": 6} | decoding)))
+    return model.answer([tiny.example("a", kinds)], [media(kinds, pictures)], [sample], seed)[0]
+
+
+def logps(plain, kinds, pictures):
+    written = []
+
+    def greedy(scores, step):
+        logp = scores.log_softmax(-1)
+        written.append(logp)
+        return logp.argmax(-1), logp.max(-1).values
+
+    plain.write(tiny.example("a", kinds), media(kinds, pictures), greedy, 2)
+    return written[0]
+
+
+@pytest.mark.parametrize("kinds", [("video", "image"), ("video",), ("image",)])
+def test_what_is_seen_matters(plain, kinds):
+    assert (logps(plain, kinds, 0) - logps(plain, kinds, 1)).abs().max() > 1e-3
+    assert torch.equal(logps(plain, kinds, 0), logps(plain, kinds, 0))
+
+
+def test_a_question_without_media_is_asked_too(plain):
+    assert answer(plain, ()).tokens > 0
+
+
+def test_greedy_takes_the_most_likely_token_whatever_the_checkpoint_says(plain):
+    first = answer(plain)
+    plain.model.generation_config.temperature = 5.0
+    assert answer(plain, sample=3, seed=9).text == first.text
+
+
+def test_the_generation_defaults_of_a_checkpoint_are_not_used():
+    model, processor = tiny_plain.model("llava_onevision")
+    before = answer(Plain(model, processor, "plain"))
+    model.generation_config = GenerationConfig(
+        repetition_penalty=9.0, max_new_tokens=1, min_new_tokens=1, eos_token_id=2
+    )
+    plain = Plain(model, processor, "plain")
+    assert plain.ends == {2, processor.tokenizer.eos_token_id}
+    assert answer(plain).text[:3] == before.text[:3]
+
+
+def test_sampling_is_keyed_by_seed_example_and_sample_and_leaves_the_global_state(plain):
+    state = torch.get_rng_state()
+    texts = [answer(plain, sample=n, temperature=1.0).text for n in (0, 1, 0)]
+    assert texts[0] == texts[2] != texts[1]
+    assert answer(plain, seed=1, temperature=1.0).text != texts[0]
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_sampled_frequencies_are_the_probabilities():
+    plain = Plain(*tiny_plain.model("llava_onevision"), "plain")
+    wanted = logps(plain, (), 0).exp()[0]
+    decoding, seen = Decoding(temperature=1.0, max_new_tokens=1), []
+    for n in range(80):
+        choose = partial(chosen, decoding, uniforms(0, 0, "a", [n], 1))
+        seen.append(plain.write(tiny.example("a", ()), (), choose, 1).tokens[0])
+    token = int(wanted.argmax())
+    share = sum(one == token for one in seen) / len(seen)
+    assert abs(share - float(wanted[token])) < 4 * math.sqrt(float(wanted[token]) / len(seen))
+
+
+def test_a_model_without_a_chat_template_is_one_clear_message():
+    _, processor = tiny_plain.model("internvl")
+    check_chat_template(processor, "DIR")
+    processor.chat_template = None
+    processor.tokenizer.chat_template = None
+    with pytest.raises(ValueError, match=r"model.path: DIR has no chat template"):
+        check_chat_template(processor, "DIR")
