@@ -13,6 +13,7 @@ from typing import Any, Literal
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+Direction = Literal["kl_policy_reference", "kl_reference_policy"]  # KL by the order of its arguments
 Kind = Literal["choice", "numerical", "regression", "ocr", "free"]  # how an answer is graded
 KINDS: tuple[Kind, ...] = ("choice", "numerical", "regression", "ocr", "free")
 
@@ -124,6 +125,15 @@ class Tokens:
         """The same for a part of the completions."""
         divergence = None if self.divergence is None else self.divergence[part]
         return Tokens(self.logp[part], self.entropy[part], divergence)
+
+
+@dataclass(frozen=True, slots=True)
+class Against:
+    """What a policy's laws of the next token are compared with, in full, while it reads some completions."""
+
+    states: tuple[Float[Tensor, "n t d"], ...]  # of the reference, for each piece that is read
+    head: Float[Tensor, "v d"]  # of the reference
+    direction: Direction
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,9 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmrl.types import Adaptive, Credit, Group, Memory, Scored, Tokens, Totals, Update
+from mmrl.types import Adaptive, Credit, Direction, Group, Memory, Scored, Tokens, Totals, Update
 
 Source = Literal["policy", "demonstrations"]
-Direction = Literal["kl_policy_reference", "kl_reference_policy"]
 Claim = Literal[
     "needs_now",  # ``scored.now``: what the policy says of the completions as an update finds it, one more pass for each
     "needs_q",  # ``logp_sampled`` as the distribution that was drawn from: nothing truncated may have been sampled

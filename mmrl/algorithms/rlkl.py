@@ -9,9 +9,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mmrl import ops
-from mmrl.algorithms.base import Direction, Source
+from mmrl.algorithms.base import Source
 from mmrl.algorithms.grpo import check, check_length, sampled
-from mmrl.types import Credit, Frozen, Group, Scored, Tokens, Totals, Update
+from mmrl.types import Credit, Direction, Frozen, Group, Scored, Tokens, Totals, Update
 
 Estimator = Literal["k1", "k2", "k3", "ratio_k3", "kl_policy_reference", "kl_reference_policy"]
 EXACT = ("kl_policy_reference", "kl_reference_policy")
