@@ -1,0 +1,85 @@
+"""Every YAML of the toy world trains: its algorithm takes two steps on fixed completions, and, slow, the whole run does one."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from mmrl.algorithms import ALGORITHMS, Remembering
+from mmrl.build import build
+from mmrl.config import Config, load
+from mmrl.config import parse as parsed
+from mmrl.models.proposal import Proposal
+from mmrl.models.reader import Piece
+from tests import runs, tiny
+
+ROOT = Path(__file__).parents[1]
+TOYS = sorted((ROOT / "configs").glob("toy_*.yaml"))
+NAMES = [path.stem.removeprefix("toy_") for path in TOYS]
+
+
+def sampled_by(policy):
+    """Fixed completions as if the policy had drawn them."""
+    groups = runs.fixed_groups(policy)
+    with torch.no_grad(), policy.see([group.prompt for group in groups]) as seen:
+        read = policy.read(seen, [Piece(i, group) for i, group in enumerate(groups)])
+    for group, tokens in zip(groups, read, strict=True):
+        group.logp_sampled.copy_(tokens.logp)
+    return groups
+
+
+@pytest.mark.parametrize("path", TOYS, ids=NAMES)
+def test_its_algorithm_learns(path):
+    config = load(Config, path)
+    algorithm, policy = config.algorithm.build(), tiny.policy()
+    groups = sampled_by(policy)
+    base = {g.prompt.example.id: runs.fixed_rewards(g) | {"total": runs.fixed_rewards(g)["accuracy"]} for g in groups}
+    proposal = Proposal(policy) if getattr(algorithm, "proposal", None) is not None else None
+    trainer = runs.trainer_of(algorithm, policy, groups, updates=config.updates_per_step, base=base, proposal=proposal)
+    start = [p.detach().clone() for p in policy.model.parameters()]
+    for _ in range(2):
+        numbers = trainer.step()
+        assert all(map(math.isfinite, numbers.values())), numbers
+    assert any(not torch.equal(p, s) for p, s in zip(policy.model.parameters(), start, strict=True))
+    assert trainer.update_done == 2 * config.updates_per_step
+    assert bool(trainer.memory) <= isinstance(algorithm, Remembering)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", TOYS, ids=NAMES)
+def test_it_runs_on_video(path, root, tmp_path):
+    """The whole run of one step on real media, with the file's own algorithm, rewards and updates."""
+    plain = yaml.safe_load(path.read_text())
+    own = runs.settings(root, tmp_path / "run", "grpo", model=root / "answers", steps=1)
+    decoding = {"temperature": 1.0, "max_new_tokens": 12}
+    mine = {key: own[key] for key in ("out", "model", "data", "steps", "prompts_per_step", "trackers")}
+    plain |= mine | {"rollout": {"group_size": 4, "decoding": decoding}}
+    plain["optimizer"]["warmup"] = 0
+    if "prepared" in plain:
+        rows = [
+            {"id": f"e{i}", "rewards": {"accuracy": [0.0, 1.0], "format": [1.0, 1.0], "total": [1.0, 2.0]}}
+            for i in range(8)
+        ]
+        (tmp_path / "prepared.jsonl").write_text("".join(yaml_line(row) for row in rows))
+        plain["prepared"] = str(tmp_path / "prepared.jsonl")
+    run = build(parsed(Config, plain, str(path)), quiet=True)
+    run.fit(quiet=True)
+    assert run.trainer.step_done == 1
+
+
+def yaml_line(row: dict) -> str:
+    """A row of JSON, which is YAML in one line."""
+    return yaml.safe_dump(row, default_flow_style=True, width=10**6).strip() + "\n"
+
+
+def test_every_algorithm_has_a_config_and_a_section():
+    """A complete YAML that names it, and a section of docs/algorithms.md with that YAML in it."""
+    configs = {path: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "configs").glob("*.yaml"))}
+    sections = (ROOT / "docs" / "algorithms.md").read_text().split("\n### ")[1:]
+    for name in ALGORITHMS:
+        mine = [path for path, config in configs.items() if config["algorithm"]["name"] == name]
+        assert mine, f"{name}: expected a config"
+        (section,) = [text for text in sections if f"`{name}`" in text.split("\n")[0]]
+        assert any(f"configs/{path.name}" in section for path in mine), f"{name}: expected its config in its section"
