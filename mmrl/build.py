@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 
-from mmrl import checkpoint
+from mmrl import checkpoint, prepared
 from mmrl.algorithms import claims
 from mmrl.config import Config, ConfigError, EvaluationSection, ModelSection, dump, flat
 from mmrl.data.cache import ByteCache
@@ -184,6 +184,7 @@ def assemble(config: Config, data: Mixture, folder: Path, newest: Path | None, r
         planner=Planner(ranks, config.part_tokens, policy.filler if config.model.shard else None),
         clip_norm=config.optimizer.clip_norm,
         proposal=proposal,
+        base=None if config.prepared is None else prepared.read(Path(config.prepared), prepared.facts(config)),
     )
     policy.model.train()
     step = 0 if newest is None else checkpoint.read_state(newest)["step"]

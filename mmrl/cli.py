@@ -61,6 +61,19 @@ def train(
     fit(parsed, resume, shlex.join(["mmrl", "train", str(config), *(overrides or []), "--resume"]))
 
 
+@app.command()
+def prepare(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    samples: Annotated[int, typer.Option(help="Completions of each example.", min=1)] = 16,
+) -> None:
+    """Write what the base model earns on each example into the file that `prepared` names: pass rates, Z, difficulty."""
+    from mmrl.config import Config, load
+    from mmrl.prepare import prepare as draw
+
+    typer.echo(draw(load(Config, config, overrides or []), samples))
+
+
 def rehearse(config) -> None:
     """Everything but the steps, in a directory of its own that does not stay."""
     from mmrl.build import build

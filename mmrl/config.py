@@ -181,6 +181,7 @@ class Config(Section):
     optimizer: OptimizerSection = OptimizerSection()
     steps: Positive
     prompts_per_step: Positive = 4  # over all ranks
+    prepared: str | None = None  # what the base model earned on each example, as mmrl prepare writes it
     updates_per_step: Positive = 1  # optimizer steps on the completions of one step
     part_tokens: Positive = 16384  # the most tokens, padding included, in one forward pass with a gradient
     save_every: Positive | None = None  # steps; a checkpoint is always written at the end
@@ -231,6 +232,11 @@ def incoherences(config: Config, algorithm: Any):
         yield (
             f"rollout.decoding.top_p: expected 1, as {config.algorithm.name} divides by the probability with which a completion "
             f"was drawn; found {config.rollout.decoding.top_p}"
+        )
+    if claims(algorithm, "needs_base") and config.prepared is None:
+        yield (
+            f"prepared: expected a file, as {config.algorithm.name} so configured goes by what the base model earns; found none. Set "
+            "prepared: runs/base.jsonl and run mmrl prepare with this config"
         )
     if not samples and config.rewards:
         name = config.algorithm.name

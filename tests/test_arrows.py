@@ -33,6 +33,7 @@ ARROWS = {  # room -> the rooms that it may import; DESIGN.md's table, and what 
     "progress": "",
     "named": "",
     "config": "named algorithms data divergences targets types",  # the dataclasses of every room
+    "prepared": "config",  # the settings that a table was made with
     "doctor": "data progress",
     "stopping": "progress",
     "origin": "",
@@ -50,6 +51,7 @@ ROOTS = {
     "evaluations",
     "cli_eval",
     "check",
+    "prepare",
     "quickstart",
     "cli",
     "__main__",

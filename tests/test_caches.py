@@ -47,7 +47,9 @@ def test_a_frozen_tower_sees_each_medium_once_a_run_and_the_caches_change_no_num
     cache = tmp_path / "cache"
     numbers, (policy, reference), costs = run_of(root, tmp_path / "memory", None)
     assert (policy, reference) == (sum(line["work/vision_passes"] for line in costs), 0)
-    assert policy == 8  # four examples with one medium, two with two; six steps of two examples are one epoch and a half
+    assert (
+        policy == 8
+    )  # four examples with one medium, two with two; six steps of two examples are one epoch and a half
     without, (passes, _), _ = run_of(root, tmp_path / "without", None, feature_bytes=0)
     assert passes == 12
     first, (passes, _), _ = run_of(root, tmp_path / "first", cache, feature_bytes=0)

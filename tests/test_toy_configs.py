@@ -7,12 +7,13 @@ import pytest
 import torch
 import yaml
 
-from mmrl.algorithms import ALGORITHMS, Remembering
+from mmrl.algorithms import Remembering
 from mmrl.build import build
 from mmrl.config import Config, load
 from mmrl.config import parse as parsed
 from mmrl.models.proposal import Proposal
 from mmrl.models.reader import Piece
+from mmrl.prepare import prepare
 from tests import runs, tiny
 
 ROOT = Path(__file__).parents[1]
@@ -67,19 +68,3 @@ def test_it_runs_on_video(path, root, tmp_path):
     run = build(parsed(Config, plain, str(path)), quiet=True)
     run.fit(quiet=True)
     assert run.trainer.step_done == 1
-
-
-def yaml_line(row: dict) -> str:
-    """A row of JSON, which is YAML in one line."""
-    return yaml.safe_dump(row, default_flow_style=True, width=10**6).strip() + "\n"
-
-
-def test_every_algorithm_has_a_config_and_a_section():
-    """A complete YAML that names it, and a section of docs/algorithms.md with that YAML in it."""
-    configs = {path: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "configs").glob("*.yaml"))}
-    sections = (ROOT / "docs" / "algorithms.md").read_text().split("\n### ")[1:]
-    for name in ALGORITHMS:
-        mine = [path for path, config in configs.items() if config["algorithm"]["name"] == name]
-        assert mine, f"{name}: expected a config"
-        (section,) = [text for text in sections if f"`{name}`" in text.split("\n")[0]]
-        assert any(f"configs/{path.name}" in section for path in mine), f"{name}: expected its config in its section"

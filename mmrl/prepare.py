@@ -1,0 +1,93 @@
+"""``mmrl prepare CONFIG``: what the base model earns on each example, before anything is learnt.
+
+Base-model pass rates are normalisers (Z of a tilt or of a constraint), wanted moments' starting point and difficulty at once.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmrl.build import policy_of, sampler
+from mmrl.config import Config, ConfigError
+from mmrl.data.media import MediaError, MediaReader
+from mmrl.models.policy import Policy
+from mmrl.prepared import facts, lines, same
+from mmrl.progress import progress
+from mmrl.ranks import Ranks, join
+from mmrl.rewards.grade import grade
+from mmrl.sources import every, grader, media_reader, training_data
+from mmrl.types import Example, Prompt
+
+STEP = -1  # the noise of these completions is that of no training step
+
+
+def prepare(config: Config, samples: int, quiet: bool = False) -> Path:
+    """Draw ``samples`` completions of every example and write what they earn into the file that ``prepared`` names.
+
+    Goes on where an earlier call with the same settings ended.
+    """
+    if config.prepared is None:
+        raise ConfigError("prepared: expected the file to write; add prepared=runs/base.jsonl")
+    ranks = Ranks(join())
+    if ranks.world > 1:
+        raise ConfigError(f"prepare: expected one process, found {ranks.world}")
+    path = Path(config.prepared)
+    done = begin(path, facts(config), samples)
+    examples = [e for e in every(training_data(config.data, config.seed)) if e.id not in done]
+    policy = policy_of(
+        config.model, config.data.template, ranks.accelerator.device, config.rollout.decoding.temperature
+    )
+    reader = media_reader(config.data, config.data.cache_bytes)
+    with path.open("a") as file, reader, progress("prepare", len(examples), quiet=quiet) as show:
+        for count, row in enumerate(rows(config, examples, policy, reader, samples), 1):
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            show(count, "")
+    return path
+
+
+def begin(path: Path, made_with: Mapping[str, Any], samples: int) -> set[str]:
+    """The ids that a table has already; a new table is begun."""
+    made_with = {**made_with}
+    if path.is_file():
+        head, *found = lines(path)
+        same(head, made_with, path)
+        if head["samples"] != samples:
+            raise ConfigError(f"--samples: expected {head['samples']}, as {path} was begun with; found {samples}")
+        path.write_text("".join(json.dumps(row) + "\n" for row in (head, *found)))  # without a half-written line
+        return {row["id"] for row in found}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"made_with": made_with, "samples": samples}) + "\n")
+    return set()
+
+
+def rows(
+    config: Config, examples: Sequence[Example], policy: Policy, reader: MediaReader, samples: int
+) -> Iterator[dict[str, Any]]:
+    """A row for each example whose media can be read."""
+    graders = {name: grader(r.grader) for name, r in config.rewards.items()}
+    weights = {name: r.weight for name, r in config.rewards.items()}
+    rollout = config.rollout.model_copy(update={"group_size": samples})
+    sample = sampler(config.model_copy(update={"rollout": rollout}), policy, "policy")
+    together = max(1, config.rollout.max_rows // samples)
+    for start in range(0, len(examples), together):
+        for group in sample(prompts(config, examples[start : start + together], policy, reader), STEP):
+            earned = grade(group.texts, group.prompt.example, graders)
+            total = sum(weights[name] * reward for name, reward in earned.items())
+            earned = {name: reward.tolist() for name, reward in {**earned, "total": total}.items()}
+            yield {"id": group.prompt.example.id, "rewards": earned}
+
+
+def prompts(config: Config, examples: Sequence[Example], policy: Policy, reader: MediaReader) -> list[Prompt]:
+    """Prompts of the examples whose media can be read; others stop or are left out, as data.on_bad_media says."""
+    kept, media = [], []
+    for example in examples:
+        try:
+            media.append(reader.load(example))
+        except MediaError:
+            if config.data.on_bad_media == "stop":
+                raise
+        else:
+            kept.append(example)
+    return policy.prompts(kept, media)

@@ -1,0 +1,69 @@
+"""The table of what the base model earns: written once, gone on with, read by a run, refused where it is another's."""
+
+import json
+
+import pytest
+
+from mmrl.build import build
+from mmrl.config import ConfigError
+from mmrl.prepare import prepare
+from mmrl.prepared import PreparedError
+from tests import runs
+
+
+@pytest.fixture(scope="module")
+def made(root, tmp_path_factory):
+    """A config and its table of three completions an example."""
+    folder = tmp_path_factory.mktemp("prepared")
+    path = folder / "sub" / "base.jsonl"
+    config = runs.config(root, folder / "run", "grpo", model=root / "answers", prepared=str(path), steps=1)
+    return config, prepare(config, 3, quiet=True)
+
+
+def test_every_example_has_its_rewards(made):
+    _, path = made
+    head, *rows = runs.lines(path)
+    assert head["samples"] == 3
+    assert sorted(row["id"] for row in rows) == [f"e{i}" for i in range(8)]
+    assert all(len(row["rewards"]["accuracy"]) == 3 for row in rows)
+    assert all(row["rewards"]["total"] == row["rewards"]["accuracy"] for row in rows)  # the only reward, at weight 1
+
+
+def test_it_goes_on_where_it_was_killed(made, tmp_path):
+    config, path = made
+    text = path.read_text()
+    half = tmp_path / "half.jsonl"
+    half.write_text(text[: len(text) // 2])
+    other = config.model_copy(update={"prepared": str(half)})
+    prepare(other, 3, quiet=True)
+    key = {row["id"]: row for row in runs.lines(path)[1:]}
+    assert {row["id"]: row for row in runs.lines(half)[1:]} == key
+    with pytest.raises(ConfigError, match="--samples: expected 3"):
+        prepare(other, 4, quiet=True)
+
+
+def test_a_run_is_told_what_the_base_model_earned(made):
+    config, path = made
+    run = build(config, quiet=True)
+    run.fit(quiet=True)
+    rows = {row["id"]: row["rewards"] for row in runs.lines(path)[1:]}
+    for scored in run.trainer.last:
+        assert scored.base["total"].tolist() == pytest.approx(rows[scored.group.prompt.example.id]["total"])
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (None, "prepared: expected a table of what the base model earns, found nothing at"),
+        ({"id": "e0", "rewards": {}}, "expected a table of mmrl prepare, found no line about how it was made"),
+        ({"made_with": {"model": "another"}}, "made with another decoding: expected"),
+    ],
+)
+def test_what_is_no_table_of_this_run_is_refused(made, tmp_path, line, said):
+    config, _ = made
+    other = tmp_path / "base.jsonl"
+    if line is not None:
+        other.write_text(json.dumps(line) + "\n")
+    changed = config.model_copy(update={"prepared": str(other), "out": str(tmp_path / "run")})
+    with pytest.raises(PreparedError, match=said):
+        build(changed, quiet=True)
