@@ -59,12 +59,8 @@ def test_it_runs_on_video(path, root, tmp_path):
     plain |= mine | {"rollout": {"group_size": 4, "decoding": decoding}}
     plain["optimizer"]["warmup"] = 0
     if "prepared" in plain:
-        rows = [
-            {"id": f"e{i}", "rewards": {"accuracy": [0.0, 1.0], "format": [1.0, 1.0], "total": [1.0, 2.0]}}
-            for i in range(8)
-        ]
-        (tmp_path / "prepared.jsonl").write_text("".join(yaml_line(row) for row in rows))
         plain["prepared"] = str(tmp_path / "prepared.jsonl")
+        prepare(parsed(Config, plain, str(path)), 2, quiet=True)
     run = build(parsed(Config, plain, str(path)), quiet=True)
     run.fit(quiet=True)
     assert run.trainer.step_done == 1
