@@ -48,6 +48,12 @@ class Watch:
 
         return timed
 
+    def join(self, name: str, every: int) -> None:
+        """So many laps, one after the other, become one."""
+        laps = self.laps[name]
+        some = [laps[i : i + every] for i in range(0, len(laps), every)]
+        self.laps[name] = [Lap(sum(lap.seconds for lap in few), sum(lap.cpu for lap in few)) for few in some]
+
     def rest(self, name: str, whole: str, parts: Iterable[str]) -> None:
         """What is left of the laps of a whole without its parts, each of which happens once in it."""
         rows = zip(self.laps[whole], *(self.laps[part] for part in parts), strict=True)
@@ -164,10 +170,13 @@ class Counts:
 
 
 def surroundings() -> dict[str, Any]:
-    """Threads and versions."""
+    """Commit, threads and versions."""
     import transformers
 
+    from mmrl.origin import commit
+
     return {
+        "commit": commit(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -118,6 +118,7 @@ def draw(found: Sequence[Point], path: Path) -> None:
         "MiB above models, gradients, moments",
         lambda c: c["peak_bytes_above"] / MIB if "peak_bytes_above" in c else None,
     )
+    right.set_yticklabels([])
     figure.savefig(path, metadata={"Software": None})
 
 

@@ -27,7 +27,7 @@ from mmrl.quickstart.arms import end, stopped_in_order, tail
 TABLE = "table.json"
 START = 12.0  # seconds of a process before it measures
 SPEED = 2e10  # useful operations a second and thread, until a point has been measured
-TRIES = {"mmrl": 0, "floor": 0, "trl": 0, "plain": 5}  # trainings besides steps: micro-batches
+TRIES = {"mmrl": 0, "floor": 0, "trl": 0, "plain": 3}  # trainings besides steps: micro-batches
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,8 @@ def measure(case: Case, root: Path, out: Path, repetitions: int) -> dict[str, An
     for one in filter(None, (trainer.model, trainer.ref_model)):
         counts.watch(one)
     trainer.train()
+    for name in ("learn", "prepare"):
+        watch.join(name, trainer.args.gradient_accumulation_steps)
     watch.rest("train", "learn", ("prepare",))
     return {
         "prompt_tokens": trainer.prompt_tokens,
