@@ -17,6 +17,7 @@ from mmrl.data.templates import messages
 from mmrl.data.video import Clip
 from mmrl.models.blocks import use_blocks
 from mmrl.models.families import Grid, family_of, positions
+from mmrl.models.patches import use_product
 from mmrl.models.reader import Reader, Rules
 from mmrl.models.spans import Span, span_mask
 from mmrl.models.tower import Vision
@@ -215,6 +216,7 @@ def load_policy(
             part.size = {"shortest_edge": pixels[0], "longest_edge": pixels[1]}
     model.to(device)
     use_blocks(model.model.visual)
+    use_product(model.model.visual)
     if checkpointing:
         checkpoint_activations(model)
     return Policy(model, processor, template, temperature, logit_bytes, compute)
