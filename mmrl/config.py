@@ -209,6 +209,8 @@ def incoherences(config: Config, algorithm: Any):
             f"rollout.group_size: expected 2 or more, as {config.algorithm.name} compares siblings; "
             f"found {config.rollout.group_size}"
         )
+    if "total" in config.rewards:
+        yield "rewards.total: the name is that of the rewards' weighted sum; choose another"
     for name in algorithm.rewards:
         if name not in config.rewards:
             yield (
@@ -368,6 +370,8 @@ def explain(problem: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
 def placed(message: str, path: str) -> str:
     """What a dataclass says of its fields: it knows the name of its own key, but not where in the file that stands."""
     parent, _, name = path.rpartition(".")
+    if name.isdigit():  # one of several
+        return f"{path}: {message}"
     return f"{parent}.{message}" if parent and message.startswith(f"{name}.") else message
 
 

@@ -77,6 +77,18 @@ def test_an_unknown_key_names_its_nearest_neighbour(override, path, near):
         ("data.sets=[]", "data.sets: expected at least 1, found 0"),
         ("data.sets.0.limit=0", "data.sets.0.limit: expected greater than or equal to 1, found 0"),
         ("algorithm.name=cere", f"algorithm.name: expected one of {NAMES}, found 'cere'"),
+        (
+            "algorithm={name: fdpg, target: [{name: tlt}]}",
+            "algorithm.target.0.name: expected one of cautious, constraint, ensemble, exponential, tilt, found 'tlt'",
+        ),
+        (
+            "algorithm={name: fdpg, target: [{name: tilt}, {name: tilt, beta: 0}]}",
+            "algorithm.target.1: tilt.beta: expected a finite number above 0, found 0.0; for the limit of 0 use a constraint",
+        ),
+        (
+            "algorithm={name: fdpg, divergence: {name: alpha, aa: 1}}",
+            "no key 'algorithm.divergence.aa'; did you mean 'a'? (known: a, name)",
+        ),
         ("algorithm={}", f"algorithm.name: expected one of {NAMES}, found none"),
         ("algorithm=care", "algorithm: expected an object, found 'care'"),
         ("algorithm.clip=1.5", "algorithm.clip: expected a number in (0, 1) or none, found 1.5"),
@@ -133,6 +145,22 @@ def test_a_wrong_value_says_where_what_was_expected_and_what_was_found(override,
             "rollout.decoding.temperature: expected more than 0, as a group of equal completions teaches nothing; "
             "found 0",
         ),
+        (
+            ["rewards.total={grader: accuracy}"],
+            "rewards.total: the name is that of the rewards' weighted sum; choose another",
+        ),
+        (
+            ["algorithm={name: fdpg}", "rollout.decoding.top_p=0.9"],
+            "rollout.decoding.top_p: expected 1, as fdpg divides by the probability with which a completion was drawn; found 0.9",
+        ),
+        (
+            ["algorithm={name: vargrad}", "rollout.group_size=1"],
+            "rollout.group_size: expected 2 or more, as vargrad compares siblings; found 1",
+        ),
+        (
+            ["algorithm={name: fdpg, target: [{name: constraint, reward: right}]}"],
+            "rewards: expected one by the name 'right', which fdpg needs; found ['accuracy']",
+        ),
         (["optimizer.warmup=5"], "optimizer.warmup: expected at most the 4 optimizer steps of the run"),
         (["validate_every=2"], "validation and validate_every: expected both or neither"),
     ],
@@ -181,6 +209,11 @@ def test_an_override_that_cannot_be_applied_says_why(override, said):
         [],
         ["algorithm={name: grpo, beta: 0, reference: null}", "optimizer.clip_norm=.inf"],
         ["algorithm={name: grpo, clip: 0.2, reference: {name: ema, dtype: bfloat16}}", "updates_per_step=2"],
+        [
+            "algorithm={name: fdpg, divergence: {name: alpha, a: 0.25}, moments: {accuracy: 0.9}, "
+            "target: [{name: tilt, beta: 2}, {name: cautious, members: [accuracy, accuracy]}, "
+            "{name: exponential, coefficients: {accuracy: 1}}]}"
+        ],
         ["algorithm={name: sft}", "rewards={}", "model.video_pixels=[784, 3136]", "data.frames={count: 8}"],
         [f"validation={json.dumps(EVALUATION | {'graders': {'a': 'accuracy'}})}", "validate_every=2"],
     ],

@@ -31,7 +31,12 @@ from mmrl.targets import (
 from mmrl.types import Credit, Memory, Scored, Tokens, Update
 
 OF_THE_GROUP = ("plug_in", "leave_one_out", "running")  # Z that wants siblings, the last one at a first visit
+PATIENCE = 20  # steps in a row without a single completion in the target's support, after which a run stops
 PREPARE = "run mmrl prepare CONFIG and name its file in `prepared`"
+
+
+class TargetError(ValueError):
+    """A target that the policy never reaches, so that nothing is learnt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,21 +144,41 @@ class Aim:
         except MomentsError as error:
             error.add_note(f"algorithm.moments: features are {', '.join(self.moments)}, in this order")
             raise
-        return {"lambda": found.coefficients}
+        return {"lambda": found.coefficients, "moments_ess": found.effective.min()}
+
+    def fitted(self, memory: Memory) -> dict[str, float]:
+        """The coefficients, and the fewest effective samples of a prompt that they rest on, for the metrics."""
+        if not self.moments:
+            return {}
+        named = {f"lambda/{name}": float(v) for name, v in zip(self.moments, memory["lambda"], strict=True)}
+        return named | {"moments/ess": float(memory["moments_ess"])}
 
     def notes(self, scored: Scored, memory: Memory) -> dict[str, Any]:
-        """The group's part of its prompt's running Z."""
-        if self.z != "running":
-            return {}
+        """Whether the group reached the target, and its part of its prompt's running Z."""
         weight = self.logs(scored, memory).weight
-        return {"place": place(scored), "log_sum": float(weight.logsumexp(dim=0)), "count": len(weight)}
+        note: dict[str, Any] = {"mass": bool((weight > -math.inf).any())}
+        if self.z == "running":
+            note |= {"place": place(scored), "log_sum": float(weight.logsumexp(dim=0)), "count": len(weight)}
+        return note
 
     def remember(self, memory: Memory, notes: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        """The running sums of weights, and how many they are, by prompt."""
+        """Running sums of weights and how many they are, by prompt; and for how many steps the target was out of reach.
+
+        Raises TargetError after PATIENCE of those.
+        """
         new = dict(memory)
         for note in notes if self.z == "running" else ():
             one = torch.tensor([note["log_sum"], note["count"]], dtype=torch.float64)
             new[note["place"]] = pooled(new.get(note["place"]), one, self.forget)
+        if self.hard and notes:
+            reached = any(note["mass"] for note in notes)
+            new["barren"] = torch.zeros(()) if reached else new.get("barren", torch.zeros(())) + 1
+            if new["barren"] >= PATIENCE:
+                raise TargetError(
+                    f"algorithm.target: expected a completion in its support within {PATIENCE} steps, found none: the policy has "
+                    "no mass there, and nothing is learnt. Use a tilt, give the constraint a floor, or train on "
+                    "demonstrations first"
+                )
         return new
 
 

@@ -89,7 +89,7 @@ class DPG:
         return reinforce(now, credit)
 
     def report(self, scored: Scored, memory: Memory) -> Mapping[str, float]:
-        return distances(self.aim.logs(scored, memory), scored)
+        return distances(self.aim.logs(scored, memory), scored) | self.aim.fitted(memory)
 
     def start(self, base: Mapping[str, Mapping[str, Tensor]] | None) -> Memory:
         return self.aim.start(base)

@@ -97,7 +97,7 @@ class FDPG:
         logs = self.aim.logs(scored, memory)
         rewards = pseudo_rewards(self.divergence, logs, self.aim.log_z(scored, logs, memory), None).diagonal()
         capped = 0.0 if self.cap is None else float((rewards > self.cap).double().mean())
-        return distances(logs, scored) | {"fdpg/capped": capped}
+        return distances(logs, scored) | self.aim.fitted(memory) | {"fdpg/capped": capped}
 
     def start(self, base: Mapping[str, Mapping[str, Tensor]] | None) -> Memory:
         return self.aim.start(base)

@@ -73,7 +73,8 @@ class VarGrad:
 
     def report(self, scored: Scored, memory: Memory) -> Mapping[str, float]:
         logs = self.aim.logs(scored, memory)
-        return distances(logs, scored) | {"vargrad/loss": float(vargrad(logs.policy, logs.target))}
+        loss = float(vargrad(logs.policy, logs.target))
+        return distances(logs, scored) | self.aim.fitted(memory) | {"vargrad/loss": loss}
 
     def start(self, base: Mapping[str, Mapping[str, Tensor]] | None) -> Memory:
         return self.aim.start(base)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mmrl.algorithms import ALGORITHMS, DPG
+from mmrl.algorithms.aim import TargetError
 from mmrl.divergences import KLTargetPolicy, value
 from mmrl.targets import Constraint, MomentsError, Tilt
 from mmrl.types import Adaptive, Totals
@@ -149,7 +150,30 @@ def test_groups_without_mass_say_nothing_of_the_proposal():
     one = DPG((Constraint(),), proposal=Adaptive(1))
     nothing = {"total": torch.zeros(4, dtype=torch.float64), "accuracy": torch.zeros(4, dtype=torch.float64)}
     s = scored(FOUR, range(4), nothing, policy=POLICY, sampler=SAMPLER, reference=prior("easy"))
-    assert one.remember({"kl": torch.zeros(2)}, [one.notes(s, {})]) == {}
+    memory = one.remember({"kl": torch.zeros(2)}, [one.notes(s, {})])
+    assert not one.adopt(memory)
+    assert "kl" not in memory
+
+
+def test_a_target_that_is_never_reached_stops_the_run():
+    one, memory = DPG((Constraint(),)), {}
+    nothing = {"total": torch.zeros(4, dtype=torch.float64), "accuracy": torch.zeros(4, dtype=torch.float64)}
+    failed = one.notes(scored(FOUR, range(4), nothing, policy=POLICY, reference=prior("easy")), {})
+    reached = one.notes(scored(FOUR, range(4), rewards("easy"), policy=POLICY, reference=prior("easy")), {})
+    for _ in range(19):
+        memory = one.remember(memory, [failed, failed])
+    assert one.remember(memory, [failed, reached])["barren"] == 0
+    with pytest.raises(TargetError, match=r"within 20 steps, found none.*give the constraint a floor"):
+        one.remember(memory, [failed])
+
+
+def test_the_report_names_the_fitted_coefficients():
+    one = gdc()
+    memory = one.start(table())
+    s = scored(FOUR, [0, 1], rewards("easy"), policy=POLICY, reference=prior("easy"))
+    numbers = one.report(s, memory)
+    assert numbers["lambda/accuracy"] == memory["lambda"].item()
+    assert 1 < numbers["moments/ess"] <= 10
 
 
 def test_a_wrong_weight_would_be_seen(monkeypatch):

@@ -215,6 +215,37 @@ def test_what_is_forgotten_counts_less():
     assert log_sum.item() == pytest.approx(math.log(1.5) + note["log_sum"])
 
 
+@pytest.mark.parametrize("divergence", EVERY, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_rewards_a_thousand_times_beta_stay_finite_and_in_order(divergence, dtype):
+    large = {"total": (1000 * REWARD).to(dtype)}
+    s = scored(
+        FOUR, [0, 1, 2, 3], large, policy=POLICY.to(dtype), reference=PRIOR.to(dtype), base={"total": large["total"]}
+    )
+    worth = FDPG(divergence, (Tilt(1.0),), z="offline").credit(s, Totals(1, 4, 4), {}).worth[:, 0]
+    assert worth.dtype == dtype
+    if dtype == torch.float64:
+        assert worth.isfinite().all()
+        assert worth[0] == worth.max()
+
+
+def test_shifts_of_the_reward_leave_the_credit():
+    s, moved = (
+        scored(FOUR, [0, 1, 1, 3], {"total": k * REWARD + c}, policy=POLICY, reference=PRIOR)
+        for k, c in ((1, 0), (5, -3))
+    )
+    one, other = (FDPG(target=(Tilt(beta),)).credit(x, Totals(1, 4, 4), {}) for x, beta in ((s, 0.3), (moved, 1.5)))
+    torch.testing.assert_close(one.worth, other.worth, **TIGHT)
+
+
+def test_filtering_the_policy_buys_what_it_rejects():
+    # KL(p || pi) = KL(p || pi filtered) - log acceptance: lowering forward KL buys fidelity and speed
+    p, pi = target(Constraint()), FOUR.log_prob(POLICY).exp()
+    filtered, inside = pi * RIGHT / (pi @ RIGHT), RIGHT > 0
+    through = value(KLTargetPolicy(), filtered[inside], p[inside]) - (pi @ RIGHT).log()
+    torch.testing.assert_close(value(KLTargetPolicy(), pi, p), through, **TIGHT)
+
+
 def test_caps_bound_rewards_and_ratios():
     s = scored(FOUR, [0, 1, 2, 3], REWARDS, policy=POLICY, sampler=SAMPLER, reference=PRIOR)
     bound = FDPG(KLTargetPolicy(), cap=0.5, ratio_cap=1.1, baseline="none").credit(s, Totals(1, 4, 4), {}).worth
