@@ -19,7 +19,8 @@ class Feeder:
     stream: Stream
     ranks: Ranks
     on_bad_media: str
-    skipped: int = 0
+    skipped: int = 0  # examples of all ranks whose media could not be read
+    prompts_made: int = 0  # of this rank
 
     def examples(self, step: int) -> Sequence[Example]:
         """This rank's examples; those of the next step begin to be decoded."""
@@ -45,4 +46,5 @@ class Feeder:
         self.skipped += len(everybody)
         prompts = self.policy.prompts(kept, media)
         self.policy.look(prompts)
+        self.prompts_made += len(prompts)
         return prompts

@@ -7,17 +7,16 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from mmrl import checkpoint
 from mmrl.algorithms import Remembering
 from mmrl.config import Config, ConfigError, flat
+from mmrl.costs import Costs
 from mmrl.data.media import MediaError
 from mmrl.examine import examine
 from mmrl.feeder import Feeder
 from mmrl.journal import Journal
-from mmrl.models.work import Work
 from mmrl.progress import progress
 from mmrl.ranks import Ranks
 from mmrl.shard import collected
@@ -46,6 +45,10 @@ class Run:
     ranks: Ranks
     saved: int = -1  # the step of the newest checkpoint
     random: dict[str, Any] = field(default_factory=checkpoint.randomness)  # as it was after the newest whole step
+
+    def __post_init__(self) -> None:
+        readers = (self.feeder.policy, self.trainer.reference, self.trainer.proposal)
+        self.costs = Costs([reader for reader in readers if reader is not None], self.feeder, self.ranks)
 
     @property
     def checkpoints(self) -> Path:
@@ -89,10 +92,11 @@ class Run:
 
     def step(self) -> dict[str, float]:
         """One step, written down, also where its validation fails."""
+        self.costs.start()
         start = perf_counter()
         numbers = self.trainer.step()
         self.random = checkpoint.randomness()
-        numbers |= self.measures(perf_counter() - start, numbers)
+        numbers |= self.costs.of_step(perf_counter() - start, numbers)
         step = self.trainer.step_done
         try:
             if self.config.validate_every and step % self.config.validate_every == 0:
@@ -102,38 +106,6 @@ class Run:
             if self.trainer.last and (step % self.config.rollouts_every == 0 or step in (1, self.config.steps)):
                 self.journal.write_rollouts(step, self.trainer.last)
         return numbers
-
-    def measures(self, seconds: float, numbers: Mapping[str, float]) -> dict[str, float]:
-        """What the step cost."""
-        named = sum(v for k, v in numbers.items() if k.startswith("seconds/"))
-        work, counts = self.work(), self.feeder.reader.counts
-        measured = {
-            "seconds/step": seconds,
-            "seconds/learn": max(0.0, seconds - named),
-            "work/vision_passes": float(work.vision_passes),
-            "work/forward_tokens": float(work.forward_tokens),
-            "work/padding_share": work.padding / max(1, work.forward_tokens),
-            "work/logit_bytes": float(work.logit_bytes),
-            "media/decodes": float(counts.decodes),
-            "media/hits": float(counts.hits),
-            "media/fallbacks": float(counts.fallbacks),
-            "media/seconds_waited": counts.seconds_waited,
-            "media/skipped_examples": float(self.feeder.skipped),
-        }
-        if torch.cuda.is_available():
-            measured["memory/peak_bytes"] = float(torch.cuda.max_memory_allocated())
-        return measured
-
-    def work(self) -> Work:
-        """What policy and reference did on this rank since it was last asked."""
-        readers = [r for r in (self.feeder.policy, self.trainer.reference, self.trainer.proposal) if r is not None]
-        done = [r.work.taken() for r in readers]
-        return Work(
-            sum(w.vision_passes for w in done),
-            sum(w.forward_tokens for w in done),
-            sum(w.padding for w in done),
-            max(w.logit_bytes for w in done),
-        )
 
     def validate(self, step: int) -> dict[str, float]:
         """Examine the policy as it is; rank 0 does, the others wait."""

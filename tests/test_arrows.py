@@ -25,6 +25,7 @@ ARROWS = {  # room -> the rooms that it may import; DESIGN.md's table, and what 
     "report": "statistics evaluate types",
     "meter": "",
     "ranks": "",
+    "costs": "data feeder meter models ranks",
     "observe": "algorithms ops plan types meter",
     "plan": "types",
     "trainer": "algorithms plan shard types meter observe",
