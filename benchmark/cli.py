@@ -252,6 +252,40 @@ def speed_of_a_step(
         raise typer.Exit(1)
 
 
+@app.command("seed_bench_r1")
+def seed_bench_r1(
+    model: Annotated[str, typer.Option(help="A Hugging Face directory or name.")],
+    data: Annotated[Path, typer.Option(help="SEED-Bench-R1 unpacked: annotations, videos, images; or a ProcBench.")],
+    out: Annotated[Path, typer.Option(help="Records and tables.")] = Path("runs/seed_bench_r1"),
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--condition", help="Ask once more, as in blind or shuffled; may be repeated. `mmrl eval ls` lists them."
+        ),
+    ] = None,
+    partial: Annotated[
+        int | None,
+        typer.Option(
+            "--partial", min=1, help="Only the first N of each level; the table says so, and the status is 1."
+        ),
+    ] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Ask again what could not be asked.")] = False,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="key.to.it=value of configs/eval/seed_bench_r1.yaml.", metavar="[KEY=VALUE]..."),
+    ] = None,
+) -> None:
+    """L1, L2 and L3 with its domains: accuracy read strictly, officially and leniently, consistency by rules, the papers' rows.
+
+    Interrupted, it goes on. Refuses files that hold fewer questions than the release. Exit status 1 where the table is
+    partial or a question could not be asked.
+    """
+    from benchmark.seed_bench_r1.run import Asked, run
+
+    told = shlex.join(sys.argv[1:])
+    raise typer.Exit(run(Asked(model, data, out, condition or (), partial, retry, overrides or (), told)))
+
+
 @app.command("general_video")
 def general_video(
     model: Annotated[str, typer.Option(help="A Hugging Face directory or name.")],

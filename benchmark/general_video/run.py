@@ -6,24 +6,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from mmrl.answering import Asking
-from mmrl.evaluate.folders import write_run
-from mmrl.evaluations.run import started
-from mmrl.scorers import scorer_of
 
 from benchmark.general_video.lines import Line, lines
 from benchmark.general_video.page import show, write
 from benchmark.general_video.protocols import PROTOCOLS
+from mmrl.answering import Asking
 from mmrl.build import policy_of
 from mmrl.config import ConfigError, EvalConfig, EvalSetSection, EvaluationSection, dump, load
 from mmrl.data.conditions import frames_of, known
 from mmrl.data.errors import MediaError
 from mmrl.data.paths import inside
 from mmrl.evaluate import IncompleteError, Item, Record, evaluate, read_items
+from mmrl.evaluate.folders import write_run
 from mmrl.evaluate.records import FAILED
+from mmrl.evaluations.run import started
 from mmrl.examine import evaluating, questions, sampled, settings_of
 from mmrl.models.policy import Policy
 from mmrl.progress import progress
+from mmrl.scorers import scorer_of
 from mmrl.sources import media_reader, root_of
 from mmrl.types import Example
 

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +17,7 @@ from mmrl.evaluate.folders import Run, write_run
 from mmrl.evaluate.lines import sha256_of
 from mmrl.evaluate.plan import SAMPLES
 from mmrl.evaluate.records import FAILED
+from mmrl.evaluations.gains import publish_gains
 from mmrl.examine import examine, write_summary
 from mmrl.models.plain import Plain, is_plain, load_plain
 from mmrl.models.policy import Policy, check_directory
@@ -27,8 +28,23 @@ from mmrl.report import summaries_table
 PACKAGES = ("torch", "transformers", "accelerate", "av", "numpy", "tokenizers")
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found: by set, and by folder where there were further conditions."""
+
+    config: EvalConfig
+    out: Path
+    levels: Mapping[str, Summary]
+    status: int  # 1 where a question could not be asked
+
+
 def run(config: EvalConfig, conditions: Sequence[str], retry: bool, command: str) -> int:
     """Examine, write everything down, print the tables; the exit status: 1 where a question could not be asked."""
+    return run_all(config, conditions, retry, command).status
+
+
+def run_all(config: EvalConfig, conditions: Sequence[str], retry: bool, command: str) -> Finding:
+    """The same, with what was found."""
     out = Path(config.out)
     record = started(config, command)
     write_run(out, record)
@@ -39,8 +55,10 @@ def run(config: EvalConfig, conditions: Sequence[str], retry: bool, command: str
         facts = {"model": config.model.path, "commit": record.commit, "machine": record.machine}
         write_summary(folder / "summary.json", levels, facts | {"condition": condition_of(folder, out, config)})
         console.print(summaries_table(levels, None if folder == out else f"\n{condition_of(folder, out, config)}"))
+    if len(found) > 1:
+        publish_gains(out, {condition_of(folder, out, config): folder for folder in found})
     write_run(out, ended(record, sets, out, found))
-    return complain(found)
+    return Finding(config, out, found[out], complain(found))
 
 
 def examined(config: EvalConfig, conditions: Sequence[str], out: Path, retry: bool) -> dict[Path, dict[str, Summary]]:
@@ -48,7 +66,9 @@ def examined(config: EvalConfig, conditions: Sequence[str], out: Path, retry: bo
     section = config.evaluation
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     sections = {out: section}
-    for condition in conditions:
+    for condition in dict.fromkeys(conditions):
+        if condition == section.condition:
+            continue
         sections[folder_of(out, known(condition))] = section.model_copy(update={"condition": condition})
     model = opened(config.model, section.template, device)
     return {folder: examine(model, one, folder, config.max_rows, retry=retry) for folder, one in sections.items()}
