@@ -52,11 +52,11 @@ def test_flipping_clusters_keeps_its_size_under_a_clustered_null_and_flipping_it
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("clusters", "size"), [(8, 20), (30, 12), (120, 8), (400, 3)])
+@pytest.mark.parametrize(("clusters", "size"), [(8, 20), (30, 12), (120, 8), (300, 5)])
 def test_the_size_of_both_tests_in_many_worlds(clusters, size):
     whole, alone = sizes(2000, clusters=clusters, size=size)
     assert 0.03 <= whole <= 0.065  # 0.05, less what is discrete, 3 standard errors of 0.005
-    assert alone > whole + 0.03
+    assert alone > 0.07
 
 
 def test_three_ways_to_the_same_p():
