@@ -122,4 +122,4 @@ def expected_of(out: Path) -> tuple[str, int, int]:
 
 def answers(records: Sequence[Record]) -> list[str | None]:
     """What was answered: the letter that the ladder read, else the strict answer."""
-    return [record.parse.get("letter") or record.parse.get("answer") for record in records]
+    return [record.parse.get("extracted") or record.parse.get("answer") for record in records]

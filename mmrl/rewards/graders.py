@@ -17,7 +17,7 @@ from mmrl.rewards.kinds import (
     same_number,
 )
 from mmrl.rewards.kinds import choice as same_letter
-from mmrl.rewards.ladder import letter
+from mmrl.rewards.ladder import extract
 from mmrl.rewards.mentions import letters
 from mmrl.rewards.parse import official as first_block
 from mmrl.rewards.parse import parse
@@ -38,13 +38,14 @@ def accuracy(completion: str, *, kind: str, answer: str, **_: object) -> float:
 
 
 def lenient(completion: str, *, kind: str, answer: str, choices: Sequence[str] = (), **_: object) -> float:
-    """Whether the answer is right however it is written: the ladder for letters, 1,000 = 1000.0, else as accuracy."""
-    if kind == "choice":
-        return float(letter(completion, choices)[0] == answer.strip())
-    if kind == "numerical":
-        given = parse(completion).answer
-        return 0.0 if given is None else same_number(given, answer)
-    return accuracy(completion, kind=kind, answer=answer)
+    """Whether the answer is right however it is written: what the ladder extracts, by the rule of its kind.
+
+    Numbers compare as `same_number` has it (1,000 = 1000.0); regression, OCR and free text are scored as in `accuracy`.
+    """
+    given = extract(completion, kind, choices).answer
+    if given is None:
+        return 0.0
+    return same_number(given, answer) if kind == "numerical" else PUBLISHED[kind](given, answer)
 
 
 def official(completion: str, *, kind: str, answer: str, **_: object) -> float:
@@ -93,9 +94,20 @@ def check(example: Example) -> None:
 
 
 def trace(text: str, example: Example) -> dict[str, object]:
-    """How the text was read, for the record of an evaluation: strict answer, format, lenient letter and its rung."""
+    """How the text was read, for the record of an evaluation: the strict answer, the format, and the ladder's trace.
+
+    The rung is "unparsed" where no answer was found and "ambiguous" where several were. A choice whose options are not
+    known is read strictly.
+    """
     parsed = parse(text)
-    read = {"answer": parsed.answer, "rung": parsed.rung, "format_ok": parsed.format_ok, "multiple": parsed.multiple}
-    if example.kind == "choice" and example.choices:
-        read["letter"], read["rung"] = letter(text, example.choices)
-    return read
+    known = example.kind != "choice" or example.choices
+    found = extract(text, example.kind, example.choices, "lenient" if known else "strict")
+    return {
+        "answer": parsed.answer,
+        "format_ok": parsed.format_ok,
+        "multiple": found.multiple,
+        "extracted": found.answer,
+        "rung": found.rung,
+        "span": None if found.span is None else list(found.span),
+        "alternatives": list(found.alternatives),
+    }

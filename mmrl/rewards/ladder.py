@@ -1,143 +1,153 @@
-"""The lenient reading of a multiple-choice answer: a ladder of rules, and the name of the rung that found the letter.
+"""The one way from a completion to an answer, with a trace of how it was found.
 
-What models write around a letter differs by model, and a strict scorer measures that. The ladder gives every model the
-same chance, and never guesses: no random letter, no case-folded "a", no "A person", no "Based on" (traps found in other
-harnesses). What no rung can read is unparsed, what names several letters is ambiguous; both are wrong. The rungs:
+What models write around an answer differs by model, and a strict scorer measures that. The lenient ladder gives every
+model the same chance, and never guesses: no random letter, no case-folded "a" in a sentence, no "A person", no "Based on"
+(traps found in other harnesses). What no rung can read is "unparsed", what names several answers or doubts its own is
+"ambiguous"; both are wrong. Three modes:
 
-- exact, wrapped, text, letter and text: the whole graded block is a letter, a letter in brackets or after "Option", an
-  option's text, or both (and they agree)
-- whole, unclosed, boxed: the same for all that follows the reasoning where there is no block, for a block that was
-  opened and never closed, and for the last \\boxed{}
-- phrase, alone: "the answer is B" in the last sentence; the last sentence closes with the letter alone
+- strict: the content of the graded block as it stands (`mmrl.rewards.parse`), what training rewards
+- official: GRPO-CARE's and Video-R1's script: the first block, else the whole output
+- lenient: the rungs, the first that finds an answer. Of a choice:
+  - exact, wrapped, lower case, text, letter and text: the graded block is a letter, a letter in brackets or behind
+    "Option", a bare "b", an option's text, or letter and text (and they agree)
+  - boxed, unclosed, whole: the same for the last \\boxed{}, for a block that was opened and never closed, and for all
+    that follows the reasoning where there is no block
+  - phrase, alone: "the answer is B" in the last sentence; the last sentence closes with the letter alone
+  Of a number: quantity, words, last number within the graded block; boxed, unclosed, whole, phrase without one. Of free
+  text: the graded block, an unclosed one, else all that follows the reasoning.
+
+Everything takes time linear in the text, and of a long text only the end is searched for sentences.
 """
 
-import re
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
 
-from mmrl.rewards.mentions import WRAPPING, is_article, letters, named_by_letter, named_by_words, normal, spoken
-from mmrl.rewards.parse import ANSWER, THINK, THINK_END, parse
+from mmrl.rewards.extraction import UNPARSED, Extraction, first
+from mmrl.rewards.mentions import letters
+from mmrl.rewards.options import alone, block, phrase
+from mmrl.rewards.parse import Parsed, parse
+from mmrl.rewards.parse import official as first_block
+from mmrl.rewards.quantities import exact_number, number_phrase, quantity
+from mmrl.rewards.regions import Span, after_reasoning, behind_reasoning, last_box, opened
+from mmrl.types import Kind
 
-Reading = tuple[str | None, str]
-UNPARSED, AMBIGUOUS = (None, "unparsed"), (None, "ambiguous")
+__all__ = ["Extraction", "Mode", "after_reasoning", "extract", "letter"]
 
-SHORT = 1000  # characters: what is longer is no answer, and of a longer sentence the end is read
-MARKS = str.maketrans(dict.fromkeys('*_`$"“”'))
-STOP = re.compile(r"(?<=[.!?]) ")
-LABEL = re.compile(
-    r"^(?:the )?(?:(?:final|correct|best|right) )?(?:option|answer|choice|letter)(?: is)?:? ?(?=\W{0,4}[A-Z])",
-    re.IGNORECASE,
-)
-HEAD = re.compile(r"\W{0,4}([A-Z])\b(?!['’])")
-CLEAR = re.compile(r"[)\]]?[.:]|[)\]\n]")  # behind a letter, tells that it is a name and not a word
-
-LETTER = r"[(\[{]?([A-Z])[)\]}]?(?![\w'’])"
-PHRASES = (
-    re.compile(rf"\b(?i:answer|choice)(?i: is| would be| should be| must be|):? ?(?i:option |choice )?{LETTER}"),
-    re.compile(rf"\b(?i:option|choice) {LETTER}"),
-    re.compile(rf"(?<![\w'’]){LETTER} is (?i:the )?(?i:correct|right|best|answer)\b"),
-)
-CLOSING = (
-    re.compile(rf"(?:^|[:,\-–—=>]) ?{LETTER}[.!]?$"),
-    re.compile(rf"\b(?i:therefore|thus|hence|so|choose|chose|pick|select|say|go with):? {LETTER}[.!]?$"),
-    re.compile(rf"\b(?i:it|this|that)(?i: is|'s|’s| must be| should be| has to be| would be) {LETTER}[.!]?$"),
-    re.compile(r"(?<!figure )(?<!panel )(?<!image )[(\[]([A-Z])[)\]][.!]?$", re.IGNORECASE),
-)
-DOUBT = re.compile(
-    r"\b(?:no|not|never|neither|nor|cannot|either|or|if|unless|unsure|unclear|maybe|guess|wait|actually|wrong|incorrect"
-    r"|false|except|instead|rather|than|without|(?:rule|exclude|eliminate)[sd]?)\b|n['’]t\b|\?$",
-    re.IGNORECASE,
-)
+Mode = Literal["strict", "official", "lenient"]
 
 
-def letter(text: str, choices: Sequence[str]) -> Reading:
-    """The chosen letter and the rung that found it; (None, "ambiguous") or (None, "unparsed") where there is none.
+def extract(text: str, kind: Kind = "choice", choices: Sequence[str] = (), mode: Mode = "lenient") -> Extraction:
+    """The answer of a completion, and how it was found.
 
-    choices: the options' texts without letters, in the order shown.
+    choices: the options' texts without letters, in the order shown; needed to read a choice leniently. The answer of a
+    number is written plainly ("1200" for "1,200 m"); of a choice it is a letter in range. Raises ValueError for an unknown
+    mode and for other than 1 to 26 choices.
     """
-    if not 1 <= len(choices) <= 26:
-        raise ValueError(f"letter: expected the texts of 1 to 26 choices, found {len(choices)}")
     parsed = parse(text)
-    if parsed.answer is not None:
-        return first(block(parsed.answer, choices), phrase(parsed.answer, choices))
-    tail = after_reasoning(text)
-    opened = tail.rfind(ANSWER)
-    if opened >= 0:
-        return renamed("unclosed", block(tail[opened + len(ANSWER) :], choices))
-    boxed = tail.rpartition("\\boxed{")
-    if boxed[1]:
-        content = boxed[2].partition("}")[0].removeprefix("\\text{").removeprefix("\\mathrm{")
-        return renamed("boxed", block(content, choices))
-    return first(renamed("whole", block(tail, choices)), phrase(tail, choices), alone(tail, choices))
+    match mode:
+        case "strict":
+            return strict(text, parsed)
+        case "official":
+            return official(text)
+        case "lenient":
+            found = lenient(text, parsed, kind, choices)
+            return replace(found, multiple=parsed.multiple, alternatives=also(found, parsed, kind, choices))
+    raise ValueError(f"extract: expected mode strict, official or lenient, found {mode!r}")
 
 
-def block(content: str, choices: Sequence[str]) -> Reading:
-    """A text that is nothing but an answer: a letter, an option's text, or a letter and its option's text."""
-    content = content.strip()
-    if len(content) == 1 and content in letters(choices):
-        return content, "exact"
-    inner = LABEL.sub("", content.translate(MARKS).strip())
-    core = inner.strip(WRAPPING)
-    if len(core) == 1 and core in letters(choices):
-        return core, "wrapped"
-    by_text = spoken(content, choices)
-    return (by_text, "text") if by_text else letter_and_text(inner, choices)
+def letter(text: str, choices: Sequence[str]) -> tuple[str | None, str]:
+    """The chosen letter, read leniently, and the rung that found it; None with "ambiguous" or "unparsed"."""
+    found = extract(text, "choice", choices)
+    return found.answer, found.rung
 
 
-def letter_and_text(content: str, choices: Sequence[str]) -> Reading:
-    """ "B. open drawer": the text must be that of the letter's option, or, behind a clear stop, of no option at all."""
-    head = HEAD.match(content)
-    if head is None or head[1] not in letters(choices) or len(content) > SHORT:
+def strict(text: str, parsed: Parsed) -> Extraction:
+    """The graded block's stripped content, whatever it says."""
+    if parsed.span is None:
         return UNPARSED
-    rest = content[head.end() :]
-    if normal(rest) == normal(choices[letters(choices).index(head[1])]):
-        return head[1], "letter and text"
-    if (named_by_letter(rest, choices) | named_by_words(rest, choices)) - {head[1]}:
-        return AMBIGUOUS
-    return (head[1], "letter and text") if CLEAR.match(rest) and not DOUBT.search(rest) else UNPARSED
+    others = other_blocks(parsed)
+    return Extraction(parsed.answer, "tags", stripped(text, parsed.span), others, parsed.multiple)
 
 
-def phrase(text: str, choices: Sequence[str]) -> Reading:
-    """ "The answer is B" in the last sentence, without a word of doubt or refusal, naming one option only."""
-    sentence = last_sentence(text, choices)
-    found = (match for rule in PHRASES for match in rule.finditer(sentence))
-    return only({match[1] for match in found if not is_article(sentence, match.start(1))}, sentence, choices, "phrase")
+def official(text: str) -> Extraction:
+    """What the anchors' script compares with the gold."""
+    content = first_block(text)
+    whole = content == text.strip()
+    start = text.find(content) if whole else text.find(content, text.find("<answer>"))
+    return Extraction(content, "whole output" if whole else "first block", (start, start + len(content)))
 
 
-def alone(text: str, choices: Sequence[str]) -> Reading:
-    """The last sentence closes with a letter that stands alone: "So, B." or "... the drawer (B)." """
-    sentence = last_sentence(text, choices)
-    return only({match[1] for rule in CLOSING if (match := rule.search(sentence))}, sentence, choices, "alone")
+def lenient(text: str, parsed: Parsed, kind: Kind, choices: Sequence[str]) -> Extraction:
+    """The first rung that finds an answer of this kind."""
+    if kind == "choice":
+        if not 1 <= len(choices) <= 26:
+            raise ValueError(f"extract: expected the texts of 1 to 26 choices, found {len(choices)}")
+        return choice(text, parsed.span, choices)
+    return number(text, parsed.span) if kind in ("numerical", "regression") else words(text, parsed.span)
 
 
-def only(found: set[str], sentence: str, choices: Sequence[str], rung: str) -> Reading:
-    """The letter, if it is in range and the sentence neither doubts nor names another option."""
-    found &= set(letters(choices))
-    if not found:
+def choice(text: str, graded: Span | None, choices: Sequence[str]) -> Extraction:
+    """The rungs of a choice."""
+    if graded is not None:
+        return first(block(text, graded, choices), boxed(text, graded, choices), phrase(text, graded, choices))
+    region = behind_reasoning(text)
+    cut = opened(text, region)
+    if cut is not None:
+        return declared(block(text, cut, choices)).credited("unclosed")
+    whole = declared(block(text, region, choices)).credited("whole")
+    return first(boxed(text, region, choices), whole, phrase(text, region, choices), alone(text, region, choices))
+
+
+def declared(found: Extraction) -> Extraction:
+    """Not a bare "a" outside a closed block or box: there it may be an article."""
+    return UNPARSED if found.rung == "lower case" else found
+
+
+def boxed(text: str, region: Span, choices: Sequence[str]) -> Extraction:
+    r"""An option in the last \boxed{} of a region."""
+    box = last_box(text, region)
+    return UNPARSED if box is None else block(text, box, choices).credited("boxed")
+
+
+def number(text: str, graded: Span | None) -> Extraction:
+    """The rungs of a number."""
+    region = graded if graded is not None else behind_reasoning(text)
+    box = last_box(text, region)
+    in_box = UNPARSED if box is None else quantity(text, box).credited("boxed")
+    if graded is not None:
+        return first(in_box, quantity(text, graded))
+    cut = opened(text, region)
+    if cut is not None:
+        return exact_number(text, cut).credited("unclosed")
+    return first(in_box, exact_number(text, region).credited("whole"), number_phrase(text, region))
+
+
+def words(text: str, graded: Span | None) -> Extraction:
+    """The rungs of free text; nothing at all is unparsed."""
+    region = graded if graded is not None else behind_reasoning(text)
+    cut = None if graded is not None else opened(text, region)
+    span = stripped(text, cut or region)
+    if span[0] == span[1]:
         return UNPARSED
-    others = (named_by_letter(sentence, choices) | named_by_words(sentence, choices)) - found
-    return AMBIGUOUS if len(found) > 1 or others or DOUBT.search(sentence) else (found.pop(), rung)
+    return Extraction(text[slice(*span)], "tags" if graded is not None else "unclosed" if cut else "whole", span)
 
 
-def last_sentence(text: str, choices: Sequence[str]) -> str:
-    """The last sentence of the last line, without emphasis marks; "The answer is B. Close tap." counts as one."""
-    line = text.strip().rpartition("\n")[2]
-    sentences = STOP.split(" ".join(line.translate(MARKS).split())[-SHORT:])
-    return " ".join(sentences[-2:] if spoken(sentences[-1], choices) else sentences[-1:])
+def also(found: Extraction, parsed: Parsed, kind: Kind, choices: Sequence[str]) -> tuple[str, ...]:
+    """What else is named where the answer was found, or in other blocks."""
+    others = other_blocks(parsed) if parsed.multiple else ()
+    if kind == "choice":
+        others = tuple(name for name in others if name in letters(choices))
+    return tuple(sorted({*found.alternatives, *others} - {found.answer}))
 
 
-def after_reasoning(text: str) -> str:
-    """What follows the last </think>. Reasoning that was cut off has nothing behind it but an opened answer."""
-    if THINK_END in text:
-        return text.rpartition(THINK_END)[2]
-    return text[text.find(ANSWER) :] if THINK in text and ANSWER in text else "" if THINK in text else text
+def other_blocks(parsed: Parsed) -> tuple[str, ...]:
+    """Contents of the answer blocks that differ from the graded one."""
+    return tuple(sorted(set(parsed.contents) - {parsed.answer}))
 
 
-def first(*readings: Reading) -> Reading:
-    """The first reading that found a letter; else ambiguous, if one is; else unparsed."""
-    found = [reading for reading in readings if reading[0]]
-    return found[0] if found else AMBIGUOUS if AMBIGUOUS in readings else UNPARSED
-
-
-def renamed(rung: str, reading: Reading) -> Reading:
-    """A letter found is credited to this rung."""
-    return (reading[0], rung) if reading[0] else reading
+def stripped(text: str, span: Span) -> Span:
+    """The span without the spaces at its ends."""
+    content = text[slice(*span)]
+    start = span[0] + len(content) - len(content.lstrip())
+    return start, start + len(content.strip())

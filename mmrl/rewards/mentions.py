@@ -4,12 +4,13 @@ import re
 from collections.abc import Sequence
 from string import ascii_uppercase
 
-WRAPPING = " \t\r\n()[]{}.,;:*_\"'`$“”‘’<>#-–—"
-NAME = re.compile(r"(?<![\w'’])([A-Z])(?![\w'’])")
+WRAPPING = " \t\r\n()[]{}.,;:*_\"'`$“”‘’<>#-–—!。、！"
+EDGE = "[0-9A-Za-z_À-ɏ]"  # what makes a letter part of a word; Chinese characters, which need no spaces, do not
+NAME = re.compile(rf"(?<!{EDGE})(?<!{EDGE}['’])([A-Z])(?!['’]?{EDGE})")
 WORD = re.compile(r"\w+")
 BEFORE = re.compile(r"\b(?:option|choice|answer:) ?\W?$", re.IGNORECASE)
 ARTICLE = re.compile(
-    r"[AI] (?!(?:and|as|because|but|due|for|from|given|is|nor|not|or|rather|since|so|than|which|with)\b)[a-z]"
+    r"[AI] (?!(?:and|as|because|but|due|for|from|given|if|is|it|nor|not|or|rather|since|so|than|unless|when|which|with)\b)[a-z]"
 )
 
 
@@ -21,7 +22,7 @@ def letters(choices: Sequence[str]) -> str:
 def named_by_letter(text: str, choices: Sequence[str]) -> set[str]:
     """Capital letters in range that stand alone. "A person", "I see" are none; "option A is" is one."""
     found = (match for match in NAME.finditer(text) if match[1] in letters(choices))
-    return {match[1] for match in found if not is_article(text, match.start(1))}
+    return {match[1] for match in found if not is_article(text, match.start(1), choices)}
 
 
 def named_by_words(text: str, choices: Sequence[str]) -> set[str]:
@@ -35,9 +36,15 @@ def named_by_words(text: str, choices: Sequence[str]) -> set[str]:
     return found
 
 
-def is_article(text: str, at: int) -> bool:
-    """Whether the A or I at this place is an article or a pronoun: a lower-case word follows that is no connective."""
-    return ARTICLE.match(text, at) is not None and BEFORE.search(text[max(0, at - 12) : at]) is None
+def is_article(text: str, at: int, choices: Sequence[str] = ()) -> bool:
+    """Whether the A or I at this place is an article or a pronoun: a lower-case word follows that is no connective.
+
+    Not where the letter's own option follows ("A open drawer").
+    """
+    if ARTICLE.match(text, at) is None or BEFORE.search(text[max(0, at - 12) : at]):
+        return False
+    own = words(choices[ascii_uppercase.index(text[at])]) if ascii_uppercase.index(text[at]) < len(choices) else ""
+    return not own or not f"{words(text[at + 1 : at + 1 + 2 * len(own) + 9])} ".startswith(f"{own} ")
 
 
 def spoken(text: str, choices: Sequence[str]) -> str | None:

@@ -22,7 +22,8 @@ class Parsed:
     answer: str | None  # stripped content of the graded block
     span: tuple[int, int] | None  # its characters [start, end), strictly between the tags, not stripped
     blocks: int  # answer blocks where the graded one is the last
-    multiple: bool  # they do not all say the same
+    contents: tuple[str, ...]  # what they say, stripped
+    multiple: bool  # that is not all the same
     rung: Literal["tags", "unparsed"]  # what found the answer
     format_ok: bool  # the whole completion is a think block, optional whitespace, an answer block
 
@@ -35,13 +36,14 @@ def parse(text: str) -> Parsed:
     """
     thought = text.rfind(THINK_END)
     spans = list(blocks(text, 0 if thought < 0 else thought + len(THINK_END)))
-    contents = {text[start:end].strip() for start, end in spans}
+    contents = tuple(text[start:end].strip() for start, end in spans)
     return Parsed(
         reasoning=None if thought < 0 else reasoning(text, thought),
-        answer=text[slice(*spans[-1])].strip() if spans else None,
+        answer=contents[-1] if spans else None,
         span=spans[-1] if spans else None,
         blocks=len(spans),
-        multiple=len(contents) > 1,
+        contents=contents,
+        multiple=len(set(contents)) > 1,
         rung="tags" if spans else "unparsed",
         format_ok=format_ok(text),
     )

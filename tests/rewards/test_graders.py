@@ -47,7 +47,7 @@ def test_strict_official_and_lenient_readings(text, accuracy, official, lenient,
     [
         ("numerical", "1,000", "1000", 0, 0, 1),
         ("numerical", "5", "5", 1, 1, 1),
-        ("numerical", "5", "five", 0, 0, 0),
+        ("numerical", "5", "five", 0, 0, 1),
         ("regression", "4", "3", 0.75, 0.5, 0.75),  # evaluation scores it by mean relative accuracy
         ("ocr", "stop sign", "stop sign", 1, 0, 1),  # not scored by the published evaluation
         ("free", "the cat", "the cat", 1, 0, 1),
@@ -200,12 +200,18 @@ def test_a_good_gold_passes():
 
 
 def test_the_trace_tells_how_a_text_was_read():
+    start = RIGHT.index("<answer>") + len("<answer>")
     assert trace(RIGHT, ITEM) == {
         "answer": "B",
-        "rung": "exact",
         "format_ok": True,
         "multiple": False,
-        "letter": "B",
+        "extracted": "B",
+        "rung": "exact",
+        "span": [start, start + 1],
+        "alternatives": [],
     }
     assert trace("hm", ITEM)["rung"] == "unparsed"
-    assert trace("<answer>2</answer>", item(kind="numerical", answer="2"))["rung"] == "tags"
+    assert trace("<answer>2 m</answer>", item(kind="numerical", answer="2"))["extracted"] == "2"
+    assert trace("<answer>B.</answer>", item(answer="B", choices=()))["rung"] == "tags"
+    several = trace("<answer>A</answer><answer>B</answer>", ITEM)
+    assert (several["extracted"], several["multiple"], several["alternatives"]) == ("B", True, ["A"])

@@ -99,8 +99,6 @@ WITHOUT_TAGS = [
 
 NO_LETTER_IN_TAGS = [
     "",
-    "b",
-    "a",
     "A person picks up a cup",
     "A cup",
     "I",
