@@ -236,6 +236,9 @@ def speed_of_a_step(
     gpu: Annotated[
         bool, typer.Option("--gpu", help="Models of the sizes of 3B and 7B in bfloat16 on one GPU.")
     ] = False,
+    clock: Annotated[
+        str, typer.Option(help="Ratios by wall time, or by processor time (one thread) where others use the machine.")
+    ] = "wall",
     plan: Annotated[bool, typer.Option("--plan", help="Only list what would be run, and how long it takes.")] = False,
 ) -> None:
     """mmrl, transformers alone and TRL on one model and the same prompts: seconds, peak memory, work, beside a floor.
@@ -245,10 +248,11 @@ def speed_of_a_step(
     from benchmark.speed import command
 
     if quick:
-        command.central(towers, checkpointing == "on", contenders, threads, typer.echo)
+        command.central(towers, checkpointing == "on", command.How(contenders, repetitions, threads, clock), typer.echo)
         return
     axes = command.Axes(prompts, groups, new_tokens, vocabularies, towers, checkpointing)
-    if not command.sweep(out, axes, contenders, repetitions, threads, gpu, plan, typer.echo):
+    how = command.How(contenders, repetitions, threads, clock, gpu)
+    if not command.sweep(out, axes, how, plan, typer.echo):
         raise typer.Exit(1)
 
 

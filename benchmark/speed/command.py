@@ -44,38 +44,37 @@ def whole(option: str, text: str) -> list[int]:
         raise ValueError(f"--{option.replace('_', '-')}: expected whole numbers as in 4,8; found {text!r}") from None
 
 
-def chosen(contenders: str | None, tell: Tell, usual: tuple[str, ...]) -> tuple[str, ...]:
-    """Which contenders run; what is not installed is left out aloud unless it was asked for."""
-    if contenders is not None:
-        return tuple(contenders.split(","))
-    absent = [name for name in usual if name not in run.available()]
-    if absent:
-        tell("TRL is not installed and left out: pip install -e '.[bench]'")
-    return tuple(name for name in usual if name not in absent)
+@dataclass(frozen=True, slots=True)
+class How:
+    """The other options."""
+
+    contenders: str | None
+    repetitions: int
+    threads: int | None
+    clock: str
+    gpu: bool = False
+
+    def plan(self, out: Path, usual: tuple[str, ...], tell: Tell) -> run.Plan:
+        """As it is run; a contender that is not installed is left out aloud, unless it was asked for."""
+        names = usual if self.contenders is None else tuple(self.contenders.split(","))
+        if self.contenders is None and not set(names) <= set(run.available()):
+            tell("TRL is not installed and left out: pip install -e '.[bench]'")
+            names = tuple(name for name in names if name in run.available())
+        return run.Plan(out, names, self.repetitions, self.threads or os.cpu_count() or 1, self.gpu, self.clock)
 
 
-def sweep(
-    out: Path,
-    axes: Axes,
-    contenders: str | None,
-    repetitions: int,
-    threads: int | None,
-    gpu: bool,
-    plan: bool,
-    tell: Tell,
-) -> bool:
+def sweep(out: Path, axes: Axes, how: How, only_list: bool, tell: Tell) -> bool:
     """Measure what is missing and show all points; whether nothing failed."""
-    who = chosen(contenders, tell, tuple(run.CONTENDERS))
-    how = run.Plan(out, who, repetitions, threads or os.cpu_count() or 1, gpu)
-    points = list(GPU_CASES) if gpu else axes.cases()
-    if gpu:
+    plan = how.plan(out, tuple(run.CONTENDERS), tell)
+    points = list(GPU_CASES) if how.gpu else axes.cases()
+    if how.gpu:
         check_gpu()
-    if plan:
-        listed, left = run.listing(points, how)
+    if only_list:
+        listed, left = run.listing(points, plan)
         show(terminal(listed, words=2))
         tell(left)
         return True
-    failed = run.run(points, how, tell)
+    failed = run.run(points, plan, tell)
     present(out, tell)
     for name in failed:
         tell(f"FAILED {name}")
@@ -102,15 +101,14 @@ def present(out: Path, tell: Tell) -> None:
     tell(f"{out / 'table.md'}, {out / run.TABLE} and {out / 'speed.png'} written")
 
 
-def central(towers: str, checkpointing: bool, contenders: str | None, threads: int | None, tell: Tell) -> None:
+def central(towers: str, checkpointing: bool, how: How, tell: Tell) -> None:
     """``--quick``: the last line is one JSON object."""
     case = Case(tower=towers, checkpointing=checkpointing)
-    who = QUICK if contenders is None else tuple(contenders.split(","))
-    if not set(QUICK) <= set(who):
-        raise ValueError(f"--contenders: --quick needs {', '.join(QUICK)}; found {contenders}")
     with tempfile.TemporaryDirectory() as folder:
-        how = run.Plan(Path(folder), who, 3, threads or os.cpu_count() or 1)
-        found = run.quick(how, case, tell)
+        plan = how.plan(Path(folder), QUICK, tell)
+        if not set(QUICK) <= set(plan.contenders):
+            raise ValueError(f"--contenders: --quick needs {', '.join(QUICK)}; found {how.contenders}")
+        found = run.quick(plan, case, tell)
     show(terminal(page.cells([found]), page.TITLE))
     show(terminal(page.goals([found]), page.TITLE_TARGETS, words=2))
     tell(json.dumps(run.last_line(case, found)))

@@ -10,13 +10,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from benchmark.speed.case import Case, distance
-from benchmark.speed.ratios import Target, growth, met
+from benchmark.speed.ratios import CLOCKS, Target, growth, met
 from benchmark.speed.run import TABLE
 from benchmark.tables import Cells
 from mmrl.report.curves import COLORS
 
 Point = Mapping[str, Any]
-TITLE = "Seconds by the least of repetitions; ratios over mmrl's; MiB above models, gradients and moments"
+TITLE = "Seconds: the least of repetitions; x: how many times mmrl's; MiB above models, gradients and moments"
 TITLE_TARGETS = "\nTargets"
 SHOWN = {"plain": "transformers", "mmrl": "mmrl", "trl": "TRL", "floor": "floor"}
 MIB = 2**20
@@ -46,7 +46,7 @@ def line(point: Point) -> list[str]:
     """Blank where a contender was not measured."""
     case, ratio, ours = case_of(point), point["ratios"], point["contenders"].get("mmrl")
     marks = case.tower + " (recomputed)" * case.checkpointing
-    laps = {} if ours is None else ours["laps"]
+    laps, clock = {} if ours is None else ours["laps"], CLOCKS[point["clock"]]
     error = (ours or {}).get("logp_error")
     return [
         str(ours["prompt_tokens"] if ours else case.prompt),
@@ -56,14 +56,14 @@ def line(point: Point) -> list[str]:
         marks,
         number(ratio.get("flops_ratio")),
         number(ratio.get("train_ratio_plain")),
-        number(laps.get("train", {}).get("min"), 3),
+        number(laps.get("train", {}).get(clock), 3),
         number(ratio.get("sample_ratio_plain")),
-        number(laps.get("sample", {}).get("min"), 3),
-        number(laps.get("step", {}).get("min"), 3),
+        number(laps.get("sample", {}).get(clock), 3),
+        number(laps.get("step", {}).get(clock), 3),
         number(ratio.get("step_ratio_plain")),
         number(ratio.get("step_ratio_trl")),
         number(ratio.get("floor_ratio")),
-        *(memory(point, name) for name in ("mmrl", "plain", "trl")),
+        *(number(mebibytes(point, name), 0) for name in ("mmrl", "plain", "trl")),
         number(ours["work"]["vision_passes_per_prompt"] if ours else None, 1),
         number(error["ratio"] if error else None),
     ]
@@ -74,16 +74,10 @@ def number(value: float | None, digits: int = 2) -> str:
     return "" if value is None else f"{value:.{digits}f}"
 
 
-def memory(point: Point, name: str) -> str:
-    """MiB that a contender needs on top."""
-    found = point["contenders"].get(name)
-    return "" if found is None else f"{found['peak_bytes_above'] / MIB:.0f}"
-
-
 def goals(found: Sequence[Point]) -> Cells:
     """Every target that a point speaks of, and whether it is met."""
     lines = [[case_of(p).name, *told(tuple(t))] for p in found for t in p["targets"]]
-    steps = [(case_of(p), p["contenders"]["mmrl"]["laps"]["step"]) for p in found if "mmrl" in p["contenders"]]
+    steps = [(case_of(p), seconds(p, "mmrl")) for p in found if "mmrl" in p["contenders"]]
     lines += [["mmrl's step", *told(target)] for target in growth(steps)]
     return ["point", "what", "found", "target", "met"], lines
 
@@ -96,7 +90,7 @@ def told(target: Target) -> list[str]:
 
 def as_json(found: Sequence[Point]) -> dict[str, Any]:
     """What table and picture show, with where each point comes from."""
-    kept = ("case", "command", "commit", "machine", "repetitions", "ratios", "ratios_of_processor_time", "targets")
+    kept = ("case", "command", "commit", "machine", "repetitions", "clock", "ratios", "targets")
     return {"points": [{name: point[name] for name in kept} for point in found]}
 
 
@@ -106,20 +100,24 @@ def draw(found: Sequence[Point], path: Path) -> None:
     FigureCanvasAgg(figure)
     left, middle, right = figure.subplots(1, 3)
     reached(left, found)
-    bars(
-        middle,
-        found,
-        "seconds of a step",
-        lambda c: c["laps"]["step"]["min"] if "laps" in c and "step" in c["laps"] else c["floor"]["min"],
-    )
-    bars(
-        right,
-        found,
-        "MiB above models, gradients, moments",
-        lambda c: c["peak_bytes_above"] / MIB if "peak_bytes_above" in c else None,
-    )
+    bars(middle, found, "seconds of a step", seconds)
+    bars(right, found, "MiB above models, gradients, moments", mebibytes)
     right.set_yticklabels([])
     figure.savefig(path, metadata={"Software": None})
+
+
+def seconds(point: Point, name: str) -> float | None:
+    """Of a contender's whole step, or of the floor, by the point's clock."""
+    found, clock = point["contenders"].get(name), CLOCKS[point["clock"]]
+    if found is None:
+        return None
+    return found["floor"][clock] if "floor" in found else found["laps"]["step"][clock]
+
+
+def mebibytes(point: Point, name: str) -> float | None:
+    """What a contender needs on top; the floor's is not measured."""
+    found = point["contenders"].get(name, {})
+    return found["peak_bytes_above"] / MIB if "peak_bytes_above" in found else None
 
 
 def reached(axes: Axes, found: Sequence[Point]) -> None:
@@ -143,8 +141,7 @@ def bars(axes: Axes, found: Sequence[Point], title: str, value) -> None:
     names = [name for name in SHOWN if any(name in p["contenders"] for p in found)]
     for row, point in enumerate(found):
         for place, name in enumerate(names):
-            contender = point["contenders"].get(name)
-            length = None if contender is None else value(contender)
+            length = value(point, name)
             if length:
                 at = row + 0.8 * ((place + 0.5) / len(names) - 0.5)
                 label = (

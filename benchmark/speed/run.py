@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmark.paths import ROOT, told
 from benchmark.speed.case import Case
-from benchmark.speed.ratios import CPU, Found, flops, ratios, targets, utilisation
+from benchmark.speed.ratios import CLOCKS, Found, flops, ratios, targets, utilisation
 from benchmark.speed.worker import CONTENDERS
 from benchmark.tables import Cells, record, write
 from mmrl.quickstart.arms import end, stopped_in_order, tail
@@ -39,6 +39,7 @@ class Plan:
     repetitions: int = 3
     threads: int = os.cpu_count() or 1
     gpu: bool = False
+    clock: str = "wall"  # or "processor", for a machine that others use, too
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.contenders if name not in CONTENDERS]
@@ -46,6 +47,10 @@ class Plan:
             raise ValueError(f"--contenders: expected some of {', '.join(CONTENDERS)}; found {', '.join(unknown)}")
         if self.repetitions < 1 or self.threads < 1:
             raise ValueError(f"speed: expected 1 or more repetitions and threads, found {self}")
+        if self.clock not in CLOCKS:
+            raise ValueError(f"--clock: expected one of {', '.join(CLOCKS)}; found {self.clock!r}")
+        if self.clock == "processor" and (self.threads > 1 or self.gpu):
+            raise ValueError("--clock processor: needs --threads 1, as threads that wait for one another count, too")
         if "trl" in self.contenders and find_spec("trl") is None:
             raise ValueError("--contenders: TRL is not installed: pip install -e '.[bench]', or leave trl out")
 
@@ -144,7 +149,9 @@ def words_of(case: Case, plan: Plan) -> str:
     if plan.gpu:
         return "--gpu"
     marks = f"--prompts {case.prompt} --groups {case.group} --new-tokens {case.new_tokens} --vocabularies {case.words}"
-    return f"{marks} --towers {case.tower} --checkpointing {'on' if case.checkpointing else 'off'}"
+    clock = "" if plan.clock == "wall" else f" --clock {plan.clock}"
+    more = f"--repetitions {plan.repetitions} --threads {plan.threads}{clock}"
+    return f"{marks} --towers {case.tower} --checkpointing {'on' if case.checkpointing else 'off'} {more}"
 
 
 def point(case: Case, found: Found, plan: Plan) -> dict[str, Any]:
@@ -152,8 +159,7 @@ def point(case: Case, found: Found, plan: Plan) -> dict[str, Any]:
     out: dict[str, Any] = {"case": case.as_dict(), "repetitions": plan.repetitions}
     if "mmrl" in found:
         out["flops"] = flops(case, found["mmrl"]["prompt_tokens"])
-    out["ratios"] = ratios(case, found)
-    out["ratios_of_processor_time"] = ratios(case, found, CPU)
+    out |= {"clock": plan.clock, "ratios": ratios(case, found, CLOCKS[plan.clock])}
     out["targets"] = targets(case, out["ratios"])
     if plan.gpu:
         from mmrl.origin import machine

@@ -124,13 +124,7 @@ def test_ratios_and_targets_follow_from_figures():
 
 
 def test_growth_compares_like_with_like():
-    step = {"min": 2.0}
-    points = [
-        (Case(), step),
-        (Case(group=16), {"min": 3.0}),
-        (Case(2100), {"min": 4.0}),
-        (Case(2100, tower="frozen"), step),
-    ]
+    points = [(Case(), 2.0), (Case(group=16), 3.0), (Case(2100), 4.0), (Case(2100, tower="frozen"), 1.0)]
     assert [(found, limit) for _, found, _, limit in ratios.growth(points)] == [(1.5, 1.4), (2.0, 2.2)]
 
 
@@ -158,6 +152,8 @@ def test_points_are_combinations_with_the_central_one_first():
         (["--contenders", "mmrl,verl"], "--contenders: expected some of mmrl, plain, trl, floor; found verl"),
         (["--checkpointing", "maybe"], "--checkpointing: expected one of off, on, both; found 'maybe'"),
         (["--quick", "--contenders", "mmrl"], "--quick needs mmrl, plain, floor"),
+        (["--clock", "moon"], "--clock: expected one of wall, processor; found 'moon'"),
+        (["--clock", "processor", "--threads", "2"], "--clock processor: needs --threads 1"),
     ],
 )
 def test_bad_options_are_refused_before_anything_runs(options, said, tmp_path):
