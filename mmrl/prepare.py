@@ -4,10 +4,14 @@ Base-model pass rates are normalisers (Z of a tilt or of a constraint), wanted m
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
+from mmrl.algorithms import Algorithm
 from mmrl.build import policy_of, sampler
 from mmrl.config import Config, ConfigError
 from mmrl.data.media import MediaError, MediaReader
@@ -17,6 +21,7 @@ from mmrl.progress import progress
 from mmrl.ranks import Ranks, join
 from mmrl.rewards.grade import grade
 from mmrl.sources import every, grader, media_reader, training_data
+from mmrl.targets import bounds, offline
 from mmrl.types import Example, Prompt
 
 STEP = -1  # the noise of these completions is that of no training step
@@ -75,8 +80,25 @@ def rows(
         for group in sample(prompts(config, examples[start : start + together], policy, reader), STEP):
             earned = grade(group.texts, group.prompt.example, graders)
             total = sum(weights[name] * reward for name, reward in earned.items())
-            earned = {name: reward.tolist() for name, reward in {**earned, "total": total}.items()}
-            yield {"id": group.prompt.example.id, "rewards": earned}
+            earned = {**earned, "total": total}
+            plain = {name: reward.tolist() for name, reward in earned.items()}
+            yield {"id": group.prompt.example.id, "rewards": plain} | summary(earned, config.algorithm.build())
+
+
+def summary(earned: Mapping[str, Tensor], algorithm: Algorithm) -> dict[str, float]:
+    """For people and other programs: a run computes what it needs from the rewards.
+
+    ``pass_rate`` is the share k / n of completions with an accuracy (or, where none is graded, a total) above 0, ``difficulty`` is
+    1 - (k + 1/2) / (n + 1), which tells 0 of 4 from 0 of 64, and ``log_z`` that of the algorithm's target, if it has one whose
+    coefficients are known. -inf is left out.
+    """
+    right = (earned.get("accuracy", earned["total"]) > 0).double()
+    found = {"pass_rate": float(right.mean()), "difficulty": 1 - float((right.sum() + 0.5) / (len(right) + 1))}
+    aim = getattr(algorithm, "aim", None)
+    if aim is not None and not aim.moments:
+        log_z = float(offline(aim.weight(earned, {}), bounds(aim.factors)))
+        found |= {"log_z": log_z} if log_z > -math.inf else {}
+    return found
 
 
 def prompts(config: Config, examples: Sequence[Example], policy: Policy, reader: MediaReader) -> list[Prompt]:

@@ -1,13 +1,17 @@
 """The table of what the base model earns: written once, gone on with, read by a run, refused where it is another's."""
 
 import json
+import math
 
 import pytest
+import torch
 
+from mmrl.algorithms import ALGORITHMS
 from mmrl.build import build
 from mmrl.config import ConfigError
-from mmrl.prepare import prepare
+from mmrl.prepare import prepare, summary
 from mmrl.prepared import PreparedError
+from mmrl.targets import Tilt
 from tests import runs
 
 
@@ -27,6 +31,16 @@ def test_every_example_has_its_rewards(made):
     assert sorted(row["id"] for row in rows) == [f"e{i}" for i in range(8)]
     assert all(len(row["rewards"]["accuracy"]) == 3 for row in rows)
     assert all(row["rewards"]["total"] == row["rewards"]["accuracy"] for row in rows)  # the only reward, at weight 1
+
+
+def test_a_row_says_how_hard_its_example_is():
+    earned = {"accuracy": torch.tensor([1.0, 0, 0, 0]), "total": torch.tensor([2.0, 1, 0, 1])}
+    # k = 1 of n = 4: (k + 1/2) / (n + 1) = 0.3
+    plain = summary(earned, ALGORITHMS["grpo"]())
+    assert plain == pytest.approx({"pass_rate": 0.25, "difficulty": 0.7})
+    assert summary(earned, ALGORITHMS["cdpg"]()) == pytest.approx(plain | {"log_z": math.log(0.3)})
+    tilted = summary(earned, ALGORITHMS["fdpg"](target=(Tilt(0.5, "accuracy", 0, 1),)))
+    assert tilted["log_z"] == pytest.approx(math.log(1 + 0.3 * math.expm1(2)))
 
 
 def test_it_goes_on_where_it_was_killed(made, tmp_path):

@@ -349,3 +349,21 @@ def test_an_enumerated_step_is_a_draw_of_the_expectation():
     samples = torch.stack(samples)
     error = (samples.mean(dim=0) - expected(one, 2).flatten()).abs()
     assert (error < 5 * samples.std(dim=0) / math.sqrt(len(samples))).all()
+
+
+@pytest.mark.slow
+def test_reward_alone_collapses_and_regularised_reward_comes_to_rest_at_the_posterior():
+    three = categorical(3)
+    prior, reward = three.logits(7), torch.tensor([1.0, 0.8, 0.0], dtype=torch.float64)
+
+    def after(one, steps, rate, memory):
+        logits = prior.clone()
+        more = {"reference": prior, "memory": memory}
+        for _ in range(steps):
+            logits -= rate * expected_gradient(one, three, logits, 2, {"total": reward}, **more)
+        return three.log_prob(logits)
+
+    p = (three.log_prob(prior) + reward / 0.5).softmax(dim=0)
+    assert value(KLTargetPolicy(), after(FDPG(KLPolicyTarget(), (Tilt(0.5),)), 200, 1.5, ({},)).exp(), p) < 1e-10
+    alone = after(RLKL(beta=0, reference=None), 400, 20.0, ())
+    assert -(alone.exp() * alone).sum() < 0.02  # its entropy, in nats
