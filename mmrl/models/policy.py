@@ -1,5 +1,6 @@
 """The model that learns: a reader that also turns examples into prompts and texts into tokens, and is saved."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -17,12 +18,15 @@ from mmrl.data.templates import messages
 from mmrl.data.video import Clip
 from mmrl.models.blocks import use_blocks
 from mmrl.models.families import Grid, family_of, positions
+from mmrl.models.language import Rules
 from mmrl.models.patches import use_product
-from mmrl.models.reader import Reader, Rules
+from mmrl.models.reader import Reader
+from mmrl.models.shared import use_shared, why_not
 from mmrl.models.spans import Span, span_mask
 from mmrl.models.tower import Vision
 from mmrl.types import Example, Group, Media, Message, Prompt
 
+logger = logging.getLogger(__name__)
 STRUCTURAL = ("<|im_start|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
 
 
@@ -37,15 +41,25 @@ class Policy(Reader):
         temperature: float = 1.0,
         logit_bytes: int = 2**28,
         compute: torch.dtype | None = None,
+        share_prefix: bool = True,
     ):
         self.processor, self.tokenizer, self.template = processor, processor.tokenizer, template
         self.end = self.tokenizer.eos_token_id
         rules = Rules(self.allowed_tokens(model), self.placeholders(), temperature, logit_bytes)
         super().__init__(model, family_of(model.config.model_type), rules, compute)
         self.check_placeholders()
+        if share_prefix:
+            self.share()
         self.merge = model.config.vision_config.spatial_merge_size
         clocked = self.family.tokens_per_second
         self.tokens_per_second = model.config.vision_config.tokens_per_second if clocked else None
+
+    def share(self) -> None:
+        """Compute what a group's rows have in common once, where the architecture allows it; else say why not."""
+        if reason := why_not(self.language.layers):
+            logger.warning("model: every completion is read with a copy of its prompt, because %s", reason)
+        else:
+            use_shared(self.language.layers)
 
     def placeholders(self) -> tuple[int, int]:
         """Ids of the image and the video placeholder."""

@@ -19,7 +19,8 @@ class Proposal(Policy):
     def __init__(self, policy: Policy):
         model = copy.deepcopy(policy.model).requires_grad_(False).eval()
         rules = policy.rules
-        super().__init__(model, policy.processor, policy.template, rules.temperature, rules.logit_bytes, policy.compute)
+        same = rules.temperature, rules.logit_bytes, policy.compute, policy.shares
+        super().__init__(model, policy.processor, policy.template, *same)
         self.tower.follows = policy.tower.trains
 
     @torch.no_grad()

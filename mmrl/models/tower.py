@@ -31,7 +31,7 @@ class Seen:
     """Prompts whose media went through the tower."""
 
     prompts: tuple[Prompt, ...]
-    features: tuple[Float[Tensor, "v d"], ...]  # per prompt, a row for each placeholder, in the order of the prompt
+    features: tuple[Float[Tensor, "v k d"], ...]  # per prompt, for each placeholder its k levels, in the prompt's order
 
 
 @dataclass
@@ -77,16 +77,17 @@ class Tower:
         if pairs:
             torch.autograd.backward(*zip(*pairs, strict=True))
 
-    def features(self, prompts: Sequence[Prompt]) -> list[Float[Tensor, "v d"]]:
-        """The tower's output for each prompt."""
+    def features(self, prompts: Sequence[Prompt]) -> list[Float[Tensor, "v k d"]]:
+        """The tower's output for each prompt: of one level, save for Qwen3-VL, whose deep levels come after it."""
         look = self.remember if self.frozen else self.encode_all
         found = look([prompt.vision or Vision((), ()) for prompt in prompts])
-        empty = torch.zeros(
-            0, self.model.config.get_text_config().hidden_size, device=self.model.device, dtype=dtype_of(self.model)
-        )
+        config = self.model.config
+        levels = 1 + len(getattr(config.vision_config, "deepstack_visual_indexes", ()))
+        shape = (0, levels, config.get_text_config().hidden_size)
+        empty = torch.zeros(shape, device=self.model.device, dtype=dtype_of(self.model))
         return [torch.cat([empty, *several]) for several in found]
 
-    def encode_all(self, visions: Sequence[Vision]) -> list[list[Float[Tensor, "v d"]]]:
+    def encode_all(self, visions: Sequence[Vision]) -> list[list[Float[Tensor, "v k d"]]]:
         """The features of all media; all videos in one call and all images in another."""
         wanted = [(i, j) for i, vision in enumerate(visions) for j in range(len(vision.grids))]
         found: dict[tuple[int, int], Tensor] = {}
@@ -97,7 +98,7 @@ class Tower:
                 found.update(zip(places, self.encode(kind, media), strict=True))
         return [[found[p] for p in wanted if p[0] == i] for i in range(len(visions))]
 
-    def remember(self, visions: Sequence[Vision]) -> list[list[Float[Tensor, "v d"]]]:
+    def remember(self, visions: Sequence[Vision]) -> list[list[Float[Tensor, "v k d"]]]:
         """The same from a frozen tower: remembered, or each medium encoded by itself."""
         weights = self.weights.digest()
         for vision in visions:
@@ -108,7 +109,7 @@ class Tower:
         return [[vision.seen[j, weights].to(device) for j in range(len(vision.grids))] for vision in visions]
 
     @torch.no_grad()
-    def recall(self, pixels: Tensor, grid: Grid, weights: str) -> Float[Tensor, "v d"]:
+    def recall(self, pixels: Tensor, grid: Grid, weights: str) -> Float[Tensor, "v k d"]:
         """One medium's features on the host, from the cache, or encoded and then kept there."""
         name = "" if self.cache is None else name_of(pixels, grid, weights)
         features = None if self.cache is None else self.cache.get(name)
@@ -119,11 +120,13 @@ class Tower:
                 self.cache.put(name, features)
         return features
 
-    def encode(self, kind: str, media: Sequence[tuple[Tensor, Grid]]) -> Sequence[Float[Tensor, "v d"]]:
+    def encode(self, kind: str, media: Sequence[tuple[Tensor, Grid]]) -> Sequence[Float[Tensor, "v k d"]]:
         """One call of the vision tower."""
         self.work.vision_passes += len(media)
         pixels = torch.cat([p for p, _ in media]).to(self.model.device, dtype_of(self.model))
         grids = torch.tensor([(g.frames, g.height, g.width) for _, g in media], device=self.model.device)
         call = self.model.get_video_features if kind == "video" else self.model.get_image_features
         with autocast(self.model, self.compute):
-            return call(pixels, grids, return_dict=True).pooler_output
+            out = call(pixels, grids, return_dict=True)
+        levels = [out.pooler_output, *(getattr(out, "deepstack_features", None) or ())]
+        return [torch.stack(one, dim=1) for one in zip(*levels, strict=True)]

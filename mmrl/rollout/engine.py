@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from mmrl.models.decode import Plain, Shared
 from mmrl.models.policy import Policy
 from mmrl.models.spans import Span
 from mmrl.rollout.noise import draw, uniforms
@@ -55,28 +56,23 @@ class Engine:
             [uniforms(seed, step, p.example.id, s, length) for p, s in zip(prompts, samples, strict=True)]
         )
         counts = [len(s) for s in samples]
+        starts = torch.tensor([p.next_position for p, n in zip(prompts, counts, strict=True) for _ in range(n)])
+        device = self.policy.device
         with self.policy.autocast(), self.policy.see(prompts) as seen:  # one cast of the weights for all tokens
-            cache, mask, hidden = self.policy.prefill(seen)
-        repeat = torch.repeat_interleave(torch.arange(len(prompts)), torch.tensor(counts)).to(self.policy.device)
-        cache.batch_select_indices(repeat)
-        starts = torch.tensor([p.next_position for p in prompts], device=self.policy.device)[repeat]
-        tokens, logp, lengths = self.decode(cache, mask[repeat], hidden[repeat], starts, noise.to(self.policy.device))
+            decoder = self.policy.decoder(seen, counts)
+            tokens, logp, lengths = self.decode(decoder, starts.to(device), noise.to(device))
         rows = zip(tokens.split(counts), logp.split(counts), lengths.split(counts), strict=True)
         return [self.group(prompt, *row) for prompt, row in zip(prompts, rows, strict=True)]
 
     def decode(
-        self,
-        cache,
-        mask: Bool[Tensor, "n p"],
-        hidden: Float[Tensor, "n d"],
-        starts: Int[Tensor, " n"],
-        noise: Float[Tensor, "n t"],
+        self, decoder: Shared | Plain, starts: Int[Tensor, " n"], noise: Float[Tensor, "n t"]
     ) -> tuple[Int[Tensor, "n t"], Float[Tensor, "n t"], Int[Tensor, " n"]]:
         """Tokens, their log-probabilities and the number of tokens of each row (t + 1 where it was cut off)."""
-        tokens = torch.full(noise.shape, self.policy.end, device=mask.device)
-        logp = torch.zeros(noise.shape, dtype=torch.promote_types(hidden.dtype, torch.float32), device=mask.device)
-        lengths = torch.full((len(noise),), noise.shape[1] + 1, device=mask.device)
-        rows = torch.arange(len(noise), device=mask.device)  # which rows the cache holds
+        hidden, device = decoder.last, noise.device
+        tokens = torch.full(noise.shape, self.policy.end, device=device)
+        logp = torch.zeros(noise.shape, dtype=torch.promote_types(hidden.dtype, torch.float32), device=device)
+        lengths = torch.full((len(noise),), noise.shape[1] + 1, device=device)
+        rows = torch.arange(len(noise), device=device)  # which rows are still decoded
         for t in range(noise.shape[1]):
             token, value = self.choose(hidden, noise[rows, t])
             alive = lengths[rows] > t
@@ -87,10 +83,9 @@ class Engine:
                 break
             if alive.float().mean() <= COMPACT:
                 keep = alive.nonzero().flatten()
-                cache.batch_select_indices(keep)
-                rows, mask, token = rows[keep], mask[keep], token[keep]
-            mask = torch.nn.functional.pad(mask, (0, 1), value=True)
-            hidden = self.policy.advance(token, starts[rows] + t, mask, cache)
+                decoder.keep(keep)
+                rows, token = rows[keep], token[keep]
+            hidden = decoder.advance(token, starts[rows] + t)
         return tokens, logp, lengths
 
     def choose(self, hidden: Float[Tensor, "n d"], noise: Float[Tensor, " n"]) -> tuple[Tensor, Tensor]:

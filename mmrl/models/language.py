@@ -1,0 +1,95 @@
+"""Embedding, decoder layers and head of one set of weights."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mmrl.models.heads import allowed_logits, token_logp
+from mmrl.models.precision import autocast
+from mmrl.models.work import Work
+from mmrl.shard import full
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the distribution over the next token is taken over."""
+
+    allowed: Bool[Tensor, " v"]
+    placeholders: tuple[int, ...]  # ids of the image and video placeholder tokens
+    temperature: float = 1.0
+    logit_bytes: int = 2**28
+
+
+@dataclass(slots=True)
+class Language:
+    """The language half of a model: tokens and features in, hidden states and log-probabilities out."""
+
+    model: nn.Module
+    rules: Rules
+    compute: torch.dtype | None  # as in Reader
+    work: Work
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    @property
+    def layers(self) -> nn.Module:
+        """The decoder without its head."""
+        return self.model.model.language_model
+
+    def tokens(self, ids: Int[Tensor, "n l"]) -> Float[Tensor, "n l d"]:
+        """Token embeddings."""
+        table = self.model.get_input_embeddings()
+        return functional.embedding(ids, full(table.weight), table.padding_idx)
+
+    def holes(self, ids: Int[Tensor, "*n l"]) -> Bool[Tensor, "*n l"]:
+        """Where placeholders are."""
+        return torch.isin(ids, torch.tensor(self.rules.placeholders, device=ids.device))
+
+    def check(self, ids: Sequence[Int[Tensor, " l"]], features: Sequence[Float[Tensor, "v k d"]]) -> None:
+        """Raises ValueError where some have more or fewer placeholders than features: a video would be seen in part, or not."""
+        found, expected = [int(self.holes(i).sum()) for i in ids], [len(f) for f in features]
+        if found != expected:
+            raise ValueError(f"vision placeholders: expected {expected} (one per feature of the tower), found {found}")
+
+    def embed(self, ids: Int[Tensor, "n l"], features: Sequence[Float[Tensor, "v k d"]]) -> tuple[Tensor, dict]:
+        """Token embeddings with the tower's features in the places of the placeholders, and what the layers are told of these.
+
+        ``features`` are in the order of the placeholders. Their first level stands in for the tokens; further levels are added
+        to the hidden states of as many layers, at the same places (Meng et al. 2024, DeepStack, 2406.04334).
+        """
+        embedded = self.tokens(ids)
+        if not sum(map(len, features)):
+            return self.leaf(embedded), {}
+        levels = torch.cat(list(features)).to(embedded.dtype).unbind(dim=1)
+        holes = self.holes(ids)
+        embedded = embedded.masked_scatter(holes[..., None], levels[0])
+        deep = {"visual_pos_masks": holes, "deepstack_visual_embeds": list(levels[1:])} if len(levels) > 1 else {}
+        return self.leaf(embedded), deep
+
+    def leaf(self, embedded: Float[Tensor, "n l d"]) -> Float[Tensor, "n l d"]:
+        """Whatever is trained and seen, the backward pass comes through every layer, on every rank."""
+        if torch.is_grad_enabled() and not embedded.requires_grad:
+            embedded.requires_grad_()
+        return embedded
+
+    def forward(self, embedded: Float[Tensor, "n l d"], positions: Int[Tensor, "3 n l"], **options):
+        """Through all layers."""
+        options = {"use_cache": False, "attention_mask": None} | options
+        with autocast(self.model, self.compute):
+            return self.layers(inputs_embeds=embedded, position_ids=positions.to(self.device), **options)
+
+    def logp(self, hidden: Float[Tensor, "m d"], tokens: Int[Tensor, " m"]) -> tuple[Tensor, Tensor]:
+        """Log-probabilities and entropies from hidden states."""
+        rules, weight = self.rules, full(self.model.get_output_embeddings().weight)
+        self.work.logit_bytes = max(self.work.logit_bytes, min(rules.logit_bytes, len(tokens) * len(weight) * 4))
+        return token_logp(hidden, tokens, weight, rules.allowed, rules.temperature, rules.logit_bytes)
+
+    def logits(self, hidden: Float[Tensor, "n d"], temperature: float) -> Float[Tensor, "n v"]:
+        """What the next token is drawn from."""
+        return allowed_logits(hidden, self.model.get_output_embeddings().weight, self.rules.allowed, temperature)
