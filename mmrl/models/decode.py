@@ -70,7 +70,7 @@ class Shared:
         self.language.work.forward_tokens += len(tokens)
         embedded = self.language.tokens(tokens[None])
         positions = positions.expand(3, 1, -1)
-        out = self.language.forward(embedded, positions, attention_mask=NO_MASK, shared=self)
+        out = self.language.forward(embedded, positions, attention_mask=NO_MASK, shared=self.attend)
         self.length += 1
         return out.last_hidden_state[0]
 

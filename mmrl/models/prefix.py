@@ -50,7 +50,7 @@ def prefill(language: Language, seen: Seen) -> Prefix:
     language.work.forward_tokens += embedded.shape[1]
     shared = PromptPass(tuple(map(len, prompts)))
     positions = torch.cat([prompt.positions for prompt in seen.prompts], dim=1)[:, None]
-    out = language.forward(embedded, positions, attention_mask=NO_MASK, shared=shared, **deep)
+    out = language.forward(embedded, positions, attention_mask=NO_MASK, shared=shared.attend, **deep)
     ends = torch.tensor([*accumulate(shared.lengths)], device=language.device) - 1
     layers = sorted(shared.keys)
     return Prefix(
@@ -87,7 +87,7 @@ def answers(language: Language, prefix: Prefix, rows: Sequence[tuple[int, Int[Te
     language.work.forward_tokens += len(ids)
     embedded, _ = language.embed(ids[None], [])
     shared = AnswerPass(prefix.keys, prefix.values, neighbours(prefix, [(i, len(t)) for i, t in rows]))
-    out = language.forward(embedded, positions.expand(3, 1, -1), attention_mask=NO_MASK, shared=shared)
+    out = language.forward(embedded, positions.expand(3, 1, -1), attention_mask=NO_MASK, shared=shared.attend)
     return out.last_hidden_state[0]
 
 

@@ -23,10 +23,10 @@ BASES = ("sdpa", "flash_attention_2")  # what computes the two parts
 NAME = "mmrl_shared_like_"
 
 
-class Pass(Protocol):
-    """Who looks at whom."""
+class Attend(Protocol):
+    """Who looks at whom. A bound method, because FSDP2 looks into dataclasses among a layer's arguments, and copies them."""
 
-    def attend(
+    def __call__(
         self,
         layer: int,
         query: Float[Tensor, "1 h n d"],
@@ -171,7 +171,7 @@ def shared_attention(
     value: Float[Tensor, "b k l d"],
     attention_mask: Tensor | None,
     scaling: float | None = None,
-    shared: Pass | None = None,
+    shared: Attend | None = None,
     base: str = "sdpa",
     **options,
 ) -> tuple[Float[Tensor, "b n h d"], None]:
@@ -183,7 +183,7 @@ def shared_attention(
     dtype = torch.get_autocast_dtype(query.device.type) if narrow else query.dtype
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     query, key, value = (x.to(dtype) for x in (query, key, value))
-    return shared.attend(module.layer_idx, query, key, value, scaling, base == "flash_attention_2"), None
+    return shared(module.layer_idx, query, key, value, scaling, base == "flash_attention_2"), None
 
 
 def use_shared(language: nn.Module) -> None:
