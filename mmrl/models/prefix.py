@@ -12,6 +12,7 @@ from torch import Tensor
 from mmrl.models.language import Language
 from mmrl.models.shared import AnswerPass, PromptPass, Rows
 from mmrl.models.tower import Seen
+from mmrl.types import Prompt
 
 NO_MASK = torch.empty(0, 0, 0, 0)  # 4-D: transformers builds none
 
@@ -28,8 +29,12 @@ class Prefix:
     ]  # the hidden state at each prompt's last place, where its answers' first token is predicted
 
     @property
-    def prompts(self):
+    def prompts(self) -> tuple[Prompt, ...]:
         return self.seen.prompts
+
+    @property
+    def features(self) -> tuple[Float[Tensor, "v k d"], ...]:
+        return self.seen.features
 
     @property
     def places(self) -> list[slice]:
