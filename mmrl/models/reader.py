@@ -13,11 +13,11 @@ from mmrl.models.decode import Plain, Shared, decoder
 from mmrl.models.families import Family
 from mmrl.models.heads import scatter
 from mmrl.models.language import Language, Rules
-from mmrl.models.unshared import whole_rows
 from mmrl.models.precision import autocast, dtype_of
 from mmrl.models.prefix import Prefix, answers, held
 from mmrl.models.shared import NAME
 from mmrl.models.tower import Seen, Tower
+from mmrl.models.unshared import whole_rows
 from mmrl.models.work import Work
 from mmrl.shard import gathered, shard, whole
 from mmrl.types import Group, Prompt, Tokens
