@@ -108,6 +108,9 @@ def world_pixels(
 def results_table(
     folder: Annotated[Path, typer.Argument(help="One JSON file a run; benchmark/results.py says which fields.")],
     metrics: Annotated[str | None, typer.Option(help="Only these, in this order, as in accuracy,consistency.")] = None,
+    arms: Annotated[str | None, typer.Option(help="Only these, as in grpo,care.", show_default="all")] = None,
+    name: Annotated[str | None, typer.Option(help="Put before the names of what is written: NAME.table.json.")] = None,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a line a level and arm, as Markdown.")] = False,
 ) -> None:
     """Arms over seeds: means, and differences paired by seed, with 95 % t intervals whose unit is the seed.
 
@@ -115,16 +118,21 @@ def results_table(
     """
     from benchmark import results
     from benchmark.plot import draw
-    from benchmark.tables import show, terminal, write
+    from benchmark.tables import markdown, show, terminal, write
 
-    runs, wanted = results.read(folder), metrics.split(",") if metrics else None
+    runs = results.of_arms(results.read(folder), arms.split(",") if arms else None)
+    wanted = metrics.split(",") if metrics else None
     means = results.chosen(results.spreads(runs), wanted)
     differences = results.chosen(results.contrasts(runs), wanted)
-    show(terminal(results.mean_cells(means), "Means over seeds", words=3))
-    show(terminal(results.difference_cells(differences), "\nPaired by seed", words=3))
-    write(folder / results.TABLE, results.as_json(runs, means, differences))
-    draw(means, folder / "table.png")
-    typer.echo(f"{folder / results.TABLE} and {folder / 'table.png'} written")
+    if as_markdown:
+        show(markdown(results.arm_cells(means), words=2))
+    else:
+        show(terminal(results.mean_cells(means), "Means over seeds", words=3))
+        show(terminal(results.difference_cells(differences), "\nPaired by seed", words=3))
+    table = folder / (f"{name}.{results.TABLE}" if name else results.TABLE)
+    write(table, results.as_json(runs, means, differences))
+    draw(means, table.with_suffix(".png"))
+    typer.echo(f"{table} and {table.with_suffix('.png')} written", err=as_markdown)
 
 
 @app.command("rl")

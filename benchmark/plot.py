@@ -11,9 +11,10 @@ from matplotlib.ticker import MaxNLocator
 from benchmark.results import BEFORE, Spread
 from mmrl.report.curves import COLORS
 
-GREY = "#8b8f98"
+GREYS = ("#8b8f98", "#c3c6cc", "#5b5f68")  # of what there was before training
 WIDTH = 0.7  # of a level's place, which its arms share
 ACROSS = 3  # panels in a row
+NAMES = 5  # in a row of the legend
 
 
 def draw(means: Sequence[Spread], path: Path) -> None:
@@ -32,7 +33,11 @@ def draw(means: Sequence[Spread], path: Path) -> None:
     handles = {text: line for axes in panels for line, text in zip(*axes.get_legend_handles_labels(), strict=True)}
     ordered = [arm for arm in arms if arm in handles]
     figure.legend(
-        [handles[arm] for arm in ordered], ordered, loc="outside upper left", ncols=len(ordered), frameon=False
+        [handles[arm] for arm in ordered],
+        ordered,
+        loc="outside upper left",
+        ncols=min(NAMES, len(ordered)),
+        frameon=False,
     )
     figure.savefig(path, metadata={"Software": None})
 
@@ -65,6 +70,7 @@ def mark(axes: Axes, at: float, one: Spread, shade: str, label: str | None, asid
 
 
 def colour(arm: str, arms: Sequence[str]) -> str:
-    """Grey for what was there before training, the report's colours for the arms."""
+    """A grey for what was there before training, the report's colours for the arms."""
     trained = [name for name in arms if not name.startswith(BEFORE)]
-    return COLORS[trained.index(arm) % len(COLORS)] if arm in trained else GREY
+    untrained = [name for name in arms if name.startswith(BEFORE)]
+    return COLORS[trained.index(arm) % len(COLORS)] if arm in trained else GREYS[untrained.index(arm) % len(GREYS)]

@@ -23,7 +23,7 @@ from pydantic import BaseModel, FiniteFloat
 from benchmark.tables import Cells
 from mmrl.statistics import half_width, paired
 
-TABLE = "table.json"  # what is written into the folder, and not a run
+TABLE = "table.json"  # how files end that are written into the folder and are no runs
 BEFORE = "before"
 Values = Mapping[int, float]  # by seed
 
@@ -85,7 +85,7 @@ class Contrast:
 
 def read(folder: Path) -> list[Run]:
     """The runs in a folder. Raises ValueError for a file that is none, and for two runs of an arm with one seed."""
-    paths = sorted(path for path in folder.glob("*.json") if path.name != TABLE)
+    paths = sorted(path for path in folder.glob("*.json") if not path.name.endswith(TABLE))
     if not paths:
         raise ValueError(f"{folder}: expected JSON files, one a run, found none")
     runs = [parsed(path) for path in paths]
@@ -97,6 +97,15 @@ def read(folder: Path) -> list[Run]:
     for arm, several in by_arm(runs).items():
         alike(arm, several)
     return runs
+
+
+def of_arms(runs: Sequence[Run], arms: Sequence[str] | None) -> list[Run]:
+    """The runs of these arms; of all without any. Raises ValueError for one that has no run."""
+    known = by_arm(runs)
+    for arm in arms or ():
+        if arm not in known:
+            raise ValueError(f"--arms: expected some of {', '.join(known)}; found {arm!r}")
+    return [run for run in runs if not arms or run.arm in arms]
 
 
 def parsed(path: Path) -> Run:
@@ -238,6 +247,21 @@ def mean_cells(means: Sequence[Spread]) -> Cells:
         for one in means
     ]
     return header, lines
+
+
+def arm_cells(means: Sequence[Spread]) -> Cells:
+    """A line a level and arm, a column a metric: percent with the interval over seeds."""
+    metrics = list(dict.fromkeys(one.metric for one in means))
+    lines: defaultdict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    for one in means:
+        lines[one.level, one.arm][one.metric] = f"{percent(one.mean)} [{percent(one.low)}, {percent(one.high)}]"
+    rows = [[level, arm, *(line.get(metric, "") for metric in metrics)] for (level, arm), line in lines.items()]
+    return ["level", "arm", *metrics], sorted(rows, key=lambda row: [one.level for one in means].index(row[0]))
+
+
+def percent(share: float | None) -> str:
+    """A share in whole percent; "?" for a limit that is not known."""
+    return "?" if share is None else f"{100 * share:.0f}"
 
 
 def difference_cells(differences: Sequence[Contrast]) -> Cells:

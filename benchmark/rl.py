@@ -119,7 +119,7 @@ def seconds_a_step(out: Path) -> dict[str, float]:
     """What a step of the finished runs took, examination included, by arm; "" for all arms together."""
     found: defaultdict[str, list[float]] = defaultdict(list)
     for path in sorted(out.glob("*.json")):
-        if path.name != TABLE:
+        if not path.name.endswith(TABLE):
             one = parsed(path)
             for name in (one.arm, plain(one.arm), ""):
                 found[name].append(one.seconds / one.steps)

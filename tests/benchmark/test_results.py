@@ -151,3 +151,21 @@ def test_the_command_writes_table_and_picture(tmp_path):
     assert {one["metric"] for one in table["means"]} == {"consistency"}
     with Image.open(tmp_path / "table.png") as picture:
         assert picture.size > (400, 300)
+
+
+def test_some_arms_have_a_table_of_their_own_name(tmp_path):
+    folder(tmp_path, RUNS)
+    asked = ["table", str(tmp_path), "--metrics", "accuracy", "--arms", "care", "--name", "alone", "--markdown"]
+    for _ in range(2):  # the second time it lies there
+        done = CliRunner().invoke(app, asked)
+        assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("| level | arm | accuracy |\n")
+    assert "grpo" not in done.stdout
+    assert {run["arm"] for run in json.loads((tmp_path / "alone.table.json").read_text())["runs"]} == {"care"}
+    with pytest.raises(ValueError, match="--arms: expected some of care, grpo; found 'ppo'"):
+        results.of_arms(results.read(tmp_path), ["ppo"])
+
+
+def test_percent_with_limits_worked_by_hand(tmp_path):
+    means = [results.Spread("L1", "accuracy", "care", 0.756, 0.5, None, {0: 0.756})]
+    assert results.arm_cells(means) == (["level", "arm", "accuracy"], [["L1", "care", "76 [50, ?]"]])
