@@ -189,6 +189,7 @@ class Config(Section):
     rollouts_every: Positive = 10  # steps between written rollouts
     validate_every: Positive | None = None
     validation: EvaluationSection | None = None
+    best: str | None = None  # SET/METRIC of the validation, as in L1/accuracy: where it was highest stays in OUT/best
     trackers: tuple[Literal["tensorboard", "wandb", "trackio", "swanlab"], ...] = ("tensorboard",)
 
     @model_validator(mode="after")
@@ -251,6 +252,13 @@ def incoherences(config: Config, algorithm: Any):
         yield f"optimizer.warmup: expected at most the {updates} optimizer steps of the run"
     if (config.validate_every is None) != (config.validation is None):
         yield "validation and validate_every: expected both or neither"
+    known = (
+        []
+        if config.validation is None
+        else [f"{s.name}/{m}" for s in config.validation.sets for m in config.validation.graders]
+    )
+    if config.best is not None and config.best not in known:
+        yield f"best: expected a metric of the validation ({', '.join(known) or 'there is none'}), found {config.best!r}"
 
 
 class EvalConfig(Section):

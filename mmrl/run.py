@@ -9,11 +9,12 @@ from typing import Any
 
 from torch import Tensor
 
-from mmrl import checkpoint
+from mmrl import best, checkpoint
 from mmrl.algorithms import Remembering
 from mmrl.config import Config, ConfigError, flat
 from mmrl.costs import Costs
 from mmrl.data.media import MediaError
+from mmrl.evaluate import cost
 from mmrl.examine import examine
 from mmrl.feeder import Feeder
 from mmrl.journal import Journal
@@ -24,7 +25,7 @@ from mmrl.stopping import Stopped, stopping
 from mmrl.trainer import NonFiniteError, Trainer
 
 FREE_TO_CHANGE = (  # when a run is resumed: what decides its length, what it writes, and what it takes of the machine
-    "out", "steps", "save_every", "keep", "rollouts_every", "trackers", "validate_every", "validation",
+    "out", "steps", "save_every", "keep", "rollouts_every", "trackers", "validate_every", "validation", "best",
     "data.on_bad_media", "data.workers", "data.timeout", "data.cache_bytes", "data.cache_dir",
     "data.cache_dir_bytes",
     "part_tokens", "rollout.max_rows", "model.logit_bytes", "model.feature_bytes", "model.feature_dir_bytes",
@@ -108,15 +109,30 @@ class Run:
         return numbers
 
     def validate(self, step: int) -> dict[str, float]:
-        """Examine the policy as it is; rank 0 does, the others wait."""
+        """Examine the policy as it is; rank 0 does, the others wait. Weights and random states are as before."""
         start, found, policy = perf_counter(), {}, self.feeder.policy
         with policy.whole():
             if self.ranks.main:
                 out = self.folder / "validation" / checkpoint.name_of(step)
                 levels = examine(policy, self.config.validation, out, self.config.rollout.max_rows, quiet=True)
                 found = {f"validation/{n}/{m}": v.mean for n, s in levels.items() for m, v in s.metrics.items()}
+                found["work/validation_tokens"] = sum(cost(out / name)["tokens"] for name in levels)
             self.ranks.wait()
+        checkpoint.restore_randomness(self.random)  # a user's grader may have drawn from it
+        self.keep_best(step, found)
         return found | {"seconds/validation": perf_counter() - start}
+
+    def keep_best(self, step: int, found: Mapping[str, float]) -> None:
+        """Keep the model of this step if it is the best so far, by rank 0's measurement; all ranks write it together."""
+        metric = self.config.best
+        if metric is None:
+            return
+        value = found.get(f"validation/{metric}")
+        if any(self.ranks.gather(value is not None and best.improves(self.folder, metric, value))):
+            directory = self.save()
+            if self.ranks.main:
+                best.keep(self.folder, directory, best.Best(step, metric, value))
+            self.ranks.wait()
 
     def save(self) -> Path:
         """A checkpoint of this step. Rank 0 writes it, whole, so that any number of ranks can go on from it."""
@@ -177,6 +193,7 @@ class Run:
         checkpoint.restore_randomness(self.random)
         if self.ranks.main:
             checkpoint.drop_later(self.folder / "validation", state["step"])
+            best.drop_later(self.folder, state["step"])
 
 
 def note_of(numbers: Mapping[str, float]) -> str:

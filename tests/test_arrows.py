@@ -30,6 +30,7 @@ ARROWS = {  # room -> the rooms that it may import; DESIGN.md's table, and what 
     "plan": "types",
     "trainer": "algorithms plan shard types meter observe",
     "checkpoint": "ops shard types",
+    "best": "checkpoint",
     "journal": "ops types",
     "progress": "",
     "named": "",

@@ -1,0 +1,51 @@
+"""The checkpoint of a run that a validation metric liked most, as a model directory that pruning leaves alone."""
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mmrl.checkpoint import PARTIAL, STATE, flush
+
+FOLDER, FACTS = "best", "best.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """What the kept checkpoint is."""
+
+    step: int
+    metric: str  # SET/METRIC
+    value: float
+
+
+def read(run: Path) -> Best | None:
+    """The best of a run so far."""
+    path = run / FOLDER / FACTS
+    return Best(**json.loads(path.read_text())) if path.exists() else None
+
+
+def improves(run: Path, metric: str, value: float) -> bool:
+    """Whether this is more than ever; the earlier of two equals stays. What was best by another metric is no rival."""
+    before = read(run)
+    return before is None or before.metric != metric or value > before.value
+
+
+def keep(run: Path, checkpoint: Path, best: Best) -> None:
+    """Copy the model of a checkpoint, whole or not at all; the trainer's state stays behind."""
+    directory, partial = run / FOLDER, run / f"{FOLDER}{PARTIAL}"
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(checkpoint, partial, ignore=shutil.ignore_patterns(STATE))
+    (partial / FACTS).write_text(json.dumps(asdict(best), indent=1) + "\n")
+    flush(partial)
+    shutil.rmtree(directory, ignore_errors=True)
+    os.replace(partial, directory)
+    flush(run, deep=False)
+
+
+def drop_later(run: Path, step: int) -> None:
+    """Forget a best of steps that a resumed run will take again."""
+    before = read(run)
+    if before is not None and before.step > step:
+        shutil.rmtree(run / FOLDER)

@@ -1,0 +1,117 @@
+"""Validation inside training: what it costs is logged, it changes nothing that is trained, and the best model is kept."""
+
+import json
+
+import pytest
+import torch
+
+from mmrl import best, checkpoint
+from mmrl import run as running
+from mmrl.build import build
+from mmrl.evaluate import Mean, Summary
+from mmrl.models.policy import load_policy
+from tests import runs
+
+
+def validated(root, out, steps=4, **changes):
+    """A run that validates after each step, with graders of which one draws from the global random state."""
+    validation = {
+        "root": str(root),
+        "sets": [{"name": "own", "format": "messages", "file": "d.jsonl", "limit": 3}],
+        "template": "plain",
+        "graders": {"accuracy": "accuracy", "chance": f"{root}/graders.py:chance"},
+        "decoding": {"temperature": 1.0, "max_new_tokens": 4},
+        "workers": 0,
+    }
+    return runs.config(root, out, steps=steps, validate_every=1, validation=validation, **changes)
+
+
+def weights(folder):
+    return load_policy(folder, "plain").model.state_dict()
+
+
+def test_validation_leaves_weights_and_random_states_as_they_were(root, tmp_path, monkeypatch):
+    build(runs.config(root, tmp_path / "without", steps=3, save_every=1), quiet=True).fit(quiet=True)
+    config = validated(root, tmp_path / "with", steps=3, save_every=1)
+    run, seen = build(config, quiet=True), []
+    whole = run.validate
+
+    def watched(step):
+        before = {name: p.clone() for name, p in run.feeder.policy.model.state_dict().items()}
+        state, training = checkpoint.randomness(), run.feeder.policy.model.training
+        found = whole(step)
+        after = run.feeder.policy.model.state_dict()
+        assert all(torch.equal(p, after[name]) for name, p in before.items())
+        assert checkpoint.randomness() == state
+        assert run.feeder.policy.model.training == training
+        seen.append(found)
+        return found
+
+    monkeypatch.setattr(run, "validate", watched)
+    run.fit(quiet=True)
+    assert len(seen) == 3
+    assert runs.numbers(tmp_path / "without") == [
+        {k: v for k, v in line.items() if not k.startswith("validation/")} for line in runs.numbers(tmp_path / "with")
+    ]
+    one, other = (weights(tmp_path / name / "checkpoints" / "step-000003") for name in ("without", "with"))
+    assert all(torch.equal(p, other[name]) for name, p in one.items())
+    line = runs.lines(tmp_path / "with" / "metrics.jsonl")[0]
+    assert line["work/validation_tokens"] > 0
+    assert line["seconds/validation"] > 0
+
+
+def scripted(monkeypatch, values):
+    """Validations that find these values, one after the other."""
+    left = iter(values)
+
+    def examine(policy, section, out, *_, **__):
+        (out / "own").mkdir(parents=True)
+        value = next(left)
+        return {"own": Summary("own", 1, 1, 1, 1, 1, {"ok": 1}, {"accuracy": Mean(value, 0, 1)}, ())}
+
+    monkeypatch.setattr(running, "examine", examine)
+
+
+def test_the_best_model_by_a_metric_is_kept_and_can_be_loaded(root, tmp_path, monkeypatch):
+    scripted(monkeypatch, [0.2, 0.6, 0.6, 0.4])
+    out = tmp_path / "run"
+    build(validated(root, out, best="own/accuracy", keep=9, save_every=1), quiet=True).fit(quiet=True)
+    assert best.read(out) == best.Best(2, "own/accuracy", 0.6)  # the earlier of two equals
+    kept, wanted = weights(out / "best"), weights(out / "checkpoints" / "step-000002")
+    assert all(torch.equal(p, kept[name]) for name, p in wanted.items())
+    assert not (out / "best" / checkpoint.STATE).exists()
+
+
+def test_pruning_leaves_the_best_alone(root, tmp_path, monkeypatch):
+    scripted(monkeypatch, [0.9, 0.1, 0.1, 0.1])
+    out = tmp_path / "run"
+    build(validated(root, out, best="own/accuracy", keep=1, save_every=1), quiet=True).fit(quiet=True)
+    assert [path.name for path in (out / "checkpoints").iterdir()] == ["step-000004"]
+    assert json.loads((out / "best" / "best.json").read_text()) == {"step": 1, "metric": "own/accuracy", "value": 0.9}
+    assert weights(out / "best")
+
+
+def test_a_best_of_steps_that_are_taken_again_is_forgotten(tmp_path):
+    (tmp_path / "checkpoint").mkdir()
+    best.keep(tmp_path, tmp_path / "checkpoint", best.Best(5, "own/accuracy", 0.5))
+    best.drop_later(tmp_path, 5)
+    assert best.read(tmp_path) is not None
+    best.drop_later(tmp_path, 4)
+    assert best.read(tmp_path) is None
+    assert best.improves(tmp_path, "own/accuracy", 0.0)
+
+
+def test_another_metric_is_no_rival(tmp_path):
+    (tmp_path / "checkpoint").mkdir()
+    best.keep(tmp_path, tmp_path / "checkpoint", best.Best(5, "own/accuracy", 0.5))
+    assert best.improves(tmp_path, "own/consistency", 0.1)
+    assert not best.improves(tmp_path, "own/accuracy", 0.5)
+
+
+def test_best_must_be_a_metric_of_the_validation(root, tmp_path):
+    with pytest.raises(
+        ValueError, match=r"best: expected a metric of the validation \(own/accuracy, own/chance\), found"
+    ):
+        validated(root, tmp_path, best="L1/accuracy")
+    with pytest.raises(ValueError, match="there is none"):
+        runs.config(root, tmp_path, best="L1/accuracy")
