@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from mmrl.algorithms import Remembering
+from mmrl.algorithms import ALGORITHMS, Remembering
 from mmrl.build import build
 from mmrl.config import Config, load
 from mmrl.config import parse as parsed
@@ -36,7 +36,8 @@ def test_its_algorithm_learns(path):
     config = load(Config, path)
     algorithm, policy = config.algorithm.build(), tiny.policy()
     groups = sampled_by(policy)
-    base = {g.prompt.example.id: runs.fixed_rewards(g) | {"total": runs.fixed_rewards(g)["accuracy"]} for g in groups}
+    earned = {"accuracy": torch.tensor([1.0, 0, 1]), "format": torch.ones(3), "total": torch.tensor([2.0, 1, 2])}
+    base = {group.prompt.example.id: earned for group in groups}
     proposal = Proposal(policy) if getattr(algorithm, "proposal", None) is not None else None
     trainer = runs.trainer_of(algorithm, policy, groups, updates=config.updates_per_step, base=base, proposal=proposal)
     start = [p.detach().clone() for p in policy.model.parameters()]
@@ -64,3 +65,14 @@ def test_it_runs_on_video(path, root, tmp_path):
     run = build(parsed(Config, plain, str(path)), quiet=True)
     run.fit(quiet=True)
     assert run.trainer.step_done == 1
+
+
+def test_every_algorithm_has_a_config_and_a_section():
+    """A complete YAML that names it, and a section of docs/algorithms.md with that YAML in it."""
+    configs = {path: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "configs").glob("*.yaml"))}
+    sections = (ROOT / "docs" / "algorithms.md").read_text().split("\n### ")[1:]
+    for name in ALGORITHMS:
+        mine = [path for path, config in configs.items() if config["algorithm"]["name"] == name]
+        assert mine, f"{name}: expected a config"
+        (section,) = [text for text in sections if f"`{name}`" in text.split("\n")[0]]
+        assert any(f"configs/{path.name}" in section for path in mine), f"{name}: expected its config in its section"
