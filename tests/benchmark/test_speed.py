@@ -163,6 +163,13 @@ def test_bad_options_are_refused_before_anything_runs(options, said, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
+def test_a_gpu_that_is_not_there_is_missed_before_anything_is_built(tmp_path):
+    done = CliRunner().invoke(app, ["speed", str(tmp_path / "out"), "--gpu"])
+    assert "--gpu: expected a CUDA device, found none" in str(done.exception)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_plan_names_what_is_left_and_how_long_it_takes(tmp_path):
     case = Case()
     how = run.Plan(tmp_path, ("mmrl", "plain", "floor"), threads=2)
