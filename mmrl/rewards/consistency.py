@@ -12,24 +12,27 @@ from mmrl.rewards.mentions import letters, named_by_letter, words
 from mmrl.rewards.parse import parse
 
 READ = 5_000  # characters at the end of the reasoning that are read
-SENTENCES = re.compile(r"(?<=[.!?])\s+|\n+")
+SENTENCES = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
 CLAUSES = re.compile(
-    r"([,;:()]|\b(?:but|because|since|while|whereas|although|so|therefore|thus|hence|rather than|instead of)\b"
+    r"([,;:()，；：（）]|因为|所以|而不是|\b(?:but|because|since|while|whereas|although|so|therefore|thus|hence|rather than|instead of)\b"
     r"|\band (?=[A-Z]\b|option\b|not\b))",
     re.IGNORECASE,
 )
 CUE = re.compile(
     r"\b(?:so|therefore|hence|thus|conclude|conclusion|next (?:step|action) is|answer"
-    r"|(?:best|correct|right) (?:option|choice)|(?:option|choice) is)\b",
+    r"|(?:best|correct|right) (?:option|choice)|(?:option|choice) is)\b|所以|因此|综上|故选|应选|答案|下一步是",
     re.IGNORECASE,
 )
 REVISION = re.compile(r"\W*(?:wait|but|actually|however|no(?=,)|on second thoughts?|hmm|instead)\b", re.IGNORECASE)
 SUSPENSION = re.compile(r"\W*(?:wait|actually|no(?=,)|on second thoughts?)\b", re.IGNORECASE)
 NEGATION = re.compile(
     r"\b(?:not|never|neither|nor|cannot|wrong|incorrect|false|impossible|unlikely|(?:rule|exclude|eliminate)[sd]?)\b"
-    r"|n['’]t\b",
+    r"|n['’]t\b|不|非|错|排除",
     re.IGNORECASE,
 )
+SUPPOSED = re.compile(r"\b(?:if|unless)\b|[?？]\W*$|如果|假如|除非", re.IGNORECASE)
+REASON = frozenset({"because", "since", "while", "whereas", "although", "因为"})
+REFUSAL = frozenset({"rather than", "instead of", "而不是"})
 FILLER = frozenset({"the", "a", "an", "to", "is", "be", "should", "i", "we"})
 LEAST_OVERLAP, LEAST_MARGIN = 0.8, 0.2  # token F1 of a paraphrase, and its lead over the second option
 
@@ -50,14 +53,15 @@ def consistency_rule(completion: str, choices: Sequence[str]) -> str | None:
 
     The last sentence with a conclusion's cue (so, therefore, the answer, ..) that names one option, by letter, by its
     words or by a close paraphrase. Negated mentions do not count, and an option that is refused later is not concluded;
-    a later revision ("wait, ..", "but ..") that names an option overrides. None where two options remain.
+    a later revision ("wait, ..", "but ..") that names an option overrides. Questions and suppositions ("if ..") conclude
+    nothing, and options named behind "because" are reasons. None where two options remain.
     """
     thought = parse(completion).reasoning
     refused: set[str] = set()
     for sentence in reversed(SENTENCES.split((thought or "")[-READ:])):
         named, denied = mentioned(sentence, choices)
         revises = REVISION.match(sentence) is not None
-        if named and (revises or CUE.search(sentence)):
+        if named and (revises or CUE.search(sentence)) and not SUPPOSED.search(sentence):
             return named.pop() if len(named) == 1 and not named & refused else None
         if SUSPENSION.match(sentence) and not denied:
             return None
@@ -66,13 +70,19 @@ def consistency_rule(completion: str, choices: Sequence[str]) -> str | None:
 
 
 def mentioned(sentence: str, choices: Sequence[str]) -> tuple[set[str], set[str]]:
-    """Options that the sentence names, and those that it only names to refuse them."""
+    """Options that the sentence names, and those that it only names to refuse them.
+
+    What is named as a reason counts where nothing else is named.
+    """
     named: set[str] = set()
+    reasons: set[str] = set()
     denied: set[str] = set()
     parts = CLAUSES.split(by_letter(sentence, choices))
     for before, clause in zip(["", *parts[1::2]], parts[::2], strict=True):
-        negative = NEGATION.search(clause) or before.lower() in ("rather than", "instead of")
-        (denied if negative else named).update(named_by_letter(clause, choices))
+        negative = NEGATION.search(clause) or before.lower() in REFUSAL
+        role = denied if negative else reasons if before.lower() in REASON else named
+        role.update(named_by_letter(clause, choices))
+    named = named or reasons
     if not named and not denied:
         named = paraphrased(sentence, choices)
     return named - denied, denied - named

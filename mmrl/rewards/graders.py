@@ -7,7 +7,7 @@ need by name and the rest with **fields.
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from mmrl.rewards.consistency import concludes, consistency
+from mmrl.rewards.consistency import concludes, consistency, consistency_rule
 from mmrl.rewards.kinds import (
     PUBLISHED,
     mean_relative_accuracy,
@@ -96,13 +96,14 @@ def check(example: Example) -> None:
 def trace(text: str, example: Example) -> dict[str, object]:
     """How the text was read, for the record of an evaluation: the strict answer, the format, and the ladder's trace.
 
-    The rung is "unparsed" where no answer was found and "ambiguous" where several were. A choice whose options are not
-    known is read strictly.
+    The rung is "unparsed" where no answer was found and "ambiguous" where several were. Of a choice also what the
+    reasoning concludes by the rules of `consistency`; where its options are not known it is read strictly.
     """
     parsed = parse(text)
-    known = example.kind != "choice" or example.choices
-    found = extract(text, example.kind, example.choices, "lenient" if known else "strict")
-    return {
+    choice = example.kind == "choice"
+    found = extract(text, example.kind, example.choices, "lenient" if example.choices or not choice else "strict")
+    concluded = {"concluded": consistency_rule(text, example.choices)} if choice and example.choices else {}
+    return concluded | {
         "answer": parsed.answer,
         "format_ok": parsed.format_ok,
         "multiple": found.multiple,

@@ -10,7 +10,8 @@ NAME = re.compile(rf"(?<!{EDGE})(?<!{EDGE}['’])([A-Z])(?!['’]?{EDGE})")
 WORD = re.compile(r"\w+")
 BEFORE = re.compile(r"\b(?:option|choice|answer:) ?\W?$", re.IGNORECASE)
 ARTICLE = re.compile(
-    r"[AI] (?!(?:and|as|because|but|due|for|from|given|if|is|it|nor|not|or|rather|since|so|than|unless|when|which|with)\b)[a-z]"
+    r"[AI] (?!(?:also|and|as|because|but|comes|could|does|due|fits|for|from|given|has|if|is|it|makes|must|nor|not|or|rather"
+    r"|remains|seems|should|since|so|than|unless|was|when|which|with|would)\b)[a-z]"
 )
 
 

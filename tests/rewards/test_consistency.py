@@ -1,5 +1,6 @@
 """The rules that find what a reasoning concludes."""
 
+import re
 import time
 
 import pytest
@@ -31,6 +32,13 @@ CONCLUDES = [
     ("So they open drawer.", "A"),
     ("Therefore the robot must pick up the red cube.", "C"),
     ("THEREFORE CLOSE TAP.", "B"),
+    ("So the answer is B. If the drawer were open, the answer would be A.", "B"),  # supposed
+    ("So I choose option B because A is done.", "B"),  # a reason
+    ("Since A is done, the answer is B.", "B"),
+    ("So the answer is B. Is it not A?", "B"),
+    ("水在流。因此答案是B。", "B"),
+    ("所以下一步是 close tap，而不是 A。", "B"),
+    ("So the answer is B. But A also fits.", "A"),  # the article is no option, the option is no article
 ]
 
 CONCLUDES_NOTHING = [
@@ -51,6 +59,10 @@ CONCLUDES_NOTHING = [
     "So the answer is E.",
     "So the answer is b.",
     "So open drawer, option B.",  # letter and words disagree
+    "So the answer would be A if the drawer were closed.",
+    "Is the answer B?",
+    "答案不是B。",
+    "答案是B吗？",
 ]
 
 
@@ -62,6 +74,17 @@ def test_a_conclusion_is_found(reasoning, name):
 @pytest.mark.parametrize("reasoning", CONCLUDES_NOTHING)
 def test_no_conclusion_is_invented(reasoning):
     assert consistency_rule(f"<think>{reasoning}</think><answer>B</answer>", CHOICES) is None
+
+
+def test_relabelling_the_options_relabels_the_conclusion():
+    for reasoning, name in CONCLUDES:
+        if re.search(r"\bA (?:person|also|is)", reasoning):
+            continue
+        for order in ((1, 0, 2, 3), (3, 2, 1, 0), (1, 2, 3, 0)):
+            names = {"ABCD"[old]: "ABCD"[new] for new, old in enumerate(order)}
+            text = re.sub(r"(?<![A-Za-z])[A-D](?![A-Za-z])", lambda match, names=names: names[match[0]], reasoning)
+            found = consistency_rule(f"<think>{text}</think>", [CHOICES[old] for old in order])
+            assert found == names[name], (reasoning, order)
 
 
 def test_the_answer_is_not_read_as_reasoning():

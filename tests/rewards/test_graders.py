@@ -202,6 +202,7 @@ def test_a_good_gold_passes():
 def test_the_trace_tells_how_a_text_was_read():
     start = RIGHT.index("<answer>") + len("<answer>")
     assert trace(RIGHT, ITEM) == {
+        "concluded": "B",
         "answer": "B",
         "format_ok": True,
         "multiple": False,
