@@ -1,6 +1,7 @@
 """From a config to a run: the one place that introduces the rooms to one another."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +18,7 @@ from mmrl.data.conditions import check as check_condition
 from mmrl.data.disk import Disk
 from mmrl.data.stream import Mixture, Stream
 from mmrl.feeder import Feeder
+from mmrl.fit import fitted
 from mmrl.journal import Journal
 from mmrl.models.feature_cache import FeatureCache
 from mmrl.models.policy import Policy, load_policy
@@ -211,9 +213,15 @@ def sampler(config: Config, policy: Policy, source: str):
     members = range(config.rollout.group_size)
 
     def sample(prompts: Sequence[Prompt], step: int) -> list[Group]:
+        nonlocal engine
+
+        def attempt(max_rows: int) -> list[Group]:
+            return replace(engine, max_rows=max_rows).sample(prompts, [members] * len(prompts), config.seed, step)
+
         policy.model.eval()  # gradient checkpointing keeps no cache
         with policy.whole():
-            groups = engine.sample(prompts, [members] * len(prompts), config.seed, step)
+            groups, max_rows, _ = fitted(attempt, engine.max_rows, len(members), "rollout.max_rows")
+        engine = replace(engine, max_rows=max_rows)
         policy.model.train()
         return groups
 

@@ -46,15 +46,12 @@ def available(device: torch.device) -> int:
 
 def rehearse(run: Run) -> dict[str, float]:
     """The first batch up to its gradient, with short completions; the weights stay as they are."""
-    trainer, policy = run.trainer, run.feeder.policy
+    trainer = run.trainer
     short(run)
     trainer.last = scored = trainer.collect()
     totals = trainer.totals(scored)
     credits = [trainer.credit(s, totals) for s in scored]
-    for bundle in trainer.plan(scored, credits):
-        with policy.see(bundle.prompts) as seen:
-            for part in bundle.parts:
-                trainer.backward(policy.read(seen, part), part)
+    trainer.learn(trainer.loud(scored, credits))
     trainer.refuse(trainer.meter.bad, "loss")
     trainer.optimizer.zero_grad(set_to_none=True)
     return trainer.meter.summary(run.ranks)

@@ -1,5 +1,6 @@
 """The algorithm box: collect, credit, learn. It knows no algorithm, no model family, no file format."""
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -10,9 +11,10 @@ import torch
 from torch import Tensor
 
 from mmrl.algorithms.base import Algorithm, Choosing, Proposing, Remembering, claims
+from mmrl.fit import fitted
 from mmrl.meter import Meter
 from mmrl.observe import describe, observe
-from mmrl.plan import Bundle, Filler, Piece, Planner, packs
+from mmrl.plan import Filler, Piece, Planner, packs, row_tokens
 from mmrl.shard import clip_gradients
 from mmrl.types import Credit, Example, Group, Memory, Prompt, Scored, Tokens, Totals
 
@@ -89,11 +91,7 @@ class Trainer:
             batch = self.see_now(batch) if number else batch
             totals = self.totals(batch)
             credits = [self.credit(s, totals) for s in batch]
-            for bundle in self.plan(batch, credits):
-                with self.policy.see(bundle.prompts) as seen:  # prompts and videos once; their backward at exit
-                    for part in bundle.parts:  # cut for memory only
-                        now = self.policy.read(seen, part)
-                        self.backward(now, part)
+            self.learn(self.loud(batch, credits))
             self.update(batch, totals)
         self.memory, self.draw_done = memory, self.draw_done + self.drawn
         self.step_done, self.moved = self.step_done + 1, False
@@ -168,12 +166,16 @@ class Trainer:
         if not claims(self.algorithm, "needs_now"):
             return scored
         found = list(scored)
-        with self.phase("now"), torch.no_grad(), self.policy.whole():
-            for some in packs([s.group for s in scored], self.planner.part_tokens):
+
+        def attempt(part_tokens: int) -> None:
+            for some in packs([s.group for s in scored], part_tokens):
                 with self.policy.see([scored[i].group.prompt for i in some]) as seen:
                     read = self.policy.read(seen, [Unread(place, scored[i]) for place, i in enumerate(some)])
                 for i, tokens in zip(some, read, strict=True):
                     found[i] = replace(scored[i], now=tokens)
+
+        with self.phase("now"), torch.no_grad(), self.policy.whole():
+            self.fitted(attempt, [s.group for s in scored], least_uncut([s.group for s in scored]))
         return found
 
     def remember(self, scored: Sequence[Scored]) -> Memory:
@@ -207,12 +209,16 @@ class Trainer:
             return [(None, None)] * len(groups)
         where = [self.algorithm.reads(group, reward) for group, reward in zip(groups, rewards, strict=True)]
         where = [torch.zeros_like(g.mask) if w is None else w for g, w in zip(groups, where, strict=True)]
-        out: list[tuple[Tensor | None, Tensor | None]] = []
-        with self.reference.whole():
-            for some in packs(groups, self.planner.part_tokens):
+
+        def attempt(part_tokens: int) -> list[tuple[Tensor | None, Tensor | None]]:
+            out: list[tuple[Tensor | None, Tensor | None]] = []
+            for some in packs(groups, part_tokens):
                 logp = self.reference.score([groups[i] for i in some], [where[i] for i in some])
                 out += [(p, where[i]) for p, i in zip(logp, some, strict=True)]
-        return out
+            return out
+
+        with self.reference.whole():
+            return self.fitted(attempt, groups, least_uncut(groups))
 
     def batches(self, scored: Sequence[Scored]) -> Iterator[Sequence[Scored]]:
         """The groups of each optimizer step: all of them, or as many equal parts as there are updates."""
@@ -225,11 +231,52 @@ class Trainer:
         sequences, tokens = sum(len(s.group) for s in batch), sum(int(s.group.mask.sum()) for s in batch)
         return Totals(*self.ranks.sums([len(batch), sequences, tokens]))
 
-    def plan(self, batch: Sequence[Scored], credits: Sequence[Credit]) -> Iterable[Bundle]:
-        """What is seen and read for an update. A group of which no token moves the policy is left out, and counted."""
+    def loud(self, batch: Sequence[Scored], credits: Sequence[Credit]) -> list[tuple[Scored, Credit]]:
+        """What is learned from. A group of which no token moves the policy is left out, and counted."""
         loud = [(s, c) for s, c in zip(batch, credits, strict=True) if not c.silent]
         self.meter.add("groups/useful", len(loud) / len(batch) if batch else 0.0, len(batch))
-        return self.planner.plan(loud)
+        return loud
+
+    def learn(self, loud: Sequence[tuple[Scored, Credit]]) -> None:
+        """Add up the gradient of an update; where memory does not suffice, from the start in smaller parts."""
+        before = copy.deepcopy(self.meter)
+
+        def undo() -> None:
+            self.optimizer.zero_grad(set_to_none=True)
+            self.meter = copy.deepcopy(before)
+
+        groups = [s.group for s, _ in loud]
+        least = min(map(row_tokens, groups), default=1)
+        if self.planner.filler is not None:  # ranks that keep step cannot begin anew alone: there it is an error
+            least = self.planner.part_tokens
+        self.fitted(lambda part_tokens: self.descend(loud, part_tokens), groups, least, undo)
+
+    def descend(self, loud: Sequence[tuple[Scored, Credit]], part_tokens: int) -> None:
+        """See, read and go back, bundle by bundle."""
+        for bundle in replace(self.planner, part_tokens=part_tokens).plan(loud):
+            with self.policy.see(bundle.prompts) as seen:  # prompts and videos once; their backward at exit
+                for part in bundle.parts:  # cut for memory only
+                    now = self.policy.read(seen, part)
+                    self.backward(now, part)
+
+    def fitted(
+        self,
+        attempt: Callable[[int], Any],
+        groups: Sequence[Group],
+        least: int,
+        undo: Callable[[], None] = lambda: None,
+    ) -> Any:
+        """What is made of the groups in parts of so many tokens as memory suffices for; they stay that small.
+
+        ``least`` tokens make the parts that cannot be cut.
+        """
+        all_at_once = sum(map(len, groups)) * max(map(row_tokens, groups), default=0)
+        now = max(1, min(self.planner.part_tokens, all_at_once))
+        found, part_tokens, halvings = fitted(attempt, now, least, "part_tokens", undo)
+        if halvings:
+            self.planner = replace(self.planner, part_tokens=part_tokens)
+            self.meter.total("work/halvings", halvings)
+        return found
 
     def backward(self, now: Sequence[Tokens], part: Sequence[Piece] | tuple[Filler]) -> None:
         """Add the part's gradient."""
@@ -298,6 +345,11 @@ class Unread:
     @property
     def group(self) -> Group:
         return self.scored.group
+
+
+def least_uncut(groups: Sequence[Group]) -> int:
+    """The tokens down to which groups that are not cut can still be parted from one another."""
+    return min((len(group) * row_tokens(group) for group in groups), default=1)
 
 
 def all_finite(rewards: Iterable[Tensor]) -> bool:

@@ -1,0 +1,104 @@
+"""Where memory does not suffice the same step is taken in smaller parts, and nothing else changes."""
+
+from unittest.mock import patch
+
+import pytest
+import torch
+
+from mmrl.algorithms import CARE, GRPO
+from mmrl.build import build
+from mmrl.fit import fitted
+from mmrl.rollout import Engine
+from tests import runs, tiny
+from tests.test_trainer import flat, weights
+
+
+def starving(read, rows, times=10**6):
+    """A reader that has no memory for more than so many rows, or fails so many times in all."""
+    left = [times]
+
+    def reading(seen, pieces, *where):
+        if left[0] and sum(len(piece.group) for piece in pieces) > rows:
+            left[0] -= 1
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        return read(seen, pieces, *where)
+
+    return reading
+
+
+def step(algorithm, rows, of="policy", part_tokens=10**6, times=10**6):
+    """A step's gradient, numbers and weights, where policy or reference can read only so many rows at a time."""
+    policy = tiny.policy(dtype=torch.float64)
+    trainer = runs.trainer_of(algorithm, policy, runs.fixed_groups(policy), part_tokens=part_tokens)
+    reader = getattr(trainer, of)
+    with patch.object(reader, "read", starving(reader.read, rows, times)):
+        numbers = trainer.step()
+    return trainer, flat(trainer.optimizer.given), numbers, weights(policy)
+
+
+@pytest.mark.parametrize("of", ["policy", "reference"])
+@pytest.mark.parametrize("algorithm", [GRPO(beta=0.1), CARE()], ids=["grpo", "care"])
+def test_a_step_that_did_not_fit_is_the_step_that_does(algorithm, of, caplog):
+    _, gradient, numbers, after = step(algorithm, 10**6)
+    rows = {"policy": 2, "reference": 4}[of]  # the reference reads whole groups
+    trainer, again, others, found = step(algorithm, rows, of)
+    torch.testing.assert_close(again, gradient, atol=1e-10, rtol=0)
+    torch.testing.assert_close(found, after, atol=1e-10, rtol=0)
+    assert others.pop("work/halvings") >= 1
+    assert "work/halvings" not in numbers
+    same = [name for name in numbers if not name.startswith("seconds/")]
+    assert {n: others[n] for n in same} == pytest.approx({n: numbers[n] for n in same}, rel=1e-6, abs=1e-9)
+    assert "out of memory at part_tokens=" in caplog.text
+    assert trainer.planner.part_tokens < 10**6  # and so it stays
+    with patch.object(getattr(trainer, of), "read", starving(getattr(trainer, of).read, rows)):
+        assert "work/halvings" not in trainer.step()
+
+
+def test_what_a_failed_attempt_left_does_not_count():
+    """It fails in the second bundle, when the gradient of the first is there."""
+    _, gradient, numbers, _ = step(GRPO(beta=0.1), 10**6, part_tokens=150)
+    _, again, others, _ = step(GRPO(beta=0.1), 2, part_tokens=150, times=1)
+    torch.testing.assert_close(again, gradient, atol=1e-10, rtol=0)
+    assert others["work/trained_tokens"] == numbers["work/trained_tokens"]
+    assert others["loss"] == pytest.approx(numbers["loss"], abs=1e-9)
+
+
+def test_a_row_that_does_not_fit_is_an_error_that_says_what_to_do():
+    with pytest.raises(torch.OutOfMemoryError) as error:
+        step(GRPO(beta=0.1), 0)
+    assert "cannot be halved any further; show fewer or smaller frames" in error.value.__notes__[0]
+
+
+def test_ranks_that_keep_step_do_not_begin_anew():
+    policy = tiny.policy()
+    trainer = runs.trainer_of(GRPO(beta=0, reference=None), policy, runs.fixed_groups(policy), filler=policy.filler)
+    with patch.object(policy, "read", starving(policy.read, 2)), pytest.raises(torch.OutOfMemoryError):
+        trainer.step()
+
+
+def test_a_rollout_that_did_not_fit_is_sampled_with_fewer_rows_and_says_the_same(root, tmp_path, caplog):
+    whole = Engine.batch
+
+    def batch(engine, prompts, samples, *rest):
+        if sum(map(len, samples)) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(engine, prompts, samples, *rest)
+
+    texts = []
+    for patched in (whole, batch):
+        run = build(runs.config(root, tmp_path / patched.__name__ / str(len(texts)), "grpo", steps=1), quiet=True)
+        with patch.object(Engine, "batch", patched):
+            run.fit(quiet=True)
+        texts.append([s.group.texts for s in run.trainer.last])
+    assert texts[0] == texts[1]
+    assert "out of memory at rollout.max_rows=256: the same again with 128" in caplog.text
+
+
+def test_the_limit_that_did_is_told():
+    def attempt(limit):
+        if limit > 30:
+            raise torch.OutOfMemoryError
+        return -limit
+
+    assert fitted(attempt, 100, 1, "x") == (-25, 25, 2)
+    assert fitted(attempt, 30, 1, "x") == (-30, 30, 0)
