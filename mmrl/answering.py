@@ -1,7 +1,7 @@
 """A model as the sampler of an evaluation: media loaded, conditions applied, failures told apart, responses cached."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -22,6 +22,12 @@ DECIDES = (
     "engine",
 )  # of the settings; the rest is in prompt and frames
 Media = tuple[Clip | np.ndarray, ...]
+Tell = Callable[[Example, Media], tuple[Example, Media]]  # the question as it is asked once its frames are chosen
+
+
+def as_it_is(example: Example, media: Media) -> tuple[Example, Media]:
+    """Nothing is added."""
+    return example, media
 
 
 class Model(Protocol):
@@ -52,18 +58,21 @@ class Asking:
     condition: Condition = "full"
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the run; those of DECIDES enter the cache's keys
     cache: Cache | None = None
+    tell: Tell = as_it_is
     worked: bool = False  # whether anything was generated yet
 
     def __call__(self, examples: Sequence[Example], samples: Sequence[int]) -> list[Completion]:
         made: dict[int, Completion] = {}
         refused: list[ValueError] = []
+        told: dict[int, Example] = {}
         shown: dict[int, Media] = {}
         requests: dict[int, Request] = {}
         self.reader.ahead(examples)
         for index, example in enumerate(examples):
             try:
-                shown[index] = see(self.condition, example, self.reader.load(example), self.seed)
-                requests[index] = self.request(example, shown[index], samples[index])
+                seen = see(self.condition, example, self.reader.load(example), self.seed)
+                told[index], shown[index] = self.tell(example, seen)
+                requests[index] = self.request(told[index], shown[index], samples[index])
             except MediaError as error:
                 made[index] = Completion("", finished=False, status="media_error", error=str(error))
             except ValueError as error:  # a question that the template or the chat template cannot take
@@ -74,7 +83,7 @@ class Asking:
         kept = self.kept(requests)
         if kept is None:
             asked = list(requests)
-            some = [[each[i] for i in asked] for each in (examples, shown, samples)]
+            some = [[each[i] for i in asked] for each in (told, shown, samples)]
             kept = dict(zip(asked, self.generated(*some), strict=True))
             kept = {i: replace(one, request=replace(requests[i], tokens=tokens_of(one))) for i, one in kept.items()}
             self.keep(kept)

@@ -136,6 +136,13 @@ class OptimizerSection(Section):
     final: Annotated[float, Field(ge=0, le=1)] = 0.0  # share of the rate that is left at the end
 
 
+class SubtitlesSection(Section):
+    """Subtitles that a set is asked with."""
+
+    folder: str  # inside root
+    expect: Positive | None = None  # how many files there must be
+
+
 class EvalSetSection(Section):
     """One level or split."""
 
@@ -145,6 +152,7 @@ class EvalSetSection(Section):
     media: str = ""  # the folder inside root from which the file's media paths start
     expect: Positive | None = None  # how many items there must be
     limit: Positive | None = None
+    subtitles: SubtitlesSection | None = None  # shown with the frames: listed (.srt), or interleaved (longvideobench)
 
 
 class EvaluationSection(Section):

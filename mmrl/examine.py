@@ -15,9 +15,10 @@ from torch import nn
 
 import mmrl
 from mmrl.answering import Asking, Media
-from mmrl.config import EvalSetSection, EvaluationSection
+from mmrl.config import ConfigError, EvalSetSection, EvaluationSection
 from mmrl.data.conditions import asked, frames_of
 from mmrl.data.conditions import check as check_condition
+from mmrl.data.subtitles import Telling
 from mmrl.data.templates import messages
 from mmrl.evaluate import Completion, Request, Scorer, Summary, evaluate
 from mmrl.evaluate.cache import Cache
@@ -112,7 +113,7 @@ def level(
     one: EvalSetSection, section: EvaluationSection, ask: Asking, scorer: Scorer, out: Path, quiet: bool, retry: bool
 ) -> Summary:
     """One set."""
-    examples = questions(one, section)
+    examples, ask = questions(one, section), telling(ask, one, section)
     with progress(f"evaluate {one.name}", len(examples) * section.samples, quiet=quiet) as show:
         return evaluate(
             one.name,
@@ -127,6 +128,22 @@ def level(
             ask.settings,
             retry,
         )
+
+
+def telling(ask: Asking, one: EvalSetSection, section: EvaluationSection) -> Asking:
+    """The sampler of a set, which shows its subtitles if it has any."""
+    if one.subtitles is None:
+        return ask
+    folder = root_of(section) / one.subtitles.folder
+    files = len(list(folder.iterdir())) if folder.is_dir() else 0
+    if files == 0 or (one.subtitles.expect or files) != files:
+        wanted = one.subtitles.expect or "some"
+        raise ConfigError(
+            f"{one.name}: subtitles: expected {wanted} files in {folder}, found {files}; unpack all of them"
+        )
+    return replace(
+        ask, tell=Telling(folder, section.template), settings={**ask.settings, "subtitles": one.subtitles.folder}
+    )
 
 
 def questions(one: EvalSetSection, section: EvaluationSection) -> list[Example]:

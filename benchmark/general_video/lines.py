@@ -29,11 +29,8 @@ def lines(protocol: Protocol, items: Mapping[str, Item], records: Sequence[Recor
     first = next(iter(protocol.divisions))
     for name, division in protocol.divisions.items():
         found = {item.id: division(item) for item in items.values()}
-        order = (
-            list(dict.fromkeys([*(protocol.weights or ()), *sorted(found.values())]))
-            if name == first
-            else sorted(set(found.values()))
-        )
+        known = (*(protocol.weights or ()), *protocol.order) if name == first else ()
+        order = list(dict.fromkeys([*known, *sorted(found.values())]))
         if name == first and protocol.weights is not None:
             groups = [found[record.item] for record in records]
             made.append(over_groups(protocol, records, groups, first))

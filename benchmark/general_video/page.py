@@ -12,6 +12,9 @@ from benchmark.tables import Cells, record, terminal
 from benchmark.tables import show as show_table
 from benchmark.tables import write as write_json
 from mmrl.evaluate import compare
+from mmrl.evaluate.gains import Look, gains
+
+OURS = "lenient"  # the reading that gains are made of
 
 if TYPE_CHECKING:
     from benchmark.general_video.run import Asked, Found
@@ -21,11 +24,32 @@ def show(found: Sequence["Found"]) -> None:
     """A table for each condition, and what each differs from the first by."""
     for one in found:
         protocol = PROTOCOLS[one.name]
-        show_table(terminal(cells(one.lines, protocol), title(one, protocol), words=2))
+        show_table(title(one, protocol))
+        show_table(terminal(cells(one.lines, protocol), words=2))
         for words in notes(one, protocol):
             show_table(words)
     for other in found[1:]:
-        show_table(terminal(changes(found[0], other), f"\n{other.condition} minus full, paired by item", words=1))
+        show_table(f"\n{other.condition} minus full, paired by item")
+        show_table(terminal(changes(found[0], other), words=1))
+    if len(found) > 1:
+        show_table("")
+        show_table(terminal(told_by_conditions(found), words=2))
+
+
+def told_by_conditions(found: Sequence["Found"]) -> Cells:
+    """Visual and temporal gain, TSS and RR, of our own reading."""
+    looks = {one.condition: Look({(r.item, r.sample): r for r in one.records}, one.items) for one in found}
+    rows = [
+        [
+            one.name,
+            ", ".join(one.of),
+            f"{100 * one.value:+.1f}",
+            f"{100 * one.low:+.1f} to {100 * one.high:+.1f}",
+            f"{one.n:,}",
+        ]
+        for one in gains(looks, OURS)
+    ]
+    return ["what the conditions tell (ours)", "of", "value", "95 %", "n"], rows
 
 
 def title(one: "Found", protocol: Protocol) -> str:

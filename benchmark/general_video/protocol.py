@@ -18,6 +18,7 @@ class Protocol:
     weights: Mapping[str, float] | None = (
         None  # of the first division's groups in the published average; None: all items alike
     )
+    order: tuple[str, ...] = ()  # of the first division's groups, where there are no weights
     columns: Mapping[str, str] = field(
         default_factory=lambda: {"official": "official", "lenient": "ours"}
     )  # metric: title

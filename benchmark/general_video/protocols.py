@@ -1,11 +1,14 @@
 """The benchmarks by name."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 
 from benchmark.general_video import groups
 from benchmark.general_video.protocol import Protocol, equal, field_of, place
+from mmrl.data.benchmarks.tempcompass import KINDS
+from mmrl.data.benchmarks.video_holmes import TYPES
 
 VIDEO_R1 = "tulerfeng/Video-R1 src/eval_bench.py 59d65c3"
 REPORTED = {  # GRPO-CARE's paper (2506.16141), table 4, 32 frames
@@ -24,16 +27,16 @@ def reported(name: str) -> Mapping[str, float]:
     return dict(zip(MODELS, REPORTED[name], strict=True))
 
 
-PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
+PLAIN: Mapping[str, Protocol] = MappingProxyType(
     {
         "vsi_bench": Protocol(
             "VSI-Bench",
             "vision-x-nyu/thinking-in-space lmms_eval/tasks/vsibench/utils.py 51e089c",
             {"task": partial(field_of, name="original_question_type", groups=groups.VSI_TYPES)},
             groups.VSI_WEIGHTS,
-            {"official": "Video-R1", "paper": "VSI-Bench", "lenient": "ours"},
-            "The published average is over tasks; Video-R1's table averages over items. MRA by both rules: < in float32 and <=.",
-            reported("vsi_bench"),
+            columns={"official": "Video-R1", "paper": "VSI-Bench", "lenient": "ours"},
+            differs="The published average is over tasks; Video-R1's table averages over items. MRA by both rules: < in float32 and <=.",
+            published=reported("vsi_bench"),
         ),
         "videommmu": Protocol(
             "VideoMMMU",
@@ -63,6 +66,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
             "TempCompass, Video-R1-eval",
             "llyx97/TempCompass questions/*.json e1b4631",
             {"kind": groups.tempcompass_kind},
+            order=KINDS,
             differs="All kinds are asked as a choice and scored by letters; nothing is judged by a language model.",
             published=reported("tempcompass"),
         ),
@@ -70,6 +74,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
             "TempCompass",
             "llyx97/TempCompass eval_*.py e1b4631",
             {"kind": groups.tempcompass_file, "aspect": partial(field_of, name="dim")},
+            order=KINDS,
             differs="Captioning is asked as a choice; no language model is asked where the rules read nothing.",
         ),
         "videomme": Protocol(
@@ -80,6 +85,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
                 "domain": partial(field_of, name="domain"),
                 "task": partial(field_of, name="task_type"),
             },
+            order=groups.DURATIONS,
             published=reported("videomme"),
         ),
         "longvideobench": Protocol(
@@ -89,12 +95,14 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
                 "duration": partial(field_of, name="duration_group", groups=groups.LONG_DURATIONS),
                 "question": partial(field_of, name="question_category"),
             },
+            order=tuple(groups.LONG_DURATIONS.values()),
             differs="Frames are chosen up to the last one; the loader's rule never shows the end.",
         ),
         "video_holmes": Protocol(
             "Video-Holmes",
             "TencentARC/Video-Holmes evaluate.py 52ef8da",
             {"type": partial(field_of, name="Question Type")},
+            order=TYPES,
             differs="A film that is missing is an error; nothing is asked without its film.",
         ),
         "tvbench": Protocol(
@@ -110,3 +118,16 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
         ),
     }
 )
+
+WITH_SUBTITLES = {  # the same divisions
+    "videomme_subtitles": replace(
+        PLAIN["videomme"],
+        title="Video-MME, with subtitles",
+        differs="A video without subtitles is asked with lmms-eval's words for it.",
+        published={},
+    ),
+    "longvideobench_subtitles": replace(
+        PLAIN["longvideobench"], title="LongVideoBench, validation, frames and subtitles interleaved"
+    ),
+}
+PROTOCOLS: Mapping[str, Protocol] = MappingProxyType({**PLAIN, **WITH_SUBTITLES})

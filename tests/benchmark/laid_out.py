@@ -16,11 +16,16 @@ FRAMES, RATE = 16, 4  # of a clip: four seconds
 
 def lay_out(name: str, root: Path) -> Path:
     """A data root for a benchmark: its fixture and a clip for each of its videos."""
-    shutil.copytree(FIXTURES / name, root)
+    shutil.copytree(fixture(name), root)
     for path in sorted(paths(name, root)):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         write_clip(root / path, seed=len(str(path)))
     return root
+
+
+def fixture(name: str) -> Path:
+    """The files of a benchmark; with subtitles they are those without."""
+    return FIXTURES / name.removesuffix("_subtitles")
 
 
 def paths(name: str, root: Path) -> set[Path]:

@@ -141,6 +141,19 @@ def test_a_file_of_another_schema_is_one_message(model, data, tmp_path):
     assert "found id, prompt (missing: sample_id" in done.stderr
 
 
+def test_subtitles_that_are_not_all_there_are_refused(model, data, tmp_path):
+    wanted = whole("videomme_subtitles", data)
+    done = call(model, data, tmp_path, "videomme_subtitles", *wanted)
+    assert done.exit_code == 1
+    assert "videomme_subtitles: 1 of 744 subtitle files are in" in done.stderr
+    full = call(model, data, tmp_path, "videomme_subtitles", *wanted, "evaluation.sets.0.subtitles.expect=1")
+    assert full.exit_code == 0, full.stderr
+    samples = (tmp_path / "videomme_subtitles/videomme_subtitles/samples.jsonl").read_text().splitlines()
+    asked = [json.loads(line)["request"]["prompt"] for line in samples]
+    assert ["Three boats set out.\\nThe wind" in words.replace("\n", "\\n") for words in asked] == [True, False, False]
+    assert ["No subtitles available" in words for words in asked] == [False, True, True]
+
+
 def test_an_unknown_benchmark_is_refused_before_anything_is_loaded(data, tmp_path):
     done = call("none", data, tmp_path, "videomme,nobench")
     assert isinstance(done.exception, ValueError)

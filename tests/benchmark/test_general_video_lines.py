@@ -15,7 +15,7 @@ from mmrl.evaluate import Item, Record
 from mmrl.evaluate.records import File, item_of
 from mmrl.sources import open_set
 from mmrl.statistics import mean_interval
-from tests.benchmark.laid_out import CONFIGS, FIXTURES
+from tests.benchmark.laid_out import CONFIGS, fixture
 
 NAMES = sorted(PROTOCOLS)
 
@@ -23,7 +23,7 @@ NAMES = sorted(PROTOCOLS)
 def items_of(name):
     """The items of a fixture."""
     sets = load(EvalConfig, CONFIGS / f"{name}.yaml").evaluation.sets
-    data = [open_set(one, FIXTURES / name, "file", 0) for one in sets]
+    data = [open_set(one, fixture(name), "file", 0) for one in sets]
     return {e.id: item_of(e) for each in data for e in (each.example(i, 0) for i in range(len(each)))}
 
 
@@ -128,3 +128,8 @@ def test_a_group_that_the_release_does_not_have_is_named():
     item = Item("7", "7", "?", "B", "choice", ("a", "b"), (), {"duration_group": 90})
     with pytest.raises(ValueError, match="item 7: duration_group: expected one of 15, 60, 600, 3600, found 90"):
         PROTOCOLS["longvideobench"].divisions["duration"](item)
+
+
+def test_groups_stand_in_the_benchmarks_own_order():
+    made = lines(PROTOCOLS["longvideobench"], items_of("longvideobench"), right("longvideobench"))
+    assert [line.group for line in made if line.division == "duration"] == ["8-15 s", "15-60 s", "900-3600 s"]

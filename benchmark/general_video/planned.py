@@ -1,0 +1,90 @@
+"""What of a benchmark is there, looked at before a model is loaded."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmrl.config import EvalSetSection, EvaluationSection
+from mmrl.data.paths import inside
+from mmrl.evaluate import IncompleteError
+from mmrl.examine import questions
+from mmrl.sources import root_of
+from mmrl.types import Example
+
+SHOWN = 5  # missing files named in a message
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What will be asked of a set, and what of it is not there."""
+
+    section: EvalSetSection
+    keep: frozenset[str]  # ids
+    missing: tuple[str, ...] = ()
+
+
+def planned(evaluation: EvaluationSection, partial: bool) -> list[Planned]:
+    """Look at annotations and media before anything is asked. Raises one error for all that is missing, unless partial."""
+    sets, absent = [], []
+    root = root_of(evaluation)
+    for one in evaluation.sets:
+        if not (root / one.file).is_file():
+            absent.append(f"the annotation file {root / one.file}")
+            continue
+        examples = questions(one, evaluation.model_copy(update={"condition": "full"}))
+        lost = missing_media(examples, root)
+        keep = frozenset(example.id for example in examples if not lost_of(example, lost))
+        words = [*count_wrong(one, len(examples)), *media_told(one.name, lost, examples), *subtitles_missing(one, root)]
+        absent += words
+        if keep:
+            sets.append(Planned(without_count(one) if partial else one, keep, tuple(words)))
+    if absent and not partial:
+        raise IncompleteError(
+            "; ".join(absent) + ". Complete the data, or say --partial for a table that is labelled so"
+        )
+    if not sets:
+        raise IncompleteError(f"nothing to ask: {'; '.join(absent)}")
+    return sets
+
+
+def subtitles_missing(one: EvalSetSection, root: Path) -> list[str]:
+    """What is to be said of subtitles that are not all there."""
+    if one.subtitles is None:
+        return []
+    folder = root / one.subtitles.folder
+    files = len(list(folder.iterdir())) if folder.is_dir() else 0
+    wanted = one.subtitles.expect or max(files, 1)
+    return [] if files == wanted else [f"{one.name}: {files} of {wanted} subtitle files are in {folder}"]
+
+
+def without_count(one: EvalSetSection) -> EvalSetSection:
+    """The set with as many subtitles as there are."""
+    if one.subtitles is None:
+        return one
+    return one.model_copy(update={"subtitles": one.subtitles.model_copy(update={"expect": None})})
+
+
+def missing_media(examples: Sequence[Example], root: Path) -> dict[Path, None]:
+    """The files that are not there, in order."""
+    paths = dict.fromkeys(media.path for example in examples for media in example.every_media)
+    return {path: None for path in paths if not inside(root, path).is_file()}
+
+
+def lost_of(example: Example, lost: Mapping[Path, None]) -> bool:
+    """Whether one of the example's files is missing."""
+    return any(media.path in lost for media in example.every_media)
+
+
+def count_wrong(one: EvalSetSection, found: int) -> list[str]:
+    """What is to be said of another number of items than the release has."""
+    return [] if found == one.expect else [f"{one.name}: {found} items where the release has {one.expect}"]
+
+
+def media_told(name: str, lost: Mapping[Path, None], examples: Sequence[Example]) -> list[str]:
+    """How many files are missing, and the first of them; nothing where none is."""
+    if not lost:
+        return []
+    files = len({media.path for example in examples for media in example.every_media})
+    some = ", ".join(str(path) for path in list(lost)[:SHOWN])
+    more = f" and {len(lost) - SHOWN} more" if len(lost) > SHOWN else ""
+    return [f"{name}: {len(lost)} of {files} media files are missing: {some}{more}"]

@@ -1,0 +1,162 @@
+"""Subtitles, and how a question is asked with those that belong to the frames that are seen.
+
+Two published ways. Video-MME (README of BradyFU/Video-MME at 8889f31) lists, before the question, the subtitles at the
+moments of the sampled frames. LongVideoBench (longvideobench_dataset.py at fc3c553) puts frames and subtitles in a row in the
+order of time; each frame is a picture then. Which frames there are is known when they have been chosen, so that this comes
+last, and conditions on frames hold: a condition that shows none shows no subtitles either.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmrl.data.errors import MediaError
+from mmrl.data.templates import text as worded
+from mmrl.data.video import Clip
+from mmrl.types import Example, Media, Message
+
+Shown = tuple[Clip | np.ndarray, ...]
+LISTED = "This video's subtitles are listed below:\n{subtitles}\n"
+NONE = "No subtitles available"  # 156 of Video-MME's 900 videos have none; lmms-eval (75571cf) says so in these words
+SHORTEST = 1.0  # seconds: LongVideoBench takes a shorter subtitle for half a second to either side of its middle
+TIMES = re.compile(r"(\d+):(\d\d):(\d\d)[,.](\d{1,3})\s*-->\s*(\d+):(\d\d):(\d\d)[,.](\d{1,3})")
+TAG = re.compile(r"<[^<>]*>")
+
+
+@dataclass(frozen=True, slots=True)
+class Subtitle:
+    """What is said, and when: seconds of the video."""
+
+    start: float
+    end: float
+    text: str
+
+    @property
+    def middle(self) -> float:
+        """The moment that it stands for."""
+        return (self.start + self.end) / 2
+
+
+def read_srt(path: Path) -> tuple[Subtitle, ...]:
+    """A SubRip file, its tags taken away. Raises MediaError if it has no subtitle in it."""
+    found: list[Subtitle] = []
+    for block in re.split(r"\n\s*\n", path.read_text(encoding="utf-8-sig", errors="replace").replace("\r", "")):
+        lines = block.strip().split("\n")
+        times = next((match for line in lines[:2] if (match := TIMES.search(line))), None)
+        if times is not None:
+            words = [line for line in lines[lines.index(times.string) + 1 :] if line.strip()]
+            said = " ".join(TAG.sub("", line).strip() for line in words)
+            found += [Subtitle(_seconds(*times.groups()[:4]), _seconds(*times.groups()[4:]), said)] if said else []
+    if not found:
+        raise MediaError(path, "no subtitle", "a SubRip file", "download the subtitles again")
+    return tuple(found)
+
+
+def read_longvideobench(path: Path, offset: float, duration: float) -> tuple[Subtitle, ...]:
+    """A list of {timestamp: [start, end], text} or {start, end, line}; times count from ``offset``, an open end is the video's."""
+    if not path.is_file():
+        raise MediaError(path, "no such file", "subtitles", "unpack subtitles.tar")
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return tuple(_timed(row, offset, duration) for row in rows)
+    except (ValueError, KeyError, TypeError) as error:
+        raise MediaError(
+            path, f"{type(error).__name__}: {error}", "subtitles with timestamps", "download it again"
+        ) from None
+
+
+def _timed(row: dict[str, Any], offset: float, duration: float) -> Subtitle:
+    if "timestamp" in row:
+        start, end = row["timestamp"]
+        return Subtitle(start - offset, (duration if end is None else end) - offset, row["text"])
+    start, end = (_of_clock(row[name]) for name in ("start", "end"))
+    return Subtitle(start - offset, end - offset, row["line"])
+
+
+def _seconds(hours: str, minutes: str, seconds: str, thousandths: str) -> float:
+    return int(hours) * 3600 + int(minutes) * 60 + int(seconds) + float(f"0.{thousandths}")
+
+
+def _of_clock(clock: str) -> float:
+    hours, minutes, seconds = clock.split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+
+
+def at(subtitles: Sequence[Subtitle], seconds: Sequence[float]) -> list[Subtitle]:
+    """Those that are there at one of the moments, in order, each once."""
+    return [one for one in subtitles if any(one.start <= moment < one.end for moment in seconds)]
+
+
+def listed(example: Example, shown: Shown, subtitles: Sequence[Subtitle]) -> tuple[Example, Shown]:
+    """The subtitles of the frames that are seen, before the question."""
+    clip = next((medium for medium in shown if isinstance(medium, Clip)), None)
+    if clip is None:
+        return example, shown
+    said = "\n".join(one.text for one in at(subtitles, clip.timestamps)) or NONE
+    return replace(example, question=LISTED.format(subtitles=said) + example.question), shown
+
+
+def interleaved(example: Example, shown: Shown, subtitles: Sequence[Subtitle], template: str) -> tuple[Example, Shown]:
+    """Frames, as pictures, and subtitles in the order of time, then the question; a line each."""
+    clip = next((medium for medium in shown if isinstance(medium, Clip)), None)
+    if clip is None:
+        return example, shown
+    order = list(in_time(subtitles, clip.timestamps))
+    picture = Media("image", example.every_media[0].path)
+    parts: list[str | Media] = []
+    for one in [*order, worded(replace(example, media=()), template)]:
+        parts += ["\n"] if parts else []
+        parts += [one if isinstance(one, str) else picture]
+    frames = tuple(clip.frames[one] for one in order if isinstance(one, int))
+    return replace(example, messages=(Message("user", tuple(_joined(parts))),), media=()), frames
+
+
+def in_time(subtitles: Sequence[Subtitle], moments: Sequence[float]) -> Iterator[int | str]:
+    """Numbers of frames and texts of subtitles. A subtitle stands behind the frames up to its middle, if a frame is within it."""
+    frame = 0
+    for one in subtitles:
+        while frame < len(moments) and moments[frame] <= one.middle:
+            yield frame
+            frame += 1
+        short = one.end - one.start < SHORTEST
+        start, end = (one.middle - SHORTEST / 2, one.middle + SHORTEST / 2) if short else (one.start, one.end)
+        if any(start < moment < end for moment in moments):
+            yield one.text
+    yield from range(frame, len(moments))
+
+
+def _joined(parts: Sequence[str | Media]) -> Iterator[str | Media]:
+    """Neighbouring texts as one."""
+    words = ""
+    for part in parts:
+        if isinstance(part, str):
+            words += part
+            continue
+        if words:
+            yield words
+        words = ""
+        yield part
+    if words:
+        yield words
+
+
+@dataclass(frozen=True)
+class Telling:
+    """Asks questions with the subtitles in a folder: ``<video>.srt`` listed, rows with a ``subtitle_path`` interleaved."""
+
+    folder: Path
+    template: str
+
+    def __call__(self, example: Example, shown: Shown) -> tuple[Example, Shown]:
+        """The question as it is asked, and its media. Raises MediaError for a file that is named and missing."""
+        named = example.fields.get("subtitle_path")
+        if named is None:
+            path = self.folder / f"{example.every_media[0].path.stem}.srt" if example.every_media else None
+            return listed(example, shown, read_srt(path) if path is not None and path.is_file() else ())
+        times = (float(example.fields[name]) for name in ("starting_timestamp_for_subtitles", "duration"))
+        return interleaved(example, shown, read_longvideobench(self.folder / named, *times), self.template)
