@@ -16,15 +16,17 @@ SHOWN = 5  # missing files named in a message
 
 @dataclass(frozen=True)
 class Planned:
-    """What will be asked of a set, and what of it is not there."""
+    """What will be asked of a set."""
 
     section: EvalSetSection
     keep: frozenset[str]  # ids
-    missing: tuple[str, ...] = ()
 
 
-def planned(evaluation: EvaluationSection, partial: bool) -> list[Planned]:
-    """Look at annotations and media before anything is asked. Raises one error for all that is missing, unless partial."""
+def planned(evaluation: EvaluationSection, partial: bool) -> tuple[list[Planned], tuple[str, ...]]:
+    """What will be asked, and in words what of the release is not there: annotations, items, media, subtitles.
+
+    Raises one error for all that is missing, unless partial.
+    """
     sets, absent = [], []
     root = root_of(evaluation)
     for one in evaluation.sets:
@@ -34,17 +36,17 @@ def planned(evaluation: EvaluationSection, partial: bool) -> list[Planned]:
         examples = questions(one, evaluation.model_copy(update={"condition": "full"}))
         lost = missing_media(examples, root)
         keep = frozenset(example.id for example in examples if not lost_of(example, lost))
-        words = [*count_wrong(one, len(examples)), *media_told(one.name, lost, examples), *subtitles_missing(one, root)]
-        absent += words
+        absent += [*count_wrong(one, len(examples)), *media_told(one.name, lost, examples)]
+        absent += subtitles_missing(one, root)
         if keep:
-            sets.append(Planned(without_count(one) if partial else one, keep, tuple(words)))
+            sets.append(Planned(without_count(one) if partial else one, keep))
     if absent and not partial:
         raise IncompleteError(
             "; ".join(absent) + ". Complete the data, or say --partial for a table that is labelled so"
         )
     if not sets:
         raise IncompleteError(f"nothing to ask: {'; '.join(absent)}")
-    return sets
+    return sets, tuple(absent)
 
 
 def subtitles_missing(one: EvalSetSection, root: Path) -> list[str]:

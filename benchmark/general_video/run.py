@@ -79,9 +79,9 @@ def run(asked: Asked) -> int:
     for name in asked.names:
         try:
             config = config_of(name, asked)
-            sets = planned(config.evaluation, asked.partial)
+            sets, missing = planned(config.evaluation, asked.partial)
             model = model or opened(config.model, config.evaluation.template, device)
-            found = [examined(name, condition, config, sets, model, asked) for condition in conditions]
+            found = [examined(name, one, config, sets, missing, model, asked) for one in conditions]
         except (ConfigError, ValueError, MediaError) as error:
             print(f"{name}: {error}\n{name}: no table; what was asked so far is kept.", file=sys.stderr)
             status = 1
@@ -114,7 +114,13 @@ def folder_of(name: str, asked: Asked) -> Path:
 
 
 def examined(
-    name: str, condition: str, config: EvalConfig, sets: Sequence[Planned], model: Policy | Plain, asked: Asked
+    name: str,
+    condition: str,
+    config: EvalConfig,
+    sets: Sequence[Planned],
+    missing: tuple[str, ...],
+    model: Policy | Plain,
+    asked: Asked,
 ) -> Found:
     """One benchmark under one condition."""
     section = config.evaluation.model_copy(update={"condition": condition})
@@ -126,7 +132,6 @@ def examined(
     answered = ask_all(section, sets, model, out, config.max_rows, asked.retry)
     items = {id: item for one in sets for id, item in read_items(out / one.section.name).items()}
     expected = sum(one.expect or 0 for one in section.sets)
-    missing = tuple(word for one in sets for word in one.missing)
     return Found(name, condition, items, answered, lines(PROTOCOLS[name], items, answered), expected, missing)
 
 
