@@ -28,7 +28,7 @@ from mmrl.targets import (
     total_variation,
     usable,
 )
-from mmrl.types import Credit, Memory, Scored, Tokens, Update
+from mmrl.types import EMA, Credit, Memory, Scored, Tokens, Update
 
 OF_THE_GROUP = ("plug_in", "leave_one_out", "running")  # Z that wants siblings, the last one at a first visit
 PATIENCE = 20  # steps in a row without a single completion in the target's support, after which a run stops
@@ -206,8 +206,7 @@ def still(reference: Update | None, aim: Aim) -> None:
     """Refuse a reference that moves where what is remembered is about one that stays, and no reference at all."""
     if reference is None:
         raise ValueError("algorithm.reference: expected one, as the target is made of it; found none")
-    moves = hasattr(reference, "decay")
-    if moves and (aim.needs_base or (aim.z == "running" and aim.forget == 1)):
+    if isinstance(reference, EMA) and (aim.needs_base or (aim.z == "running" and aim.forget == 1)):
         raise ValueError(
             "algorithm.reference: expected frozen, as an offline or running Z and fitted moments are of one target; found "
             "one that moves. Set reference: {name: frozen}, z: leave_one_out, or, for a running Z, forget below 1"

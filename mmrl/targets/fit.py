@@ -11,10 +11,13 @@ before the fit, not by a coefficient that runs away.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.optimize import linprog
+from scipy.sparse import csr_array, hstack, vstack
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 TOLERANCE = 1e-11  # on the largest difference between moments and wanted moments
 STEPS = 200
@@ -40,8 +43,8 @@ class Fit:
 
 
 def fit(
-    features: Sequence[Float[Tensor, "n k"]],
-    log_weights: Sequence[Float[Tensor, " n"]],
+    features: Sequence[Float[Tensor, "_ k"]],
+    log_weights: Sequence[Float[Tensor, " _"]],
     wanted: Float[Tensor, " k"],
     shares: Float[Tensor, " c"] | None = None,
 ) -> Fit:
@@ -53,27 +56,51 @@ def fit(
     is out of reach by itself.
     """
     wanted = wanted.double()
-    live = [c for c, w in enumerate(log_weights) if bool((w > -torch.inf).any())]
+    live = [c for c, weight in enumerate(log_weights) if bool((weight > -torch.inf).any())]
     if not live:
         raise MomentsError("moments: expected samples with mass under the other factors, found none")
-    kept = [log_weights[c] > -torch.inf for c in live]
-    phi = [features[c][k].double() for c, k in zip(live, kept, strict=True)]
-    base = [log_weights[c][k].double() for c, k in zip(live, kept, strict=True)]
     tau = (torch.ones(len(features)) if shares is None else shares).double()[live]
-    tau = tau / tau.sum()
-    refuse_unreachable(phi, tau, wanted)
-    return newton(phi, base, tau, wanted)
+    phi = pad_sequence([features[c].double() for c in live], batch_first=True)
+    base = pad_sequence([log_weights[c].double() for c in live], batch_first=True, padding_value=-torch.inf)
+    problem = Problem(phi, base, tau / tau.sum(), wanted)
+    refuse_unreachable(problem)
+    return newton(problem)
 
 
-def newton(phi: Sequence[Tensor], base: Sequence[Tensor], tau: Tensor, wanted: Tensor) -> Fit:
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Contexts padded to one length; padding and samples outside the support have log-weight -inf."""
+
+    phi: Float[Tensor, "c n k"]
+    base: Float[Tensor, "c n"]
+    tau: Float[Tensor, " c"]
+    wanted: Float[Tensor, " k"]
+
+    @property
+    def live(self) -> Bool[Tensor, "c n"]:
+        return self.base > -torch.inf
+
+    def at(self, coefficients: Float[Tensor, " k"]) -> "Dual":
+        """The dual and its derivatives."""
+        log_p = self.base + self.phi @ coefficients
+        log_z = log_p.logsumexp(dim=1) - self.base.logsumexp(dim=1)  # relative to the base's own
+        p = log_p.softmax(dim=1)
+        means = torch.einsum("cn,cnk->ck", p, self.phi)
+        from_mean = self.phi - means[:, None]
+        hessian = torch.einsum("cn,cnk,cnl->kl", self.tau[:, None] * p, from_mean, from_mean)
+        moments, value = self.tau @ means, self.tau @ log_z - coefficients @ self.wanted
+        return Dual(value, moments - self.wanted, hessian, moments, log_z, 1 / p.square().sum(dim=1))
+
+
+def newton(problem: Problem) -> Fit:
     """Damped Newton on the dual from lambda = 0: a full step, halved until the dual falls enough."""
-    coefficients, taken = torch.zeros_like(wanted), 0
-    here = Dual.at(coefficients, phi, base, tau, wanted)
+    coefficients, taken = torch.zeros_like(problem.wanted), 0
+    here = problem.at(coefficients)
     while here.error > TOLERANCE and taken < STEPS:
         direction = -torch.linalg.pinv(here.hessian, rtol=RANK, hermitian=True) @ here.gradient
         slope, size = here.gradient @ direction, 1.0
         while True:
-            there = Dual.at(coefficients + size * direction, phi, base, tau, wanted)
+            there = problem.at(coefficients + size * direction)
             if there.value <= here.value + 1e-4 * size * slope or there.error < 0.5 * here.error or size < 1e-8:
                 break
             size /= 2
@@ -82,7 +109,7 @@ def newton(phi: Sequence[Tensor], base: Sequence[Tensor], tau: Tensor, wanted: T
         coefficients, here, taken = coefficients + size * direction, there, taken + 1
     if here.error > 1e-6:
         raise MomentsError(
-            f"moments: expected {wanted.tolist()}, reached {here.moments.tolist()} after {taken} steps; they are next to the edge "
+            f"moments: expected {problem.wanted.tolist()}, reached {here.moments.tolist()} after {taken} steps; they are next to the edge "
             "of what the samples can give. Ask for less, or draw more samples"
         )
     return Fit(coefficients, here.moments, here.log_z, here.effective, taken)
@@ -104,56 +131,40 @@ class Dual:
         """The largest difference between moments and wanted moments."""
         return float(self.gradient.abs().max())
 
-    @classmethod
-    def at(
-        cls, coefficients: Tensor, phi: Sequence[Tensor], base: Sequence[Tensor], tau: Tensor, wanted: Tensor
-    ) -> "Dual":
-        log_z, means, covariances, effective = [], [], [], []
-        for features, weight in zip(phi, base, strict=True):
-            log_p = weight + features @ coefficients
-            log_z.append(log_p.logsumexp(dim=0) - weight.logsumexp(dim=0))  # Z relative to the base's own
-            p = log_p.softmax(dim=0)
-            means.append(p @ features)
-            from_mean = features - means[-1]
-            covariances.append(from_mean.T @ (p[:, None] * from_mean))
-            effective.append(1 / p.square().sum())
-        log_z, means = torch.stack(log_z), torch.stack(means)
-        moments = tau @ means
-        hessian = torch.einsum("c,ckl->kl", tau, torch.stack(covariances))
-        value = tau @ log_z - coefficients @ wanted
-        return cls(value, moments - wanted, hessian, moments, log_z, torch.stack(effective))
 
-
-def refuse_unreachable(phi: Sequence[Tensor], tau: Tensor, wanted: Tensor) -> None:
+def refuse_unreachable(problem: Problem) -> None:
     """Raise MomentsError unless some distribution with mass on every sample has the wanted moments.
 
     That is when the coefficients are finite: a linear program over all weights. On the edge they would be infinite.
     """
-    low = tau @ torch.stack([f.min(dim=0).values for f in phi])
-    high = tau @ torch.stack([f.max(dim=0).values for f in phi])
-    for k, (least, most, value) in enumerate(zip(low.tolist(), high.tolist(), wanted.tolist(), strict=True)):
+    outside = ~problem.live[:, :, None]
+    low = problem.tau @ problem.phi.masked_fill(outside, torch.inf).amin(dim=1)
+    high = problem.tau @ problem.phi.masked_fill(outside, -torch.inf).amax(dim=1)
+    each = zip(low.tolist(), high.tolist(), problem.wanted.tolist(), strict=True)
+    for k, (least, most, value) in enumerate(each):
         if not (least < value < most or least == value == most):
             raise MomentsError(
                 f"moments: feature {k}: expected a wanted moment strictly between {least:.6g} and {most:.6g}, which is what the "
                 f"samples can give, found {value}. Ask for less, draw more samples, or, for a moment of 1 of a 0/1 feature, "
                 "use a constraint"
             )
-    if len(wanted) > 1 and not jointly_reachable(phi, tau, wanted):
+    if len(problem.wanted) > 1 and not jointly_reachable(problem):
         raise MomentsError(
-            f"moments: each of {wanted.tolist()} is within reach, but no distribution on the samples has them together. "
+            f"moments: each of {problem.wanted.tolist()} is within reach, but no distribution on the samples has them together. "
             "Ask for less, or draw more samples"
         )
 
 
-def jointly_reachable(phi: Sequence[Tensor], tau: Tensor, wanted: Tensor) -> bool:
+def jointly_reachable(problem: Problem) -> bool:
     """Whether weights of at least a little everywhere have the moments: w = e u + v, v >= 0, and the largest e is above 0."""
-    counts = [len(f) for f in phi]
-    uniform = torch.cat([torch.full((n,), 1 / n, dtype=torch.float64) for n in counts])
-    scaled = torch.cat([t * f for t, f in zip(tau, phi, strict=True)])  # [N, k]
-    context = torch.repeat_interleave(torch.eye(len(phi), dtype=torch.float64), torch.tensor(counts), dim=0)  # [N, c]
-    columns = torch.cat([scaled, context], dim=1).T  # one equation a moment, one a context
-    equations = torch.cat([columns, (columns @ uniform)[:, None]], dim=1)
-    right = torch.cat([wanted, torch.ones(len(phi), dtype=torch.float64)])
-    cost = [0.0] * len(uniform) + [-1.0]
-    found = linprog(cost, A_eq=equations.numpy(), b_eq=right.numpy(), bounds=[(0, None)] * len(uniform) + [(0, 1)])
+    live, (contexts, width) = problem.live, problem.base.shape
+    place = torch.arange(contexts)[:, None].expand(contexts, width)[live].numpy()  # of each sample, its context
+    uniform = (1 / live.sum(dim=1, keepdim=True)).expand(contexts, width)[live].double().numpy()
+    moments = (problem.tau[:, None, None] * problem.phi)[live].T.numpy()  # one equation a moment, one a context
+    sums = csr_array((np.ones(len(place)), (place, np.arange(len(place)))), shape=(contexts, len(place)))
+    equations = vstack([csr_array(moments), sums])
+    equations = hstack([equations, csr_array((equations @ uniform)[:, None])])
+    right = np.concatenate([problem.wanted.numpy(), np.ones(contexts)])
+    cost = np.append(np.zeros(len(place)), -1.0)
+    found = linprog(cost, A_eq=equations, b_eq=right, bounds=[(0, None)] * len(place) + [(0, 1)])
     return bool(found.success) and -found.fun > LEAST_PART

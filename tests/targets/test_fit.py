@@ -92,6 +92,14 @@ def test_contexts_without_mass_are_left_out():
         fit([PHI], [nothing], torch.tensor([0.6, 0.3], **F64))
 
 
+def test_many_contexts_of_different_sizes_are_fitted_at_once():
+    sizes = [2 + c % 15 for c in range(200)]
+    phis = [torch.stack([(noise(c, n) > 0).double(), noise(-c - 1, n)], dim=1) for c, n in enumerate(sizes)]
+    found = fit(phis, [torch.zeros(n, **F64) for n in sizes], torch.tensor([0.7, 0.4], **F64))
+    own = [(f @ found.coefficients).softmax(dim=0) @ f for f in phis]
+    torch.testing.assert_close(torch.stack(own).mean(dim=0), torch.tensor([0.7, 0.4], **F64), atol=1e-10, rtol=0)
+
+
 def test_features_that_say_the_same_are_no_trouble():
     phi = torch.cat([PHI[:, :1], PHI[:, :1], torch.ones(K, 1, **F64)], dim=1)
     found = fit([phi], [BASE], torch.tensor([0.7, 0.7, 1.0], **F64))
