@@ -212,7 +212,8 @@ def test_an_override_that_cannot_be_applied_says_why(override, said):
         [
             "algorithm={name: fdpg, divergence: {name: alpha, a: 0.25}, moments: {accuracy: 0.9}, "
             "target: [{name: tilt, beta: 2}, {name: cautious, members: [accuracy, accuracy]}, "
-            "{name: exponential, coefficients: {accuracy: 1}}]}"
+            "{name: exponential, coefficients: {accuracy: 1}}]}",
+            "prepared=base.jsonl",
         ],
         ["algorithm={name: sft}", "rewards={}", "model.video_pixels=[784, 3136]", "data.frames={count: 8}"],
         [f"validation={json.dumps(EVALUATION | {'graders': {'a': 'accuracy'}})}", "validate_every=2"],
