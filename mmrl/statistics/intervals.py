@@ -58,7 +58,7 @@ def wilson(mean: float, n: float, confidence: float = 0.95) -> tuple[float, floa
     if not 0 <= mean <= 1 or not 0 < n < math.inf:
         raise ValueError(f"wilson: expected a share in [0, 1] of a positive number of items, found {mean} of {n}")
     probability("wilson: confidence", confidence)
-    z2 = stats.norm.isf((1 - confidence) / 2) ** 2
+    z2 = float(stats.norm.isf((1 - confidence) / 2)) ** 2
     centre = (mean + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2 * (mean * (1 - mean) / n + z2 / (4 * n * n))) / (1 + z2 / n)
     low, high = max(0.0, centre - half), min(1.0, centre + half)
