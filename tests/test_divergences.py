@@ -19,6 +19,7 @@ from mmrl.divergences import (
     SquaredHellinger,
     TotalVariation,
     divergence,
+    residual_loss,
     residual_slope,
     value,
 )
@@ -260,6 +261,34 @@ def test_the_residual_loss_has_the_same_gradient_on_policy_and_rests_at_the_targ
     (got,) = torch.autograd.grad((logp.detach().exp() * slope * logp).sum(), logits)
     torch.testing.assert_close(got, value_gradient(divergence, PI.log(), P), **TIGHT)
     assert not residual_slope(divergence, torch.zeros(3, dtype=torch.float64)).any()
+
+
+@pytest.mark.parametrize(
+    ("divergence", "closed"),
+    [
+        (KLPolicyTarget(), lambda d: d**2 / 2),
+        (KLTargetPolicy(), lambda d: d + (-d).expm1()),
+        (SquaredHellinger(), lambda d: (d + 2 * (-d / 2).expm1()) / 2),
+        (Alpha(0.25), lambda d: ((-0.75 * d).expm1() / -0.75 - d) / -0.75),
+        (ChiSquarePolicyTarget(), lambda d: 2 * (d.expm1() - d)),
+        (ChiSquareTargetPolicy(), lambda d: d + (-2 * d).expm1() / 2),
+        (TotalVariation(), lambda d: d.abs() / 2),
+    ],
+    ids=str,
+)
+def test_residual_losses_are_their_closed_forms(divergence, closed):
+    d = torch.tensor([-12.0, -1.0, -1e-3, 0.0, 0.5, 15.0], dtype=torch.float64)
+    torch.testing.assert_close(residual_loss(divergence, d), closed(d), atol=1e-12, rtol=1e-11)
+
+
+@pytest.mark.parametrize("divergence", SMOOTH, ids=str)
+def test_residual_losses_are_least_at_the_target_and_differentiate_to_their_slope(divergence):
+    d = torch.tensor([-5.0, -0.1, 0.0, 0.3, 4.0], dtype=torch.float64, requires_grad=True)
+    loss = residual_loss(divergence, d)
+    assert (loss >= 0).all()
+    assert loss[2] == 0
+    (slope,) = torch.autograd.grad(loss.sum(), d)
+    torch.testing.assert_close(slope, residual_slope(divergence, d.detach()), atol=1e-11, rtol=1e-11)
 
 
 MUTANTS = {
