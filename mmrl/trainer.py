@@ -10,13 +10,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from mmrl.algorithms.base import Algorithm, Choosing, Proposing, Remembering, claims
+from mmrl.algorithms.base import Algorithm, Choosing, Proposing, Remembering, claims, exact
 from mmrl.fit import fitted
 from mmrl.meter import Meter
 from mmrl.observe import describe, observe
 from mmrl.plan import Filler, Piece, Planner, packs, row_tokens
 from mmrl.shard import clip_gradients
-from mmrl.types import Credit, Example, Group, Memory, Prompt, Scored, Tokens, Totals
+from mmrl.types import Against, Credit, Example, Group, Memory, Prompt, Scored, Tokens, Totals
 
 Graded = tuple[Group, Mapping[str, Tensor]]  # a group and its rewards by name
 
@@ -32,14 +32,15 @@ class Policy(Protocol):
 
     def whole(self) -> AbstractContextManager: ...  # inside, ranks read independently of one another
     def see(self, prompts: Sequence[Prompt]) -> Any: ...
-    def read(self, seen: Any, pieces: Sequence[Piece | Filler]) -> list[Tokens]: ...
+    def read(self, seen: Any, pieces: Sequence[Any], *, against: Against | None = None) -> list[Tokens]: ...
 
 
 class Reference(Protocol):
     """What the trainer needs of the model that it compares with."""
 
     def whole(self) -> AbstractContextManager: ...  # inside, ranks read independently of one another
-    def score(self, groups: Sequence[Group], where: Sequence[Tensor]) -> list[Tensor]: ...
+    def score(self, groups: Sequence[Group], where: Sequence[Tensor], keep: bool) -> list[Tokens]: ...
+    def head(self) -> Tensor: ...
     def follow(self, policy: Policy, step: int) -> bool: ...
     def drift_ratio(self) -> float: ...
 
@@ -104,8 +105,8 @@ class Trainer:
         with self.phase("reference"):
             read = self.read_reference([group for group, _ in graded], [rewards for _, rewards in graded])
         scored = [
-            Scored(group, rewards, self.total(group, rewards), *pair, base=self.base_of(group))
-            for (group, rewards), pair in zip(graded, read, strict=True)
+            Scored(group, rewards, self.total(group, rewards), *known, base=self.base_of(group))
+            for (group, rewards), known in zip(graded, read, strict=True)
         ]
         scored = self.see_now(scored)
         describe(self.meter, scored, self.algorithm, self.memory)
@@ -165,12 +166,12 @@ class Trainer:
         """
         if not claims(self.algorithm, "needs_now"):
             return scored
-        found = list(scored)
+        found, head = list(scored), self.head()
 
         def attempt(part_tokens: int) -> None:
             for some in packs([s.group for s in scored], part_tokens):
                 with self.policy.see([scored[i].group.prompt for i in some]) as seen:
-                    read = self.policy.read(seen, [Unread(place, scored[i]) for place, i in enumerate(some)])
+                    read = self.read(seen, [Unread(place, scored[i]) for place, i in enumerate(some)], head)
                 for i, tokens in zip(some, read, strict=True):
                     found[i] = replace(scored[i], now=tokens)
 
@@ -203,22 +204,34 @@ class Trainer:
 
     def read_reference(
         self, groups: Sequence[Group], rewards: Sequence[Mapping[str, Tensor]]
-    ) -> list[tuple[Tensor | None, Tensor | None]]:
-        """For each group what the reference says of the tokens that the algorithm asks for."""
+    ) -> list[tuple[Tensor | None, ...]]:
+        """For each group what the reference says of the tokens that the algorithm asks for, which these are, and its states."""
         if self.reference is None:
-            return [(None, None)] * len(groups)
+            return [(None, None, None)] * len(groups)
         where = [self.algorithm.reads(group, reward) for group, reward in zip(groups, rewards, strict=True)]
         where = [torch.zeros_like(g.mask) if w is None else w for g, w in zip(groups, where, strict=True)]
+        keep = exact(self.algorithm) is not None
 
-        def attempt(part_tokens: int) -> list[tuple[Tensor | None, Tensor | None]]:
-            out: list[tuple[Tensor | None, Tensor | None]] = []
+        def attempt(part_tokens: int) -> list[tuple[Tensor | None, ...]]:
+            out = []
             for some in packs(groups, part_tokens):
-                logp = self.reference.score([groups[i] for i in some], [where[i] for i in some])
-                out += [(p, where[i]) for p, i in zip(logp, some, strict=True)]
+                read = self.reference.score([groups[i] for i in some], [where[i] for i in some], keep)
+                out += [(tokens.logp, where[i], tokens.states) for tokens, i in zip(read, some, strict=True)]
             return out
 
         with self.reference.whole():
             return self.fitted(attempt, groups, least_uncut(groups))
+
+    def head(self) -> Tensor | None:
+        """That of the reference, where a divergence over the whole vocabulary is wanted. All ranks must ask together."""
+        return None if exact(self.algorithm) is None else self.reference.head()
+
+    def read(self, seen: Any, part: Sequence[Any], head: Tensor | None) -> list[Tokens]:
+        """What the policy says of some completions; with a head also how far that is from the reference, exactly."""
+        if head is None or isinstance(part[0], Filler):
+            return self.policy.read(seen, part)
+        states = tuple(piece.scored.states for piece in part)
+        return self.policy.read(seen, part, against=Against(states, head, exact(self.algorithm)))
 
     def batches(self, scored: Sequence[Scored]) -> Iterator[Sequence[Scored]]:
         """The groups of each optimizer step: all of them, or as many equal parts as there are updates."""
@@ -253,10 +266,11 @@ class Trainer:
 
     def descend(self, loud: Sequence[tuple[Scored, Credit]], part_tokens: int) -> None:
         """See, read and go back, bundle by bundle."""
+        head = self.head()
         for bundle in replace(self.planner, part_tokens=part_tokens).plan(loud):
             with self.policy.see(bundle.prompts) as seen:  # prompts and videos once; their backward at exit
                 for part in bundle.parts:  # cut for memory only
-                    now = self.policy.read(seen, part)
+                    now = self.read(seen, part, head)
                     self.backward(now, part)
 
     def fitted(

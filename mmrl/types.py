@@ -120,18 +120,19 @@ class Tokens:
     logp: Float[Tensor, "n t"]
     entropy: Float[Tensor, "n t"]  # in nats, of the distribution that the token was drawn from; carries no gradient
     divergence: Float[Tensor, "n t"] | None = None  # exact, between policy and reference at that token; if asked for
+    states: Float[Tensor, "n t d"] | None = None  # last hidden states, from which the token is predicted; if asked for
 
     def rows(self, part: slice) -> "Tokens":
         """The same for a part of the completions."""
-        divergence = None if self.divergence is None else self.divergence[part]
-        return Tokens(self.logp[part], self.entropy[part], divergence)
+        more = (None if value is None else value[part] for value in (self.divergence, self.states))
+        return Tokens(self.logp[part], self.entropy[part], *more)
 
 
 @dataclass(frozen=True, slots=True)
 class Against:
     """What a policy's laws of the next token are compared with, in full, while it reads some completions."""
 
-    states: tuple[Float[Tensor, "n t d"], ...]  # of the reference, for each piece that is read
+    states: tuple[Float[Tensor, "_ _ d"], ...]  # of the reference, for each piece that is read
     head: Float[Tensor, "v d"]  # of the reference
     direction: Direction
 

@@ -7,7 +7,7 @@ from unittest.mock import patch
 import pytest
 import torch
 
-from mmrl.algorithms import CARE, GRPO, SFT
+from mmrl.algorithms import CARE, GRPO, RLKL, SFT
 from mmrl.algorithms.grpo import GRPO as Base
 from mmrl.models.reader import Piece
 from mmrl.models.reference import Reference
@@ -21,6 +21,7 @@ METHODS = {
     "grpo, average, clip, by tokens": GRPO(beta=0.1, clip=0.2, reduce="token", reference=EMA()),
     "grpo, no reference": GRPO(beta=0, reference=None),
     "care": CARE(),
+    "rlkl, over the whole vocabulary": RLKL(place="loss", estimator="kl_policy_reference", level="to_go", length=10.0),
     "care, clip": CARE(clip=0.2),
 }
 

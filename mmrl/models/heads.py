@@ -60,7 +60,20 @@ def chunk_logp(
     return logp, entropy
 
 
-def scatter(logp: Float[Tensor, " m"], entropy: Float[Tensor, " m"], where: Bool[Tensor, "n t"]) -> Tokens:
+def scatter(
+    where: Bool[Tensor, "n t"],
+    logp: Float[Tensor, " m"],
+    entropy: Float[Tensor, " m"],
+    divergence: Float[Tensor, " m"] | None = None,
+) -> Tokens:
     """Values of the wanted tokens back in their places, 0 elsewhere."""
     zeros = logp.new_zeros(where.shape)
-    return Tokens(zeros.masked_scatter(where, logp), zeros.masked_scatter(where, entropy.to(zeros.dtype)))
+    found = (None if value is None else zeros.masked_scatter(where, value.to(zeros)) for value in (entropy, divergence))
+    return Tokens(zeros.masked_scatter(where, logp), *found)
+
+
+def placed(states: Float[Tensor, "m d"], where: Bool[Tensor, "n t"]) -> Float[Tensor, "n t d"]:
+    """States of the wanted tokens in their places, 0 elsewhere."""
+    out = states.new_zeros(*where.shape, states.shape[-1])
+    out[where] = states
+    return out

@@ -8,10 +8,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mmrl.models.full_kl import token_divergence
 from mmrl.models.heads import allowed_logits, token_logp
 from mmrl.models.precision import autocast
 from mmrl.models.work import Work
 from mmrl.shard import full
+from mmrl.types import Against
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,12 @@ class Language:
         rules, weight = self.rules, full(self.model.get_output_embeddings().weight)
         self.work.logit_bytes = max(self.work.logit_bytes, min(rules.logit_bytes, len(tokens) * len(weight) * 4))
         return token_logp(hidden, tokens, weight, rules.allowed, rules.temperature, rules.logit_bytes)
+
+    def divergence(self, hidden: Float[Tensor, "m d"], states: Float[Tensor, "m d"], against: Against) -> Tensor:
+        """The exact divergence of the next tokens' laws from those that the reference's states and head give."""
+        rules, weight = self.rules, full(self.model.get_output_embeddings().weight)
+        how = (rules.allowed, rules.temperature, against.direction, rules.logit_bytes)
+        return token_divergence(hidden, states.to(hidden), weight, against.head, *how)
 
     def logits(self, hidden: Float[Tensor, "n d"], temperature: float) -> Float[Tensor, "n v"]:
         """What the next token is drawn from."""

@@ -11,7 +11,7 @@ from torch.distributed.device_mesh import DeviceMesh
 
 from mmrl.models.decode import Plain, Shared, decoder
 from mmrl.models.families import Family
-from mmrl.models.heads import scatter
+from mmrl.models.heads import placed, scatter
 from mmrl.models.language import Language, Rules
 from mmrl.models.precision import autocast, dtype_of
 from mmrl.models.prefix import Prefix, answers, held
@@ -20,7 +20,7 @@ from mmrl.models.tower import Seen, Tower
 from mmrl.models.unshared import whole_rows
 from mmrl.models.work import Work
 from mmrl.shard import gathered, shard, whole
-from mmrl.types import Group, Prompt, Tokens
+from mmrl.types import Against, Group, Prompt, Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,28 +91,42 @@ class Reader:
                 yield seen
 
     def read(
-        self, seen: Prefix | Seen, pieces: Sequence[Piece], where: Sequence[Bool[Tensor, "n t"]] | None = None
+        self,
+        seen: Prefix | Seen,
+        pieces: Sequence[Piece],
+        where: Sequence[Bool[Tensor, "n t"]] | None = None,
+        keep: bool = False,
+        against: Against | None = None,
     ) -> list[Tokens]:
         """What the model says of the completions' tokens, for each piece ``[n t]``.
 
         One forward over all pieces. ``where`` restricts it to some tokens, and to the rows that hold any of them; elsewhere the
-        log-probabilities are 0. The first token of a completion is predicted at the last place of its prompt.
+        log-probabilities are 0. The first token of a completion is predicted at the last place of its prompt. ``keep`` adds the
+        states that the tokens are predicted from, ``against`` the exact divergence from another model's laws.
         """
         where = [piece.group.mask for piece in pieces] if where is None else where
         rows = [(k, r) for k, w in enumerate(where) for r in w.any(dim=1).nonzero().flatten().tolist()]
         if not rows:
-            return [Tokens(*(w.new_zeros(w.shape, dtype=torch.float32),) * 2) for w in where]
+            return [Tokens(*(w.new_zeros(w.shape, dtype=torch.float32),) * (2 + (against is not None))) for w in where]
         places = [where[k][r].nonzero().flatten() for k, r in rows]
         before = [
             (pieces[k].index, pieces[k].group.tokens[r, : int(at[-1])]) for (k, r), at in zip(rows, places, strict=True)
         ]
         tokens = torch.cat([pieces[k].group.tokens[r, at] for (k, r), at in zip(rows, places, strict=True)])
-        logp, entropy = self.language.logp(self.hidden(seen, before, places), tokens.to(self.device))
+        hidden = self.hidden(seen, before, places)
+        found = [*self.language.logp(hidden, tokens.to(self.device))]
+        if against is not None:
+            states = torch.cat([s[w] for s, w in zip(against.states, where, strict=True)])
+            found.append(self.language.divergence(hidden, states, against))
         sizes = [int(w.sum()) for w in where]
-        return [
-            scatter(p.to(w.device), e.to(w.device), w)
-            for p, e, w in zip(logp.split(sizes), entropy.split(sizes), where, strict=True)
-        ]
+        values = zip(*(value.split(sizes) for value in found), strict=True)
+        out = [scatter(w, *(v.to(w.device) for v in value)) for value, w in zip(values, where, strict=True)]
+        if keep:
+            out = [
+                replace(o, states=placed(h.to(w.device), w))
+                for o, h, w in zip(out, hidden.split(sizes), where, strict=True)
+            ]
+        return out
 
     def hidden(
         self, seen: Prefix | Seen, before: Sequence[tuple[int, Tensor]], places: Sequence[Tensor]

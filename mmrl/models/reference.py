@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mmrl.models.reader import Piece, Reader
-from mmrl.shard import cut_like, local, pick
+from mmrl.shard import cut_like, full, local, pick
 from mmrl.types import EMA, Group, Tokens, Update
 
 WATCHED = 65536  # coordinates on which the average is also kept exactly
@@ -48,17 +48,21 @@ class Reference(Reader):
         return 1.0 if self.watch is None else self.watch.ratio(self.model.parameters())
 
     @torch.no_grad()
-    def score(self, groups: Sequence[Group], where: Sequence[Bool[Tensor, "g t"]]) -> list[Float[Tensor, "g t"]]:
-        """Log-probabilities of the wanted tokens. Prompts of which nothing is wanted are not even seen."""
+    def score(self, groups: Sequence[Group], where: Sequence[Bool[Tensor, "g t"]], keep: bool = False) -> list[Tokens]:
+        """What it says of the wanted tokens, with ``keep`` also its states. Prompts of which nothing is wanted are not even seen."""
         wanted = [k for k, w in enumerate(where) if w.any()]
-        out = [torch.zeros(w.shape, dtype=torch.float32) for w in where]
+        out = [Tokens(torch.zeros(w.shape), torch.zeros(w.shape)) for w in where]
         if wanted:
             with self.see([groups[k].prompt for k in wanted]) as seen:
                 pieces = [Piece(i, groups[k]) for i, k in enumerate(wanted)]
-                read: list[Tokens] = self.read(seen, pieces, [where[k] for k in wanted])
+                read = self.read(seen, pieces, [where[k] for k in wanted], keep)
             for k, tokens in zip(wanted, read, strict=True):
-                out[k] = tokens.logp
+                out[k] = tokens
         return out
+
+    def head(self) -> Float[Tensor, "v d"]:
+        """The matrix from last hidden states to logits, complete on every rank."""
+        return full(self.model.get_output_embeddings().weight.detach())
 
     def state(self) -> Mapping[str, Tensor]:
         """What must be saved for the reference to go on as it is; nothing for one that never moves."""

@@ -4,6 +4,9 @@ import pytest
 import torch
 
 from mmrl.models.full_kl import token_divergence
+from mmrl.models.reader import Piece
+from mmrl.types import Against, Frozen
+from tests import runs, tiny
 
 WAYS = ("kl_policy_reference", "kl_reference_policy")
 
@@ -73,3 +76,26 @@ def test_logits_stay_within_their_bytes(rows):
     with Spy():
         token_divergence(hidden, states, weight, head, allowed, 1.0, WAYS[0], rows * 2 * len(weight) * 8 + 1)
     assert max(made_rows) == rows
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("logit_bytes", [1, 2**28])
+def test_a_policy_read_against_a_reference_says_how_far_it_is(way, logit_bytes):
+    """From the states of both, kept, by the definition; rows of several prompts together."""
+    policy = tiny.policy(dtype=torch.float64, logit_bytes=logit_bytes)
+    reference = runs.disturbed(policy, Frozen())
+    groups = runs.fixed_groups(policy)
+    masks = [group.mask for group in groups]
+    known = reference.score(groups, masks, keep=True)
+    against = Against(tuple(tokens.states for tokens in known), reference.head(), way)
+    pieces = [Piece(i, group) for i, group in enumerate(groups)]
+    with policy.see([group.prompt for group in groups]) as seen:
+        read = policy.read(seen, pieces, keep=True, against=against)
+        assert read[0].divergence.requires_grad
+    weight = policy.model.get_output_embeddings().weight
+    for mine, its, mask in zip(read, known, masks, strict=True):
+        states = (mine.states[mask], its.states[mask])
+        expected = plain(*states, weight, reference.head(), policy.rules.allowed, policy.rules.temperature, way)
+        torch.testing.assert_close(mine.divergence[mask], expected, atol=1e-10, rtol=0)
+        assert not mine.divergence[~mask].any()
+        assert mine.divergence[mask].min() > 0
