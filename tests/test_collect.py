@@ -146,6 +146,9 @@ class Counts(GRPO):
         self.seen.append(memory["groups"].item())
         return GRPO.credit(self, scored, totals)
 
+    def report(self, scored, memory):
+        return {}
+
     def notes(self, scored, memory):
         return {"groups": 1}
 
