@@ -81,6 +81,49 @@ def eval_compare(
     compare_runs(before, after, scorer, as_json)
 
 
+@evaluation.command("audit")
+def eval_audit(
+    folder: Folder,
+    train: Annotated[
+        Path | None, typer.Option(help="A training config: look for its files and questions among those asked.")
+    ] = None,
+    media: Annotated[
+        bool, typer.Option("--media", help="Decode all media again and compare them with what the model was shown.")
+    ] = False,
+) -> None:
+    """Whether a run is whole and unchanged, what it shares with training, and what its options give away.
+
+    Exit status 1 where something is broken.
+    """
+    from mmrl.evaluations.audit import audit
+    from mmrl.evaluations.contamination import trained_on
+
+    raise typer.Exit(audit(folder, None if train is None else trained_on(train, root_of(folder)), media))
+
+
+def root_of(folder: Path) -> Path | None:
+    """The data root of a run, if it says so and the root is there."""
+    from mmrl.evaluate.folders import RUN, read_run
+
+    root = Path(read_run(folder).config["evaluation"]["root"]) if (folder / RUN).exists() else None
+    return root if root is not None and root.is_dir() else None
+
+
+@evaluation.command("view")
+def eval_view(
+    folder: Folder,
+    scorer: ScorerName = "default",
+    out: Annotated[Path | None, typer.Option(help="The HTML file.", show_default="FOLDER/view.html")] = None,
+    status: Annotated[str | None, typer.Option(help="Only these, as in truncated or media_error.")] = None,
+    wrong: Annotated[bool, typer.Option("--wrong", help="Only what is not right by the first metric.")] = False,
+    most: Annotated[int, typer.Option(min=1, help="Completions at most.")] = 500,
+) -> None:
+    """One HTML page that needs nothing else: questions, what the model received and wrote, how it was read, its scores."""
+    from mmrl.evaluations.view import Wanted, view
+
+    typer.echo(view(folder, Wanted(scorer, status, wrong, most), out or folder / "view.html"))
+
+
 @evaluation.command("ls")
 def eval_ls(
     folder: Annotated[Path, typer.Argument(help="Where runs are looked for.")] = Path("runs"),

@@ -40,7 +40,7 @@ from mmrl.evaluate.records import (
 )
 from mmrl.evaluate.run import cost, evaluate
 from mmrl.evaluate.score import Scorer, read_items, read_records, score
-from mmrl.evaluate.summary import Mean, Summary, compare, summarise
+from mmrl.evaluate.summary import Mean, Summary, compare, compare_fully, summarise
 
 __all__ = [
     "Completion",
@@ -58,6 +58,7 @@ __all__ = [
     "Summary",
     "Verdict",
     "compare",
+    "compare_fully",
     "cost",
     "evaluate",
     "read_items",

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mmrl.evaluate.records import FAILED, IncompleteError, Record
-from mmrl.statistics import Difference, bounded_difference, bounded_mean, mean_interval, paired
+from mmrl.statistics import Comparison, Difference, bounded_difference, bounded_mean, mean_interval, paired
+from mmrl.statistics import compare as everything
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,27 @@ def mean_of(scores: Sequence[float | None], clusters: Sequence[str]) -> Mean:
 
 def compare(before: Summary | Sequence[Record], after: Summary | Sequence[Record]) -> dict[str, Difference]:
     """What changed, by metric: paired by (item, sample), intervals over clusters. Both must hold the same pairs."""
+    earlier, later, clusters = side_by_side(before, after)
+    return {metric: difference(earlier[metric], later[metric], clusters) for metric in earlier}
+
+
+def compare_fully(before: Summary | Sequence[Record], after: Summary | Sequence[Record]) -> dict[str, Comparison]:
+    """The same with all that a reader needs to disbelieve it: discordant counts, McNemar, what could have been seen."""
+    earlier, later, clusters = side_by_side(before, after)
+    found = {}
+    for metric in earlier:
+        one = everything(counted(earlier[metric]), counted(later[metric]), clusters)
+        found[metric] = replace(one, difference=difference(earlier[metric], later[metric], clusters))
+    return found
+
+
+Columns = dict[str, list[float | None]]  # scores by metric
+
+
+def side_by_side(
+    before: Summary | Sequence[Record], after: Summary | Sequence[Record]
+) -> tuple[Columns, Columns, list[str]]:
+    """Scores of both in one order, and the clusters. Raises where they are not of the same pairs, or not scored alike."""
     first, second = by_pair(before), by_pair(after)
     missing = first.keys() ^ second.keys()
     if missing:
@@ -82,8 +104,7 @@ def compare(before: Summary | Sequence[Record], after: Summary | Sequence[Record
     later = columns("after", [second[pair] for pair in first])
     if earlier.keys() != later.keys():
         raise ValueError(f"compare: metrics differ: {sorted(earlier)} before, {sorted(later)} after; score both alike")
-    clusters = [record.cluster for record in first.values()]
-    return {metric: difference(earlier[metric], later[metric], clusters) for metric in earlier}
+    return earlier, later, [record.cluster for record in first.values()]
 
 
 def difference(before: Sequence[float | None], after: Sequence[float | None], clusters: Sequence[str]) -> Difference:

@@ -11,7 +11,7 @@ from mmrl.evaluate import IncompleteError, read_items, read_records
 from mmrl.evaluate.folders import sets_of
 from mmrl.evaluate.gains import Gain, Look, gains
 from mmrl.evaluate.lines import write_whole
-from mmrl.progress import console
+from mmrl.evaluations.listing import show, table
 from mmrl.report.levels import percent
 
 METRICS = ("accuracy", "lenient")  # the first of these that there is; else the first of all
@@ -24,7 +24,7 @@ def publish_gains(out: Path, folders: Mapping[str, Path]) -> None:
     found = {name: gains_of(folders, name) for name in sets_of(folders["full"]) if not name.startswith("conditions")}
     plain = {name: {"metric": metric, "gains": [asdict(g) for g in some]} for name, (metric, some) in found.items()}
     write_whole(out / "gains.json", json.dumps(plain, indent=1) + "\n")
-    console.print(table(found))
+    show(gains_table(found))
 
 
 def gains_of(folders: Mapping[str, Path], name: str) -> tuple[str, list[Gain]]:
@@ -40,13 +40,9 @@ def gains_of(folders: Mapping[str, Path], name: str) -> tuple[str, list[Gain]]:
     return metric, gains(looks, metric)
 
 
-def table(found: Mapping[str, tuple[str, list[Gain]]]) -> Table:
+def gains_table(found: Mapping[str, tuple[str, list[Gain]]]) -> Table:
     """A line a set and derived number."""
-    made = Table(
-        title="\nWhat the conditions tell", title_justify="left", header_style="bold", box=None, pad_edge=False
-    )
-    for column in ("set", "what", "of", "value", "95 % interval", "n"):
-        made.add_column(column, justify="left" if column in ("set", "what", "of") else "right")
+    made = table("\nWhat the conditions tell", ("set", "what", "of", "value", "95 % interval", "n"))
     for name, (metric, some) in found.items():
         for number, one in enumerate(some):
             interval = f"{percent(one.low)} to {percent(one.high)}"

@@ -2,27 +2,34 @@
 
 from pathlib import Path
 
+from rich.console import Console
 from rich.table import Table
 
 from mmrl.data.conditions import NAMES
 from mmrl.evaluate.folders import RUN, progress_of, read_run, sets_of
 from mmrl.progress import console
 
+WIDE = 200  # columns: a table is never cut
 BENCHMARKS = Path("configs", "eval")
 
 
 def listing(folder: Path) -> None:
     """Print all three."""
-    console.print(benchmarks(BENCHMARKS))
+    show(benchmarks(BENCHMARKS))
     console.print(f"\nConditions: {', '.join(NAMES)}\n")
-    console.print(runs(folder))
+    show(runs(folder))
+
+
+def show(made: Table) -> None:
+    """Print a table whole; a narrow terminal wraps its lines."""
+    Console(width=max(console.width, WIDE)).print(made)
 
 
 def table(title: str, columns: tuple[str, ...]) -> Table:
     """A plain table."""
     made = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for column in columns:
-        made.add_column(column)
+        made.add_column(column, no_wrap=True)
     return made
 
 
