@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from mmrl.rewards.kinds import mean_relative_accuracy, number
-from mmrl.rewards.ladder import after_reasoning, letter
+from mmrl.rewards.ladder import after_reasoning, extract
 from mmrl.rewards.mentions import letters
 from mmrl.rewards.parse import blocks, parse
 
@@ -106,10 +106,11 @@ def mean_relative_accuracy_vsi_bench(given: float, right: float) -> float:
 
 
 def vsi_bench_ours(completion: str, *, kind: str, answer: str, choices: Sequence[str] = (), **_: object) -> float:
-    """Ours: the ladder for letters; the exact mean relative accuracy of the number behind the reasoning."""
-    if kind == "choice":
-        return float(letter(completion, choices)[0] == answer)
-    return mean_relative_accuracy(answer_text(completion), answer)
+    """Ours: what the ladder extracts; letters must agree, numbers are scored by the exact mean relative accuracy."""
+    given = extract(completion, kind, choices).answer
+    if given is None:
+        return 0.0
+    return float(given == answer) if kind == "choice" else mean_relative_accuracy(given, answer)
 
 
 def as_float(text: str) -> float | None:

@@ -133,3 +133,23 @@ def test_a_group_that_the_release_does_not_have_is_named():
 def test_groups_stand_in_the_benchmarks_own_order():
     made = lines(PROTOCOLS["longvideobench"], items_of("longvideobench"), right("longvideobench"))
     assert [line.group for line in made if line.division == "duration"] == ["8-15 s", "15-60 s", "900-3600 s"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_benchmark_has_a_section_with_its_count_and_the_commit_of_its_loader(name):
+    page = (CONFIGS.parents[1] / "docs" / "benchmarks.md").read_text()
+    bare = name.removesuffix("_subtitles")
+    (row,) = (line for line in page.splitlines() if line.startswith("|") and f"`{name}`" in line)
+    expected = sum(one.expect for one in load(EvalConfig, CONFIGS / f"{name}.yaml").evaluation.sets)
+    assert f"| {expected:,} |" in row
+    assert any(line.startswith("## ") and f"`{bare}`" in line for line in page.splitlines())
+    assert PROTOCOLS[name].loader.rpartition(" ")[2] in page
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_config_asks_in_the_wording_that_the_page_states(name):
+    page = (CONFIGS.parents[1] / "docs" / "benchmarks.md").read_text()
+    (row,) = (line for line in page.splitlines() if line.startswith("|") and f"`{name}`" in line)
+    template = load(EvalConfig, CONFIGS / f"{name}.yaml").evaluation.template
+    assert ("`care_eval`" in row) == (template == "care_eval")
+    assert template in ("care_eval", name.removesuffix("_subtitles"))
