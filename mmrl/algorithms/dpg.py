@@ -26,7 +26,7 @@ class DPG:
 
     gdc: the exponential family with wanted ``moments``, q a copy of the policy that is replaced when the policy is closer to p, by
     KL(p || pi) < KL(p || q) on the same samples. Sources: Parshakova, Andreoli, Dymetman 2019 (1912.08517); Khalifa, Elsahar,
-    Dymetman 2021 (2012.11635), algorithm 1; the baseline: Korbak et al. 2022 (2206.00761), eq. 10.
+    Dymetman 2021 (2012.11635); the baseline: Korbak et al. 2022 (2206.00761).
     cdpg: on-policy, one Z a prompt from the group's own samples, no baseline. Source: Korbak et al. 2022 (2112.00791).
     Departures: Z is never left to the learning rate unless ``z: none`` asks for it, which weighs prompts by their Z; with
     the baseline both terms are divided by the same Z; moments are fitted by damped Newton, per prompt (``mmrl.targets.fit``);

@@ -26,12 +26,13 @@ class FDPG:
         loss = - 1/G sum_g A_g sum_t log pi_gt
 
     The siblings are judged by the Z of the completion that they are compared with: a sibling's own leave-one-out Z contains that
-    completion, and so would a baseline made of it. q is who sampled, pi the policy as the update finds it, so that further updates of a step correct for both. Source: Go et
-    al. 2023 (2302.08215), eq. 5; leave-one-out baseline and cap as in alpha-DPG (Kruszewski et al. 2026, 2512.05962).
+    completion, and so would a baseline made of it. q is who sampled, pi the policy as the update finds it, so that further
+    updates of a step are corrected for. Source: Go et al. 2023 (2302.08215); leave-one-out baseline and cap as in alpha-DPG
+    (Kruszewski et al. 2026, 2512.05962).
     Departures: f is not scaled (that paper's JS is twice ours, alpha-DPG's pseudo-reward is 1 - a times ours, and so is its cap:
     its 10 is our 10 / (1 - a)); Z is per prompt.
 
-    reverse KL is KL-regularised RL (times 1 / beta, with any Z); forward KL is DPG; alpha joins them. Which Z to choose: with small
+    Reverse KL is KL-regularised RL (times 1 / beta, with any Z); forward KL is DPG; alpha joins them. Which Z to choose: with small
     groups forward KL and its like want one that is independent of the samples, "leave_one_out" or better "offline";
     total variation is refused any but "offline" (facts: divergences.md 4.2).
     """

@@ -24,7 +24,7 @@ class GVPO:
 
     The minimum is pi' exp(r / beta) / Z whoever samples; Z cancels in the mean. pi' is the reference, or the policy that sampled,
     and then each step starts from where the last one ended. e is beta times VarGrad's residual. Source: Zhang et al. 2025
-    (2504.19599), eq. 8; the released code has pi' = sampler and beta 0.1.
+    (2504.19599); the released code has pi' = sampler and beta 0.1.
     """
 
     beta: float = 0.1  # temperature of the target

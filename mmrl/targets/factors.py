@@ -149,8 +149,8 @@ class Cautious:
     """exp((m - k s) / beta): the tilt by a lower bound of an uncertain reward, so that doubtful praise moves little.
 
     m and s are mean and standard deviation (unbiased) over ``members``, the graders of an ensemble; or of one grader, whose own
-    uncertainty is the reward ``deviation``. After the blog post by Korbak and Perez among the project's seeds ("the LM should
-    tread lightly").
+    uncertainty is the reward ``deviation``. After Korbak's blog post on KL penalties as Bayesian inference, which proposes
+    targets that know how certain a reward is.
     """
 
     members: tuple[str, ...]
