@@ -20,7 +20,7 @@ from mmrl.targets.factors import (
     bounds,
     log_weight,
 )
-from mmrl.targets.fit import Fit, MomentsError, fit
+from mmrl.targets.moments import Fit, MomentsError, fit
 from mmrl.targets.partition import FLOOR, Partition, leave_one_out, log_mean_exp, offline, plug_in, usable
 
 __all__ = [

@@ -109,8 +109,8 @@ def newton(problem: Problem) -> Fit:
         coefficients, here, taken = coefficients + size * direction, there, taken + 1
     if here.error > 1e-6:
         raise MomentsError(
-            f"moments: expected {problem.wanted.tolist()}, reached {here.moments.tolist()} after {taken} steps; they are next to the edge "
-            "of what the samples can give. Ask for less, or draw more samples"
+            f"moments: expected {problem.wanted.tolist()}, reached {here.moments.tolist()} after {taken} steps; they are next "
+            "to the edge of what the samples can give. Ask for less, or draw more samples"
         )
     return Fit(coefficients, here.moments, here.log_z, here.effective, taken)
 
