@@ -167,7 +167,9 @@ def assemble(config: Config, data: Mixture, folder: Path, newest: Path | None, r
     total = config.steps * config.updates_per_step
     stream = Stream(data, config.prompts_per_step, config.seed, ranks.rank, ranks.world)
     reader = media_reader(config.data, config.data.cache_bytes)
-    feeder = Feeder(policy, reader, stream, ranks, config.data.on_bad_media)
+    new_tokens = config.rollout.decoding.max_new_tokens if algorithm.source == "policy" else 0
+    long = (new_tokens, config.data.max_prompt_tokens)
+    feeder = Feeder(policy, reader, stream, ranks, config.data.on_bad_media, *long)
     graders = {name: grader(r.grader) for name, r in config.rewards.items()}
     weights = {name: r.weight for name, r in config.rewards.items()}
     trainer = Trainer(

@@ -96,6 +96,7 @@ class DataSection(Section):
     cache_bytes: Annotated[int, Field(ge=0)] = 2**30  # decoded frames kept in memory
     cache_dir: str | None = None  # a folder that keeps them, too; ranks and runs may share it
     cache_dir_bytes: Positive = 2**36  # in that folder; the least recently used are given up first
+    max_prompt_tokens: Positive | None = None  # a longer prompt is an error; the model's context always is a bound
     on_bad_media: Literal["stop", "skip"] = "stop"  # stop writes a checkpoint; skip counts what it leaves out
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from mmrl.data.media import MediaError, MediaReader
 from mmrl.data.stream import Stream
+from mmrl.models.context import refuse, too_long
 from mmrl.models.policy import Policy
 from mmrl.ranks import Ranks
 from mmrl.types import Example, Prompt
@@ -19,6 +20,8 @@ class Feeder:
     stream: Stream
     ranks: Ranks
     on_bad_media: str
+    new_tokens: int = 0  # for which a prompt must leave room
+    max_prompt_tokens: int | None = None
     skipped: int = 0  # examples of all ranks whose media could not be read
     prompts_made: int = 0  # of this rank
 
@@ -29,7 +32,10 @@ class Feeder:
         return now
 
     def prepare(self, examples: Sequence[Example]) -> list[Prompt]:
-        """Prompts of the examples whose media can be read. Raises MediaError on all ranks, unless they are skipped."""
+        """Prompts of the examples whose media can be read. Raises MediaError on all ranks, unless they are skipped.
+
+        Raises PromptError on all ranks where a prompt is too long.
+        """
         kept, media, bad = [], [], []
         for example in examples:
             try:
@@ -45,6 +51,8 @@ class Feeder:
             raise everybody[0]
         self.skipped += len(everybody)
         prompts = self.policy.prompts(kept, media)
+        long = list(too_long(prompts, self.policy.context, self.new_tokens, self.max_prompt_tokens))
+        refuse([problem for problems in self.ranks.gather(long) for problem in problems])
         self.policy.look(prompts)
         self.prompts_made += len(prompts)
         return prompts

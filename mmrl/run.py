@@ -18,6 +18,7 @@ from mmrl.evaluate import cost
 from mmrl.examine import examine
 from mmrl.feeder import Feeder
 from mmrl.journal import Journal
+from mmrl.models.context import PromptError
 from mmrl.progress import progress
 from mmrl.ranks import Ranks
 from mmrl.shard import collected
@@ -27,11 +28,11 @@ from mmrl.trainer import NonFiniteError, Trainer
 FREE_TO_CHANGE = (  # when a run is resumed: what decides its length, what it writes, and what it takes of the machine
     "out", "steps", "save_every", "keep", "rollouts_every", "trackers", "validate_every", "validation", "best",
     "data.on_bad_media", "data.workers", "data.timeout", "data.cache_bytes", "data.cache_dir",
-    "data.cache_dir_bytes",
+    "data.cache_dir_bytes", "data.max_prompt_tokens",
     "part_tokens", "rollout.max_rows", "model.logit_bytes", "model.feature_bytes", "model.feature_dir_bytes",
     "model.gradient_checkpointing", "model.shard",
 )  # fmt: skip
-TOGETHER = (Stopped, NonFiniteError, MediaError)  # raised by all ranks at the same place
+TOGETHER = (Stopped, NonFiniteError, MediaError, PromptError)  # raised by all ranks at the same place
 
 
 @dataclass

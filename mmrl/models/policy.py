@@ -61,6 +61,11 @@ class Policy(Reader):
         else:
             use_shared(self.language.layers)
 
+    @property
+    def context(self) -> int:
+        """The most positions that the model was made for."""
+        return self.model.config.get_text_config().max_position_embeddings
+
     def placeholders(self) -> tuple[int, int]:
         """Ids of the image and the video placeholder."""
         return self.processor.image_token_id, self.processor.video_token_id

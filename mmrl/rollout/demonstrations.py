@@ -2,18 +2,20 @@
 
 import torch
 
+from mmrl.models.context import refuse, too_long
 from mmrl.models.policy import Policy
 from mmrl.types import Group, Prompt
 
 
 def demonstrate(policy: Policy, prompt: Prompt) -> Group:
-    """The example's demonstration as a group of one. Raises ValueError where it has none."""
+    """The example's demonstration as a group of one. Raises ValueError where it has none, or none that fits."""
     example = prompt.example
     if example.demonstration is None:
         raise ValueError(
             f"example {example.id}: expected a demonstration to learn from, found none; sft needs one a row"
         )
     tokens = torch.tensor([policy.encode(example.demonstration, f"example {example.id}")])
+    refuse(list(too_long([prompt], policy.context, tokens.shape[1])))
     mask = torch.ones_like(tokens, dtype=torch.bool)
     return Group(
         prompt, tokens, mask, torch.zeros_like(mask), (example.demonstration,), torch.ones(1, dtype=torch.bool)

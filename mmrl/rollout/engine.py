@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mmrl.models.context import refuse, too_long
 from mmrl.models.decode import Plain, Shared
 from mmrl.models.policy import Policy
 from mmrl.models.spans import Span
@@ -32,7 +33,11 @@ class Engine:
     def sample(
         self, prompts: Sequence[Prompt], samples: Sequence[Sequence[int]], seed: int, step: int = 0
     ) -> list[Group]:
-        """A group for each prompt; ``samples`` names the members of each, which with (seed, step, example) key their noise."""
+        """A group for each prompt; ``samples`` names the members of each, which with (seed, step, example) key their noise.
+
+        Raises PromptError, before anything is sampled, where a completion would not fit into the model's context.
+        """
+        refuse(list(too_long(prompts, self.policy.context, self.decoding.max_new_tokens)))
         groups = []
         for some in self.batches(samples):
             groups += self.batch([prompts[i] for i in some], [samples[i] for i in some], seed, step)

@@ -1,0 +1,34 @@
+"""How long a prompt may be."""
+
+from collections.abc import Iterator, Sequence
+
+from mmrl.types import Prompt
+
+ADVICE = "show fewer frames (frames) or smaller ones (model.video_pixels), or exclude the example"
+
+
+class PromptError(ValueError):
+    """A prompt that the model cannot read to the end of its completion. Nothing was sampled."""
+
+
+def too_long(prompts: Sequence[Prompt], context: int, new_tokens: int, most: int | None = None) -> Iterator[str]:
+    """What is wrong with prompts that leave no room for ``new_tokens``, or have more tokens than ``most``.
+
+    ``context`` bounds tokens and positions, which run ahead of the tokens where few frames are shown of a long video.
+    """
+    for prompt in prompts:
+        tokens, name = len(prompt.tokens), prompt.example.id
+        if most is not None and tokens > most:
+            yield f"example {name}: expected at most data.max_prompt_tokens={most} tokens, found {tokens}; {ADVICE}"
+        elif max(tokens, prompt.next_position) + new_tokens > context:
+            yield (
+                f"example {name}: expected a prompt that leaves room for {new_tokens} new tokens (max_new_tokens) in the "
+                f"model's context of {context}, found {tokens} tokens up to position {prompt.next_position}; {ADVICE}"
+            )
+
+
+def refuse(problems: Sequence[str]) -> None:
+    """Raises PromptError that names the first, where there are any."""
+    if problems:
+        rest = len(problems) - 1
+        raise PromptError(problems[0] + (f" (and {rest} more)" if rest else ""))
