@@ -5,7 +5,7 @@ from typing import Literal
 
 Rung = Literal[
     "exact", "wrapped", "lower case", "text", "letter and text", "quantity", "words", "last number",
-    "whole", "unclosed", "boxed", "phrase", "alone", "tags", "first block", "whole output", "ambiguous", "unparsed",
+    "whole", "unclosed", "boxed", "phrase", "alone", "line", "tags", "first block", "whole output", "ambiguous", "unparsed",
 ]  # fmt: skip
 
 

@@ -12,7 +12,8 @@ model the same chance, and never guesses: no random letter, no case-folded "a" i
     "Option", a bare "b", an option's text, or letter and text (and they agree)
   - boxed, unclosed, whole: the same for the last \\boxed{}, for a block that was opened and never closed, and for all
     that follows the reasoning where there is no block
-  - phrase, alone: "the answer is B" in the last sentence; the last sentence closes with the letter alone
+  - phrase, alone, line: "the answer is B" in the last sentence; the last sentence closes with the letter alone; a line
+    that is nothing but "Answer: B", before an explanation
   Of a number: quantity, words, last number within the graded block; boxed, unclosed, whole, phrase without one. Of free
   text: the graded block, an unclosed one, else all that follows the reasoning.
 
@@ -25,7 +26,7 @@ from typing import Literal
 
 from mmrl.rewards.extraction import UNPARSED, Extraction, first
 from mmrl.rewards.mentions import letters
-from mmrl.rewards.options import alone, block, phrase
+from mmrl.rewards.options import alone, block, declared, line, phrase
 from mmrl.rewards.parse import Parsed, parse
 from mmrl.rewards.parse import official as first_block
 from mmrl.rewards.quantities import exact_number, number_phrase, quantity
@@ -96,12 +97,13 @@ def choice(text: str, graded: Span | None, choices: Sequence[str]) -> Extraction
     if cut is not None:
         return declared(block(text, cut, choices)).credited("unclosed")
     whole = declared(block(text, region, choices)).credited("whole")
-    return first(boxed(text, region, choices), whole, phrase(text, region, choices), alone(text, region, choices))
-
-
-def declared(found: Extraction) -> Extraction:
-    """Not a bare "a" outside a closed block or box: there it may be an article."""
-    return UNPARSED if found.rung == "lower case" else found
+    return first(
+        boxed(text, region, choices),
+        whole,
+        phrase(text, region, choices),
+        alone(text, region, choices),
+        line(text, region, choices),
+    )
 
 
 def boxed(text: str, region: Span, choices: Sequence[str]) -> Extraction:

@@ -16,12 +16,19 @@ from mmrl.rewards.mentions import (
     words,
 )
 from mmrl.rewards.regions import SHORT, Span, last_line, sentence_starts
-from mmrl.rewards.squeeze import Squeezed, squeeze
+from mmrl.rewards.squeeze import READ, Squeezed, squeeze
 
 LABEL = re.compile(
     r"^(?:the |my )?(?:(?:final|correct|best|right) )?(?:option|answer|ans|choice|letter)(?: is)? ?[:=]? ?:?"
     r"|^(?:正确|最终|最佳)?(?:答案|选项|选择|选)(?:是|为)?[:]? ?",
     re.IGNORECASE,
+)
+LINES = re.compile(r"^[^\n]+", re.MULTILINE)
+ANSWER_LINE = re.compile(
+    r"\W{0,4}(?:(?:the|my) )?(?:(?:final|correct|best|right) )?answer\b|\W{0,4}(?:正确|最终)?答案", re.IGNORECASE
+)
+TAKEN_BACK = re.compile(
+    r"\b(?:wait|actually|correction|on second thoughts?|instead|changed? my|mistaken|wrong)\b", re.IGNORECASE
 )
 HEAD = re.compile(rf"\W{{0,4}}([A-Z])(?!['’]?{EDGE})", re.IGNORECASE)
 BRACKETED = re.compile(r"[a-z] ?[)\]]")
@@ -86,6 +93,11 @@ def wrapped(plain: str, span: Span, choices: Sequence[str]) -> Extraction:
     return Extraction(by_text, "text", span) if by_text else letter_and_text(inner, span, choices)
 
 
+def declared(found: Extraction) -> Extraction:
+    """Not a bare "a" outside a closed block or box: there it may be an article."""
+    return UNPARSED if found.rung == "lower case" else found
+
+
 def letter_and_text(inner: str, span: Span, choices: Sequence[str]) -> Extraction:
     """ "B. open drawer": the text must be that of the letter's option, or, behind a clear stop, of no option at all."""
     head = HEAD.match(inner)
@@ -124,6 +136,25 @@ def alone(text: str, region: Span, choices: Sequence[str]) -> Extraction:
     sentence = last_sentence(text, region, choices)
     found = [match for rule in CLOSING if (match := rule.search(sentence.text))]
     return only(found, sentence, choices, set()).credited("alone")
+
+
+def line(text: str, region: Span, choices: Sequence[str]) -> Extraction:
+    """A line that is nothing but "Answer: B", with an explanation behind it; all such lines must say the same."""
+    start = max(region[0], region[1] - READ)
+    found: list[Extraction] = []
+    for match in LINES.finditer(text, start, region[1]):
+        if ANSWER_LINE.match(match[0]):
+            span = match.span()
+            found.append(declared(wrapped(squeeze(text, *span).text, span, choices)))
+    names = {one.answer for one in found if one.answer is not None}
+    if not names:
+        return UNPARSED
+    sure = (
+        len(names) == 1
+        and all(one.answer for one in found)
+        and not TAKEN_BACK.search(text, found[-1].span[1], region[1])
+    )
+    return found[-1].credited("line") if sure else ambiguous(names, found[-1].span)
 
 
 def only(found: Sequence[re.Match[str]], sentence: Squeezed, choices: Sequence[str], refused: set[str]) -> Extraction:

@@ -86,6 +86,11 @@ MORE_WITHOUT_TAGS = [
     ("The water runs.\n\n> **Answer: B**\n\n", "phrase"),
     ("The water runs. <b>Answer: B</b>", "phrase"),
     ("The water runs. Clearly, B.", "alone"),
+    ("Answer: B\n\nExplanation: The water runs, and the drawer is not open.", "line"),
+    ("**Answer:** B. close tap\n\nThe water runs.", "whole"),
+    ("The water runs.\nThe correct answer is (B).\nThe drawer is open already.", "line"),
+    ("Final answer: B\nThe water runs.\nFinal answer: B\nSo it ends here today", "line"),
+    ("答案：B\n水还在流。", "line"),
     ("The water runs, so B it is.", "alone"),
     ("The water runs. I opt for (B).", "alone"),
     ("The water runs => B", "alone"),
@@ -173,6 +178,12 @@ MORE_DISTRACTORS_WITHOUT_TAGS = [
     "Unless the tap is closed, the answer is B.",
     "The answer is B. The answer is C.\nI give up",
     "The grade was B+",
+    "The answer is B.\nWait, the tap is closed already. Hm.",
+    "Answer: A\nAnswer: B\nOne of the two.",
+    "Answer: B or C\nBoth would do.",
+    "Answer: B\nActually the tap is closed.",
+    "Answer: A person\nHe stands at the sink.",
+    "The answer to this question needs the video.\nB stands for the tap.",
 ]
 MORE_DISTRACTORS_WITHOUT_TAGS.remove("A")
 

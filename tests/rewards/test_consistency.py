@@ -110,6 +110,6 @@ def test_consistency_compares_the_conclusion_with_the_answer(text, same, covered
 
 @pytest.mark.parametrize("piece", ["so ", "so B, ", "close ", "close tap ", ". ", "\n", ", ", "not B. ", "and A "])
 def test_no_text_makes_the_rules_slow(piece):
-    start = time.perf_counter()
+    start = time.process_time()
     consistency_rule(f"<think>{piece * (100_000 // len(piece))}</think>", CHOICES)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5

@@ -1,7 +1,5 @@
 """The lenient ladder: what it must read, and what it must not."""
 
-import time
-
 import pytest
 
 from mmrl.rewards.ladder import letter
@@ -265,32 +263,3 @@ def test_a_contradiction_is_called_ambiguous():
 def test_choices_are_needed():
     with pytest.raises(ValueError, match="1 to 26 choices"):
         letter("<answer>B</answer>", ())
-
-
-HARD = [
-    "answer ",
-    "answer is",
-    "option ",
-    "(",
-    "B ",
-    " ",
-    "\n",
-    "A. ",
-    "it is ",
-    "...",
-    "\\boxed{",
-    "<answer>",
-    "**",
-    "so, ",
-    "close tap ",
-]
-
-
-@pytest.mark.parametrize("piece", HARD)
-def test_no_text_makes_the_ladder_slow(piece):
-    text = piece * (100_000 // len(piece))
-    start = time.perf_counter()
-    letter(text, CHOICES)
-    letter(f"<answer>{text}</answer>", CHOICES)
-    letter(f"<answer>B{text}!</answer>", CHOICES)
-    assert time.perf_counter() - start < 0.15

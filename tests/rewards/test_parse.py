@@ -131,7 +131,7 @@ def test_no_text_of_a_hundred_thousand_characters_takes_fifty_milliseconds(text)
 
 
 def timed(text):
-    start = time.perf_counter()
+    start = time.process_time()
     parse(text)
     official(text)
-    return time.perf_counter() - start
+    return time.process_time() - start
