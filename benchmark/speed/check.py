@@ -15,13 +15,16 @@ from mmrl.models.policy import Policy
 from mmrl.models.reader import Piece
 from mmrl.types import Group
 
+MOST = 10_000  # tokens of plain rows, in float32 and in float64
+
 
 @torch.no_grad()
 def logp_errors(policy: Policy, group: Group, root: Path) -> dict[str, Any]:
-    """Distances over all tokens of a group, both in float32, and their ratio; root mean square, and the largest.
+    """Distances over the tokens of a group, both in float32, and their ratio; root mean square, and the largest.
 
-    The plain path is the untouched model with today's weights, given our positions; all are over the allowed tokens.
+    Long prompts are checked with as many completions as make ``MOST`` tokens. The plain path is the untouched model with today's weights, given our positions; all are over the allowed tokens.
     """
+    group = group.rows(slice(max(1, MOST // (len(group.prompt.tokens) + group.tokens.shape[1]))))
     policy.model.eval()
     with policy.see([group.prompt]) as seen:
         (tokens,) = policy.read(seen, [Piece(0, group)])

@@ -23,6 +23,11 @@ class Lap:
     seconds: float
     cpu: float
 
+    @property
+    def undisturbed(self) -> float:
+        """Processor time where one thread did all, so that other processes do not count; else the wall's."""
+        return self.cpu if torch.get_num_threads() == 1 and not torch.cuda.is_available() else self.seconds
+
 
 @dataclass
 class Watch:

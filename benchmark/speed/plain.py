@@ -4,6 +4,7 @@ SDPA, logits of completions only, no padding (all rows are equally long), gradie
 or 8 rows, whichever is fastest. Positions are handed in, as they are to mmrl.
 """
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,12 @@ from benchmark.speed.prompts import Asked, asked, banned, untouched
 from mmrl.models.policy import checkpoint_activations
 
 MICRO = (1, 2, 4, 8)
+SLOWER = 1.05
 RATE = 1e-6
 
 
 def measure(case: Case, root: Path, _out: Path, repetitions: int) -> dict[str, Any]:
-    """Every micro-batch once after a first row, then whole steps with the fastest."""
+    """Micro-batches once after a first row, then whole steps with the fastest."""
     model = prepared(case, root)
     reference = untouched(root).requires_grad_(False).eval() if case.beta else None
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=RATE)
@@ -31,11 +33,7 @@ def measure(case: Case, root: Path, _out: Path, repetitions: int) -> dict[str, A
         counts.watch(one)
     rows = sample(model, prompts[0], case, ban)
     train(model, prompts[0], rows[:1], None, case, 1)
-    tried = {}
-    for micro in [m for m in MICRO if m <= case.group]:
-        with watch(f"train {micro}"):
-            train(model, prompts[0], rows, None, case, micro)
-        tried[micro] = watch.laps[f"train {micro}"][0].seconds
+    tried = micro_batches(lambda micro: train(model, prompts[0], rows, None, case, micro), case.group, watch)
     optimizer.step()
     optimizer.zero_grad()
     best = min(tried, key=tried.get)
@@ -53,6 +51,18 @@ def measure(case: Case, root: Path, _out: Path, repetitions: int) -> dict[str, A
         "micro_batches": {str(micro): round(seconds, 4) for micro, seconds in tried.items()},
         "optimizer": "AdamW, float32 masters and moments, nothing offloaded",
     }
+
+
+def micro_batches(run: Callable[[int], None], rows: int, watch: Watch) -> dict[int, float]:
+    """Seconds of every size, upwards, until one is clearly slower than a smaller one."""
+    tried: dict[int, float] = {}
+    for micro in [m for m in MICRO if m <= rows]:
+        with watch(f"train {micro}"):
+            run(micro)
+        tried[micro] = watch.laps[f"train {micro}"][0].undisturbed
+        if tried[micro] > SLOWER * min(tried.values()):
+            break
+    return tried
 
 
 def prepared(case: Case, root: Path) -> nn.Module:
