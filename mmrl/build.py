@@ -20,6 +20,7 @@ from mmrl.data.stream import Mixture, Stream
 from mmrl.feeder import Feeder
 from mmrl.fit import fitted
 from mmrl.journal import Journal
+from mmrl.models.agreement import compare
 from mmrl.models.feature_cache import FeatureCache
 from mmrl.models.policy import Policy, load_policy
 from mmrl.models.proposal import Proposal
@@ -61,6 +62,7 @@ def policy_of(section: ModelSection, template: str, device: torch.device, temper
         checkpointing=section.gradient_checkpointing,
         video_pixels=section.video_pixels,
         image_pixels=section.image_pixels,
+        share_prefix=section.share_prefix == "auto",
     )
 
 
@@ -185,7 +187,8 @@ def assemble(config: Config, data: Mixture, folder: Path, newest: Path | None, r
         grade=lambda group: grade(group.texts, group.prompt.example, graders),
         weights=MappingProxyType(weights),
         updates=config.updates_per_step,
-        planner=Planner(ranks, config.part_tokens, policy.filler if config.model.shard else None),
+        planner=Planner(ranks, config.part_tokens, policy.filler if config.model.shard else None, policy.shares),
+        compare=partial(compare, policy) if policy.shares else None,
         clip_norm=config.optimizer.clip_norm,
         proposal=proposal,
         base=None if config.prepared is None else prepared.read(Path(config.prepared), prepared.facts(config)),

@@ -49,6 +49,7 @@ class Planner:
     ranks: Any
     part_tokens: int = 16384  # the most tokens, padding included, in one forward pass with a gradient
     filler: Callable[[frozenset[str]], Group] | None = None  # about media of these kinds; None where weights are whole
+    shares: bool = True  # whether a prompt is read once for all of its completions
 
     def plan(self, loud: Sequence[tuple[Scored, Credit]]) -> Iterable[Bundle]:
         """What is seen and read for an update; where weights are sharded, in step with the other ranks."""
@@ -57,11 +58,11 @@ class Planner:
 
     def bundles(self, loud: Sequence[tuple[Scored, Credit]]) -> Iterator[Bundle]:
         """Groups that fit into one forward pass go together; one that does not fit is read in parts."""
-        loud = sorted(loud, key=lambda pair: row_tokens(pair[0].group))
-        for some in packs([s.group for s, _ in loud], self.part_tokens):
+        loud = sorted(loud, key=lambda pair: self.cost([pair[0].group]))
+        for some in self.packs([s.group for s, _ in loud]):
             chosen = [loud[i] for i in some]
             if len(chosen) == 1:
-                parts = tuple((piece,) for piece in cut(*chosen[0], self.part_tokens))
+                parts = tuple(self.cut(*chosen[0]))
             else:
                 parts = (tuple(Piece(i, s, c) for i, (s, c) in enumerate(chosen)),)
             yield Bundle(tuple(s.group.prompt for s, _ in chosen), parts)
@@ -88,30 +89,31 @@ class Planner:
         filler = (Filler(len(bundle.prompts), group),)
         return Bundle((*bundle.prompts, group.prompt), bundle.parts + (filler,) * (parts - len(bundle.parts)))
 
-
-def row_tokens(group: Group) -> int:
-    """Tokens of the longest row of a group, its prompt included."""
-    return len(group.prompt.tokens) + group.tokens.shape[1]
-
-
-def packs(groups: Sequence[Group], limit: int) -> Iterator[list[int]]:
-    """Neighbours together as long as their rows, padded to the longest, stay within ``limit`` tokens; never none."""
-    some: list[int] = []
-    rows = width = 0
-    for index, group in enumerate(groups):
-        wider = max(width, row_tokens(group))
-        if some and (rows + len(group)) * wider > limit:
+    def packs(self, groups: Sequence[Group]) -> Iterator[list[int]]:
+        """Neighbours together as long as they cost at most ``part_tokens``; never none."""
+        some: list[int] = []
+        for index, group in enumerate(groups):
+            if some and self.cost([*(groups[i] for i in some), group]) > self.part_tokens:
+                yield some
+                some = []
+            some.append(index)
+        if some:
             yield some
-            some, rows, wider = [], 0, row_tokens(group)
-        some.append(index)
-        rows, width = rows + len(group), wider
-    if some:
-        yield some
 
+    def cut(self, scored: Scored, credit: Credit) -> Iterator[tuple[Piece]]:
+        """A group's rows in parts that cost at most ``part_tokens``, a row at the least. A part of a group is a group."""
+        start = 0
+        for end in range(1, len(scored.group) + 1):
+            if end == len(scored.group) or self.cost([scored.group.rows(slice(start, end + 1))]) > self.part_tokens:
+                yield (Piece(0, scored.rows(slice(start, end)), credit.rows(slice(start, end))),)
+                start = end
 
-def cut(scored: Scored, credit: Credit, limit: int) -> Iterator[Piece]:
-    """A group's rows in parts of at most ``limit`` tokens, a row at the least. A part of a group is a group."""
-    rows = max(1, limit // row_tokens(scored.group))
-    for start in range(0, len(scored.group), rows):
-        part = slice(start, start + rows)
-        yield Piece(0, scored.rows(part), credit.rows(part))
+    def cost(self, groups: Sequence[Group]) -> int:
+        """Tokens whose activations are there at a time while the groups are read together.
+
+        Where prompts are shared: each prompt once and every completion's own tokens, without padding. Else every
+        completion with its prompt, padded to the longest.
+        """
+        if self.shares:
+            return sum(len(group.prompt.tokens) + int(group.mask.sum()) for group in groups)
+        return sum(map(len, groups)) * max(len(group.prompt.tokens) + group.tokens.shape[1] for group in groups)

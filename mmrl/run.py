@@ -30,7 +30,7 @@ FREE_TO_CHANGE = (  # when a run is resumed: what decides its length, what it wr
     "data.on_bad_media", "data.workers", "data.timeout", "data.cache_bytes", "data.cache_dir",
     "data.cache_dir_bytes", "data.max_prompt_tokens",
     "part_tokens", "rollout.max_rows", "model.logit_bytes", "model.feature_bytes", "model.feature_dir_bytes",
-    "model.gradient_checkpointing", "model.shard",
+    "model.gradient_checkpointing", "model.shard", "model.share_prefix",
 )  # fmt: skip
 TOGETHER = (Stopped, NonFiniteError, MediaError, PromptError)  # raised by all ranks at the same place
 

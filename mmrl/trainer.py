@@ -14,7 +14,7 @@ from mmrl.algorithms.base import Algorithm, Choosing, Proposing, Remembering, cl
 from mmrl.fit import fitted
 from mmrl.meter import Meter
 from mmrl.observe import describe, observe
-from mmrl.plan import Filler, Piece, Planner, packs, row_tokens
+from mmrl.plan import Bundle, Filler, Piece, Planner
 from mmrl.shard import clip_gradients
 from mmrl.types import Against, Credit, Example, Group, Memory, Prompt, Scored, Tokens, Totals
 
@@ -70,6 +70,9 @@ class Trainer:
     updates: int = 1  # optimizer steps on the groups of one collection
     clip_norm: float = 1.0
     proposal: Proposal | None = None  # samples in the policy's place
+    compare: Callable[[Sequence[Group]], Mapping[str, float]] | None = (
+        None  # two ways to read; raises where they disagree
+    )
     base: Mapping[str, Mapping[str, Tensor]] | None = None  # example -> reward -> what the base model earned
     memory: Memory = field(default_factory=dict)  # of the algorithm
     step_done: int = 0  # collections learned from
@@ -169,14 +172,14 @@ class Trainer:
         found, head = list(scored), self.head()
 
         def attempt(part_tokens: int) -> None:
-            for some in packs([s.group for s in scored], part_tokens):
+            for some in replace(self.planner, part_tokens=part_tokens).packs([s.group for s in scored]):
                 with self.policy.see([scored[i].group.prompt for i in some]) as seen:
                     read = self.read(seen, [Unread(place, scored[i]) for place, i in enumerate(some)], head)
                 for i, tokens in zip(some, read, strict=True):
                     found[i] = replace(scored[i], now=tokens)
 
         with self.phase("now"), torch.no_grad(), self.policy.whole():
-            self.fitted(attempt, [s.group for s in scored], least_uncut([s.group for s in scored]))
+            self.fitted(attempt, [s.group for s in scored], self.least_uncut([s.group for s in scored]))
         return found
 
     def remember(self, scored: Sequence[Scored]) -> Memory:
@@ -214,13 +217,13 @@ class Trainer:
 
         def attempt(part_tokens: int) -> list[tuple[Tensor | None, ...]]:
             out = []
-            for some in packs(groups, part_tokens):
+            for some in replace(self.planner, part_tokens=part_tokens).packs(groups):
                 read = self.reference.score([groups[i] for i in some], [where[i] for i in some], keep)
                 out += [(tokens.logp, where[i], tokens.states) for tokens, i in zip(read, some, strict=True)]
             return out
 
         with self.reference.whole():
-            return self.fitted(attempt, groups, least_uncut(groups))
+            return self.fitted(attempt, groups, self.least_uncut(groups))
 
     def head(self) -> Tensor | None:
         """That of the reference, where a divergence over the whole vocabulary is wanted. All ranks must ask together."""
@@ -259,7 +262,7 @@ class Trainer:
             self.meter = copy.deepcopy(before)
 
         groups = [s.group for s, _ in loud]
-        least = min(map(row_tokens, groups), default=1)
+        least = min((self.planner.cost([g.rows(slice(0, 1))]) for g in groups), default=1)
         if self.planner.filler is not None:  # ranks that keep step cannot begin anew alone: there it is an error
             least = self.planner.part_tokens
         self.fitted(lambda part_tokens: self.descend(loud, part_tokens), groups, least, undo)
@@ -267,11 +270,15 @@ class Trainer:
     def descend(self, loud: Sequence[tuple[Scored, Credit]], part_tokens: int) -> None:
         """See, read and go back, bundle by bundle."""
         head = self.head()
-        for bundle in replace(self.planner, part_tokens=part_tokens).plan(loud):
+        for bundle in self.compared(replace(self.planner, part_tokens=part_tokens).plan(loud)):
             with self.policy.see(bundle.prompts) as seen:  # prompts and videos once; their backward at exit
                 for part in bundle.parts:  # cut for memory only
                     now = self.read(seen, part, head)
                     self.backward(now, part)
+
+    def least_uncut(self, groups: Sequence[Group]) -> int:
+        """The tokens down to which groups that are not cut can still be parted from one another."""
+        return min((self.planner.cost([group]) for group in groups), default=1)
 
     def fitted(
         self,
@@ -284,13 +291,23 @@ class Trainer:
 
         ``least`` tokens make the parts that cannot be cut.
         """
-        all_at_once = sum(map(len, groups)) * max(map(row_tokens, groups), default=0)
-        now = max(1, min(self.planner.part_tokens, all_at_once))
+        now = max(1, min(self.planner.part_tokens, self.planner.cost(groups)))
         found, part_tokens, halvings = fitted(attempt, now, least, "part_tokens", undo)
         if halvings:
             self.planner = replace(self.planner, part_tokens=part_tokens)
             self.meter.total("work/halvings", halvings)
         return found
+
+    def compared(self, bundles: Iterable[Bundle]) -> Iterator[Bundle]:
+        """The same; before the first of a run the policy compares its two ways to read it, once."""
+        for bundle in bundles:
+            if self.compare is not None:
+                with self.phase("compare"):
+                    found = self.compare([piece.group for piece in bundle.parts[0]])
+                for name, value in found.items():
+                    self.meter.most(f"work/compare_{name}", value)
+                self.compare = None
+            yield bundle
 
     def backward(self, now: Sequence[Tokens], part: Sequence[Piece] | tuple[Filler]) -> None:
         """Add the part's gradient."""
@@ -359,11 +376,6 @@ class Unread:
     @property
     def group(self) -> Group:
         return self.scored.group
-
-
-def least_uncut(groups: Sequence[Group]) -> int:
-    """The tokens down to which groups that are not cut can still be parted from one another."""
-    return min((len(group) * row_tokens(group) for group in groups), default=1)
 
 
 def all_finite(rewards: Iterable[Tensor]) -> bool:

@@ -15,6 +15,10 @@ from transformers import (
     Qwen2VLImageProcessor,
     Qwen2VLProcessor,
     Qwen2VLVideoProcessor,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
+    Qwen3VLProcessor,
+    Qwen3VLVideoProcessor,
 )
 
 from mmrl.data.video import Clip
@@ -53,6 +57,11 @@ def tokenizer() -> PreTrainedTokenizerFast:
 def processor(family: str):
     """The family's own processor over our tokenizer; 56 pixel frames stay as they are."""
     size = {"shortest_edge": 28 * 28, "longest_edge": 56 * 56}
+    if family == "qwen3_vl":
+        sizes = dict(size=size, patch_size=14)
+        return Qwen3VLProcessor(
+            Qwen2VLImageProcessor(**sizes), tokenizer(), Qwen3VLVideoProcessor(**sizes), chat_template=CHAT
+        )
     kind = Qwen2_5_VLProcessor if family == "qwen2_5_vl" else Qwen2VLProcessor
     return kind(Qwen2VLImageProcessor(size=size), tokenizer(), Qwen2VLVideoProcessor(size=size), chat_template=CHAT)
 
@@ -79,6 +88,13 @@ def model(family: str, processor, seed: int = 0, scale: float = 0.25):
             fullatt_block_indexes=[1], tokens_per_second=2, patch_size=14,
         )  # fmt: skip
         made = Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(text_config=text, vision_config=vision, **special))
+    elif family == "qwen3_vl":
+        vision = dict(
+            depth=3, hidden_size=32, intermediate_size=48, num_heads=2, out_hidden_size=32, patch_size=14,
+            num_position_embeddings=64, deepstack_visual_indexes=[0, 1],
+        )  # fmt: skip
+        text |= dict(head_dim=16, num_hidden_layers=3)
+        made = Qwen3VLForConditionalGeneration(Qwen3VLConfig(text_config=text, vision_config=vision, **special))
     else:
         vision = dict(depth=2, embed_dim=32, hidden_size=32, num_heads=2, mlp_ratio=2, patch_size=14)
         made = Qwen2VLForConditionalGeneration(Qwen2VLConfig(text_config=text, vision_config=vision, **special))

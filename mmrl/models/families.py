@@ -1,7 +1,7 @@
 """What is special about each supported family of models: where its parts are, and how its positions run."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Int
@@ -15,12 +15,19 @@ class Family:
     name: str
     tokens_per_second: bool  # whether temporal positions run with the clock, or one a temporal patch
     tower: str = "model.visual."  # parameter name prefixes
-    projector: str = "model.visual.merger."
+    projector: tuple[str, ...] = ("model.visual.merger.",)
+    timestamps: bool = False  # whether a video is told frame by frame, each after its time in words
 
 
 FAMILIES = {
     "qwen2_vl": Family("qwen2_vl", tokens_per_second=False),
     "qwen2_5_vl": Family("qwen2_5_vl", tokens_per_second=True),
+    "qwen3_vl": Family(
+        "qwen3_vl",
+        tokens_per_second=False,
+        projector=("model.visual.merger.", "model.visual.deepstack_merger_list."),
+        timestamps=True,
+    ),
 }
 
 
@@ -33,6 +40,12 @@ class Grid:
     height: int
     width: int
     seconds: float = 0.0  # between temporal patches; 0 for an image
+    times: tuple[float, ...] = ()  # of a video's temporal patches, in seconds: the mean of its first and last frame's
+
+    @property
+    def frame(self) -> "Grid":
+        """One temporal patch by itself."""
+        return replace(self, frames=1, times=())
 
     def tokens(self, merge: int) -> int:
         """How many placeholder tokens it takes."""
@@ -56,6 +69,8 @@ def positions(
     (Qwen2-VL, and any image). Text resumes after the *largest* position of the block, as in the model authors' code (Bai et al.
     2025, 2502.13923; Qwen2.5-VL's release). transformers 5.x resumes after max(height, width) instead and so puts the
     text inside a long video (huggingface/transformers#45381, #41152); that is why positions are computed here and passed in.
+    Qwen3-VL tells a video frame by frame with words in between, so that every frame is a block of its own (Qwen3-VL technical
+    report, 2511.21631, and transformers' get_rope_index); there all conventions agree.
     """
     parts, cursor, place = [], 0, 0
     for start, grid in spans:

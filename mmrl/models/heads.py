@@ -3,7 +3,6 @@
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from mmrl.types import Tokens
 
@@ -18,6 +17,57 @@ def allowed_logits(
     return (logits / temperature).masked_fill(~allowed, -torch.inf)
 
 
+class TokenLogp(torch.autograd.Function):
+    """Log-probabilities and entropies in chunks; each chunk's logits are thrown away and made again in the backward pass.
+
+    Two tensors of a chunk's logits exist at a time, the logits and their exponentials; backward, one.
+    """
+
+    @staticmethod
+    def forward(ctx, hidden, weight, tokens, allowed, temperature, rows):
+        total, logp, entropy = (hidden.new_empty(len(hidden)) for _ in range(3))
+        for start in range(0, len(hidden), rows):
+            at = slice(start, start + rows)
+            logits = chunk_logits(hidden[at], weight, allowed, temperature)
+            logp[at] = logits.gather(-1, tokens[at, None]).squeeze(-1)
+            most = logits.amax(dim=-1, keepdim=True)
+            logits -= most
+            weights = logits.exp()
+            mass = weights.sum(dim=-1)
+            spread = (weights[:, None] @ logits[..., None]).flatten() / mass
+            total[at], entropy[at] = mass.log() + most.squeeze(-1), mass.log() - spread
+        ctx.save_for_backward(hidden, weight, tokens, allowed, total)
+        ctx.temperature, ctx.rows = temperature, rows
+        ctx.mark_non_differentiable(entropy)
+        return torch.where(allowed[tokens], logp - total, -torch.inf), entropy
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient, _):
+        hidden, weight, tokens, allowed, total = ctx.saved_tensors
+        to_hidden, to_weight = torch.empty_like(hidden), torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
+        for start in range(0, len(hidden), ctx.rows):
+            at = slice(start, start + ctx.rows)
+            logits = chunk_logits(hidden[at], weight, allowed, ctx.temperature)
+            logits.sub_(total[at, None]).exp_().mul_(-gradient[at, None])  # d logp / d logits is one-hot - probability
+            logits.scatter_add_(-1, tokens[at, None], gradient[at, None]).div_(ctx.temperature)
+            to_hidden[at] = logits @ weight
+            if to_weight is not None:
+                to_weight.addmm_(logits.T, hidden[at])
+        return to_hidden, to_weight, None, None, None, None
+
+
+def chunk_logits(hidden: Tensor, weight: Tensor, allowed: Tensor, temperature: float) -> Float[Tensor, "m v"]:
+    """Logits at the sampling temperature; those of banned tokens are so low that their probability is 0."""
+    low = torch.finfo(hidden.dtype).min / 4
+    return (hidden @ weight.T).div_(temperature).masked_fill_(~allowed, low)
+
+
+def rows_of(logit_bytes: int, vocabulary: int, dtype: torch.dtype) -> int:
+    """How many tokens' logits may exist at a time, twice; at least one's."""
+    return max(1, logit_bytes // (2 * vocabulary * dtype.itemsize))
+
+
 def token_logp(
     hidden: Float[Tensor, "m d"],
     tokens: Int[Tensor, " m"],
@@ -26,38 +76,15 @@ def token_logp(
     temperature: float,
     logit_bytes: int,
 ) -> tuple[Float[Tensor, " m"], Float[Tensor, " m"]]:
-    """The log-probability of each token and the entropy of its distribution (nats).
+    """The log-probability of each token and the entropy of its distribution (nats); the entropy carries no gradient.
 
-    At most ``logit_bytes`` of logits exist at a time: each chunk's are thrown away and made again in the backward pass.
+    At most ``logit_bytes`` of tensors as wide as the vocabulary and as long as tokens exist at a time, forward and
+    backward, or what a single token needs. Log-sum-exp in float32, or float64 for float64.
     """
-    size = torch.promote_types(hidden.dtype, torch.float32).itemsize
-    rows = max(1, logit_bytes // (len(weight) * size))
-    chunks = [
-        checkpoint(chunk_logp, part, ids, weight, allowed, temperature, use_reentrant=False, preserve_rng_state=False)
-        for part, ids in zip(hidden.split(rows), tokens.split(rows), strict=True)
-    ]
-    if not chunks:
-        empty = hidden.new_zeros(0, dtype=torch.promote_types(hidden.dtype, torch.float32))
-        return empty, empty
-    logp, entropy = zip(*chunks, strict=True)
-    return torch.cat(logp), torch.cat(entropy)
-
-
-def chunk_logp(
-    hidden: Float[Tensor, "m d"],
-    tokens: Int[Tensor, " m"],
-    weight: Float[Tensor, "v d"],
-    allowed: Bool[Tensor, " v"],
-    temperature: float,
-) -> tuple[Float[Tensor, " m"], Float[Tensor, " m"]]:
-    """One chunk of ``token_logp``."""
-    logits = allowed_logits(hidden, weight, allowed, temperature)
-    total = logits.logsumexp(dim=-1)
-    logp = logits.gather(-1, tokens[:, None]).squeeze(-1) - total
-    with torch.no_grad():
-        probability = (logits - total[:, None]).exp()
-        entropy = total - (probability * logits.masked_fill(~allowed, 0)).sum(dim=-1)
-    return logp, entropy
+    dtype = torch.promote_types(hidden.dtype, torch.float32)
+    with torch.autocast(hidden.device.type, enabled=False):
+        rows = rows_of(logit_bytes, len(weight), dtype)
+        return TokenLogp.apply(hidden.to(dtype), weight.to(dtype), tokens, allowed, temperature, rows)
 
 
 def scatter(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mmrl.models.full_kl import token_divergence
-from mmrl.models.heads import allowed_logits, token_logp
+from mmrl.models.heads import allowed_logits, rows_of, token_logp
 from mmrl.models.precision import autocast
 from mmrl.models.work import Work
 from mmrl.shard import full
@@ -89,7 +89,9 @@ class Language:
     def logp(self, hidden: Float[Tensor, "m d"], tokens: Int[Tensor, " m"]) -> tuple[Tensor, Tensor]:
         """Log-probabilities and entropies from hidden states."""
         rules, weight = self.rules, full(self.model.get_output_embeddings().weight)
-        self.work.logit_bytes = max(self.work.logit_bytes, min(rules.logit_bytes, len(tokens) * len(weight) * 4))
+        dtype = torch.promote_types(hidden.dtype, torch.float32)
+        rows = min(len(tokens), rows_of(rules.logit_bytes, len(weight), dtype))
+        self.work.logit_bytes = max(self.work.logit_bytes, 2 * rows * len(weight) * dtype.itemsize)
         return token_logp(hidden, tokens, weight, rules.allowed, rules.temperature, rules.logit_bytes)
 
     def divergence(self, hidden: Float[Tensor, "m d"], states: Float[Tensor, "m d"], against: Against) -> Tensor:

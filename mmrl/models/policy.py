@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ STRUCTURAL = ("<|im_start|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pa
 
 
 class Policy(Reader):
-    """A Qwen2-VL or Qwen2.5-VL with its processor."""
+    """A Qwen2-VL, Qwen2.5-VL or Qwen3-VL with its processor."""
 
     def __init__(
         self,
@@ -119,14 +120,40 @@ class Policy(Reader):
                 "a question must not hold placeholder tokens, and the chat template must write one per medium"
             )
         tokens, spans, grids = [], [], iter(vision.grids)
-        for i in ids:
-            if i in kinds:
-                grid = next(grids)
-                spans.append((len(tokens), grid))
-                tokens += [i] * grid.tokens(self.merge)
-            else:
+        for i in self.bare(ids):
+            if i not in kinds:
                 tokens.append(i)
+                continue
+            for words, grid in self.told(next(grids)):
+                tokens += words
+                spans.append((len(tokens), grid))
+                tokens += [i] * grid.tokens(self.merge) + [self.bounds[1]] * bool(words)
         return torch.tensor(tokens), spans
+
+    def told(self, grid: Grid) -> list[tuple[list[int], Grid]]:
+        """A medium as the prompt tells it: words, and what is seen after them."""
+        if not (self.family.timestamps and grid.kind == "video"):
+            return [([], grid)]
+        words = [self.tokenizer(f"<{t:.1f} seconds>", add_special_tokens=False).input_ids for t in grid.times]
+        return [([*some, self.bounds[0]], grid.frame) for some in words]
+
+    def bare(self, ids: Sequence[int]) -> list[int]:
+        """The prompt's tokens; where a video is told frame by frame, without the bounds that the template wrote around it.
+
+        So it is in the model authors' release; transformers 5.23 leaves that pair around the frames' own.
+        """
+        ids, (start, end) = list(ids), self.bounds
+        if self.family.timestamps:
+            video = self.placeholders()[1]
+            for at in reversed([k for k, i in enumerate(ids) if i == video]):
+                if ids[at - 1 : at] == [start] and ids[at + 1 : at + 2] == [end]:
+                    ids[at - 1 : at + 2] = [video]
+        return ids
+
+    @property
+    def bounds(self) -> list[int]:
+        """The tokens around what is seen."""
+        return self.tokenizer.convert_tokens_to_ids(["<|vision_start|>", "<|vision_end|>"])
 
     def visions(self, media: Sequence[Sequence]) -> list[Vision]:
         """Patches and grids of every example's media; equal sizes are processed together."""
@@ -153,7 +180,9 @@ class Policy(Reader):
             return_tensors="pt",
         )
         seconds = [processor.temporal_patch_size / clip.sampled_fps for clip in clips]
-        return cut("video", out["pixel_values_videos"], out["video_grid_thw"], seconds)
+        made = cut("video", out["pixel_values_videos"], out["video_grid_thw"], seconds)
+        times = [times_of(clip, processor.temporal_patch_size) for clip in clips]
+        return [(pixels, replace(grid, times=t)) for (pixels, grid), t in zip(made, times, strict=True)]
 
     def patch_images(self, images: Sequence) -> list[tuple[Tensor, Grid]]:
         """The same for images."""
@@ -217,6 +246,7 @@ def load_policy(
     checkpointing: bool = False,
     video_pixels: tuple[int, int] | None = None,
     image_pixels: tuple[int, int] | None = None,
+    share_prefix: bool = True,
 ) -> Policy:
     """A policy from a Hugging Face directory or name, with float32 master weights by default.
 
@@ -238,7 +268,7 @@ def load_policy(
     use_product(model.model.visual)
     if checkpointing:
         checkpoint_activations(model)
-    return Policy(model, processor, template, temperature, logit_bytes, compute)
+    return Policy(model, processor, template, temperature, logit_bytes, compute, share_prefix)
 
 
 def checkpoint_activations(model) -> None:
@@ -286,6 +316,13 @@ def metadata(clip: Clip) -> VideoMetadata:
         video_backend=clip.reader,
         frames_indices=list(clip.indices - clip.first),
     )
+
+
+def times_of(clip: Clip, patch: int) -> tuple[float, ...]:
+    """The time of each temporal patch: between its first and its last frame; a last one that is short ends with its last."""
+    times = [float(i) / clip.fps for i in metadata(clip).frames_indices]
+    times += times[-1:] * (-len(times) % patch)
+    return tuple((times[i] + times[i + patch - 1]) / 2 for i in range(0, len(times), patch))
 
 
 def cut(kind: str, pixels: Tensor, grids: Tensor, seconds: Sequence[float]) -> list[tuple[Tensor, Grid]]:

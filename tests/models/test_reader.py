@@ -9,7 +9,7 @@ from mmrl.rollout.engine import Engine
 from mmrl.types import Decoding, Group
 from tests import tiny
 
-FAMILIES = ["qwen2_5_vl", "qwen2_vl"]
+FAMILIES = ["qwen2_5_vl", "qwen2_vl", "qwen3_vl"]
 
 
 def mixed(policy):

@@ -1,0 +1,238 @@
+"""A prompt once: equal to the untouched transformers model that reads it once a completion."""
+
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+
+from mmrl.models.agreement import DisagreementError, compare
+from mmrl.models.policy import checkpoint_activations
+from mmrl.models.reader import Piece
+from mmrl.models.shared import AnswerPass, use_shared
+from mmrl.rollout.engine import Engine
+from mmrl.types import Decoding
+from tests import tiny
+from tests.models.test_reader import completions, mixed, plain
+
+FAMILIES = ["qwen2_5_vl", "qwen2_vl", "qwen3_vl"]
+LENGTHS = ((5, 1, 9), (1, 1), (4, 4, 4))
+
+
+@pytest.fixture
+def exact(monkeypatch):
+    """transformers casts norms and rotary angles to float32; here float64 stays float64, for both sides."""
+    to, narrow = torch.Tensor.to, torch.Tensor.float
+
+    def kept(self, *args, **options):
+        asked = options.get("dtype", args[0] if args else None)
+        if self.dtype == torch.float64 and asked is torch.float32:
+            args, options = args[1:] if args else args, {k: v for k, v in options.items() if k != "dtype"}
+            return to(self, *args, **options) if args or options else self
+        return to(self, *args, **options)
+
+    monkeypatch.setattr(torch.Tensor, "to", kept)
+    monkeypatch.setattr(torch.Tensor, "float", lambda self: self if self.dtype == torch.float64 else narrow(self))
+
+
+def groups_of(policy):
+    return [completions(policy, p, n, seed=i) for i, (p, n) in enumerate(zip(mixed(policy), LENGTHS, strict=True))]
+
+
+def untouched(family, policy):
+    """The same weights in a model that mmrl never saw."""
+    model = tiny.model(family, policy.processor).to(policy.dtype)
+    return SimpleNamespace(model=model, dtype=policy.dtype, rules=policy.rules)
+
+
+def shares(groups):
+    """Any numbers, one a token: what the loss weighs them by."""
+    return [torch.randn(g.mask.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(7)) for g in groups]
+
+
+def by_shares(policy, groups, parts):
+    """Log-probabilities and gradients, prompts once."""
+    logp = [torch.zeros_like(s) for s in shares(groups)]
+    with policy.see([g.prompt for g in groups]) as seen:
+        for part in parts:
+            pieces = [Piece(i, groups[i].rows(rows)) for i, rows in part]
+            loss = 0
+            for (i, rows), tokens in zip(part, policy.read(seen, pieces), strict=True):
+                logp[i][rows] = tokens.logp.detach().double()
+                loss = loss + (tokens.logp * shares(groups)[i][rows].to(tokens.logp.dtype)).sum()
+            loss.backward()
+    return logp, {n: p.grad for n, p in policy.model.named_parameters()}
+
+
+def by_copies(other, groups):
+    """The same from the untouched model, a completion at a time."""
+    logp = [torch.zeros_like(s) for s in shares(groups)]
+    for group, share, out in zip(groups, shares(groups), logp, strict=True):
+        for row in range(len(group)):
+            read = plain(other, group, row)
+            (read * share[row, : len(read)].to(read.dtype)).sum().backward()
+            out[row, : len(read)] = read.detach().double()
+    return logp, {n: p.grad for n, p in other.model.named_parameters()}
+
+
+WHOLE = [[(i, slice(None)) for i in range(3)]]
+ROWS = [[(i, slice(r, r + 1))] for i, lengths in enumerate(LENGTHS) for r in range(len(lengths))]
+CROSSED = [[(2, slice(0, 2)), (0, slice(1, 3))], [(0, slice(0, 1)), (1, slice(None)), (2, slice(2, 3))]]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("parts", "checkpointing"), [(WHOLE, False), (ROWS, False), (CROSSED, True)])
+def test_log_probabilities_and_gradients_are_those_of_the_untouched_model(exact, family, parts, checkpointing):
+    policy = tiny.policy(family, torch.float64)
+    if checkpointing:
+        checkpoint_activations(policy.model)
+        policy.model.train()
+    assert policy.shares
+    groups = groups_of(policy)
+    logp, gradients = by_shares(policy, groups, parts)
+    expected, wanted = by_copies(untouched(family, policy), groups)
+    for one, two in zip(logp, expected, strict=True):
+        torch.testing.assert_close(one, two, atol=1e-9, rtol=0)
+    for name, gradient in wanted.items():
+        scale = gradient.abs().max().item() + 1
+        torch.testing.assert_close(gradients[name], gradient, atol=1e-9 * scale, rtol=0, msg=name)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_in_float32_it_is_as_close_to_float64_as_the_untouched_model_is(family):
+    policy, wide = tiny.policy(family), tiny.policy(family, torch.float64)
+    groups = groups_of(policy)
+    with torch.no_grad():
+        truth = by_copies_only(untouched(family, wide), groups_of(wide))
+        own = (by_copies_only(untouched(family, policy), groups) - truth).abs().max()
+        with policy.see([g.prompt for g in groups]) as seen:
+            read = policy.read(seen, [Piece(i, g) for i, g in enumerate(groups)])
+    ours = torch.cat([t.logp[g.mask] for t, g in zip(read, groups, strict=True)])
+    assert (ours - truth).abs().max() <= 3 * own
+
+
+def by_copies_only(other, groups):
+    return torch.cat([plain(other, g, row) for g in groups for row in range(len(g))])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_first_token_is_predicted_at_the_prompts_last_place(family):
+    policy = tiny.policy(family)
+    group = groups_of(policy)[0]
+    other = untouched(family, policy)
+    with torch.no_grad(), policy.see([group.prompt]) as seen:
+        first = policy.read(seen, [Piece(0, group)])[0].logp[:, 0]
+        expected = torch.stack([plain(other, group, row)[0] for row in range(3)])
+    torch.testing.assert_close(first, expected, atol=1e-5, rtol=1e-5)
+    assert len(first.unique()) == 3  # different tokens, one distribution
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_sampling_against_shared_keys_draws_what_copies_draw(exact, family):
+    """Two prompts lose their rows at different times; the plain engine keeps a cache of its own for every row."""
+    drawn = []
+    for share in (True, False):
+        policy = tiny.policy(family, torch.float64, share_prefix=share)
+        policy.rules.allowed[20:] = False  # few tokens: rows end at different times
+        policy.rules.allowed[policy.end] = True
+        engine = Engine(policy, Decoding(max_new_tokens=40), lambda text: None)
+        groups = engine.sample(mixed(policy), [range(4), range(3), range(5)], seed=1)
+        with torch.no_grad(), policy.see([g.prompt for g in groups]) as seen:
+            read = policy.read(seen, [Piece(i, g) for i, g in enumerate(groups)])
+        for group, tokens in zip(groups, read, strict=True):
+            torch.testing.assert_close(tokens.logp, group.logp_sampled, atol=1e-9, rtol=0)
+        drawn.append((groups, policy.work.forward_tokens))
+    (ours, few), (theirs, many) = drawn
+    assert len({int(n) for g in ours for n in g.mask.sum(dim=1)}) > 3
+    assert few < many
+    for one, two in zip(ours, theirs, strict=True):
+        assert torch.equal(one.tokens, two.tokens)
+        torch.testing.assert_close(one.logp_sampled, two.logp_sampled, atol=1e-9, rtol=0)
+
+
+def test_tokens_are_counted_where_they_pass_and_parts_cost_the_prompt_once():
+    policy = tiny.policy()
+    group = groups_of(policy)[0]
+    p = len(group.prompt.tokens)
+    for parts in ([slice(0, 3)], [slice(0, 1), slice(1, 2), slice(2, 3)]):
+        policy.work.taken()
+        with policy.see([group.prompt]) as seen:
+            for rows in parts:
+                policy.read(seen, [Piece(0, group.rows(rows))])
+        assert policy.work.padding == 0
+        # nobody looks from an answer's last token; a part of which nothing is left passes one token
+        assert policy.work.forward_tokens == p + 4 + 8 + (len(parts) == 3)
+
+
+def test_both_ways_to_read_are_compared_and_a_difference_stops_the_run(monkeypatch):
+    policy = tiny.policy()
+    groups = groups_of(policy)
+    before = [p.clone() for p in policy.model.parameters()]
+    found = compare(policy, groups)
+    assert 0 < found["distance"] <= 3 * found["plain_distance"] < 1e-3
+    assert all(torch.equal(p, q) for p, q in zip(policy.model.parameters(), before, strict=True))
+    own = AnswerPass.tables.func
+    shifted = property(lambda self: [(t, b, m.roll(1, dims=0)) for t, b, m in own(self)])
+    monkeypatch.setattr(AnswerPass, "tables", shifted)
+    with pytest.raises(DisagreementError, match=r"model\.share_prefix: expected .* found .*share_prefix=off"):
+        compare(policy, groups)
+
+
+def test_a_model_whose_layers_have_windows_takes_the_plain_path_and_says_so_once(caplog):
+    made = tiny.processor("qwen2_5_vl")
+    model = tiny.model("qwen2_5_vl", made)
+    model.config.text_config.layer_types = ["full_attention", "sliding_attention"]
+    policy = tiny.Policy(model, made, "plain")
+    assert not policy.shares
+    assert [r.message for r in caplog.records if "sliding_attention" in r.message] == [
+        "model: every completion is read with a copy of its prompt, because its layers have sliding_attention, "
+        "whose state or window is not a prompt's keys and values"
+    ]
+
+
+def bottom_right(q, k, v, ends_q, ends_k, most_q, most_k, softmax_scale, causal):
+    """What flash-attn says that its function does: sequences one behind the other, causal from the bottom right."""
+    assert causal
+    assert most_q == ends_q.diff().max()
+    assert most_k == ends_k.diff().max()
+    outs = []
+    for i in range(len(ends_q) - 1):
+        one, two, three = q[ends_q[i] : ends_q[i + 1]], *(x[ends_k[i] : ends_k[i + 1]] for x in (k, v))
+        mask = torch.ones(len(one), len(two), dtype=torch.bool).tril(len(two) - len(one))
+        some = (x.transpose(0, 1)[None] for x in (one, two, three))
+        out = scaled_dot_product_attention(*some, attn_mask=mask, scale=softmax_scale, enable_gqa=True)
+        outs.append(out[0].transpose(0, 1))
+    return torch.cat(outs)
+
+
+def test_flash_attention_is_told_of_prompts_and_answers_as_its_varlen_function_wants_them(monkeypatch):
+    monkeypatch.setitem(sys.modules, "flash_attn", SimpleNamespace(flash_attn_varlen_func=bottom_right))
+    results = []
+    for base in ("sdpa", "flash_attention_2"):
+        policy = tiny.policy(dtype=torch.float64)
+        layers = policy.language.layers
+        layers.config._attn_implementation = base
+        use_shared(layers)
+        results.append(by_shares(policy, groups_of(policy), CROSSED))
+    (logp, gradients), (other, others) = results
+    for one, two in zip(logp, other, strict=True):
+        torch.testing.assert_close(one, two, atol=1e-12, rtol=0)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(others[name], gradient, atol=1e-10, rtol=1e-10, msg=name)
+
+
+@pytest.mark.gpu
+def test_flash_attention_equals_sdpa_in_bfloat16_on_a_gpu():
+    pytest.importorskip("flash_attn")
+    results = []
+    for base in ("sdpa", "flash_attention_2"):
+        policy = tiny.policy(compute=torch.bfloat16)
+        policy.model.to("cuda")
+        policy.language.rules = replace(policy.rules, allowed=policy.rules.allowed.cuda())
+        policy.language.layers.config._attn_implementation = base
+        use_shared(policy.language.layers)
+        results.append(by_shares(policy, groups_of(policy), WHOLE)[0])
+    for one, two in zip(*results, strict=True):
+        torch.testing.assert_close(one, two, atol=0.05, rtol=0.02)
