@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mmrl import best, checkpoint
 from mmrl.algorithms import Remembering
+from mmrl.algorithms.aim import TargetError
 from mmrl.config import Config, ConfigError, flat
 from mmrl.costs import Costs
 from mmrl.data.media import MediaError
@@ -32,7 +33,7 @@ FREE_TO_CHANGE = (  # when a run is resumed: what decides its length, what it wr
     "part_tokens", "rollout.max_rows", "model.logit_bytes", "model.feature_bytes", "model.feature_dir_bytes",
     "model.gradient_checkpointing", "model.shard", "model.share_prefix",
 )  # fmt: skip
-TOGETHER = (Stopped, NonFiniteError, MediaError, PromptError)  # raised by all ranks at the same place
+TOGETHER = (Stopped, NonFiniteError, MediaError, PromptError, TargetError)  # raised by all ranks at the same place
 
 
 @dataclass

@@ -109,6 +109,13 @@ def test_pseudo_rewards_are_finite_and_fall_at_log_ratios_of_ten_thousand(diverg
 
 
 @pytest.mark.parametrize("divergence", EVERY, ids=str)
+def test_single_precision_is_as_good_as_it_can_be(divergence):
+    ratios = torch.linspace(-20, 20, 81)  # exact in both
+    wide = divergence.pseudo_reward(ratios.double())
+    torch.testing.assert_close(divergence.pseudo_reward(ratios).double(), wide, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("divergence", EVERY, ids=str)
 def test_mass_outside_the_support_costs_the_slope_at_infinity(divergence):
     target = with_zeros(3)
     inside = target > 0

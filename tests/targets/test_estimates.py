@@ -73,3 +73,18 @@ def test_effective_samples():
 def test_samples_without_mass_are_refused():
     with pytest.raises(ValueError, match="expected mass on some of the samples, found none"):
         kl_target(torch.full((3,), -math.inf), PI[:3], Q[:3])
+
+
+MUTANTS = {
+    "Z is lost": (KLTargetPolicy(), lambda p, pi, q: kl_target(p, pi, q, 0.0)),
+    "the sampler's probability is lost": (TotalVariation(), lambda p, pi, q: total_variation(p, pi, 0 * q)),
+    "the arguments are swapped": (KLTargetPolicy(), kl_policy),
+    "twice Jensen-Shannon": (JensenShannon(), lambda p, pi, q: 2 * jensen_shannon(p, pi, q)),
+}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_deliberate_error_would_be_seen(name):
+    divergence, wrong = MUTANTS[name]
+    exact = value(divergence, PI.exp(), P.softmax(dim=0))
+    assert abs(wrong(P, PI, Q) - exact) > 1e-3
