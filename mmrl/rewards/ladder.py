@@ -26,7 +26,7 @@ from typing import Literal
 
 from mmrl.rewards.extraction import UNPARSED, Extraction, first
 from mmrl.rewards.mentions import letters
-from mmrl.rewards.options import alone, block, declared, line, phrase
+from mmrl.rewards.options import alone, block, declared, introduced, line, phrase
 from mmrl.rewards.parse import Parsed, parse
 from mmrl.rewards.parse import official as first_block
 from mmrl.rewards.quantities import exact_number, number_phrase, quantity
@@ -101,6 +101,7 @@ def choice(text: str, graded: Span | None, choices: Sequence[str]) -> Extraction
         boxed(text, region, choices),
         whole,
         phrase(text, region, choices),
+        introduced(text, region, choices),
         alone(text, region, choices),
         line(text, region, choices),
     )

@@ -27,6 +27,10 @@ LINES = re.compile(r"^[^\n]+", re.MULTILINE)
 ANSWER_LINE = re.compile(
     r"\W{0,4}(?:(?:the|my) )?(?:(?:final|correct|best|right) )?answer\b|\W{0,4}(?:正确|最终)?答案", re.IGNORECASE
 )
+INTRODUCES = re.compile(
+    r"\b(?:answer|choice|best option|next action|next step)\b[^.!?]{0,80}[:：]\W{0,4}$|答案[^。]{0,40}[:：]\W{0,4}$",
+    re.IGNORECASE,
+)
 TAKEN_BACK = re.compile(
     r"\b(?:wait|actually|correction|on second thoughts?|instead|changed? my|mistaken|wrong)\b", re.IGNORECASE
 )
@@ -44,11 +48,17 @@ PHRASES = (
     re.compile(
         rf"(?:^|\b(?i:so|therefore|thus|hence|choose|chose|pick|select|say|with|for|is|be),? (?:the )?)(?i:option|choice) {LETTER}"
     ),
+    re.compile(
+        rf"\b(?i:choose|chose|pick|select|go with|going with|go for|opt for) {LETTER}(?=[)\]}}.:,;]|$| (?:because|since)\b)"
+    ),
     re.compile(rf"(?<!{EDGE})(?<!['’]){LETTER} is (?i:the )?(?i:correct|right|best|answer)\b"),
     re.compile(rf"(?:答案|选项|选择|应选|故选|应该选|选)(?:应该是|应为|应是|是|为)?[: ]{{0,2}}{LETTER}"),
 )
 CLOSING = (
-    re.compile(rf"(?:^|[:,\-–—=>]) ?{LETTER}['’)\]}}>]{{0,2}}[.!。]?$"),
+    re.compile(
+        rf"(?:^|[:\-–—=>] ?|\b(?i:so|therefore|thus|hence|clearly|definitely|finally|overall|certainly|yes), )"
+        rf"{LETTER}['’)\]}}>]{{0,2}}[.!。]?$"
+    ),
     re.compile(
         r"\b(?i:therefore|thus|hence|so|choose|chose|pick|select|say|go with|going with|go for|opt for):? "
         rf"{LETTER}['’)\]}}]{{0,2}}[.!。]?$"
@@ -136,6 +146,14 @@ def alone(text: str, region: Span, choices: Sequence[str]) -> Extraction:
     sentence = last_sentence(text, region, choices)
     found = [match for rule in CLOSING if (match := rule.search(sentence.text))]
     return only(found, sentence, choices, set()).credited("alone")
+
+
+def introduced(text: str, region: Span, choices: Sequence[str]) -> Extraction:
+    """The last line is nothing but an answer, and the line before it says so: "The answer is:"."""
+    end = region[0] + len(text[slice(*region)].rstrip())
+    start = max(text.rfind("\n", region[0], end) + 1, region[0])
+    before = text[max(region[0], start - SHORT) : start].rstrip().rpartition("\n")[2]
+    return declared(block(text, (start, end), choices)).credited("line") if INTRODUCES.search(before) else UNPARSED
 
 
 def line(text: str, region: Span, choices: Sequence[str]) -> Extraction:

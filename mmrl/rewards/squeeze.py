@@ -32,7 +32,7 @@ class Squeezed:
 
 def squeeze(text: str, start: int, end: int) -> Squeezed:
     """The last READ characters of text[start:end]: emphasis, quotation marks, LaTeX and HTML styles dropped, full-width
-    letters, digits and brackets made plain, runs of spaces made one space, none at the ends."""
+    letters, digits and brackets made plain, runs of spaces made one space, or one line break, none at the ends."""
     start = max(start, end - READ)
     kept: list[str] = []
     at: list[int] = []
@@ -41,7 +41,7 @@ def squeeze(text: str, start: int, end: int) -> Squeezed:
         kept.append(text[place : match.start()].translate(WIDE))
         at.extend(range(place, match.start()))
         if match["space"]:
-            kept.append(" ")
+            kept.append("\n" if "\n" in match[0] else " ")
             at.append(match.start())
         place = match.end()
     kept.append(text[place:end].translate(WIDE))
@@ -50,8 +50,13 @@ def squeeze(text: str, start: int, end: int) -> Squeezed:
 
 
 def single_spaced(text: str, at: list[int]) -> Squeezed:
-    """Spaces that came to stand beside each other, or at an end, taken away."""
-    keep = [i for i, char in enumerate(text) if char != " " or (i > 0 and text[i - 1] != " ")]
-    while keep and text[keep[-1]] == " ":
+    """Spaces that came to stand beside each other, or at an end, taken away; a line break outlives a space."""
+    keep: list[int] = []
+    for place, char in enumerate(text):
+        if char not in " \n" or (keep and text[keep[-1]] not in " \n"):
+            keep.append(place)
+        elif char == "\n" and keep:
+            keep[-1] = place
+    while keep and text[keep[-1]] in " \n":
         keep.pop()
     return Squeezed("".join(text[i] for i in keep), tuple(at[i] for i in keep))
