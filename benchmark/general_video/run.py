@@ -11,23 +11,24 @@ from benchmark.general_video.lines import Line, lines
 from benchmark.general_video.page import show, write
 from benchmark.general_video.planned import Planned, planned
 from benchmark.general_video.protocols import PROTOCOLS
+from benchmark.paths import ROOT
 from mmrl.answering import Asking
 from mmrl.config import ConfigError, EvalConfig, EvaluationSection, dump, load
 from mmrl.data.conditions import frames_of, known
 from mmrl.data.errors import MediaError
-from mmrl.evaluate import Item, Record, evaluate, read_items
+from mmrl.evaluate import Item, Record, Summary, evaluate, read_items
 from mmrl.evaluate.cache import Cache
 from mmrl.evaluate.folders import write_run
 from mmrl.evaluate.records import FAILED
-from mmrl.evaluations.run import opened, started
+from mmrl.evaluations.run import ended, opened, started
 from mmrl.examine import evaluating, model_of, questions, settings_of, telling
-from mmrl.models.plain import Plain
+from mmrl.models.plain import Plain, check_chat_template
 from mmrl.models.policy import Policy
 from mmrl.progress import progress
 from mmrl.scorers import scorer_of
 from mmrl.sources import media_reader
 
-CONFIGS = Path("configs", "eval")
+CONFIGS = ROOT / "configs" / "eval"
 
 
 @dataclass(frozen=True)
@@ -75,20 +76,25 @@ def run(asked: Asked) -> int:
             raise ConfigError(f"--only: expected some of {', '.join(PROTOCOLS)}, found {name!r}")
     conditions = ["full", *(known(one) for one in asked.conditions if one != "full")]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model, status = None, 0  # the model is loaded once, for the first benchmark whose data are there
+    model, section, status = None, None, 0
     for name in asked.names:
+        found: list[Found] = []
         try:
             config = config_of(name, asked)
             sets, missing = planned(config.evaluation, asked.partial)
-            model = model or opened(config.model, config.evaluation.template, device)
-            found = [examined(name, one, config, sets, missing, model, asked) for one in conditions]
-        except (ConfigError, ValueError, MediaError) as error:
-            print(f"{name}: {error}\n{name}: no table; what was asked so far is kept.", file=sys.stderr)
+            if config.model != section:  # as a rule once: pixel budgets may differ
+                model = None  # not two at a time
+                model, section = opened(config.model, config.evaluation.template, device), config.model
+            for condition in conditions:
+                found.append(examined(name, condition, config, sets, missing, model, asked))
+        except (ValueError, MediaError) as error:
+            where = f"{name} ({conditions[len(found)]})" if found else name
+            print(f"{where}: {error}\n{where}: no table; what was asked is kept.", file=sys.stderr)
             status = 1
-            continue
-        show(found)
-        write(folder_of(name, asked) / "table.json", found, asked)
-        status = max(status, complain(found))
+        if found:
+            show(found)
+            write(folder_of(name, asked) / "table.json", found, asked)
+            status = max(status, complain(found))
     return status
 
 
@@ -127,9 +133,12 @@ def examined(
     out = folder_of(name, asked)
     out = out if condition == "full" else out / "conditions" / condition.replace(":", "-")
     out.mkdir(parents=True, exist_ok=True)
-    write_run(out, started(config, asked.command))
+    record = started(config, f"python -m benchmark general_video {asked.command}")
+    write_run(out, record)
     (out / "config.yaml").write_text(dump(config.model_copy(update={"evaluation": section})))
-    answered = ask_all(section, sets, model, out, config.max_rows, asked.retry)
+    summaries = ask_all(section, sets, model, out, config.max_rows, asked.retry)
+    write_run(out, ended(record, {one.name: one.expect for one in section.sets}, out, {out: summaries}))
+    answered = [each for summary in summaries.values() for each in summary.records]
     items = {id: item for one in sets for id, item in read_items(out / one.section.name).items()}
     expected = sum(one.expect or 0 for one in section.sets)
     return Found(name, condition, items, answered, lines(PROTOCOLS[name], items, answered), expected, missing)
@@ -137,25 +146,25 @@ def examined(
 
 def ask_all(
     section: EvaluationSection, sets: Sequence[Planned], opened: Policy | Plain, out: Path, max_rows: int, retry: bool
-) -> list[Record]:
-    """The records of all sets, those on file and those made now."""
+) -> dict[str, Summary]:
+    """All sets, by name: what is on file, and what is made now."""
+    check_chat_template(opened.processor, "the model")
     model = model_of(opened, section, max_rows)
     scorer, settings = scorer_of(section.graders), settings_of(section, opened, model.facts)
     cache = None if section.response_cache is None else Cache(Path(section.response_cache))
     seen = section.model_copy(update={"frames": frames_of(section.condition, section.frames)})
-    records: list[Record] = []
+    found: dict[str, Summary] = {}
     with media_reader(seen, cache_bytes=2**28) as reader, evaluating(opened.model):
         ask = Asking(model, reader, section.seed, section.condition, settings, cache)
         for one in sets:
             examples = [example for example in questions(one.section, section) if example.id in one.keep]
             told = telling(ask, one.section, section)
             with progress(f"{one.section.name} {section.condition}", len(examples) * section.samples) as bar:
-                summary = evaluate(
+                found[one.section.name] = evaluate(
                     one.section.name, examples, told, scorer, out / one.section.name, section.samples, section.batch,
                     len(one.keep), lambda done, _, bar=bar: bar(done), told.settings, retry,
                 )  # fmt: skip
-            records += summary.records
-    return records
+    return found
 
 
 def complain(found: Sequence[Found]) -> int:

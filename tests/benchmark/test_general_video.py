@@ -7,8 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmark import cli
+from benchmark.general_video import run
 from benchmark.general_video.protocols import PROTOCOLS
 from mmrl.config import EvalConfig, load
+from mmrl.evaluations.run import opened
 from tests import tiny
 from tests.benchmark.laid_out import CONFIGS, lay_out
 
@@ -77,6 +79,9 @@ def test_a_whole_table_ends_with_status_0_and_is_not_generated_again(model, data
     folder = tmp_path / "video_holmes" / "video_holmes"
     samples = (folder / "samples.jsonl").read_bytes()
     (folder / "scores.default.jsonl").unlink()
+    facts = json.loads((tmp_path / "video_holmes" / "run.json").read_text())
+    assert (facts["expected"], facts["scored"]) == ({"video_holmes": 3}, {"video_holmes": 3})
+    assert facts["finished"]
     again = call(model, data, tmp_path, "video_holmes", *wanted)
     assert again.exit_code == 0
     assert (folder / "samples.jsonl").read_bytes() == samples
@@ -139,6 +144,23 @@ def test_a_file_of_another_schema_is_one_message(model, data, tmp_path):
     assert done.exit_code == 1
     assert "EgoPlan-Bench2.json:1: expected a row with the fields sample_id, domain, scenario" in done.stderr
     assert "found id, prompt (missing: sample_id" in done.stderr
+
+
+def test_a_condition_that_cannot_be_asked_costs_its_own_table(model, data, tmp_path):
+    done = call(model, data, tmp_path, "video_holmes", "--condition", "video_only", *whole("video_holmes", data))
+    assert done.exit_code == 1
+    assert "video_holmes (video_only): " in done.stderr  # there is no picture that it could take away
+    assert "Video-Holmes: 3 items, full" in done.stdout
+    assert len(json.loads((tmp_path / "video_holmes" / "table.json").read_text())["tables"]) == 1
+
+
+def test_a_model_is_opened_again_only_where_its_section_differs(model, data, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        run, "opened", lambda section, *rest: seen.append(section.image_pixels) or opened(section, *rest)
+    )
+    call(model, data, tmp_path, "mmvu,video_holmes,longvideobench_subtitles", "--partial")
+    assert seen == [None, (100352, 200704)]  # frames are pictures where subtitles stand between them
 
 
 def test_subtitles_that_are_not_all_there_are_refused(model, data, tmp_path):

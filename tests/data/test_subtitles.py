@@ -58,7 +58,8 @@ def test_a_subtitle_file_that_is_missing_or_broken_is_an_error_with_its_name(tmp
 
 
 def test_those_of_the_sampled_moments_are_listed_once_and_in_order():
-    assert [one.text for one in at(SAID, [2.5, 0, 1, 0.5])] == ["one", "two"]  # 1.0 is no longer in the first
+    assert [one.text for one in at(SAID, [2.5, 0, 1, 0.5])] == ["one", "two"]
+    assert [one.text for one in at(SAID, [1])] == ["two"]  # the first has ended
     told, shown = listed(ASKED, (clip_at(0, 0.5, 2),), SAID)
     assert told.question == "This video's subtitles are listed below:\none\ntwo\nWhat?"
     assert (told.id, told.choices, len(shown)) == ("1", ASKED.choices, 1)
