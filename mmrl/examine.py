@@ -20,12 +20,13 @@ from mmrl.data.conditions import asked, frames_of
 from mmrl.data.conditions import check as check_condition
 from mmrl.data.subtitles import Telling
 from mmrl.data.templates import messages
-from mmrl.evaluate import Completion, Request, Scorer, Summary, evaluate
+from mmrl.evaluate import Completion, Mean, Request, Scorer, Summary, evaluate
 from mmrl.evaluate.cache import Cache
 from mmrl.generated import Generated
 from mmrl.models.plain import Plain, check_chat_template
 from mmrl.models.policy import Policy, chat
 from mmrl.progress import progress
+from mmrl.report.levels import finite
 from mmrl.rewards.parse import parse
 from mmrl.rollout import Engine
 from mmrl.scorers import scorer_of
@@ -203,17 +204,24 @@ def digest(model: nn.Module) -> str:
 
 
 def write_summary(path: Path, levels: Mapping[str, Summary], facts: Mapping[str, Any]) -> None:
-    """What was found, as JSON."""
+    """What was found, as JSON; a limit that is not known (a single cluster) is null."""
     found = {
         name: {
             "expected": s.expected,
             "scored": s.scored,
+            "samples": s.samples,
             "n": s.n,
             "clusters": s.clusters,
             "statuses": dict(s.statuses),
-            "metrics": {m: {"mean": v.mean, "interval": [v.low, v.high]} for m, v in s.metrics.items()},
+            "metrics": {metric: mean_as_json(mean) for metric, mean in s.metrics.items()},
         }
         for name, s in levels.items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(dict(facts) | {"levels": found}, indent=1) + "\n")
+    path.write_text(json.dumps(dict(facts) | {"levels": found}, indent=1, allow_nan=False) + "\n")
+
+
+def mean_as_json(mean: Mean) -> dict[str, Any]:
+    """A mean; how many records are unscored, and the mean if those were all right, only where there are any."""
+    open_ = {} if mean.best is None else {"unscored": mean.unscored, "best": mean.best}
+    return {"mean": mean.mean, "interval": [finite(mean.low), finite(mean.high)]} | open_

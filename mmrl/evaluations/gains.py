@@ -1,13 +1,13 @@
 """Visual gain, temporal gain and the like of a run under several conditions, as a table and as JSON."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.table import Table
 
-from mmrl.evaluate import IncompleteError, read_items, read_records
+from mmrl.evaluate import IncompleteError, Record, read_items, read_records
 from mmrl.evaluate.folders import sets_of
 from mmrl.evaluate.gains import Gain, Look, gains
 from mmrl.evaluate.lines import write_whole
@@ -33,11 +33,16 @@ def gains_of(folders: Mapping[str, Path], name: str) -> tuple[str, list[Gain]]:
     for condition, folder in folders.items():
         records = {(record.item, record.sample): record for record in read_records(folder / name)}
         looks[condition] = Look(records, read_items(folder / name))
-    there = next(record.scores for record in looks["full"].records.values() if record.scores)
-    metric = next((one for one in (*METRICS, *there) if one in there), None)
-    if metric is None:
-        raise IncompleteError(f"{folders['full'] / name}: expected scores, found none")
+    metric = right_by(looks["full"].records.values())
     return metric, gains(looks, metric)
+
+
+def right_by(records: Iterable[Record]) -> str:
+    """The metric that says what is right."""
+    there = next((record.scores for record in records if record.scores), None)
+    if there is None:
+        raise IncompleteError("expected scores, found none")
+    return next(one for one in (*METRICS, *there) if one in there)
 
 
 def gains_table(found: Mapping[str, tuple[str, list[Gain]]]) -> Table:

@@ -17,6 +17,7 @@ from mmrl.evaluate.folders import Run, write_run
 from mmrl.evaluate.lines import sha256_of
 from mmrl.evaluate.plan import SAMPLES
 from mmrl.evaluate.records import FAILED
+from mmrl.evaluations.derived import publish_derived
 from mmrl.evaluations.gains import publish_gains
 from mmrl.examine import examine, write_summary
 from mmrl.models.plain import Plain, is_plain, load_plain
@@ -55,6 +56,7 @@ def run_all(config: EvalConfig, conditions: Sequence[str], retry: bool, command:
         facts = {"model": config.model.path, "commit": record.commit, "machine": record.machine}
         write_summary(folder / "summary.json", levels, facts | {"condition": condition_of(folder, out, config)})
         console.print(summaries_table(levels, None if folder == out else f"\n{condition_of(folder, out, config)}"))
+    publish_derived(out, found[out])
     if len(found) > 1:
         publish_gains(out, {condition_of(folder, out, config): folder for folder in found})
     write_run(out, ended(record, sets, out, found))
