@@ -60,7 +60,9 @@ class ModelSection(Section):
     path: str  # a Hugging Face directory or name
     attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
     compute: Literal["float32", "bfloat16", "auto"] = "auto"  # auto: bfloat16 on CUDA; weights are float32
-    share_prefix: Literal["auto", "off"] = "auto"  # auto: once a group where the architecture allows; off: once a completion
+    share_prefix: Literal["auto", "off"] = (
+        "auto"  # auto: once a group where the architecture allows; off: once a completion
+    )
     gradient_checkpointing: bool = False
     video_pixels: Pixels | None = None  # least and most pixels of a frame after resizing; the processor's own if null
     image_pixels: Pixels | None = None

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 import transformers
-from torch import nn
+from torch import Tensor, nn
 
 import mmrl
 from mmrl.answering import Asking, Media
@@ -33,7 +33,8 @@ from mmrl.scorers import scorer_of
 from mmrl.sources import check_gradable, media_reader, open_set, root_of
 from mmrl.types import Decoding, Example, Group
 
-LOOKED_AT = 1024  # elements of each parameter that enter its digest
+CHUNK = 2**22  # elements of a parameter that are hashed at a time
+PRIME = 65521
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,15 +193,22 @@ def short_hash(text: str) -> str:
 
 @torch.no_grad()
 def digest(model: nn.Module) -> str:
-    """A fingerprint of a model's weights: names, shapes and LOOKED_AT elements of each parameter, evenly spread."""
+    """A fingerprint of a model's weights: names, shapes, and two sums over the bits of every element, one of them by place."""
     hashed = hashlib.sha256()
     for name, parameter in model.named_parameters():
-        flat = parameter.detach().flatten()
-        some = (
-            flat[:: max(1, len(flat) // LOOKED_AT)].float().cpu().clone()
-        )  # numpy would pin memory that a shard must free
-        hashed.update(f"{name}{tuple(parameter.shape)}".encode() + some.numpy().tobytes())
+        hashed.update(f"{name}{tuple(parameter.shape)}{parameter.dtype}{sums(parameter.detach().flatten())}".encode())
     return hashed.hexdigest()[:16]
+
+
+def sums(flat: Tensor) -> tuple[int, int]:
+    """The sum of all elements' bits, and of bits times place (modulo a prime), in wrapping 64-bit integers."""
+    kind = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[flat.element_size()]
+    plain = placed = 0
+    for start in range(0, len(flat), CHUNK):
+        bits = flat[start : start + CHUNK].contiguous().view(kind).long()
+        places = torch.arange(start, start + len(bits), device=bits.device) % PRIME + 1
+        plain, placed = plain + int(bits.sum()), placed + int((bits * places).sum())
+    return plain, placed
 
 
 def write_summary(path: Path, levels: Mapping[str, Summary], facts: Mapping[str, Any]) -> None:

@@ -1,13 +1,16 @@
 """Examining under a condition: through the command, on record, and never mixed with another condition's records."""
 
+import copy
 import json
 import shutil
 import sys
 
 import pytest
+import torch
 
 from mmrl import cli
 from mmrl.config import EvalConfig, dump, parse
+from mmrl.examine import digest
 from tests import runs
 
 
@@ -75,3 +78,17 @@ def test_a_set_without_videos_is_refused(evaluate):
     assert status == 2
     assert "evaluation 'all': condition 'shuffled' expected examples with videos, found none" in said
     assert not records
+
+
+def test_the_digest_sees_one_element_and_an_exchange_of_two():
+    model = torch.nn.Linear(300, 7)
+    before = digest(model)
+    assert digest(copy.deepcopy(model)) == before
+    with torch.no_grad():
+        model.weight[3, 17] += 1e-6
+        once = digest(model)
+        model.weight[3, 17] -= 1e-6
+        model.weight[0, :2] = model.weight[0, :2].flip(0)
+    assert len({before, once, digest(model)}) == 3
+    assert digest(copy.deepcopy(model).double()) != before
+    assert digest(copy.deepcopy(model).bfloat16()) == digest(copy.deepcopy(model).bfloat16())

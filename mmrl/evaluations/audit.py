@@ -6,6 +6,7 @@ but the options would score, questions that occur twice) is a table.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from mmrl.evaluate.folders import RUN, progress_of, read_run, sets_of
 from mmrl.evaluate.lines import read_lines, sha256_of
 from mmrl.evaluate.plan import HASH, ITEMS, SAMPLES, read_plan
 from mmrl.evaluate.records import FAILED, Item, Sample, Verdict
-from mmrl.evaluate.score import scorers_of, verdicts_path
+from mmrl.evaluate.score import DEFAULT, answers, read_records, scorers_of, verdicts_path
 from mmrl.evaluations.contamination import Trained, shared
 from mmrl.evaluations.guesses import Guess, guesses
 from mmrl.evaluations.listing import show, table
@@ -59,7 +60,7 @@ def audited(name: str, out: Path, run: Path, trained: Trained | None, media: boo
         broken += shared(items, trained)
     if media:
         broken += remade(samples, items, run, out)
-    return Finding(name, broken, list(notes(items, samples)), guesses(items))
+    return Finding(name, broken, [*notes(items, samples), *letters(out, items)], guesses(items))
 
 
 def file_problems(out: Path) -> Iterator[str]:
@@ -127,6 +128,16 @@ def notes(items: Sequence[Item], samples: Sequence[Sample]) -> Iterator[str]:
     bare = sum(not item.media for item in items)
     if bare:
         yield f"{bare} questions have no media"
+
+
+def letters(out: Path, items: Sequence[Item]) -> Iterator[str]:
+    """How often each letter is right and how often it was answered, by the run's own scorer; nothing without letters."""
+    if DEFAULT not in scorers_of(out) or not all(len(item.choices) > 1 for item in items):
+        return
+    said = Counter(answer or "none" for answer in answers(read_records(out)))
+    for what, counts in (("right", Counter((item.answer or "none").strip() for item in items)), ("answered", said)):
+        total = sum(counts.values())
+        yield f"{what}: " + ", ".join(f"{name} {100 * counts[name] / total:.0f} %" for name in sorted(counts))
 
 
 def notes_table(found: Sequence[Finding]) -> Table:
