@@ -19,11 +19,12 @@ from scipy.sparse import csr_array, hstack, vstack
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-TOLERANCE = 1e-11  # on the largest difference between moments and wanted moments
-STEPS = 200
-LEAST_PART = (
-    1e-7  # of its uniform weight that every sample keeps, for wanted moments to count as inside and not on the edge
-)
+TOLERANCE = 1e-14  # on the largest miss of a moment, in units of its feature's range; rounding may end the fit before
+MISSED = 1e-8  # a larger miss is an error
+STEPS = 500
+LEAST_STEP = 1e-8
+REACH = 3.0  # nats: further away the dual is another function than its parabola
+LEAST_PART = 1e-6  # of its uniform weight that every sample keeps where wanted moments are inside and not on the edge
 RANK = 1e-10  # directions with less than this part of the largest variance are features that say the same
 
 
@@ -60,71 +61,40 @@ def fit(
     if not live:
         raise MomentsError("moments: expected samples with mass under the other factors, found none")
     tau = (torch.ones(len(features)) if shares is None else shares).double()[live]
-    phi = pad_sequence([features[c].double() for c in live], batch_first=True)
+    phi = pad_sequence([features[c].double() - wanted for c in live], batch_first=True)
     base = pad_sequence([log_weights[c].double() for c in live], batch_first=True, padding_value=-torch.inf)
-    problem = Problem(phi, base, tau / tau.sum(), wanted)
-    refuse_unreachable(problem)
-    return newton(problem)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Contexts padded to one length; padding and samples outside the support have log-weight -inf."""
-
-    phi: Float[Tensor, "c n k"]
-    base: Float[Tensor, "c n"]
-    tau: Float[Tensor, " c"]
-    wanted: Float[Tensor, " k"]
-
-    @property
-    def live(self) -> Bool[Tensor, "c n"]:
-        return self.base > -torch.inf
-
-    def at(self, coefficients: Float[Tensor, " k"]) -> "Dual":
-        """The dual and its derivatives."""
-        log_p = self.base + self.phi @ coefficients
-        log_z = log_p.logsumexp(dim=1) - self.base.logsumexp(dim=1)  # relative to the base's own
-        p = log_p.softmax(dim=1)
-        means = torch.einsum("cn,cnk->ck", p, self.phi)
-        from_mean = self.phi - means[:, None]
-        hessian = torch.einsum("cn,cnk,cnl->kl", self.tau[:, None] * p, from_mean, from_mean)
-        moments, value = self.tau @ means, self.tau @ log_z - coefficients @ self.wanted
-        return Dual(value, moments - self.wanted, hessian, moments, log_z, 1 / p.square().sum(dim=1))
-
-
-def newton(problem: Problem) -> Fit:
-    """Damped Newton on the dual from lambda = 0: a full step, halved until the dual falls enough."""
-    coefficients, taken = torch.zeros_like(problem.wanted), 0
-    here = problem.at(coefficients)
-    while here.error > TOLERANCE and taken < STEPS:
-        direction = -torch.linalg.pinv(here.hessian, rtol=RANK, hermitian=True) @ here.gradient
-        slope, size = here.gradient @ direction, 1.0
-        while True:
-            there = problem.at(coefficients + size * direction)
-            if there.value <= here.value + 1e-4 * size * slope or there.error < 0.5 * here.error or size < 1e-8:
-                break
-            size /= 2
-        if there.error >= here.error and size < 1e-8:
-            break  # rounding: no further step helps
-        coefficients, here, taken = coefficients + size * direction, there, taken + 1
-    if here.error > 1e-6:
+    low, high = ranges(phi, base)
+    spread = (high - low).amax(dim=0)
+    spread = torch.where(spread > 0, spread, 1.0)
+    problem = Problem(phi / spread, base, tau / tau.sum())
+    refuse_unreachable(problem, wanted, spread)
+    scaled, dual, steps = newton(problem)
+    coefficients = scaled / spread
+    if dual.error > MISSED:
         raise MomentsError(
-            f"moments: expected {problem.wanted.tolist()}, reached {here.moments.tolist()} after {taken} steps; they are next "
-            "to the edge of what the samples can give. Ask for less, or draw more samples"
+            f"moments: expected {wanted.tolist()}, reached {(wanted + spread * dual.gradient).tolist()} after {steps} steps; they "
+            "are next to the edge of what the samples can give. Ask for less, or draw more samples"
         )
-    return Fit(coefficients, here.moments, here.log_z, here.effective, taken)
+    return Fit(coefficients, wanted + spread * dual.gradient, dual.log_z + coefficients @ wanted, dual.effective, steps)
 
 
 @dataclass(frozen=True, slots=True)
 class Dual:
-    """sum_c tau_c log Z_c - lambda . mu at some coefficients, and its derivatives."""
+    """sum_c tau_c log Z_c at some coefficients, and its derivatives."""
 
     value: Tensor
     gradient: Tensor
     hessian: Tensor
-    moments: Tensor
     log_z: Tensor
     effective: Tensor
+
+    @property
+    def direction(self) -> Tensor:
+        """Newton's step, in features of equal variance; none along features that say the same as others."""
+        scale = self.hessian.diagonal().sqrt()
+        scale = torch.where(scale > 0, scale, 1.0)
+        inverse = torch.linalg.pinv(self.hessian / scale / scale[:, None], rtol=RANK, hermitian=True)
+        return -(inverse @ (self.gradient / scale)) / scale
 
     @property
     def error(self) -> float:
@@ -132,25 +102,76 @@ class Dual:
         return float(self.gradient.abs().max())
 
 
-def refuse_unreachable(problem: Problem) -> None:
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Features less their wanted moments, in units of their ranges, so that the wanted moments are 0.
+
+    Contexts are padded to one length; padding and samples outside the support have log-weight -inf.
+    """
+
+    phi: Float[Tensor, "c n k"]
+    base: Float[Tensor, "c n"]
+    tau: Float[Tensor, " c"]
+
+    @property
+    def live(self) -> Bool[Tensor, "c n"]:
+        return self.base > -torch.inf
+
+    def at(self, coefficients: Float[Tensor, " k"]) -> Dual:
+        """The dual and its derivatives."""
+        log_p = self.base + self.phi @ coefficients
+        log_z = log_p.logsumexp(dim=1) - self.base.logsumexp(dim=1)  # relative to the base's own
+        p = log_p.softmax(dim=1)
+        means = torch.einsum("cn,cnk->ck", p, self.phi)
+        from_mean = self.phi - means[:, None]
+        hessian = torch.einsum("cn,cnk,cnl->kl", self.tau[:, None] * p, from_mean, from_mean)
+        return Dual(self.tau @ log_z, self.tau @ means, hessian, log_z, 1 / p.square().sum(dim=1))
+
+
+def newton(problem: Problem) -> tuple[Tensor, Dual, int]:
+    """Damped Newton on the dual from lambda = 0: steps change no log-weight by more than REACH, and are halved until they help."""
+    coefficients, taken = problem.phi.new_zeros(problem.phi.shape[-1]), 0
+    here = problem.at(coefficients)
+    while here.error > TOLERANCE and taken < STEPS:
+        direction = here.direction
+        furthest = float((problem.phi @ direction)[problem.live].abs().max())
+        size = min(1.0, REACH / furthest) if furthest > 0 else 1.0
+        slope = float(here.gradient @ direction)
+        there = problem.at(coefficients + size * direction)
+        while there.value > here.value + 1e-4 * size * slope and there.error > 0.5 * here.error and size > LEAST_STEP:
+            size /= 2
+            there = problem.at(coefficients + size * direction)
+        if there.error >= here.error and size <= LEAST_STEP:
+            break  # rounding: no further step helps
+        coefficients, here, taken = coefficients + size * direction, there, taken + 1
+    return coefficients, here, taken
+
+
+def ranges(
+    phi: Float[Tensor, "c n k"], base: Float[Tensor, "c n"]
+) -> tuple[Float[Tensor, "c k"], Float[Tensor, "c k"]]:
+    """The least and the most of each feature in each context."""
+    outside = (base == -torch.inf)[:, :, None]
+    return phi.masked_fill(outside, torch.inf).amin(dim=1), phi.masked_fill(outside, -torch.inf).amax(dim=1)
+
+
+def refuse_unreachable(problem: Problem, wanted: Float[Tensor, " k"], spread: Float[Tensor, " k"]) -> None:
     """Raise MomentsError unless some distribution with mass on every sample has the wanted moments.
 
     That is when the coefficients are finite: a linear program over all weights. On the edge they would be infinite.
     """
-    outside = ~problem.live[:, :, None]
-    low = problem.tau @ problem.phi.masked_fill(outside, torch.inf).amin(dim=1)
-    high = problem.tau @ problem.phi.masked_fill(outside, -torch.inf).amax(dim=1)
-    each = zip(low.tolist(), high.tolist(), problem.wanted.tolist(), strict=True)
-    for k, (least, most, value) in enumerate(each):
-        if not (least < value < most or least == value == most):
+    low, high = (problem.tau @ end for end in ranges(problem.phi, problem.base))
+    for k, (least, most) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
+        if not (least < 0 < most or least == 0 == most):
+            found, unit = float(wanted[k]), float(spread[k])
             raise MomentsError(
-                f"moments: feature {k}: expected a wanted moment strictly between {least:.6g} and {most:.6g}, which is what the "
-                f"samples can give, found {value}. Ask for less, draw more samples, or, for a moment of 1 of a 0/1 feature, "
-                "use a constraint"
+                f"moments: feature {k}: expected a wanted moment strictly between {found + unit * least:.6g} and "
+                f"{found + unit * most:.6g}, which is what the samples can give, found {found}. Ask for less, draw more samples, "
+                "or, for a moment of 1 of a 0/1 feature, use a constraint"
             )
-    if len(problem.wanted) > 1 and not jointly_reachable(problem):
+    if len(wanted) > 1 and not jointly_reachable(problem):
         raise MomentsError(
-            f"moments: each of {problem.wanted.tolist()} is within reach, but no distribution on the samples has them together. "
+            f"moments: each of {wanted.tolist()} is within reach, but no distribution on the samples has them together. "
             "Ask for less, or draw more samples"
         )
 
@@ -164,7 +185,7 @@ def jointly_reachable(problem: Problem) -> bool:
     sums = csr_array((np.ones(len(place)), (place, np.arange(len(place)))), shape=(contexts, len(place)))
     equations = vstack([csr_array(moments), sums])
     equations = hstack([equations, csr_array((equations @ uniform)[:, None])])
-    right = np.concatenate([problem.wanted.numpy(), np.ones(contexts)])
+    right = np.concatenate([np.zeros(problem.phi.shape[-1]), np.ones(contexts)])
     cost = np.append(np.zeros(len(place)), -1.0)
     found = linprog(cost, A_eq=equations, b_eq=right, bounds=[(0, None)] * len(place) + [(0, 1)])
     return bool(found.success) and -found.fun > LEAST_PART

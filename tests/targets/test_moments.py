@@ -38,7 +38,7 @@ def test_the_moments_are_met_by_the_nearest_distribution(kind):
     other = p + 0.5 * (p / away.abs()).min() * away
     through = (other * (other.log() - log_p)).sum() + kl
     torch.testing.assert_close((other * (other.log() - BASE)).sum(), through, atol=1e-10, rtol=0)
-    assert found.steps < 12
+    assert found.steps < 15
 
 
 def test_one_binary_feature_shifts_its_log_odds():
@@ -124,6 +124,21 @@ def test_features_that_say_the_same_are_no_trouble():
 def test_moments_out_of_reach_are_refused(phi, wanted, said):
     with pytest.raises(MomentsError, match=said):
         fit([phi], [BASE], torch.tensor(wanted, **F64))
+
+
+@pytest.mark.parametrize("base_rate", [1e-9, 1e-4, 0.5, 0.9999])
+@pytest.mark.parametrize("wanted", [1e-3, 0.3, 0.999, 1 - 1e-6])
+def test_rare_features_are_made_common_and_common_ones_rare(base_rate, wanted):
+    base = torch.tensor([1 - base_rate, base_rate], **F64).log()
+    found = fit([torch.tensor([[0.0], [1.0]], **F64)], [base], torch.tensor([wanted], **F64))
+    expected = math.log(wanted / (1 - wanted)) - math.log(base_rate / (1 - base_rate))
+    assert found.coefficients.item() == pytest.approx(expected, abs=1e-8)
+
+
+def test_features_may_have_any_scale():
+    units = torch.tensor([1e-6, 1e5], **F64)
+    plain, scaled = (fit([PHI * u], [BASE], torch.tensor([0.6, 0.3], **F64) * u) for u in (torch.ones(2, **F64), units))
+    torch.testing.assert_close(scaled.coefficients * units, plain.coefficients, atol=1e-8, rtol=0)
 
 
 def test_moments_next_to_the_edge_are_met_or_refused_but_never_missed():
