@@ -37,13 +37,13 @@ class Costs:
     def of_step(self, seconds: float, phases: Mapping[str, float]) -> Numbers:
         """The step that took ``seconds``, ``phases`` of which are known by name; over all ranks."""
         meter = Meter()
-        count_work(meter, self.readers, self.feeder.prompts_made)
+        count_work(meter, self.readers, self.feeder)
         now = counters(self.feeder.reader, self.readers[0].tower.cache)
         for name, value in now.items():
             meter.total(name, value - self.before.get(name, 0.0))
         self.before = now
         count_state(meter, self.feeder)
-        self.feeder.prompts_made = 0
+        self.feeder.prompts_made = self.feeder.media_made = 0
         named = sum(value for name, value in phases.items() if name.startswith("seconds/"))
         meter.total("seconds/step", seconds)
         meter.total("seconds/learn", max(0.0, seconds - named))
@@ -51,14 +51,15 @@ class Costs:
         return found | shares({**phases, **found})
 
 
-def count_work(meter: Meter, readers: Sequence[Reader], prompts: int) -> None:
-    """What the models did since they were last asked."""
+def count_work(meter: Meter, readers: Sequence[Reader], feeder: Feeder) -> None:
+    """What the models did since they were last asked, and for how much."""
     for work in [reader.work.taken() for reader in readers]:
         meter.total("work/vision_passes", work.vision_passes)
         meter.total("work/forward_tokens", work.forward_tokens)
         meter.add("work/padding_share", work.padding / max(1, work.forward_tokens), work.forward_tokens)
         meter.most("work/logit_bytes", work.logit_bytes)
-    meter.total("work/prompts", prompts)
+    meter.total("work/prompts", feeder.prompts_made)
+    meter.total("work/media", feeder.media_made)
 
 
 def counters(reader: MediaReader, cache: FeatureCache | None) -> Numbers:
@@ -108,11 +109,11 @@ def peak_bytes() -> int:
 
 
 def shares(numbers: Mapping[str, float]) -> Numbers:
-    """Of the step's seconds, those of each phase; and of its vision passes, those of each prompt."""
-    step, prompts = numbers["seconds/step"], numbers["work/prompts"]
+    """Of the step's seconds, those of each phase; and how often a prompt went through a tower: each of its media."""
+    step, media = numbers["seconds/step"], numbers["work/media"]
     found = {
         name.replace("seconds/", "work/share/"): value / step
         for name, value in numbers.items()
         if name.startswith("seconds/") and name != "seconds/step"
     }
-    return found | {"work/vision_passes_per_prompt": numbers["work/vision_passes"] / max(1.0, prompts)}
+    return found | {"work/vision_passes_per_prompt": numbers["work/vision_passes"] / max(1.0, media)}

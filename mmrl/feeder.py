@@ -23,7 +23,8 @@ class Feeder:
     new_tokens: int = 0  # for which a prompt must leave room
     max_prompt_tokens: int | None = None
     skipped: int = 0  # examples of all ranks whose media could not be read
-    prompts_made: int = 0  # of this rank
+    prompts_made: int = 0  # of this rank, since somebody set it to 0
+    media_made: int = 0  # in these
 
     def examples(self, step: int) -> Sequence[Example]:
         """This rank's examples; those of the next step begin to be decoded."""
@@ -55,4 +56,5 @@ class Feeder:
         refuse([problem for problems in self.ranks.gather(long) for problem in problems])
         self.policy.look(prompts)
         self.prompts_made += len(prompts)
+        self.media_made += sum(len(example.every_media) for example in kept)
         return prompts

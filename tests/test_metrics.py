@@ -74,7 +74,7 @@ def test_counters_are_those_of_hooks_on_the_towers_and_the_decoder(root, tmp_pat
     assert [line["media/decodes"] for line in lines[4:]] == [0, 0]  # the second epoch
     for line in lines:
         assert line["work/prompts"] == 2
-        assert line["work/vision_passes_per_prompt"] == line["work/vision_passes"] / 2
+        assert line["work/vision_passes_per_prompt"] == line["work/vision_passes"] / max(1, line["work/media"]) <= 3
         assert 0 < line["work/trained_tokens"] < line["work/forward_tokens"]
         phases = [v for k, v in line.items() if k.startswith("work/share/") and k != "work/share/data_wait"]
         assert sum(phases) == pytest.approx(1, abs=0.02)
@@ -90,7 +90,7 @@ def test_what_a_validation_does_is_no_steps_work(root, tmp_path):
     for name, more in {"with": {"validation": validation, "validate_every": 1}, "without": {}}.items():
         build(runs.config(root, tmp_path / name, "grpo", steps=2, **more), quiet=True).fit(quiet=True)
         lines = runs.lines(tmp_path / name / "metrics.jsonl")
-        assert all(explained(key) for line in lines for key in line)
+        assert not [key for line in lines for key in line if not explained(key)]
         found.append([(line["work/vision_passes"], line["work/forward_tokens"]) for line in lines])
     assert found[0] == found[1]
 
