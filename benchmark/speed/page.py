@@ -137,7 +137,7 @@ def reached(axes: Axes, found: Sequence[Point]) -> None:
 
 
 def bars(axes: Axes, found: Sequence[Point], title: str, value) -> None:
-    """A point a row, a bar a contender, on a logarithmic scale."""
+    """A point a row, a bar a contender."""
     names = [name for name in SHOWN if any(name in p["contenders"] for p in found)]
     for row, point in enumerate(found):
         for place, name in enumerate(names):
@@ -150,7 +150,6 @@ def bars(axes: Axes, found: Sequence[Point], title: str, value) -> None:
                 axes.barh(at, length, 0.8 / len(names), color=COLORS[place % len(COLORS)], label=label)
     axes.set_yticks(range(len(found)), [short(case_of(point)) for point in found], fontsize=7.5)
     axes.invert_yaxis()
-    axes.set_xscale("log")
     axes.set_title(title, loc="left", fontsize=10.5)
     finish(axes)
 

@@ -13,6 +13,7 @@ from benchmark.cli import app
 from benchmark.speed import case as cases
 from benchmark.speed import flops, page, ratios, run
 from benchmark.speed.case import Case, Shape, View
+from benchmark.tables import markdown
 
 TINY = Shape(32, 2, 2, 1, 48, 32, 2, 2, 48, (1,), (2, 3, 3), True, 100.0)
 
@@ -254,7 +255,33 @@ def test_the_quick_measurement_ends_with_one_json_object():
     assert last["mode"] == "trained"
 
 
-def test_the_readme_says_where_the_figures_are():
-    readme = (Path(run.__file__).parents[1] / "README.md").read_text()
-    assert "results/speed/" in readme
-    assert "python -m benchmark speed" in readme
+def test_quick_ends_with_one_line_of_json(monkeypatch):
+    monkeypatch.setattr(run, "measured", lambda name, case, plan: found(case)[name] | {"seconds_in_all": 1.0})
+    done = CliRunner().invoke(app, ["speed", "--quick", "--towers", "frozen"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.output.splitlines()[-1]) == {
+        "train_ratio": 6.0,
+        "sample_ratio": 2.0,
+        "floor_ratio": 1.25,
+        "vision_passes_per_prompt": 3.0,
+        "logp_error_vs_plain": 1.25,
+        "mode": "frozen",
+    }
+
+
+RESULTS = Path(run.__file__).parents[1] / "results" / "speed"
+
+
+def test_the_readme_quotes_the_targets_of_the_points():
+    readme = (RESULTS.parents[1] / "README.md").read_text()
+    points = page.points(RESULTS)
+    assert markdown(page.goals(points), words=2) in readme
+    assert "results/speed/table.md" in readme
+
+
+def test_written_points_follow_from_their_figures():
+    for point in page.points(RESULTS):
+        case = page.case_of(point)
+        assert point["ratios"] == ratios.ratios(case, point["contenders"], ratios.CLOCKS[point["clock"]])
+        assert [tuple(goal) for goal in point["targets"]] == ratios.targets(case, point["ratios"])
+        assert all(len(one["commit"]) == 12 for one in point["contenders"].values()), "of commits as they stand"
