@@ -134,7 +134,7 @@ def phrase(text: str, region: Span, choices: Sequence[str]) -> Extraction:
     sentence = without(sentence, REFUSED)
     found = [match for rule in PHRASES for match in rule.finditer(sentence.text)]
     found = [match for match in found if not is_article(sentence.text, match.start(1), choices)]
-    reason = REASON.search(sentence.text, max((match.end() for match in found), default=0))
+    reason = REASON.search(sentence.text, min((match.end() for match in found), default=0))
     claim = sentence.part(0, reason.start()) if reason and found else sentence
     return only([match for match in found if match.end() <= len(claim.text)], claim, choices, refused).credited(
         "phrase"

@@ -80,6 +80,7 @@ MORE_WITHOUT_TAGS = [
     ("The water runs. The answer is “B”.", "phrase"),
     ("The water runs. The selection = B", "phrase"),
     ("The water runs. The answer will be B.", "phrase"),
+    ("The water runs. The answer is B because D is right only later.", "phrase"),
     ("The water runs. The answer is B, not A or C.", "phrase"),
     ("The water runs. The answer is B since C and D come later.", "phrase"),
     ("The water runs. The answer is B. CLOSE TAP!", "phrase"),
