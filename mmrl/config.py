@@ -248,6 +248,12 @@ def incoherences(config: Config, algorithm: Any):
             f"rollout.decoding.top_p: expected 1, as {config.algorithm.name} divides by the probability with which a completion "
             f"was drawn; found {config.rollout.decoding.top_p}"
         )
+    most = config.rollout.decoding.max_new_tokens
+    if getattr(algorithm, "limit", None) not in (None, most):
+        yield (
+            f"algorithm.limit: expected rollout.decoding.max_new_tokens, the most that a completion may have, which is {most}; "
+            f"found {algorithm.limit}"
+        )
     if claims(algorithm, "needs_base") and config.prepared is None:
         yield (
             f"prepared: expected a file, as {config.algorithm.name} so configured goes by what the base model earns; found none. Set "

@@ -1,6 +1,7 @@
 """Every YAML of the toy world trains: its algorithm takes two steps on fixed completions, and, slow, the whole run does one."""
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,8 @@ def test_it_runs_on_video(path, root, tmp_path):
     mine = {key: own[key] for key in ("out", "model", "data", "steps", "prompts_per_step", "trackers")}
     plain |= mine | {"rollout": {"group_size": 4, "decoding": decoding}}
     plain["optimizer"]["warmup"] = 0
+    if "limit" in plain["algorithm"]:
+        plain["algorithm"] |= {"limit": decoding["max_new_tokens"], "buffer": 4}
     if "prepared" in plain:
         plain["prepared"] = str(tmp_path / "prepared.jsonl")
         prepare(parsed(Config, plain, str(path)), 2, quiet=True)
@@ -76,3 +79,16 @@ def test_every_algorithm_has_a_config_and_a_section():
         assert mine, f"{name}: expected a config"
         (section,) = [text for text in sections if f"`{name}`" in text.split("\n")[0]]
         assert any(f"configs/{path.name}" in section for path in mine), f"{name}: expected its config in its section"
+
+
+def test_the_lines_of_the_document_are_configs():
+    """Each `algorithm: {...}` in docs/algorithms.md builds what it is about."""
+    lines = re.findall(r"`algorithm: (\{.*?\})`(?: |$)", (ROOT / "docs" / "algorithms.md").read_text(), re.MULTILINE)
+    plain = yaml.safe_load((ROOT / "configs" / "toy_grpo.yaml").read_text()) | {"prepared": "base.jsonl"}
+    named = []
+    for line in lines:
+        algorithm = yaml.safe_load(line)
+        more = {"rewards": {}} if algorithm["name"] == "sft" else {}
+        parsed(Config, plain | {"algorithm": algorithm} | more, line)
+        named.append(algorithm["name"])
+    assert set(named) == set(ALGORITHMS)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch.distributed.tensor import DTensor
 
-from mmrl.algorithms import CARE
+from mmrl.algorithms import CARE, RLKL
 from mmrl.build import build
 from mmrl.config import Config, parse
 from mmrl.models.policy import checkpoint_activations
@@ -32,6 +32,7 @@ class Variant:
     checkpointing: bool = False
     tied: bool = True  # head and embedding
     frozen: str = "nothing"  # the beginning of parameters' names
+    exact: bool = False  # the divergence over the whole vocabulary, and what the policy says before it learns
 
 
 VARIANTS = {
@@ -40,6 +41,7 @@ VARIANTS = {
     "untied": Variant(tied=False),
     "tower": Variant(frozen="model.language_model."),
     "language": Variant(frozen="model.visual."),
+    "exact": Variant(exact=True),
 }
 
 
@@ -63,7 +65,10 @@ def prepared(variant, names, ranks):
         policy.shard(mesh, torch.device("cpu"))
         reference.shard(mesh, torch.device("cpu"))
     options = dict(grade=two_ranks.grade, clip_norm=0.1, part_tokens=60, filler=filler)
-    return runs.trainer_of(CARE(clip=0.2, reference=update), policy, groups, ranks, reference=reference, **options)
+    algorithm = CARE(clip=0.2, reference=update)
+    if one.exact:
+        algorithm = RLKL(place="loss", estimator="kl_policy_reference", level="to_go", length=10.0, reference=update)
+    return runs.trainer_of(algorithm, policy, groups, ranks, reference=reference, **options)
 
 
 def learn(variant, names, ranks):

@@ -9,8 +9,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mmrl import ops
+from mmrl.algorithms.aim import Aim, distances
 from mmrl.algorithms.base import Source
 from mmrl.algorithms.grpo import check, check_length, sampled
+from mmrl.targets import Tilt
 from mmrl.types import Credit, Direction, Frozen, Group, Scored, Tokens, Totals, Update
 
 Estimator = Literal["k1", "k2", "k3", "ratio_k3", "kl_policy_reference", "kl_reference_policy"]
@@ -155,9 +157,11 @@ class RLKL:
         return ops.spread(weight * divergence, mask)
 
     def report(self, scored: Scored) -> Mapping[str, float]:
-        if scored.now is None:
+        """How far the policy is from p* and from the reference, where it was read before it learns."""
+        if scored.now is None or self.beta == 0:
             return {}
-        return {"kl/policy_reference": (scored.now.logp - scored.reference).sum(dim=1).mean().item()}
+        target = Aim((Tilt(self.beta),), moments=None, z="none", bound=False, forget=1.0)
+        return distances(target.logs(scored, {}), scored)
 
 
 def problems(a: RLKL):

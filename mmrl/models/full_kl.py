@@ -3,9 +3,8 @@
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
-from mmrl.models.heads import allowed_logits
+from mmrl.models.heads import chunk_logits, rows_of
 from mmrl.types import Direction
 
 
@@ -22,31 +21,58 @@ def token_divergence(
     """KL(policy || reference) of each next token, or the other way round, in nats; the gradient is the policy's alone.
 
     ``hidden`` and ``weight`` are the policy's last hidden states and head, ``states`` and ``head`` the reference's. Both heads are
-    applied chunk by chunk, so that at most ``logit_bytes`` of logits exist at a time: each chunk's are thrown away and made again in
-    the backward pass. The distributions are those that are sampled from: allowed tokens, at the sampling temperature.
+    applied chunk by chunk, so that at most ``logit_bytes`` of tensors as wide as the vocabulary exist at a time, forward and backward,
+    or what a single token needs. The distributions are those that are sampled from: allowed tokens, at the sampling temperature.
     """
-    size = torch.promote_types(hidden.dtype, torch.float32).itemsize
-    rows = max(1, logit_bytes // (2 * len(weight) * size))
-    shared = (weight, head.detach(), allowed, temperature, direction)
-    chunks = [
-        checkpoint(chunk_divergence, mine, its, *shared, use_reentrant=False, preserve_rng_state=False)
-        for mine, its in zip(hidden.split(rows), states.detach().split(rows), strict=True)
-    ]
-    return torch.cat(chunks) if chunks else hidden.new_zeros(0)
+    dtype = torch.promote_types(hidden.dtype, torch.float32)
+    rows = rows_of(logit_bytes, len(weight), dtype)
+    mine, its = (hidden.to(dtype), weight.to(dtype)), (states.detach().to(dtype), head.detach().to(dtype))
+    with torch.autocast(hidden.device.type, enabled=False):
+        return TokenDivergence.apply(*mine, *its, allowed, temperature, direction == "kl_policy_reference", rows)
 
 
-def chunk_divergence(
-    hidden: Float[Tensor, "m d"],
-    states: Float[Tensor, "m d"],
-    weight: Float[Tensor, "v d"],
-    head: Float[Tensor, "v d"],
-    allowed: Bool[Tensor, " v"],
-    temperature: float,
-    direction: Direction,
-) -> Float[Tensor, " m"]:
-    """One chunk of ``token_divergence``."""
-    policy = allowed_logits(hidden, weight, allowed, temperature).log_softmax(dim=-1)
-    reference = allowed_logits(states, head, allowed, temperature).log_softmax(dim=-1).to(policy.dtype)
-    first, second = (policy, reference) if direction == "kl_policy_reference" else (reference, policy)
-    gap = (first - second).masked_fill(~allowed, 0)
-    return (first.exp() * gap).sum(dim=-1)
+class TokenDivergence(torch.autograd.Function):
+    """Two tensors of a chunk's logits exist at a time, one of each model; they are thrown away and made again in the backward pass.
+
+        d KL(p || q) / d logits of p = p (log p/q - KL(p || q)),        d KL(q || p) / d logits of p = p - q
+    """
+
+    @staticmethod
+    def forward(ctx, hidden, weight, states, head, allowed, temperature, mine_first, rows):
+        found = hidden.new_empty(len(hidden))
+        for start in range(0, len(hidden), rows):
+            at = slice(start, start + rows)
+            first, second = logs(hidden[at], weight, allowed, temperature), logs(states[at], head, allowed, temperature)
+            first, second = (first, second) if mine_first else (second, first)
+            gap = second.neg_().add_(first)
+            found[at] = (first.exp_()[:, None] @ gap[..., None]).flatten()
+        ctx.save_for_backward(hidden, weight, states, head, allowed, found)
+        ctx.temperature, ctx.mine_first, ctx.rows = temperature, mine_first, rows
+        return found
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        hidden, weight, states, head, allowed, found = ctx.saved_tensors
+        to_hidden, to_weight = torch.empty_like(hidden), torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
+        for start in range(0, len(hidden), ctx.rows):
+            at = slice(start, start + ctx.rows)
+            p = logs(hidden[at], weight, allowed, ctx.temperature)
+            q = logs(states[at], head, allowed, ctx.temperature)
+            if ctx.mine_first:
+                slope = q.neg_().add_(p).sub_(found[at, None]).mul_(p.exp_())
+            else:
+                slope = p.exp_().sub_(q.exp_())
+            slope.mul_(gradient[at, None] / ctx.temperature)
+            to_hidden[at] = slope @ weight
+            if to_weight is not None:
+                to_weight.addmm_(slope.T, hidden[at])
+        return to_hidden, to_weight, *(None,) * 6
+
+
+def logs(hidden: Tensor, weight: Tensor, allowed: Tensor, temperature: float) -> Float[Tensor, "m v"]:
+    """Log-probabilities of a chunk; the banned tokens' are so low in both models that nothing comes of their difference."""
+    logits = chunk_logits(hidden, weight, allowed, temperature)
+    most = logits.amax(dim=-1, keepdim=True)
+    logits -= most
+    return logits.sub_(logits.logsumexp(dim=-1, keepdim=True))

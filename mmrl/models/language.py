@@ -86,19 +86,24 @@ class Language:
         with autocast(self.model, self.compute):
             return self.layers(inputs_embeds=embedded, position_ids=positions.to(self.device), **options)
 
-    def logp(self, hidden: Float[Tensor, "m d"], tokens: Int[Tensor, " m"]) -> tuple[Tensor, Tensor]:
-        """Log-probabilities and entropies from hidden states."""
+    def said(
+        self,
+        hidden: Float[Tensor, "m d"],
+        tokens: Int[Tensor, " m"],
+        states: Float[Tensor, "m d"] | None = None,
+        against: Against | None = None,
+    ) -> list[Float[Tensor, " m"]]:
+        """Log-probabilities and entropies from hidden states; and the exact divergence from another model's, whose states are
+        given. The head is gathered once either way, so that ranks that ask for different things keep step."""
         rules, weight = self.rules, full(self.model.get_output_embeddings().weight)
         dtype = torch.promote_types(hidden.dtype, torch.float32)
         rows = min(len(tokens), rows_of(rules.logit_bytes, len(weight), dtype))
         self.work.logit_bytes = max(self.work.logit_bytes, 2 * rows * len(weight) * dtype.itemsize)
-        return token_logp(hidden, tokens, weight, rules.allowed, rules.temperature, rules.logit_bytes)
-
-    def divergence(self, hidden: Float[Tensor, "m d"], states: Float[Tensor, "m d"], against: Against) -> Tensor:
-        """The exact divergence of the next tokens' laws from those that the reference's states and head give."""
-        rules, weight = self.rules, full(self.model.get_output_embeddings().weight)
-        how = (rules.allowed, rules.temperature, against.direction, rules.logit_bytes)
-        return token_divergence(hidden, states.to(hidden), weight, against.head, *how)
+        found = [*token_logp(hidden, tokens, weight, rules.allowed, rules.temperature, rules.logit_bytes)]
+        if against is not None:
+            how = (rules.allowed, rules.temperature, against.direction, rules.logit_bytes)
+            found.append(token_divergence(hidden, states.to(hidden), weight, against.head, *how))
+        return found
 
     def logits(self, hidden: Float[Tensor, "n d"], temperature: float) -> Float[Tensor, "n v"]:
         """What the next token is drawn from."""

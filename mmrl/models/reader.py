@@ -114,10 +114,8 @@ class Reader:
         ]
         tokens = torch.cat([pieces[k].group.tokens[r, at] for (k, r), at in zip(rows, places, strict=True)])
         hidden = self.hidden(seen, before, places)
-        found = [*self.language.logp(hidden, tokens.to(self.device))]
-        if against is not None:
-            states = torch.cat([s[w] for s, w in zip(against.states, where, strict=True)])
-            found.append(self.language.divergence(hidden, states, against))
+        states = None if against is None else torch.cat([s[w] for s, w in zip(against.states, where, strict=True)])
+        found = self.language.said(hidden, tokens.to(self.device), states, against)
         sizes = [int(w.sum()) for w in where]
         values = zip(*(value.split(sizes) for value in found), strict=True)
         out = [scatter(w, *(v.to(w.device) for v in value)) for value, w in zip(values, where, strict=True)]

@@ -1,0 +1,31 @@
+"""A run that draws several batches for a step goes on where its draws ended, not where its steps did."""
+
+from mmrl.build import build
+from tests import runs
+
+
+def setting(root, out):
+    """DAPO on questions that a model gets all right, all wrong, or some of each."""
+    algorithm = {"name": "dapo", "draws": 3}
+    return runs.config(root, out, "grpo", model=root / "answers", algorithm=algorithm, rewards=REWARDS, steps=4)
+
+
+REWARDS = {"accuracy": {"grader": "accuracy"}}
+
+
+def test_draws_are_resumed(root, tmp_path):
+    whole = build(setting(root, tmp_path / "whole"), quiet=True)
+    whole.fit(quiet=True)
+    assert whole.trainer.draw_done > 4  # else nothing is shown
+    config = setting(root, tmp_path / "parts")
+    first = build(config, quiet=True)
+    for _ in range(2):
+        first.step()
+    first.save()
+    first.journal.close()
+    first.feeder.reader.close()
+    second = build(config, resume=True, quiet=True)
+    assert second.trainer.draw_done == first.trainer.draw_done > 2
+    second.fit(quiet=True)
+    assert second.trainer.draw_done == whole.trainer.draw_done
+    assert runs.numbers(tmp_path / "parts") == runs.numbers(tmp_path / "whole")
