@@ -25,16 +25,17 @@ def token_divergence(
     or what a single token needs. The distributions are those that are sampled from: allowed tokens, at the sampling temperature.
     """
     dtype = torch.promote_types(hidden.dtype, torch.float32)
-    rows = rows_of(logit_bytes, len(weight), dtype)
+    rows = rows_of(logit_bytes * 2 // 3, len(weight), dtype)
     mine, its = (hidden.to(dtype), weight.to(dtype)), (states.detach().to(dtype), head.detach().to(dtype))
     with torch.autocast(hidden.device.type, enabled=False):
         return TokenDivergence.apply(*mine, *its, allowed, temperature, direction == "kl_policy_reference", rows)
 
 
 class TokenDivergence(torch.autograd.Function):
-    """Two tensors of a chunk's logits exist at a time, one of each model; they are thrown away and made again in the backward pass.
+    """Three tensors of a chunk's logits exist at a time, one of each model and one to normalise with; they are thrown away and made
+    again in the backward pass.
 
-        d KL(p || q) / d logits of p = p (log p/q - KL(p || q)),        d KL(q || p) / d logits of p = p - q
+    d KL(p || q) / d logits of p = p (log p/q - KL(p || q)),        d KL(q || p) / d logits of p = p - q
     """
 
     @staticmethod
@@ -59,15 +60,19 @@ class TokenDivergence(torch.autograd.Function):
             at = slice(start, start + ctx.rows)
             p = logs(hidden[at], weight, allowed, ctx.temperature)
             q = logs(states[at], head, allowed, ctx.temperature)
-            if ctx.mine_first:
-                slope = q.neg_().add_(p).sub_(found[at, None]).mul_(p.exp_())
-            else:
-                slope = p.exp_().sub_(q.exp_())
+            slope = slope_of(p, q, found[at, None] if ctx.mine_first else None)
             slope.mul_(gradient[at, None] / ctx.temperature)
             to_hidden[at] = slope @ weight
             if to_weight is not None:
                 to_weight.addmm_(slope.T, hidden[at])
         return to_hidden, to_weight, *(None,) * 6
+
+
+def slope_of(p: Tensor, q: Tensor, divergence: Tensor | None) -> Float[Tensor, "m v"]:
+    """The derivative by the logits of p, in place, from log-probabilities: of KL(p || q) where it is given, else of KL(q || p)."""
+    if divergence is None:
+        return p.exp_().sub_(q.exp_())
+    return q.neg_().add_(p).sub_(divergence).mul_(p.exp_())
 
 
 def logs(hidden: Tensor, weight: Tensor, allowed: Tensor, temperature: float) -> Float[Tensor, "m v"]:
