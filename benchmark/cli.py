@@ -327,7 +327,8 @@ def general_video(
 
     Exit status 1 where a table is missing, partial, or holds questions that could not be asked.
     """
-    from benchmark.general_video.run import Asked, run
+    from benchmark.general_video.found import Asked
+    from benchmark.general_video.run import run
 
     told = shlex.join(sys.argv[2:])
     asked = Asked(only.split(","), model, data, out, condition or (), partial, retry, overrides or (), told)

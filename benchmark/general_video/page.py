@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from benchmark.general_video.found import Asked, Found
 from benchmark.general_video.lines import Line
 from benchmark.general_video.protocol import Protocol
 from benchmark.general_video.protocols import PROTOCOLS
@@ -16,11 +17,8 @@ from mmrl.evaluate.gains import Look, gains
 
 OURS = "lenient"  # the reading that gains are made of
 
-if TYPE_CHECKING:
-    from benchmark.general_video.run import Asked, Found
 
-
-def show(found: Sequence["Found"]) -> None:
+def show(found: Sequence[Found]) -> None:
     """A table for each condition, and what each differs from the first by."""
     for one in found:
         protocol = PROTOCOLS[one.name]
@@ -36,7 +34,7 @@ def show(found: Sequence["Found"]) -> None:
         show_table(terminal(told_by_conditions(found), words=2))
 
 
-def told_by_conditions(found: Sequence["Found"]) -> Cells:
+def told_by_conditions(found: Sequence[Found]) -> Cells:
     """Visual and temporal gain, TSS and RR, of our own reading."""
     looks = {one.condition: Look({(r.item, r.sample): r for r in one.records}, one.items) for one in found}
     rows = [
@@ -52,7 +50,7 @@ def told_by_conditions(found: Sequence["Found"]) -> Cells:
     return ["what the conditions tell (ours)", "of", "value", "95 %", "n"], rows
 
 
-def title(one: "Found", protocol: Protocol) -> str:
+def title(one: Found, protocol: Protocol) -> str:
     """What was measured, and over how much of it."""
     size = f"{len(one.items):,} items"
     if one.partial:
@@ -77,18 +75,20 @@ def numbers(line: Line, protocol: Protocol) -> list[str]:
     return shown
 
 
-def notes(one: "Found", protocol: Protocol) -> list[str]:
+def notes(one: Found, protocol: Protocol) -> list[str]:
     """What differs from the paper's protocol, and what others report."""
     said = [f"Differs from the paper: {protocol.differs}"] if protocol.differs else []
     if protocol.published and one.condition == "full":
         rows = ", ".join(f"{model} {value}" for model, value in protocol.published.items())
-        said.append(f"Reported in 2506.16141, table 4 (32 frames, scored as in the column official): {rows}")
+        said.append(
+            f"Reported in 2506.16141, table 4 (32 frames, scored as in the column {protocol.columns['official']}): {rows}"
+        )
     statuses = sorted({record.status for record in one.records} - {"ok"})
     counts = ", ".join(f"{status} {sum(r.status == status for r in one.records):,}" for status in statuses)
     return said + ([f"Responses that are not plain: {counts}"] if counts else [])
 
 
-def changes(full: "Found", other: "Found") -> Cells:
+def changes(full: Found, other: Found) -> Cells:
     """What a condition changes, by metric."""
     found = compare(full.records, other.records)
     wanted = PROTOCOLS[full.name].columns
@@ -100,12 +100,12 @@ def changes(full: "Found", other: "Found") -> Cells:
     return ["reading", "change", "95 %"], rows
 
 
-def write(path: Path, found: Sequence["Found"], asked: "Asked") -> None:
+def write(path: Path, found: Sequence[Found], asked: Asked) -> None:
     """The same as JSON, with all digits."""
     write_json(path, record(f"general_video {asked.command}".strip(), tables=[as_json(one) for one in found]))
 
 
-def as_json(one: "Found") -> Mapping[str, Any]:
+def as_json(one: Found) -> Mapping[str, Any]:
     """One table."""
     return {
         "benchmark": one.name,

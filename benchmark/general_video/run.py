@@ -1,13 +1,13 @@
 """Ask a model the questions of benchmarks, one after the other, and make their tables. What is finished is not asked again."""
 
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from benchmark.general_video.lines import Line, lines
+from benchmark.general_video.found import Asked, Found
+from benchmark.general_video.lines import lines
 from benchmark.general_video.page import show, write
 from benchmark.general_video.planned import Planned, planned
 from benchmark.general_video.protocols import PROTOCOLS
@@ -16,7 +16,7 @@ from mmrl.answering import Asking
 from mmrl.config import ConfigError, EvalConfig, EvaluationSection, dump, load
 from mmrl.data.conditions import frames_of, known
 from mmrl.data.errors import MediaError
-from mmrl.evaluate import Item, Record, Summary, evaluate, read_items
+from mmrl.evaluate import Summary, evaluate, read_items
 from mmrl.evaluate.cache import Cache
 from mmrl.evaluate.folders import write_run
 from mmrl.evaluate.records import FAILED
@@ -29,44 +29,6 @@ from mmrl.scorers import scorer_of
 from mmrl.sources import media_reader
 
 CONFIGS = ROOT / "configs" / "eval"
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What the command line said."""
-
-    names: Sequence[str]
-    model: str
-    data: Path
-    out: Path
-    conditions: Sequence[str] = ()
-    partial: bool = False
-    retry: bool = False
-    overrides: Sequence[str] = ()
-    command: str = ""
-
-
-@dataclass(frozen=True)
-class Found:
-    """One benchmark under one condition."""
-
-    name: str
-    condition: str
-    items: Mapping[str, Item]
-    records: Sequence[Record]
-    lines: Sequence[Line]
-    expected: int  # of the release
-    missing: tuple[str, ...] = field(default=())  # what was left out, in words; only with --partial
-
-    @property
-    def failed(self) -> int:
-        """Questions that could not be asked; they count as wrong."""
-        return sum(record.status in FAILED for record in self.records)
-
-    @property
-    def partial(self) -> bool:
-        """Whether this is less than the release has."""
-        return len(self.items) != self.expected or bool(self.missing)
 
 
 def run(asked: Asked) -> int:
