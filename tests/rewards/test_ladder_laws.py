@@ -94,6 +94,12 @@ def test_texts_of_options_decide_and_not_their_places():
             assert extract(text, "choice", choices).answer == "ABCD"[choices.index("close tap")]
 
 
+def test_an_option_may_hold_a_word_of_doubt():
+    assert extract("It runs. The answer is B. No.", "choice", ("Yes", "No")).answer == "B"
+    assert extract("It stands. So the answer is (A) not moving.", "choice", ("not moving", "moving")).answer == "A"
+    assert extract("It stands. The answer is not B.", "choice", ("Yes", "No")).answer is None
+
+
 def test_twenty_six_options_are_read_and_letters_out_of_range_are_not():
     many = [f"thing number {i}" for i in range(26)]
     assert extract("<answer>Z</answer>", "choice", many).answer == "Z"
