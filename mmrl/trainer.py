@@ -14,7 +14,7 @@ from mmrl.algorithms.base import Algorithm, Choosing, Proposing, Remembering, cl
 from mmrl.fit import fitted
 from mmrl.meter import Meter
 from mmrl.observe import describe, observe
-from mmrl.plan import Bundle, Filler, Piece, Planner
+from mmrl.plan import Filler, Piece, Planner
 from mmrl.shard import clip_gradients
 from mmrl.types import Against, Credit, Example, Group, Memory, Prompt, Scored, Tokens, Totals
 
@@ -70,9 +70,7 @@ class Trainer:
     updates: int = 1  # optimizer steps on the groups of one collection
     clip_norm: float = 1.0
     proposal: Proposal | None = None  # samples in the policy's place
-    compare: Callable[[Sequence[Group]], Mapping[str, float]] | None = (
-        None  # two ways to read; raises where they disagree
-    )
+    compare: Callable[[Any, Sequence[Any]], Mapping[str, float]] | None = None  # two ways to read; may raise
     base: Mapping[str, Mapping[str, Tensor]] | None = None  # example -> reward -> what the base model earned
     memory: Memory = field(default_factory=dict)  # of the algorithm
     step_done: int = 0  # collections learned from
@@ -270,8 +268,9 @@ class Trainer:
     def descend(self, loud: Sequence[tuple[Scored, Credit]], part_tokens: int) -> None:
         """See, read and go back, bundle by bundle."""
         head = self.head()
-        for bundle in self.compared(replace(self.planner, part_tokens=part_tokens).plan(loud)):
+        for bundle in replace(self.planner, part_tokens=part_tokens).plan(loud):
             with self.policy.see(bundle.prompts) as seen:  # prompts and videos once; their backward at exit
+                self.compare_once(seen, bundle.parts[0])
                 for part in bundle.parts:  # cut for memory only
                     now = self.read(seen, part, head)
                     self.backward(now, part)
@@ -298,16 +297,15 @@ class Trainer:
             self.meter.total("work/halvings", halvings)
         return found
 
-    def compared(self, bundles: Iterable[Bundle]) -> Iterator[Bundle]:
-        """The same; before the first of a run the policy compares its two ways to read it, once."""
-        for bundle in bundles:
-            if self.compare is not None:
-                with self.phase("compare"):
-                    found = self.compare([piece.group for piece in bundle.parts[0]])
-                for name, value in found.items():
-                    self.meter.most(f"work/compare_{name}", value)
-                self.compare = None
-            yield bundle
+    def compare_once(self, seen: Any, part: Sequence[Piece] | tuple[Filler]) -> None:
+        """Before the first part of a run is learned from, the policy compares its two ways to read it."""
+        if self.compare is None:
+            return
+        with self.phase("compare"):
+            found = self.compare(seen, part)
+        for name, value in found.items():
+            self.meter.most(f"work/compare_{name}", value)
+        self.compare = None
 
     def backward(self, now: Sequence[Tokens], part: Sequence[Piece] | tuple[Filler]) -> None:
         """Add the part's gradient."""

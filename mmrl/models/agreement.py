@@ -6,12 +6,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from mmrl.models.prefix import held
+from mmrl.models.prefix import Prefix
 from mmrl.models.reader import Piece, Reader
 from mmrl.models.shared import untouched
 from mmrl.models.tower import Seen
 from mmrl.shard import is_sharded
-from mmrl.types import Group
 
 TIMES = 3.0  # how far the shared path may be from the truth, in the plain path's own distance to it
 FLOOR = 8.0  # that distance is at least so many rounding errors of the longest log-probability
@@ -22,29 +21,28 @@ class DisagreementError(RuntimeError):
 
 
 @torch.no_grad()
-def compare(reader: Reader, groups: Sequence[Group]) -> dict[str, float]:
+def compare(reader: Reader, prefix: Prefix, pieces: Sequence[Piece]) -> dict[str, float]:
     """Largest distances (nats) of the log-probabilities of both paths to the plain path in the next wider dtype.
 
     That dtype is float64 for products in float32, and float32 for products in bfloat16. Where there is none wider, or
     weights are sharded, the shared path is compared with the plain path itself, and only the floor bounds their distance.
-    The vision tower is common to both. Raises DisagreementError where the shared path is farther than ``TIMES`` the plain
+    The vision tower's features are common to both, and the tower looks once. Raises DisagreementError where the shared path is farther than ``TIMES`` the plain
     path's distance.
     """
-    with reader.whole(), reader.tower.see([group.prompt for group in groups]) as seen:
-        with held(reader.language, seen) as prefix:
-            pieces = [Piece(i, group) for i, group in enumerate(groups)]
-            shared = torch.cat([t.logp[g.mask] for t, g in zip(reader.read(prefix, pieces), groups, strict=True)])
+    with reader.whole():
+        read = zip(reader.read(prefix, pieces), pieces, strict=True)
+        shared = torch.cat([tokens.logp[piece.group.mask] for tokens, piece in read])
         with untouched(reader.language.layers):
-            plain = row_by_row(reader, seen, groups)
+            plain = row_by_row(reader, prefix.seen, pieces)
         truth = plain
         if not is_sharded(reader.model) and reader.dtype != torch.float64:
             with wider(reader):
-                truth = row_by_row(reader, seen, groups)
+                truth = row_by_row(reader, prefix.seen, pieces)
     rounding = torch.finfo(reader.compute or torch.float32).eps  # transformers' norms are float32 in float64, too
     own = max(distance(plain, truth), FLOOR * rounding * float(truth.abs().max()))
     found = distance(shared, truth)
     if not found <= TIMES * own:
-        names = ", ".join(group.prompt.example.id for group in groups[:5])
+        names = ", ".join(piece.group.prompt.example.id for piece in pieces[:5])
         raise DisagreementError(
             f"model.share_prefix: expected log-probabilities within {TIMES * own:.1e} of the plain path's in a wider dtype, "
             f"found {found:.1e}, on examples {names}. This version of transformers, or this model, does something with "
@@ -58,9 +56,9 @@ def distance(one: Tensor, other: Tensor) -> float:
     return float((one.double() - other.double()).abs().max())
 
 
-def row_by_row(reader: Reader, seen: Seen, groups: Sequence[Group]) -> Tensor:
+def row_by_row(reader: Reader, seen: Seen, pieces: Sequence[Piece]) -> Tensor:
     """Log-probabilities by the plain path, one completion at a time: no padding, little memory."""
-    rows = [(i, g.rows(slice(r, r + 1))) for i, g in enumerate(groups) for r in range(len(g))]
+    rows = [(p.index, p.group.rows(slice(r, r + 1))) for p in pieces for r in range(len(p.group))]
     return torch.cat([reader.read(seen, [Piece(i, row)])[0].logp[row.mask] for i, row in rows])
 
 

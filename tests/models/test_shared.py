@@ -170,14 +170,16 @@ def test_both_ways_to_read_are_compared_and_a_difference_stops_the_run(monkeypat
     policy = tiny.policy()
     groups = groups_of(policy)
     before = [p.clone() for p in policy.model.parameters()]
-    found = compare(policy, groups)
+    with policy.see([g.prompt for g in groups]) as seen:
+        found = compare(policy, seen, [Piece(i, g) for i, g in enumerate(groups)])
     assert 0 < found["distance"] <= 3 * found["plain_distance"] < 1e-3
     assert all(torch.equal(p, q) for p, q in zip(policy.model.parameters(), before, strict=True))
     own = AnswerPass.tables.func
     shifted = property(lambda self: [(t, b, m.roll(1, dims=0)) for t, b, m in own(self)])
     monkeypatch.setattr(AnswerPass, "tables", shifted)
-    with pytest.raises(DisagreementError, match=r"model\.share_prefix: expected .* found .*share_prefix=off"):
-        compare(policy, groups)
+    wrong = r"model\.share_prefix: expected .* found .*share_prefix=off"
+    with policy.see([g.prompt for g in groups]) as seen, pytest.raises(DisagreementError, match=wrong):
+        compare(policy, seen, [Piece(i, g) for i, g in enumerate(groups)])
 
 
 def test_a_model_whose_layers_have_windows_takes_the_plain_path_and_says_so_once(caplog):
