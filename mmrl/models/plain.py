@@ -190,7 +190,11 @@ def load_plain(path: str | Path, template: str, *, compute: torch.dtype, device:
     model = AutoModelForImageTextToText.from_pretrained(
         path, dtype=compute, attn_implementation=attention, use_safetensors=True
     )
-    return Plain(model.to(device).eval(), AutoProcessor.from_pretrained(path), template)
+    try:
+        processor = AutoProcessor.from_pretrained(path)
+    except ImportError as error:
+        raise ImportError(f"model.path: the processor of {path} needs more: {error} (extra: mmrl[eval])") from None
+    return Plain(model.to(device).eval(), processor, template)
 
 
 def check_chat_template(processor: Any, where: str) -> None:

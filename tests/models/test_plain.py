@@ -9,7 +9,7 @@ import torch
 from transformers import GenerationConfig
 
 from mmrl.generated import Generated, chosen
-from mmrl.models.plain import Plain, check_chat_template
+from mmrl.models.plain import Plain, check_chat_template, load_plain
 from mmrl.rollout.noise import uniforms
 from mmrl.types import Decoding
 from tests import tiny
@@ -99,3 +99,14 @@ def test_a_model_without_a_chat_template_is_one_clear_message():
     processor.tokenizer.chat_template = None
     with pytest.raises(ValueError, match=r"model.path: DIR has no chat template"):
         check_chat_template(processor, "DIR")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("num2words") is not None, reason="where num2words is missing")
+def test_a_processor_that_needs_more_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setattr("transformers.models.smolvlm.processing_smolvlm.num2words", str)
+    model, processor = tiny_plain.model("smolvlm")
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    monkeypatch.undo()
+    with pytest.raises(ImportError, match=r"num2words.*mmrl\[eval\]"):
+        load_plain(tmp_path, "plain", compute=torch.float32, device="cpu", attention="sdpa")
