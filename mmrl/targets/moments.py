@@ -63,6 +63,7 @@ def fit(
     tau = (torch.ones(len(features)) if shares is None else shares).double()[live]
     phi = pad_sequence([features[c].double() - wanted for c in live], batch_first=True)
     base = pad_sequence([log_weights[c].double() for c in live], batch_first=True, padding_value=-torch.inf)
+    base = base - base.logsumexp(dim=1, keepdim=True)
     low, high = ranges(phi, base)
     spread = (high - low).amax(dim=0)
     spread = torch.where(spread > 0, spread, 1.0)
@@ -106,7 +107,8 @@ class Dual:
 class Problem:
     """Features less their wanted moments, in units of their ranges, so that the wanted moments are 0.
 
-    Contexts are padded to one length; padding and samples outside the support have log-weight -inf.
+    Contexts are padded to one length; padding and samples outside the support have log-weight -inf; the others' weights add up
+    to 1 in each context.
     """
 
     phi: Float[Tensor, "c n k"]
@@ -120,7 +122,7 @@ class Problem:
     def at(self, coefficients: Float[Tensor, " k"]) -> Dual:
         """The dual and its derivatives."""
         log_p = self.base + self.phi @ coefficients
-        log_z = log_p.logsumexp(dim=1) - self.base.logsumexp(dim=1)  # relative to the base's own
+        log_z = log_p.logsumexp(dim=1)
         p = log_p.softmax(dim=1)
         means = torch.einsum("cn,cnk->ck", p, self.phi)
         from_mean = self.phi - means[:, None]
