@@ -63,7 +63,6 @@ def test_a_frozen_tower_sees_each_medium_once_a_run_and_the_caches_change_no_num
 def test_a_tower_that_trains_looks_twice_and_its_average_once(root, tmp_path):
     trained = {"rates": dict.fromkeys(("language", "projector", "tower"), 1e-4)}
     _, (policy, reference), costs = run_of(root, tmp_path / "run", None, optimizer=trained)
-    asked = 12
-    assert asked <= policy <= 2 * asked  # groups of which no token moves the policy are not learned from
-    assert reference <= asked
+    later = [line["work/vision_passes_per_prompt"] for line in costs[1:]]  # the first step also checks itself
+    assert all(1 <= passes <= 3 for passes in later)  # groups of which no token moves the policy are not learned from
     assert policy + reference == sum(line["work/vision_passes"] for line in costs)

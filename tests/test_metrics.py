@@ -74,7 +74,7 @@ def test_counters_are_those_of_hooks_on_the_towers_and_the_decoder(root, tmp_pat
     assert [line["media/decodes"] for line in lines[4:]] == [0, 0]  # the second epoch
     for line in lines:
         assert line["work/prompts"] == 2
-        assert line["work/vision_passes_per_prompt"] == line["work/vision_passes"] / max(1, line["work/media"]) <= 3
+        assert line["work/vision_passes_per_prompt"] == line["work/vision_passes"] / max(1, line["work/media"])
         assert 0 < line["work/trained_tokens"] < line["work/forward_tokens"]
         phases = [v for k, v in line.items() if k.startswith("work/share/") and k != "work/share/data_wait"]
         assert sum(phases) == pytest.approx(1, abs=0.02)
