@@ -96,7 +96,7 @@ def test_what_a_user_got_wrong_is_one_message(tmp_path, monkeypatch, capsys):
 def test_asking_for_help_waits_for_nothing_heavy():
     for name in ("__init__", "__main__", "cli"):
         first = {full.split(".")[0] for full in at_once(parsed(ROOT / f"{name}.py"))}
-        assert first <= {"benchmark", "json", "sys", "collections", "pathlib", "typing", "typer"}
+        assert first <= {"benchmark", "json", "shlex", "sys", "collections", "pathlib", "typing", "typer"}
 
 
 def test_the_library_does_not_know_the_benchmark():

@@ -159,7 +159,7 @@ def test_every_stage_of_the_recipe_takes_a_step(model, school, shelf):
 
 def test_a_finished_stage_is_not_repeated(tmp_path, monkeypatch, school):
     few = [Stage("one", 1, 1e-3, school.texts(look_ups=2)), Stage("two", 1, 1e-3, school.texts(look_ups=2))]
-    monkeypatch.setattr(recipe, "recipe", lambda _: few)
+    monkeypatch.setattr(recipe, "recipe", lambda *_: few)
     ran = []
     original = recipe.run
     monkeypatch.setattr(recipe, "run", lambda stage, *rest: (ran.append(stage.name), original(stage, *rest)))
