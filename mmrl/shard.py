@@ -158,6 +158,13 @@ def summed(values: Tensor, parameters: Iterable[Tensor]) -> Tensor:
     return values
 
 
+def somewhere(here: bool, parameters: Iterable[Tensor]) -> bool:
+    """Whether something is true on any of the ranks that share the parameters."""
+    parameters = list(parameters)
+    count = torch.tensor(float(here), device=local(parameters[0]).device)
+    return bool(summed(count, parameters) > 0)
+
+
 def clip_gradients(parameters: Sequence[Tensor], most: float) -> Tensor:
     """Scale gradients to a norm of at most ``most`` over all parameters; the norm before, the same on every rank."""
     if not any(isinstance(p, DTensor) for p in parameters):

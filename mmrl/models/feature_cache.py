@@ -69,12 +69,16 @@ class Weights:
     def digest(self) -> str:
         """Made anew where a weight was replaced or written to since (not through ``.data``, which leaves no trace).
 
-        Shards come and go while layers are gathered; those of a frozen tower are taken to stay as they are.
+        Shards come and go while layers are gathered; they are taken to stay as they are until ``forget`` is called.
         """
         now = () if is_sharded(self.tower) else tuple((t, t._version) for _, t in tensors(self.tower))
         if not self.known or not same(now, self.since):
             self.known, self.since = self.made(), now
         return self.known
+
+    def forget(self) -> None:
+        """The weights were written to."""
+        self.known = ""
 
     def made(self) -> str:
         """From every bit of the weights."""

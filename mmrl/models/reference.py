@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mmrl.models.reader import Piece, Reader
-from mmrl.shard import cut_like, full, local, pick
+from mmrl.shard import cut_like, full, local, pick, somewhere
 from mmrl.types import EMA, Group, Tokens, Update
 
 WATCHED = 65536  # coordinates on which the average is also kept exactly
@@ -35,11 +35,10 @@ class Reference(Reader):
         """After optimizer step ``step``: move a little where that is due. True where it moved."""
         if not isinstance(self.update, EMA) or step % self.update.every:
             return False
-        decay = self.update.decay
-        for mine, its in zip(self.model.parameters(), policy.model.parameters(), strict=True):
-            its = its.to(mine.dtype)
-            if not torch.equal(local(mine), local(its)):  # what stays is not written to: its digest stays, too
-                mine.lerp_(its, 1 - decay)
+        decay, pairs = self.update.decay, zip(self.model.named_parameters(), policy.model.parameters(), strict=True)
+        moved = [name for (name, mine), its in pairs if pulled(mine, its.to(mine.dtype), decay)]
+        if somewhere(any(name.startswith(self.family.tower) for name in moved), self.model.parameters()):
+            self.tower.weights.forget()
         self.watch.follow(policy.model.parameters(), decay)
         return True
 
@@ -76,7 +75,16 @@ class Reference(Reader):
                 n: cut_like(t, own[n]) if n in own else t for n, t in state.items() if not n.startswith(Watch.prefix)
             }
             self.model.load_state_dict(cut, strict=True)
+            self.tower.weights.forget()
             self.watch.restore(state)
+
+
+def pulled(mine: Tensor, its: Tensor, decay: float) -> bool:
+    """Move a tensor towards another; False where they are equal: it is then not written to, and its digest stays, too."""
+    stays = torch.equal(local(mine), local(its))
+    if not stays:
+        mine.lerp_(its, 1 - decay)
+    return not stays
 
 
 class Watch:
