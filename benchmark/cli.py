@@ -31,6 +31,15 @@ GENERAL = "vsi_bench,videommmu,mmvu,mvbench,tempcompass,videomme,longvideobench,
 Seeds = Annotated[str, typer.Option(help="As in 0-4 or 0,2,7.")]
 Base = Annotated[Path | None, typer.Option(help="The model to start from; the one that comes with mmrl without it.")]
 
+Model = Annotated[str, typer.Option(help="A Hugging Face directory or name.")]
+Conditions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--condition", help="Ask once more, as in blind or shuffled; may be repeated. `mmrl eval ls` lists them."
+    ),
+]
+Retry = Annotated[bool, typer.Option("--retry", help="Ask again what could not be asked.")]
+
 
 @world.command("ceilings")
 def world_ceilings(
@@ -266,22 +275,17 @@ def speed_of_a_step(
 
 @app.command("seed_bench_r1")
 def seed_bench_r1(
-    model: Annotated[str, typer.Option(help="A Hugging Face directory or name.")],
+    model: Model,
     data: Annotated[Path, typer.Option(help="SEED-Bench-R1 unpacked: annotations, videos, images; or a ProcBench.")],
     out: Annotated[Path, typer.Option(help="Records and tables.")] = Path("runs/seed_bench_r1"),
-    condition: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--condition", help="Ask once more, as in blind or shuffled; may be repeated. `mmrl eval ls` lists them."
-        ),
-    ] = None,
+    condition: Conditions = None,
     partial: Annotated[
         int | None,
         typer.Option(
             "--partial", min=1, help="Only the first N of each level; the table says so, and the status is 1."
         ),
     ] = None,
-    retry: Annotated[bool, typer.Option("--retry", help="Ask again what could not be asked.")] = False,
+    retry: Retry = False,
     overrides: Annotated[
         list[str] | None,
         typer.Argument(help="key.to.it=value of configs/eval/seed_bench_r1.yaml.", metavar="[KEY=VALUE]..."),
@@ -300,7 +304,7 @@ def seed_bench_r1(
 
 @app.command("general_video")
 def general_video(
-    model: Annotated[str, typer.Option(help="A Hugging Face directory or name.")],
+    model: Model,
     data: Annotated[
         Path, typer.Option(help="The data: a folder of each benchmark's name, or one that holds its files.")
     ],
@@ -308,16 +312,11 @@ def general_video(
         str, typer.Option(help="Benchmarks, with commas; docs/benchmarks.md lists them.", show_default="all ten")
     ] = GENERAL,
     out: Annotated[Path, typer.Option(help="Records and tables; a folder each.")] = Path("runs/general_video"),
-    condition: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--condition", help="Ask once more, as in blind or shuffled; may be repeated. `mmrl eval ls` lists them."
-        ),
-    ] = None,
+    condition: Conditions = None,
     partial: Annotated[
         bool, typer.Option("--partial", help="Ask what is there of a benchmark; its table is labelled partial.")
     ] = False,
-    retry: Annotated[bool, typer.Option("--retry", help="Ask again what could not be asked.")] = False,
+    retry: Retry = False,
     overrides: Annotated[
         list[str] | None,
         typer.Argument(help="key.to.it=value of configs/eval/NAME.yaml, for all of them.", metavar="[KEY=VALUE]..."),

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 
 from mmrl import checkpoint, prepared
-from mmrl.algorithms import claims
+from mmrl.algorithms import Algorithm, claims
 from mmrl.config import Config, ConfigError, EvaluationSection, ModelSection, dump, flat
 from mmrl.data.cache import ByteCache
 from mmrl.data.conditions import check as check_condition
@@ -152,19 +152,7 @@ def assemble(config: Config, data: Mixture, folder: Path, newest: Path | None, r
     policy = policy_of(model, config.data.template, device, temperature)
     freeze(policy, config.optimizer)
     algorithm = config.algorithm.build()
-    reference = None
-    if algorithm.reference is not None and not claims(algorithm, "unread"):
-        reference = Reference(start_of(config, policy, newest, ranks), algorithm.reference)
-    proposal = Proposal(policy) if getattr(algorithm, "proposal", None) is not None else None
-    cache = FeatureCache(ByteCache(config.model.feature_bytes), feature_disk(config))
-    for reader in (policy, reference, proposal):
-        if reader is not None:
-            reader.tower.cache = cache  # a reference with equal weights finds what the policy saw
-    if config.model.shard:  # after the others were copied: shards cannot be
-        mesh = ranks.mesh()
-        for reader in (policy, reference, proposal):
-            if reader is not None:
-                reader.shard(mesh, device)
+    reference, proposal = companions(config, policy, algorithm, newest, ranks)
     optimizer = optimizer_of(policy, config.optimizer)
     total = config.steps * config.updates_per_step
     stream = Stream(data, config.prompts_per_step, config.seed, ranks.rank, ranks.world)
@@ -196,6 +184,25 @@ def assemble(config: Config, data: Mixture, folder: Path, newest: Path | None, r
     policy.model.train()
     step = 0 if newest is None else checkpoint.read_state(newest)["step"]
     return Run(config, folder, trainer, feeder, Journal(folder, ranks.accelerator, ranks.main, step), ranks)
+
+
+def companions(
+    config: Config, policy: Policy, algorithm: Algorithm, newest: Path | None, ranks: Ranks
+) -> tuple[Reference | None, Proposal | None]:
+    """The copies of the policy that an algorithm asks for; all share one cache, and are cut as the policy is."""
+    reference = None
+    if algorithm.reference is not None and not claims(algorithm, "unread"):
+        reference = Reference(start_of(config, policy, newest, ranks), algorithm.reference)
+    proposal = Proposal(policy) if getattr(algorithm, "proposal", None) is not None else None
+    cache = FeatureCache(ByteCache(config.model.feature_bytes), feature_disk(config))
+    several = [reader for reader in (policy, reference, proposal) if reader is not None]
+    for reader in several:
+        reader.tower.cache = cache  # a reference with equal weights finds what the policy saw
+    if config.model.shard:  # after all copies were made: shards cannot be copied
+        mesh = ranks.mesh()
+        for reader in several:
+            reader.shard(mesh, ranks.accelerator.device)
+    return reference, proposal
 
 
 def feature_disk(config: Config) -> Disk | None:

@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -214,8 +214,15 @@ class Config(Section):
         return self
 
 
-def incoherences(config: Config, algorithm: Any):
+def incoherences(config: Config, algorithm: Any) -> Iterator[str]:
     """What is wrong with a config whose parts are each in order."""
+    yield from of_rewards(config, algorithm)
+    yield from of_sampling(config, algorithm)
+    yield from of_the_run(config)
+
+
+def of_rewards(config: Config, algorithm: Any) -> Iterator[str]:
+    """Rewards that an algorithm lacks, or has no use for."""
     samples = algorithm.source == "policy"
     if algorithm.siblings and config.rollout.group_size < 2:
         yield (
@@ -232,6 +239,14 @@ def incoherences(config: Config, algorithm: Any):
             )
     if samples and not config.rewards and not algorithm.rewards:
         yield f"rewards: expected one or more, as {config.algorithm.name} learns from them; found none"
+    if not samples and config.rewards:
+        name = config.algorithm.name
+        yield f"rewards: expected none, as {name} learns from demonstrations; found {list(config.rewards)}"
+
+
+def of_sampling(config: Config, algorithm: Any) -> Iterator[str]:
+    """Completions that an algorithm could not learn from."""
+    samples = algorithm.source == "policy"
     if samples and config.rollout.decoding.temperature == 0:
         yield (
             "rollout.decoding.temperature: expected more than 0, as a group of equal completions teaches nothing; "
@@ -259,9 +274,10 @@ def incoherences(config: Config, algorithm: Any):
             f"prepared: expected a file, as {config.algorithm.name} so configured goes by what the base model earns; found none. Set "
             "prepared: runs/base.jsonl and run mmrl prepare with this config"
         )
-    if not samples and config.rewards:
-        name = config.algorithm.name
-        yield f"rewards: expected none, as {name} learns from demonstrations; found {list(config.rewards)}"
+
+
+def of_the_run(config: Config) -> Iterator[str]:
+    """Rates, schedule and validation that do not fit together."""
     rates = config.optimizer.rates
     if not (rates.language or rates.projector or rates.tower):
         yield "optimizer.rates: expected one above 0; all parts are frozen"
