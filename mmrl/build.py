@@ -12,6 +12,7 @@ from accelerate.utils import set_seed
 
 from mmrl import checkpoint, prepared
 from mmrl.algorithms import Algorithm, claims
+from mmrl.collect import Collector
 from mmrl.config import Config, ConfigError, EvaluationSection, ModelSection, dump, flat
 from mmrl.data.cache import ByteCache
 from mmrl.data.conditions import check as check_condition
@@ -29,6 +30,7 @@ from mmrl.optimizer import freeze, optimizer_of, rate_at
 from mmrl.plan import Planner
 from mmrl.progress import console
 from mmrl.ranks import Ranks, join
+from mmrl.reading import Readings
 from mmrl.rewards.grade import grade
 from mmrl.rewards.parse import parse
 from mmrl.rollout import Engine, demonstrate
@@ -162,24 +164,27 @@ def assemble(config: Config, data: Mixture, folder: Path, newest: Path | None, r
     feeder = Feeder(policy, reader, stream, ranks, config.data.on_bad_media, *long)
     graders = {name: grader(r.grader) for name, r in config.rewards.items()}
     weights = {name: r.weight for name, r in config.rewards.items()}
-    trainer = Trainer(
-        algorithm,
-        policy,
-        reference,
-        optimizer,
-        partial(rate_at, total=total, section=config.optimizer),
+    collector = Collector(
         ranks,
         examples=feeder.examples,
         prepare=feeder.prepare,
         sample=sampler(config, proposal or policy, algorithm.source),
         grade=lambda group: grade(group.texts, group.prompt.example, graders),
         weights=MappingProxyType(weights),
+        base=None if config.prepared is None else prepared.read(Path(config.prepared), prepared.facts(config)),
+    )
+    planner = Planner(ranks, config.part_tokens, policy.filler if config.model.shard else None, policy.shares)
+    trainer = Trainer(
+        algorithm,
+        collector,
+        Readings(algorithm, policy, reference, planner),
+        optimizer,
+        partial(rate_at, total=total, section=config.optimizer),
+        ranks,
         updates=config.updates_per_step,
-        planner=Planner(ranks, config.part_tokens, policy.filler if config.model.shard else None, policy.shares),
-        compare=partial(compare, policy) if policy.shares else None,
         clip_norm=config.optimizer.clip_norm,
         proposal=proposal,
-        base=None if config.prepared is None else prepared.read(Path(config.prepared), prepared.facts(config)),
+        compare=partial(compare, policy) if policy.shares else None,
     )
     policy.model.train()
     step = 0 if newest is None else checkpoint.read_state(newest)["step"]

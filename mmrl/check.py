@@ -65,7 +65,9 @@ def short(run: Run) -> None:
     decoding = Decoding(old.temperature, old.top_p, min(REHEARSED, old.max_new_tokens))
     rollout = run.config.rollout.model_copy(update={"decoding": decoding})
     config = run.config.model_copy(update={"rollout": rollout})
-    run.trainer.sample = sampler(config, run.trainer.proposal or run.feeder.policy, run.trainer.algorithm.source)
+    run.trainer.collector.sample = sampler(
+        config, run.trainer.proposal or run.feeder.policy, run.trainer.algorithm.source
+    )
 
 
 def check(run: Run) -> bool:

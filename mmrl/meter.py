@@ -1,6 +1,9 @@
 """Numbers of one step, gathered while it runs and combined over ranks."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any
 
 
@@ -26,6 +29,24 @@ class Meter:
     def most(self, name: str, value: float) -> None:
         """One more candidate for a maximum."""
         self.maxima[name] = max(self.maxima.get(name, value), value)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Times what is done inside, to its end or to its error."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self.total(f"seconds/{name}", perf_counter() - start)
+
+    def absorb(self, other: "Meter") -> None:
+        """What another one gathered, too."""
+        for mine, its in ((self.sums, other.sums), (self.counts, other.counts), (self.totals, other.totals)):
+            for name, value in its.items():
+                mine[name] = mine.get(name, 0.0) + value
+        for name, value in other.maxima.items():
+            self.most(name, value)
+        self.bad += other.bad
 
     def summary(self, ranks: Any) -> dict[str, float]:
         """Everything over all ranks, by name; the meter is empty afterwards. Seconds are those of the slowest rank."""

@@ -116,4 +116,6 @@ class Planner:
         """
         if self.shares:
             return sum(len(group.prompt.tokens) + int(group.mask.sum()) for group in groups)
-        return sum(map(len, groups)) * max(len(group.prompt.tokens) + group.tokens.shape[1] for group in groups)
+        return sum(map(len, groups)) * max(
+            (len(group.prompt.tokens) + group.tokens.shape[1] for group in groups), default=0
+        )

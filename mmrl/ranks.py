@@ -56,6 +56,10 @@ class Ranks:
         """Everybody's value, in the order of ranks."""
         return [value] if self.world == 1 else gather_object([value])
 
+    def names(self, own: Sequence[str]) -> list[str]:
+        """The names of all ranks, each once, in order."""
+        return sorted({name for names in self.gather(list(own)) for name in names})
+
     def sums(self, values: Sequence[int]) -> list[int]:
         """Each number summed over ranks."""
         return [sum(column) for column in zip(*self.gather(list(values)), strict=True)]

@@ -18,13 +18,14 @@ from mmrl.data.media import MediaError
 from mmrl.evaluate import cost
 from mmrl.examine import examine
 from mmrl.feeder import Feeder
+from mmrl.finite import NonFiniteError
 from mmrl.journal import Journal
 from mmrl.models.context import PromptError
 from mmrl.progress import progress
 from mmrl.ranks import Ranks
 from mmrl.shard import collected
 from mmrl.stopping import Stopped, stopping
-from mmrl.trainer import NonFiniteError, Trainer
+from mmrl.trainer import Trainer
 
 FREE_TO_CHANGE = (  # when a run is resumed: what decides its length, what it writes, and what it takes of the machine
     "out", "steps", "save_every", "keep", "rollouts_every", "trackers", "validate_every", "validation", "best",
@@ -164,7 +165,7 @@ class Run:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint says beside its tensors."""
-        self.feeder.stream.position = self.trainer.draw_done
+        self.feeder.stream.position = self.trainer.collector.done
         return {
             "step": self.trainer.step_done,
             "update": self.trainer.update_done,
@@ -182,7 +183,7 @@ class Run:
         trainer = self.trainer
         trainer.step_done, trainer.update_done, self.saved = state["step"], state["update"], state["step"]
         self.feeder.stream.load_state_dict(state["stream"])
-        trainer.draw_done = self.feeder.stream.position
+        trainer.collector.done = self.feeder.stream.position
         if isinstance(trainer.algorithm, Remembering):
             trainer.memory = tensors["memory"]
         self.feeder.skipped = state["skipped"]

@@ -12,10 +12,12 @@ from accelerate import Accelerator
 from PIL import Image
 from torch import Tensor
 
+from mmrl.collect import Collector
 from mmrl.config import Config, dump, parse
 from mmrl.models.reference import Reference
 from mmrl.plan import Planner
 from mmrl.ranks import Ranks
+from mmrl.reading import Readings
 from mmrl.trainer import Trainer
 from mmrl.types import EMA, Frozen, Group
 from tests import tiny
@@ -208,19 +210,15 @@ def trainer_of(
     ranks = ranks or Ranks(Accelerator(cpu=True))
     planner = Planner(ranks, **{k: options.pop(k) for k in ("part_tokens", "filler") if k in options})
     optimizer = Watched([{"params": parameters, "base_lr": rate}], lr=rate)
-    return Trainer(
-        algorithm,
-        policy,
-        reference,
-        optimizer,
-        lambda _: 1.0,
+    collector = Collector(
         ranks,
         examples=lambda _: [group.prompt.example for group in groups],
         prepare=lambda _: looked(policy, [group.prompt for group in groups]),
         sample=lambda *_: groups,
         grade=options.pop("grade", fixed_rewards),
         weights={"accuracy": 1.0, "format": 0.5},
-        planner=planner,
-        clip_norm=options.pop("clip_norm", float("inf")),
-        **options,
+        base=options.pop("base", None),
     )
+    readings = Readings(algorithm, policy, reference, planner)
+    rates = dict(rate=lambda _: 1.0, clip_norm=options.pop("clip_norm", float("inf")))
+    return Trainer(algorithm, collector, readings, optimizer, ranks=ranks, **rates, **options)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mmrl.algorithms import GRPO, RLKL, Choosing, Proposing, Remembering
+from mmrl.meter import Meter
 from mmrl.models.proposal import Proposal
 from mmrl.models.reader import Piece
 from mmrl.types import Adaptive, Credit
@@ -74,7 +75,7 @@ def drawing(algorithm, batches):
         numbers.append(number)
         return runs.fixed_groups(policy, batches[number % len(batches)])
 
-    trainer.sample = sample
+    trainer.collector.sample = sample
     return trainer, numbers
 
 
@@ -90,7 +91,7 @@ def test_batches_are_drawn_until_there_are_enough_useful_groups():
     ]  # the last photo is one too many
     assert (numbers["groups/draws"], numbers["groups/drawn"], numbers["groups/kept"]) == (3, 9, 3)
     trainer.step()
-    assert (drawn, trainer.draw_done, trainer.step_done) == (
+    assert (drawn, trainer.collector.done, trainer.step_done) == (
         [0, 1, 2, 3, 4, 5],
         6,
         2,
@@ -119,14 +120,15 @@ def test_the_choice_is_the_same_on_any_number_of_ranks():
 
     for rank, batch, kept in ((0, ("photo", "text"), 3), (1, ("text", "film"), 1)):
         trainer, _ = drawing(Picky(), [batch])
-        trainer.ranks = Both(rank)
-        trainer.draw = lambda trainer=trainer, batch=batch: count(trainer, batch)
-        assert len(trainer.choose()) == kept
+        collector = trainer.collector
+        collector.ranks = Both(rank)
+        collector.draw = lambda *_, trainer=trainer, batch=batch: count(trainer, batch)
+        assert len(collector.choose(Picky(), 1, Meter())) == kept
 
 
 def count(trainer, batch):
     """A draw without what comes before it."""
-    trainer.drawn += 1
+    trainer.collector.drawn += 1
     return [(group, {}) for group in runs.fixed_groups(trainer.policy, batch)]
 
 
@@ -177,7 +179,7 @@ def test_a_failed_step_is_not_remembered():
     trainer.update = lambda *_: 1 / 0
     with pytest.raises(ZeroDivisionError):
         trainer.step()
-    assert (trainer.memory["groups"], trainer.draw_done) == (0, 0)
+    assert (trainer.memory["groups"], trainer.collector.done) == (0, 0)
 
 
 def test_a_proposal_becomes_the_policy_as_it_was_compared():
@@ -204,7 +206,7 @@ def test_an_example_that_the_table_lacks_is_refused():
     trainer = runs.trainer_of(GRPO(**PLAIN), policy, [group], base={"text": {"total": torch.ones(3)}})
     trainer.step()
     assert torch.equal(trainer.last[0].base["total"], torch.ones(3))
-    trainer.base = {"film": {}}
+    trainer.collector.base = {"film": {}}
     with pytest.raises(ValueError, match="found nothing of text; run mmrl prepare"):
         trainer.step()
 

@@ -49,7 +49,7 @@ def test_a_step_that_did_not_fit_is_the_step_that_does(algorithm, of, caplog):
     same = [name for name in numbers if not name.startswith("seconds/")]
     assert {n: others[n] for n in same} == pytest.approx({n: numbers[n] for n in same}, rel=1e-6, abs=1e-9)
     assert "out of memory at part_tokens=" in caplog.text
-    assert trainer.planner.part_tokens < 10**6  # and so it stays
+    assert trainer.readings.planner.part_tokens < 10**6  # and so it stays
     with patch.object(getattr(trainer, of), "read", starving(getattr(trainer, of).read, rows)):
         assert "work/halvings" not in trainer.step()
 
@@ -61,6 +61,15 @@ def test_what_a_failed_attempt_left_does_not_count():
     torch.testing.assert_close(again, gradient, atol=1e-10, rtol=0)
     assert others["work/trained_tokens"] == numbers["work/trained_tokens"]
     assert others["loss"] == pytest.approx(numbers["loss"], abs=1e-9)
+
+
+def test_the_two_ways_to_read_are_compared_once_also_where_the_attempt_fails():
+    policy = tiny.policy(dtype=torch.float64)
+    asked, options = [], dict(part_tokens=600, compare=lambda *_: asked.append(1) or {"distance": 0.5})
+    trainer = runs.trainer_of(GRPO(beta=0, reference=None), policy, runs.fixed_groups(policy), **options)
+    with patch.object(policy, "read", starving(policy.read, 2, 1)):
+        numbers = trainer.step()
+    assert (len(asked), numbers["work/compare_distance"], numbers["work/halvings"]) == (1, 0.5, 1)
 
 
 def test_a_row_that_does_not_fit_is_an_error_that_says_what_to_do():

@@ -13,7 +13,7 @@ import torch
 from mmrl import checkpoint, journal
 from mmrl import run as running
 from mmrl.build import build, policy_of
-from mmrl.trainer import NonFiniteError
+from mmrl.finite import NonFiniteError
 from tests import runs
 
 STEPS, LAST = 8, "step-000008"
@@ -88,7 +88,8 @@ def arm(run, place, times):
     """Let the process die at a place, when it comes there for the ``times``-th time."""
     trainer = run.trainer
     if place in ("sample", "grade", "backward"):
-        setattr(trainer, place, after(getattr(trainer, place), times))
+        owner = trainer if place == "backward" else trainer.collector
+        setattr(owner, place, after(getattr(owner, place), times))
     elif place == "optimizer":
         trainer.optimizer.step = after(trainer.optimizer.step, times)
     elif place == "metrics":
@@ -181,7 +182,7 @@ def test_a_half_written_checkpoint_is_never_taken_for_one(root, whole, tmp_path,
 def test_an_error_between_checkpoints_loses_nothing(root, whole, tmp_path):
     config = setting(root, tmp_path / "run", CARE)
     run = build(config, quiet=True)
-    run.trainer.grade = failing(run.trainer.grade, 6)
+    run.trainer.collector.grade = failing(run.trainer.collector.grade, 6)
     with pytest.raises(ValueError, match="own fault"):
         run.fit(quiet=True)
     assert run.saved == 2
@@ -209,7 +210,7 @@ def test_an_error_in_the_middle_of_several_updates_keeps_the_weights_before_them
 def test_a_loss_that_is_not_finite_leaves_a_run_that_can_go_on(root, whole, tmp_path):
     config = setting(root, tmp_path / "run", CARE)
     run = build(config, quiet=True)
-    run.trainer.weights = {**run.trainer.weights, "vowels": float("nan")}
+    run.trainer.collector.weights = {**run.trainer.collector.weights, "vowels": float("nan")}
     with pytest.raises(NonFiniteError, match="step 1: expected a finite loss"):
         run.fit(quiet=True)
     assert [p.name for p in run.checkpoints.iterdir()] == ["step-000000"]

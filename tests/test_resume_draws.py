@@ -16,7 +16,7 @@ REWARDS = {"accuracy": {"grader": "accuracy"}}
 def test_draws_are_resumed(root, tmp_path):
     whole = build(setting(root, tmp_path / "whole"), quiet=True)
     whole.fit(quiet=True)
-    assert whole.trainer.draw_done > 4  # else nothing is shown
+    assert whole.trainer.collector.done > 4  # else nothing is shown
     config = setting(root, tmp_path / "parts")
     first = build(config, quiet=True)
     for _ in range(2):
@@ -25,7 +25,7 @@ def test_draws_are_resumed(root, tmp_path):
     first.journal.close()
     first.feeder.reader.close()
     second = build(config, resume=True, quiet=True)
-    assert second.trainer.draw_done == first.trainer.draw_done > 2
+    assert second.trainer.collector.done == first.trainer.collector.done > 2
     second.fit(quiet=True)
-    assert second.trainer.draw_done == whole.trainer.draw_done
+    assert second.trainer.collector.done == whole.trainer.collector.done
     assert runs.numbers(tmp_path / "parts") == runs.numbers(tmp_path / "whole")

@@ -1,7 +1,7 @@
 """The step: parts change nothing, silent groups cost nothing, what is not finite touches nothing, averages follow."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from unittest.mock import patch
 
 import pytest
@@ -9,9 +9,9 @@ import torch
 
 from mmrl.algorithms import CARE, GRPO, RLKL, SFT
 from mmrl.algorithms.grpo import GRPO as Base
+from mmrl.finite import NonFiniteError
 from mmrl.models.reader import Piece
 from mmrl.models.reference import Reference
-from mmrl.trainer import NonFiniteError
 from mmrl.types import EMA, Credit, Frozen
 from tests import runs, tiny
 
@@ -90,10 +90,12 @@ def test_a_pull_alone_makes_a_group_useful():
     assert flat(trainer.optimizer.given).norm() > 0
 
 
-def test_without_any_useful_group_the_optimizer_sees_zeros():
-    policy = tiny.policy()
+@pytest.mark.parametrize("shares", [True, False])
+def test_without_any_useful_group_the_optimizer_sees_zeros(shares):
+    policy = tiny.policy(share_prefix=shares)
     same = {"grade": lambda group: {n: torch.ones(len(group)) for n in ("accuracy", "format")}}
     trainer = runs.trainer_of(GRPO(beta=0, reference=None), policy, runs.fixed_groups(policy), **same)
+    trainer.readings.planner = replace(trainer.readings.planner, shares=shares)
     numbers = trainer.step()
     assert numbers["groups/useful"] == 0
     assert not flat(trainer.optimizer.given).any()
@@ -142,14 +144,16 @@ def test_what_is_not_finite_names_examples_and_touches_nothing(algorithm, option
     trainer = runs.trainer_of(GRPO(beta=0, reference=None), policy, groups, part_tokens=part_tokens)
     trainer.step()
     before, state = weights(policy), {p: dict(s) for p, s in trainer.optimizer.state.items()}
-    trainer.algorithm, trainer.grade = algorithm, options.get("grade", trainer.grade)
+    trainer.algorithm = trainer.readings.algorithm = algorithm
+    trainer.collector.grade = options.get("grade", trainer.collector.grade)
     with pytest.raises(NonFiniteError, match=f"step 2: {named}"):
         trainer.step()
     assert torch.equal(weights(policy), before)
     assert (trainer.step_done, trainer.update_done, trainer.moved) == (1, 1, False)
     assert all(trainer.optimizer.state[p][k] is v for p, s in state.items() for k, v in s.items())
     assert all(p.grad is None for p in policy.model.parameters())
-    trainer.algorithm, trainer.grade = GRPO(beta=0, reference=None), runs.fixed_rewards
+    trainer.algorithm = trainer.readings.algorithm = GRPO(beta=0, reference=None)
+    trainer.collector.grade = runs.fixed_rewards
     trainer.step()  # and it can go on
     assert trainer.step_done == 2
 

@@ -10,8 +10,8 @@ from accelerate import Accelerator
 
 from mmrl import cli
 from mmrl.algorithms import GRPO
+from mmrl.finite import NonFiniteError
 from mmrl.ranks import Ranks
-from mmrl.trainer import NonFiniteError
 from tests import runs, tiny
 
 SHARES = (["text", "photo"], ["film", "films"])  # the first rank has no video
@@ -45,7 +45,7 @@ def main(config: str, out: str) -> None:
     ranks = Ranks(Accelerator())
     policy = tiny.policy(dtype=torch.float64)
     trainer, weights, numbers = learn(ranks, SHARES[ranks.rank], policy)
-    trainer.grade = broken
+    trainer.collector.grade = broken
     try:
         trainer.step()
     except NonFiniteError as error:

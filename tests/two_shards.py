@@ -11,10 +11,10 @@ from torch.distributed.tensor import DTensor
 from mmrl.algorithms import CARE, RLKL
 from mmrl.build import build
 from mmrl.config import Config, parse
+from mmrl.finite import NonFiniteError
 from mmrl.models.policy import checkpoint_activations
 from mmrl.ranks import Ranks, join
 from mmrl.shard import collected
-from mmrl.trainer import NonFiniteError
 from mmrl.types import EMA
 from tests import runs, tiny, two_ranks
 
@@ -88,7 +88,7 @@ def learn(variant, names, ranks):
 
 def refused(trainer, ranks):
     """What each rank says of an example of the second rank that is not finite."""
-    trainer.grade = two_ranks.broken
+    trainer.collector.grade = two_ranks.broken
     try:
         trainer.step()
     except NonFiniteError as error:

@@ -7,6 +7,8 @@ from torch import Tensor
 from mmrl.models.heads import chunk_logits, rows_of
 from mmrl.types import Direction
 
+TENSORS = 3  # of a chunk's logits that exist at a time: one of each model and one to normalise with
+
 
 def token_divergence(
     hidden: Float[Tensor, "m d"],
@@ -25,15 +27,14 @@ def token_divergence(
     or what a single token needs. The distributions are those that are sampled from: allowed tokens, at the sampling temperature.
     """
     dtype = torch.promote_types(hidden.dtype, torch.float32)
-    rows = rows_of(logit_bytes * 2 // 3, len(weight), dtype)
+    rows = rows_of(logit_bytes, len(weight), dtype, TENSORS)
     mine, its = (hidden.to(dtype), weight.to(dtype)), (states.detach().to(dtype), head.detach().to(dtype))
     with torch.autocast(hidden.device.type, enabled=False):
         return TokenDivergence.apply(*mine, *its, allowed, temperature, direction == "kl_policy_reference", rows)
 
 
 class TokenDivergence(torch.autograd.Function):
-    """Three tensors of a chunk's logits exist at a time, one of each model and one to normalise with; they are thrown away and made
-    again in the backward pass.
+    """A chunk's logits are thrown away and made again in the backward pass.
 
     d KL(p || q) / d logits of p = p (log p/q - KL(p || q)),        d KL(q || p) / d logits of p = p - q
     """

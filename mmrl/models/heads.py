@@ -6,6 +6,8 @@ from torch import Tensor
 
 from mmrl.types import Tokens
 
+TENSORS = 2  # of a chunk's logits that exist at a time in ``token_logp``
+
 
 def allowed_logits(
     hidden: Float[Tensor, "m d"], weight: Float[Tensor, "v d"], allowed: Bool[Tensor, " v"], temperature: float
@@ -14,7 +16,7 @@ def allowed_logits(
     dtype = torch.promote_types(hidden.dtype, torch.float32)
     with torch.autocast(hidden.device.type, enabled=False):
         logits = hidden.to(dtype) @ weight.to(dtype).T
-    return (logits / temperature).masked_fill(~allowed, -torch.inf)
+    return logits.div_(temperature).masked_fill_(~allowed, -torch.inf)
 
 
 class TokenLogp(torch.autograd.Function):
@@ -63,9 +65,9 @@ def chunk_logits(hidden: Tensor, weight: Tensor, allowed: Tensor, temperature: f
     return (hidden @ weight.T).div_(temperature).masked_fill_(~allowed, low)
 
 
-def rows_of(logit_bytes: int, vocabulary: int, dtype: torch.dtype) -> int:
-    """How many tokens' logits may exist at a time, twice; at least one's."""
-    return max(1, logit_bytes // (2 * vocabulary * dtype.itemsize))
+def rows_of(logit_bytes: int, vocabulary: int, dtype: torch.dtype, tensors: int) -> int:
+    """Of how many tokens so many tensors as wide as the vocabulary may exist at a time; at least of one."""
+    return max(1, logit_bytes // (tensors * vocabulary * dtype.itemsize))
 
 
 def token_logp(
@@ -83,7 +85,7 @@ def token_logp(
     """
     dtype = torch.promote_types(hidden.dtype, torch.float32)
     with torch.autocast(hidden.device.type, enabled=False):
-        rows = rows_of(logit_bytes, len(weight), dtype)
+        rows = rows_of(logit_bytes, len(weight), dtype, TENSORS)
         return TokenLogp.apply(hidden.to(dtype), weight.to(dtype), tokens, allowed, temperature, rows)
 
 

@@ -147,6 +147,10 @@ class Reader:
         """What samples ``counts`` completions of each prompt, a token at a time."""
         return decoder(self.language, seen, counts)
 
+    def rows(self, hidden: Float[Tensor, "n d"], tensors: int) -> int:
+        """Of how many of these states so many tensors as wide as the vocabulary may exist at a time."""
+        return self.language.rows(hidden, tensors)
+
     def logits(self, hidden: Float[Tensor, "n d"], temperature: float) -> Float[Tensor, "n v"]:
         """What the next token is drawn from."""
         return self.language.logits(hidden, temperature)

@@ -14,6 +14,10 @@ from mmrl.models.spans import Span
 from mmrl.rollout.noise import draw, uniforms
 from mmrl.types import Decoding, Group, Prompt
 
+TENSORS = (
+    5  # as wide as the vocabulary, in float32, that exist at a time where a token is drawn: of its law, in float64
+)
+TENSORS_TOP_P = 12  # the same where the law is cut to its nucleus: sorted, and put back
 COMPACT = 0.75  # rows are taken out of the batch when this share, or less, is still alive
 
 
@@ -94,7 +98,14 @@ class Engine:
         return tokens, logp, lengths
 
     def choose(self, hidden: Float[Tensor, "n d"], noise: Float[Tensor, " n"]) -> tuple[Tensor, Tensor]:
-        """The next token of each row, and its log-probability before any truncation of the distribution."""
+        """The next token of each row, and its log-probability; as many rows at a time as the policy's ``logit_bytes`` allow."""
+        rows = self.policy.rows(hidden, TENSORS if self.decoding.top_p == 1 else TENSORS_TOP_P)
+        chosen = [self.draw(*some) for some in zip(hidden.split(rows), noise.split(rows), strict=True)]
+        token, logp = (torch.cat(parts) for parts in zip(*chosen, strict=True))
+        return token, logp
+
+    def draw(self, hidden: Float[Tensor, "n d"], noise: Float[Tensor, " n"]) -> tuple[Tensor, Tensor]:
+        """The same for some rows; log-probabilities are those before any truncation of the distribution."""
         temperature = self.decoding.temperature
         logits = self.policy.logits(hidden, temperature or 1.0)
         token = draw(logits, noise, self.decoding.top_p) if temperature else logits.argmax(dim=-1)

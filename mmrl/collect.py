@@ -1,0 +1,91 @@
+"""What a step learns from: examples drawn, completions sampled and graded, and of these the groups that are kept."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmrl.algorithms.base import Algorithm, Choosing
+from mmrl.finite import all_finite, refuse
+from mmrl.meter import Meter
+from mmrl.types import Example, Group, Prompt, Scored
+
+Graded = tuple[Group, Mapping[str, Tensor]]  # a group and its rewards by name
+
+
+@dataclass
+class Collector:
+    """The callables that feed a trainer, and how far into the data they are."""
+
+    ranks: Any
+    examples: Callable[[int], Sequence[Example]]  # draw -> this rank's examples
+    prepare: Callable[[Sequence[Example]], Sequence[Prompt]]  # decoded and tokenised
+    sample: Callable[[Sequence[Prompt], int], Sequence[Group]]
+    grade: Callable[[Group], Mapping[str, Tensor]]
+    weights: Mapping[str, float]  # of the rewards
+    base: Mapping[str, Mapping[str, Tensor]] | None = None  # example -> reward -> what the base model earned
+    done: int = 0  # batches of examples drawn for whole steps: more than steps where the algorithm chooses
+    drawn: int = 0  # batches drawn for the step that is under way
+
+    def collect(self, algorithm: Algorithm, step: int, meter: Meter) -> list[Scored]:
+        """The groups of step ``step``, graded. Raises NonFiniteError where a reward is no number."""
+        self.drawn = 0
+        chosen = isinstance(algorithm, Choosing)
+        graded = self.choose(algorithm, step, meter) if chosen else self.draw(step, meter)
+        return [Scored(group, found, self.total(group, found), base=self.base_of(group)) for group, found in graded]
+
+    def settle(self) -> None:
+        """The step is whole."""
+        self.done, self.drawn = self.done + self.drawn, 0
+
+    def draw(self, step: int, meter: Meter) -> list[Graded]:
+        """The groups of one batch of examples."""
+        number = self.done + self.drawn
+        with meter.phase("data"):
+            prompts = self.prepare(self.examples(number))
+        with meter.phase("rollout"):
+            groups = self.sample(prompts, number)
+        with meter.phase("reward"):
+            rewards = [self.grade(group) for group in groups]
+        self.drawn += 1
+        bad = [g.prompt.example.id for g, r in zip(groups, rewards, strict=True) if not all_finite(r.values())]
+        refuse(self.ranks.names(bad), step, "reward", "Look at what the graders say of these examples")
+        return list(zip(groups, rewards, strict=True))
+
+    def choose(self, algorithm: Choosing, step: int, meter: Meter) -> list[Graded]:
+        """The useful groups of as many batches as it takes to have one batch of them, or of as many as may be drawn.
+
+        They are taken in the order of the examples, however many ranks there are.
+        """
+        kept: list[Graded] = []
+        found = size = 0
+        while self.drawn < algorithm.draws and (found < size or not self.drawn):
+            graded = self.draw(step, meter)
+            useful = [pair for pair in graded if algorithm.useful(*pair)]
+            counts = self.ranks.gather((len(graded), len(useful)))
+            size = size or sum(count for count, _ in counts)
+            others = found + sum(count for _, count in counts[: self.ranks.rank])
+            kept += useful[: max(0, size - others)]
+            found += sum(count for _, count in counts)
+            meter.total("groups/drawn", len(graded))
+        meter.total("groups/kept", len(kept))
+        meter.most("groups/draws", self.drawn)
+        return kept
+
+    def total(self, group: Group, rewards: Mapping[str, Tensor]) -> Tensor:
+        """The weighted sum of the rewards; 0 where there are none."""
+        return sum((w * rewards[name] for name, w in self.weights.items()), torch.zeros(len(group)))
+
+    def base_of(self, group: Group) -> Mapping[str, Tensor] | None:
+        """What the base model earned on the group's example. Raises ValueError where the table lacks it."""
+        if self.base is None:
+            return None
+        name = group.prompt.example.id
+        if name not in self.base:
+            raise ValueError(
+                f"prepared: expected what the base model earned on every example, found nothing of {name}; "
+                "run mmrl prepare with the data of this config"
+            )
+        return self.base[name]
