@@ -1,19 +1,20 @@
 """One experiment, complete and strict: the keys of the YAML are the fields here and of every room's dataclasses."""
 
-import difflib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from mmrl.algorithms import ALGORITHMS, claims
+from mmrl.algorithms import ALGORITHMS
+from mmrl.coherence import incoherences
 from mmrl.data.conditions import known
 from mmrl.data.frame_choice import FrameChoice
 from mmrl.data.templates import Template
 from mmrl.divergences import DIVERGENCES, Divergence
+from mmrl.explain import explain, first_causes
 from mmrl.named import Section, choice
 from mmrl.targets import FACTORS, Factor
 from mmrl.types import EMA, Decoding, Frozen, Update
@@ -214,87 +215,6 @@ class Config(Section):
         return self
 
 
-def incoherences(config: Config, algorithm: Any) -> Iterator[str]:
-    """What is wrong with a config whose parts are each in order."""
-    yield from of_rewards(config, algorithm)
-    yield from of_sampling(config, algorithm)
-    yield from of_the_run(config)
-
-
-def of_rewards(config: Config, algorithm: Any) -> Iterator[str]:
-    """Rewards that an algorithm lacks, or has no use for."""
-    samples = algorithm.source == "policy"
-    if algorithm.siblings and config.rollout.group_size < 2:
-        yield (
-            f"rollout.group_size: expected 2 or more, as {config.algorithm.name} compares siblings; "
-            f"found {config.rollout.group_size}"
-        )
-    if "total" in config.rewards:
-        yield "rewards.total: the name is that of the rewards' weighted sum; choose another"
-    for name in algorithm.rewards:
-        if name not in config.rewards:
-            yield (
-                f"rewards: expected one by the name {name!r}, which {config.algorithm.name} needs; "
-                f"found {list(config.rewards)}"
-            )
-    if samples and not config.rewards and not algorithm.rewards:
-        yield f"rewards: expected one or more, as {config.algorithm.name} learns from them; found none"
-    if not samples and config.rewards:
-        name = config.algorithm.name
-        yield f"rewards: expected none, as {name} learns from demonstrations; found {list(config.rewards)}"
-
-
-def of_sampling(config: Config, algorithm: Any) -> Iterator[str]:
-    """Completions that an algorithm could not learn from."""
-    samples = algorithm.source == "policy"
-    if samples and config.rollout.decoding.temperature == 0:
-        yield (
-            "rollout.decoding.temperature: expected more than 0, as a group of equal completions teaches nothing; "
-            "found 0"
-        )
-    if samples and config.updates_per_step > 1 and not claims(algorithm, "reuses"):
-        remedy = "algorithm.ratio" if hasattr(algorithm, "ratio") else "algorithm.clip"
-        yield (
-            f"updates_per_step: expected 1 without {remedy}, because the ratio is to the policy as it is; "
-            f"found {config.updates_per_step}. Set {remedy}, for example {'token' if 'ratio' in remedy else 0.2}"
-        )
-    if samples and config.rollout.decoding.top_p < 1 and claims(algorithm, "needs_q"):
-        yield (
-            f"rollout.decoding.top_p: expected 1, as {config.algorithm.name} divides by the probability with which a completion "
-            f"was drawn; found {config.rollout.decoding.top_p}"
-        )
-    most = config.rollout.decoding.max_new_tokens
-    if getattr(algorithm, "limit", None) not in (None, most):
-        yield (
-            f"algorithm.limit: expected rollout.decoding.max_new_tokens, the most that a completion may have, which is {most}; "
-            f"found {algorithm.limit}"
-        )
-    if claims(algorithm, "needs_base") and config.prepared is None:
-        yield (
-            f"prepared: expected a file, as {config.algorithm.name} so configured goes by what the base model earns; found none. Set "
-            "prepared: runs/base.jsonl and run mmrl prepare with this config"
-        )
-
-
-def of_the_run(config: Config) -> Iterator[str]:
-    """Rates, schedule and validation that do not fit together."""
-    rates = config.optimizer.rates
-    if not (rates.language or rates.projector or rates.tower):
-        yield "optimizer.rates: expected one above 0; all parts are frozen"
-    updates = config.steps * config.updates_per_step
-    if config.optimizer.warmup > updates:
-        yield f"optimizer.warmup: expected at most the {updates} optimizer steps of the run"
-    if (config.validate_every is None) != (config.validation is None):
-        yield "validation and validate_every: expected both or neither"
-    known = (
-        []
-        if config.validation is None
-        else [f"{s.name}/{m}" for s in config.validation.sets for m in config.validation.graders]
-    )
-    if config.best is not None and config.best not in known:
-        yield f"best: expected a metric of the validation ({', '.join(known) or 'there is none'}), found {config.best!r}"
-
-
 class EvalConfig(Section):
     """An evaluation of one model."""
 
@@ -385,78 +305,6 @@ def index_of(data: list, key: str, override: str) -> int:
     if not key.isdigit() or int(key) >= len(data):
         raise ConfigError(f"override {override!r}: expected an index from 0 to {len(data) - 1}, found {key!r}")
     return int(key)
-
-
-def explain(problem: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
-    """A validation problem in our words: where, expected, found."""
-    found, (path, node) = problem.get("input"), walk(problem["loc"], schema)
-    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        known = sorted(walk(problem["loc"][:-1], schema)[1].get("properties", {}))
-        near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        return f"no key {path!r}{hint} (known: {', '.join(known)})"
-    if problem["type"] == "missing":
-        return f"{path}: expected a value, found none"
-    if problem["type"] == "value_error":
-        return placed(problem["msg"].removeprefix("Value error, "), path)
-    if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        found = repr(problem["ctx"]["tag"]) if "tag" in problem["ctx"] else "none"
-        return f"{path}.name: expected one of {', '.join(node['discriminator']['mapping'])}, found {found}"
-    if problem["type"] == "too_short":
-        return f"{path}: expected at least {problem['ctx']['min_length']}, found {problem['ctx']['actual_length']}"
-    note = " (YAML reads 1e-6 as text: write 1.0e-6)" if looks_like_exponent(found) else ""
-    message = problem["msg"][0].lower() + problem["msg"][1:]
-    return f"{path}: {message.replace('input should be', 'expected')}, found {found!r}{note}"
-
-
-def placed(message: str, path: str) -> str:
-    """What a dataclass says of its fields: it knows the name of its own key, but not where in the file that stands."""
-    parent, _, name = path.rpartition(".")
-    if name.isdigit():  # one of several
-        return f"{path}: {message}"
-    return f"{parent}.{message}" if parent and message.startswith(f"{name}.") else message
-
-
-def first_causes(problems: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Problems without those that say that a list is too short because an item of it is a problem."""
-    places = [problem["loc"] for problem in problems]
-    return [
-        p for p in problems if p["type"] != "too_short" or not any(q[: len(p["loc"])] == p["loc"] != q for q in places)
-    ]
-
-
-def looks_like_exponent(value: Any) -> bool:
-    """Whether YAML 1.1 took a number for text."""
-    if not isinstance(value, str) or "e" not in value.lower():
-        return False
-    return value.lower().replace("e", "", 1).replace("-", "").replace("+", "").replace(".", "").isdigit()
-
-
-def walk(place: Sequence[Any], schema: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    """A location as the dotted path of the file's keys, and the schema of what stands there.
-
-    A location also names the section that was chosen in a union, which is no key of the file.
-    """
-    path, node = [], resolve(schema, schema)
-    for part in place:
-        if "discriminator" in node and part in node["discriminator"]["mapping"]:
-            node = {"$ref": node["discriminator"]["mapping"][part]}
-        else:
-            path.append(str(part))
-            inside = "items" if isinstance(part, int) else "additionalProperties"
-            node = node.get("properties", {}).get(part) or node.get(inside) or {}
-        node = resolve(node, schema)
-    return ".".join(path), node
-
-
-def resolve(node: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Follow references; of something that may also be null, the something."""
-    while "$ref" in node or "anyOf" in node:
-        if "$ref" in node:
-            node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
-        else:
-            node = next(option for option in node["anyOf"] if option.get("type") != "null")
-    return node
 
 
 def dump(config: Section) -> str:

@@ -252,5 +252,9 @@ class Decoding:
             raise ValueError(f"decoding.temperature: expected 0 or more, found {self.temperature}")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"decoding.top_p: expected a number in (0, 1], found {self.top_p}")
+        if self.temperature == 0 and self.top_p < 1:
+            raise ValueError(
+                f"decoding.top_p: expected 1 at temperature 0, where the most likely token is taken; found {self.top_p}"
+            )
         if self.max_new_tokens < 1:
             raise ValueError(f"decoding.max_new_tokens: expected 1 or more, found {self.max_new_tokens}")

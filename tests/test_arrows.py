@@ -38,7 +38,9 @@ ARROWS = {  # room -> the rooms that it may import; DESIGN.md's table, and what 
     "journal": "ops types",
     "progress": "",
     "named": "",
-    "config": "named algorithms data divergences targets types",  # the dataclasses of every room
+    "explain": "",
+    "coherence": "algorithms",
+    "config": "named algorithms coherence data divergences explain targets types",  # the dataclasses of every room
     "prepared": "config",  # the settings that a table was made with
     "doctor": "data progress",
     "stopping": "progress",

@@ -73,6 +73,10 @@ def test_an_unknown_key_names_its_nearest_neighbour(override, path, near):
         ("steps=0", "steps: expected greater than or equal to 1, found 0"),
         ("rollout.decoding.temperature='0.5'", "rollout.decoding.temperature: expected a valid number, found '0.5'"),
         ("rollout.decoding.top_p=2", "rollout.decoding.top_p: expected a number in (0, 1], found 2.0"),
+        (
+            "rollout.decoding={temperature: 0, top_p: 0.9}",
+            "rollout.decoding.top_p: expected 1 at temperature 0, where the most likely token is taken; found 0.9",
+        ),
         ("data.frames.fps=-1", "data.frames.fps: expected a number above 0, found -1.0"),
         ("data.sets=[]", "data.sets: expected at least 1, found 0"),
         ("data.sets.0.limit=0", "data.sets.0.limit: expected greater than or equal to 1, found 0"),

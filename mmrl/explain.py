@@ -1,0 +1,77 @@
+"""What a config's validation says, in our words: where, expected, found."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def explain(problem: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    """A validation problem in our words: where, expected, found."""
+    found, (path, node) = problem.get("input"), walk(problem["loc"], schema)
+    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        known = sorted(walk(problem["loc"][:-1], schema)[1].get("properties", {}))
+        near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return f"no key {path!r}{hint} (known: {', '.join(known)})"
+    if problem["type"] == "missing":
+        return f"{path}: expected a value, found none"
+    if problem["type"] == "value_error":
+        return placed(problem["msg"].removeprefix("Value error, "), path)
+    if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        found = repr(problem["ctx"]["tag"]) if "tag" in problem["ctx"] else "none"
+        return f"{path}.name: expected one of {', '.join(node['discriminator']['mapping'])}, found {found}"
+    if problem["type"] == "too_short":
+        return f"{path}: expected at least {problem['ctx']['min_length']}, found {problem['ctx']['actual_length']}"
+    note = " (YAML reads 1e-6 as text: write 1.0e-6)" if looks_like_exponent(found) else ""
+    message = problem["msg"][0].lower() + problem["msg"][1:]
+    return f"{path}: {message.replace('input should be', 'expected')}, found {found!r}{note}"
+
+
+def placed(message: str, path: str) -> str:
+    """What a dataclass says of its fields: it knows the name of its own key, but not where in the file that stands."""
+    parent, _, name = path.rpartition(".")
+    if name.isdigit():  # one of several
+        return f"{path}: {message}"
+    return f"{parent}.{message}" if parent and message.startswith(f"{name}.") else message
+
+
+def first_causes(problems: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Problems without those that say that a list is too short because an item of it is a problem."""
+    places = [problem["loc"] for problem in problems]
+    return [
+        p for p in problems if p["type"] != "too_short" or not any(q[: len(p["loc"])] == p["loc"] != q for q in places)
+    ]
+
+
+def looks_like_exponent(value: Any) -> bool:
+    """Whether YAML 1.1 took a number for text."""
+    if not isinstance(value, str) or "e" not in value.lower():
+        return False
+    return value.lower().replace("e", "", 1).replace("-", "").replace("+", "").replace(".", "").isdigit()
+
+
+def walk(place: Sequence[Any], schema: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """A location as the dotted path of the file's keys, and the schema of what stands there.
+
+    A location also names the section that was chosen in a union, which is no key of the file.
+    """
+    path, node = [], resolve(schema, schema)
+    for part in place:
+        if "discriminator" in node and part in node["discriminator"]["mapping"]:
+            node = {"$ref": node["discriminator"]["mapping"][part]}
+        else:
+            path.append(str(part))
+            inside = "items" if isinstance(part, int) else "additionalProperties"
+            node = node.get("properties", {}).get(part) or node.get(inside) or {}
+        node = resolve(node, schema)
+    return ".".join(path), node
+
+
+def resolve(node: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Follow references; of something that may also be null, the something."""
+    while "$ref" in node or "anyOf" in node:
+        if "$ref" in node:
+            node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
+        else:
+            node = next(option for option in node["anyOf"] if option.get("type") != "null")
+    return node
