@@ -6,14 +6,15 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from mmrl.models.prefix import Prefix
+from mmrl.models.prefix import Prefix, held
 from mmrl.models.reader import Piece, Reader
-from mmrl.models.shared import untouched
+from mmrl.models.shared import NAME, untouched
 from mmrl.models.tower import Seen
 from mmrl.shard import is_sharded
 
 TIMES = 3.0  # how far the shared path may be from the truth, in the plain path's own distance to it
-FLOOR = 8.0  # that distance is at least so many rounding errors of the longest log-probability
+FLOOR = 1.0  # that distance is at least so many rounding errors of the longest log-probability: a few tokens may be near by luck
+UNKNOWN = 8.0  # the same where there is no wider dtype to measure it with
 
 
 class DisagreementError(RuntimeError):
@@ -25,35 +26,58 @@ def compare(reader: Reader, prefix: Prefix, pieces: Sequence[Piece]) -> dict[str
     """Largest distances (nats) of the log-probabilities of both paths to the plain path in the next wider dtype.
 
     That dtype is float64 for products in float32, and float32 for products in bfloat16. Where there is none wider, or
-    weights are sharded, the shared path is compared with the plain path itself, and only the floor bounds their distance.
-    The vision tower's features are common to both, and the tower looks once. Raises DisagreementError where the shared path is farther than ``TIMES`` the plain
-    path's distance.
+    weights are sharded, the shared path is compared with the plain path itself, and rounding alone bounds their distance.
+    What is wrong by less than bfloat16 rounds is seen by ``nearer``. The vision tower's features are common to all, and the
+    tower looks once. Raises DisagreementError where the shared path is farther than ``TIMES`` the plain path's distance.
     """
+    narrow = reader.compute or reader.dtype
+    eps = torch.finfo(narrow if reader.dtype != torch.float64 else torch.float32).eps  # transformers' norms are float32
+    widens = not is_sharded(reader.model) and reader.dtype != torch.float64
     with reader.whole():
-        read = zip(reader.read(prefix, pieces), pieces, strict=True)
-        shared = torch.cat([tokens.logp[piece.group.mask] for tokens, piece in read])
+        shared = together(reader, prefix, pieces)
         with untouched(reader.language.layers):
             plain = row_by_row(reader, prefix.seen, pieces)
         truth = plain
-        if not is_sharded(reader.model) and reader.dtype != torch.float64:
+        if widens:
             with wider(reader):
                 truth = row_by_row(reader, prefix.seen, pieces)
-    rounding = torch.finfo(reader.compute or torch.float32).eps  # transformers' norms are float32 in float64, too
-    own = max(distance(plain, truth), FLOOR * rounding * float(truth.abs().max()))
-    found = distance(shared, truth)
-    if not found <= TIMES * own:
+    own, found = distance(plain, truth), distance(shared, truth)
+    bound = TIMES * max(own, (FLOOR if widens else UNKNOWN) * eps * float(truth.abs().max()))
+    check(found, bound, pieces)
+    if widens and eps > torch.finfo(reader.dtype).eps:
+        check(nearer(reader, prefix, pieces, truth), bound * (torch.finfo(reader.dtype).eps / eps) ** 0.5, pieces)
+    return {"distance": found, "plain_distance": own}
+
+
+def nearer(reader: Reader, prefix: Prefix, pieces: Sequence[Piece], truth: Tensor) -> float:
+    """The distance of both paths in the dtype of the weights, where products are in a narrower one.
+
+    Rounding shrinks with the dtype, and a mistake does not: half of that way, as exponents go, parts the two.
+    """
+    with wider(reader, NAME + "sdpa"), held(reader.language, prefix.seen) as again:
+        return distance(together(reader, again, pieces), truth)
+
+
+def check(found: float, bound: float, pieces: Sequence[Piece]) -> None:
+    """Raises DisagreementError where a distance is above its bound, or not a number."""
+    if not found <= bound:
         names = ", ".join(piece.group.prompt.example.id for piece in pieces[:5])
         raise DisagreementError(
-            f"model.share_prefix: expected log-probabilities within {TIMES * own:.1e} of the plain path's in a wider dtype, "
+            f"model.share_prefix: expected log-probabilities within {bound:.1e} of the plain path's in a wider dtype, "
             f"found {found:.1e}, on examples {names}. This version of transformers, or this model, does something with "
             "attention that is not known here; set model.share_prefix=off, and report it"
         )
-    return {"distance": found, "plain_distance": own}
 
 
 def distance(one: Tensor, other: Tensor) -> float:
     """The largest; not a number where any is not."""
     return float((one.double() - other.double()).abs().max())
+
+
+def together(reader: Reader, prefix: Prefix, pieces: Sequence[Piece]) -> Tensor:
+    """Log-probabilities by the shared path."""
+    read = zip(reader.read(prefix, pieces), pieces, strict=True)
+    return torch.cat([tokens.logp[piece.group.mask] for tokens, piece in read])
 
 
 def row_by_row(reader: Reader, seen: Seen, pieces: Sequence[Piece]) -> Tensor:
@@ -63,7 +87,7 @@ def row_by_row(reader: Reader, seen: Seen, pieces: Sequence[Piece]) -> Tensor:
 
 
 @contextmanager
-def wider(reader: Reader) -> Iterator[None]:
+def wider(reader: Reader, attention: str = "sdpa") -> Iterator[None]:
     """Inside, the language model computes in the next wider dtype: float32 for bfloat16 products, else float64."""
     language, compute, dtype = reader.language, reader.language.compute, reader.dtype
     parts = language.layers, reader.model.get_output_embeddings()
@@ -72,7 +96,7 @@ def wider(reader: Reader) -> Iterator[None]:
         if compute is None or compute == dtype:
             for part in parts:
                 part.to(torch.float64)
-        with untouched(language.layers, "sdpa"):
+        with untouched(language.layers, attention):
             yield
     finally:
         language.compute = compute

@@ -188,10 +188,10 @@ def shared_attention(
 
 def use_shared(language: nn.Module) -> None:
     """Let a language model take ``shared`` passes; what it does without one stays as it was."""
-    base = language.config._attn_implementation.removeprefix(NAME)
-    AttentionInterface.register(NAME + base, partial(shared_attention, base=base))
-    AttentionMaskInterface.register(NAME + base, AttentionMaskInterface()[base])
-    language.config._attn_implementation = NAME + base
+    for base in BASES:
+        AttentionInterface.register(NAME + base, partial(shared_attention, base=base))
+        AttentionMaskInterface.register(NAME + base, AttentionMaskInterface()[base])
+    language.config._attn_implementation = NAME + language.config._attn_implementation.removeprefix(NAME)
 
 
 @contextmanager

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+from mmrl.models import prefix, reader
 from mmrl.models.agreement import DisagreementError, compare
 from mmrl.models.policy import checkpoint_activations
 from mmrl.models.reader import Piece
-from mmrl.models.shared import AnswerPass, use_shared
+from mmrl.models.shared import AnswerPass, PromptPass, use_shared
 from mmrl.rollout.engine import Engine
 from mmrl.types import Decoding
 from tests import tiny
@@ -166,19 +167,91 @@ def test_tokens_are_counted_where_they_pass_and_parts_cost_the_prompt_once():
         assert policy.work.forward_tokens == p + 4 + 8 + (len(parts) == 3)
 
 
-def test_both_ways_to_read_are_compared_and_a_difference_stops_the_run(monkeypatch):
-    policy = tiny.policy()
-    groups = groups_of(policy)
+@pytest.mark.parametrize("compute", [None, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_both_ways_to_read_are_compared_and_nothing_is_changed(family, compute):
+    policy = tiny.policy(family, compute=compute)
     before = [p.clone() for p in policy.model.parameters()]
-    with policy.see([g.prompt for g in groups]) as seen:
-        found = compare(policy, seen, [Piece(i, g) for i, g in enumerate(groups)])
-    assert 0 < found["distance"] <= 3 * found["plain_distance"] < 1e-3
+    for groups in (groups_of(policy), [completions(policy, mixed(policy)[0], [1])]):
+        with policy.see([g.prompt for g in groups]) as seen:
+            found = compare(policy, seen, [Piece(i, g) for i, g in enumerate(groups)])
+        assert 0 < found["distance"] < (1e-5 if compute is None else 0.3)
+        assert 0 < found["plain_distance"] < (1e-5 if compute is None else 0.3)  # what was measured, not a bound
     assert all(torch.equal(p, q) for p, q in zip(policy.model.parameters(), before, strict=True))
+    assert (policy.compute, policy.language.compute, policy.shares) == (compute, compute, True)
+
+
+def hidden_at(place):
+    """No answer looks at a place of its prompt."""
     own = AnswerPass.tables.func
-    shifted = property(lambda self: [(t, b, m.roll(1, dims=0)) for t, b, m in own(self)])
-    monkeypatch.setattr(AnswerPass, "tables", shifted)
-    wrong = r"model\.share_prefix: expected .* found .*share_prefix=off"
-    with policy.see([g.prompt for g in groups]) as seen, pytest.raises(DisagreementError, match=wrong):
+
+    def change(some, table, back, mask):
+        mask = mask.clone()
+        mask[:, range(some.prompt.stop - some.prompt.start)[place]] = False
+        return table, back, mask
+
+    tables = property(lambda self: [change(some, *t) for some, t in zip(self.rows, own(self), strict=True)])
+    return {(AnswerPass, "tables"): tables}
+
+
+def attending(kind, change):
+    """Attention of a pass, its query, key and value or its scaling changed."""
+    own = kind.attend
+    return {(kind, "attend"): lambda self, layer, *rest: own(self, layer, *change(layer, *rest))}
+
+
+def next_position(delta):
+    """Answers begin too late."""
+    own = prefix.answers
+
+    def answers(language, seen, rows):
+        later = replace(seen, seen=replace(seen.seen, prompts=tuple(Later(p, delta) for p in seen.prompts)))
+        return own(language, later, rows)
+
+    return {(reader, "answers"): answers}
+
+
+class Later(SimpleNamespace):
+    """A prompt after which text resumes too late."""
+
+    def __init__(self, prompt, delta):
+        super().__init__(tokens=prompt.tokens, next_position=prompt.next_position + delta)
+
+
+def first_token_late():
+    """The first token of an answer is predicted where the second is."""
+    own = reader.Reader.hidden
+
+    def hidden(self, seen, before, places):
+        shared = isinstance(seen, prefix.Prefix)
+        return own(self, seen, before, [at.clamp(min=1) if shared else at for at in places])
+
+    return {(reader.Reader, "hidden"): hidden}
+
+
+MISTAKES = {
+    "the last place of the prompt is hidden": lambda: hidden_at(-1),
+    "the first place of the prompt is hidden": lambda: hidden_at(0),
+    "answers begin one position late": lambda: next_position(1),
+    "answers begin one position early": lambda: next_position(-1),
+    "the first answer token from the wrong place": first_token_late,
+    "scaling of answers": lambda: attending(AnswerPass, lambda _, q, k, v, s, f: (q, k, v, 1.02 * s, f)),
+    "scaling of prompts": lambda: attending(PromptPass, lambda _, q, k, v, s, f: (q, k, v, 1.02 * s, f)),
+    "values in one layer": lambda: attending(AnswerPass, lambda n, q, k, v, s, f: (q, k, v * (1 + 0.02 * n), s, f)),
+    "answers see the one before": lambda: attending(AnswerPass, lambda _, q, k, v, s, f: (q, k, v.roll(1, 2), s, f)),
+}
+
+
+@pytest.mark.parametrize("compute", [None, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_attention_stops_the_run_however_coarse_its_arithmetic(monkeypatch, mistake, compute):
+    """In bfloat16 each of these is lost among the rounding errors of products."""
+    policy = tiny.policy(compute=compute)
+    groups = groups_of(policy)[:1]
+    for (where, name), wrong in MISTAKES[mistake]().items():
+        monkeypatch.setattr(where, name, wrong)
+    said = r"model\.share_prefix: expected .* found .*on examples slow.*share_prefix=off"
+    with policy.see([g.prompt for g in groups]) as seen, pytest.raises(DisagreementError, match=said):
         compare(policy, seen, [Piece(i, g) for i, g in enumerate(groups)])
 
 
