@@ -11,7 +11,13 @@ from mmrl.build import build
 from mmrl.config import Config, parse
 from mmrl.models.reader import Reader
 
-PHASES = {"prepare": "data", "sample": "sample", "grade": "reward", "read_reference": "reference", "update": "update"}
+PHASES = {  # what is called for each, of a trainer's parts
+    "data": ("collector", "prepare"),
+    "sample": ("collector", "sample"),
+    "reward": ("collector", "grade"),
+    "reference": ("readings", "by_reference"),
+    "update": ("", "update"),
+}
 WARM = 1  # steps before the clock counts
 RATE = 1e-6
 
@@ -54,8 +60,9 @@ def measure(case: Case, root: Path, out: Path, repetitions: int) -> dict[str, An
     for reader in filter(None, (policy, reference)):
         without_end(reader, policy.end)
         counts.watch(reader.model)
-    for call, name in PHASES.items():
-        setattr(run.trainer, call, watch.around(name, getattr(run.trainer, call)))
+    for name, (part, call) in PHASES.items():
+        owner = getattr(run.trainer, part) if part else run.trainer
+        setattr(owner, call, watch.around(name, getattr(owner, call)))
     steps = []
     for number in range(WARM + repetitions):
         if number == WARM:
@@ -66,7 +73,7 @@ def measure(case: Case, root: Path, out: Path, repetitions: int) -> dict[str, An
     above = peak.above(gradient_bytes(policy.model))
     group = run.trainer.last[0].group
     assert group.mask.sum() == case.group * case.new_tokens, "a completion ended early"
-    watch.rest("train", "step", PHASES.values())
+    watch.rest("train", "step", PHASES)
     return {
         "prompt_tokens": len(group.prompt.tokens),
         "laps": watch.spreads(repetitions),
