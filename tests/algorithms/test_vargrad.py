@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from mmrl.algorithms import GVPO, VarGrad
-from mmrl.algorithms.aim import Aim
+from mmrl.algorithms.aim import Aim, reinforce
+from mmrl.algorithms.fdpg import credit_of
 from mmrl.algorithms.gvpo import gvpo
 from mmrl.algorithms.vargrad import residuals, vargrad
 from mmrl.divergences import KLPolicyTarget, value
 from mmrl.targets import Tilt
-from mmrl.types import Frozen
-from tests.algorithms.enumerated import categorical, expected_gradient, gradient, scored, sequences, step_loss
+from mmrl.types import Frozen, Totals
+from tests.algorithms.enumerated import categorical, expected_gradient, gradient, scored, sequences, step_loss, tokens
 
 TIGHT = {"atol": 1e-10, "rtol": 0}
 BETA = 0.4
@@ -39,6 +40,33 @@ def test_on_policy_they_are_reverse_kl_but_for_a_constant(kind, size, method):
     got = expected_gradient(make(), outcomes, policy, size, rewards, reference=prior, memory=memory)
     exact = gradient(lambda x: value(KLPolicyTarget(), outcomes.log_prob(x).exp(), p), policy)
     torch.testing.assert_close(got, factor(size) * exact, **TIGHT)
+
+
+def balanced(log_z):
+    """The expected gradient, on-policy, of half the square of log pi - log P + log Z, a completion at a time (E21)."""
+    policy, _, prior, rewards = world(SEVEN)
+    logits, target = policy.clone().requires_grad_(), SEVEN.log_prob(prior) + rewards["total"] / BETA
+    total = logits.new_zeros(())
+    for row, log_q in enumerate(SEVEN.log_prob(policy)):
+        one = scored(SEVEN, [row], rewards, policy=policy, reference=prior)
+        credit = credit_of(
+            -(log_q - target[row] + log_z(log_q))[None], one, Totals(1, 1, int(one.group.mask.sum())), 1.0
+        )
+        now = tokens(SEVEN, logits, [row], prior, None)
+        total = total + log_q.exp() * (reinforce(now, credit) * credit.share).sum()
+    p = target.softmax(dim=0)
+    exact = gradient(lambda x: value(KLPolicyTarget(), SEVEN.log_prob(x).exp(), p), policy)
+    return torch.autograd.grad(total, logits)[0], exact
+
+
+@pytest.mark.parametrize("constant", [0.0, 3.0, -1e3])
+def test_on_policy_any_constant_in_the_place_of_log_z_gives_reverse_kl(constant):
+    torch.testing.assert_close(*balanced(lambda _: constant), **TIGHT)
+
+
+def test_what_depends_on_the_completion_is_no_constant():
+    with pytest.raises(AssertionError):
+        torch.testing.assert_close(*balanced(lambda log_q: log_q), **TIGHT)
 
 
 @pytest.mark.parametrize("method", METHODS)
