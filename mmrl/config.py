@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from mmrl.algorithms import ALGORITHMS
 from mmrl.coherence import incoherences
@@ -43,6 +43,11 @@ def in_order(pixels: tuple[int, int]) -> tuple[int, int]:
     return pixels
 
 
+def as_written(value: Any) -> Any:
+    """``on`` and ``off``, which YAML 1.1 takes for true and false."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+
 Pixels = Annotated[tuple[Positive, Positive], AfterValidator(in_order)]
 ConditionName = Annotated[str, AfterValidator(known)]
 Format = Literal[
@@ -61,8 +66,8 @@ class ModelSection(Section):
     path: str  # a Hugging Face directory or name
     attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
     compute: Literal["float32", "bfloat16", "auto"] = "auto"  # auto: bfloat16 on CUDA; weights are float32
-    share_prefix: Literal["auto", "off"] = (
-        "auto"  # auto: once a group where the architecture allows; off: once a completion
+    share_prefix: Annotated[Literal["auto", "off"], BeforeValidator(as_written)] = (
+        "auto"  # auto: once a group where the architecture allows (not with recurrent states); off: once a completion
     )
     gradient_checkpointing: bool = False
     video_pixels: Pixels | None = None  # least and most pixels of a frame after resizing; the processor's own if null

@@ -107,6 +107,8 @@ def test_an_unknown_key_names_its_nearest_neighbour(override, path, near):
         ),
         ("rewards.care.weight=3", "rewards.care.grader: expected a value, found none"),
         ("seed=-1", "seed: expected greater than or equal to 0, found -1"),
+        ("model.share_prefix=on", "model.share_prefix: expected 'auto' or 'off', found 'on'"),
+        ("model.share_prefix=1", "model.share_prefix: expected 'auto' or 'off', found 1"),
     ],
 )
 def test_a_wrong_value_says_where_what_was_expected_and_what_was_found(override, said):
@@ -185,6 +187,11 @@ def test_overrides_reach_keys_and_items_of_lists():
     assert found.algorithm.build().clip == 0.2
 
 
+def test_off_is_not_false():
+    """What the error of two ways to read that differ says to write."""
+    assert parsed("model.share_prefix=off").model.share_prefix == "off"
+
+
 def test_an_override_fills_what_is_null():
     data = deepcopy(PLAIN) | {"validation": None}
     apply(data, "validation.root=there")
@@ -219,7 +226,13 @@ def test_an_override_that_cannot_be_applied_says_why(override, said):
             "{name: exponential, coefficients: {accuracy: 1}}]}",
             "prepared=base.jsonl",
         ],
-        ["algorithm={name: sft}", "rewards={}", "model.video_pixels=[784, 3136]", "data.frames={count: 8}"],
+        [
+            "algorithm={name: sft}",
+            "rewards={}",
+            "model.share_prefix=off",
+            "model.video_pixels=[784, 3136]",
+            "data.frames={count: 8}",
+        ],
         [f"validation={json.dumps(EVALUATION | {'graders': {'a': 'accuracy'}})}", "validate_every=2"],
     ],
 )
