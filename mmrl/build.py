@@ -219,7 +219,8 @@ def start_of(config: Config, policy: Policy, newest: Path | None, ranks: Ranks) 
     """The weights that a frozen reference has: those that the run started from, also when it is resumed."""
     if newest is None or config.algorithm.reference.name != "frozen":
         return policy
-    return policy_of(config.model, config.data.template, ranks.accelerator.device, policy.rules.temperature)
+    model = config.model.model_copy(update={"share_prefix": "auto" if policy.shares else "off"})  # decided, and said
+    return policy_of(model, config.data.template, ranks.accelerator.device, policy.rules.temperature)
 
 
 def sampler(config: Config, policy: Policy, source: str):

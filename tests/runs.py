@@ -69,7 +69,7 @@ def row(index: int) -> dict:
     }  # fmt: skip
 
 
-def make_root(root: Path, count: int = 8) -> Path:
+def make_root(root: Path, count: int = 8, family: str = "qwen2_5_vl") -> Path:
     """A data root with ``count`` rows, their media, a grader file and a tiny model."""
     root.mkdir(parents=True, exist_ok=True)
     for index in range(count):
@@ -77,8 +77,8 @@ def make_root(root: Path, count: int = 8) -> Path:
         Image.fromarray(tiny.image(index)).save(root / f"i{index}.png")
     (root / "d.jsonl").write_text("".join(json.dumps(row(index)) + "\n" for index in range(count)))
     (root / "graders.py").write_text(GRADERS)
-    processor = tiny.processor("qwen2_5_vl")
-    tiny.model("qwen2_5_vl", processor).save_pretrained(root / "model")
+    processor = tiny.processor(family)
+    tiny.model(family, processor).save_pretrained(root / "model")
     processor.save_pretrained(root / "model")
     return root
 

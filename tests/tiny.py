@@ -1,5 +1,6 @@
 """Tiny random models of the supported families, with a byte-level tokenizer in which ``>B`` is one token."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,9 @@ from transformers import (
     Qwen2VLImageProcessor,
     Qwen2VLProcessor,
     Qwen2VLVideoProcessor,
+    Qwen3_5Config,
+    Qwen3_5ForConditionalGeneration,
+    Qwen3_5Tokenizer,
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
     Qwen3VLProcessor,
@@ -54,13 +58,26 @@ def tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
+def qwen3_5_tokenizer() -> Qwen3_5Tokenizer:
+    """The same words cut by Qwen3.5's own rules: transformers puts these rules into every tokenizer that it loads for it."""
+    words = json.loads(tokenizer().backend_tokenizer.to_str())["model"]
+    return Qwen3_5Tokenizer(
+        vocab=words["vocab"],
+        merges=[tuple(pair) for pair in words["merges"]],
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        extra_special_tokens=SPECIAL,
+        chat_template=CHAT,
+    )
+
+
 def processor(family: str):
     """The family's own processor over our tokenizer; 56 pixel frames stay as they are."""
     size = {"shortest_edge": 28 * 28, "longest_edge": 56 * 56}
-    if family == "qwen3_vl":
-        sizes = dict(size=size, patch_size=14)
+    if family in ("qwen3_vl", "qwen3_5"):
+        sizes, words = dict(size=size, patch_size=14), tokenizer() if family == "qwen3_vl" else qwen3_5_tokenizer()
         return Qwen3VLProcessor(
-            Qwen2VLImageProcessor(**sizes), tokenizer(), Qwen3VLVideoProcessor(**sizes), chat_template=CHAT
+            Qwen2VLImageProcessor(**sizes), words, Qwen3VLVideoProcessor(**sizes), chat_template=CHAT
         )
     kind = Qwen2_5_VLProcessor if family == "qwen2_5_vl" else Qwen2VLProcessor
     return kind(Qwen2VLImageProcessor(size=size), tokenizer(), Qwen2VLVideoProcessor(size=size), chat_template=CHAT)
@@ -95,6 +112,17 @@ def model(family: str, processor, seed: int = 0, scale: float = 0.25):
         )  # fmt: skip
         text |= dict(head_dim=16, num_hidden_layers=3)
         made = Qwen3VLForConditionalGeneration(Qwen3VLConfig(text_config=text, vision_config=vision, **special))
+    elif family == "qwen3_5":
+        vision = dict(
+            depth=2, hidden_size=32, intermediate_size=48, num_heads=2, out_hidden_size=32, patch_size=14,
+            num_position_embeddings=64,
+        )  # fmt: skip
+        text |= dict(
+            head_dim=16, num_hidden_layers=3, layer_types=["linear_attention", "full_attention", "linear_attention"],
+            linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=8, linear_value_head_dim=8,
+        )  # fmt: skip
+        text["rope_parameters"] |= {"partial_rotary_factor": 0.5, "mrope_section": [2, 1, 1], "mrope_interleaved": True}
+        made = Qwen3_5ForConditionalGeneration(Qwen3_5Config(text_config=text, vision_config=vision, **special))
     else:
         vision = dict(depth=2, embed_dim=32, hidden_size=32, num_heads=2, mlp_ratio=2, patch_size=14)
         made = Qwen2VLForConditionalGeneration(Qwen2VLConfig(text_config=text, vision_config=vision, **special))
@@ -102,6 +130,8 @@ def model(family: str, processor, seed: int = 0, scale: float = 0.25):
         for name, p in made.named_parameters():
             if p.ndim > 1:
                 p.normal_(0, scale, generator=torch.Generator().manual_seed(seed + len(name)))
+            if name.endswith("A_log"):  # a state that fades by 3 to 40 % a token: prompts matter to their last answers
+                p.uniform_(-4, -1, generator=torch.Generator().manual_seed(seed + len(name)))
     return made.eval()
 
 

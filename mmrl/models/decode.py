@@ -131,7 +131,11 @@ def merged(one: Part, two: Part) -> Tensor:
 
 @dataclass(slots=True)
 class Plain:
-    """Answers each with a copy of its prompt's keys and values, in transformers' cache. For models that cannot share."""
+    """Answers each with a copy of its prompt's keys, values and states, in transformers' cache. For models that cannot share.
+
+    The mask keeps padding out of attention, and zeroes what would reach a convolution or a recurrent state: both are 0 at
+    a prompt's first token, as if nothing had been before it.
+    """
 
     language: Language
     cache: DynamicCache
@@ -155,12 +159,12 @@ class Plain:
         embedded, deep = language.embed(ids, seen.features)
         cache = DynamicCache(config=language.layers.config)
         out = language.forward(embedded, positions, attention_mask=mask, past_key_values=cache, use_cache=True, **deep)
-        cache.batch_select_indices(prompt)
+        cache.reorder_cache(prompt)  # any rows, any number of times; batch_select_indices knows no recurrent states
         return cls(language, cache, mask[prompt], out.last_hidden_state[:, -1][prompt])
 
     def keep(self, rows: Int[Tensor, " m"]) -> None:
         """Go on with these rows only."""
-        self.cache.batch_select_indices(rows)
+        self.cache.reorder_cache(rows)
         self.mask = self.mask[rows]
 
     def advance(self, tokens: Int[Tensor, " n"], positions: Int[Tensor, " n"]) -> Float[Tensor, "n d"]:

@@ -28,6 +28,9 @@ FAMILIES = {
         projector=("model.visual.merger.", "model.visual.deepstack_merger_list."),
         timestamps=True,
     ),
+    # Qwen3-VL's tower without deep levels, its prompts and positions; most layers keep a recurrent state (gated delta
+    # rule, 2412.06464) in place of keys and values, so that prompts are not shared: why_not in shared.py
+    "qwen3_5": Family("qwen3_5", tokens_per_second=False, timestamps=True),
 }
 
 
@@ -69,7 +72,7 @@ def positions(
     (Qwen2-VL, and any image). Text resumes after the *largest* position of the block, as in the model authors' code (Bai et al.
     2025, 2502.13923; Qwen2.5-VL's release). transformers 5.x resumes after max(height, width) instead and so puts the
     text inside a long video (huggingface/transformers#45381, #41152); that is why positions are computed here and passed in.
-    Qwen3-VL tells a video frame by frame with words in between, so that every frame is a block of its own (Qwen3-VL technical
+    Qwen3-VL and Qwen3.5 tell a video frame by frame with words in between, so that every frame is a block of its own (Qwen3-VL technical
     report, 2511.21631, and transformers' get_rope_index); there all conventions agree.
     """
     parts, cursor, place = [], 0, 0

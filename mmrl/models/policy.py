@@ -32,7 +32,7 @@ STRUCTURAL = ("<|im_start|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pa
 
 
 class Policy(Reader):
-    """A Qwen2-VL, Qwen2.5-VL or Qwen3-VL with its processor."""
+    """A Qwen2-VL, Qwen2.5-VL, Qwen3-VL or Qwen3.5 with its processor."""
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ def whole_rows(
 ) -> list[Float[Tensor, "t d"]]:
     """Last hidden states of [prompt, completion] from the prompt's last place on, for each row (prompt, tokens).
 
-    Rows are padded at the right, where no token looks.
+    Rows are padded at the right, where no token looks; attention, convolution and recurrent state come from the left.
     """
     chosen = [(seen.prompts[i], tokens) for i, tokens in rows]
     lengths = [len(prompt.tokens) + len(tokens) for prompt, tokens in chosen]

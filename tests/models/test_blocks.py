@@ -7,7 +7,7 @@ from mmrl.models.blocks import block_attention, use_blocks
 from tests import tiny
 
 
-@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen2_vl"])
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen2_vl", "qwen3_5"])
 def test_features_are_those_of_the_untouched_tower(family):
     media = [[tiny.clip(1, frames=8), tiny.image(2, (28, 84)), tiny.clip(3, frames=2, size=(84, 56))]]
     example = tiny.example(kinds=("video", "image", "video"))

@@ -9,7 +9,7 @@ from mmrl.models.patches import use_product
 from tests import tiny
 
 
-@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen2_vl"])
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen2_vl", "qwen3_5"])
 def test_a_product_is_the_convolution(family):
     embed = tiny.policy(family, torch.float64).model.model.visual.patch_embed
     patches = torch.randn(12, embed.proj.weight[0].numel(), dtype=torch.float64)

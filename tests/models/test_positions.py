@@ -29,7 +29,7 @@ def test_without_a_clock_temporal_patches_count_one_by_one():
     assert got[0].tolist() == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen2_vl"])
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen2_vl", "qwen3_vl", "qwen3_5"])
 def test_transformers_agrees_on_clips_that_are_no_longer_than_wide(family):
     policy = tiny.policy(family)
     example = tiny.example(kinds=("video", "image", "video"))

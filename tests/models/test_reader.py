@@ -9,7 +9,7 @@ from mmrl.rollout.engine import Engine
 from mmrl.types import Decoding, Group
 from tests import tiny
 
-FAMILIES = ["qwen2_5_vl", "qwen2_vl", "qwen3_vl"]
+FAMILIES = ["qwen2_5_vl", "qwen2_vl", "qwen3_vl", "qwen3_5"]
 
 
 def mixed(policy):
@@ -84,7 +84,7 @@ def test_what_was_sampled_is_what_is_read(family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_parts_of_a_group_add_up_to_its_gradient_in_tower_and_language_model(family):
+def test_parts_of_a_group_add_up_to_its_gradient_in_tower_and_language_model(exact, family):
     policy = tiny.policy(family, torch.float64)
     groups = [completions(policy, prompt, seed=i) for i, prompt in enumerate(mixed(policy))]
 

@@ -22,22 +22,6 @@ FAMILIES = ["qwen2_5_vl", "qwen2_vl", "qwen3_vl"]
 LENGTHS = ((5, 1, 9), (1, 1), (4, 4, 4))
 
 
-@pytest.fixture
-def exact(monkeypatch):
-    """transformers casts norms and rotary angles to float32; here float64 stays float64, for both sides."""
-    to, narrow = torch.Tensor.to, torch.Tensor.float
-
-    def kept(self, *args, **options):
-        asked = options.get("dtype", args[0] if args else None)
-        if self.dtype == torch.float64 and asked is torch.float32:
-            args, options = args[1:] if args else args, {k: v for k, v in options.items() if k != "dtype"}
-            return to(self, *args, **options) if args or options else self
-        return to(self, *args, **options)
-
-    monkeypatch.setattr(torch.Tensor, "to", kept)
-    monkeypatch.setattr(torch.Tensor, "float", lambda self: self if self.dtype == torch.float64 else narrow(self))
-
-
 def groups_of(policy):
     return [completions(policy, p, n, seed=i) for i, (p, n) in enumerate(zip(mixed(policy), LENGTHS, strict=True))]
 

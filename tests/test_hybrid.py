@@ -1,0 +1,55 @@
+"""A run of a model whose layers keep a recurrent state: it learns, nothing is compared, and the plain path is said once."""
+
+import pytest
+from safetensors.torch import load_file
+
+from mmrl.build import build
+from tests import runs
+
+SAID = "model: every completion is read with a copy of its prompt"
+METHODS = {
+    "grpo": {"name": "grpo", "beta": 0.1, "reference": {"name": "frozen"}},
+    "care": {"name": "care", "reference": {"name": "ema", "every": 1, "decay": 0.9}},
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return runs.make_root(tmp_path_factory.mktemp("hybrid") / "root", count=4, family="qwen3_5")
+
+
+def said(caplog):
+    found = sum(record.message.startswith(SAID) for record in caplog.records)
+    caplog.clear()
+    return found
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_learns_and_goes_on_where_it_was(root, tmp_path, caplog, method):
+    options = {"steps": 3, "algorithm": METHODS[method]}
+    whole = build(runs.config(root, tmp_path / "whole", method, **options), quiet=True)
+    whole.fit(quiet=True)
+    assert said(caplog) == 1
+    config = runs.config(root, tmp_path / "parts", method, **options)
+    first = build(config, quiet=True)
+    for _ in range(2):
+        first.step()
+    first.save()
+    first.journal.close()
+    first.feeder.reader.close()
+    assert said(caplog) == 1
+    build(config, resume=True, quiet=True).fit(quiet=True)
+    assert said(caplog) == 1
+    assert runs.numbers(tmp_path / "parts") == runs.numbers(tmp_path / "whole")
+    lines = runs.lines(tmp_path / "whole" / "metrics.jsonl")
+    if method == "grpo":  # 2 by the policy; 1 by the reference, whose tower stays, until the second epoch
+        assert [line["work/vision_passes_per_prompt"] for line in lines] == [3, 3, 2]
+    assert all(not any("compare" in name for name in line) for line in lines)
+    assert all(line["policy/sampler_gap"] < 1e-4 for line in lines)
+    before, after = (
+        load_file(p / "model.safetensors") for p in (root / "model", tmp_path / "whole/checkpoints/step-000003")
+    )
+    moved = {name for name in before if not before[name].equal(after[name])}
+    assert {
+        f"model.language_model.layers.0.linear_attn.{part}" for part in ("A_log", "dt_bias", "conv1d.weight")
+    } <= moved
