@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +53,11 @@ class Sampled:
     def answer(
         self, examples: Sequence[Example], media: Sequence[Media], samples: Sequence[int], seed: int
     ) -> list[Completion]:
-        """A completion each."""
-        prompts = self.policy.prompts(examples, media)
-        groups = self.engine.sample(prompts, [[sample] for sample in samples], seed)
-        return [completion(group) for group in groups]
+        """A completion each. The samples of a question stand together: its prompt is made, seen and read once for all of them."""
+        places = [list(some) for _, some in groupby(range(len(examples)), key=lambda i: examples[i].id)]
+        prompts = self.policy.prompts([examples[some[0]] for some in places], [media[some[0]] for some in places])
+        groups = self.engine.sample(prompts, [[samples[i] for i in some] for some in places], seed)
+        return [completion(group.rows(slice(row, row + 1))) for group in groups for row in range(len(group))]
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -64,7 +66,7 @@ class Sampled:
 
 
 def completion(group: Group) -> Completion:
-    """A group of one as a completion on record."""
+    """A completion, as a group of one, on record."""
     finished = bool(group.finished[0])
     certain = float(group.logp_sampled[0, group.answer[0]].sum()) if bool(group.answer[0].any()) else None
     return Completion(

@@ -10,8 +10,9 @@ import torch
 
 from mmrl import cli
 from mmrl.config import EvalConfig, dump, parse
-from mmrl.examine import digest
-from tests import runs
+from mmrl.examine import digest, sampled
+from mmrl.types import Decoding
+from tests import runs, tiny
 
 
 @pytest.fixture
@@ -78,6 +79,23 @@ def test_a_set_without_videos_is_refused(evaluate):
     assert status == 2
     assert "evaluation 'all': condition 'shuffled' expected examples with videos, found none" in said
     assert not records
+
+
+def test_samples_of_a_question_share_its_prompt_and_are_what_each_would_be_alone():
+    policy = tiny.policy()
+    policy.model.eval()
+    names = ["film"] * 3 + ["text"] * 2 + ["photo"]
+    made = {group.prompt.example.id: group.prompt for group in runs.fixed_groups(policy)}
+    examples = [tiny.example(name, tuple(m.kind for m in made[name].example.every_media)) for name in names]
+    media = [tuple(tiny.clip(3) if m.kind == "video" else tiny.image() for m in e.every_media) for e in examples]
+    one = sampled(policy, "plain", Decoding(max_new_tokens=1), 64)
+    together = one.answer(examples, media, [0, 1, 2, 0, 1, 0], seed=4)
+    prompts = policy.prompts([examples[i] for i in (0, 3, 5)], [media[i] for i in (0, 3, 5)])
+    assert policy.work.taken().forward_tokens == sum(len(prompt.tokens) for prompt in prompts)
+    several = sampled(policy, "plain", Decoding(max_new_tokens=6), 64)
+    alone = [several.answer([e], [m], [k], 4)[0] for e, m, k in zip(examples, media, [0, 1, 2, 0, 1, 0], strict=True)]
+    assert [c.text for c in several.answer(examples, media, [0, 1, 2, 0, 1, 0], 4)] == [c.text for c in alone]
+    assert [c.request.tokens for c in together] == [c.request.tokens for c in alone]
 
 
 def test_the_digest_sees_one_element_and_an_exchange_of_two():
