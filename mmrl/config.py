@@ -73,7 +73,7 @@ class ModelSection(Section):
     video_pixels: Pixels | None = None  # least and most pixels of a frame after resizing; the processor's own if null
     image_pixels: Pixels | None = None
     logit_bytes: Positive = 2**28  # the most bytes of logits that exist at a time
-    feature_bytes: Annotated[int, Field(ge=0)] = 2**30  # what a frozen vision tower made of media, kept in memory
+    feature_bytes: Annotated[int, Field(ge=0)] = 2**30  # what frozen blocks of the tower made of media, kept in memory
     feature_dir_bytes: Positive = 2**35  # the same in data.cache_dir, where there is one
     shard: bool = False  # training: each rank keeps a part of weights, gradients, moments and reference (FSDP2)
 

@@ -33,7 +33,7 @@ def optimizer_of(policy: Policy, section: OptimizerSection) -> torch.optim.AdamW
 
 
 def freeze(policy: Policy, section: OptimizerSection) -> None:
-    """No gradient for the parts of rate 0. Before the reference is made, which must know whether the tower trains."""
+    """No gradient for the parts of rate 0. Before the reference is made, which must know what of the tower trains."""
     for part, parameters in parts_of(policy.model, policy.family).items():
         for parameter in parameters.values():
             parameter.requires_grad_(getattr(section.rates, part) > 0)

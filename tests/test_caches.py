@@ -5,6 +5,7 @@ import pytest
 from mmrl.build import build
 from mmrl.config import Config, ConfigError, parse
 from tests import runs
+from tests.models import test_projector
 from tests.models.test_feature_cache import Hook
 
 
@@ -66,3 +67,33 @@ def test_a_tower_that_trains_looks_twice_and_its_average_once(root, tmp_path):
     later = [line["work/vision_passes_per_prompt"] for line in costs[1:]]  # the first step also checks itself
     assert all(1 <= passes <= 3 for passes in later)  # groups of which no token moves the policy are not learned from
     assert policy + reference == sum(line["work/vision_passes"] for line in costs)
+
+
+PROJECTOR = {"rates": {"language": 1e-4, "projector": 1e-2, "tower": 0.0}}
+REFERENCES = {"none": None, "frozen": {"name": "frozen"}, "ema": {"name": "ema", "every": 1, "decay": 0.5}}
+
+
+@pytest.mark.parametrize("reference", REFERENCES)
+def test_where_only_the_projector_learns_the_blocks_look_once_in_two_epochs(root, tmp_path, reference):
+    found = {}
+    for kept in (2**30, 0):  # eight examples, four with one medium and two with two, two a step
+        name = "care" if REFERENCES[reference] else "grpo"
+        plain = runs.settings(root, tmp_path / str(kept), name, optimizer=PROJECTOR, steps=8)
+        plain["model"] |= {"feature_bytes": kept}
+        plain["algorithm"] |= {"reference": REFERENCES[reference]} if REFERENCES[reference] else {"beta": 0.0}
+        run = build(parse(Config, plain, "made"), quiet=True)
+        readers = [reader for reader in (run.feeder.policy, run.trainer.reference) if reader is not None]
+        assert len(readers) == 1 + (reference != "none")
+        before = run.feeder.policy.model.model.visual.merger.mlp[0].weight.clone()
+        hooks = [test_projector.Hook(reader.model) for reader in readers]
+        run.fit(quiet=True)
+        assert not before.equal(run.feeder.policy.model.model.visual.merger.mlp[0].weight)
+        found[kept] = runs.numbers(tmp_path / str(kept)), hooks
+        costs = runs.lines(tmp_path / str(kept) / "metrics.jsonl")
+        per_prompt = [line["work/vision_passes_per_prompt"] for line in costs if line["work/media"]]
+        assert per_prompt == [1.0] * (len(per_prompt) // 2) + [float(not kept)] * (len(per_prompt) // 2)
+        media = 8 if kept else 16
+        assert [(hook.media, hook.blocks) for hook in hooks] == [(media, media), (0, 0)][: len(hooks)]
+        assert sum(line["work/vision_passes"] for line in costs) == media
+        assert hooks[0].merged > 8  # a rollout each step, and where something is learned, once more
+    assert found[2**30][0] == found[0][0]

@@ -64,7 +64,7 @@ def test_each_rank_holds_its_part_of_every_tensor(made):
         assert 0.49 < memory < 0.52
 
 
-@pytest.mark.parametrize("variant", ["double", "untied", "tower", "language", "exact"])
+@pytest.mark.parametrize("variant", ["double", "untied", "tower", "language", "projector", "exact"])
 def test_shards_take_the_steps_of_whole_weights(made, variant):
     _, found = made
     _, expected = two_shards.learn(variant, names(), Ranks(Accelerator()))

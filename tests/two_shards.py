@@ -20,6 +20,7 @@ from tests import runs, tiny, two_ranks
 
 STEPS = 3
 UPDATE = EMA(decay=0.9, every=1)
+BLOCKS = ("model.visual.blocks.", "model.visual.patch_embed.")
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Variant:
     average: str = "float32"
     checkpointing: bool = False
     tied: bool = True  # head and embedding
-    frozen: str = "nothing"  # the beginning of parameters' names
+    frozen: str | tuple[str, ...] = "nothing"  # the beginning of parameters' names
     exact: bool = False  # the divergence over the whole vocabulary, and what the policy says before it learns
 
 
@@ -41,6 +42,7 @@ VARIANTS = {
     "untied": Variant(tied=False),
     "tower": Variant(frozen="model.language_model."),
     "language": Variant(frozen="model.visual."),
+    "projector": Variant(frozen=BLOCKS),
     "exact": Variant(exact=True),
 }
 

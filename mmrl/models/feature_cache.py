@@ -3,6 +3,7 @@
 An entry's name is a digest of everything that decides its numbers: the very patches that the tower was fed (so the
 file, the frames that were chosen or shuffled, and the pixel settings), the tower's weights and configuration, and the
 arithmetic. A tower whose weights differ finds nothing; one whose weights are equal, such as the reference's, finds all.
+Where the projector learns, the states before it are kept, and the weights are those of the blocks.
 """
 
 import json
@@ -11,6 +12,7 @@ import platform
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import chain
 
 import torch
 import transformers
@@ -63,6 +65,7 @@ class Weights:
 
     tower: nn.Module
     compute: torch.dtype | None
+    without: tuple[str, ...] = ()  # how the names of those begin that it is not of
     known: str = ""
     since: tuple[tuple[Tensor, int], ...] = ()  # the weights that it is of, and how often each had been written to
 
@@ -71,7 +74,7 @@ class Weights:
 
         Shards come and go while layers are gathered; they are taken to stay as they are until ``forget`` is called.
         """
-        now = () if is_sharded(self.tower) else tuple((t, t._version) for _, t in tensors(self.tower))
+        now = () if is_sharded(self.tower) else tuple((t, t._version) for _, t in self.tensors())
         if not self.known or not same(now, self.since):
             self.known, self.since = self.made(), now
         return self.known
@@ -84,10 +87,15 @@ class Weights:
         """From every bit of the weights."""
         hashed = blake2b(digest_size=16)
         hashed.update(json.dumps(self.arithmetic(), sort_keys=True).encode())
-        for name, tensor in tensors(self.tower):
+        for name, tensor in self.tensors():
             hashed.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
             hashed.update(memory_of(tensor.clone()))  # numpy would pin memory that a shard must free
         return hashed.hexdigest()
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Parameters and buffers that it is of."""
+        several = chain(self.tower.named_parameters(), self.tower.named_buffers())
+        return ((name, tensor) for name, tensor in several if not name.startswith(self.without))
 
     def arithmetic(self) -> dict[str, str | int]:
         """What else decides the numbers, down to their rounding."""
@@ -104,12 +112,6 @@ class Weights:
         }
 
 
-def tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Parameters and buffers."""
-    yield from module.named_parameters()
-    yield from module.named_buffers()
-
-
 def same(one: tuple[tuple[Tensor, int], ...], other: tuple[tuple[Tensor, int], ...]) -> bool:
     """Whether these are the same tensors, written to as often."""
     return len(one) == len(other) and all(a is b and m == n for (a, m), (b, n) in zip(one, other, strict=True))
@@ -121,7 +123,7 @@ def memory_of(tensor: Tensor) -> memoryview:
 
 
 def name_of(pixels: Tensor, grid: Grid, weights: str) -> str:
-    """The name of a medium's features."""
+    """The name of what is kept of a medium."""
     hashed = blake2b(digest_size=16)
     shape = (grid.kind, grid.frames, grid.height, grid.width, str(pixels.dtype), tuple(pixels.shape))
     hashed.update(f"{weights} {shape}".encode())

@@ -216,14 +216,17 @@ class Policy(Reader):
     def filler(self, kinds: Iterable[str]) -> Group:
         """One token about the smallest media of these kinds: something to read that passes through every layer.
 
-        No media where the tower is frozen: what it made of the step's media is there before ranks keep step.
+        No media where the tower is frozen: what it made of the step's media is there before ranks keep step. Where its
+        projector trains, media that only this passes through.
         """
-        kinds = () if self.tower.frozen else kinds
+        kinds = () if self.tower.keeps == "features" else kinds
         made = {"video": Clip(np.zeros((2, 56, 56, 3), np.uint8), np.arange(2), np.arange(2) / 2, 2.0, 2, "made")}
         made["image"] = made["video"].frames[0]
         shown = tuple(Media(kind, Path("filler")) for kind in sorted(kinds))
         example = Example("filler", "", messages=(Message("user", (*shown, "filler")),))
         (prompt,) = self.prompts([example], [[made[medium.kind] for medium in shown]])
+        if self.tower.keeps == "states" and shown:
+            self.tower.pretend(prompt.vision)
         true = torch.ones(1, 1, dtype=torch.bool)
         return Group(prompt, torch.tensor([[self.end]]), true, ~true, ("",), true[0])
 

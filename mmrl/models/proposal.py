@@ -21,7 +21,7 @@ class Proposal(Policy):
         rules = policy.rules
         same = rules.temperature, rules.logit_bytes, policy.compute, policy.shares
         super().__init__(model, policy.processor, policy.template, *same)
-        self.tower.follows = policy.tower.trains
+        self.tower.told = policy.tower.keeps
 
     @torch.no_grad()
     def adopt(self, policy: Policy) -> None:

@@ -16,7 +16,7 @@ from mmrl.models.language import Language, Rules
 from mmrl.models.precision import autocast, dtype_of
 from mmrl.models.prefix import Prefix, answers, held
 from mmrl.models.shared import NAME
-from mmrl.models.tower import Seen, Tower
+from mmrl.models.tower import Seen, Tower, visions_of
 from mmrl.models.unshared import whole_rows
 from mmrl.models.work import Work
 from mmrl.shard import gathered, shard, whole
@@ -72,13 +72,13 @@ class Reader:
         return autocast(self.model, self.compute)
 
     def look(self, prompts: Sequence[Prompt]) -> None:
-        """Let a frozen tower see the prompts before anything is asked of them: then no reading passes through it.
+        """Let frozen blocks see the prompts before anything is asked of them: then no reading passes through them.
 
-        All ranks must call it, with whatever prompts. Nothing where the tower trains.
+        All ranks must call it, with whatever prompts. Nothing where the blocks train.
         """
-        if self.tower.frozen:
-            with gathered(self.model.model.visual), torch.no_grad():
-                self.tower.features(prompts)
+        if self.tower.keeps != "nothing":
+            with gathered(self.model.model.visual):
+                self.tower.look(visions_of(prompts))
 
     @contextmanager
     def see(self, prompts: Sequence[Prompt]) -> Iterator[Prefix | Seen]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmrl.models.reader import Piece, Reader
 from mmrl.shard import cut_like, full, local, pick, somewhere
-from mmrl.types import EMA, Group, Tokens, Update
+from mmrl.types import EMA, Frozen, Group, Tokens, Update
 
 WATCHED = 65536  # coordinates on which the average is also kept exactly
 
@@ -27,7 +27,8 @@ class Reference(Reader):
         dtype = torch.bfloat16 if isinstance(update, EMA) and update.dtype == "bfloat16" else None
         super().__init__(model.to(dtype) if dtype else model, policy.family, policy.rules, policy.compute)
         self.update = update
-        self.tower.follows = isinstance(update, EMA) and policy.tower.trains
+        moves = policy.tower.keeps
+        self.tower.told = "features" if moves == "nothing" and isinstance(update, Frozen) else moves
         self.watch = Watch(model.parameters()) if isinstance(update, EMA) else None
 
     @torch.no_grad()
@@ -37,10 +38,16 @@ class Reference(Reader):
             return False
         decay, pairs = self.update.decay, zip(self.model.named_parameters(), policy.model.parameters(), strict=True)
         moved = [name for (name, mine), its in pairs if pulled(mine, its.to(mine.dtype), decay)]
-        if somewhere(any(name.startswith(self.family.tower) for name in moved), self.model.parameters()):
-            self.tower.weights.forget()
+        self.forget([name for name in moved if name.startswith(self.family.tower)])
         self.watch.follow(policy.model.parameters(), decay)
         return True
+
+    def forget(self, moved: Sequence[str]) -> None:
+        """These parameters of the tower moved on this rank: on every rank, digests of them are no longer known."""
+        of_blocks = [name for name in moved if not name.startswith(self.family.projector)]
+        for weights, names in ((self.tower.weights, moved), (self.tower.blocks, of_blocks)):
+            if somewhere(bool(names), self.model.parameters()):
+                weights.forget()
 
     def drift_ratio(self) -> float:
         """Progress along the exact average's path; 1.0 before that has moved."""
@@ -75,7 +82,8 @@ class Reference(Reader):
                 n: cut_like(t, own[n]) if n in own else t for n, t in state.items() if not n.startswith(Watch.prefix)
             }
             self.model.load_state_dict(cut, strict=True)
-            self.tower.weights.forget()
+            for weights in (self.tower.weights, self.tower.blocks):
+                weights.forget()
             self.watch.restore(state)
 
 

@@ -1,8 +1,9 @@
 """The vision half of a video language model: a prompt's media are seen once."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -11,9 +12,12 @@ from torch import Tensor, nn
 from mmrl.models.families import Family, Grid
 from mmrl.models.feature_cache import FeatureCache, Weights, name_of
 from mmrl.models.precision import autocast, dtype_of
+from mmrl.models.projector import mergers, parts, projected, unmerged
 from mmrl.models.work import Work
 from mmrl.shard import is_cut
 from mmrl.types import Prompt
+
+Keeps = Literal["features", "states", "nothing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,7 @@ class Vision:
     pixels: tuple[Float[Tensor, "patches dim"], ...]
     grids: tuple[Grid, ...]
     seen: dict[tuple[int, str], Tensor] = field(default_factory=dict, compare=False, repr=False)
-    """What frozen towers made of it, by medium and weights: as long as there is the prompt, none looks twice."""
+    """What towers keep of it, by medium and weights: as long as there is the prompt, none looks twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,37 +42,46 @@ class Seen:
 class Tower:
     """The vision tower of one set of weights.
 
-    A frozen tower looks at each medium once, and at each by itself: what it makes of one then does not depend on what
-    happened to be asked for with it, so that a cache, full or empty, changes no bit. It is frozen where neither tower
-    nor projector trains; if the projector alone trains, the tower passes are made as if both did. A tower that trains,
-    or follows one that does, looks at all media of a call together, each time anew.
+    What stays the same for a whole run is made once and kept. Where nothing of the tower trains these are its features.
+    Where only the projector does, they are the states that the blocks hand to it: the blocks look once, and the projector
+    runs whenever features are asked for, with a gradient where it learns. Both are made of each medium by itself: what
+    is kept then does not depend on what happened to be asked for with it, so that a cache, full or empty, changes no
+    bit. Where blocks train, or follow others that do, nothing is kept: all media of a call are seen together, each time
+    anew.
     """
 
     model: nn.Module
     family: Family
     compute: torch.dtype | None  # as in Reader
     work: Work
-    follows: bool = False  # the weights move, though no gradient reaches them: an average of a tower that trains
+    told: Keeps | None = None  # what it keeps, where its gradients do not tell: that of a copy, or of what is examined
     cache: FeatureCache | None = None
 
     def __post_init__(self) -> None:
-        self.weights = Weights(self.model.model.visual, self.compute)
+        self.visual = self.model.model.visual
+        self.weights = Weights(self.visual, self.compute)
+        self.blocks = Weights(self.visual, self.compute, without=parts(self.family))
 
     @property
-    def frozen(self) -> bool:
-        """Whether what it makes of a medium is the same for the whole run."""
-        return not self.follows and not self.trains
+    def keeps(self) -> Keeps:
+        """What it makes of a medium that is the same for the whole run."""
+        if self.told is not None:
+            return self.told
+        trained = self.trained
+        if all(name.startswith(self.family.projector) for name in trained):
+            return "states" if trained else "features"
+        return "nothing"
 
     @property
-    def trains(self) -> bool:
-        """Whether a gradient must reach the vision tower or its projector."""
+    def trained(self) -> list[str]:
+        """The parameters of vision tower and projector that a gradient must reach."""
         prefix = self.family.tower
-        return any(p.requires_grad for name, p in self.model.named_parameters() if name.startswith(prefix))
+        return [name for name, p in self.model.named_parameters() if p.requires_grad and name.startswith(prefix)]
 
     @contextmanager
     def see(self, prompts: Sequence[Prompt]) -> Iterator[Seen]:
         """The prompts with their media seen: one pass through the tower, and at exit its one backward pass."""
-        gradient = torch.is_grad_enabled() and self.trains
+        gradient = torch.is_grad_enabled() and bool(self.trained)
         with torch.set_grad_enabled(gradient):
             features = self.features(prompts)
         leaves = tuple(f.detach().requires_grad_(gradient and f.requires_grad) for f in features)
@@ -79,13 +92,23 @@ class Tower:
 
     def features(self, prompts: Sequence[Prompt]) -> list[Float[Tensor, "v k d"]]:
         """The tower's output for each prompt: of one level, save for Qwen3-VL, whose deep levels come after it."""
-        look = self.remember if self.frozen else self.encode_all
-        found = look([prompt.vision or Vision((), ()) for prompt in prompts])
-        config = self.model.config
-        levels = 1 + len(getattr(config.vision_config, "deepstack_visual_indexes", ()))
-        shape = (0, levels, config.get_text_config().hidden_size)
+        visions = visions_of(prompts)
+        found = self.encode_all(visions) if self.keeps == "nothing" else self.kept(visions)
+        if self.keeps == "states":
+            found = self.project(found)
+        shape = (0, len(mergers(self.visual, self.family)), self.model.config.get_text_config().hidden_size)
         empty = torch.zeros(shape, device=self.model.device, dtype=dtype_of(self.model))
         return [torch.cat([empty, *several]) for several in found]
+
+    def project(self, states: Sequence[Sequence[Float[Tensor, "v k m"]]]) -> list[list[Float[Tensor, "v k d"]]]:
+        """Features of what the blocks made of all media, in one pass through the projector."""
+        flat = [medium for several in states for medium in several]
+        if not flat:
+            return [[] for _ in states]
+        with autocast(self.model, self.compute):
+            made = projected(self.visual, self.family, torch.cat(flat), self.compute)
+        made = iter(made.split([len(medium) for medium in flat]))
+        return [[next(made) for _ in several] for several in states]
 
     def encode_all(self, visions: Sequence[Vision]) -> list[list[Float[Tensor, "v k d"]]]:
         """The features of all media; all videos in one call and all images in another."""
@@ -98,27 +121,43 @@ class Tower:
                 found.update(zip(places, self.encode(kind, media), strict=True))
         return [[found[p] for p in wanted if p[0] == i] for i in range(len(visions))]
 
-    def remember(self, visions: Sequence[Vision]) -> list[list[Float[Tensor, "v k d"]]]:
-        """The same from a frozen tower: remembered, or each medium encoded by itself."""
-        weights = self.weights.digest()
+    def kept(self, visions: Sequence[Vision]) -> list[list[Tensor]]:
+        """What is kept of each medium."""
+        self.look(visions)
+        weights, device = self.digest(), self.model.device
+        return [[vision.seen[j, weights].to(device) for j in range(len(vision.grids))] for vision in visions]
+
+    def look(self, visions: Sequence[Vision]) -> None:
+        """Whatever is kept is there then: remembered, or each medium encoded by itself."""
+        weights = self.digest()
         for vision in visions:
             for j in range(len(vision.grids)):
                 if (j, weights) not in vision.seen:
                     vision.seen[j, weights] = self.recall(vision.pixels[j], vision.grids[j], weights)
-        device = self.model.device
-        return [[vision.seen[j, weights].to(device) for j in range(len(vision.grids))] for vision in visions]
+
+    def digest(self) -> str:
+        """Of the weights that decide what is kept."""
+        return (self.blocks if self.keeps == "states" else self.weights).digest()
+
+    def pretend(self, vision: Vision) -> None:
+        """Zeros for what the blocks would make of media that nobody learns from."""
+        several, merge = mergers(self.visual, self.family), self.visual.config.spatial_merge_size
+        for j, grid in enumerate(vision.grids):
+            shape = (grid.tokens(merge), len(several), several[0].hidden_size)
+            vision.seen[j, self.digest()] = torch.zeros(shape, dtype=dtype_of(self.model))
 
     @torch.no_grad()
-    def recall(self, pixels: Tensor, grid: Grid, weights: str) -> Float[Tensor, "v k d"]:
-        """One medium's features on the host, from the cache, or encoded and then kept there."""
+    def recall(self, pixels: Tensor, grid: Grid, weights: str) -> Float[Tensor, "v k m"]:
+        """What is kept of one medium, on the host: from the cache, or encoded and then put there."""
         name = "" if self.cache is None else name_of(pixels, grid, weights)
-        features = None if self.cache is None else self.cache.get(name)
-        if features is None:
-            assert not is_cut(self.weights.tower), "ranks keep step here: let the tower look before, with Reader.look"
-            features = self.encode(grid.kind, [(pixels, grid)])[0].cpu()
+        found = None if self.cache is None else self.cache.get(name)
+        if found is None:
+            assert not is_cut(self.visual), "ranks keep step here: let the tower look before, with Reader.look"
+            with unmerged(self.visual, self.family) if self.keeps == "states" else nullcontext():
+                found = self.encode(grid.kind, [(pixels, grid)])[0].cpu()
             if self.cache is not None:
-                self.cache.put(name, features)
-        return features
+                self.cache.put(name, found)
+        return found
 
     def encode(self, kind: str, media: Sequence[tuple[Tensor, Grid]]) -> Sequence[Float[Tensor, "v k d"]]:
         """One call of the vision tower."""
@@ -130,3 +169,8 @@ class Tower:
             out = call(pixels, grids, return_dict=True)
         levels = [out.pooler_output, *(getattr(out, "deepstack_features", None) or ())]
         return [torch.stack(one, dim=1) for one in zip(*levels, strict=True)]
+
+
+def visions_of(prompts: Sequence[Prompt]) -> list[Vision]:
+    """What each prompt shows; nothing, for some."""
+    return [prompt.vision or Vision((), ()) for prompt in prompts]

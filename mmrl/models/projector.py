@@ -1,0 +1,78 @@
+"""The projector by itself: what stands between the blocks of a vision tower and the language model.
+
+A Qwen tower ends in a merger, which makes one token's features of the patches that become that token, 2 x 2 of them.
+Qwen3-VL has further ones in the middle, one a level of its features. A merger takes each token alone. So what the blocks
+made, its input, can be kept while the mergers learn, and be projected anew whenever it is asked for.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+from torch.func import functional_call
+
+from mmrl.models.families import Family
+from mmrl.shard import full
+
+
+def mergers(tower: nn.Module, family: Family) -> list[nn.Module]:
+    """One for each level of the features, in the order of the levels."""
+    named = [tower.get_submodule(name.rstrip(".")) for name in parts(family)]
+    return [merger for one in named for merger in (one if isinstance(one, nn.ModuleList) else [one])]
+
+
+def parts(family: Family) -> tuple[str, ...]:
+    """The beginnings of the names that the projector's parameters have inside the tower."""
+    return tuple(name.removeprefix(family.tower) for name in family.projector)
+
+
+@contextmanager
+def unmerged(tower: nn.Module, family: Family) -> Iterator[None]:
+    """Inside, the tower puts the patches of a token together and projects nothing.
+
+    Its features are then its mergers' inputs, ``[v 4*d]`` a level. They are in the order of the tokens, since Qwen2.5-VL's
+    tower puts in order whatever its merger gives back window by window.
+    """
+    several = mergers(tower, family)
+    for merger in several:
+        merger.forward = partial(together, merger.hidden_size)
+    try:
+        yield
+    finally:
+        for merger in several:
+            del merger.forward
+
+
+def together(width: int, patches: Float[Tensor, "n d"]) -> Tensor:
+    """The patches of each token in one row, ``[v width]``."""
+    return patches.reshape(-1, width)
+
+
+def projected(
+    tower: nn.Module, family: Family, states: Float[Tensor, "v k m"], compute: torch.dtype | None
+) -> Float[Tensor, "v k d"]:
+    """Features of what the blocks made: each level through its merger.
+
+    Shards of its weights are gathered for it, and are then in ``compute``, as those of other layers are: ranks that share
+    them must all come by, forward and backward.
+    """
+    patches = tower.config.spatial_merge_size**2
+    several = zip(mergers(tower, family), states.unbind(dim=1), strict=True)
+    return torch.stack([merged(merger, level, patches, compute) for merger, level in several], dim=1)
+
+
+def merged(
+    merger: nn.Module, rows: Float[Tensor, "v m"], patches: int, compute: torch.dtype | None
+) -> Float[Tensor, "v d"]:
+    """One merger on the patches of each token."""
+    weights = {name: gathered(weight, compute) for name, weight in merger.named_parameters()}
+    return functional_call(merger, weights, (rows.reshape(len(rows) * patches, -1),))
+
+
+def gathered(weight: Tensor, compute: torch.dtype | None) -> Tensor:
+    """A weight of which ranks have shards, complete; others as they are."""
+    return full(weight).to(compute or weight.dtype) if isinstance(weight, DTensor) else weight
