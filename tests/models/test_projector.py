@@ -85,7 +85,7 @@ def test_features_and_gradients_are_those_of_the_whole_tower(exact, family):
 
 
 @pytest.mark.parametrize("compute", [None, torch.bfloat16], ids=["float32", "bfloat16"])
-@pytest.mark.parametrize("family", ["qwen2_vl", "qwen3_vl"])
+@pytest.mark.parametrize("family", ["qwen2_vl", "qwen3_vl", "qwen3_5"])
 def test_where_tokens_stay_in_order_no_bit_differs(family, compute):
     """Qwen2.5-VL's merger takes windows one after the other, so that sums over tokens are in another order there."""
     policy = learning(family, compute=compute)
