@@ -238,13 +238,13 @@ def speed_of_a_step(
         bool, typer.Option("--quick", help="The central point only, in under 150 seconds; the last line is JSON.")
     ] = False,
     prompts: Annotated[
-        str, typer.Option(help="Tokens of a prompt, about: some of 350, 1100, 2100, 4200.")
-    ] = "350,1100,4200",
-    groups: Annotated[str, typer.Option(help="Completions a prompt.")] = "4,8,16",
-    new_tokens: Annotated[str, typer.Option(help="Tokens a completion.")] = "64,256",
-    vocabularies: Annotated[str, typer.Option(help="Entries.")] = "320,32000",
-    towers: Annotated[str, typer.Option(help="The vision tower: trained, frozen or both.")] = "trained",
-    checkpointing: Annotated[str, typer.Option(help="Activations computed again: off, on or both.")] = "off",
+        str | None, typer.Option(help="Tokens of a prompt, about: some of 350, 1100, 2100, 4200.")
+    ] = None,
+    groups: Annotated[str | None, typer.Option(help="Completions a prompt, as in 4,8,16.")] = None,
+    new_tokens: Annotated[str | None, typer.Option(help="Tokens a completion, as in 64,256.")] = None,
+    vocabularies: Annotated[str | None, typer.Option(help="Entries, as in 320,32000.")] = None,
+    towers: Annotated[str | None, typer.Option(help="The vision tower: trained, frozen or both.")] = None,
+    checkpointing: Annotated[str | None, typer.Option(help="Activations computed again: off, on or both.")] = None,
     contenders: Annotated[
         str | None, typer.Option(help="Some of mmrl, plain, floor, trl; without it all that are installed.")
     ] = None,
@@ -260,14 +260,16 @@ def speed_of_a_step(
 ) -> None:
     """mmrl, transformers alone and TRL on one model and the same prompts: seconds, peak memory, work, beside a floor.
 
-    Every combination of the options is a point. What is finished is not run again. Exit status 1 if something failed.
+    Without options of a point these are the published ones: P 1,100, G 8, T 64, V 320, tower trained; what differs from that in
+    one thing; and corners. With any such option every combination is a point, the others as there. What is finished is not run
+    again. Exit status 1 if something failed.
     """
     from benchmark.speed import command
 
-    if quick:
-        command.central(towers, checkpointing == "on", command.How(contenders, repetitions, threads, clock), typer.echo)
-        return
     axes = command.Axes(prompts, groups, new_tokens, vocabularies, towers, checkpointing)
+    if quick:
+        command.central(axes, command.How(contenders, repetitions, threads, clock), typer.echo)
+        return
     how = command.How(contenders, repetitions, threads, clock, gpu)
     if not command.sweep(out, axes, how, plan, typer.echo):
         raise typer.Exit(1)

@@ -138,6 +138,24 @@ def distance(case: Case) -> tuple[int, int]:
     return sum(getattr(case, n) != getattr(centre, n) for n in names), case.prompt * case.group
 
 
+PUBLISHED = (  # the central point, what differs from it in one thing, and corners; cheap ones first
+    Case(),
+    Case(checkpointing=True),
+    Case(tower="frozen"),
+    Case(prompt=350),
+    Case(group=4),
+    Case(group=16),
+    Case(new_tokens=256),
+    Case(vocabulary=32000),
+    Case(prompt=2100),
+    Case(prompt=350, group=16, new_tokens=256),
+    Case(group=16, new_tokens=256, vocabulary=32000),
+    Case(prompt=4200, group=4),
+    Case(prompt=4200, group=4, new_tokens=256),
+    Case(prompt=4200),
+    Case(prompt=4200, group=16),
+)
+
 GPU_CASES = (  # 16 frames, P about 4,200, G 8; on one card
     Case(4200, 8, 256, model="3b", checkpointing=True),
     Case(4200, 8, 256, model="7b", checkpointing=True, beta=0.0),  # 16 bytes a weight leave no room for a reference

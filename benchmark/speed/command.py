@@ -4,11 +4,11 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.speed import page, run
-from benchmark.speed.case import GPU_CASES, Case, cases
+from benchmark.speed.case import GPU_CASES, PUBLISHED, Case, cases
 from benchmark.tables import markdown, show, terminal, write
 
 SWITCH = {"off": (False,), "on": (True,), "both": (False, True)}
@@ -18,22 +18,30 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """Options as they were given."""
+    """Options as they were given; None for those that were not."""
 
-    prompts: str
-    groups: str
-    new_tokens: str
-    vocabularies: str
-    towers: str
-    checkpointing: str
+    prompts: str | None = None
+    groups: str | None = None
+    new_tokens: str | None = None
+    vocabularies: str | None = None
+    towers: str | None = None
+    checkpointing: str | None = None
 
     def cases(self) -> list[Case]:
-        """Every combination. Raises ValueError for an option that is none."""
-        if self.checkpointing not in SWITCH:
-            raise ValueError(f"--checkpointing: expected one of {', '.join(SWITCH)}; found {self.checkpointing!r}")
-        towers = ("trained", "frozen") if self.towers == "both" else tuple(self.towers.split(","))
-        axes = (whole(name, getattr(self, name)) for name in ("prompts", "groups", "new_tokens", "vocabularies"))
-        return list(cases(*axes, towers, SWITCH[self.checkpointing]))
+        """Every combination, of what was not given the central point's; without any option the published points.
+
+        Raises ValueError for an option that is none.
+        """
+        if self == Axes():
+            return list(PUBLISHED)
+        centre, recomputed = Case(), self.checkpointing or "off"
+        if recomputed not in SWITCH:
+            raise ValueError(f"--checkpointing: expected one of {', '.join(SWITCH)}; found {recomputed!r}")
+        towers = ("trained", "frozen") if self.towers == "both" else tuple((self.towers or centre.tower).split(","))
+        usual = {"prompts": centre.prompt, "groups": centre.group}
+        usual |= {"new_tokens": centre.new_tokens, "vocabularies": centre.vocabulary}
+        axes = (whole(name, getattr(self, name) or str(value)) for name, value in usual.items())
+        return list(cases(*axes, towers, SWITCH[recomputed]))
 
 
 def whole(option: str, text: str) -> list[int]:
@@ -101,9 +109,12 @@ def present(out: Path, tell: Tell) -> None:
     tell(f"{out / 'table.md'}, {out / run.TABLE} and {out / 'speed.png'} written")
 
 
-def central(towers: str, checkpointing: bool, how: How, tell: Tell) -> None:
-    """``--quick``: the last line is one JSON object."""
-    case = Case(tower=towers, checkpointing=checkpointing)
+def central(axes: Axes, how: How, tell: Tell) -> None:
+    """``--quick``: the last line is one JSON object. Raises ValueError where the options name other points than one like it."""
+    found = Axes(towers=axes.towers or "trained", checkpointing=axes.checkpointing).cases()
+    if len(found) > 1 or replace(axes, towers=None, checkpointing=None) != Axes():
+        raise ValueError("--quick: expected the central point, with --towers and --checkpointing at most; found others")
+    (case,) = found
     with tempfile.TemporaryDirectory() as folder:
         plan = how.plan(Path(folder), QUICK, tell)
         if not set(QUICK) <= set(plan.contenders):

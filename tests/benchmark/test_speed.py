@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from benchmark.cli import app
 from benchmark.speed import case as cases
-from benchmark.speed import flops, page, ratios, run
+from benchmark.speed import command, flops, page, ratios, run
 from benchmark.speed.case import Case, Shape, View
 from benchmark.tables import markdown
 
@@ -144,9 +144,22 @@ def test_points_are_combinations_with_the_central_one_first():
     assert len({point.name for point in points}) == 4
 
 
+def test_without_options_the_points_are_the_published_ones_and_an_option_leaves_the_rest_central():
+    assert command.Axes().cases() == list(cases.PUBLISHED)
+    assert command.Axes(groups="4,16").cases() == [Case(group=4), Case(group=16)]
+    assert len({case.name for case in cases.PUBLISHED}) == len(cases.PUBLISHED)
+    for name, values in {"prompt": (350, 4200), "group": (4, 16), "new_tokens": (256,), "vocabulary": (32000,)}.items():
+        assert {getattr(case, name) for case in cases.PUBLISHED} >= {*values}
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        (
+            ["--quick", "--groups", "4"],
+            "--quick: expected the central point, with --towers and --checkpointing at most",
+        ),
+        (["--quick", "--towers", "both"], "--quick: expected the central point"),
         (["--prompts", "1000"], "prompt: expected one of 350, 1100, 2100, 4200, found 1000"),
         (["--groups", "x"], "--groups: expected whole numbers as in 4,8; found 'x'"),
         (["--towers", "half"], "tower: expected one of trained, frozen, found half"),
