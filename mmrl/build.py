@@ -32,7 +32,7 @@ from mmrl.progress import console
 from mmrl.ranks import Ranks, join
 from mmrl.reading import Readings
 from mmrl.rewards.grade import grade
-from mmrl.rewards.parse import parse
+from mmrl.rewards.parse import opened, parse
 from mmrl.rollout import Engine, demonstrate
 from mmrl.run import Run, same_config
 from mmrl.sources import (
@@ -152,6 +152,7 @@ def assemble(config: Config, data: Mixture, folder: Path, newest: Path | None, r
     model = config.model if newest is None else config.model.model_copy(update={"path": str(newest)})
     device, temperature = ranks.accelerator.device, config.rollout.decoding.temperature or 1.0
     policy = policy_of(model, config.data.template, device, temperature)
+    check_opening(policy, config)
     freeze(policy, config.optimizer)
     algorithm = config.algorithm.build()
     reference, proposal = companions(config, policy, algorithm, newest, ranks)
@@ -189,6 +190,17 @@ def assemble(config: Config, data: Mixture, folder: Path, newest: Path | None, r
     policy.model.train()
     step = 0 if newest is None else checkpoint.read_state(newest)["step"]
     return Run(config, folder, trainer, feeder, Journal(folder, ranks.accelerator, ranks.main, step), ranks)
+
+
+def check_opening(policy: Policy, config: Config) -> None:
+    """Refuse a format reward that no completion can earn."""
+    named = [name for name, reward in config.rewards.items() if reward.grader == "format"]
+    if named and opened(policy.opening):
+        raise ConfigError(
+            f"rewards.{named[0]}: expected a chat template that leaves <think> to the model, found one whose prompts end with "
+            f"{policy.opening!r}: the grader format wants the whole block in the completion. Leave this reward out, or "
+            f"take the tag out of the chat template in {config.model.path}"
+        )
 
 
 def companions(

@@ -1,9 +1,15 @@
 """A run of a model whose layers keep a recurrent state: it learns, nothing is compared, and the plain path is said once."""
 
+import re
+import shutil
+from contextlib import nullcontext
+
 import pytest
 from safetensors.torch import load_file
 
 from mmrl.build import build
+from mmrl.config import ConfigError
+from mmrl.rewards.parse import opened
 from tests import runs
 
 SAID = "model: every completion is read with a copy of its prompt"
@@ -53,3 +59,19 @@ def test_a_run_learns_and_goes_on_where_it_was(root, tmp_path, caplog, method):
     assert {
         f"model.language_model.layers.0.linear_attn.{part}" for part in ("A_log", "dt_bias", "conv1d.weight")
     } <= moved
+
+
+@pytest.mark.parametrize(("end", "refused"), [("<think>\n", True), ("<think>\n\n</think>\n\n", False)])
+def test_a_format_that_the_chat_template_has_begun_is_no_reward(root, tmp_path, end, refused):
+    """Qwen3.5's own templates end with the first from 4B on, with the second below."""
+    shutil.copytree(root / "model", tmp_path / "model")
+    template = tmp_path / "model" / "chat_template.jinja"
+    template.write_text(template.read_text().replace("assistant\n", "assistant\n" + end))
+    rewards = {"accuracy": {"grader": "accuracy"}, "form": {"grader": "format"}}
+    config = runs.config(root, tmp_path / "out", "grpo", model=tmp_path / "model", rewards=rewards)
+    wrong = re.escape(
+        "rewards.form: expected a chat template that leaves <think> to the model, found one whose prompts end"
+    )
+    with pytest.raises(ConfigError, match=wrong) if refused else nullcontext():
+        build(config, quiet=True)
+    assert opened(end) is refused

@@ -151,6 +151,16 @@ class Policy(Reader):
         return ids
 
     @property
+    def opening(self) -> str:
+        """What the chat template says in the model's place, so that no completion begins with it."""
+        asked = [chat(Message("user", ("?",)))]
+        bare, begun = (
+            self.processor.apply_chat_template(asked, tokenize=False, add_generation_prompt=begin)
+            for begin in (False, True)
+        )
+        return begun.removeprefix(bare)
+
+    @property
     def bounds(self) -> list[int]:
         """The tokens around what is seen."""
         return self.tokenizer.convert_tokens_to_ids(["<|vision_start|>", "<|vision_end|>"])

@@ -76,6 +76,11 @@ def reasoning(text: str, end: int) -> str:
     return text[0 if start < 0 else start + len(THINK) : end]
 
 
+def opened(text: str) -> bool:
+    """Whether a text, the prompt's end, leaves a think block open: then no completion is a whole one."""
+    return text.rfind(THINK) > text.rfind(THINK_END)
+
+
 def format_ok(text: str) -> bool:
     r"""GRPO-CARE's format reward: a full match of <think>.*?</think>\s*<answer>.*?</answer>, without backtracking."""
     last = len(text) - len(ANSWER_END)
