@@ -44,10 +44,7 @@ class TokenDivergence(torch.autograd.Function):
         found = hidden.new_empty(len(hidden))
         for start in range(0, len(hidden), rows):
             at = slice(start, start + rows)
-            first, second = logs(hidden[at], weight, allowed, temperature), logs(states[at], head, allowed, temperature)
-            first, second = (first, second) if mine_first else (second, first)
-            gap = second.neg_().add_(first)
-            found[at] = (first.exp_()[:, None] @ gap[..., None]).flatten()
+            found[at] = divergence_of(*both(hidden[at], weight, states[at], head, allowed, temperature), mine_first)
         ctx.save_for_backward(hidden, weight, states, head, allowed, found)
         ctx.temperature, ctx.mine_first, ctx.rows = temperature, mine_first, rows
         return found
@@ -59,14 +56,26 @@ class TokenDivergence(torch.autograd.Function):
         to_hidden, to_weight = torch.empty_like(hidden), torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
         for start in range(0, len(hidden), ctx.rows):
             at = slice(start, start + ctx.rows)
-            p = logs(hidden[at], weight, allowed, ctx.temperature)
-            q = logs(states[at], head, allowed, ctx.temperature)
-            slope = slope_of(p, q, found[at, None] if ctx.mine_first else None)
+            wide = both(hidden[at], weight, states[at], head, allowed, ctx.temperature)
+            slope = slope_of(*wide, found[at, None] if ctx.mine_first else None)
             slope.mul_(gradient[at, None] / ctx.temperature)
             to_hidden[at] = slope @ weight
             if to_weight is not None:
                 to_weight.addmm_(slope.T, hidden[at])
+            del wide, slope  # before the next chunk's are made
         return to_hidden, to_weight, *(None,) * 6
+
+
+def both(hidden: Tensor, weight: Tensor, states: Tensor, head: Tensor, *rules) -> tuple[Tensor, Tensor]:
+    """Log-probabilities of a chunk by the policy and by the reference."""
+    return logs(hidden, weight, *rules), logs(states, head, *rules)
+
+
+def divergence_of(p: Tensor, q: Tensor, mine_first: bool) -> Float[Tensor, " m"]:
+    """KL(p || q) or KL(q || p) from log-probabilities, in place."""
+    first, second = (p, q) if mine_first else (q, p)
+    gap = second.neg_().add_(first)
+    return (first.exp_()[:, None] @ gap[..., None]).flatten()
 
 
 def slope_of(p: Tensor, q: Tensor, divergence: Tensor | None) -> Float[Tensor, "m v"]:

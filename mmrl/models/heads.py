@@ -20,24 +20,14 @@ def allowed_logits(
 
 
 class TokenLogp(torch.autograd.Function):
-    """Log-probabilities and entropies in chunks; each chunk's logits are thrown away and made again in the backward pass.
-
-    Two tensors of a chunk's logits exist at a time, the logits and their exponentials; backward, one.
-    """
+    """Log-probabilities and entropies in chunks; each chunk's logits are thrown away and made again in the backward pass."""
 
     @staticmethod
     def forward(ctx, hidden, weight, tokens, allowed, temperature, rows):
         total, logp, entropy = (hidden.new_empty(len(hidden)) for _ in range(3))
         for start in range(0, len(hidden), rows):
             at = slice(start, start + rows)
-            logits = chunk_logits(hidden[at], weight, allowed, temperature)
-            logp[at] = logits.gather(-1, tokens[at, None]).squeeze(-1)
-            most = logits.amax(dim=-1, keepdim=True)
-            logits -= most
-            weights = logits.exp()
-            mass = weights.sum(dim=-1)
-            spread = (weights[:, None] @ logits[..., None]).flatten() / mass
-            total[at], entropy[at] = mass.log() + most.squeeze(-1), mass.log() - spread
+            total[at], logp[at], entropy[at] = chunk_values(hidden[at], weight, tokens[at], allowed, temperature)
         ctx.save_for_backward(hidden, weight, tokens, allowed, total)
         ctx.temperature, ctx.rows = temperature, rows
         ctx.mark_non_differentiable(entropy)
@@ -57,6 +47,20 @@ class TokenLogp(torch.autograd.Function):
             if to_weight is not None:
                 to_weight.addmm_(logits.T, hidden[at])
         return to_hidden, to_weight, None, None, None, None
+
+
+def chunk_values(
+    hidden: Tensor, weight: Tensor, tokens: Tensor, allowed: Tensor, temperature: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-sum-exp, the tokens' logits and entropies. What is wide is gone before the next chunk's is made."""
+    logits = chunk_logits(hidden, weight, allowed, temperature)
+    chosen = logits.gather(-1, tokens[:, None]).squeeze(-1)
+    most = logits.amax(dim=-1, keepdim=True)
+    logits -= most
+    weights = logits.exp()
+    mass = weights.sum(dim=-1)
+    spread = (weights[:, None] @ logits[..., None]).flatten() / mass
+    return mass.log() + most.squeeze(-1), chosen, mass.log() - spread
 
 
 def chunk_logits(hidden: Tensor, weight: Tensor, allowed: Tensor, temperature: float) -> Float[Tensor, "m v"]:
