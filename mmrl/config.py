@@ -74,7 +74,7 @@ class ModelSection(Section):
     image_pixels: Pixels | None = None
     logit_bytes: Positive = 2**28  # the most bytes of logits that exist at a time
     feature_bytes: Annotated[int, Field(ge=0)] = 2**30  # what frozen blocks of the tower made of media, kept in memory
-    feature_dir_bytes: Positive = 2**35  # the same in data.cache_dir, where there is one
+    feature_dir_bytes: Positive = 2**35  # the same in cache_dir, of data or evaluation, where there is one
     shard: bool = False  # training: each rank keeps a part of weights, gradients, moments and reference (FSDP2)
 
 
@@ -181,7 +181,7 @@ class EvaluationSection(Section):
     reader: Literal["auto", "decord", "pyav"] = "auto"
     workers: Annotated[int, Field(ge=0)] = 2
     timeout: Annotated[float, Field(gt=0)] = 60.0
-    cache_dir: str | None = None  # a folder that keeps decoded frames; training and evaluations may share it
+    cache_dir: str | None = None  # a folder that keeps frames and features; training and evaluations may share it
     cache_dir_bytes: Positive = 2**36
     response_cache: str | None = None  # a folder that keeps what models wrote; runs may share it
 

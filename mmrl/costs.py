@@ -31,6 +31,7 @@ class Costs:
         """What was done since the last step, such as a validation, is no step's."""
         for reader in self.readers:
             reader.work.taken()
+        self.before |= of_features(self.readers[0].tower.cache)
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
 
@@ -38,7 +39,7 @@ class Costs:
         """The step that took ``seconds``, ``phases`` of which are known by name; over all ranks."""
         meter = Meter()
         count_work(meter, self.readers, self.feeder)
-        now = counters(self.feeder.reader, self.readers[0].tower.cache)
+        now = of_frames(self.feeder.reader) | of_features(self.readers[0].tower.cache)
         for name, value in now.items():
             meter.total(name, value - self.before.get(name, 0.0))
         self.before = now
@@ -62,19 +63,21 @@ def count_work(meter: Meter, readers: Sequence[Reader], feeder: Feeder) -> None:
     meter.total("work/media", feeder.media_made)
 
 
-def counters(reader: MediaReader, cache: FeatureCache | None) -> Numbers:
-    """What caches counted since the run began."""
+def of_frames(reader: MediaReader) -> Numbers:
+    """What decoding counted since the run began."""
     counts = reader.counts
-    found = {
+    return {
         "media/decodes": counts.decodes,
         "media/hits": counts.hits,
         "media/fallbacks": counts.fallbacks,
         "media/failures": counts.failures,
         "seconds/data_wait": counts.seconds_waited,
     } | tallied("media", counts.disk)
-    if cache is not None:
-        found |= {"media/features/hits": cache.hits} | tallied("media/features", cache.tally)
-    return {name: float(value) for name, value in found.items()}
+
+
+def of_features(cache: FeatureCache | None) -> Numbers:
+    """What the cache of a tower counted since the run began, its validations included."""
+    return {} if cache is None else {"media/features/hits": cache.hits} | tallied("media/features", cache.tally)
 
 
 def tallied(room: str, tally: Tally) -> dict[str, int]:

@@ -8,9 +8,11 @@ import torch
 from mmrl import best, checkpoint
 from mmrl import run as running
 from mmrl.build import build
+from mmrl.config import Config, parse
 from mmrl.evaluate import Mean, Summary
 from mmrl.models.policy import load_policy
 from tests import runs
+from tests.models.test_feature_cache import Hook
 
 
 def validated(root, out, steps=4, **changes):
@@ -58,6 +60,32 @@ def test_validation_leaves_weights_and_random_states_as_they_were(root, tmp_path
     line = runs.lines(tmp_path / "with" / "metrics.jsonl")[0]
     assert line["work/validation_tokens"] > 0
     assert line["seconds/validation"] > 0
+
+
+@pytest.mark.parametrize("rate", [1e-4, 0.0], ids=["trains", "frozen"])
+def test_each_medium_is_looked_at_once_a_validation_and_once_a_run_by_a_frozen_tower(root, tmp_path, rate):
+    """Two sets of the same three questions, of which two have a medium; both media are learned from, too."""
+    plain = validated(root, tmp_path / "run", steps=4).model_dump(mode="json")
+    one = plain["validation"]["sets"][0]
+    plain["validation"]["sets"] = [one, one | {"name": "again"}]
+    plain["optimizer"]["rates"] |= {"projector": rate, "tower": rate}
+    run, passes = build(parse(Config, plain, "made"), quiet=True), []
+    hook, validate = Hook(run.feeder.policy.model), run.validate
+
+    def counted(step):
+        before = hook.media
+        found = validate(step)
+        passes.append(hook.media - before)
+        return found
+
+    run.validate = counted
+    run.fit(quiet=True)
+    lines = runs.lines(tmp_path / "run" / "metrics.jsonl")
+    assert passes == [2] * 4 if rate else sum(passes) + sum(line["work/vision_passes"] for line in lines) == 8
+    assert hook.media == sum(passes) + sum(line["work/vision_passes"] for line in lines)
+    if not rate:  # each was asked for by one step, and by two sets after each
+        found = sum(line["media/features/hits"] for line in lines)
+        assert found == sum(line["work/media"] - line["work/vision_passes"] for line in lines)
 
 
 def scripted(monkeypatch, values):

@@ -20,7 +20,7 @@ from mmrl.evaluate import Summary, evaluate, read_items
 from mmrl.evaluate.cache import Cache
 from mmrl.evaluate.folders import write_run
 from mmrl.evaluate.records import FAILED
-from mmrl.evaluations.run import ended, opened, started
+from mmrl.evaluations.run import ended, keep_features, opened, started
 from mmrl.examine import evaluating, model_of, questions, settings_of, telling
 from mmrl.models.plain import Plain, check_chat_template
 from mmrl.models.policy import Policy
@@ -47,6 +47,7 @@ def run(asked: Asked) -> int:
             if config.model != section:  # as a rule once: pixel budgets may differ
                 model = None  # not two at a time
                 model, section = opened(config.model, config.evaluation.template, device), config.model
+            keep_features(model, config)
             for condition in conditions:
                 found.append(examined(name, condition, config, sets, missing, model, asked))
         except (ValueError, MediaError) as error:

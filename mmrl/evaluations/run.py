@@ -11,6 +11,7 @@ import torch
 
 from mmrl.build import policy_of
 from mmrl.config import ConfigError, EvalConfig, ModelSection, dump
+from mmrl.data.cache import ByteCache
 from mmrl.data.conditions import known
 from mmrl.evaluate import Summary
 from mmrl.evaluate.folders import Run, write_run
@@ -20,11 +21,14 @@ from mmrl.evaluate.records import FAILED
 from mmrl.evaluations.derived import publish_derived
 from mmrl.evaluations.gains import publish_gains
 from mmrl.examine import examine, write_summary
+from mmrl.models.feature_cache import FeatureCache
 from mmrl.models.plain import Plain, is_plain, load_plain
+from mmrl.models.plain_features import remember
 from mmrl.models.policy import Policy, check_directory
 from mmrl.origin import commit, machine
 from mmrl.progress import console
 from mmrl.report import summaries_table
+from mmrl.sources import disk_of
 
 PACKAGES = ("torch", "transformers", "accelerate", "av", "numpy", "tokenizers")
 
@@ -73,20 +77,36 @@ def examined(config: EvalConfig, conditions: Sequence[str], out: Path, retry: bo
             continue
         sections[folder_of(out, known(condition))] = section.model_copy(update={"condition": condition})
     model = opened(config.model, section.template, device)
+    keep_features(model, config)
     return {folder: examine(model, one, folder, config.max_rows, retry=retry) for folder, one in sections.items()}
 
 
 def opened(section: ModelSection, template: str, device: torch.device) -> Policy | Plain:
-    """The model of a section: mmrl's own for the families that it trains, else transformers' as it is."""
+    """The model of a section: mmrl's own for the families that it trains, else transformers' as it is.
+
+    Nothing of it learns. So it looks at each medium once, for as many questions, samples and conditions as there are.
+    """
     check_directory(section.path)
+    memory = ByteCache(section.feature_bytes)
     if not is_plain(section.path):
-        return policy_of(section, template, device)
+        policy = policy_of(section, template, device)
+        policy.model.requires_grad_(False)
+        policy.tower.cache = FeatureCache(memory)
+        return policy
     bounded = [name for name in ("video_pixels", "image_pixels") if getattr(section, name) is not None]
     if bounded:
         raise ConfigError(f"model.{bounded[0]}: expected none, as the processor of this family has sizes of its own")
     narrow = section.compute == "bfloat16" or (section.compute == "auto" and device.type == "cuda")
     compute = torch.bfloat16 if narrow else torch.float32
-    return load_plain(section.path, template, compute=compute, device=device, attention=section.attention)
+    plain = load_plain(section.path, template, compute=compute, device=device, attention=section.attention)
+    remember(plain.model, memory)
+    return plain
+
+
+def keep_features(model: Policy | Plain, config: EvalConfig) -> None:
+    """What the tower of one of mmrl's own makes of media is kept on disk, too, where the config names a folder."""
+    if isinstance(model, Policy):
+        model.tower.cache.disk = disk_of(config.evaluation, "features", config.model.feature_dir_bytes)
 
 
 def folder_of(out: Path, condition: str) -> Path:

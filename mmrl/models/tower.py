@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mmrl.data.cache import ByteCache
 from mmrl.models.families import Family, Grid
 from mmrl.models.feature_cache import FeatureCache, Weights, name_of
 from mmrl.models.precision import autocast, dtype_of
@@ -18,6 +19,7 @@ from mmrl.shard import is_cut
 from mmrl.types import Prompt
 
 Keeps = Literal["features", "states", "nothing"]
+STILL_BYTES = 2**30  # of features, while a tower without a cache of its own is examined
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,23 @@ class Tower:
         """The parameters of vision tower and projector that a gradient must reach."""
         prefix = self.family.tower
         return [name for name, p in self.model.named_parameters() if p.requires_grad and name.startswith(prefix)]
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Inside, weights stay as they are, so that a tower that learns keeps features, too: its own of that time.
+
+        In memory, within the bounds of its cache; not on disk, where nobody would ask for them again.
+        """
+        if self.keeps != "nothing":
+            yield
+            return
+        told, cache = self.told, self.cache
+        self.told, self.cache = "features", FeatureCache(ByteCache(STILL_BYTES) if cache is None else cache.memory)
+        self.weights.forget()
+        try:
+            yield
+        finally:
+            self.told, self.cache = told, cache
 
     @contextmanager
     def see(self, prompts: Sequence[Prompt]) -> Iterator[Seen]:

@@ -14,6 +14,7 @@ from mmrl.evaluations import run as running
 from mmrl.models import families
 from tests import runs
 from tests.models import tiny_plain
+from tests.models.test_feature_cache import Hook
 
 
 @pytest.fixture
@@ -77,6 +78,39 @@ def test_a_run_that_is_killed_anywhere_ends_with_the_same_scores(mmrl, tmp_path,
         assert json.loads((tmp_path / "killed" / "run.json").read_text())["finished"] is None
         assert mmrl(f"out={tmp_path / 'killed'}")[0] == 0
         assert {name: (tmp_path / "killed" / "all" / name).read_bytes() for name in whole} == whole
+
+
+def test_questions_samples_and_conditions_about_the_same_media_look_once(mmrl, own, tmp_path, monkeypatch):
+    """By hand: two videos and an image as they are, and both videos as their last frame: five looks at eleven media."""
+    rows = [runs.row(index) for index in (0, 0, 0, 3, 3, 2)]  # a video, thrice; a video and an image, twice; no media
+    rows = [row | {"id": f"e{index}"} for index, row in enumerate(rows)]
+    for index, row in enumerate(rows):
+        row["messages"][0]["content"][-1]["text"] = f"question {index}"
+        row["extra"] = f"more of e{index}"
+    (own / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    hooks, opened = [], running.opened
+
+    def watched(*args):
+        model = opened(*args)
+        hooks.append(Hook(model.model))
+        return model
+
+    monkeypatch.setattr(running, "opened", watched)
+    sets = [{"name": "all", "format": "messages", "file": "d.jsonl", "expect": 6}]
+    records = []
+    for name, told, cache in (
+        ("once", [], None),
+        ("always", ["model.feature_bytes=0"], None),
+        ("first", ["model.feature_bytes=0"], "cache"),
+        ("second", ["model.feature_bytes=0"], "cache"),
+    ):
+        options = dict(sets=sets, samples=2, batch=4, cache_dir=cache and str(tmp_path / cache))
+        status, _, err = mmrl(f"out={tmp_path / name}", *told, "--condition", "last_frame", **options)
+        assert status == 0, err
+        folders = [tmp_path / name / "all", tmp_path / name / "conditions" / "last_frame" / "all"]
+        records.append([(folder / "samples.jsonl").read_bytes() for folder in folders])
+    assert [hook.media for hook in hooks] == [5, 14, 5, 0]  # of 7 media in the six questions, under two conditions
+    assert all(found == records[0] for found in records)
 
 
 def test_the_name_of_a_folder_decides_nothing(mmrl, root, tmp_path):

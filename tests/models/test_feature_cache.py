@@ -110,6 +110,31 @@ def test_a_frozen_reference_of_a_tower_that_trains_keeps_its_own():
     assert (average.work.vision_passes, policy.work.vision_passes) == (2 * MEDIA, 2 * MEDIA)
 
 
+def test_a_tower_that_learns_looks_once_as_long_as_it_is_still(tmp_path):
+    policy, disk = tiny.policy(), open_disk(tmp_path, 10**7)
+    policy.tower.cache = cache = FeatureCache(ByteCache(10**6), disk)
+    for _ in range(2):
+        with policy.tower.still():
+            found = [features(policy, mixed(policy)) for _ in range(2)]
+            assert policy.work.vision_passes == MEDIA
+        assert (policy.tower.cache, policy.tower.keeps) == (cache, "nothing")
+        expected = features(policy, mixed(policy))
+        assert policy.work.taken().vision_passes == 2 * MEDIA
+        assert torch.equal(*found)
+        torch.testing.assert_close(found[0], expected, atol=1e-5, rtol=1e-5)
+        policy.model.model.visual.blocks[0].norm1.weight.data.mul_(2.0)  # leaves no trace
+    assert len(cache.memory) == 2 * MEDIA
+    assert not disk.entries()
+
+
+def test_a_frozen_tower_that_is_still_keeps_what_it_kept():
+    policy = frozen(cache=FeatureCache(ByteCache(10**6)))
+    features(policy, mixed(policy))
+    with policy.tower.still():
+        features(policy, mixed(policy))
+    assert (policy.work.vision_passes, policy.tower.cache.hits) == (MEDIA, MEDIA)
+
+
 def test_weights_that_were_written_to_find_nothing():
     policy = frozen(cache=FeatureCache(ByteCache(10**6)))
     prompts = mixed(policy)

@@ -1,5 +1,6 @@
 """Other families: what they see matters, decoding is explicit, and noise is keyed."""
 
+import copy
 import importlib.util
 import math
 from functools import partial
@@ -7,9 +8,12 @@ from functools import partial
 import pytest
 import torch
 from transformers import GenerationConfig
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from mmrl.data.cache import ByteCache
 from mmrl.generated import Generated, chosen
 from mmrl.models.plain import Plain, check_chat_template, load_plain
+from mmrl.models.plain_features import remember, remembered
 from mmrl.rollout.noise import uniforms
 from mmrl.types import Decoding
 from tests import tiny
@@ -110,3 +114,40 @@ def test_a_processor_that_needs_more_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.undo()
     with pytest.raises(ImportError, match=r"num2words.*mmrl\[eval\]"):
         load_plain(tmp_path, "plain", compute=torch.float32, device="cpu", attention="sdpa")
+
+
+def test_questions_about_the_same_media_look_once_and_are_answered_alike(plain):
+    """The same media thrice, others in between: as many passes as two questions took, and every bit the same."""
+    looking, passes = copy.deepcopy(plain), []
+    inner = looking.model.model
+    tower = getattr(inner, "vision_tower", None) or inner.vision_model
+    tower.register_forward_hook(lambda *_: passes.append(1))
+    expected = [answer(looking, pictures=n) for n in (0, 1)]
+    before = len(passes)
+    remember(looking.model, memory := ByteCache(10**6))
+    assert [answer(looking, pictures=n) for n in (0, 0, 1, 0)] == [expected[i] for i in (0, 0, 1, 0)]
+    assert len(passes) == 2 * before >= 4
+    assert 0 < memory.bytes < 10**5
+
+
+def test_what_is_asked_otherwise_is_made_anew():
+    """Every bit of a tensor, its kind and each option count; what no digest can be made of is not kept."""
+    calls = []
+
+    def get_image_features(*args, **options):
+        calls.append(options)
+        return BaseModelOutputWithPooling(pooler_output=args[0] * 2, last_hidden_state=args[0])
+
+    asked = remembered(get_image_features, memory := ByteCache(10**6))
+    pixels = torch.arange(4000.0)
+    other = pixels.clone()
+    other[2000] += 1e-3
+    for args in ((pixels,), (other,), (pixels.double(),), (pixels.view(2, -1),), (pixels, None), (pixels, "a")):
+        for _ in range(2):
+            assert torch.equal(asked(*args).pooler_output, args[0] * 2)
+    assert torch.equal(asked(pixels, layer=-1).pooler_output, asked(pixels, layer=-2).pooler_output)
+    assert asked([pixels, other] * 2).pooler_output == [pixels, other] * 4
+    assert len(calls) == len(memory) == 9
+    asked(pixels, layer={1})
+    assert (len(calls), len(memory)) == (10, 9)
+    assert asked(pixels).last_hidden_state is None
