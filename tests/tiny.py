@@ -58,12 +58,13 @@ def tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def qwen3_5_tokenizer() -> Qwen3_5Tokenizer:
+def qwen3_5_tokenizer(*merges: tuple[str, str]) -> Qwen3_5Tokenizer:
     """The same words cut by Qwen3.5's own rules: transformers puts these rules into every tokenizer that it loads for it."""
     words = json.loads(tokenizer().backend_tokenizer.to_str())["model"]
+    further = {"".join(pair): len(words["vocab"]) + i for i, pair in enumerate(merges)}
     return Qwen3_5Tokenizer(
-        vocab=words["vocab"],
-        merges=[tuple(pair) for pair in words["merges"]],
+        vocab=words["vocab"] | further,
+        merges=[*map(tuple, words["merges"]), *merges],
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
         extra_special_tokens=SPECIAL,

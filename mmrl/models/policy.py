@@ -1,6 +1,7 @@
 """The model that learns: a reader that also turns examples into prompts and texts into tokens, and is saved."""
 
 import logging
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,8 @@ from mmrl.models.tower import Vision
 from mmrl.types import Example, Group, Media, Message, Prompt
 
 logger = logging.getLogger(__name__)
-STRUCTURAL = ("<|im_start|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
+BOUNDS = ("<|vision_start|>", "<|vision_end|>")  # the tokens around what is seen
+STRUCTURAL = ("<|im_start|>", *BOUNDS, "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
 
 
 class Policy(Reader):
@@ -111,44 +113,40 @@ class Policy(Reader):
         text = self.processor.apply_chat_template(
             [chat(message) for message in messages(example, self.template)], tokenize=False, add_generation_prompt=True
         )
-        ids = self.tokenizer(text, add_special_tokens=False).input_ids
         kinds = dict(zip(self.placeholders(), ("image", "video"), strict=True))
-        found = [kinds[i] for i in ids if i in kinds]
+        found = [kinds[i] for i in self.ids(text) if i in kinds]
         if found != [grid.kind for grid in vision.grids]:
             raise ValueError(
                 f"example {example.id}: expected one placeholder each for {[g.kind for g in vision.grids]}, found {found}; "
                 "a question must not hold placeholder tokens, and the chat template must write one per medium"
             )
-        tokens, spans, grids = [], [], iter(vision.grids)
-        for i in self.bare(ids):
-            if i not in kinds:
+        tokens, spans = [], []
+        blocks = iter(vision.grids)
+        if self.family.timestamps:
+            text = self.timed(text, [grid.times for grid in vision.grids if grid.kind == "video"])
+            blocks = (block for grid in vision.grids for block in [grid.frame] * grid.frames)
+        for i in self.ids(text):
+            if i in kinds:
+                spans.append((len(tokens), next(blocks)))
+                tokens += [i] * spans[-1][1].tokens(self.merge)
+            else:
                 tokens.append(i)
-                continue
-            for words, grid in self.told(next(grids)):
-                tokens += words
-                spans.append((len(tokens), grid))
-                tokens += [i] * grid.tokens(self.merge) + [self.bounds[1]] * bool(words)
         return torch.tensor(tokens), spans
 
-    def told(self, grid: Grid) -> list[tuple[list[int], Grid]]:
-        """A medium as the prompt tells it: words, and what is seen after them."""
-        if not (self.family.timestamps and grid.kind == "video"):
-            return [([], grid)]
-        words = [self.tokenizer(f"<{t:.1f} seconds>", add_special_tokens=False).input_ids for t in grid.times]
-        return [([*some, self.bounds[0]], grid.frame) for some in words]
+    def ids(self, text: str) -> list[int]:
+        """The tokens of a text, and of nothing around it."""
+        return self.tokenizer(text, add_special_tokens=False).input_ids
 
-    def bare(self, ids: Sequence[int]) -> list[int]:
-        """The prompt's tokens; where a video is told frame by frame, without the bounds that the template wrote around it.
+    def timed(self, text: str, videos: Sequence[Sequence[float]]) -> str:
+        """A prompt with each video told frame by frame: the time in words, and the frame's placeholder in bounds of its own.
 
-        So it is in the model authors' release; transformers 5.23 leaves that pair around the frames' own.
+        The bounds that the template wrote around the video go, as in the model authors' release; transformers 5.23 leaves
+        them. It is done before the text is cut into tokens, as a word's last letters and a time's first may be one.
         """
-        ids, (start, end) = list(ids), self.bounds
-        if self.family.timestamps:
-            video = self.placeholders()[1]
-            for at in reversed([k for k, i in enumerate(ids) if i == video]):
-                if ids[at - 1 : at] == [start] and ids[at + 1 : at + 2] == [end]:
-                    ids[at - 1 : at + 2] = [video]
-        return ids
+        start, end, pad = *BOUNDS, self.processor.video_token
+        before, *after = re.split(f"{re.escape(start + pad + end)}|{re.escape(pad)}", text)
+        told = ("".join(f"<{t:.1f} seconds>{start}{pad}{end}" for t in times) for times in videos)
+        return before + "".join(video + rest for video, rest in zip(told, after, strict=True))
 
     @property
     def opening(self) -> str:
@@ -159,11 +157,6 @@ class Policy(Reader):
             for begin in (False, True)
         )
         return begun.removeprefix(bare)
-
-    @property
-    def bounds(self) -> list[int]:
-        """The tokens around what is seen."""
-        return self.tokenizer.convert_tokens_to_ids(["<|vision_start|>", "<|vision_end|>"])
 
     def visions(self, media: Sequence[Sequence]) -> list[Vision]:
         """Patches and grids of every example's media; equal sizes are processed together."""
@@ -207,7 +200,7 @@ class Policy(Reader):
 
         Raises ValueError where it holds a token that is never sampled.
         """
-        ids = [*self.tokenizer(completion, add_special_tokens=False).input_ids, self.end]
+        ids = [*self.ids(completion), self.end]
         banned = [i for i in ids if not self.rules.allowed[i]]
         if banned:
             names = self.tokenizer.convert_ids_to_tokens(banned)

@@ -41,6 +41,24 @@ def test_tokens_and_patches_are_those_of_the_processor(family):
         torch.testing.assert_close(torch.tensor(seconds), torch.as_tensor(theirs["second_per_grid_ts"]).float())
 
 
+def test_words_before_a_video_and_its_first_time_are_cut_into_tokens_together():
+    processor = tiny.processor("qwen3_5")
+    processor.tokenizer = tiny.qwen3_5_tokenizer((":", "<"))
+    policy = tiny.Policy(tiny.model("qwen3_5", processor), processor, "none")
+    turns = (Message("user", ("look:", Media("video", Path("a.mp4")), "so:", Media("video", Path("b.mp4")))),)
+    clips = [tiny.clip(1, frames=8, fps=3.0, stride=4), tiny.clip(2)]
+    (prompt,) = policy.prompts([Example("chat", "", messages=turns)], [clips])
+    text = policy.processor.apply_chat_template([chat(m) for m in turns], tokenize=False, add_generation_prompt=True)
+    theirs = policy.processor(
+        text=[text.replace("<|vision_start|><|video_pad|><|vision_end|>", "<|video_pad|>")],
+        videos=[torch.from_numpy(c.frames).permute(0, 3, 1, 2) for c in clips],
+        video_metadata=[metadata(c) for c in clips],
+        do_sample_frames=False,
+    )
+    assert prompt.tokens.tolist() == theirs["input_ids"][0]
+    assert policy.tokenizer.convert_ids_to_tokens(prompt.tokens.tolist()).count(":<") == 2
+
+
 def test_an_odd_number_of_frames_keeps_its_real_seconds():
     # 8 of 32 frames at 3 a second: looked at 0.75 a second, two frames a patch: 2 / 0.75 s
     policy = tiny.policy()
