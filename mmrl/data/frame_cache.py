@@ -39,9 +39,10 @@ class Fetched:
 
 
 class Contents:
-    """Digests of files, computed once for each state of a file: path, number, size and time of change.
+    """Digests of files, computed once for each state of a file: path, number, size and times of change.
 
-    With ``disk`` they are remembered by later processes.
+    That of modification can be set, as copies do that preserve it; that of the file's own change cannot. With ``disk``
+    digests are remembered by later processes.
     """
 
     def __init__(self, disk: Disk | None, tally: Tally) -> None:
@@ -51,7 +52,7 @@ class Contents:
     def of(self, path: Path) -> str:
         """Of a file that is there."""
         status = path.stat()
-        state = (str(path), status.st_ino, status.st_size, status.st_mtime_ns)
+        state = (str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         if state not in self.known:
             self.known[state] = self.remembered(path, state)
         return self.known[state]

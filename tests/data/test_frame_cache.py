@@ -71,6 +71,22 @@ def test_the_content_counts_and_not_the_name_or_the_date(root, disk):
         assert reader.counts.decodes == 2
 
 
+@pytest.mark.parametrize("later", [False, True], ids=["the same process", "another process"])
+def test_a_file_replaced_by_one_of_its_size_and_date_is_decoded_anew(root, disk, later):
+    """As ``rsync --inplace --times`` or a restored copy leaves it: neither name, number, size nor date tell."""
+    one, two = ((root / "videos" / name).read_bytes() for name in ("a.mp4", "b.mp4"))
+    path = root / "videos" / "c.mp4"
+    path.write_bytes(one.ljust(len(two), b"\0"))
+    before = path.stat()
+    with reader_of(root, disk) as reader:
+        assert reader.load(example("videos/c.mp4"))[0].total != 20
+        path.write_bytes(two.ljust(len(one), b"\0"))
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert (path.stat().st_ino, path.stat().st_size) == (before.st_ino, before.st_size)
+        with reader_of(root, disk) as another:
+            assert (another if later else reader).load(example("videos/c.mp4"))[0].total == 20
+
+
 def test_another_choice_of_frames_is_another_entry():
     keys = [Key("c", FOUR, "auto"), Key("c", FOUR, "pyav"), Key("c", None, "auto"), Key("d", FOUR, "auto")]
     keys += [Key("c", FrameChoice(count=4, convention="centre"), "auto"), Key("c", FrameChoice(count=5), "auto")]
