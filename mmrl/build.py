@@ -1,6 +1,6 @@
 """From a config to a run: the one place that introduces the rooms to one another."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ from mmrl.progress import console
 from mmrl.ranks import Ranks, join
 from mmrl.reading import Readings
 from mmrl.rewards.grade import grade
-from mmrl.rewards.parse import opened, parse
+from mmrl.rewards.parse import THINK, opened, parse
 from mmrl.rollout import Engine, demonstrate
 from mmrl.run import Run, same_config
 from mmrl.sources import (
@@ -152,7 +152,7 @@ def assemble(config: Config, data: Mixture, folder: Path, newest: Path | None, r
     model = config.model if newest is None else config.model.model_copy(update={"path": str(newest)})
     device, temperature = ranks.accelerator.device, config.rollout.decoding.temperature or 1.0
     policy = policy_of(model, config.data.template, device, temperature)
-    check_opening(policy, config)
+    check_opening(policy, config, every(data))
     freeze(policy, config.optimizer)
     algorithm = config.algorithm.build()
     reference, proposal = companions(config, policy, algorithm, newest, ranks)
@@ -192,15 +192,25 @@ def assemble(config: Config, data: Mixture, folder: Path, newest: Path | None, r
     return Run(config, folder, trainer, feeder, Journal(folder, ranks.accelerator, ranks.main, step), ranks)
 
 
-def check_opening(policy: Policy, config: Config) -> None:
-    """Refuse a format reward that no completion can earn."""
+def check_opening(policy: Policy, config: Config, examples: Iterable[Example]) -> None:
+    """Where the chat template opens <think>, refuse a format reward that no completion can earn, and demonstrations that open it again."""
+    if not opened(policy.opening):
+        return
+    found = f"a chat template whose prompts end with {policy.opening!r}"
+    advice = f"take the tag out of the chat template in {config.model.path}"
     named = [name for name, reward in config.rewards.items() if reward.grader == "format"]
-    if named and opened(policy.opening):
+    if named:
         raise ConfigError(
-            f"rewards.{named[0]}: expected a chat template that leaves <think> to the model, found one whose prompts end with "
-            f"{policy.opening!r}: the grader format wants the whole block in the completion. Leave this reward out, or "
-            f"take the tag out of the chat template in {config.model.path}"
+            f"rewards.{named[0]}: expected the whole think block to be the completion's, as the grader format wants it, found "
+            f"{found}; leave this reward out, or {advice}"
         )
+    if config.algorithm.build().source == "demonstrations":
+        again = [e.id for e in examples if (e.demonstration or "").lstrip().startswith(THINK)]
+        if again:
+            raise ConfigError(
+                f"data: expected demonstrations that go on where their prompts end, found {found}, and {len(again)} that begin with "
+                f"{THINK} again, such as {again[:5]}; {advice}"
+            )
 
 
 def companions(

@@ -1,6 +1,5 @@
 """A run of a model whose layers keep a recurrent state: it learns, nothing is compared, and the plain path is said once."""
 
-import re
 import shutil
 from contextlib import nullcontext
 
@@ -9,7 +8,6 @@ from safetensors.torch import load_file
 
 from mmrl.build import build
 from mmrl.config import ConfigError
-from mmrl.rewards.parse import opened
 from tests import runs
 
 SAID = "model: every completion is read with a copy of its prompt"
@@ -61,17 +59,20 @@ def test_a_run_learns_and_goes_on_where_it_was(root, tmp_path, caplog, method):
     } <= moved
 
 
-@pytest.mark.parametrize(("end", "refused"), [("<think>\n", True), ("<think>\n\n</think>\n\n", False)])
-def test_a_format_that_the_chat_template_has_begun_is_no_reward(root, tmp_path, end, refused):
-    """Qwen3.5's own templates end with the first from 4B on, with the second below."""
+ENDS = [("<think>\n", True), ("<think>\n\n</think>\n\n", False)]  # of Qwen3.5's prompts, from 4B on and below
+REFUSED = {
+    "grpo": "rewards.form: expected the whole think block to be the completion's",
+    "sft": "data: expected demonstrations that go on where their prompts end, found .*, and 4 that begin with <think> again",
+}
+
+
+@pytest.mark.parametrize(("end", "refused"), ENDS)
+@pytest.mark.parametrize("method", REFUSED)
+def test_what_the_chat_template_has_begun_is_not_expected_of_the_completion(root, tmp_path, method, end, refused):
     shutil.copytree(root / "model", tmp_path / "model")
     template = tmp_path / "model" / "chat_template.jinja"
     template.write_text(template.read_text().replace("assistant\n", "assistant\n" + end))
-    rewards = {"accuracy": {"grader": "accuracy"}, "form": {"grader": "format"}}
-    config = runs.config(root, tmp_path / "out", "grpo", model=tmp_path / "model", rewards=rewards)
-    wrong = re.escape(
-        "rewards.form: expected a chat template that leaves <think> to the model, found one whose prompts end"
-    )
-    with pytest.raises(ConfigError, match=wrong) if refused else nullcontext():
+    rewards = {} if method == "sft" else {"rewards": {"form": {"grader": "format"}, "right": {"grader": "accuracy"}}}
+    config = runs.config(root, tmp_path / "out", method, model=tmp_path / "model", **rewards)
+    with pytest.raises(ConfigError, match=REFUSED[method]) if refused else nullcontext():
         build(config, quiet=True)
-    assert opened(end) is refused
