@@ -95,5 +95,7 @@ def test_where_only_the_projector_learns_the_blocks_look_once_in_two_epochs(root
         media = 8 if kept else 16
         assert [(hook.media, hook.blocks) for hook in hooks] == [(media, media), (0, 0)][: len(hooks)]
         assert sum(line["work/vision_passes"] for line in costs) == media
+        kept_now = run.feeder.policy.tower.cache.memory._kept.values()
+        assert [states._version for states in kept_now] == [0] * (8 if kept else 0)  # nobody wrote to them
         assert hooks[0].merged > 8  # a rollout each step, and where something is learned, once more
     assert found[2**30][0] == found[0][0]

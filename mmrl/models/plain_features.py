@@ -32,7 +32,7 @@ def remember(model: nn.Module, memory: ByteCache) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """The fields of an output, on the host. They are not to be written to."""
+    """The fields of an output, on the host."""
 
     kind: type[ModelOutput]
     fields: Mapping[str, Any]
@@ -42,7 +42,7 @@ class Made:
         return sum(tensor.nbytes for value in self.fields.values() for tensor in tensors(value))
 
     def on(self, device: torch.device) -> ModelOutput:
-        """The output."""
+        """The output, to be written to by whoever likes."""
         return self.kind(**{name: moved(value, device) for name, value in self.fields.items()})
 
 
@@ -83,10 +83,10 @@ def tensors(value: Any) -> list[Tensor]:
 
 
 def moved(value: Any, device: torch.device) -> Any:
-    """The value with its tensors on a device."""
+    """The value with copies of its tensors, on a device."""
     if isinstance(value, list | tuple):
         return type(value)(moved(one, device) for one in value)
-    return value.to(device) if isinstance(value, Tensor) else value
+    return value.to(device, copy=True) if isinstance(value, Tensor) else value
 
 
 def key_of(value: Any) -> str:

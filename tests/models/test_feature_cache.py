@@ -80,6 +80,19 @@ def test_as_long_as_there_is_the_prompt_nobody_looks_twice():
     assert hook.media == policy.work.vision_passes == MEDIA
 
 
+@pytest.mark.parametrize("keeps", ["features", "states"])
+def test_what_is_handed_out_is_not_what_is_kept(keeps):
+    policy = frozen(cache=FeatureCache(ByteCache(10**6)))
+    policy.tower.told = keeps
+    prompts = policy.prompts([tiny.example(kinds=("video",))], [[tiny.clip(1)]]) + mixed(policy)
+    expected = features(policy, prompts)
+    for asked in (prompts, prompts[:1], prompts):
+        with torch.no_grad(), policy.see(asked) as seen:
+            for some in seen.features:
+                some.zero_()
+    assert torch.equal(features(policy, prompts), expected)
+
+
 def test_a_reference_with_equal_weights_finds_what_the_policy_saw():
     policy = frozen()
     prompts = mixed(policy)
