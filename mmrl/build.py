@@ -26,6 +26,7 @@ from mmrl.models.feature_cache import FeatureCache
 from mmrl.models.policy import Policy, load_policy
 from mmrl.models.proposal import Proposal
 from mmrl.models.reference import Reference
+from mmrl.models.size_rules import size_rules
 from mmrl.optimizer import freeze, optimizer_of, rate_at
 from mmrl.plan import Planner
 from mmrl.progress import console
@@ -159,7 +160,7 @@ def assemble(config: Config, data: Mixture, folder: Path, newest: Path | None, r
     optimizer = optimizer_of(policy, config.optimizer)
     total = config.steps * config.updates_per_step
     stream = Stream(data, config.prompts_per_step, config.seed, ranks.rank, ranks.world)
-    reader = media_reader(config.data, config.data.cache_bytes)
+    reader = media_reader(config.data, config.data.cache_bytes, size_rules(policy.processor))
     new_tokens = config.rollout.decoding.max_new_tokens if algorithm.source == "policy" else 0
     long = (new_tokens, config.data.max_prompt_tokens)
     feeder = Feeder(policy, reader, stream, ranks, config.data.on_bad_media, *long)

@@ -16,6 +16,7 @@ from mmrl.build import policy_of, sampler
 from mmrl.config import Config, ConfigError
 from mmrl.data.media import MediaError, MediaReader
 from mmrl.models.policy import Policy
+from mmrl.models.size_rules import size_rules
 from mmrl.prepared import facts, lines, same
 from mmrl.progress import progress
 from mmrl.ranks import Ranks, join
@@ -43,7 +44,7 @@ def prepare(config: Config, samples: int, quiet: bool = False) -> Path:
     policy = policy_of(
         config.model, config.data.template, ranks.accelerator.device, config.rollout.decoding.temperature
     )
-    reader = media_reader(config.data, config.data.cache_bytes)
+    reader = media_reader(config.data, config.data.cache_bytes, size_rules(policy.processor))
     with path.open("a") as file, reader, progress("prepare", len(examples), quiet=quiet) as show:
         for count, row in enumerate(rows(config, examples, policy, reader, samples), 1):
             file.write(json.dumps(row) + "\n")

@@ -16,6 +16,7 @@ from mmrl.data.disk import Disk, open_disk
 from mmrl.data.media import MediaReader, preflight
 from mmrl.data.messages import Messages
 from mmrl.data.seed_bench_r1 import SeedBenchR1, SeedBenchR1Demonstrations
+from mmrl.data.size_rule import SizeRules
 from mmrl.data.stream import Mixture
 from mmrl.data.video_r1 import VideoR1
 from mmrl.progress import progress
@@ -93,10 +94,12 @@ def every(data: Mixture) -> Iterator[Example]:
             yield dataset.example(index, 0)
 
 
-def media_reader(section: DataSection | EvaluationSection, cache_bytes: int) -> MediaReader:
-    """The decoder of a section."""
+def media_reader(
+    section: DataSection | EvaluationSection, cache_bytes: int, sizes: SizeRules = SizeRules()
+) -> MediaReader:
+    """The decoder of a section; with a model's ``sizes`` for what only this model looks at."""
     how = (section.frames, section.workers, section.timeout, section.reader)
-    return MediaReader(root_of(section), *how, cache_bytes=cache_bytes, disk=disk_of(section, "frames"))
+    return MediaReader(root_of(section), *how, cache_bytes=cache_bytes, disk=disk_of(section, "frames"), sizes=sizes)
 
 
 def disk_of(section: DataSection | EvaluationSection, what: str, limit: int | None = None) -> Disk | None:

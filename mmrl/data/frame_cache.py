@@ -1,4 +1,4 @@
-"""Decoded frames as entries of a cache on disk, named by what decides them: the file's content and the sampling."""
+"""Decoded frames as entries of a cache on disk, named by what decides them: the file's content, the sampling and the size."""
 
 import importlib.metadata
 import json
@@ -14,6 +14,8 @@ from safetensors.numpy import load, save
 
 from mmrl.data.disk import Disk, Tally
 from mmrl.data.frame_choice import FrameChoice
+from mmrl.data.shrink import shrunk
+from mmrl.data.size_rule import SizeRule
 from mmrl.data.video import Clip, Part, Reader
 
 FORMAT = 1  # of entries; what decode makes of the same file changed when this does
@@ -27,6 +29,7 @@ class Key(NamedTuple):
     choice: FrameChoice | None  # None for an image
     reader: Reader
     part: Part | None = None  # of a video
+    rule: SizeRule | None = None  # by which it is made smaller
 
 
 @dataclass(frozen=True)
@@ -87,28 +90,39 @@ def digest_of(facts: dict) -> str:
 def name_of(key: Key) -> str:
     """The name of an entry: everything that decides the frames, the versions of what decodes among it."""
     choice = None if key.choice is None else asdict(key.choice)
-    facts = {"format": FORMAT, "content": key.content, "choice": choice, "reader": key.reader, **versions()}
-    return digest_of(facts if key.part is None else facts | {"part": list(key.part)})
+    facts = {"format": FORMAT, "content": key.content, "choice": choice, "reader": key.reader}
+    facts |= {package: version(package) for package in DECODERS}
+    if key.part is not None:
+        facts |= {"part": list(key.part)}
+    if key.rule is not None:
+        facts |= {"rule": asdict(key.rule), "torch": version("torch")}
+    return digest_of(facts)
 
 
 @cache
-def versions() -> dict[str, str]:
-    """Of the decoders that are installed."""
-    found = {}
-    for package in DECODERS:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "absent"
-    return found
+def version(package: str) -> str:
+    """Of what is installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
 
 
-def fetch(path: Path, decode: Callable[..., Clip | np.ndarray], rest: tuple, disk: Disk | None, name: str) -> Fetched:
-    """A medium from the disk, or decoded and then kept there. Raises what ``decode`` does."""
+def fetch(
+    path: Path,
+    decode: Callable[..., Clip | np.ndarray],
+    rest: tuple,
+    rule: SizeRule | None,
+    disk: Disk | None,
+    name: str,
+) -> Fetched:
+    """A medium from the disk, or decoded, made smaller and then kept there. Raises what ``decode`` does."""
     tally = Tally()
     if disk is not None and (entry := disk.get(name, tally)) is not None:
         return Fetched(unpacked(entry), False, tally)
     medium = decode(path, *rest)
+    if rule is not None:
+        medium = shrunk(medium, rule)
     if disk is not None:
         disk.put(name, packed(medium), tally)
     return Fetched(medium, True, tally)
@@ -120,6 +134,7 @@ def packed(medium: Clip | np.ndarray) -> bytes:
         return save({"image": np.ascontiguousarray(medium)})
     arrays = {name: np.ascontiguousarray(getattr(medium, name)) for name in ("frames", "indices", "timestamps")}
     rest = {name: getattr(medium, name) for name in ("fps", "total", "reader", "chosen_by", "fallback", "first")}
+    rest |= {"rule": asdict(medium.rule)} if medium.rule is not None else {}
     return save(arrays | {"rest": np.frombuffer(json.dumps(rest).encode(), np.uint8)})
 
 
@@ -129,4 +144,5 @@ def unpacked(entry: bytes) -> Clip | np.ndarray:
     if "image" in arrays:
         return arrays["image"]
     rest = json.loads(arrays.pop("rest").tobytes())
-    return Clip(**arrays, **rest)
+    rule = rest.pop("rule", None)
+    return Clip(**arrays, **rest, rule=rule and SizeRule(**rule))

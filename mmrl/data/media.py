@@ -20,6 +20,7 @@ from mmrl.data.frame_choice import FrameChoice
 from mmrl.data.paths import inside
 from mmrl.data.pool import DecodingPool, failed, finished
 from mmrl.data.preflight import Report, part_of, preflight
+from mmrl.data.size_rule import SizeRules
 from mmrl.data.video import Clip, Reader
 from mmrl.types import Example, Media
 
@@ -46,10 +47,11 @@ class Counts:
 class MediaReader:
     """Gives the frames of examples, keeps them in memory and on ``disk``, and decodes ahead if told what comes next.
 
-    Frames are kept by the content of their file and the choice of frames, so that a copy or another date of a file is
-    not decoded again. The same arrays are handed out again: do not write to them. A file that failed fails again
-    without another try until it changes. ``decode`` is a seam: any function like ``video.decode`` that other processes
-    can import.
+    Frames are kept by the content of their file, the choice of frames and the rule of their size, so that a copy or
+    another date of a file is not decoded again. By ``sizes``, media that are larger than a model's processor would make
+    them are made as small as that where they are decoded; without, they are as large as in the file. The same arrays are
+    handed out again: do not write to them. A file that failed fails again without another try until it changes.
+    ``decode`` is a seam: any function like ``video.decode`` that other processes can import.
     """
 
     def __init__(
@@ -62,10 +64,12 @@ class MediaReader:
         cache_bytes: int = 2 << 30,  # of decoded frames
         decode=video.decode,
         disk: Disk | None = None,
+        sizes: SizeRules = SizeRules(),
     ) -> None:
         self.root = Path(root)
         self.choice = choice
         self.reader = reader
+        self.sizes = sizes
         self.counts = Counts()
         self._decode = decode
         self._workers = workers
@@ -130,8 +134,9 @@ class MediaReader:
         path = inside(self.root, media.path)
         if not path.is_file():
             raise MediaError(path, "no such file", "a file", "check data.root and the annotations")
-        choice = self.choice if media.kind == "video" else None
-        return path, Key(self._contents.of(path), choice, self.reader, part_of(media))
+        film = media.kind == "video"
+        choice, rule = (self.choice, self.sizes.video) if film else (None, self.sizes.image)
+        return path, Key(self._contents.of(path), choice, self.reader, part_of(media), rule)
 
     def _ask(self, path: Path, key: Key) -> Future:
         """What is in memory, or failed before, or is being decoded, or is from now on."""
@@ -158,7 +163,7 @@ class MediaReader:
         decode, rest = (
             (video.read_image, ()) if key.choice is None else (self._decode, (key.choice, self.reader, *part))
         )
-        return self._pool.submit(fetch, path, decode, rest, self._disk, name_of(key))
+        return self._pool.submit(fetch, path, decode, rest, key.rule, self._disk, name_of(key))
 
     def _wait(self, path: Path, key: Key, future: Future) -> Clip | np.ndarray:
         started = time.monotonic()

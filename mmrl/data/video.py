@@ -11,6 +11,7 @@ from jaxtyping import Float, Int, UInt8
 from mmrl.data.errors import MediaError
 from mmrl.data.frame_choice import FrameChoice, choose, varies
 from mmrl.data.readers import Index, has_decord, read_frames, read_index
+from mmrl.data.size_rule import SizeRule
 
 __all__ = ["Clip", "FrameChoice", "MediaError", "Reader", "choose", "decode", "probe", "read_image"]
 
@@ -34,6 +35,7 @@ class Clip:
     chosen_by: Literal["index", "time"] = "index"  # "time" where the frame rate varies
     fallback: str = ""  # why the reader that was tried first did not serve
     first: int = 0  # where in the file the part starts that was looked at
+    rule: SizeRule | None = None  # by which the frames were made smaller than in the file
 
     @property
     def sampled_fps(self) -> float:

@@ -24,6 +24,7 @@ from mmrl.models.language import Rules
 from mmrl.models.patches import use_product
 from mmrl.models.reader import Reader
 from mmrl.models.shared import use_shared, why_not
+from mmrl.models.size_rules import rule_of
 from mmrl.models.spans import Span, span_mask
 from mmrl.models.tower import Vision
 from mmrl.types import Example, Group, Media, Message, Prompt
@@ -171,7 +172,21 @@ class Policy(Reader):
         return out
 
     def patch_videos(self, clips: Sequence[Clip]) -> list[tuple[Tensor, Grid]]:
-        """Resized, normalised and cut into patches by the model's own video processor."""
+        """Resized, normalised and cut into patches by the model's own video processor.
+
+        Clips that were resized by its rule where they were decoded are not resized again. Raises ValueError for another
+        rule's.
+        """
+        rule = rule_of(self.processor.video_processor)
+        for clip in clips:
+            if clip.rule not in (None, rule):
+                raise ValueError(f"frames: expected the size that {rule} gives them, found them resized by {clip.rule}")
+        small = iter(self.patched([clip for clip in clips if clip.rule], {"do_resize": False}))
+        large = iter(self.patched([clip for clip in clips if not clip.rule], {}))
+        return [next(small if clip.rule else large) for clip in clips]
+
+    def patched(self, clips: Sequence[Clip], settings: Mapping[str, bool]) -> list[tuple[Tensor, Grid]]:
+        """The same under some settings of the processor."""
         if not clips:
             return []
         processor = self.processor.video_processor
@@ -181,6 +196,7 @@ class Policy(Reader):
             do_sample_frames=False,
             cap_pixels_per_frame=True,
             return_tensors="pt",
+            **settings,
         )
         seconds = [processor.temporal_patch_size / clip.sampled_fps for clip in clips]
         made = cut("video", out["pixel_values_videos"], out["video_grid_thw"], seconds)

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -11,10 +11,13 @@ import torch
 from mmrl.data.disk import open_disk
 from mmrl.data.frame_cache import Key, name_of, packed, unpacked
 from mmrl.data.media import MediaReader
+from mmrl.data.shrink import shrunk
+from mmrl.data.size_rule import SizeRule, SizeRules
 from mmrl.data.video import Clip, FrameChoice, decode, read_image
 from tests.data.test_media import FOUR, example
 
 NEEDED = example("videos/a.mp4", "images/a.png", "videos/b.mp4")
+SMALL = SizeRule("frame", 28, 28 * 28, 28 * 56, 2, 128000)  # 48 x 64 becomes 28 x 28
 
 
 @pytest.fixture
@@ -26,8 +29,11 @@ def reader_of(root, disk, **options):
     return MediaReader(root, options.pop("choice", FOUR), workers=options.pop("workers", 0), disk=disk, **options)
 
 
-def test_packing_loses_nothing(root):
+@pytest.mark.parametrize("rule", [None, SMALL])
+def test_packing_loses_nothing(root, rule):
     clip = decode(root / "videos" / "a.mp4", FOUR)
+    clip = clip if rule is None else shrunk(clip, rule)
+    assert clip.rule is rule
     again = unpacked(packed(clip))
     for field in fields(Clip):
         mine, its = getattr(clip, field.name), getattr(again, field.name)
@@ -87,10 +93,13 @@ def test_a_file_replaced_by_one_of_its_size_and_date_is_decoded_anew(root, disk,
             assert (another if later else reader).load(example("videos/c.mp4"))[0].total == 20
 
 
-def test_another_choice_of_frames_is_another_entry():
+def test_another_choice_of_frames_or_another_size_is_another_entry():
     keys = [Key("c", FOUR, "auto"), Key("c", FOUR, "pyav"), Key("c", None, "auto"), Key("d", FOUR, "auto")]
     keys += [Key("c", FrameChoice(count=4, convention="centre"), "auto"), Key("c", FrameChoice(count=5), "auto")]
     keys += [Key("c", FOUR, "auto", (0, 9, "frames")), Key("c", FOUR, "auto", (0, 9, "seconds"))]
+    rules = [SMALL, *(replace(SMALL, **{name: 1}) for name in ("least", "most", "factor", "patch", "tokens"))]
+    keys += [Key("c", FOUR, "auto", None, rule) for rule in (*rules, replace(SMALL, of="video"))]
+    keys += [Key("c", None, "auto", None, replace(SMALL, of="image"))]
     assert len({name_of(key) for key in keys}) == len(keys)
 
 
@@ -122,3 +131,35 @@ def test_a_cache_that_is_too_small_is_said_once_and_serves(root, tmp_path, caplo
     assert reader.counts.decodes == 3
     assert len(caplog.records) == 1
     assert "more than the limit of 200" in caplog.text
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])  # the process imports torch
+def test_what_was_made_smaller_is_kept_smaller_and_beside_what_was_not(root, disk, workers):
+    sizes = SizeRules(SMALL, replace(SMALL, of="image"))
+    with reader_of(root, disk) as full, reader_of(root, disk, workers=workers, sizes=sizes) as small:
+        large, made = full.load(NEEDED), small.load(NEEDED)
+        assert small.load(NEEDED)[0] is made[0]
+        assert (small.counts.decodes, small.counts.hits) == (3, 3)  # not the other's entries
+        assert small.kept_bytes == small.counts.bytes == sum(medium.nbytes for medium in made)
+    assert (made[0].frames.shape, made[0].rule) == ((4, 28, 28, 3), SMALL)
+    assert np.array_equal(made[0].frames, shrunk(large[0], SMALL).frames)
+    assert made[1].shape == large[1].shape == (6, 10, 3)  # would grow
+    assert small.counts.disk.written_bytes < full.counts.disk.written_bytes / 2
+    with reader_of(root, disk, sizes=sizes, cache_bytes=0) as later:
+        for _ in range(2):
+            found = later.load(NEEDED)
+    assert (later.counts.decodes, later.counts.disk.hits) == (0, 6)
+    assert np.array_equal(found[2].frames, made[2].frames)
+    assert found[2].rule == SMALL
+
+
+def test_a_damaged_entry_of_small_frames_is_made_again(root, disk):
+    one, sizes = example("videos/a.mp4"), SizeRules(SMALL)
+    with reader_of(root, disk, sizes=sizes) as reader:
+        (clean,) = reader.load(one)
+    entry = max(disk.entries(), key=lambda each: each[1].st_size)[0]
+    entry.write_bytes(entry.read_bytes()[:-1] + b"?")
+    with reader_of(root, disk, sizes=sizes) as reader:
+        (again,) = reader.load(one)
+    assert (reader.counts.disk.corrupt, reader.counts.decodes) == (1, 1)
+    assert np.array_equal(clean.frames, again.frames)

@@ -1,0 +1,62 @@
+"""The rules by which a model's processors choose sizes, for the processes that decode."""
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import Qwen2VLImageProcessor, Qwen2VLVideoProcessor, Qwen3VLVideoProcessor
+from transformers.image_utils import PILImageResampling
+
+from mmrl.data.shrink import shrunk
+from mmrl.data.size_rule import SizeRule, SizeRules
+from mmrl.data.video import Clip
+
+logger = logging.getLogger(__name__)
+BOUND = {Qwen2VLImageProcessor: "image", Qwen2VLVideoProcessor: "frame", Qwen3VLVideoProcessor: "video"}
+
+
+def size_rules(processor) -> SizeRules:
+    """Of a model's processor; none for a part of it that is not known, or that does other arithmetic than ``shrunk``."""
+    return SizeRules(tried(processor.video_processor), tried(processor.image_processor))
+
+
+def rule_of(part) -> SizeRule | None:
+    """A video or image processor's, by its type and settings."""
+    bound = BOUND.get(type(part))
+    if bound is None or not part.do_resize or part.resample != PILImageResampling.BICUBIC:
+        return None
+    rule = SizeRule(bound, part.patch_size * part.merge_size, part.size["shortest_edge"], part.size["longest_edge"])
+    return rule if bound == "image" else replace(rule, patch=part.temporal_patch_size, tokens=part.max_video_tokens)
+
+
+def tried(part) -> SizeRule | None:
+    """The rule, if noise made small by it comes out of the processor as it does without."""
+    rule = rule_of(part)
+    if rule is not None and not agrees(part, rule):
+        logger.warning(
+            "%s resizes otherwise than expected: frames are kept as large as in the file", type(part).__name__
+        )
+        return None
+    return rule
+
+
+def agrees(part, rule: SizeRule) -> bool:
+    """Whether it is so under bounds that make the trial a matter of milliseconds."""
+    unit = rule.factor
+    rule = replace(rule, least=4 * unit * unit, most=16 * unit * unit)
+    noise = np.random.default_rng(0).integers(0, 256, (2, 5 * unit + 3, 9 * unit + 5, 3), np.uint8)
+    full = noise[0] if rule.of == "image" else Clip(noise, np.arange(2), np.arange(2) / 2, 2.0, 2, "made")
+    small = shrunk(full, rule)
+    return small.nbytes < full.nbytes and torch.equal(patches(part, rule, full), patches(part, rule, small))
+
+
+def patches(part, rule: SizeRule, medium: Clip | np.ndarray) -> Tensor:
+    """What a processor makes of a medium under the rule's bounds."""
+    more = {"size": {"shortest_edge": rule.least, "longest_edge": rule.most}, "return_tensors": "pt"}
+    if not isinstance(medium, Clip):
+        return part(images=[torch.from_numpy(medium).permute(2, 0, 1)], **more)["pixel_values"]
+    frames = torch.from_numpy(medium.frames).permute(0, 3, 1, 2)
+    more |= {"do_sample_frames": False, "cap_pixels_per_frame": True, "do_resize": medium.rule is None}
+    return part(videos=[frames], **more)["pixel_values_videos"]
