@@ -27,7 +27,10 @@ def rule_of(part) -> SizeRule | None:
     bound = BOUND.get(type(part))
     if bound is None or not part.do_resize or part.resample != PILImageResampling.BICUBIC:
         return None
-    rule = SizeRule(bound, part.patch_size * part.merge_size, part.size["shortest_edge"], part.size["longest_edge"])
+    least, most = part.size.get("shortest_edge"), part.size.get("longest_edge")
+    if not least or not most:  # the processor says what is wrong with that
+        return None
+    rule = SizeRule(bound, part.patch_size * part.merge_size, least, most)
     return rule if bound == "image" else replace(rule, patch=part.temporal_patch_size, tokens=part.max_video_tokens)
 
 

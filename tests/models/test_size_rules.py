@@ -155,7 +155,11 @@ def no_resizing(part):
     part.do_resize = False
 
 
-@pytest.mark.parametrize("change", [other_resampling, no_resizing])
+def no_bounds(part):
+    part.size = {"height": 56, "width": 56}
+
+
+@pytest.mark.parametrize("change", [other_resampling, no_resizing, no_bounds])
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
 def test_other_settings_have_no_rule(family, change):
     processor = tiny.processor(family)
