@@ -239,11 +239,14 @@ def feature_disk(config: Config) -> Disk | None:
 
 
 def start_of(config: Config, policy: Policy, newest: Path | None, ranks: Ranks) -> Policy:
-    """The weights that a frozen reference has: those that the run started from, also when it is resumed."""
+    """The weights that a frozen reference has: those that the run started from, also when it is resumed. They are frozen as the
+    policy's are, so that of the tower both keep the same and one finds what the other saw."""
     if newest is None or config.algorithm.reference.name != "frozen":
         return policy
     model = config.model.model_copy(update={"share_prefix": "auto" if policy.shares else "off"})  # decided, and said
-    return policy_of(model, config.data.template, ranks.accelerator.device, policy.rules.temperature)
+    start = policy_of(model, config.data.template, ranks.accelerator.device, policy.rules.temperature)
+    freeze(start, config.optimizer)
+    return start
 
 
 def sampler(config: Config, policy: Policy, source: str):

@@ -95,6 +95,19 @@ def test_what_a_validation_does_is_no_steps_work(root, tmp_path):
     assert found[0] == found[1]
 
 
+def test_a_resumed_runs_frozen_reference_finds_what_the_policy_saw(root, tmp_path):
+    """Where the projector learns both keep what the tower's blocks made, and the blocks look once a run."""
+    rates = {"rates": {"language": 1e-4, "projector": 1e-4, "tower": 0.0}}
+    algorithm = {"name": "grpo", "beta": 0.1, "reference": {"name": "frozen"}}
+    for steps in (2, 4):
+        config = runs.config(root, tmp_path / "run", "grpo", steps=steps, optimizer=rates, algorithm=algorithm)
+        build(config, resume=steps == 4, quiet=True).fit(quiet=True)
+    found = [
+        (line["work/media"], line["work/vision_passes"]) for line in runs.lines(tmp_path / "run" / "metrics.jsonl")
+    ]
+    assert found == [(media, media) for media, _ in found]
+
+
 class Two:
     """Two ranks in one process: the other one says the same."""
 
