@@ -108,7 +108,7 @@ def examine(
     settings = settings_of(section, policy, model.facts)
     cache = None if section.response_cache is None else Cache(Path(section.response_cache))
     seen = section.model_copy(update={"frames": frames_of(section.condition, section.frames)})
-    still = policy.tower.still() if isinstance(policy, Policy) else nullcontext()
+    still = policy.tower.still(again=True) if isinstance(policy, Policy) else nullcontext()
     with media_reader(seen, cache_bytes=2**28) as reader, evaluating(policy.model), still:
         ask = Asking(model, reader, section.seed, section.condition, settings, cache)
         return {s.name: level(s, section, ask, scorer, out / s.name, quiet, retry) for s in section.sets}

@@ -1,7 +1,7 @@
 """What policy and reference say of groups, read in parts that memory suffices for."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
@@ -21,6 +21,7 @@ class Policy(Protocol):
     """What training needs of the model that learns."""
 
     def whole(self) -> AbstractContextManager: ...  # inside, ranks read independently of one another
+    def still(self) -> AbstractContextManager: ...  # inside, nobody writes to its weights
     def see(self, prompts: Sequence[Prompt]) -> Any: ...
     def read(self, seen: Any, pieces: Sequence[Any], *, against: Against | None = None) -> list[Tokens]: ...
 
@@ -55,6 +56,10 @@ class Readings:
     policy: Policy
     reference: Reference | None
     planner: Planner
+
+    def still(self) -> AbstractContextManager:
+        """Around the collection of a step: where the policy is asked to read what it sampled, it looks at videos once for both."""
+        return self.policy.still() if claims(self.algorithm, "needs_now") else nullcontext()
 
     def by_reference(self, scored: Sequence[Scored], meter: Meter) -> list[Scored]:
         """With what the reference says of the tokens that the algorithm asks for, which these are, and its states."""

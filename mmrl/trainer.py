@@ -73,10 +73,11 @@ class Trainer:
 
     def collect(self) -> list[Scored]:
         """Sample and grade; then ask the reference and the policy what the algorithm wants to know of the completions."""
-        scored = self.collector.collect(self.algorithm, self.step_done + 1, self.meter)
-        with self.meter.phase("reference"):
-            scored = self.readings.by_reference(scored, self.meter)
-        scored = self.readings.by_policy(scored, self.meter)
+        with self.readings.still():
+            scored = self.collector.collect(self.algorithm, self.step_done + 1, self.meter)
+            with self.meter.phase("reference"):
+                scored = self.readings.by_reference(scored, self.meter)
+            scored = self.readings.by_policy(scored, self.meter)
         describe(self.meter, scored, self.algorithm, self.memory)
         return scored
 

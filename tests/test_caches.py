@@ -69,6 +69,17 @@ def test_a_tower_that_trains_looks_twice_and_its_average_once(root, tmp_path):
     assert policy + reference == sum(line["work/vision_passes"] for line in costs)
 
 
+@pytest.mark.parametrize("method", ["vargrad", "grpo"])
+def test_what_was_seen_for_sampling_is_there_when_the_same_step_reads_without_learning(root, tmp_path, method):
+    """Of an algorithm that asks what the policy says before it learns, and of one that does not: two passes a medium."""
+    trained = {"rates": dict.fromkeys(("language", "projector", "tower"), 1e-4)}
+    _, (policy, reference), costs = run_of(root, tmp_path / "run", None, method=method, optimizer=trained)
+    media = [line["work/media"] for line in costs]
+    learned = [m * line["groups/useful"] for m, line in zip(media, costs, strict=True)]
+    assert policy == sum(media) + sum(learned) > 1.5 * sum(media)
+    assert reference == 8  # frozen: each medium of an epoch and a half, once
+
+
 PROJECTOR = {"rates": {"language": 1e-4, "projector": 1e-2, "tower": 0.0}}
 REFERENCES = {"none": None, "frozen": {"name": "frozen"}, "ema": {"name": "ema", "every": 1, "decay": 0.5}}
 

@@ -74,10 +74,18 @@ class Weights:
 
         Shards come and go while layers are gathered; they are taken to stay as they are until ``forget`` is called.
         """
-        now = () if is_sharded(self.tower) else tuple((t, t._version) for _, t in self.tensors())
+        now = self.state()
         if not self.known or not same(now, self.since):
             self.known, self.since = self.made(), now
         return self.known
+
+    def call(self, name: str) -> None:
+        """Weights that will not be known again need no digest: a name that was never given is theirs until they are written to."""
+        self.known, self.since = name, self.state()
+
+    def state(self) -> tuple[tuple[Tensor, int], ...]:
+        """What tells that a weight was written to."""
+        return () if is_sharded(self.tower) else tuple((t, t._version) for _, t in self.tensors())
 
     def forget(self) -> None:
         """The weights were written to."""

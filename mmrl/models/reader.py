@@ -1,7 +1,7 @@
 """A Hugging Face video language model seen as: see prompts once, read their answers, decode new ones."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -79,6 +79,10 @@ class Reader:
         if self.tower.keeps != "nothing":
             with gathered(self.model.model.visual):
                 self.tower.look(visions_of(prompts))
+
+    def still(self) -> AbstractContextManager[None]:
+        """Inside, nobody writes to the weights: a tower that learns sees a prompt once for all that is read without learning."""
+        return self.tower.still(again=False)
 
     @contextmanager
     def see(self, prompts: Sequence[Prompt]) -> Iterator[Prefix | Seen]:

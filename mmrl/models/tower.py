@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Literal
 
 import torch
@@ -18,6 +19,7 @@ from mmrl.models.work import Work
 from mmrl.shard import is_cut
 from mmrl.types import Prompt
 
+TIMES = count()  # that weights were called something for a while
 Keeps = Literal["features", "states", "nothing"]
 STILL_BYTES = 2**30  # of features, while a tower without a cache of its own is examined
 
@@ -81,21 +83,24 @@ class Tower:
         return [name for name, p in self.model.named_parameters() if p.requires_grad and name.startswith(prefix)]
 
     @contextmanager
-    def still(self) -> Iterator[None]:
+    def still(self, again: bool) -> Iterator[None]:
         """Inside, weights stay as they are, so that a tower that learns keeps features, too: its own of that time.
 
-        In memory, within the bounds of its cache; not on disk, where nobody would ask for them again.
+        They are kept with the prompt that they are of; and in memory, within the bounds of its cache, where the same media
+        come ``again`` in other prompts. Not on disk, where nobody would ask for them again.
         """
         if self.keeps != "nothing":
             yield
             return
         told, cache = self.told, self.cache
-        self.told, self.cache = "features", FeatureCache(ByteCache(STILL_BYTES) if cache is None else cache.memory)
-        self.weights.forget()
+        memory = FeatureCache(ByteCache(STILL_BYTES) if cache is None else cache.memory)
+        self.told, self.cache = "features", memory if again else None
+        self.weights.call(f"still {next(TIMES)}")
         try:
             yield
         finally:
             self.told, self.cache = told, cache
+            self.weights.forget()
 
     @contextmanager
     def see(self, prompts: Sequence[Prompt]) -> Iterator[Seen]:

@@ -127,7 +127,7 @@ def test_a_tower_that_learns_looks_once_as_long_as_it_is_still(tmp_path):
     policy, disk = tiny.policy(), open_disk(tmp_path, 10**7)
     policy.tower.cache = cache = FeatureCache(ByteCache(10**6), disk)
     for _ in range(2):
-        with policy.tower.still():
+        with policy.tower.still(again=True):
             found = [features(policy, mixed(policy)) for _ in range(2)]
             assert policy.work.vision_passes == MEDIA
         assert (policy.tower.cache, policy.tower.keeps) == (cache, "nothing")
@@ -143,7 +143,7 @@ def test_a_tower_that_learns_looks_once_as_long_as_it_is_still(tmp_path):
 def test_a_frozen_tower_that_is_still_keeps_what_it_kept():
     policy = frozen(cache=FeatureCache(ByteCache(10**6)))
     features(policy, mixed(policy))
-    with policy.tower.still():
+    with policy.tower.still(again=True):
         features(policy, mixed(policy))
     assert (policy.work.vision_passes, policy.tower.cache.hits) == (MEDIA, MEDIA)
 
