@@ -264,8 +264,9 @@ def sampler(config: Config, policy: Policy, source: str):
 
         policy.model.eval()  # gradient checkpointing keeps no cache
         with policy.whole():
-            groups, max_rows, _ = fitted(attempt, engine.max_rows, len(members), "rollout.max_rows")
-        engine = replace(engine, max_rows=max_rows)
+            rows = min(engine.max_rows, len(members) * len(prompts))  # what more would be is no less when halved
+            groups, max_rows, halvings = fitted(attempt, rows, len(members), "rollout.max_rows")
+        engine = replace(engine, max_rows=max_rows) if halvings else engine
         policy.model.train()
         return groups
 
