@@ -43,6 +43,7 @@ VARIANTS = {
     "tower": Variant(frozen="model.language_model."),
     "language": Variant(frozen="model.visual."),
     "projector": Variant(frozen=BLOCKS),
+    "narrow projector": Variant(torch.float32, torch.bfloat16, frozen=BLOCKS),
     "exact": Variant(exact=True),
 }
 
