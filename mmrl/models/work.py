@@ -9,7 +9,7 @@ class Work:
 
     vision_passes: int = 0  # videos and images through the tower
     forward_tokens: int = 0  # tokens through the language model, padding included
-    padding: int = 0  # of which padding
+    padding: int = 0  # of which padding, and tokens after a completion's end
     logit_bytes: int = 0  # the most that existed at a time
 
     def taken(self) -> "Work":

@@ -94,6 +94,8 @@ class Engine:
                 keep = alive.nonzero().flatten()
                 decoder.keep(keep)
                 rows, token = rows[keep], token[keep]
+            else:
+                self.policy.work.padding += int((~alive).sum())  # rows that have ended and are carried along
             hidden = decoder.advance(token, starts[rows] + t)
         return tokens, logp, lengths
 

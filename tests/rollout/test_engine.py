@@ -1,5 +1,6 @@
 """The sampler: frequencies equal log-probabilities; a row depends on its key and not on its neighbours."""
 
+import pytest
 import torch
 
 from mmrl.rollout.engine import Engine
@@ -49,6 +50,20 @@ def test_rows_end_with_the_end_token_or_at_the_limit():
         ends = (tokens[mask] == policy.end).nonzero().flatten().tolist()
         assert ends == ([int(mask.sum()) - 1] if finished else [])
     assert group.finished.any()
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_tokens_are_those_of_prompts_and_completions_and_the_rest_is_padding(share):
+    policy = tiny.policy(share_prefix=share)
+    policy.rules.allowed[20:] = False  # few tokens: rows end at different times
+    policy.rules.allowed[policy.end] = True
+    asked = prompts(policy)
+    groups = engine(policy, max_new_tokens=30).sample(asked, [range(6), range(5)], seed=3)
+    lengths = torch.cat([group.mask.sum(dim=1) for group in groups])
+    real = sum(len(prompt.tokens) for prompt in asked) + int((lengths - 1).sum())  # nobody looks from a last token
+    work = policy.work.taken()
+    assert len(set(lengths.tolist())) > 3
+    assert 0 < work.padding == work.forward_tokens - real
 
 
 def test_greedy_decoding_takes_the_most_likely_token():
