@@ -27,7 +27,8 @@ from benchmark.paths import told
 from benchmark.rl_job import weights
 from benchmark.tables import record, write
 from mmrl.examine import evaluating
-from mmrl.models.policy import Policy, check_directory, load_policy
+from mmrl.models.loading import check_directory, load_policy
+from mmrl.models.policy import Policy
 from mmrl.rewards.parse import parse
 from mmrl.types import Decoding
 from mmrl.world.base import BASE

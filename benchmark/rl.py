@@ -20,7 +20,7 @@ from benchmark.jobs import Task, run_all
 from benchmark.results import TABLE, parsed
 from benchmark.rl_job import ARMS, UNTRAINED, USUAL, Job
 from benchmark.tables import Cells
-from mmrl.models.policy import check_directory
+from mmrl.models.loading import check_directory
 from mmrl.progress import progress
 from mmrl.quickstart.arms import tail
 from mmrl.quickstart.plan import Plan

@@ -23,7 +23,8 @@ from mmrl.fit import fitted
 from mmrl.journal import Journal
 from mmrl.models.agreement import compare
 from mmrl.models.feature_cache import FeatureCache
-from mmrl.models.policy import Policy, load_policy
+from mmrl.models.loading import load_policy
+from mmrl.models.policy import Policy
 from mmrl.models.proposal import Proposal
 from mmrl.models.reference import Reference
 from mmrl.models.size_rules import size_rules

@@ -10,7 +10,7 @@ from mmrl import run as running
 from mmrl.build import build
 from mmrl.config import Config, parse
 from mmrl.evaluate import Mean, Summary
-from mmrl.models.policy import load_policy
+from mmrl.models.loading import load_policy
 from tests import runs
 from tests.models.test_feature_cache import Hook
 

@@ -12,7 +12,7 @@ from mmrl.algorithms import CARE, RLKL
 from mmrl.build import build
 from mmrl.config import Config, parse
 from mmrl.finite import NonFiniteError
-from mmrl.models.policy import checkpoint_activations
+from mmrl.models.loading import checkpoint_activations
 from mmrl.ranks import Ranks, join
 from mmrl.shard import collected
 from mmrl.types import EMA

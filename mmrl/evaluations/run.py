@@ -22,9 +22,10 @@ from mmrl.evaluations.derived import publish_derived
 from mmrl.evaluations.gains import publish_gains
 from mmrl.examine import examine, write_summary
 from mmrl.models.feature_cache import FeatureCache
+from mmrl.models.loading import check_directory
 from mmrl.models.plain import Plain, is_plain, load_plain
 from mmrl.models.plain_features import remember
-from mmrl.models.policy import Policy, check_directory
+from mmrl.models.policy import Policy
 from mmrl.origin import commit, machine
 from mmrl.progress import console
 from mmrl.report import summaries_table

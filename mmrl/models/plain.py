@@ -28,8 +28,8 @@ from transformers.utils.logging import disable_progress_bar
 from mmrl.data.templates import messages
 from mmrl.data.video import Clip
 from mmrl.models.families import FAMILIES
-from mmrl.models.policy import metadata
 from mmrl.models.spans import Span, span_mask
+from mmrl.models.visions import metadata
 from mmrl.types import Example, Media, Message
 
 Choose = Callable[

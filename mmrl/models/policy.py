@@ -3,30 +3,22 @@
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from einops import rearrange
 from jaxtyping import Bool, Int
-from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
-from transformers.utils.logging import disable_progress_bar
-from transformers.video_utils import VideoMetadata
 
 from mmrl.data.templates import messages
 from mmrl.data.video import Clip
-from mmrl.models.blocks import use_blocks
 from mmrl.models.families import Grid, family_of, positions
 from mmrl.models.language import Rules
-from mmrl.models.patches import use_product
 from mmrl.models.reader import Reader
 from mmrl.models.shared import use_shared, why_not
-from mmrl.models.size_rules import rule_of
 from mmrl.models.spans import Span, span_mask
 from mmrl.models.tower import Vision
+from mmrl.models.visions import patch_media
 from mmrl.types import Example, Group, Media, Message, Prompt
 
 logger = logging.getLogger(__name__)
@@ -101,7 +93,7 @@ class Policy(Reader):
 
     def prompts(self, examples: Sequence[Example], media: Sequence[Sequence]) -> list[Prompt]:
         """Examples as the model reads them. ``media`` holds, per example, a Clip or an image ``[h w 3]`` for each medium."""
-        visions = self.visions(media)
+        visions = patch_media(self.processor, media)
         made = []
         for example, vision in zip(examples, visions, strict=True):
             tokens, spans = self.tokenise(example, vision)
@@ -159,58 +151,6 @@ class Policy(Reader):
         )
         return begun.removeprefix(bare)
 
-    def visions(self, media: Sequence[Sequence]) -> list[Vision]:
-        """Patches and grids of every example's media; equal sizes are processed together."""
-        flat = [medium for several in media for medium in several]
-        clips = [m for m in flat if isinstance(m, Clip)]
-        images = [m for m in flat if not isinstance(m, Clip)]
-        videos, pictures = iter(self.patch_videos(clips)), iter(self.patch_images(images))
-        out = []
-        for several in media:
-            parts = [next(videos) if isinstance(m, Clip) else next(pictures) for m in several]
-            out.append(Vision(tuple(p for p, _ in parts), tuple(g for _, g in parts)))
-        return out
-
-    def patch_videos(self, clips: Sequence[Clip]) -> list[tuple[Tensor, Grid]]:
-        """Resized, normalised and cut into patches by the model's own video processor.
-
-        Clips that were resized by its rule where they were decoded are not resized again. Raises ValueError for another
-        rule's.
-        """
-        rule = rule_of(self.processor.video_processor)
-        for clip in clips:
-            if clip.rule not in (None, rule):
-                raise ValueError(f"frames: expected the size that {rule} gives them, found them resized by {clip.rule}")
-        small = iter(self.patched([clip for clip in clips if clip.rule], {"do_resize": False}))
-        large = iter(self.patched([clip for clip in clips if not clip.rule], {}))
-        return [next(small if clip.rule else large) for clip in clips]
-
-    def patched(self, clips: Sequence[Clip], settings: Mapping[str, bool]) -> list[tuple[Tensor, Grid]]:
-        """The same under some settings of the processor."""
-        if not clips:
-            return []
-        processor = self.processor.video_processor
-        out = processor(
-            videos=[rearrange(torch.from_numpy(clip.frames), "f h w c -> f c h w") for clip in clips],
-            video_metadata=[metadata(clip) for clip in clips],
-            do_sample_frames=False,
-            cap_pixels_per_frame=True,
-            return_tensors="pt",
-            **settings,
-        )
-        seconds = [processor.temporal_patch_size / clip.sampled_fps for clip in clips]
-        made = cut("video", out["pixel_values_videos"], out["video_grid_thw"], seconds)
-        times = [times_of(clip, processor.temporal_patch_size) for clip in clips]
-        return [(pixels, replace(grid, times=t)) for (pixels, grid), t in zip(made, times, strict=True)]
-
-    def patch_images(self, images: Sequence) -> list[tuple[Tensor, Grid]]:
-        """The same for images."""
-        if not images:
-            return []
-        tensors = [rearrange(torch.from_numpy(image), "h w c -> c h w") for image in images]
-        out = self.processor.image_processor(images=tensors, return_tensors="pt")
-        return cut("image", out["pixel_values"], out["image_grid_thw"], [0.0] * len(images))
-
     def encode(self, completion: str, where: str) -> list[int]:
         """The tokens of somebody's completion, its end-of-turn token included.
 
@@ -255,100 +195,9 @@ class Policy(Reader):
         self.processor.save_pretrained(directory)
 
 
-def load_policy(
-    path: str | Path,
-    template: str,
-    *,
-    temperature: float = 1.0,
-    logit_bytes: int = 2**28,
-    attention: str = "sdpa",
-    dtype: torch.dtype = torch.float32,
-    compute: torch.dtype | None = None,
-    device: torch.device | str = "cpu",
-    checkpointing: bool = False,
-    video_pixels: tuple[int, int] | None = None,
-    image_pixels: tuple[int, int] | None = None,
-    share_prefix: bool = True,
-) -> Policy:
-    """A policy from a Hugging Face directory or name, with float32 master weights by default.
-
-    ``video_pixels`` and ``image_pixels`` bound the pixels of a frame or image (least, most) after resizing.
-    """
-    check_directory(path)
-    disable_progress_bar()
-    family_of(AutoConfig.from_pretrained(path).model_type)
-    try:
-        model = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype, attn_implementation=attention)
-    except SafetensorError as error:
-        raise ValueError(f"model.path: expected whole weights in {path}, found {error}; copy them again") from None
-    processor = AutoProcessor.from_pretrained(path)
-    for part, pixels in ((processor.video_processor, video_pixels), (processor.image_processor, image_pixels)):
-        if pixels is not None:
-            part.size = {"shortest_edge": pixels[0], "longest_edge": pixels[1]}
-    model.to(device)
-    use_blocks(model.model.visual)
-    use_product(model.model.visual)
-    if checkpointing:
-        checkpoint_activations(model)
-    return Policy(model, processor, template, temperature, logit_bytes, compute, share_prefix)
-
-
-def checkpoint_activations(model) -> None:
-    """Gradient checkpointing, by the name that this version of transformers has for it."""
-    options = {"use_reentrant": False}
-    if hasattr(model, "activation_checkpointing_enable"):
-        model.activation_checkpointing_enable(options)
-    else:
-        model.gradient_checkpointing_enable(options)
-
-
-def check_directory(path: str | Path) -> None:
-    """Refuse a local directory that lacks what a model needs. A name that is no directory is left to the Hub."""
-    path = Path(path)
-    if not path.is_dir():
-        if path.is_absolute() or str(path).startswith("."):
-            raise ValueError(f"model.path: expected a model directory, found nothing at {path}")
-        return
-    wanted = {"config.json": "weights' configuration", "tokenizer_config.json": "tokenizer"}
-    processors = ("preprocessor_config.json", "processor_config.json")
-    missing = [f"{name} ({what})" for name, what in wanted.items() if not (path / name).exists()]
-    if not any((path / name).exists() for name in processors):
-        missing.append(f"one of {', '.join(processors)} (processor)")
-    if missing:
-        raise ValueError(
-            f"model.path: {path} lacks {'; '.join(missing)}. Copy them from the model that it was made from, "
-            "for example with AutoProcessor.from_pretrained(BASE).save_pretrained(DIR)"
-        )
-
-
 def chat(message: Message) -> dict:
     """A message as a chat template takes it."""
     parts = [
         {"type": part.kind} if isinstance(part, Media) else {"type": "text", "text": part} for part in message.content
     ]
     return {"role": message.role, "content": parts}
-
-
-def metadata(clip: Clip) -> VideoMetadata:
-    """A clip's frame choice, for the processor."""
-    return VideoMetadata(
-        total_num_frames=clip.total,
-        fps=clip.fps,
-        duration=clip.total / clip.fps,
-        video_backend=clip.reader,
-        frames_indices=list(clip.indices - clip.first),
-    )
-
-
-def times_of(clip: Clip, patch: int) -> tuple[float, ...]:
-    """The time of each temporal patch: between its first and its last frame; a last one that is short ends with its last."""
-    times = [float(i) / clip.fps for i in metadata(clip).frames_indices]
-    times += times[-1:] * (-len(times) % patch)
-    return tuple((times[i] + times[i + patch - 1]) / 2 for i in range(0, len(times), patch))
-
-
-def cut(kind: str, pixels: Tensor, grids: Tensor, seconds: Sequence[float]) -> list[tuple[Tensor, Grid]]:
-    """The processor's flat patches, one tensor a medium again."""
-    sizes = grids.prod(dim=1).tolist()
-    shapes = [Grid(kind, *grid, seconds=s) for grid, s in zip(grids.tolist(), seconds, strict=True)]
-    return list(zip(pixels.split(sizes), shapes, strict=True))

@@ -8,7 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from mmrl.models.policy import check_directory
+from mmrl.models.loading import check_directory
 from mmrl.progress import progress
 from mmrl.quickstart.arms import train
 from mmrl.quickstart.looks import take

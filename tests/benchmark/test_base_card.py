@@ -11,7 +11,7 @@ from benchmark.base_card import LOOKS, METRICS, WAYS, against, deduced, independ
 from benchmark.cli import app
 from benchmark.gallery import gallery
 from benchmark.measure import Scores
-from mmrl.models.policy import load_policy
+from mmrl.models.loading import load_policy
 from mmrl.world.base import build_model
 from mmrl.world.cues import Cue
 from mmrl.world.grammar import oracle_completion

@@ -15,7 +15,7 @@ from benchmark.gallery import gallery
 from benchmark.inputs import GREY, INPUTS
 from benchmark.learners import Course
 from benchmark.measure import Scores, figure
-from mmrl.models.policy import load_policy
+from mmrl.models.loading import load_policy
 from mmrl.rollout import Engine
 from mmrl.types import Decoding
 from mmrl.world.base import build_model

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from mmrl.models.policy import checkpoint_activations, load_policy
+from mmrl.models.loading import checkpoint_activations, load_policy
 from mmrl.models.proposal import Proposal
 from mmrl.models.reader import Piece
 from mmrl.models.reference import Reference

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from mmrl.data.templates import messages
-from mmrl.models.policy import chat, load_policy, metadata
+from mmrl.models.loading import load_policy
+from mmrl.models.policy import chat
+from mmrl.models.visions import metadata
 from mmrl.types import Example, Media, Message
 from tests import tiny
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmrl.models.policy import checkpoint_activations
+from mmrl.models.loading import checkpoint_activations
 from mmrl.models.reader import Piece
 from mmrl.rollout.engine import Engine
 from mmrl.types import Decoding, Group

@@ -10,7 +10,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from mmrl.models import prefix, reader
 from mmrl.models.agreement import DisagreementError, compare
-from mmrl.models.policy import checkpoint_activations
+from mmrl.models.loading import checkpoint_activations
 from mmrl.models.reader import Piece
 from mmrl.models.shared import AnswerPass, PromptPass, use_shared
 from mmrl.rollout.engine import Engine

@@ -19,6 +19,7 @@ from mmrl.data.shrink import shrunk
 from mmrl.data.size_rule import SizeRule, SizeRules
 from mmrl.data.video import FrameChoice
 from mmrl.models import size_rules as rules
+from mmrl.models.visions import patch_media
 from mmrl.types import Example, Media
 from tests import runs, tiny
 
@@ -72,7 +73,7 @@ def shown(*names):
 
 
 def seen(policy, reader, example):
-    return policy.visions([reader.load(example)])[0]
+    return patch_media(policy.processor, [reader.load(example)])[0]
 
 
 @pytest.mark.parametrize("bounds", BOUNDS)
@@ -143,7 +144,7 @@ def test_a_policy_refuses_frames_that_were_made_for_another():
     policy = policy_of("qwen2_5_vl", BOUNDS[0])
     clip = shrunk(tiny.clip(1, size=(96, 96)), SizeRule("frame", 28, 784, 2000, 2, 128000))
     with pytest.raises(ValueError, match=r"expected the size that .*most=3136.* gives them, found .*most=2000"):
-        policy.visions([[clip]])
+        patch_media(policy.processor, [[clip]])
 
 
 def other_resampling(part):

@@ -1,0 +1,79 @@
+"""A policy from a directory of Hugging Face files."""
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+from transformers.utils.logging import disable_progress_bar
+
+from mmrl.models.blocks import use_blocks
+from mmrl.models.families import family_of
+from mmrl.models.patches import use_product
+from mmrl.models.policy import Policy
+
+
+def load_policy(
+    path: str | Path,
+    template: str,
+    *,
+    temperature: float = 1.0,
+    logit_bytes: int = 2**28,
+    attention: str = "sdpa",
+    dtype: torch.dtype = torch.float32,
+    compute: torch.dtype | None = None,
+    device: torch.device | str = "cpu",
+    checkpointing: bool = False,
+    video_pixels: tuple[int, int] | None = None,
+    image_pixels: tuple[int, int] | None = None,
+    share_prefix: bool = True,
+) -> Policy:
+    """A policy from a Hugging Face directory or name, with float32 master weights by default.
+
+    ``video_pixels`` and ``image_pixels`` bound the pixels of a frame or image (least, most) after resizing.
+    """
+    check_directory(path)
+    disable_progress_bar()
+    family_of(AutoConfig.from_pretrained(path).model_type)
+    try:
+        model = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype, attn_implementation=attention)
+    except SafetensorError as error:
+        raise ValueError(f"model.path: expected whole weights in {path}, found {error}; copy them again") from None
+    processor = AutoProcessor.from_pretrained(path)
+    for part, pixels in ((processor.video_processor, video_pixels), (processor.image_processor, image_pixels)):
+        if pixels is not None:
+            part.size = {"shortest_edge": pixels[0], "longest_edge": pixels[1]}
+    model.to(device)
+    use_blocks(model.model.visual)
+    use_product(model.model.visual)
+    if checkpointing:
+        checkpoint_activations(model)
+    return Policy(model, processor, template, temperature, logit_bytes, compute, share_prefix)
+
+
+def checkpoint_activations(model) -> None:
+    """Gradient checkpointing, by the name that this version of transformers has for it."""
+    options = {"use_reentrant": False}
+    if hasattr(model, "activation_checkpointing_enable"):
+        model.activation_checkpointing_enable(options)
+    else:
+        model.gradient_checkpointing_enable(options)
+
+
+def check_directory(path: str | Path) -> None:
+    """Refuse a local directory that lacks what a model needs. A name that is no directory is left to the Hub."""
+    path = Path(path)
+    if not path.is_dir():
+        if path.is_absolute() or str(path).startswith("."):
+            raise ValueError(f"model.path: expected a model directory, found nothing at {path}")
+        return
+    wanted = {"config.json": "weights' configuration", "tokenizer_config.json": "tokenizer"}
+    processors = ("preprocessor_config.json", "processor_config.json")
+    missing = [f"{name} ({what})" for name, what in wanted.items() if not (path / name).exists()]
+    if not any((path / name).exists() for name in processors):
+        missing.append(f"one of {', '.join(processors)} (processor)")
+    if missing:
+        raise ValueError(
+            f"model.path: {path} lacks {'; '.join(missing)}. Copy them from the model that it was made from, "
+            "for example with AutoProcessor.from_pretrained(BASE).save_pretrained(DIR)"
+        )
