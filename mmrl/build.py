@@ -223,7 +223,7 @@ def companions(
     if algorithm.reference is not None and not claims(algorithm, "unread"):
         reference = Reference(start_of(config, policy, newest, ranks), algorithm.reference)
     proposal = Proposal(policy) if getattr(algorithm, "proposal", None) is not None else None
-    cache = FeatureCache(ByteCache(config.model.feature_bytes), feature_disk(config))
+    cache = feature_cache(config)
     several = [reader for reader in (policy, reference, proposal) if reader is not None]
     for reader in several:
         reader.tower.cache = cache  # a reference with equal weights finds what the policy saw
@@ -232,6 +232,11 @@ def companions(
         for reader in several:
             reader.shard(mesh, ranks.accelerator.device)
     return reference, proposal
+
+
+def feature_cache(config: Config) -> FeatureCache:
+    """What frozen blocks made of media, in memory and beside it."""
+    return FeatureCache(ByteCache(config.model.feature_bytes), feature_disk(config))
 
 
 def feature_disk(config: Config) -> Disk | None:

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from mmrl.algorithms import Algorithm
-from mmrl.build import policy_of, sampler
+from mmrl.build import feature_cache, policy_of, sampler
 from mmrl.config import Config, ConfigError
 from mmrl.data.media import MediaError, MediaReader
 from mmrl.models.policy import Policy
@@ -44,6 +44,8 @@ def prepare(config: Config, samples: int, quiet: bool = False) -> Path:
     policy = policy_of(
         config.model, config.data.template, ranks.accelerator.device, config.rollout.decoding.temperature
     )
+    policy.model.requires_grad_(False)  # nothing learns: each medium is looked at once, and a run may find that on disk
+    policy.tower.cache = feature_cache(config)
     reader = media_reader(config.data, config.data.cache_bytes, size_rules(policy.processor))
     with path.open("a") as file, reader, progress("prepare", len(examples), quiet=quiet) as show:
         for count, row in enumerate(rows(config, examples, policy, reader, samples), 1):

@@ -13,6 +13,7 @@ from mmrl.prepare import prepare, summary
 from mmrl.prepared import PreparedError
 from mmrl.targets import Tilt
 from tests import runs
+from tests.models.test_feature_cache import Hook
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,18 @@ def test_a_row_says_how_hard_its_example_is():
     assert summary(earned, ALGORITHMS["cdpg"]()) == pytest.approx(plain | {"log_z": math.log(0.3)})
     tilted = summary(earned, ALGORITHMS["fdpg"](target=(Tilt(0.5, "accuracy", 0, 1),)))
     assert tilted["log_z"] == pytest.approx(math.log(1 + 0.3 * math.expm1(2)))
+
+
+def test_a_run_with_a_frozen_tower_finds_what_was_seen_while_preparing(root, tmp_path):
+    frozen = {"rates": {"language": 1e-4, "projector": 0.0, "tower": 0.0}}
+    data = runs.settings(root, tmp_path)["data"] | {"cache_dir": str(tmp_path / "cache")}
+    options = dict(prepared=str(tmp_path / "base.jsonl"), steps=2, data=data, optimizer=frozen)
+    config = runs.config(root, tmp_path / "run", "grpo", **options)
+    prepare(config, 2, quiet=True)
+    run = build(config, quiet=True)
+    hook = Hook(run.feeder.policy.model)
+    run.fit(quiet=True)
+    assert hook.media == 0
 
 
 def test_it_goes_on_where_it_was_killed(made, tmp_path):
