@@ -11,7 +11,7 @@ from mmrl.collect import Collector
 from mmrl.finite import refuse
 from mmrl.meter import Meter
 from mmrl.observe import describe, observe
-from mmrl.plan import Filler, Piece, Planner
+from mmrl.plan import Bundle, Filler, Piece, Planner
 from mmrl.reading import Policy, Readings, Reference
 from mmrl.shard import clip_gradients
 from mmrl.types import Credit, Memory, Scored, Tokens, Totals
@@ -37,6 +37,9 @@ class Trainer:
     clip_norm: float = 1.0
     proposal: Proposal | None = None  # samples in the policy's place
     compare: Callable[[Any, Sequence[Any]], Mapping[str, float]] | None = None  # two ways to read; may raise
+    compared: frozenset[str] | None = (
+        None  # the kinds of media about which they were compared; None before the first time
+    )
     memory: Memory = field(default_factory=dict)  # of the algorithm
     step_done: int = 0  # collections learned from
     update_done: int = 0  # optimizer steps
@@ -134,21 +137,21 @@ class Trainer:
         head, meter = self.readings.head(), Meter()
         for bundle in planner.plan(loud):
             with self.policy.see(bundle.prompts) as seen:  # prompts and videos once; their backward at exit
-                self.compare_once(seen, bundle.parts[0])
+                self.compare_once(seen, bundle)
                 for part in bundle.parts:  # cut for memory only
                     now = self.readings.read(seen, part, head)
                     self.backward(now, part, meter)
         return meter
 
-    def compare_once(self, seen: Any, part: Sequence[Piece] | tuple[Filler]) -> None:
-        """Before the first part of a run is learned from, the policy compares its two ways to read it."""
-        if self.compare is None:
+    def compare_once(self, seen: Any, bundle: Bundle) -> None:
+        """Before a run first learns, and before it first learns from videos or images, the policy compares its two ways to read."""
+        if self.compare is None or (self.compared is not None and bundle.kinds <= self.compared):
             return
         with self.meter.phase("compare"):
-            found = self.compare(seen, part)
+            found = self.compare(seen, bundle.parts[0])
         for name, value in found.items():
             self.meter.most(f"work/compare_{name}", value)
-        self.compare = None
+        self.compared = bundle.kinds | (self.compared or frozenset())
 
     def backward(self, now: Sequence[Tokens], part: Sequence[Piece] | tuple[Filler], meter: Meter) -> None:
         """Add the part's gradient."""

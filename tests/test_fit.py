@@ -63,13 +63,21 @@ def test_what_a_failed_attempt_left_does_not_count():
     assert others["loss"] == pytest.approx(numbers["loss"], abs=1e-9)
 
 
-def test_the_two_ways_to_read_are_compared_once_also_where_the_attempt_fails():
-    policy = tiny.policy(dtype=torch.float64)
-    asked, options = [], dict(part_tokens=600, compare=lambda *_: asked.append(1) or {"distance": 0.5})
+def test_the_two_ways_to_read_are_compared_before_each_kind_of_medium_also_where_the_attempt_fails():
+    """The cheapest bundle goes first: without the second comparison nobody would have looked at a video."""
+    policy, asked = tiny.policy(dtype=torch.float64), []
+
+    def compare(_, part):
+        asked.append({medium.kind for piece in part for medium in piece.group.prompt.example.every_media})
+        return {"distance": 0.5}
+
+    options = dict(part_tokens=150, compare=compare)
     trainer = runs.trainer_of(GRPO(beta=0, reference=None), policy, runs.fixed_groups(policy), **options)
     with patch.object(policy, "read", starving(policy.read, 2, 1)):
         numbers = trainer.step()
-    assert (len(asked), numbers["work/compare_distance"], numbers["work/halvings"]) == (1, 0.5, 1)
+    assert (numbers["work/compare_distance"], numbers["work/halvings"]) == (0.5, 1)
+    assert asked == [set(), {"image"}, {"video"}]
+    assert "work/compare_distance" not in trainer.step()
 
 
 def test_a_row_that_does_not_fit_is_an_error_that_says_what_to_do():
