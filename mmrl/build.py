@@ -273,6 +273,7 @@ def sampler(config: Config, policy: Policy, source: str):
             rows = min(engine.max_rows, len(members) * len(prompts))  # what more would be is no less when halved
             groups, max_rows, halvings = fitted(attempt, rows, len(members), "rollout.max_rows")
         engine = replace(engine, max_rows=max_rows) if halvings else engine
+        policy.work.halvings += halvings
         policy.model.train()
         return groups
 

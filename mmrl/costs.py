@@ -59,6 +59,8 @@ def count_work(meter: Meter, readers: Sequence[Reader], feeder: Feeder) -> None:
         meter.total("work/forward_tokens", work.forward_tokens)
         meter.add("work/padding_share", work.padding / max(1, work.forward_tokens), work.forward_tokens)
         meter.most("work/logit_bytes", work.logit_bytes)
+        if work.halvings:
+            meter.total("work/rollout_halvings", work.halvings)
     meter.total("work/prompts", feeder.prompts_made)
     meter.total("work/media", feeder.media_made)
 

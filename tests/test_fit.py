@@ -101,13 +101,15 @@ def test_a_rollout_that_did_not_fit_is_sampled_with_fewer_rows_and_says_the_same
             raise torch.OutOfMemoryError("CUDA out of memory")
         return whole(engine, prompts, samples, *rest)
 
-    texts = []
+    texts, halved = [], []
     for patched in (whole, batch):
         run = build(runs.config(root, tmp_path / patched.__name__ / str(len(texts)), "grpo", steps=1), quiet=True)
         with patch.object(Engine, "batch", patched):
             run.fit(quiet=True)
         texts.append([s.group.texts for s in run.trainer.last])
+        halved.append(runs.lines(run.folder / "metrics.jsonl")[0].get("work/rollout_halvings"))
     assert texts[0] == texts[1]
+    assert halved == [None, 1]
     said = [record.message for record in caplog.records if "out of memory" in record.message]
     assert said == ["out of memory at rollout.max_rows=8: the same again with 4"]  # of 256, as there are 8 rows
 

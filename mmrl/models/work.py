@@ -11,6 +11,7 @@ class Work:
     forward_tokens: int = 0  # tokens through the language model, padding included
     padding: int = 0  # of which padding, and tokens after a completion's end
     logit_bytes: int = 0  # the most that existed at a time
+    halvings: int = 0  # of the rows that are sampled at a time
 
     def taken(self) -> "Work":
         """What was done so far; counting begins anew."""
