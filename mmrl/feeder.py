@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from mmrl.data.media import MediaError, MediaReader
 from mmrl.data.stream import Stream
+from mmrl.fit import fitted
 from mmrl.models.context import refuse, too_long
 from mmrl.models.policy import Policy
 from mmrl.ranks import Ranks
@@ -54,7 +55,9 @@ class Feeder:
         prompts = self.policy.prompts(kept, media)
         long = list(too_long(prompts, self.policy.context, self.new_tokens, self.max_prompt_tokens))
         refuse([problem for problems in self.ranks.gather(long) for problem in problems])
-        self.policy.look(prompts)
+        fitted(
+            lambda _: self.policy.look(prompts), 1, 1, "media"
+        )  # one by one; where one does not fit, what helps is said
         self.prompts_made += len(prompts)
         self.media_made += sum(len(example.every_media) for example in kept)
         return prompts

@@ -46,7 +46,7 @@ ARROWS = {  # room -> the rooms that it may import; DESIGN.md's table, and what 
     "stopping": "progress",
     "origin": "",
     "optimizer": "config models",
-    "feeder": "data models ranks types",
+    "feeder": "data fit models ranks types",
 }
 ROOTS = {
     "build",

@@ -8,6 +8,7 @@ import torch
 from mmrl.algorithms import CARE, GRPO
 from mmrl.build import build
 from mmrl.fit import fitted
+from mmrl.models.tower import Tower
 from mmrl.rollout import Engine
 from tests import runs, tiny
 from tests.test_trainer import flat, weights
@@ -84,6 +85,17 @@ def test_a_row_that_does_not_fit_is_an_error_that_says_what_to_do():
     with pytest.raises(torch.OutOfMemoryError) as error:
         step(GRPO(beta=0.1), 0)
     assert "cannot be halved any further; show fewer or smaller frames" in error.value.__notes__[0]
+
+
+def test_a_video_that_a_frozen_tower_has_no_memory_for_is_an_error_that_says_what_to_do(root, tmp_path):
+    rates = {"rates": {"language": 1e-4, "projector": 0.0, "tower": 0.0}}
+    run = build(runs.config(root, tmp_path / "run", "grpo", steps=1, optimizer=rates), quiet=True)
+    with (
+        patch.object(Tower, "encode", side_effect=torch.OutOfMemoryError),
+        pytest.raises(torch.OutOfMemoryError) as error,
+    ):
+        run.fit(quiet=True)
+    assert "media=1 cannot be halved any further; show fewer or smaller frames" in error.value.__notes__[0]
 
 
 def test_ranks_that_keep_step_do_not_begin_anew():
