@@ -7,15 +7,17 @@ from pathlib import Path
 
 import torch
 
+CHANGED = ["git", "status", "--porcelain", "--", ":/", ":(exclude,top)benchmark/results"]  # results decide no result
+
 
 def commit() -> str:
-    """The commit of this checkout, with a plus sign where files differ from it; 'unknown' outside of git."""
+    """The commit of this checkout, with a plus sign where files other than results differ from it; 'unknown' outside of git."""
     here = Path(__file__).parent
     run = partial(subprocess.run, cwd=here, capture_output=True, text=True, check=False)
     found = run(["git", "rev-parse", "--short=12", "HEAD"])
     if found.returncode:
         return "unknown"
-    return found.stdout.strip() + ("+" if run(["git", "status", "--porcelain"]).stdout.strip() else "")
+    return found.stdout.strip() + ("+" if run(CHANGED).stdout.strip() else "")
 
 
 def machine(gpu: bool = True) -> str:
