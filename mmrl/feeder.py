@@ -55,9 +55,8 @@ class Feeder:
         prompts = self.policy.prompts(kept, media)
         long = list(too_long(prompts, self.policy.context, self.new_tokens, self.max_prompt_tokens))
         refuse([problem for problems in self.ranks.gather(long) for problem in problems])
-        fitted(
-            lambda _: self.policy.look(prompts), 1, 1, "media"
-        )  # one by one; where one does not fit, what helps is said
+        # media are seen one by one: nothing to halve, but what helps is said
+        fitted(lambda _: self.policy.look(prompts), 1, 1, "media")
         self.prompts_made += len(prompts)
         self.media_made += sum(len(example.every_media) for example in kept)
         return prompts
