@@ -12,12 +12,14 @@ from accelerate import Accelerator
 from PIL import Image
 from torch import Tensor
 
+from mmrl.build import build
 from mmrl.collect import Collector
 from mmrl.config import Config, dump, parse
 from mmrl.models.reference import Reference
 from mmrl.plan import Planner
 from mmrl.ranks import Ranks
 from mmrl.reading import Readings
+from mmrl.run import Run
 from mmrl.trainer import Trainer
 from mmrl.types import EMA, Frozen, Group
 from tests import tiny
@@ -115,6 +117,17 @@ def settings(root: Path, out: Path, method: str = "sft", model: Path | None = No
 def config(*args, **changes) -> Config:
     """The same, parsed."""
     return parse(Config, settings(*args, **changes), "made")
+
+
+def begun(config: Config, steps: int) -> Run:
+    """A run that ended after so many steps, with a checkpoint."""
+    run = build(config, quiet=True)
+    for _ in range(steps):
+        run.step()
+    run.save()
+    run.journal.close()
+    run.feeder.reader.close()
+    return run
 
 
 def write_config(path: Path, plain: Mapping) -> Path:

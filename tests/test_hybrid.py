@@ -35,12 +35,7 @@ def test_a_run_learns_and_goes_on_where_it_was(root, tmp_path, caplog, method):
     whole.fit(quiet=True)
     assert said(caplog) == 1
     config = runs.config(root, tmp_path / "parts", method, **options)
-    first = build(config, quiet=True)
-    for _ in range(2):
-        first.step()
-    first.save()
-    first.journal.close()
-    first.feeder.reader.close()
+    runs.begun(config, steps=2)
     assert said(caplog) == 1
     build(config, resume=True, quiet=True).fit(quiet=True)
     assert said(caplog) == 1

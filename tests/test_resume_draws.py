@@ -18,12 +18,7 @@ def test_draws_are_resumed(root, tmp_path):
     whole.fit(quiet=True)
     assert whole.trainer.collector.done > 4  # else nothing is shown
     config = setting(root, tmp_path / "parts")
-    first = build(config, quiet=True)
-    for _ in range(2):
-        first.step()
-    first.save()
-    first.journal.close()
-    first.feeder.reader.close()
+    first = runs.begun(config, steps=2)
     second = build(config, resume=True, quiet=True)
     assert second.trainer.collector.done == first.trainer.collector.done > 2
     second.fit(quiet=True)

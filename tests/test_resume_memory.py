@@ -26,12 +26,7 @@ def test_what_an_algorithm_remembers_is_resumed(root, tmp_path):
     prepare(setting(root, tmp_path, table), 4, quiet=True)
     build(setting(root, tmp_path / "whole", table), quiet=True).fit(quiet=True)
     config = setting(root, tmp_path / "parts", table)
-    first = build(config, quiet=True)
-    for _ in range(2):
-        first.step()
-    first.save()
-    first.journal.close()
-    first.feeder.reader.close()
+    runs.begun(config, steps=2)
     build(config, resume=True, quiet=True).fit(quiet=True)
     assert runs.numbers(tmp_path / "parts") == runs.numbers(tmp_path / "whole")
     at = "checkpoints/step-000004/trainer/memory.safetensors"
