@@ -1,6 +1,6 @@
 """From a config to a run: the one place that introduces the rooms to one another."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -165,17 +165,7 @@ def assemble(config: Config, data: Mixture, folder: Path, newest: Path | None, r
     new_tokens = config.rollout.decoding.max_new_tokens if algorithm.source == "policy" else 0
     long = (new_tokens, config.data.max_prompt_tokens)
     feeder = Feeder(policy, reader, stream, ranks, config.data.on_bad_media, *long)
-    graders = {name: grader(r.grader) for name, r in config.rewards.items()}
-    weights = {name: r.weight for name, r in config.rewards.items()}
-    collector = Collector(
-        ranks,
-        examples=feeder.examples,
-        prepare=feeder.prepare,
-        sample=sampler(config, proposal or policy, algorithm.source),
-        grade=lambda group: grade(group.texts, group.prompt.example, graders),
-        weights=MappingProxyType(weights),
-        base=None if config.prepared is None else prepared.read(Path(config.prepared), prepared.facts(config)),
-    )
+    collector = collector_of(config, feeder, sampler(config, proposal or policy, algorithm.source), ranks)
     planner = Planner(ranks, config.part_tokens, policy.filler if config.model.shard else None, policy.shares)
     trainer = Trainer(
         algorithm,
@@ -192,6 +182,23 @@ def assemble(config: Config, data: Mixture, folder: Path, newest: Path | None, r
     policy.model.train()
     step = 0 if newest is None else checkpoint.read_state(newest)["step"]
     return Run(config, folder, trainer, feeder, Journal(folder, ranks.accelerator, ranks.main, step), ranks)
+
+
+def collector_of(
+    config: Config, feeder: Feeder, sample: Callable[[Sequence[Prompt], int], Sequence[Group]], ranks: Ranks
+) -> Collector:
+    """What feeds the trainer: the feeder's prompts, completions of them, and what the config's rewards say of these."""
+    graders = {name: grader(r.grader) for name, r in config.rewards.items()}
+    weights = {name: r.weight for name, r in config.rewards.items()}
+    return Collector(
+        ranks,
+        examples=feeder.examples,
+        prepare=feeder.prepare,
+        sample=sample,
+        grade=lambda group: grade(group.texts, group.prompt.example, graders),
+        weights=MappingProxyType(weights),
+        base=None if config.prepared is None else prepared.read(Path(config.prepared), prepared.facts(config)),
+    )
 
 
 def check_opening(policy: Policy, config: Config, examples: Iterable[Example]) -> None:

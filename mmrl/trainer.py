@@ -37,9 +37,7 @@ class Trainer:
     clip_norm: float = 1.0
     proposal: Proposal | None = None  # samples in the policy's place
     compare: Callable[[Any, Sequence[Any]], Mapping[str, float]] | None = None  # two ways to read; may raise
-    compared: frozenset[str] | None = (
-        None  # the kinds of media about which they were compared; None before the first time
-    )
+    compared: frozenset[str] | None = None  # the kinds of media that they were compared on; None before the first time
     memory: Memory = field(default_factory=dict)  # of the algorithm
     step_done: int = 0  # collections learned from
     update_done: int = 0  # optimizer steps

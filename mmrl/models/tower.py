@@ -50,8 +50,8 @@ class Tower:
     Where only the projector does, they are the states that the blocks hand to it: the blocks look once, and the projector
     runs whenever features are asked for, with a gradient where it learns. Both are made of each medium by itself: what
     is kept then does not depend on what happened to be asked for with it, so that a cache, full or empty, changes no
-    bit. Where blocks train, or follow others that do, nothing is kept: all media of a call are seen together, each time
-    anew.
+    bit. Where blocks train, or follow others that do, nothing is kept, save while they are ``still``: all media of a call
+    are seen together, each time anew.
     """
 
     model: nn.Module
@@ -72,15 +72,14 @@ class Tower:
         if self.told is not None:
             return self.told
         trained = self.trained
-        if all(name.startswith(self.family.projector) for name in trained):
+        if all(name.startswith(parts(self.family)) for name in trained):
             return "states" if trained else "features"
         return "nothing"
 
     @property
     def trained(self) -> list[str]:
-        """The parameters of vision tower and projector that a gradient must reach."""
-        prefix = self.family.tower
-        return [name for name, p in self.model.named_parameters() if p.requires_grad and name.startswith(prefix)]
+        """The parameters of vision tower and projector that a gradient must reach, as they are called inside."""
+        return [name for name, parameter in self.visual.named_parameters() if parameter.requires_grad]
 
     @contextmanager
     def still(self, again: bool) -> Iterator[None]:
