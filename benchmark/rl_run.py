@@ -13,10 +13,10 @@ from benchmark.tables import write
 from mmrl.build import build
 from mmrl.config import Config, parse
 from mmrl.evaluate import Summary
-from mmrl.origin import commit, machine
 from mmrl.quickstart.arms import last_checkpoint
 from mmrl.quickstart.looks import one
 from mmrl.quickstart.plan import AXES, LEVELS, examination, training
+from mmrl.runtime.provenance import commit, machine
 from mmrl.world.build import render
 from mmrl.world.render import SMALL
 

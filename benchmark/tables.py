@@ -43,7 +43,7 @@ def show(part: Table | str) -> None:
 
 def record(command: str, **figures: Any) -> dict[str, Any]:
     """Figures with the command, the commit and the machine that made them."""
-    from mmrl.origin import commit, machine
+    from mmrl.runtime.provenance import commit, machine
 
     return {"command": f"python -m benchmark {command}", "commit": commit(), "machine": machine(), **figures}
 

@@ -14,12 +14,9 @@ from mmrl import checkpoint, prepared
 from mmrl.algorithms import Algorithm, claims
 from mmrl.collect import Collector
 from mmrl.config import Config, ConfigError, EvaluationSection, ModelSection, dump, flat
-from mmrl.data.cache import ByteCache
 from mmrl.data.conditions import check as check_condition
-from mmrl.data.disk import Disk
 from mmrl.data.stream import Mixture, Stream
 from mmrl.feeder import Feeder
-from mmrl.fit import fitted
 from mmrl.journal import Journal
 from mmrl.models.agreement import compare
 from mmrl.models.feature_cache import FeatureCache
@@ -30,13 +27,16 @@ from mmrl.models.reference import Reference
 from mmrl.models.size_rules import size_rules
 from mmrl.optimizer import freeze, optimizer_of, rate_at
 from mmrl.plan import Planner
-from mmrl.progress import console
-from mmrl.ranks import Ranks, join
 from mmrl.reading import Readings
 from mmrl.rewards.grade import grade
 from mmrl.rewards.parse import THINK, opened, parse
 from mmrl.rollout import Engine, demonstrate
 from mmrl.run import Run, same_config
+from mmrl.runtime.console import console
+from mmrl.runtime.disk_cache import Disk
+from mmrl.runtime.memory_cache import ByteCache
+from mmrl.runtime.out_of_memory import fitted
+from mmrl.runtime.ranks import Ranks, join
 from mmrl.sources import (
     check_gradable,
     check_media,

@@ -8,9 +8,9 @@ from rich.table import Table
 from torch import Tensor
 
 from mmrl.build import sampler
-from mmrl.progress import console
 from mmrl.run import Run
-from mmrl.shard import local
+from mmrl.runtime.console import console
+from mmrl.runtime.sharding import local
 from mmrl.types import Decoding
 
 REHEARSED = 8  # tokens of each completion in the rehearsal

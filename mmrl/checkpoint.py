@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mmrl.shard import cut_like
+from mmrl.runtime.sharding import cut_like
 
 VERSION = 1
 PARTIAL = ".partial"

@@ -87,7 +87,7 @@ def rehearse(config) -> None:
 def fit(config, resume: bool, command: str) -> None:
     """Train; say how to go on where it ends early."""
     from mmrl.build import build
-    from mmrl.stopping import Stopped
+    from mmrl.runtime.interrupt import Stopped
 
     run = build(config, resume)
     if run.ranks.world > 1:
@@ -156,7 +156,7 @@ def world_render(
     """Render ProcBench as MP4 and PNG files in SEED-Bench-R1's own layout. Interrupted, it goes on where it stopped."""
     from dataclasses import replace
 
-    from mmrl.progress import progress
+    from mmrl.runtime.console import progress
     from mmrl.world.axes import AXES
     from mmrl.world.build import render
     from mmrl.world.demos import Demonstrations

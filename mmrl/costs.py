@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 import torch
 
-from mmrl.data.disk import Tally
 from mmrl.data.media import MediaReader
 from mmrl.feeder import Feeder
 from mmrl.meter import Meter
 from mmrl.models.feature_cache import FeatureCache
 from mmrl.models.reader import Reader
-from mmrl.ranks import Ranks
+from mmrl.runtime.disk_cache import Tally
+from mmrl.runtime.ranks import Ranks
 
 Numbers = dict[str, float]
 

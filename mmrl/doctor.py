@@ -17,7 +17,7 @@ from rich.table import Table
 
 from mmrl.data.frame_choice import FrameChoice
 from mmrl.data.video import MediaError, decode
-from mmrl.progress import console
+from mmrl.runtime.console import console
 
 PACKAGES = ("torch", "torchvision", "transformers", "accelerate", "decord", "av", "einops", "safetensors", "flash-attn")
 EXTRAS = {"eval": ("rouge_score", "jiwer"), "dev": ("pytest", "beartype"), "flash": ("flash_attn",)}

@@ -26,10 +26,10 @@ from mmrl.evaluate.cache import Cache
 from mmrl.generated import Generated
 from mmrl.models.plain import Plain, check_chat_template
 from mmrl.models.policy import Policy, chat
-from mmrl.progress import progress
 from mmrl.report.levels import finite
 from mmrl.rewards.parse import parse
 from mmrl.rollout import Engine
+from mmrl.runtime.console import progress
 from mmrl.scorers import scorer_of
 from mmrl.sources import check_gradable, media_reader, open_set, root_of
 from mmrl.types import Decoding, Example, Group

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from mmrl.data.media import MediaError, MediaReader
 from mmrl.data.stream import Stream
-from mmrl.fit import fitted
 from mmrl.models.context import refuse, too_long
 from mmrl.models.policy import Policy
-from mmrl.ranks import Ranks
+from mmrl.runtime.out_of_memory import fitted
+from mmrl.runtime.ranks import Ranks
 from mmrl.types import Example, Prompt
 
 

@@ -18,9 +18,9 @@ from mmrl.data.media import MediaError, MediaReader
 from mmrl.models.policy import Policy
 from mmrl.models.size_rules import size_rules
 from mmrl.prepared import facts, lines, same
-from mmrl.progress import progress
-from mmrl.ranks import Ranks, join
 from mmrl.rewards.grade import grade
+from mmrl.runtime.console import progress
+from mmrl.runtime.ranks import Ranks, join
 from mmrl.sources import every, grader, media_reader, training_data
 from mmrl.targets import bounds, offline
 from mmrl.types import Example, Prompt

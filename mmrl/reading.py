@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from mmrl.algorithms.base import Algorithm, claims, exact
-from mmrl.fit import fitted
 from mmrl.meter import Meter
 from mmrl.plan import Filler, Planner
+from mmrl.runtime.out_of_memory import fitted
 from mmrl.types import Against, Group, Prompt, Scored, Tokens
 
 Result = TypeVar("Result")

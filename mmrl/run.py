@@ -21,10 +21,10 @@ from mmrl.feeder import Feeder
 from mmrl.finite import NonFiniteError
 from mmrl.journal import Journal
 from mmrl.models.context import PromptError
-from mmrl.progress import progress
-from mmrl.ranks import Ranks
-from mmrl.shard import collected
-from mmrl.stopping import Stopped, stopping
+from mmrl.runtime.console import progress
+from mmrl.runtime.interrupt import Stopped, stopping
+from mmrl.runtime.ranks import Ranks
+from mmrl.runtime.sharding import collected
 from mmrl.trainer import Trainer
 
 FREE_TO_CHANGE = (  # when a run is resumed: what decides its length, what it writes, and what it takes of the machine

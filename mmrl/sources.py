@@ -12,19 +12,19 @@ from mmrl.data.benchmarks.tvbench import TVBench
 from mmrl.data.benchmarks.video_holmes import VideoHolmes
 from mmrl.data.benchmarks.video_r1_eval import VideoR1Eval
 from mmrl.data.dataset import Annotations, Dataset
-from mmrl.data.disk import Disk, open_disk
 from mmrl.data.media import MediaReader, preflight
 from mmrl.data.messages import Messages
 from mmrl.data.seed_bench_r1 import SeedBenchR1, SeedBenchR1Demonstrations
 from mmrl.data.size_rule import SizeRules
 from mmrl.data.stream import Mixture
 from mmrl.data.video_r1 import VideoR1
-from mmrl.progress import progress
 from mmrl.rewards.grade import grade_one
 from mmrl.rewards.graders import GRADERS, Grader
 from mmrl.rewards.graders import check as check_gold
 from mmrl.rewards.load import load
 from mmrl.rewards.published import PUBLISHED_READINGS
+from mmrl.runtime.console import progress
+from mmrl.runtime.disk_cache import Disk, open_disk
 from mmrl.types import Example
 from mmrl.world.graders import WORLD_GRADERS
 

@@ -13,7 +13,7 @@ from mmrl.meter import Meter
 from mmrl.observe import describe, observe
 from mmrl.plan import Bundle, Filler, Piece, Planner
 from mmrl.reading import Policy, Readings, Reference
-from mmrl.shard import clip_gradients
+from mmrl.runtime.sharding import clip_gradients
 from mmrl.types import Credit, Memory, Scored, Tokens, Totals
 
 

@@ -17,9 +17,9 @@ from mmrl.collect import Collector
 from mmrl.config import Config, dump, parse
 from mmrl.models.reference import Reference
 from mmrl.plan import Planner
-from mmrl.ranks import Ranks
 from mmrl.reading import Readings
 from mmrl.run import Run
+from mmrl.runtime.ranks import Ranks
 from mmrl.trainer import Trainer
 from mmrl.types import EMA, Frozen, Group
 from tests import tiny

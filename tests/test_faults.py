@@ -5,8 +5,8 @@ import torch
 
 from mmrl import checkpoint
 from mmrl.config import Config, ConfigError, load
-from mmrl.ranks import join
 from mmrl.rewards.grade import grade_one
+from mmrl.runtime.ranks import join
 from mmrl.sources import check_gradable
 from mmrl.types import Example
 from mmrl.world.annotate import Look, choices, octet_items

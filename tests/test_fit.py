@@ -7,9 +7,9 @@ import torch
 
 from mmrl.algorithms import CARE, GRPO
 from mmrl.build import build
-from mmrl.fit import fitted
 from mmrl.models.tower import Tower
 from mmrl.rollout import Engine
+from mmrl.runtime.out_of_memory import fitted
 from tests import runs, tiny
 from tests.test_trainer import flat, weights
 

@@ -24,7 +24,7 @@ from mmrl.evaluations.run import ended, keep_features, opened, started
 from mmrl.examine import evaluating, model_of, questions, settings_of, telling
 from mmrl.models.plain import Plain, check_chat_template
 from mmrl.models.policy import Policy
-from mmrl.progress import progress
+from mmrl.runtime.console import progress
 from mmrl.scorers import scorer_of
 from mmrl.sources import media_reader
 

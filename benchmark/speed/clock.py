@@ -178,7 +178,7 @@ def surroundings() -> dict[str, Any]:
     """Commit, threads and versions."""
     import transformers
 
-    from mmrl.origin import commit
+    from mmrl.runtime.provenance import commit
 
     return {
         "commit": commit(),

@@ -162,7 +162,7 @@ def point(case: Case, found: Found, plan: Plan) -> dict[str, Any]:
     out |= {"clock": plan.clock, "ratios": ratios(case, found, CLOCKS[plan.clock])}
     out["targets"] = targets(case, out["ratios"])
     if plan.gpu:
-        from mmrl.origin import machine
+        from mmrl.runtime.provenance import machine
 
         out["utilisation"] = utilisation(case, found, machine())
     return out | {"contenders": dict(found)}

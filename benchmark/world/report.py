@@ -123,7 +123,7 @@ def baselines_drawn(octets: int, natural: int, taught: int, seed: int, as_markdo
 def pixels_of_files(root: Path, octets: int, counts: Sequence[int], as_markdown: bool) -> Report:
     """What the pixel oracle reads off the files of a rendered benchmark."""
     from benchmark.world import pixels
-    from mmrl.progress import progress
+    from mmrl.runtime.console import progress
 
     with progress("pixel oracle", len(pixels.LEVELS) * len(pixels.readers()) * len(counts)) as bar:
         found = pixels.reached(root, octets, counts, bar)

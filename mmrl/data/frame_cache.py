@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from safetensors.numpy import load, save
 
-from mmrl.data.disk import Disk, Tally
 from mmrl.data.frame_choice import FrameChoice
 from mmrl.data.shrink import shrunk
 from mmrl.data.size_rule import SizeRule
 from mmrl.data.video import Clip, Part, Reader
+from mmrl.runtime.disk_cache import Disk, Tally
 
 FORMAT = 1  # of entries; what decode makes of the same file changed when this does
 DECODERS = ("av", "decord", "pillow")

@@ -12,8 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from mmrl.data import video
-from mmrl.data.cache import ByteCache
-from mmrl.data.disk import Disk, Tally
 from mmrl.data.errors import MediaError
 from mmrl.data.frame_cache import Contents, Fetched, Key, fetch, name_of
 from mmrl.data.frame_choice import FrameChoice
@@ -22,6 +20,8 @@ from mmrl.data.pool import DecodingPool, failed, finished
 from mmrl.data.preflight import Report, part_of, preflight
 from mmrl.data.size_rule import SizeRules
 from mmrl.data.video import Clip, Reader
+from mmrl.runtime.disk_cache import Disk, Tally
+from mmrl.runtime.memory_cache import ByteCache
 from mmrl.types import Example, Media
 
 __all__ = ["Counts", "MediaError", "MediaReader", "Report", "inside", "preflight"]

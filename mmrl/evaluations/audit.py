@@ -22,7 +22,7 @@ from mmrl.evaluations.contamination import Trained, shared
 from mmrl.evaluations.guesses import Guess, guesses
 from mmrl.evaluations.listing import show, table
 from mmrl.evaluations.remade import remade
-from mmrl.progress import console
+from mmrl.runtime.console import console
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from mmrl.evaluate.folders import sets_of
 from mmrl.evaluate.score import expected_of
 from mmrl.evaluate.summary import summarise
 from mmrl.evaluations.listing import show, table
-from mmrl.progress import console
 from mmrl.report.levels import finite, percent, points
+from mmrl.runtime.console import console
 from mmrl.statistics import Comparison, adjust
 
 Name = tuple[str, str]  # set, metric

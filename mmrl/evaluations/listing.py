@@ -7,7 +7,7 @@ from rich.table import Table
 
 from mmrl.data.conditions import NAMES
 from mmrl.evaluate.folders import RUN, progress_of, read_run, sets_of
-from mmrl.progress import console
+from mmrl.runtime.console import console
 
 WIDE = 200  # columns: a table is never cut
 BENCHMARKS = Path("configs", "eval")

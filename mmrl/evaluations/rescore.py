@@ -8,8 +8,8 @@ from mmrl.evaluate import Summary, score, summarise
 from mmrl.evaluate.folders import sets_of
 from mmrl.evaluate.score import DEFAULT, expected_of, facts_path
 from mmrl.examine import write_summary
-from mmrl.progress import console
 from mmrl.report import summaries_table
+from mmrl.runtime.console import console
 from mmrl.scorers import scorer_of
 
 

@@ -11,7 +11,6 @@ import torch
 
 from mmrl.build import policy_of
 from mmrl.config import ConfigError, EvalConfig, ModelSection, dump
-from mmrl.data.cache import ByteCache
 from mmrl.data.conditions import known
 from mmrl.evaluate import Summary
 from mmrl.evaluate.folders import Run, write_run
@@ -26,9 +25,10 @@ from mmrl.models.loading import check_directory
 from mmrl.models.plain import Plain, is_plain, load_plain
 from mmrl.models.plain_features import remember
 from mmrl.models.policy import Policy
-from mmrl.origin import commit, machine
-from mmrl.progress import console
 from mmrl.report import summaries_table
+from mmrl.runtime.console import console
+from mmrl.runtime.memory_cache import ByteCache
+from mmrl.runtime.provenance import commit, machine
 from mmrl.sources import disk_of
 
 PACKAGES = ("torch", "transformers", "accelerate", "av", "numpy", "tokenizers")

@@ -10,7 +10,7 @@ from mmrl.models.prefix import Prefix, held
 from mmrl.models.reader import Piece, Reader
 from mmrl.models.shared import NAME, untouched
 from mmrl.models.tower import Seen
-from mmrl.shard import is_sharded
+from mmrl.runtime.sharding import is_sharded
 
 TIMES = 3.0  # how far the shared path may be from the truth, in the plain path's own distance to it
 FLOOR = 1.0  # that distance is at least so many rounding errors of the longest log-probability: a few tokens may be near by luck

@@ -19,10 +19,10 @@ import transformers
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from mmrl.data.cache import ByteCache
-from mmrl.data.disk import Disk, Tally
 from mmrl.models.families import Grid
-from mmrl.shard import is_sharded
+from mmrl.runtime.disk_cache import Disk, Tally
+from mmrl.runtime.memory_cache import ByteCache
+from mmrl.runtime.sharding import is_sharded
 
 logger = logging.getLogger(__name__)
 

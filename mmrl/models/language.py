@@ -11,7 +11,7 @@ from torch.nn import functional
 from mmrl.models import full_kl, heads
 from mmrl.models.precision import autocast
 from mmrl.models.work import Work
-from mmrl.shard import full
+from mmrl.runtime.sharding import full
 from mmrl.types import Against
 
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from transformers.utils import ModelOutput
 
-from mmrl.data.cache import ByteCache
 from mmrl.models.feature_cache import memory_of
+from mmrl.runtime.memory_cache import ByteCache
 
 ASKED = ("get_image_features", "get_video_features")
 INSIDE = ("last_hidden_state", "hidden_states", "attentions")  # of a tower: the language model is not given them

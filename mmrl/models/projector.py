@@ -16,7 +16,7 @@ from torch.distributed.tensor import DTensor
 from torch.func import functional_call
 
 from mmrl.models.families import Family
-from mmrl.shard import full
+from mmrl.runtime.sharding import full
 
 
 def mergers(tower: nn.Module, family: Family) -> list[nn.Module]:

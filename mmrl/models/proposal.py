@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mmrl.models.policy import Policy
-from mmrl.shard import cut_like
+from mmrl.runtime.sharding import cut_like
 
 
 class Proposal(Policy):

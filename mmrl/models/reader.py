@@ -19,7 +19,7 @@ from mmrl.models.shared import NAME
 from mmrl.models.tower import Seen, Tower, visions_of
 from mmrl.models.unshared import whole_rows
 from mmrl.models.work import Work
-from mmrl.shard import gathered, shard, whole
+from mmrl.runtime.sharding import gathered, shard, whole
 from mmrl.types import Against, Group, Prompt, Tokens
 
 

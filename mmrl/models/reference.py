@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mmrl.models.reader import Piece, Reader
-from mmrl.shard import cut_like, full, local, pick, somewhere
+from mmrl.runtime.sharding import cut_like, full, local, pick, somewhere
 from mmrl.types import EMA, Frozen, Group, Tokens, Update
 
 WATCHED = 65536  # coordinates on which the average is also kept exactly

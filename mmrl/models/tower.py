@@ -10,13 +10,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mmrl.data.cache import ByteCache
 from mmrl.models.families import Family, Grid
 from mmrl.models.feature_cache import FeatureCache, Weights, name_of
 from mmrl.models.precision import autocast, dtype_of
 from mmrl.models.projector import mergers, parts, projected, unmerged
 from mmrl.models.work import Work
-from mmrl.shard import is_cut
+from mmrl.runtime.memory_cache import ByteCache
+from mmrl.runtime.sharding import is_cut
 from mmrl.types import Prompt
 
 TIMES = count()  # that weights were called something for a while

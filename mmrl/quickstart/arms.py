@@ -12,9 +12,9 @@ from time import sleep
 
 from mmrl.checkpoint import latest
 from mmrl.config import Config, dump
-from mmrl.progress import Show, side_by_side
 from mmrl.quickstart.plan import NAMES
 from mmrl.report import read_metrics
+from mmrl.runtime.console import Show, side_by_side
 
 ALONE = {  # one thread each, and no GPU: the same numbers wherever this runs
     "OMP_NUM_THREADS": "1",

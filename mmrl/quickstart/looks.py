@@ -14,8 +14,8 @@ from mmrl.config import EvaluationSection, ModelSection, parse
 from mmrl.data.conditions import Condition
 from mmrl.evaluate import Summary
 from mmrl.examine import examine
-from mmrl.progress import progress
 from mmrl.quickstart.plan import ARMS, CONTROLS, LEVELS, NEUTRAL, Plan, examination
+from mmrl.runtime.console import progress
 
 AT_ONCE = 4  # processes at most: each holds a copy of everything
 

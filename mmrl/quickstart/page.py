@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from mmrl.evaluate import Summary, compare
-from mmrl.origin import commit, machine
-from mmrl.progress import console
 from mmrl.quickstart.looks import Look
 from mmrl.quickstart.plan import ARMS, CONTROLS, LEVELS, NAMES, NEUTRAL, Plan
 from mmrl.quickstart.rollouts import rollouts
@@ -21,6 +19,8 @@ from mmrl.report import (
     read_metrics,
     write_report,
 )
+from mmrl.runtime.console import console
+from mmrl.runtime.provenance import commit, machine
 from mmrl.statistics import Difference
 
 Found = Mapping[Look, Summary]

@@ -9,11 +9,11 @@ from time import perf_counter
 from typing import Any
 
 from mmrl.models.loading import check_directory
-from mmrl.progress import progress
 from mmrl.quickstart.arms import train
 from mmrl.quickstart.looks import take
 from mmrl.quickstart.page import publish
 from mmrl.quickstart.plan import ARMS, AXES, Plan, training
+from mmrl.runtime.console import progress
 from mmrl.world.build import render
 from mmrl.world.render import SMALL
 

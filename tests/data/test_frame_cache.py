@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from mmrl.data.disk import open_disk
 from mmrl.data.frame_cache import Key, name_of, packed, unpacked
 from mmrl.data.media import MediaReader
 from mmrl.data.shrink import shrunk
 from mmrl.data.size_rule import SizeRule, SizeRules
 from mmrl.data.video import Clip, FrameChoice, decode, read_image
+from mmrl.runtime.disk_cache import open_disk
 from tests.data.test_media import FOUR, example
 
 NEEDED = example("videos/a.mp4", "images/a.png", "videos/b.mp4")

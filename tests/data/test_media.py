@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmrl.data.cache import ByteCache
 from mmrl.data.media import MediaError, MediaReader, inside
 from mmrl.data.readers import has_decord
 from mmrl.data.video import Clip, FrameChoice
+from mmrl.runtime.memory_cache import ByteCache
 from mmrl.types import Example, Media, Message
 from tests.data import fake_decoders
 

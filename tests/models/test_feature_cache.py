@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from mmrl.data.cache import ByteCache
-from mmrl.data.disk import open_disk
 from mmrl.models.families import Grid
 from mmrl.models.feature_cache import FeatureCache, Weights, name_of
 from mmrl.models.reference import Reference
+from mmrl.runtime.disk_cache import open_disk
+from mmrl.runtime.memory_cache import ByteCache
 from mmrl.types import EMA, Frozen
 from tests import tiny
 from tests.models.test_reader import FAMILIES, mixed

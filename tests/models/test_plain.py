@@ -10,11 +10,11 @@ import torch
 from transformers import GenerationConfig
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from mmrl.data.cache import ByteCache
 from mmrl.generated import Generated, chosen
 from mmrl.models.plain import Plain, check_chat_template, load_plain
 from mmrl.models.plain_features import remember, remembered
 from mmrl.rollout.noise import uniforms
+from mmrl.runtime.memory_cache import ByteCache
 from mmrl.types import Decoding
 from tests import tiny
 from tests.models import tiny_plain

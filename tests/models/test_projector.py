@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from mmrl.data.cache import ByteCache
-from mmrl.data.disk import open_disk
 from mmrl.models.feature_cache import FeatureCache
 from mmrl.models.projector import mergers, unmerged
 from mmrl.models.proposal import Proposal
 from mmrl.models.reference import Reference
+from mmrl.runtime.disk_cache import open_disk
+from mmrl.runtime.memory_cache import ByteCache
 from mmrl.types import EMA, Frozen
 from tests import tiny
 from tests.models.test_feature_cache import MEDIA, features

@@ -13,7 +13,7 @@ from time import perf_counter
 
 from transformers import Qwen2_5_VLForConditionalGeneration
 
-from mmrl.origin import commit, machine
+from mmrl.runtime.provenance import commit, machine
 from mmrl.world.base import build_model, build_processor
 from mmrl.world.dice import Dice
 from mmrl.world.octet import draw_octets

@@ -16,9 +16,10 @@ from transformers import AutoModelForImageTextToText
 from mmrl.build import build
 from mmrl.config import ConfigError, EvalConfig, parse
 from mmrl.plan import Bundle, Filler, Piece, Planner
-from mmrl.ranks import Ranks
-from mmrl.shard import clip_gradients, cut_like, full, local, whole
-from tests import runs, tiny, two_ranks, two_shards
+from mmrl.runtime.ranks import Ranks
+from mmrl.runtime.sharding import clip_gradients, cut_like, full, local, whole
+from tests import runs, tiny
+from tests.runtime import two_ranks, two_shards
 
 pytestmark = pytest.mark.slow
 
@@ -30,8 +31,8 @@ def made(tmp_path_factory):
     root = runs.make_root(folder / "root")
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     done = subprocess.run(
-        [*torchrun, "-m", "tests.two_shards", str(root), str(folder)],
-        cwd=Path(__file__).parents[1],
+        [*torchrun, "-m", "tests.runtime.two_shards", str(root), str(folder)],
+        cwd=Path(__file__).parents[2],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

@@ -5,7 +5,7 @@ from multiprocessing import get_context
 
 import pytest
 
-from mmrl.data.disk import PARTIAL, SUM, Disk, Tally, open_disk
+from mmrl.runtime.disk_cache import PARTIAL, SUM, Disk, Tally, open_disk
 
 TEN = b"ten  bytes"
 ENTRY = SUM + len(TEN)

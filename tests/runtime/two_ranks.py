@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from mmrl import cli
 from mmrl.algorithms import GRPO
 from mmrl.finite import NonFiniteError
-from mmrl.ranks import Ranks
+from mmrl.runtime.ranks import Ranks
 from tests import runs, tiny
 
 SHARES = (["text", "photo"], ["film", "films"])  # the first rank has no video

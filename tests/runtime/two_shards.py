@@ -13,10 +13,11 @@ from mmrl.build import build
 from mmrl.config import Config, parse
 from mmrl.finite import NonFiniteError
 from mmrl.models.loading import checkpoint_activations
-from mmrl.ranks import Ranks, join
-from mmrl.shard import collected
+from mmrl.runtime.ranks import Ranks, join
+from mmrl.runtime.sharding import collected
 from mmrl.types import EMA
-from tests import runs, tiny, two_ranks
+from tests import runs, tiny
+from tests.runtime import two_ranks
 
 STEPS = 3
 UPDATE = EMA(decay=0.9, every=1)

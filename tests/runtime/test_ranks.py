@@ -11,8 +11,9 @@ import torch
 from accelerate import Accelerator
 
 from mmrl.build import build
-from mmrl.ranks import Ranks, join
-from tests import runs, tiny, two_ranks
+from mmrl.runtime.ranks import Ranks, join
+from tests import runs, tiny
+from tests.runtime import two_ranks
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +24,8 @@ def together(tmp_path_factory):
     config = runs.write_config(folder / "run.yaml", runs.settings(root, folder / "two", "care", steps=2))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     process = subprocess.Popen(
-        [*torchrun, "-m", "tests.two_ranks", str(config), str(folder)],
-        cwd=Path(__file__).parents[1],
+        [*torchrun, "-m", "tests.runtime.two_ranks", str(config), str(folder)],
+        cwd=Path(__file__).parents[2],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

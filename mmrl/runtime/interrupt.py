@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from mmrl.progress import console
+from mmrl.runtime.console import console
 
 
 class Stopped(Exception):
