@@ -13,10 +13,10 @@ from mmrl.coherence import incoherences
 from mmrl.data.conditions import known
 from mmrl.data.frame_choice import FrameChoice
 from mmrl.data.templates import Template
-from mmrl.divergences import DIVERGENCES, Divergence
 from mmrl.explain import explain, first_causes
+from mmrl.functional.divergences import DIVERGENCES, Divergence
+from mmrl.functional.targets import FACTORS, Factor
 from mmrl.named import Section, choice
-from mmrl.targets import FACTORS, Factor
 from mmrl.types import EMA, Decoding, Frozen, Update
 
 UPDATES = {"frozen": Frozen, "ema": EMA}

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from torch import Tensor
 
-from mmrl import ops
 from mmrl.algorithms.base import Algorithm, Remembering
+from mmrl.functional import policy_gradient
 from mmrl.meter import Meter
 from mmrl.plan import Piece
 from mmrl.types import Memory, Scored, Tokens
@@ -39,5 +39,5 @@ def observe(meter: Meter, now: Sequence[Tokens], part: Sequence[Piece], losses: 
             meter.most("policy/sampler_gap", ((tokens.logp.detach() - sampled) * mask).abs().max().item())
         read = piece.scored.read
         if read is not None and read.any():
-            divergence = ops.k3(tokens.logp.detach(), piece.scored.reference)[read]
+            divergence = policy_gradient.k3(tokens.logp.detach(), piece.scored.reference)[read]
             meter.add("reference/k3", divergence.mean().item(), int(read.sum()))

@@ -15,6 +15,7 @@ from mmrl.algorithms import Algorithm
 from mmrl.build import feature_cache, policy_of, sampler
 from mmrl.config import Config, ConfigError
 from mmrl.data.media import MediaError, MediaReader
+from mmrl.functional.targets import bounds, offline
 from mmrl.models.policy import Policy
 from mmrl.models.size_rules import size_rules
 from mmrl.prepared import facts, lines, same
@@ -22,7 +23,6 @@ from mmrl.rewards.grade import grade
 from mmrl.runtime.console import progress
 from mmrl.runtime.ranks import Ranks, join
 from mmrl.sources import every, grader, media_reader, training_data
-from mmrl.targets import bounds, offline
 from mmrl.types import Example, Prompt
 
 STEP = -1  # the noise of these completions is that of no training step

@@ -9,9 +9,9 @@ import torch
 from mmrl.algorithms import ALGORITHMS
 from mmrl.build import build
 from mmrl.config import ConfigError
+from mmrl.functional.targets import Tilt
 from mmrl.prepare import prepare, summary
 from mmrl.prepared import PreparedError
-from mmrl.targets import Tilt
 from tests import runs
 from tests.models.test_feature_cache import Hook
 

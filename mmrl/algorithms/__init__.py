@@ -15,8 +15,8 @@ from mmrl.algorithms.gvpo import GVPO
 from mmrl.algorithms.rlkl import RLKL
 from mmrl.algorithms.sft import SFT
 from mmrl.algorithms.vargrad import VarGrad
-from mmrl.divergences import Alpha
-from mmrl.targets import Constraint
+from mmrl.functional.divergences import Alpha
+from mmrl.functional.targets import Constraint
 from mmrl.types import Adaptive
 
 ALGORITHMS: Mapping[str, Callable[..., Algorithm]] = {

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mmrl.targets import (
+from mmrl.functional.targets import (
     Factor,
     MomentsError,
     Partition,

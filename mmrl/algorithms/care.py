@@ -7,9 +7,9 @@ from typing import ClassVar, Literal
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmrl import ops
 from mmrl.algorithms.base import Source
 from mmrl.algorithms.grpo import before, check
+from mmrl.functional import policy_gradient
 from mmrl.types import EMA, Credit, Group, Scored, Tokens, Totals, Update
 
 
@@ -40,14 +40,14 @@ class CARE:
     cap: float = 0.95  # likelihoods above this count as this
     margin: float = 0.0  # how far below the mean of the accurate siblings still counts as consistent
     floor: float = 0.1  # accuracy at or below which no completion is eligible
-    likelihood: ops.Likelihood = "geometric"
+    likelihood: policy_gradient.Likelihood = "geometric"
     consistency: Literal["relative", "dense"] = (
         "relative"  # a bonus for the likelier siblings, or as large as the likelihood
     )
     beta: float = 0.0  # weight of the divergence to the reference; the paper removes it
     clip: float | None = None
     standardise: Literal["std", "none"] = "std"
-    reduce: ops.Reduce = "sequence"
+    reduce: policy_gradient.Reduce = "sequence"
     reference: Update = EMA()
 
     source: ClassVar[Source] = "policy"
@@ -76,9 +76,13 @@ class CARE:
 
     def credit(self, scored: Scored, totals: Totals) -> Credit:
         mask, reward = scored.group.mask, scored.total + self.bonuses(scored)
-        advantage = ops.standardised(reward) if self.standardise == "std" else ops.centred(reward)
-        worth = ops.per_token(advantage, mask)
-        return Credit(worth, self.beta * mask.to(worth.dtype), ops.shares(mask, totals, self.reduce, reward.dtype))
+        advantage = (
+            policy_gradient.standardised(reward) if self.standardise == "std" else policy_gradient.centred(reward)
+        )
+        worth = policy_gradient.per_token(advantage, mask)
+        return Credit(
+            worth, self.beta * mask.to(worth.dtype), policy_gradient.shares(mask, totals, self.reduce, reward.dtype)
+        )
 
     def bonuses(self, scored: Scored) -> Float[Tensor, " g"]:
         """What each completion earns for consistency."""
@@ -90,11 +94,13 @@ class CARE:
 
     def likelihoods(self, scored: Scored) -> Float[Tensor, " g"]:
         """How likely the reference finds each answer, at most cap; meaningless for rows that it did not read."""
-        return ops.likelihood(scored.reference, scored.group.answer, self.likelihood).clamp(max=self.cap)
+        return policy_gradient.likelihood(scored.reference, scored.group.answer, self.likelihood).clamp(max=self.cap)
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
-        gain = ops.surrogate(ops.ratio(now.logp, before(now, rows, self.clip)), credit.worth, self.clip)
-        return credit.pull * ops.k3(now.logp, rows.reference) - gain if self.beta > 0 else -gain
+        gain = policy_gradient.surrogate(
+            policy_gradient.ratio(now.logp, before(now, rows, self.clip)), credit.worth, self.clip
+        )
+        return credit.pull * policy_gradient.k3(now.logp, rows.reference) - gain if self.beta > 0 else -gain
 
     def report(self, scored: Scored) -> Mapping[str, float]:
         chosen = self.eligible(scored.group, scored.rewards["accuracy"])
@@ -109,11 +115,11 @@ class CARE:
 
 def accurate(accuracy: Float[Tensor, " g"], findable: Bool[Tensor, " g"], floor: float) -> Bool[Tensor, " g"]:
     """Right enough, no less right than the group on average, and with an answer that can be found."""
-    return findable & ops.accurate(accuracy, floor)
+    return findable & policy_gradient.accurate(accuracy, floor)
 
 
 def consistent(likelihood: Float[Tensor, " g"], chosen: Bool[Tensor, " g"], margin: float) -> Bool[Tensor, " g"]:
     """Chosen, and no less likely than the chosen are on average by more than the margin."""
     if not chosen.any():
         return chosen
-    return chosen & (likelihood >= likelihood[chosen].mean() - margin - ops.ROUNDING)
+    return chosen & (likelihood >= likelihood[chosen].mean() - margin - policy_gradient.ROUNDING)

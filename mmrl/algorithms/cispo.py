@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mmrl import ops
 from mmrl.algorithms.base import Source
 from mmrl.algorithms.grpo import check_high, sampled
+from mmrl.functional import policy_gradient
 from mmrl.types import Credit, Group, Scored, Tokens, Totals
 
 
@@ -44,11 +44,11 @@ class CISPO:
 
     def credit(self, scored: Scored, totals: Totals) -> Credit:
         mask = scored.group.mask
-        worth = ops.per_token(ops.standardised(scored.total), mask)
-        return Credit(worth, torch.zeros_like(worth), ops.shares(mask, totals, "token", worth.dtype))
+        worth = policy_gradient.per_token(policy_gradient.standardised(scored.total), mask)
+        return Credit(worth, torch.zeros_like(worth), policy_gradient.shares(mask, totals, "token", worth.dtype))
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
-        ratio = ops.ratio(now.logp.detach(), sampled(rows, "algorithm.high"))
+        ratio = policy_gradient.ratio(now.logp.detach(), sampled(rows, "algorithm.high"))
         weight = ratio.clamp(0.0 if self.low is None else 1 - self.low, 1 + self.high)
         return -weight * credit.worth * now.logp
 

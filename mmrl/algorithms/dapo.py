@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mmrl import ops
 from mmrl.algorithms.base import Source
 from mmrl.algorithms.grpo import check, check_high, sampled
+from mmrl.functional import policy_gradient
 from mmrl.types import Credit, Group, Scored, Tokens, Totals
 
 
@@ -59,17 +59,21 @@ class DAPO:
 
     def credit(self, scored: Scored, totals: Totals) -> Credit:
         mask, reward = scored.group.mask, scored.total + self.lengths(scored)
-        worth = ops.per_token(ops.standardised(reward), mask)
-        return Credit(worth, torch.zeros_like(worth), ops.shares(mask, totals, "token", worth.dtype))
+        worth = policy_gradient.per_token(policy_gradient.standardised(reward), mask)
+        return Credit(worth, torch.zeros_like(worth), policy_gradient.shares(mask, totals, "token", worth.dtype))
 
     def lengths(self, scored: Scored) -> Float[Tensor, " g"]:
         """What the completions' lengths cost."""
         lengths = scored.group.mask.sum(dim=1).to(scored.total.dtype)
-        return torch.zeros_like(lengths) if self.limit is None else ops.overlong(lengths, self.limit, self.buffer)
+        return (
+            torch.zeros_like(lengths)
+            if self.limit is None
+            else policy_gradient.overlong(lengths, self.limit, self.buffer)
+        )
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
-        ratio = ops.ratio(now.logp, sampled(rows, "algorithm.clip"))
-        return -ops.surrogate(ratio, credit.worth, self.clip, self.high)
+        ratio = policy_gradient.ratio(now.logp, sampled(rows, "algorithm.clip"))
+        return -policy_gradient.surrogate(ratio, credit.worth, self.clip, self.high)
 
     def report(self, scored: Scored) -> Mapping[str, float]:
         return {"dapo/overlong": self.lengths(scored).mean().item()}

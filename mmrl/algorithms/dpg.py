@@ -12,8 +12,8 @@ from torch import Tensor
 from mmrl.algorithms.aim import OF_THE_GROUP, Aim, Logs, distances, reinforce, still
 from mmrl.algorithms.base import Source
 from mmrl.algorithms.fdpg import credit_of
-from mmrl.divergences import exp
-from mmrl.targets import Constraint, Factor, Partition, kl_target
+from mmrl.functional.divergences import exp
+from mmrl.functional.targets import Constraint, Factor, Partition, kl_target
 from mmrl.types import Adaptive, Credit, Frozen, Group, Memory, Scored, Tokens, Totals, Update
 
 
@@ -29,7 +29,7 @@ class DPG:
     Dymetman 2021 (2012.11635); the baseline: Korbak et al. 2022 (2206.00761).
     cdpg: on-policy, one Z a prompt from the group's own samples, no baseline. Source: Korbak et al. 2022 (2112.00791).
     Departures: Z is never left to the learning rate unless ``z: none`` asks for it, which weighs prompts by their Z; with
-    the baseline both terms are divided by the same Z; moments are fitted by damped Newton, per prompt (``mmrl.targets.fit``);
+    the baseline both terms are divided by the same Z; moments are fitted by damped Newton, per prompt (``mmrl.functional.targets.fit``);
     a group without any mass is worth nothing, where the baseline alone would push all of it down.
     """
 

@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmrl import ops
 from mmrl.algorithms.aim import OF_THE_GROUP, Aim, Logs, distances, reinforce, still
 from mmrl.algorithms.base import Source
-from mmrl.divergences import Divergence, JensenShannon
-from mmrl.targets import Factor, Partition, Tilt
+from mmrl.functional import policy_gradient
+from mmrl.functional.divergences import Divergence, JensenShannon
+from mmrl.functional.targets import Factor, Partition, Tilt
 from mmrl.types import Credit, Frozen, Group, Memory, Scored, Tokens, Totals, Update
 
 
@@ -43,7 +43,7 @@ class FDPG:
     z: Partition = "leave_one_out"
     bound_z: bool = False  # cut Z to what the target's bounds allow: at most 1 for a constraint
     forget: float = 1.0  # of a running Z, at each visit of its prompt
-    baseline: ops.Baseline = "siblings"
+    baseline: policy_gradient.Baseline = "siblings"
     cap: float | None = None  # the most that a pseudo-reward counts
     ratio_cap: float | None = None  # the most that pi / q counts
     length: float = 1.0  # a constant that completions' sums over tokens are divided by
@@ -121,7 +121,7 @@ def pseudo_rewards(
     return rewards if cap is None else rewards.clamp(max=cap)
 
 
-def advantages(rewards: Float[Tensor, "g g"], baseline: ops.Baseline) -> Float[Tensor, " g"]:
+def advantages(rewards: Float[Tensor, "g g"], baseline: policy_gradient.Baseline) -> Float[Tensor, " g"]:
     """Each completion's own reward minus the mean of its siblings', or of the whole group's, in its row.
 
     Exactly 0 where all are equal. Raises ValueError for a group of one, which has no siblings.
@@ -129,7 +129,7 @@ def advantages(rewards: Float[Tensor, "g g"], baseline: ops.Baseline) -> Float[T
     own = rewards.diagonal()
     if baseline == "none":
         return own
-    ops.compare(own)
+    policy_gradient.compare(own)
     count = len(own) - 1 if baseline == "siblings" else len(own)
     return (own[:, None] - rewards).sum(dim=1) / count
 
@@ -137,8 +137,8 @@ def advantages(rewards: Float[Tensor, "g g"], baseline: ops.Baseline) -> Float[T
 def credit_of(worth: Float[Tensor, " g"], scored: Scored, totals: Totals, length: float) -> Credit:
     """The same worth on every token of a completion, whose score is their sum: a mean over tokens would move the target."""
     mask, dtype = scored.group.mask, scored.now.logp.dtype
-    spread = ops.per_token(worth.to(dtype), mask)
-    return Credit(spread, torch.zeros_like(spread), ops.shares(mask, totals, "constant", dtype, length))
+    spread = policy_gradient.per_token(worth.to(dtype), mask)
+    return Credit(spread, torch.zeros_like(spread), policy_gradient.shares(mask, totals, "constant", dtype, length))
 
 
 def refuse(divergence: Divergence, aim: Aim) -> None:

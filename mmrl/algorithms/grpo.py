@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmrl import ops
 from mmrl.algorithms.base import Source
+from mmrl.functional import policy_gradient
 from mmrl.types import Credit, Frozen, Group, Scored, Tokens, Totals, Update
 
 FLOOR = 0.1  # accuracy at or below which no row counts as accurate
@@ -38,7 +38,7 @@ class GRPO:
     beta: float = 0.04  # weight of the divergence to the reference
     clip: float | None = None
     standardise: Literal["std", "none"] = "std"
-    reduce: ops.Reduce = "sequence"
+    reduce: policy_gradient.Reduce = "sequence"
     length: float = 1.0  # what a completion counts as where reduce is constant
     rows: Literal["all", "accurate"] = "all"  # whose divergence counts
     tokens: Literal["all", "separate"] = "all"  # whether reasoning and answer have a mean each
@@ -74,22 +74,26 @@ class GRPO:
         """The tokens whose divergence counts."""
         if self.rows == "all":
             return group.mask
-        return group.mask & ops.accurate(rewards["accuracy"], FLOOR)[:, None]
+        return group.mask & policy_gradient.accurate(rewards["accuracy"], FLOOR)[:, None]
 
     def credit(self, scored: Scored, totals: Totals) -> Credit:
         group, reward = scored.group, scored.total
-        advantage = ops.standardised(reward) if self.standardise == "std" else ops.centred(reward)
+        advantage = (
+            policy_gradient.standardised(reward) if self.standardise == "std" else policy_gradient.centred(reward)
+        )
         pull = self.beta * self.pulled(group, scored.rewards).to(reward.dtype)
         if self.tokens == "separate":
             pull = pull * separately(group.mask, group.answer, reward.dtype)
-        share = ops.shares(group.mask, totals, self.reduce, reward.dtype, self.length)
-        return Credit(ops.per_token(advantage, group.mask), pull, share)
+        share = policy_gradient.shares(group.mask, totals, self.reduce, reward.dtype, self.length)
+        return Credit(policy_gradient.per_token(advantage, group.mask), pull, share)
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
-        gain = ops.surrogate(ops.ratio(now.logp, before(now, rows, self.clip)), credit.worth, self.clip)
+        gain = policy_gradient.surrogate(
+            policy_gradient.ratio(now.logp, before(now, rows, self.clip)), credit.worth, self.clip
+        )
         if rows.reference is None:
             return -gain
-        return credit.pull * ops.k3(now.logp, rows.reference) - gain
+        return credit.pull * policy_gradient.k3(now.logp, rows.reference) - gain
 
     def report(self, scored: Scored) -> Mapping[str, float]:
         return {}

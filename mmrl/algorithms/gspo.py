@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mmrl import ops
 from mmrl.algorithms.base import Source
 from mmrl.algorithms.grpo import check, check_high, sampled
+from mmrl.functional import policy_gradient
 from mmrl.types import Credit, Group, Scored, Tokens, Totals
 
 
@@ -44,12 +44,12 @@ class GSPO:
 
     def credit(self, scored: Scored, totals: Totals) -> Credit:
         mask = scored.group.mask
-        worth = ops.per_token(ops.standardised(scored.total), mask)
-        return Credit(worth, torch.zeros_like(worth), ops.shares(mask, totals, "sequence", worth.dtype))
+        worth = policy_gradient.per_token(policy_gradient.standardised(scored.total), mask)
+        return Credit(worth, torch.zeros_like(worth), policy_gradient.shares(mask, totals, "sequence", worth.dtype))
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
-        ratio = ops.sequence_ratio(now.logp, sampled(rows, "algorithm.clip"), rows.group.mask, mean=True)
-        return -ops.surrogate(ratio, credit.worth, self.clip, self.high)
+        ratio = policy_gradient.sequence_ratio(now.logp, sampled(rows, "algorithm.clip"), rows.group.mask, mean=True)
+        return -policy_gradient.surrogate(ratio, credit.worth, self.clip, self.high)
 
     def report(self, scored: Scored) -> Mapping[str, float]:
         return {}

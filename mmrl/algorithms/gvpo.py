@@ -7,11 +7,11 @@ from typing import ClassVar, Literal
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmrl import ops
 from mmrl.algorithms.aim import Aim, Logs, distances, reinforce, still
 from mmrl.algorithms.base import Source
 from mmrl.algorithms.fdpg import credit_of
-from mmrl.targets import Tilt
+from mmrl.functional import policy_gradient
+from mmrl.functional.targets import Tilt
 from mmrl.types import Credit, Group, Scored, Tokens, Totals, Update
 
 
@@ -61,7 +61,7 @@ class GVPO:
     def credit(self, scored: Scored, totals: Totals) -> Credit:
         policy, prior = scored.now.logp.double().sum(dim=1), self.prior(scored)
         surplus = self.beta * (policy - prior) - scored.total.double()
-        return credit_of(-self.beta * ops.leave_one_out(surplus), scored, totals, self.length)
+        return credit_of(-self.beta * policy_gradient.leave_one_out(surplus), scored, totals, self.length)
 
     def prior(self, scored: Scored) -> Float[Tensor, " g"]:
         """log pi'."""

@@ -8,16 +8,21 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmrl import ops
 from mmrl.algorithms.aim import Aim, distances
 from mmrl.algorithms.base import Source
 from mmrl.algorithms.grpo import check, check_length, sampled
-from mmrl.targets import Tilt
+from mmrl.functional import policy_gradient
+from mmrl.functional.targets import Tilt
 from mmrl.types import Credit, Direction, Frozen, Group, Scored, Tokens, Totals, Update
 
 Estimator = Literal["k1", "k2", "k3", "ratio_k3", "kl_policy_reference", "kl_reference_policy"]
 EXACT = ("kl_policy_reference", "kl_reference_policy")
-KS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {"k1": ops.k1, "k2": ops.k2, "k3": ops.k3, "ratio_k3": ops.k3}
+KS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "k1": policy_gradient.k1,
+    "k2": policy_gradient.k2,
+    "k3": policy_gradient.k3,
+    "ratio_k3": policy_gradient.k3,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +63,12 @@ class RLKL:
     place: Literal["reward", "loss"] = "reward"
     estimator: Estimator = "k1"
     level: Literal["sequence", "to_go", "token"] = "sequence"  # what is estimated, and which tokens answer for it
-    baseline: ops.Baseline = "siblings"
+    baseline: policy_gradient.Baseline = "siblings"
     ratio: Literal["none", "token", "sequence"] = (
         "none"  # the importance ratio of the reward's gradient, and of ratio_k3
     )
     clip: float | None = None  # of that ratio
-    reduce: ops.Reduce = "constant"
+    reduce: policy_gradient.Reduce = "constant"
     length: float = 1.0  # what a completion counts as where reduce is constant
     reference: Update | None = Frozen()
 
@@ -102,21 +107,21 @@ class RLKL:
     def credit(self, scored: Scored, totals: Totals) -> Credit:
         mask, worth = scored.group.mask, self.worth(scored)
         pull = self.beta * mask.to(worth.dtype) if self.place == "loss" else torch.zeros_like(worth)
-        return Credit(worth, pull, ops.shares(mask, totals, self.reduce, worth.dtype, self.length))
+        return Credit(worth, pull, policy_gradient.shares(mask, totals, self.reduce, worth.dtype, self.length))
 
     def worth(self, scored: Scored) -> Float[Tensor, "g t"]:
         """What multiplies each token's score."""
         mask, reward = scored.group.mask, scored.total
         if not self.needs_now:
-            return ops.per_token(ops.advantage(reward, self.baseline), mask)
+            return policy_gradient.per_token(policy_gradient.advantage(reward, self.baseline), mask)
         if self.level == "sequence":
             cost = KS[self.estimator](scored.now.logp.sum(dim=1), scored.reference.sum(dim=1))
-            return ops.per_token(ops.advantage(reward - self.beta * cost, self.baseline), mask)
+            return policy_gradient.per_token(policy_gradient.advantage(reward - self.beta * cost, self.baseline), mask)
         costs = self.beta * self.costs(scored) * mask
         if self.level == "token":
-            return (ops.advantage(reward, self.baseline)[:, None] - costs) * mask
-        all_told = ops.advantage(reward - costs.sum(dim=1), self.baseline)[:, None]
-        past = costs.sum(dim=1, keepdim=True) - ops.to_go(costs)
+            return (policy_gradient.advantage(reward, self.baseline)[:, None] - costs) * mask
+        all_told = policy_gradient.advantage(reward - costs.sum(dim=1), self.baseline)[:, None]
+        past = costs.sum(dim=1, keepdim=True) - policy_gradient.to_go(costs)
         return (
             all_told + past + (costs if self.exact else 0)
         ) * mask  # an exact cost is differentiated where it stands
@@ -128,7 +133,7 @@ class RLKL:
         return KS[self.estimator](scored.now.logp, scored.reference)
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
-        gain = ops.surrogate(self.ratios(now, rows), credit.worth, self.clip)
+        gain = policy_gradient.surrogate(self.ratios(now, rows), credit.worth, self.clip)
         if self.place == "reward" or rows.reference is None:
             return -gain
         return credit.pull * self.divergence(now, rows) - gain
@@ -137,8 +142,8 @@ class RLKL:
         """pi over what sampled, 1 in value where the policy is taken for it."""
         before = self.before(now, rows)
         if self.ratio == "sequence":
-            return ops.sequence_ratio(now.logp, before, rows.group.mask)
-        return ops.ratio(now.logp, before)
+            return policy_gradient.sequence_ratio(now.logp, before, rows.group.mask)
+        return policy_gradient.ratio(now.logp, before)
 
     def before(self, now: Tokens, rows: Scored) -> Float[Tensor, "n t"]:
         """Log-probabilities of what sampled."""
@@ -151,10 +156,10 @@ class RLKL:
         k, corrected, mask = KS[self.estimator], self.estimator == "ratio_k3", rows.group.mask
         if self.level == "token":
             divergence = k(now.logp, rows.reference)
-            return ops.ratio(now.logp, self.before(now, rows)) * divergence if corrected else divergence
+            return policy_gradient.ratio(now.logp, self.before(now, rows)) * divergence if corrected else divergence
         divergence = k(now.logp.sum(dim=1), rows.reference.sum(dim=1))
         weight = (now.logp - self.before(now, rows)).mul(mask).sum(dim=1).exp() if corrected else 1.0
-        return ops.spread(weight * divergence, mask)
+        return policy_gradient.spread(weight * divergence, mask)
 
     def report(self, scored: Scored) -> Mapping[str, float]:
         """How far the policy is from p* and from the reference, where it was read before it learns."""

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mmrl import ops
 from mmrl.algorithms.base import Source
+from mmrl.functional import policy_gradient
 from mmrl.types import Credit, Group, Scored, Tokens, Totals
 
 
@@ -20,7 +20,7 @@ class SFT:
     ``reduce: token`` is the usual mean over all tokens of the batch; ``sequence`` gives short demonstrations the same say.
     """
 
-    reduce: ops.Reduce = "token"
+    reduce: policy_gradient.Reduce = "token"
 
     source: ClassVar[Source] = "demonstrations"
     siblings: ClassVar[bool] = False
@@ -33,7 +33,7 @@ class SFT:
     def credit(self, scored: Scored, totals: Totals) -> Credit:
         mask = scored.group.mask
         worth = mask.to(scored.total.dtype)
-        return Credit(worth, torch.zeros_like(worth), ops.shares(mask, totals, self.reduce, worth.dtype))
+        return Credit(worth, torch.zeros_like(worth), policy_gradient.shares(mask, totals, self.reduce, worth.dtype))
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
         return -credit.worth * now.logp

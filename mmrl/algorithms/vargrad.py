@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmrl import ops
 from mmrl.algorithms.aim import Aim, distances, reinforce, still
 from mmrl.algorithms.base import Source
 from mmrl.algorithms.fdpg import credit_of
-from mmrl.targets import Factor, Tilt
+from mmrl.functional import policy_gradient
+from mmrl.functional.targets import Factor, Tilt
 from mmrl.types import Credit, Frozen, Group, Memory, Scored, Tokens, Totals, Update
 
 
@@ -65,7 +65,7 @@ class VarGrad:
 
     def credit(self, scored: Scored, totals: Totals, memory: Memory) -> Credit:
         logs = self.aim.logs(scored, memory)
-        ops.compare(logs.policy)
+        policy_gradient.compare(logs.policy)
         return credit_of(-2 * residuals(logs.policy, logs.target), scored, totals, self.length)
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:

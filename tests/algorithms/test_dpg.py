@@ -7,8 +7,8 @@ import torch
 
 from mmrl.algorithms import ALGORITHMS, DPG
 from mmrl.algorithms.aim import TargetError
-from mmrl.divergences import KLTargetPolicy, value
-from mmrl.targets import Constraint, MomentsError, Tilt
+from mmrl.functional.divergences import KLTargetPolicy, value
+from mmrl.functional.targets import Constraint, MomentsError, Tilt
 from mmrl.types import Adaptive, Totals
 from tests.algorithms.enumerated import categorical, expected_gradient, gradient, scored
 

@@ -6,9 +6,9 @@ from collections import Counter
 import pytest
 import torch
 
-from mmrl import ops
 from mmrl.algorithms import ALGORITHMS, DPG, FDPG, GVPO, RLKL, VarGrad, aim, fdpg
-from mmrl.divergences import (
+from mmrl.functional import policy_gradient
+from mmrl.functional.divergences import (
     Alpha,
     ChiSquarePolicyTarget,
     ChiSquareTargetPolicy,
@@ -21,7 +21,7 @@ from mmrl.divergences import (
     TotalVariation,
     value,
 )
-from mmrl.targets import Constraint, Tilt
+from mmrl.functional.targets import Constraint, Tilt
 from mmrl.types import EMA, Totals
 from tests.algorithms.enumerated import categorical, expected_gradient, gradient, scored, sequences, step_loss
 
@@ -271,10 +271,18 @@ def test_the_report_is_the_estimates_of_the_group():
 MUTANTS = {
     "the ratio is lost off-policy": (aim.Logs, "ratio", lambda logs, cap=None: torch.ones_like(logs.policy)),
     "Z is lost": (aim.Aim, "log_z", lambda self, scored, logs, memory: torch.zeros_like(logs.policy)),
-    "a completion counts by its length": (ops, "shares", lambda mask, totals, *_: mask.double() / totals.tokens * 2),
+    "a completion counts by its length": (
+        policy_gradient,
+        "shares",
+        lambda mask, totals, *_: mask.double() / totals.tokens * 2,
+    ),
     "the sign": (fdpg, "pseudo_rewards", lambda d, logs, z, cap: -with_z(d, logs, z[:, None])),
     "the base for the target": (aim.Aim, "weight", lambda self, rewards, memory: 0 * rewards["total"].double()),
-    "a group's mean for the siblings'": (fdpg, "advantages", lambda rewards, _: ops.centred(rewards.diagonal())),
+    "a group's mean for the siblings'": (
+        fdpg,
+        "advantages",
+        lambda rewards, _: policy_gradient.centred(rewards.diagonal()),
+    ),
     "siblings by their own Z": (fdpg, "pseudo_rewards", lambda d, logs, z, cap: with_z(d, logs, z[None, :])),
 }
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmrl.algorithms import GRPO, SFT
-from mmrl.ops import k3, shares, standardised, surrogate
+from mmrl.functional.policy_gradient import k3, shares, standardised, surrogate
 from mmrl.types import Tokens, Totals
 from tests.algorithms.made import scored
 

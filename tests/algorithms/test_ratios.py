@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmrl.algorithms import ALGORITHMS, CISPO, DAPO, GRPO, GSPO
-from mmrl.ops import overlong, sequence_ratio, surrogate
+from mmrl.functional.policy_gradient import overlong, sequence_ratio, surrogate
 from mmrl.types import Tokens, Totals
 from tests.algorithms.made import scored
 

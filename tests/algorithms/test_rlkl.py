@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmrl.algorithms import ALGORITHMS, GRPO, RLKL
-from mmrl.ops import k1, k3
+from mmrl.functional.policy_gradient import k1, k3
 from mmrl.types import Tokens, Totals
 from tests.algorithms.enumerated import categorical, expected_gradient, gradient, scored, sequences, step_loss
 

@@ -10,8 +10,8 @@ from mmrl.algorithms.aim import Aim, reinforce
 from mmrl.algorithms.fdpg import credit_of
 from mmrl.algorithms.gvpo import gvpo
 from mmrl.algorithms.vargrad import residuals, vargrad
-from mmrl.divergences import KLPolicyTarget, value
-from mmrl.targets import Tilt
+from mmrl.functional.divergences import KLPolicyTarget, value
+from mmrl.functional.targets import Tilt
 from mmrl.types import Frozen, Totals
 from tests.algorithms.enumerated import categorical, expected_gradient, gradient, scored, sequences, step_loss, tokens
 

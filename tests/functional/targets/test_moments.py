@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from mmrl.targets import MomentsError, fit
+from mmrl.functional.targets import MomentsError, fit
 
 K = 8
 F64 = {"dtype": torch.float64}

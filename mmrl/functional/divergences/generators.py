@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from mmrl.divergences.numerics import exp, expm1, power_log, sign
+from mmrl.functional.divergences.numerics import exp, expm1, power_log, sign
 
 
 @runtime_checkable

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from mmrl.targets import Cautious, Constraint, Ensemble, Exponential, Tilt, factors, partition
-from tests.targets import test_factors, test_partition
+from mmrl.functional.targets import Cautious, Constraint, Ensemble, Exponential, Tilt, factors, partition
+from tests.functional.targets import test_factors, test_partition
 
 
 def over_n(log_weight, past=None, count=0.0):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from mmrl.divergences import (
+from mmrl.functional.divergences import (
     DIVERGENCES,
     Alpha,
     ChiSquarePolicyTarget,

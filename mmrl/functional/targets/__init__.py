@@ -1,6 +1,6 @@
 """Distributions worth matching: p = pi0 x factors / Z. Which (``factors``), its Z, its coefficients, how far a policy is from it."""
 
-from mmrl.targets.estimates import (
+from mmrl.functional.targets.estimates import (
     effective_samples,
     jensen_shannon,
     kl_policy,
@@ -9,7 +9,7 @@ from mmrl.targets.estimates import (
     plug_in_log_z,
     total_variation,
 )
-from mmrl.targets.factors import (
+from mmrl.functional.targets.factors import (
     FACTORS,
     Cautious,
     Constraint,
@@ -20,8 +20,8 @@ from mmrl.targets.factors import (
     bounds,
     log_weight,
 )
-from mmrl.targets.moments import Fit, MomentsError, fit
-from mmrl.targets.partition import FLOOR, Partition, leave_one_out, log_mean_exp, offline, plug_in, usable
+from mmrl.functional.targets.moments import Fit, MomentsError, fit
+from mmrl.functional.targets.partition import FLOOR, Partition, leave_one_out, log_mean_exp, offline, plug_in, usable
 
 __all__ = [
     "FACTORS",

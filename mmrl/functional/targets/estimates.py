@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mmrl.targets.partition import log_mean_exp
+from mmrl.functional.targets.partition import log_mean_exp
 
 Logs = Float[Tensor, " n"]
 

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mmrl.targets.factors import Bounds
+from mmrl.functional.targets.factors import Bounds
 
 FLOOR = 1e-4  # stands for Z where no sample has mass, as in the code of alpha-DPG
 

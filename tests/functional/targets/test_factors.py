@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from mmrl.targets import Cautious, Constraint, Ensemble, Exponential, Tilt, bounds, log_weight
+from mmrl.functional.targets import Cautious, Constraint, Ensemble, Exponential, Tilt, bounds, log_weight
 
 R = torch.tensor([0.0, 1.0, 0.5, 1.0], dtype=torch.float64)
 V = torch.tensor([0.0, 1.0, 1.0, 0.0], dtype=torch.float64)

@@ -124,7 +124,7 @@ class Constraint:
 
 @dataclass(frozen=True, slots=True)
 class Exponential:
-    """exp(lambda . phi) with known coefficients; ``mmrl.targets.fit`` finds those that give wanted moments."""
+    """exp(lambda . phi) with known coefficients; ``mmrl.functional.targets.fit`` finds those that give wanted moments."""
 
     coefficients: Mapping[str, float]  # feature (a reward by name) -> lambda
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from mmrl.divergences import JensenShannon, KLPolicyTarget, KLTargetPolicy, TotalVariation, value
-from mmrl.targets import (
+from mmrl.functional.divergences import JensenShannon, KLPolicyTarget, KLTargetPolicy, TotalVariation, value
+from mmrl.functional.targets import (
     effective_samples,
     jensen_shannon,
     kl_policy,

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mmrl.divergences.generators import (
+from mmrl.functional.divergences.generators import (
     Alpha,
     ChiSquarePolicyTarget,
     ChiSquareTargetPolicy,
@@ -33,7 +33,7 @@ from mmrl.divergences.generators import (
     SquaredHellinger,
     TotalVariation,
 )
-from mmrl.divergences.numerics import exp
+from mmrl.functional.divergences.numerics import exp
 
 NORMALISED = 1e-6  # how far the sum of given probabilities may be from 1
 NODES = 64  # of the quadrature of residual losses
