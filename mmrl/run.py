@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mmrl import best, checkpoint
 from mmrl.algorithms import Remembering
-from mmrl.algorithms.aim import TargetError
+from mmrl.algorithms.target_matching import TargetError
 from mmrl.config import Config, ConfigError, flat
 from mmrl.costs import Costs
 from mmrl.data.media import MediaError

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmrl.algorithms.aim import OF_THE_GROUP, Aim, Logs, distances, reinforce, still
 from mmrl.algorithms.base import Source
 from mmrl.algorithms.fdpg import credit_of
+from mmrl.algorithms.target_matching import OF_THE_GROUP, Aim, Logs, distances, reinforce, still
 from mmrl.functional.divergences import exp
 from mmrl.functional.targets import Constraint, Factor, Partition, kl_target
 from mmrl.types import Adaptive, Credit, Frozen, Group, Memory, Scored, Tokens, Totals, Update

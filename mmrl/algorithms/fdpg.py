@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmrl.algorithms.aim import OF_THE_GROUP, Aim, Logs, distances, reinforce, still
 from mmrl.algorithms.base import Source
+from mmrl.algorithms.target_matching import OF_THE_GROUP, Aim, Logs, distances, reinforce, still
 from mmrl.functional import policy_gradient
 from mmrl.functional.divergences import Divergence, JensenShannon
 from mmrl.functional.targets import Factor, Partition, Tilt

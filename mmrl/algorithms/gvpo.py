@@ -7,9 +7,9 @@ from typing import ClassVar, Literal
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmrl.algorithms.aim import Aim, Logs, distances, reinforce, still
 from mmrl.algorithms.base import Source
 from mmrl.algorithms.fdpg import credit_of
+from mmrl.algorithms.target_matching import Aim, Logs, distances, reinforce, still
 from mmrl.functional import policy_gradient
 from mmrl.functional.targets import Tilt
 from mmrl.types import Credit, Group, Scored, Tokens, Totals, Update

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmrl.algorithms.aim import Aim, distances
 from mmrl.algorithms.base import Source
 from mmrl.algorithms.grpo import check, check_length, sampled
+from mmrl.algorithms.target_matching import Aim, distances
 from mmrl.functional import policy_gradient
 from mmrl.functional.targets import Tilt
 from mmrl.types import Credit, Direction, Frozen, Group, Scored, Tokens, Totals, Update

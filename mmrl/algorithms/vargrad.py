@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmrl.algorithms.aim import Aim, distances, reinforce, still
 from mmrl.algorithms.base import Source
 from mmrl.algorithms.fdpg import credit_of
+from mmrl.algorithms.target_matching import Aim, distances, reinforce, still
 from mmrl.functional import policy_gradient
 from mmrl.functional.targets import Factor, Tilt
 from mmrl.types import Credit, Frozen, Group, Memory, Scored, Tokens, Totals, Update

@@ -5,7 +5,7 @@ import torch
 
 from mmrl.algorithms import CARE, GRPO
 from mmrl.types import Tokens, Totals
-from tests.algorithms.made import scored
+from tests.algorithms.factories import scored
 
 CASES = {
     "mixed": (

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmrl.algorithms import ALGORITHMS, DPG
-from mmrl.algorithms.aim import TargetError
+from mmrl.algorithms.target_matching import TargetError
 from mmrl.functional.divergences import KLTargetPolicy, value
 from mmrl.functional.targets import Constraint, MomentsError, Tilt
 from mmrl.types import Adaptive, Totals

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 import torch
 
-from mmrl.algorithms import ALGORITHMS, DPG, FDPG, GVPO, RLKL, VarGrad, aim, fdpg
+from mmrl.algorithms import ALGORITHMS, DPG, FDPG, GVPO, RLKL, VarGrad, fdpg, target_matching
 from mmrl.functional import policy_gradient
 from mmrl.functional.divergences import (
     Alpha,
@@ -63,7 +63,9 @@ def test_the_expected_gradient_is_the_divergences(divergence, sampler):
 
 @pytest.mark.parametrize("divergence", [d for d in EVERY if math.isfinite(d.slope_at_infinity)], ids=str)
 def test_so_it_is_for_a_target_that_is_nought_somewhere(divergence, monkeypatch):
-    monkeypatch.setattr(aim, "bounds", lambda factors: None)  # every outcome is listed, so nothing is to be smoothed
+    monkeypatch.setattr(
+        target_matching, "bounds", lambda factors: None
+    )  # every outcome is listed, so nothing is to be smoothed
     one = FDPG(divergence, (Constraint(),), z="offline")
     torch.testing.assert_close(expected(one, size=2), exact(divergence, target(Constraint())), **TIGHT)
 
@@ -269,15 +271,23 @@ def test_the_report_is_the_estimates_of_the_group():
 
 
 MUTANTS = {
-    "the ratio is lost off-policy": (aim.Logs, "ratio", lambda logs, cap=None: torch.ones_like(logs.policy)),
-    "Z is lost": (aim.Aim, "log_z", lambda self, scored, logs, memory: torch.zeros_like(logs.policy)),
+    "the ratio is lost off-policy": (
+        target_matching.Logs,
+        "ratio",
+        lambda logs, cap=None: torch.ones_like(logs.policy),
+    ),
+    "Z is lost": (target_matching.Aim, "log_z", lambda self, scored, logs, memory: torch.zeros_like(logs.policy)),
     "a completion counts by its length": (
         policy_gradient,
         "shares",
         lambda mask, totals, *_: mask.double() / totals.tokens * 2,
     ),
     "the sign": (fdpg, "pseudo_rewards", lambda d, logs, z, cap: -with_z(d, logs, z[:, None])),
-    "the base for the target": (aim.Aim, "weight", lambda self, rewards, memory: 0 * rewards["total"].double()),
+    "the base for the target": (
+        target_matching.Aim,
+        "weight",
+        lambda self, rewards, memory: 0 * rewards["total"].double(),
+    ),
     "a group's mean for the siblings'": (
         fdpg,
         "advantages",

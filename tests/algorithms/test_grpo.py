@@ -8,7 +8,7 @@ import torch
 from mmrl.algorithms import GRPO, SFT
 from mmrl.functional.policy_gradient import k3, shares, standardised, surrogate
 from mmrl.types import Tokens, Totals
-from tests.algorithms.made import scored
+from tests.algorithms.factories import scored
 
 
 def tokens(s, seed=1):

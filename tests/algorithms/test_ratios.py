@@ -8,7 +8,7 @@ import torch
 from mmrl.algorithms import ALGORITHMS, CISPO, DAPO, GRPO, GSPO
 from mmrl.functional.policy_gradient import overlong, sequence_ratio, surrogate
 from mmrl.types import Tokens, Totals
-from tests.algorithms.made import scored
+from tests.algorithms.factories import scored
 
 LENGTHS = [2, 5, 3]
 REWARD = [1.0, 0, 1]

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from mmrl.algorithms import GVPO, VarGrad
-from mmrl.algorithms.aim import Aim, reinforce
 from mmrl.algorithms.fdpg import credit_of
 from mmrl.algorithms.gvpo import gvpo
+from mmrl.algorithms.target_matching import Aim, reinforce
 from mmrl.algorithms.vargrad import residuals, vargrad
 from mmrl.functional.divergences import KLPolicyTarget, value
 from mmrl.functional.targets import Tilt
