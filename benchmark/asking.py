@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mmrl.data.video import Clip
+from mmrl.data.media.video import Clip
 from mmrl.models.policy import Policy
 from mmrl.rewards.parse import parse
 from mmrl.rollout import Engine

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from mmrl.data.conditions import Condition, see
-from mmrl.data.media import MediaError, MediaReader
-from mmrl.data.video import Clip
+from mmrl.data.media.reader import MediaError, MediaReader
+from mmrl.data.media.video import Clip
 from mmrl.evaluate import Completion, Request, Shown
 from mmrl.evaluate.cache import Cache, key_of
 from mmrl.types import Example

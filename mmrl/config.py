@@ -11,8 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from mmrl.algorithms import ALGORITHMS
 from mmrl.coherence import incoherences
 from mmrl.data.conditions import known
-from mmrl.data.frame_choice import FrameChoice
-from mmrl.data.templates import Template
+from mmrl.data.media.frame_choice import FrameChoice
+from mmrl.data.prompts import Template
 from mmrl.explain import explain, first_causes
 from mmrl.functional.divergences import DIVERGENCES, Divergence
 from mmrl.functional.targets import FACTORS, Factor

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from mmrl.data.media import MediaReader
+from mmrl.data.media.reader import MediaReader
 from mmrl.feeder import Feeder
 from mmrl.meter import Meter
 from mmrl.models.feature_cache import FeatureCache

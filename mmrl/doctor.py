@@ -15,8 +15,8 @@ import torch
 from rich.markup import escape
 from rich.table import Table
 
-from mmrl.data.frame_choice import FrameChoice
-from mmrl.data.video import MediaError, decode
+from mmrl.data.media.frame_choice import FrameChoice
+from mmrl.data.media.video import MediaError, decode
 from mmrl.runtime.console import console
 
 PACKAGES = ("torch", "torchvision", "transformers", "accelerate", "decord", "av", "einops", "safetensors", "flash-attn")

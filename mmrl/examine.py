@@ -19,8 +19,8 @@ from mmrl.answering import Asking, Media
 from mmrl.config import ConfigError, EvalSetSection, EvaluationSection
 from mmrl.data.conditions import asked, frames_of
 from mmrl.data.conditions import check as check_condition
+from mmrl.data.prompts import messages
 from mmrl.data.subtitles import Telling
-from mmrl.data.templates import messages
 from mmrl.evaluate import Completion, Mean, Request, Scorer, Summary, evaluate
 from mmrl.evaluate.cache import Cache
 from mmrl.generated import Generated

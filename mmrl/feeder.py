@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mmrl.data.media import MediaError, MediaReader
+from mmrl.data.media.reader import MediaError, MediaReader
 from mmrl.data.stream import Stream
 from mmrl.models.context import refuse, too_long
 from mmrl.models.policy import Policy

@@ -14,7 +14,7 @@ from torch import Tensor
 from mmrl.algorithms import Algorithm
 from mmrl.build import feature_cache, policy_of, sampler
 from mmrl.config import Config, ConfigError
-from mmrl.data.media import MediaError, MediaReader
+from mmrl.data.media.reader import MediaError, MediaReader
 from mmrl.functional.targets import bounds, offline
 from mmrl.models.policy import Policy
 from mmrl.models.size_rules import size_rules

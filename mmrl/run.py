@@ -14,7 +14,7 @@ from mmrl.algorithms import Remembering
 from mmrl.algorithms.target_matching import TargetError
 from mmrl.config import Config, ConfigError, flat
 from mmrl.costs import Costs
-from mmrl.data.media import MediaError
+from mmrl.data.media.reader import MediaError
 from mmrl.evaluate import cost
 from mmrl.examine import examine
 from mmrl.feeder import Feeder

@@ -5,19 +5,19 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mmrl.config import ConfigError, DataSection, EvalSetSection, EvaluationSection, SetSection
-from mmrl.data.benchmarks.egoplan_bench2 import EgoPlanBench2
-from mmrl.data.benchmarks.longvideobench import LongVideoBench
-from mmrl.data.benchmarks.tempcompass import TempCompass
-from mmrl.data.benchmarks.tvbench import TVBench
-from mmrl.data.benchmarks.video_holmes import VideoHolmes
-from mmrl.data.benchmarks.video_r1_eval import VideoR1Eval
-from mmrl.data.dataset import Annotations, Dataset
-from mmrl.data.media import MediaReader, preflight
-from mmrl.data.messages import Messages
-from mmrl.data.seed_bench_r1 import SeedBenchR1, SeedBenchR1Demonstrations
-from mmrl.data.size_rule import SizeRules
+from mmrl.data.formats.dataset import Annotations, Dataset
+from mmrl.data.formats.egoplan_bench2 import EgoPlanBench2
+from mmrl.data.formats.longvideobench import LongVideoBench
+from mmrl.data.formats.messages import Messages
+from mmrl.data.formats.seed_bench_r1 import SeedBenchR1, SeedBenchR1Demonstrations
+from mmrl.data.formats.tempcompass import TempCompass
+from mmrl.data.formats.tvbench import TVBench
+from mmrl.data.formats.video_holmes import VideoHolmes
+from mmrl.data.formats.video_r1 import VideoR1
+from mmrl.data.formats.video_r1_eval import VideoR1Eval
+from mmrl.data.media.frame_size import SizeRules
+from mmrl.data.media.reader import MediaReader, preflight
 from mmrl.data.stream import Mixture
-from mmrl.data.video_r1 import VideoR1
 from mmrl.rewards.grade import grade_one
 from mmrl.rewards.graders import GRADERS, Grader
 from mmrl.rewards.graders import check as check_gold

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmrl.build import build
-from mmrl.data import video
+from mmrl.data.media.reader import video
 from mmrl.meter import Meter
 from tests import runs
 from tests.models.test_feature_cache import Hook

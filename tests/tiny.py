@@ -25,7 +25,7 @@ from transformers import (
     Qwen3VLVideoProcessor,
 )
 
-from mmrl.data.video import Clip
+from mmrl.data.media.video import Clip
 from mmrl.models.policy import Policy
 from mmrl.types import Example, Media
 

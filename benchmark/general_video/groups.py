@@ -3,7 +3,7 @@
 from pathlib import PurePosixPath
 
 from benchmark.general_video.protocol import place
-from mmrl.data.benchmarks.tempcompass import KINDS, YES_NO
+from mmrl.data.formats.tempcompass import KINDS, YES_NO
 from mmrl.evaluate import Item
 
 DIRECTIONS = ("object_rel_direction_easy", "object_rel_direction_medium", "object_rel_direction_hard")

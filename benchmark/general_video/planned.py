@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmrl.config import EvalSetSection, EvaluationSection
-from mmrl.data.paths import inside
+from mmrl.data.media.paths import inside
 from mmrl.evaluate import IncompleteError
 from mmrl.examine import questions
 from mmrl.sources import root_of

@@ -7,8 +7,8 @@ from types import MappingProxyType
 
 from benchmark.general_video import groups
 from benchmark.general_video.protocol import Protocol, equal, field_of, place
-from mmrl.data.benchmarks.tempcompass import KINDS
-from mmrl.data.benchmarks.video_holmes import TYPES
+from mmrl.data.formats.tempcompass import KINDS
+from mmrl.data.formats.video_holmes import TYPES
 
 VIDEO_R1 = "tulerfeng/Video-R1 src/eval_bench.py 59d65c3"
 REPORTED = {  # GRPO-CARE's paper (2506.16141), table 4, 32 frames

@@ -15,7 +15,7 @@ from benchmark.paths import ROOT
 from mmrl.answering import Asking
 from mmrl.config import ConfigError, EvalConfig, EvaluationSection, dump, load
 from mmrl.data.conditions import frames_of, known
-from mmrl.data.errors import MediaError
+from mmrl.data.media.errors import MediaError
 from mmrl.evaluate import Summary, evaluate, read_items
 from mmrl.evaluate.cache import Cache
 from mmrl.evaluate.folders import write_run

@@ -10,7 +10,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from benchmark.speed.case import Case
 from benchmark.speed.model import frames, question
-from mmrl.data.video import Clip
+from mmrl.data.media.video import Clip
 from mmrl.models.policy import Policy
 from mmrl.types import Example, Media, Message
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.world.audit import interval
-from mmrl.data.readers import has_decord
+from mmrl.data.media.decoders import has_decord
 from mmrl.world.files import rows_in
 from mmrl.world.oracle import read_item
 from mmrl.world.render import Dial

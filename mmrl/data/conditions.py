@@ -34,9 +34,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from mmrl.data.frame_choice import FrameChoice
+from mmrl.data.media.frame_choice import FrameChoice
+from mmrl.data.media.video import Clip
 from mmrl.data.options import shuffled
-from mmrl.data.video import Clip
 from mmrl.types import Example, Media, Message
 
 Condition = str

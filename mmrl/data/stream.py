@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from mmrl.data.dataset import Dataset
+from mmrl.data.formats.dataset import Dataset
 from mmrl.types import Example
 
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from mmrl.data.errors import MediaError
-from mmrl.data.templates import text as worded
-from mmrl.data.video import Clip
+from mmrl.data.media.errors import MediaError
+from mmrl.data.media.video import Clip
+from mmrl.data.prompts import text as worded
 from mmrl.types import Example, Media, Message
 
 Shown = tuple[Clip | np.ndarray, ...]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmrl.config import Config, load
-from mmrl.data.paths import inside
+from mmrl.data.media.paths import inside
 from mmrl.evaluate.records import Item
 from mmrl.sources import every, training_data
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from mmrl.answering import shown_of
 from mmrl.config import EvalConfig, parse
 from mmrl.data.conditions import frames_of, see
-from mmrl.data.media import MediaError
+from mmrl.data.media.reader import MediaError
 from mmrl.evaluate.folders import read_run
 from mmrl.evaluate.plan import read_plan
 from mmrl.evaluate.records import Item, Sample

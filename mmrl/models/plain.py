@@ -25,8 +25,8 @@ from transformers import (
 )
 from transformers.utils.logging import disable_progress_bar
 
-from mmrl.data.templates import messages
-from mmrl.data.video import Clip
+from mmrl.data.media.video import Clip
+from mmrl.data.prompts import messages
 from mmrl.models.families import FAMILIES
 from mmrl.models.spans import Span, span_mask
 from mmrl.models.visions import metadata

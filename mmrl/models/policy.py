@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from mmrl.data.templates import messages
-from mmrl.data.video import Clip
+from mmrl.data.media.video import Clip
+from mmrl.data.prompts import messages
 from mmrl.models.families import Grid, family_of, positions
 from mmrl.models.language import Rules
 from mmrl.models.reader import Reader

@@ -9,9 +9,9 @@ from torch import Tensor
 from transformers import Qwen2VLImageProcessor, Qwen2VLVideoProcessor, Qwen3VLVideoProcessor
 from transformers.image_utils import PILImageResampling
 
-from mmrl.data.shrink import shrunk
-from mmrl.data.size_rule import SizeRule, SizeRules
-from mmrl.data.video import Clip
+from mmrl.data.media.frame_size import SizeRule, SizeRules
+from mmrl.data.media.shrink import shrunk
+from mmrl.data.media.video import Clip
 
 logger = logging.getLogger(__name__)
 BOUND = {Qwen2VLImageProcessor: "image", Qwen2VLVideoProcessor: "frame", Qwen3VLVideoProcessor: "video"}

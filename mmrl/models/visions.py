@@ -8,7 +8,7 @@ from einops import rearrange
 from torch import Tensor
 from transformers.video_utils import VideoMetadata
 
-from mmrl.data.video import Clip
+from mmrl.data.media.video import Clip
 from mmrl.models.families import Grid
 from mmrl.models.size_rules import rule_of
 from mmrl.models.tower import Vision

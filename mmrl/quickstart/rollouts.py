@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from mmrl.data.frame_choice import FrameChoice
-from mmrl.data.seed_bench_r1 import SeedBenchR1
-from mmrl.data.video import decode, read_image
+from mmrl.data.formats.seed_bench_r1 import SeedBenchR1
+from mmrl.data.media.frame_choice import FrameChoice
+from mmrl.data.media.video import decode, read_image
 from mmrl.quickstart.plan import ARMS, NAMES
 from mmrl.report import Completion, Rollout
 from mmrl.rewards.grade import fields

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mmrl.data.readers import read_frames, read_index
+from mmrl.data.media.decoders import read_frames, read_index
 from mmrl.world.axes import LAYOUTS, Environment
 from mmrl.world.codec import sampled
 from mmrl.world.octet import Action

@@ -8,7 +8,7 @@ from textwrap import wrap
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from mmrl.data.readers import read_frames, read_index
+from mmrl.data.media.decoders import read_frames, read_index
 from mmrl.world.annotate import SOURCE, choices
 from mmrl.world.grammar import ALL_CLOSE, TIMES
 from mmrl.world.octet import LETTERS

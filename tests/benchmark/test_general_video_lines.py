@@ -10,7 +10,7 @@ from benchmark.general_video.lines import lines, stratified
 from benchmark.general_video.protocol import equal
 from benchmark.general_video.protocols import PROTOCOLS
 from mmrl.config import EvalConfig, load
-from mmrl.data.benchmarks import tempcompass
+from mmrl.data.formats import tempcompass
 from mmrl.evaluate import Item, Record
 from mmrl.evaluate.records import File, item_of
 from mmrl.sources import open_set

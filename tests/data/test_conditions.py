@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmrl.data.conditions import asked, check, frames_of, known, order, see
-from mmrl.data.frame_choice import FrameChoice
-from mmrl.data.templates import messages
+from mmrl.data.media.frame_choice import FrameChoice
+from mmrl.data.prompts import messages
 from mmrl.types import Media, Message
 from tests import tiny
 

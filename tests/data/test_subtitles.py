@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmrl.data.errors import MediaError
+from mmrl.data.media.errors import MediaError
+from mmrl.data.prompts import messages
 from mmrl.data.subtitles import Subtitle, Telling, at, in_time, interleaved, listed, read_longvideobench, read_srt
-from mmrl.data.templates import messages
 from mmrl.types import Example, Media
 from tests import tiny
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mmrl.answering import Asking
-from mmrl.data.media import MediaError
+from mmrl.data.media.reader import MediaError
 from mmrl.evaluate import Completion, Request
 from mmrl.evaluate.cache import Cache
 from tests import tiny

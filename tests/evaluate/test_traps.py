@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmrl.data.templates import TEMPLATES, text
+from mmrl.data.prompts import TEMPLATES, text
 from mmrl.evaluate import Completion, read_records
 from mmrl.rewards.graders import lenient, official
 from mmrl.rewards.kinds import mean_relative_accuracy, mean_relative_accuracy_video_r1
@@ -64,7 +64,7 @@ def test_seed_bench_r1_an_answer_is_one_draw_of_256_tokens_in_a_square():
 
 
 def test_seed_bench_r1_options_are_drawn_in_training_and_in_order_in_evaluation():
-    from mmrl.data.seed_bench_r1 import SeedBenchR1
+    from mmrl.data.formats.seed_bench_r1 import SeedBenchR1
 
     assert SeedBenchR1("x").options == "file"  # and examine opens every set so: tests/evaluate/test_command.py
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmrl.data.templates import messages
+from mmrl.data.prompts import messages
 from mmrl.models.loading import load_policy
 from mmrl.models.policy import chat
 from mmrl.models.visions import metadata

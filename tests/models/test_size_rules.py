@@ -13,11 +13,10 @@ from transformers.image_utils import PILImageResampling, SizeDict
 
 from mmrl.build import build
 from mmrl.config import Config, parse
-from mmrl.data import shrink
-from mmrl.data.media import MediaReader
-from mmrl.data.shrink import shrunk
-from mmrl.data.size_rule import SizeRule, SizeRules
-from mmrl.data.video import FrameChoice
+from mmrl.data.media.frame_size import SizeRule, SizeRules
+from mmrl.data.media.reader import MediaReader, shrink
+from mmrl.data.media.shrink import shrunk
+from mmrl.data.media.video import FrameChoice
 from mmrl.models import size_rules as rules
 from mmrl.models.visions import patch_media
 from mmrl.types import Example, Media
@@ -182,7 +181,7 @@ def test_a_processor_that_computes_otherwise_has_no_rule(monkeypatch, caplog):
 
 
 def test_the_processes_that_decode_import_neither_torch_nor_transformers():
-    code = "import sys, mmrl.data.frame_cache; print({'torch', 'transformers'} & set(sys.modules))"
+    code = "import sys, mmrl.data.media.frame_cache; print({'torch', 'transformers'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
 
 

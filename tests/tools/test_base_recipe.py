@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmrl.data.video import Clip
+from mmrl.data.media.video import Clip
 from mmrl.models.policy import Policy
 from mmrl.types import Example, Media
 from mmrl.world.base import build_model, build_processor

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mmrl.data import templates
-from mmrl.data.seed_bench_r1 import SeedBenchR1
+from mmrl.data import prompts
+from mmrl.data.formats.seed_bench_r1 import SeedBenchR1
 from mmrl.types import Example
 from mmrl.world.annotate import MEMBERS, choices, events_of
 from mmrl.world.axes import AXES, TEST, TRAIN
@@ -151,12 +151,12 @@ def test_the_held_out_level_needs_no_word_that_training_lacks(rows):
     assert natural | held_out | trained <= set(words())
 
 
-@pytest.mark.parametrize("template", [name for name in templates.TEMPLATES if name != "none"])
+@pytest.mark.parametrize("template", [name for name in prompts.TEMPLATES if name != "none"])
 def test_narrations_never_reach_a_prompt(rows, template):
     for several in rows.values():
         for row in several[:40]:
             example = Example(id="1", question=row["question"], answer="A", choices=choices(row))
-            shown = templates.text(example, template)
+            shown = prompts.text(example, template)
             assert not any(told["narration_text"] in shown for told in row["task_progress_metadata"])
             assert row["oracle_think"] not in shown
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmrl.data.readers import has_decord, read_frames, read_index
+from mmrl.data.media.decoders import has_decord, read_frames, read_index
 from mmrl.world import codec, oracle
 from mmrl.world.axes import AXES, TEST, Environment, draw_environment
 from mmrl.world.dice import Dice

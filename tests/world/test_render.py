@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from mmrl.data.readers import has_decord, read_frames, read_index
+from mmrl.data.media.decoders import has_decord, read_frames, read_index
 from mmrl.world import codec, render, table
 from mmrl.world.axes import AXES, FORMATS, LAYOUTS, Environment, draw_environment
 from mmrl.world.dice import Dice

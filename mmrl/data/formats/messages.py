@@ -1,0 +1,66 @@
+"""Chats in the Hugging Face manner, one a line: ``{"messages": [{"role": ..., "content": ...}, ...]}``.
+
+A last turn by the assistant is a demonstration. Optional fields: ``id`` (else the line), ``answer``, ``kind``,
+``choices``, ``cluster``.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mmrl.data.formats.chat import read_chat, words_of
+from mmrl.data.formats.dataset import Annotations
+from mmrl.data.formats.rows import Row
+from mmrl.types import KINDS, Example, Kind, Message
+
+
+@dataclass(frozen=True)
+class Messages(Annotations):
+    """A file of chats."""
+
+    format: Literal["messages"] = "messages"
+
+    def identify(self, row: Row) -> str:
+        """``id`` or, where rows have none, the line."""
+        return row.name("id") if row.has("id") else f"line-{row.line}"
+
+    def convert(self, row: Row, _epoch: int) -> Example:
+        """The chat without its last turn, if that is the assistant's."""
+        chat, demonstration = _demonstration(row, read_chat(row, "messages", self.media))
+        choices = row.texts("choices") if row.has("choices") else ()
+        row.distinct("choices", choices)
+        kind = _kind(row, choices)
+        return Example(
+            id=self.name(row),
+            question=words_of(chat),
+            answer=_answer(row, kind, choices),
+            kind=kind,
+            choices=choices,
+            messages=chat,
+            demonstration=demonstration,
+            cluster=row.name("cluster") if row.has("cluster") else "",
+            fields=row.values,
+        )
+
+
+def _demonstration(row: Row, chat: tuple[Message, ...]) -> tuple[tuple[Message, ...], str | None]:
+    last = chat[-1]
+    if last.role != "assistant":
+        return chat, None
+    if not all(isinstance(part, str) for part in last.content):
+        raise row.bad("messages", "a last turn of text alone", "media in what the assistant says")
+    if chat[0] is last or not any(message.role == "user" for message in chat[:-1]):
+        raise row.bad("messages", "a message of the user before the assistant's", [message.role for message in chat])
+    return chat[:-1], "".join(part for part in last.content if isinstance(part, str))
+
+
+def _kind(row: Row, choices: tuple[str, ...]) -> Kind:
+    if row.has("kind"):
+        return row.one_of("kind", KINDS)
+    return "choice" if choices else "free"
+
+
+def _answer(row: Row, kind: Kind, choices: tuple[str, ...]) -> str | None:
+    if not row.has("answer"):
+        return None
+    answer = row.name("answer")
+    return row.letter("answer", answer, len(choices)) if kind == "choice" and choices else answer

@@ -1,0 +1,128 @@
+"""SEED-Bench-R1 (Chen et al.
+
+2025, arXiv 2503.24376): what to do next, after a video of the progress and an image of the present.
+
+Files of TencentARC/SEED-Bench-R1: ``annotations/*.jsonl``, ``videos/<video_source>/<video_basename>`` and
+``images/<video_source>/<current_observation_basename>``. The toy world writes the same.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mmrl.data.formats.chat import answer_block, read_chat, words_of
+from mmrl.data.formats.dataset import Annotations
+from mmrl.data.formats.rows import Row
+from mmrl.data.options import drawn, shuffled
+from mmrl.types import Example, Media
+
+CHOICES = ("choice_a", "choice_b", "choice_c", "choice_d")
+NEGATIVES = 3
+LETTER = re.compile(r"\(?([A-Z])\)?(?:[.:\s]|$)")  # "B", "B.", "(B)", "B. open the drawer"
+
+
+@dataclass(frozen=True)
+class SeedBenchR1(Annotations):
+    """Training and validation files.
+
+    ``options="file"`` keeps the four options and their order, for validation. ``options="drawn"`` is for training:
+    three of ``negative_answers`` and the answer, drawn and shuffled as a function of (seed, epoch, id), and rows that
+    have four options keep them but in a drawn order. The official code draws without a seed, and once for all epochs.
+    """
+
+    format: Literal["seed_bench_r1"] = "seed_bench_r1"
+    options: Literal["file", "drawn"] = "file"
+    seed: int = 0
+
+    def identify(self, row: Row) -> str:
+        """An integer, or "uuid_n" in level 3."""
+        return row.name("sample_id")
+
+    def convert(self, row: Row, epoch: int) -> Example:
+        """The question with its options; the letter is the answer."""
+        name, answer = self.name(row), row.text("answer")
+        choices = self._choices(row, answer, f"{self.seed}\0{epoch}\0{name}")
+        return Example(
+            id=name,
+            question=row.text("question"),
+            answer=chr(ord("A") + choices.index(answer)),
+            kind="choice",
+            choices=tuple(choices),
+            media=_media(row, self.media),
+            cluster=_cluster(row, name),
+            fields=row.values,
+        )
+
+    def _choices(self, row: Row, answer: str, key: str) -> list[str]:
+        if row.has("golden_choice_idx"):
+            choices = _four(row, answer)
+            return choices if self.options == "file" else shuffled(choices, key)
+        if self.options == "file":
+            advice = 'state options: drawn for training files, whose rows have "negative_answers" instead'
+            raise row.bad("golden_choice_idx", "the letter of the right option", "no such field", advice)
+        negatives = row.texts("negative_answers")
+        row.distinct("negative_answers", [answer, *negatives])
+        if len(negatives) < NEGATIVES:
+            raise row.bad("negative_answers", f"{NEGATIVES} or more", f"{len(negatives)}")
+        return drawn(answer, negatives, NEGATIVES, key)
+
+
+@dataclass(frozen=True)
+class SeedBenchR1Demonstrations(Annotations):
+    """``training_with_cot_6k.jsonl``: ready-made chats (``prompt``) with somebody else's completion (``response``)."""
+
+    format: Literal["seed_bench_r1_demonstrations"] = "seed_bench_r1_demonstrations"
+
+    def identify(self, row: Row) -> str:
+        """``sample_id`` or, where rows have none, the line."""
+        return row.name("sample_id") if row.has("sample_id") else f"line-{row.line}"
+
+    def convert(self, row: Row, _epoch: int) -> Example:
+        """The chat; the answer is the letter in the response's answer block, if it has one."""
+        name = self.name(row)
+        chat = read_chat(row, "prompt", self.media)
+        response = row.text("response")
+        letter = LETTER.match(answer_block(response) or "")
+        return Example(
+            id=name,
+            question=words_of(chat),
+            answer=letter.group(1) if letter else None,
+            kind="choice",
+            messages=chat,
+            demonstration=response,
+            cluster=_cluster(row, name),
+            fields=row.values,
+        )
+
+
+def _four(row: Row, answer: str) -> list[str]:
+    choices = [row.text(field) for field in CHOICES]
+    row.distinct("choice_a..choice_d", choices)
+    letter = row.letter("golden_choice_idx", row.text("golden_choice_idx"), len(choices))
+    golden = choices[ord(letter) - ord("A")]
+    if golden != answer:
+        raise row.bad(
+            CHOICES[ord(letter) - ord("A")], f"the answer ({answer!r}), to which golden_choice_idx points", repr(golden)
+        )
+    return choices
+
+
+def _media(row: Row, folder: str) -> tuple[Media, ...]:
+    """The video, unless nothing has been done yet, then the image."""
+    progress = row.values.get("task_progress_metadata", "no such field")
+    if not isinstance(progress, list):
+        raise row.bad("task_progress_metadata", "a list (empty where there is no video)", progress)
+    source = row.file_name("video_source")
+    image = Media("image", Path(folder, "images", source, row.file_name("current_observation_basename")))
+    if not progress:
+        return (image,)
+    return (Media("video", Path(folder, "videos", source, row.file_name("video_basename"))), image)
+
+
+def _cluster(row: Row, name: str) -> str:
+    """Rows of one counterfactual group, or of one long video, are not independent."""
+    for field in ("group_id", "video_id"):
+        if row.has(field):
+            return row.name(field)
+    return name

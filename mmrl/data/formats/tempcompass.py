@@ -1,0 +1,114 @@
+"""TempCompass (Liu et al. 2024, arXiv 2403.00476): four kinds of questions about videos and their altered twins.
+
+``questions/{multi-choice,yes_no,caption_matching,captioning}.json`` (1,580, 2,453, 1,503 and 2,004 questions about 410
+videos), ``videos/<video>.mp4``. Loader: llyx97/TempCompass, eval_*.py and run_video_llava/inference_dataset.py at e1b4631.
+Each file maps video -> aspect (action, direction, speed, order, attribute_change) -> list of {question, answer}; options
+stand in the question, one a line. A list of rows with video_id, dim, question and answer, as lmms-eval (75571cf) has them,
+is read too.
+
+Departures: all kinds are asked as a choice. Yes/no has the options yes and no. Captioning asks to write a caption of the one
+piece of information that is true, which needs a language model as judge; here it is asked which piece that is.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mmrl.data.formats.dataset import Annotations
+from mmrl.data.formats.embedded_options import letter_at
+from mmrl.data.formats.rows import BadRow, Row, read_rows
+from mmrl.types import Example, Media
+
+KINDS = ("multi-choice", "yes_no", "caption_matching", "captioning")  # a file is called as its kind is
+FIELDS = ("video_id", "dim", "question", "answer")
+YES_NO = ("yes", "no")
+CAPTION = "Generated Caption:"
+NAME = re.compile(r"[.:]")
+OPTION = {
+    "multi-choice": re.compile(r"([A-Z])\. ?(.*)"),
+    "caption_matching": re.compile(r"((?:Caption|Sentence|Option) \w): ?(.*)"),
+    "captioning": re.compile(r"Information ([A-Z]): ?(.*)"),
+}
+
+
+@dataclass(frozen=True)
+class TempCompass(Annotations):
+    """The file of one kind. ``media`` is the folder of the videos, as a rule "videos"."""
+
+    format: Literal["tempcompass"] = "tempcompass"
+
+    def rows(self, path: Path, root: Path) -> Iterator[Row | BadRow]:
+        """The questions of a nested file, one after the other; those of a list as they are."""
+        nested = _nested(path)
+        return read_rows(path, root) if nested is None else _flat(path, nested, root)
+
+    def identify(self, row: Row) -> str:
+        """Kind and number of the question: they have no id."""
+        row.expect(*FIELDS)
+        return f"{row.file.stem}-{row.line}"
+
+    def convert(self, row: Row, _epoch: int) -> Example:
+        """The question; a video and its altered twins are one cluster."""
+        row.expect(*FIELDS)
+        kind = row.file.stem
+        if kind not in KINDS:
+            raise row.bad("file name", f"one of {', '.join(f'{name}.json' for name in KINDS)}", row.file.name)
+        asked, names, choices = _options(row, kind)
+        return Example(
+            id=self.name(row),
+            question=asked,
+            answer=letter_at(_right(row, kind, names, choices)),
+            choices=choices,
+            media=(Media("video", Path(self.media, f"{row.file_name('video_id')}.mp4")),),
+            cluster=row.text("video_id").partition("_")[0],
+            fields=row.values,
+        )
+
+
+def _nested(path: Path) -> dict | None:
+    """The content of a file that is one object of videos; None where it is a list or has a row a line."""
+    text = path.read_text(encoding="utf-8-sig") if path.is_file() else ""
+    if not text.lstrip().startswith("{"):
+        return None
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError:
+        return None
+    return None if "question" in content else content
+
+
+def _flat(path: Path, content: dict, root: Path) -> Iterator[Row | BadRow]:
+    number = 0
+    for video, aspects in content.items():
+        if not isinstance(aspects, dict) or not all(isinstance(each, list) for each in aspects.values()):
+            yield BadRow(
+                f"{path}: {video}: expected questions by aspect, found {str(aspects)[:80]}; take questions/*.json"
+            )
+            continue
+        for aspect, questions in aspects.items():
+            for question in questions:
+                number += 1
+                yield Row(path, number, {"video_id": video, "dim": aspect} | dict(question), root)
+
+
+def _options(row: Row, kind: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """The question without its options, what the options are called, and their texts."""
+    if kind == "yes_no":
+        return row.text("question"), YES_NO, YES_NO
+    lines = row.text("question").split("\n")
+    found = [match for line in lines if (match := OPTION[kind].fullmatch(line.strip()))]
+    if len(found) < 2:
+        raise row.bad("question", f"two or more lines like {OPTION[kind].pattern}", row.values["question"])
+    rest = [line for line in lines if not OPTION[kind].fullmatch(line.strip()) and line.strip() != CAPTION]
+    return "\n".join(rest).strip(), tuple(m[1] for m in found), tuple(m[2].strip() for m in found)
+
+
+def _right(row: Row, kind: str, names: tuple[str, ...], choices: tuple[str, ...]) -> int:
+    """Which option is right: the answer begins with what it is called."""
+    name = row.text("answer") if kind == "yes_no" else NAME.split(row.text("answer"), maxsplit=1)[0]
+    if name not in names:
+        raise row.bad("answer", f"one of {', '.join(names)}, and its text", row.values["answer"])
+    return names.index(name)

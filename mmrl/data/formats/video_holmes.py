@@ -1,0 +1,46 @@
+"""Video-Holmes (Cheng et al. 2025, arXiv 2505.21374): suspense films and what their clues add up to.
+
+``test_Video-Holmes.json`` (1,837 rows, 270 films), ``videos/<video ID>.mp4``. Loader: TencentARC/Video-Holmes, evaluate.py
+at 52ef8da. Fields followed: "video ID", "Question ID", "Question Type" (SR, IMC, TCI, TA, MHR, PAR, CTI), "Question",
+"Options" (by letter), "Answer". A film that is missing is an error here; lmms-eval (75571cf) asks without it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mmrl.data.formats.dataset import Annotations
+from mmrl.data.formats.embedded_options import by_letter
+from mmrl.data.formats.rows import Row
+from mmrl.types import Example, Media
+
+FIELDS = ("video ID", "Question ID", "Question Type", "Question", "Options", "Answer")
+TYPES = ("SR", "IMC", "TCI", "TA", "MHR", "PAR", "CTI")
+
+
+@dataclass(frozen=True)
+class VideoHolmes(Annotations):
+    """The test file. ``media`` is the folder of the films, as a rule "videos"."""
+
+    format: Literal["video_holmes"] = "video_holmes"
+
+    def identify(self, row: Row) -> str:
+        """Film and question: whether "Question ID" alone tells questions apart depends on the release."""
+        row.expect(*FIELDS)
+        film, question = row.file_name("video ID"), row.name("Question ID")
+        return question if question.startswith(film) else f"{film}_{question}"
+
+    def convert(self, row: Row, _epoch: int) -> Example:
+        """The question; those about one film are one cluster."""
+        row.expect(*FIELDS)
+        row.one_of("Question Type", TYPES)
+        choices = by_letter(row, "Options")
+        return Example(
+            id=self.name(row),
+            question=row.text("Question"),
+            answer=row.letter("Answer", row.text("Answer"), len(choices)),
+            choices=choices,
+            media=(Media("video", Path(self.media, f"{row.file_name('video ID')}.mp4")),),
+            cluster=row.file_name("video ID"),
+            fields=row.values,
+        )

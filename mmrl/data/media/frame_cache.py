@@ -1,0 +1,148 @@
+"""Decoded frames as entries of a cache on disk, named by what decides them: the file's content, the sampling and the size."""
+
+import importlib.metadata
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from safetensors.numpy import load, save
+
+from mmrl.data.media.frame_choice import FrameChoice
+from mmrl.data.media.frame_size import SizeRule
+from mmrl.data.media.shrink import shrunk
+from mmrl.data.media.video import Clip, Part, Reader
+from mmrl.runtime.disk_cache import Disk, Tally
+
+FORMAT = 1  # of entries; what decode makes of the same file changed when this does
+DECODERS = ("av", "decord", "pillow")
+
+
+class Key(NamedTuple):
+    """One way of looking at one content of a file."""
+
+    content: str
+    choice: FrameChoice | None  # None for an image
+    reader: Reader
+    part: Part | None = None  # of a video
+    rule: SizeRule | None = None  # by which it is made smaller
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A medium, and where it came from."""
+
+    medium: Clip | np.ndarray
+    decoded: bool
+    tally: Tally = field(default_factory=Tally)
+
+
+class Contents:
+    """Digests of files, computed once for each state of a file: path, number, size and times of change.
+
+    That of modification can be set, as copies do that preserve it; that of the file's own change cannot. With ``disk``
+    digests are remembered by later processes.
+    """
+
+    def __init__(self, disk: Disk | None, tally: Tally) -> None:
+        self.disk, self.tally = disk, tally
+        self.known: dict[tuple, str] = {}
+
+    def of(self, path: Path) -> str:
+        """Of a file that is there."""
+        status = path.stat()
+        state = (str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        if state not in self.known:
+            self.known[state] = self.remembered(path, state)
+        return self.known[state]
+
+    def remembered(self, path: Path, state: tuple) -> str:
+        """From the disk, or from the file."""
+        if self.disk is None:
+            return digest(path)
+        name, unseen = digest_of({"state": list(state)}), Tally()
+        note = self.disk.get(name, unseen)
+        if note is None:
+            note = digest(path).encode()
+            self.disk.put(name, note, unseen)
+        self.tally.corrupt += unseen.corrupt  # a note is no medium: hits and bytes are those of frames
+        return note.decode()
+
+
+def digest(path: Path) -> str:
+    """A fingerprint of a file's content."""
+    hashed = blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            hashed.update(piece)
+    return hashed.hexdigest()
+
+
+def digest_of(facts: dict) -> str:
+    """A fingerprint of plain data."""
+    return blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def name_of(key: Key) -> str:
+    """The name of an entry: everything that decides the frames, the versions of what decodes among it."""
+    choice = None if key.choice is None else asdict(key.choice)
+    facts = {"format": FORMAT, "content": key.content, "choice": choice, "reader": key.reader}
+    facts |= {package: version(package) for package in DECODERS}
+    if key.part is not None:
+        facts |= {"part": list(key.part)}
+    if key.rule is not None:
+        facts |= {"rule": asdict(key.rule), "torch": version("torch")}
+    return digest_of(facts)
+
+
+@cache
+def version(package: str) -> str:
+    """Of what is installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
+
+
+def fetch(
+    path: Path,
+    decode: Callable[..., Clip | np.ndarray],
+    rest: tuple,
+    rule: SizeRule | None,
+    disk: Disk | None,
+    name: str,
+) -> Fetched:
+    """A medium from the disk, or decoded, made smaller and then kept there. Raises what ``decode`` does."""
+    tally = Tally()
+    if disk is not None and (entry := disk.get(name, tally)) is not None:
+        return Fetched(unpacked(entry), False, tally)
+    medium = decode(path, *rest)
+    if rule is not None:
+        medium = shrunk(medium, rule)
+    if disk is not None:
+        disk.put(name, packed(medium), tally)
+    return Fetched(medium, True, tally)
+
+
+def packed(medium: Clip | np.ndarray) -> bytes:
+    """A medium as bytes."""
+    if not isinstance(medium, Clip):
+        return save({"image": np.ascontiguousarray(medium)})
+    arrays = {name: np.ascontiguousarray(getattr(medium, name)) for name in ("frames", "indices", "timestamps")}
+    rest = {name: getattr(medium, name) for name in ("fps", "total", "reader", "chosen_by", "fallback", "first")}
+    rest |= {"rule": asdict(medium.rule)} if medium.rule is not None else {}
+    return save(arrays | {"rest": np.frombuffer(json.dumps(rest).encode(), np.uint8)})
+
+
+def unpacked(entry: bytes) -> Clip | np.ndarray:
+    """The inverse of ``packed``, to the bit."""
+    arrays = load(entry)
+    if "image" in arrays:
+        return arrays["image"]
+    rest = json.loads(arrays.pop("rest").tobytes())
+    rule = rest.pop("rule", None)
+    return Clip(**arrays, **rest, rule=rule and SizeRule(**rule))

@@ -1,0 +1,73 @@
+"""Processes that decode, each file under a time limit.
+
+A decoder can hang while it holds the interpreter's lock (dmlc/decord#373), so that only another process can end it. A
+worker that runs over its time, or that dies, is replaced; its file becomes a MediaError.
+"""
+
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as Late
+from pathlib import Path
+from typing import Any
+
+from pebble import ProcessExpired, ProcessPool
+
+from mmrl.data.media.errors import MediaError
+
+LEAVING = 10.0  # seconds that close() waits for the workers
+
+
+class DecodingPool:
+    """Runs ``function(path, *rest)`` in one of ``workers`` processes; with 0 workers here and now, without a time
+    limit.
+    """
+
+    def __init__(self, workers: int, timeout: float) -> None:
+        if workers < 0:
+            raise ValueError(f"media.workers: expected 0 or more, found {workers}")
+        if not timeout > 0:
+            raise ValueError(f"media.timeout: expected seconds above 0, found {timeout}")
+        self.timeout = timeout
+        # spawn: threads and CUDA do not survive a fork, nor do open decoders. Starts when the first file is asked for.
+        self._pool = ProcessPool(max_workers=workers, context=multiprocessing.get_context("spawn")) if workers else None
+
+    def submit(self, function: Callable[..., Any], path: Path, *rest: Any) -> Future:
+        """The result in the making; read it with ``result_of``."""
+        if self._pool is not None:
+            return self._pool.schedule(function, args=(path, *rest), timeout=self.timeout)
+        try:
+            return finished(function(path, *rest))
+        except MediaError as error:
+            return failed(error)
+
+    def result_of(self, future: Future, path: Path) -> Any:
+        """Waits. Raises MediaError where the file, or the process that decoded it, failed."""
+        try:
+            return future.result()
+        except Late:
+            raise MediaError(
+                path, f"nothing after {self.timeout:g} s (timeout)", "a file that decodes in time"
+            ) from None
+        except ProcessExpired as error:
+            raise MediaError(path, f"a decoder that died (exit code {error.exitcode})", "a file that decodes") from None
+
+    def close(self) -> None:
+        """Ends the workers; what they were at is lost."""
+        if self._pool is not None:
+            self._pool.stop()
+            self._pool.join(LEAVING)
+
+
+def finished(value: Any) -> Future:
+    """A future that has its result."""
+    future: Future = Future()
+    future.set_result(value)
+    return future
+
+
+def failed(error: MediaError) -> Future:
+    """A future that has failed."""
+    future: Future = Future()
+    future.set_exception(error)
+    return future

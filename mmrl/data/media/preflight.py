@@ -1,0 +1,136 @@
+"""Open every media file once before the first step, rather than meet the broken one in the night."""
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mmrl.data.media.errors import MediaError
+from mmrl.data.media.frame_choice import FrameChoice
+from mmrl.data.media.paths import inside
+from mmrl.data.media.pool import DecodingPool
+from mmrl.data.media.reader import video
+from mmrl.data.media.video import Part, Reader
+from mmrl.types import Example, Media
+
+SHOWN = 10
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file that cannot be used, and who needs it."""
+
+    error: MediaError
+    examples: tuple[str, ...]
+
+    def __str__(self) -> str:
+        first, rest = self.examples[0], len(self.examples) - 1
+        return f"{self.error.of(first)}" + (f" [and {rest} more examples]" if rest else "")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a preflight saw."""
+
+    files: int
+    remembered: int  # not opened again, having been good before
+    failures: tuple[Failure, ...]
+
+    def raise_if_bad(self) -> None:
+        """One MediaError for all failures."""
+        if not self.failures:
+            return
+        shown = [str(failure) for failure in self.failures[:SHOWN]]
+        rest = len(self.failures) - len(shown)
+        more = [f"and {rest} more"] if rest else []
+        found = "\n  ".join([f"{len(self.failures)} that cannot be used:", *shown, *more]) + "\n"
+        raise MediaError(f"{self.files} media files", found, "files that decode")
+
+
+def preflight(
+    examples: Iterable[Example],
+    root: Path,
+    choice: FrameChoice = FrameChoice(),
+    workers: int = 2,
+    timeout: float = 60.0,  # seconds a file
+    memory: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    reader: Reader = "auto",
+    probe=video.probe,
+) -> Report:
+    """Decode the first and the last chosen frame of each distinct video, and each image.
+
+    ``memory`` is a file of JSON lines: what was good, by path, size, time of change and choice, so that the second
+    time takes no time. ``progress(done, total)`` is called after each file. Raises nothing itself.
+    """
+    needed = _needed(examples)
+    known = _read_memory(memory)
+    pool = DecodingPool(workers, timeout)
+    failures, remembered, waiting = [], 0, []
+    try:
+        for media, ids in needed.items():
+            try:
+                path = inside(root, media.path)
+                note = _note(media, path, choice, reader)
+            except MediaError as error:
+                failures.append(Failure(error, ids))
+                continue
+            if note in known:
+                remembered += 1
+                continue
+            part = () if media.span is None else (part_of(media),)
+            rest = (choice, reader, *part) if media.kind == "video" else ()
+            waiting.append((pool.submit(probe if rest else video.read_image, path, *rest), path, note, ids))
+        for done, (future, path, note, ids) in enumerate(waiting, start=len(needed) - len(waiting) + 1):
+            try:
+                pool.result_of(future, path)
+                _remember(memory, note)
+            except MediaError as error:
+                failures.append(Failure(error, ids))
+            if progress is not None:
+                progress(done, len(needed))
+    finally:
+        pool.close()
+    return Report(len(needed), remembered, tuple(failures))
+
+
+def part_of(media: Media) -> Part | None:
+    """The part of a video that is looked at, in plain numbers."""
+    return None if media.span is None else (media.span.start, media.span.end, media.span.unit)
+
+
+def _needed(examples: Iterable[Example]) -> Mapping[Media, tuple[str, ...]]:
+    needed: dict[Media, list[str]] = {}
+    for example in examples:
+        for media in example.every_media:
+            needed.setdefault(media, []).append(example.id)
+    return {media: tuple(ids) for media, ids in needed.items()}
+
+
+def _note(media: Media, path: Path, choice: FrameChoice, reader: Reader) -> str:
+    """What is written down of a file that is good."""
+    if not path.is_file():
+        raise MediaError(path, "no such file", "a file", "check data.root and the annotations")
+    state = path.stat()
+    note = {"path": str(path), "size": state.st_size, "mtime_ns": state.st_mtime_ns}
+    if media.kind == "video":
+        note |= {"choice": asdict(choice), "reader": reader}
+    if media.span is not None:
+        note |= {"part": part_of(media)}
+    return json.dumps(note, sort_keys=True)
+
+
+def _read_memory(memory: Path | None) -> set[str]:
+    """Notes are compared as text, so a line that was cut off by a crash is simply no note."""
+    return set(memory.read_text().splitlines()) if memory is not None and memory.exists() else set()
+
+
+def _remember(memory: Path | None, note: str) -> None:
+    if memory is None:
+        return
+    memory.parent.mkdir(parents=True, exist_ok=True)
+    with memory.open("a") as file:
+        file.write(note + "\n")

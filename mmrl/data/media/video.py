@@ -1,0 +1,179 @@
+"""Videos and images as arrays. NumPy only: the processes that decode import this module."""
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from mmrl.data.media.decoders import Index, has_decord, read_frames, read_index
+from mmrl.data.media.errors import MediaError
+from mmrl.data.media.frame_choice import FrameChoice, choose, varies
+from mmrl.data.media.frame_size import SizeRule
+
+__all__ = ["Clip", "FrameChoice", "MediaError", "Reader", "choose", "decode", "probe", "read_image"]
+
+Reader = Literal["auto", "decord", "pyav"]
+Part = tuple[float, float, Literal["seconds", "frames"]]  # mmrl.types.Span, for processes that must not import torch
+RATE_TOLERANCE = 0.01  # by which the stated rate may miss the measured one, which stops short of the last frame's end
+ROUNDED = 1e-3  # seconds: containers round time stamps
+PLAYLISTS = (b"#EXTM3U", b"ffconcat")  # text files that make FFmpeg open other files
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """The frames of a video that are looked at, and when they are shown."""
+
+    frames: UInt8[np.ndarray, "f h w 3"]  # red, green, blue
+    indices: Int[np.ndarray, " f"]  # in the file
+    timestamps: Float[np.ndarray, " f"]  # seconds since the first frame of the file (or part), from its time stamps
+    fps: float  # frames per second of the file, measured
+    total: int  # frames of the file, or of the part that was looked at
+    reader: str  # decord or pyav
+    chosen_by: Literal["index", "time"] = "index"  # "time" where the frame rate varies
+    fallback: str = ""  # why the reader that was tried first did not serve
+    first: int = 0  # where in the file the part starts that was looked at
+    rule: SizeRule | None = None  # by which the frames were made smaller than in the file
+
+    @property
+    def sampled_fps(self) -> float:
+        """Frames looked at per second.
+
+        From it Qwen2.5-VL gets its temporal positions: a step of its grid is two frames, ``2 / sampled_fps`` seconds.
+        It is ``len(indices) / total * fps``, as in transformers' ``VideoMetadata.sampled_fps`` and in qwen-vl-utils,
+        with which the model was trained. That is a convention: under "linspace" the true mean distance between frames,
+        ``(timestamps[-1] - timestamps[0]) / (f - 1)`` seconds, is about ``f / (f - 1)`` times as long.
+        """
+        return len(self.indices) * self.fps / self.total
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the clip takes."""
+        return self.frames.nbytes + self.indices.nbytes + self.timestamps.nbytes
+
+
+def decode(path: Path, choice: FrameChoice, reader: Reader = "auto", part: Part | None = None) -> Clip:
+    """The chosen frames of a video or of a part of it, all of them, or MediaError.
+
+    ``auto`` asks decord (where it is installed), then PyAV; ``Clip.fallback`` says why decord did not serve.
+    """
+    index = _open(path)
+    fps, (first, end) = _frame_rate(index, path), _bounds(index, part, path)
+    seconds = index.seconds[first:end]
+    indices = _chosen(seconds, fps, choice, path) + first
+    frames, served, fallback = _frames(path, index, indices, reader)
+    return Clip(
+        frames=frames,
+        indices=indices,
+        timestamps=index.seconds[indices] - seconds[0],
+        fps=fps,
+        total=end - first,
+        reader=served,
+        chosen_by="time" if varies(seconds) else "index",
+        fallback=fallback,
+        first=first,
+    )
+
+
+def probe(path: Path, choice: FrameChoice, reader: Reader = "auto", part: Part | None = None) -> None:
+    """Decode only the first and the last of the chosen frames. Raises MediaError."""
+    index = _open(path)
+    first, end = _bounds(index, part, path)
+    indices = _chosen(index.seconds[first:end], _frame_rate(index, path), choice, path) + first
+    _frames(path, index, indices[[0, -1]], reader)
+
+
+def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """An image, the right way up (its EXIF orientation applied). Raises MediaError."""
+    from PIL import Image, ImageOps
+
+    _check_file(path)
+    try:
+        with Image.open(path) as image:
+            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
+        raise MediaError(path, f"Pillow says: {error}", "an image that decodes") from None
+
+
+def _open(path: Path) -> Index:
+    _check_file(path)
+    return read_index(path)
+
+
+def _frames(
+    path: Path, index: Index, indices: Int[np.ndarray, " n"], reader: Reader
+) -> tuple[UInt8[np.ndarray, "n h w 3"], str, str]:
+    """The frames, who served, and why others did not; frames that are shown more than once are decoded once."""
+    distinct, where = np.unique(indices, return_inverse=True)
+    problems: list[MediaError] = []
+    for name in _readers(reader):
+        try:
+            frames = read_frames(path, index, distinct, name)
+            if frames.shape[0] != len(distinct) or frames.ndim != 4 or frames.shape[-1] != 3:
+                raise MediaError(path, f"an array of shape {frames.shape}", f"{len(distinct)} frames of 3 colours")
+        except MediaError as error:
+            problems.append(error)
+        else:
+            frames = frames if len(distinct) == len(indices) else frames[where]
+            return frames, name, "; ".join(error.found for error in problems)
+    raise MediaError(path, "; ".join(error.found for error in problems), problems[-1].expected, problems[-1].advice)
+
+
+def _readers(reader: Reader) -> tuple[str, ...]:
+    if reader == "auto":
+        return ("decord", "pyav") if has_decord() else ("pyav",)
+    return (reader,)
+
+
+def _bounds(index: Index, part: Part | None, path: Path) -> tuple[int, int]:
+    """The first frame of a part and the one behind its last. An end behind the file's is the file's."""
+    total = len(index.shown)
+    if part is None:
+        return 0, total
+    start, stop, unit = part
+    if unit == "frames":
+        first, end = int(start), min(int(stop) + 1, total)
+    else:
+        inside = (index.seconds >= start - ROUNDED) & (index.seconds <= stop + ROUNDED)
+        first, end = int(inside.argmax()), int(inside.argmax() + inside.sum())
+    if end <= first:
+        found = f"{total} frames, the last at {index.seconds[-1]:.3f} s"
+        raise MediaError(path, found, f"frames from {start:g} to {stop:g} {unit}", "check the annotation's part")
+    return first, end
+
+
+def _chosen(seconds: Float[np.ndarray, " total"], fps: float, choice: FrameChoice, path: Path) -> Int[np.ndarray, " f"]:
+    try:
+        return choose(len(seconds), fps, choice, seconds if varies(seconds) else None)
+    except ValueError as error:
+        raise MediaError(path, str(error), "a clip that the frame choice fits") from None
+
+
+def _frame_rate(index: Index, path: Path) -> float:
+    """Frames per second of the file: the container's word where its time stamps bear it out, else what they say.
+
+    Preferring the word keeps 30 at exactly 30: temporal positions are truncated to integers, and 29.9999999 would move
+    them.
+    """
+    length = float(index.seconds[-1])
+    if length > 0:
+        measured = (len(index.shown) - 1) / length
+        agrees = index.stated_fps is not None and abs(index.stated_fps - measured) <= RATE_TOLERANCE * measured
+        return index.stated_fps if agrees else round(measured, 4)
+    if index.stated_fps is None:
+        raise MediaError(path, "neither time stamps nor a rate", "a frame rate", "encode the video again")
+    return index.stated_fps
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        found = "something else" if path.exists() else "no such file"
+        raise MediaError(path, found, "a file", "check data.root and the annotations")
+    with path.open("rb") as file:
+        head = file.read(16)
+    if not head:
+        raise MediaError(path, "an empty file", "a media file")
+    if head.startswith(PLAYLISTS):
+        raise MediaError(path, "a playlist, which refers to other files", "a media file")
