@@ -18,13 +18,13 @@ from mmrl.data.conditions import check as check_condition
 from mmrl.data.stream import Mixture, Stream
 from mmrl.feeder import Feeder
 from mmrl.journal import Journal
-from mmrl.models.agreement import compare
-from mmrl.models.feature_cache import FeatureCache
 from mmrl.models.loading import load_policy
 from mmrl.models.policy import Policy
 from mmrl.models.proposal import Proposal
 from mmrl.models.reference import Reference
-from mmrl.models.size_rules import size_rules
+from mmrl.models.self_check import compare
+from mmrl.models.vision.feature_cache import FeatureCache
+from mmrl.models.vision.size_rules import size_rules
 from mmrl.optimizer import freeze, optimizer_of, rate_at
 from mmrl.plan import Planner
 from mmrl.reading import Readings

@@ -10,8 +10,8 @@ import torch
 from mmrl.data.media.reader import MediaReader
 from mmrl.feeder import Feeder
 from mmrl.meter import Meter
-from mmrl.models.feature_cache import FeatureCache
 from mmrl.models.reader import Reader
+from mmrl.models.vision.feature_cache import FeatureCache
 from mmrl.runtime.disk_cache import Tally
 from mmrl.runtime.ranks import Ranks
 

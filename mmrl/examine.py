@@ -24,7 +24,7 @@ from mmrl.data.subtitles import Telling
 from mmrl.evaluate import Completion, Mean, Request, Scorer, Summary, evaluate
 from mmrl.evaluate.cache import Cache
 from mmrl.generated import Generated
-from mmrl.models.plain import Plain, check_chat_template
+from mmrl.models.generic import Plain, check_chat_template
 from mmrl.models.policy import Policy, chat
 from mmrl.report.levels import finite
 from mmrl.rewards.parse import parse

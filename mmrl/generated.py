@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmrl.answering import Media
 from mmrl.evaluate import Completion, Request
-from mmrl.models.plain import Plain, Written
+from mmrl.models.generic import Plain, Written
 from mmrl.rewards.parse import parse
 from mmrl.rollout.noise import draw, uniforms
 from mmrl.types import Decoding, Example

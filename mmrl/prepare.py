@@ -17,7 +17,7 @@ from mmrl.config import Config, ConfigError
 from mmrl.data.media.reader import MediaError, MediaReader
 from mmrl.functional.targets import bounds, offline
 from mmrl.models.policy import Policy
-from mmrl.models.size_rules import size_rules
+from mmrl.models.vision.size_rules import size_rules
 from mmrl.prepared import facts, lines, same
 from mmrl.rewards.grade import grade
 from mmrl.runtime.console import progress

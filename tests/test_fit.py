@@ -7,7 +7,7 @@ import torch
 
 from mmrl.algorithms import CARE, GRPO
 from mmrl.build import build
-from mmrl.models.tower import Tower
+from mmrl.models.vision.tower import Tower
 from mmrl.rollout import Engine
 from mmrl.runtime.out_of_memory import fitted
 from tests import runs, tiny

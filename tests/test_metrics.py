@@ -11,7 +11,7 @@ from mmrl.build import build
 from mmrl.data.media.reader import video
 from mmrl.meter import Meter
 from tests import runs
-from tests.models.test_feature_cache import Hook
+from tests.models.vision.test_feature_cache import Hook
 
 PACKAGE = Path(__file__).parents[1] / "mmrl"
 TABLE = (PACKAGE.parent / "docs" / "metrics.md").read_text()

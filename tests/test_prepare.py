@@ -13,7 +13,7 @@ from mmrl.functional.targets import Tilt
 from mmrl.prepare import prepare, summary
 from mmrl.prepared import PreparedError
 from tests import runs
-from tests.models.test_feature_cache import Hook
+from tests.models.vision.test_feature_cache import Hook
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from mmrl.config import Config, parse
 from mmrl.evaluate import Mean, Summary
 from mmrl.models.loading import load_policy
 from tests import runs
-from tests.models.test_feature_cache import Hook
+from tests.models.vision.test_feature_cache import Hook
 
 
 def validated(root, out, steps=4, **changes):

@@ -22,7 +22,7 @@ from mmrl.evaluate.folders import write_run
 from mmrl.evaluate.records import FAILED
 from mmrl.evaluations.run import ended, keep_features, opened, started
 from mmrl.examine import evaluating, model_of, questions, settings_of, telling
-from mmrl.models.plain import Plain, check_chat_template
+from mmrl.models.generic import Plain, check_chat_template
 from mmrl.models.policy import Policy
 from mmrl.runtime.console import progress
 from mmrl.scorers import scorer_of

@@ -20,11 +20,11 @@ from mmrl.evaluate.records import FAILED
 from mmrl.evaluations.derived import publish_derived
 from mmrl.evaluations.gains import publish_gains
 from mmrl.examine import examine, write_summary
-from mmrl.models.feature_cache import FeatureCache
+from mmrl.models.generic import Plain, is_plain, load_plain
+from mmrl.models.generic_features import remember
 from mmrl.models.loading import check_directory
-from mmrl.models.plain import Plain, is_plain, load_plain
-from mmrl.models.plain_features import remember
 from mmrl.models.policy import Policy
+from mmrl.models.vision.feature_cache import FeatureCache
 from mmrl.report import summaries_table
 from mmrl.runtime.console import console
 from mmrl.runtime.memory_cache import ByteCache

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmrl.models.heads import chunk_logits, rows_of
+from mmrl.models.logprobs import chunk_logits, rows_of
 from mmrl.types import Direction
 
 TENSORS = 3  # of a chunk's logits that exist at a time: one of each model and one to normalise with

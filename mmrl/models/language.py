@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mmrl.models import full_kl, heads
+from mmrl.models import full_kl, logprobs
 from mmrl.models.precision import autocast
 from mmrl.models.work import Work
 from mmrl.runtime.sharding import full
@@ -95,8 +95,8 @@ class Language:
         """Log-probabilities and entropies from hidden states; and the exact divergence from another model's, whose states are
         given. The head is gathered once either way, so that ranks that ask for different things keep step."""
         rules, weight = self.rules, full(self.model.get_output_embeddings().weight)
-        self.rows(hidden, heads.TENSORS)
-        found = [*heads.token_logp(hidden, tokens, weight, rules.allowed, rules.temperature, rules.logit_bytes)]
+        self.rows(hidden, logprobs.TENSORS)
+        found = [*logprobs.token_logp(hidden, tokens, weight, rules.allowed, rules.temperature, rules.logit_bytes)]
         if against is not None:
             self.rows(hidden, full_kl.TENSORS)
             how = (rules.allowed, rules.temperature, against.direction, rules.logit_bytes)
@@ -106,10 +106,12 @@ class Language:
     def rows(self, hidden: Float[Tensor, "m d"], tensors: int) -> int:
         """Of how many of these states so many tensors as wide as the vocabulary may exist at a time; what they take is counted."""
         dtype, entries = torch.promote_types(hidden.dtype, torch.float32), len(self.rules.allowed)
-        rows = min(len(hidden), heads.rows_of(self.rules.logit_bytes, entries, dtype, tensors))
+        rows = min(len(hidden), logprobs.rows_of(self.rules.logit_bytes, entries, dtype, tensors))
         self.work.logit_bytes = max(self.work.logit_bytes, tensors * rows * entries * dtype.itemsize)
         return rows
 
     def logits(self, hidden: Float[Tensor, "n d"], temperature: float) -> Float[Tensor, "n v"]:
         """What the next token is drawn from."""
-        return heads.allowed_logits(hidden, self.model.get_output_embeddings().weight, self.rules.allowed, temperature)
+        return logprobs.allowed_logits(
+            hidden, self.model.get_output_embeddings().weight, self.rules.allowed, temperature
+        )

@@ -7,10 +7,10 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 from transformers.utils.logging import disable_progress_bar
 
-from mmrl.models.blocks import use_blocks
 from mmrl.models.families import family_of
-from mmrl.models.patches import use_product
 from mmrl.models.policy import Policy
+from mmrl.models.vision.block_attention import use_blocks
+from mmrl.models.vision.patch_embedding import use_product
 
 
 def load_policy(

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from mmrl.data.media.video import Clip
 from mmrl.data.prompts import messages
+from mmrl.models.attention.shared import use_shared, why_not
 from mmrl.models.families import Grid, family_of, positions
 from mmrl.models.language import Rules
 from mmrl.models.reader import Reader
-from mmrl.models.shared import use_shared, why_not
 from mmrl.models.spans import Span, span_mask
-from mmrl.models.tower import Vision
-from mmrl.models.visions import patch_media
+from mmrl.models.vision.patches import patch_media
+from mmrl.models.vision.tower import Vision
 from mmrl.types import Example, Group, Media, Message, Prompt
 
 logger = logging.getLogger(__name__)

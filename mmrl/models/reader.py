@@ -9,15 +9,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 
-from mmrl.models.decode import Plain, Shared, decoder
+from mmrl.models.attention.decode import Plain, Shared, decoder
+from mmrl.models.attention.prefix import Prefix, answers, held
+from mmrl.models.attention.shared import NAME
+from mmrl.models.attention.unshared import whole_rows
 from mmrl.models.families import Family
-from mmrl.models.heads import placed, scatter
 from mmrl.models.language import Language, Rules
+from mmrl.models.logprobs import placed, scatter
 from mmrl.models.precision import autocast, dtype_of
-from mmrl.models.prefix import Prefix, answers, held
-from mmrl.models.shared import NAME
-from mmrl.models.tower import Seen, Tower, visions_of
-from mmrl.models.unshared import whole_rows
+from mmrl.models.vision.tower import Seen, Tower, visions_of
 from mmrl.models.work import Work
 from mmrl.runtime.sharding import gathered, shard, whole
 from mmrl.types import Against, Group, Prompt, Tokens

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mmrl.models.attention.decode import Plain, Shared
 from mmrl.models.context import refuse, too_long
-from mmrl.models.decode import Plain, Shared
 from mmrl.models.policy import Policy
 from mmrl.models.spans import Span
 from mmrl.rollout.noise import draw, uniforms

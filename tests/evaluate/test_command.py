@@ -13,8 +13,8 @@ from mmrl.evaluate import read_items, read_records
 from mmrl.evaluations import run as running
 from mmrl.models import families
 from tests import runs
-from tests.models import tiny_plain
-from tests.models.test_feature_cache import Hook
+from tests.models import tiny_generic
+from tests.models.vision.test_feature_cache import Hook
 
 
 @pytest.fixture
@@ -234,7 +234,7 @@ def test_what_was_trained_on_is_found_under_any_name(mmrl, root, own, tmp_path):
 
 
 def test_another_family_is_examined_by_the_same_command(mmrl, tmp_path):
-    model, processor = tiny_plain.model("llava_onevision")
+    model, processor = tiny_generic.model("llava_onevision")
     assert model.config.model_type not in families.FAMILIES
     model.save_pretrained(tmp_path / "other")
     processor.save_pretrained(tmp_path / "other")

@@ -13,8 +13,8 @@ from mmrl.models.reference import Reference
 from mmrl.rollout.engine import Engine
 from mmrl.types import EMA, Decoding, Frozen
 from tests import tiny
+from tests.models.attention.test_shared import CROSSED, ROWS, WHOLE, by_copies, by_shares, groups_of, untouched
 from tests.models.test_reader import mixed, plain
-from tests.models.test_shared import CROSSED, ROWS, WHOLE, by_copies, by_shares, groups_of, untouched
 
 FAMILY = "qwen3_5"
 REASON = "model: every completion is read with a copy of its prompt, because its layers have linear_attention"

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from mmrl.models import full_kl, heads
+from mmrl.models import full_kl, logprobs
 from mmrl.models.reader import Piece
 from mmrl.rollout import Engine, engine
 from mmrl.rollout.noise import draw
@@ -38,14 +38,16 @@ def test_so_many_tensors_exist_at_a_time_as_are_counted():
     hidden, weight, states, head, tokens, noise, allowed = made()
 
     def drawn(top_p):
-        logits = heads.allowed_logits(hidden, weight, allowed, 0.7)
+        logits = logprobs.allowed_logits(hidden, weight, allowed, 0.7)
         token = draw(logits, noise, top_p)
         return token, logits.gather(-1, token[:, None]).squeeze(-1) - logits.logsumexp(dim=-1)
 
     more = 1.02  # what is as long as tokens, but not as wide as the vocabulary
     assert peak(lambda: drawn(1.0)) <= more * engine.TENSORS * UNIT
     assert peak(lambda: drawn(0.9)) <= more * engine.TENSORS_TOP_P * UNIT
-    assert peak(lambda: heads.token_logp(hidden, tokens, weight, allowed, 1.0, 2**40)) <= more * heads.TENSORS * UNIT
+    assert (
+        peak(lambda: logprobs.token_logp(hidden, tokens, weight, allowed, 1.0, 2**40)) <= more * logprobs.TENSORS * UNIT
+    )
     for direction in ("kl_policy_reference", "kl_reference_policy"):
         how = (allowed, 1.0, direction, 2**40)
         found = peak(lambda how=how: full_kl.token_divergence(hidden, states, weight, head, *how))
@@ -67,7 +69,7 @@ def test_the_bound_holds_there_and_back_however_many_chunks(bound, direction):
 
     def forward():
         if direction is None:
-            found.append(heads.token_logp(hidden, tokens, weight, allowed, 1.0, limit)[0])
+            found.append(logprobs.token_logp(hidden, tokens, weight, allowed, 1.0, limit)[0])
         else:
             how = (allowed, 1.0, direction, limit)
             found.append(full_kl.token_divergence(hidden, states, weight, head, *how))
@@ -104,4 +106,4 @@ def test_a_divergence_is_counted_too():
         with policy.see([group.prompt for group in groups]) as seen:
             policy.read(seen, pieces, against=more)
         found.append(policy.work.taken().logit_bytes)
-    assert found[1] == found[0] * full_kl.TENSORS // heads.TENSORS
+    assert found[1] == found[0] * full_kl.TENSORS // logprobs.TENSORS

@@ -8,7 +8,7 @@ import torch
 from mmrl.data.prompts import messages
 from mmrl.models.loading import load_policy
 from mmrl.models.policy import chat
-from mmrl.models.visions import metadata
+from mmrl.models.vision.patches import metadata
 from mmrl.types import Example, Media, Message
 from tests import tiny
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 from transformers import Qwen2_5_VLForConditionalGeneration
 
-from mmrl.models.blocks import use_blocks
 from mmrl.models.families import Grid, positions
+from mmrl.models.vision.block_attention import use_blocks
 from mmrl.world.base import TOKENS_PER_SECOND
 from mmrl.world.render import SMALL
 from mmrl.world.script import SLOTS

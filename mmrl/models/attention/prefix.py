@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mmrl.models.attention.shared import AnswerPass, PromptPass, Rows
 from mmrl.models.language import Language
-from mmrl.models.shared import AnswerPass, PromptPass, Rows
-from mmrl.models.tower import Seen
+from mmrl.models.vision.tower import Seen
 from mmrl.types import Prompt
 
 NO_MASK = torch.empty(0, 0, 0, 0)  # 4-D: transformers builds none

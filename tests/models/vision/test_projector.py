@@ -3,16 +3,16 @@
 import pytest
 import torch
 
-from mmrl.models.feature_cache import FeatureCache
-from mmrl.models.projector import mergers, unmerged
 from mmrl.models.proposal import Proposal
 from mmrl.models.reference import Reference
+from mmrl.models.vision.feature_cache import FeatureCache
+from mmrl.models.vision.projector import mergers, unmerged
 from mmrl.runtime.disk_cache import open_disk
 from mmrl.runtime.memory_cache import ByteCache
 from mmrl.types import EMA, Frozen
 from tests import tiny
-from tests.models.test_feature_cache import MEDIA, features
 from tests.models.test_reader import FAMILIES, mixed
+from tests.models.vision.test_feature_cache import MEDIA, features
 
 
 def learning(family="qwen2_5_vl", cache=None, **options):

@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from mmrl.models import prefix, reader
-from mmrl.models.agreement import DisagreementError, compare
+from mmrl.models import reader
+from mmrl.models.attention import prefix
+from mmrl.models.attention.shared import AnswerPass, PromptPass, use_shared
 from mmrl.models.loading import checkpoint_activations
 from mmrl.models.reader import Piece
-from mmrl.models.shared import AnswerPass, PromptPass, use_shared
+from mmrl.models.self_check import DisagreementError, compare
 from mmrl.rollout.engine import Engine
 from mmrl.types import Decoding
 from tests import tiny

@@ -5,8 +5,8 @@ import pytest
 from mmrl.build import build
 from mmrl.config import Config, ConfigError, parse
 from tests import runs
-from tests.models import test_projector
-from tests.models.test_feature_cache import Hook
+from tests.models.vision import test_projector
+from tests.models.vision.test_feature_cache import Hook
 
 
 def test_a_cache_folder_that_cannot_be_written_is_an_error_before_anything_is_read(root, tmp_path):

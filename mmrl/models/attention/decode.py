@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
 
+from mmrl.models.attention.prefix import NO_MASK, Prefix
 from mmrl.models.language import Language
-from mmrl.models.prefix import NO_MASK, Prefix
-from mmrl.models.tower import Seen
+from mmrl.models.vision.tower import Seen
 
 Part = tuple[
     Tensor, Tensor, Tensor

@@ -29,7 +29,7 @@ from mmrl.data.media.video import Clip
 from mmrl.data.prompts import messages
 from mmrl.models.families import FAMILIES
 from mmrl.models.spans import Span, span_mask
-from mmrl.models.visions import metadata
+from mmrl.models.vision.patches import metadata
 from mmrl.types import Example, Media, Message
 
 Choose = Callable[

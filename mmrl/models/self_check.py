@@ -6,10 +6,10 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from mmrl.models.prefix import Prefix, held
+from mmrl.models.attention.prefix import Prefix, held
+from mmrl.models.attention.shared import NAME, untouched
 from mmrl.models.reader import Piece, Reader
-from mmrl.models.shared import NAME, untouched
-from mmrl.models.tower import Seen
+from mmrl.models.vision.tower import Seen
 from mmrl.runtime.sharding import is_sharded
 
 TIMES = 3.0  # how far the shared path may be from the truth, in the plain path's own distance to it

@@ -11,21 +11,21 @@ from transformers import GenerationConfig
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from mmrl.generated import Generated, chosen
-from mmrl.models.plain import Plain, check_chat_template, load_plain
-from mmrl.models.plain_features import remember, remembered
+from mmrl.models.generic import Plain, check_chat_template, load_plain
+from mmrl.models.generic_features import remember, remembered
 from mmrl.rollout.noise import uniforms
 from mmrl.runtime.memory_cache import ByteCache
 from mmrl.types import Decoding
 from tests import tiny
-from tests.models import tiny_plain
+from tests.models import tiny_generic
 
 WORDS = pytest.mark.skipif(importlib.util.find_spec("num2words") is None, reason="SmolVLM's processor needs num2words")
-FAMILIES = [pytest.param(name, marks=[WORDS] if name == "smolvlm" else []) for name in tiny_plain.FAMILIES]
+FAMILIES = [pytest.param(name, marks=[WORDS] if name == "smolvlm" else []) for name in tiny_generic.FAMILIES]
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def plain(request):
-    return Plain(*tiny_plain.model(request.param), "plain")
+    return Plain(*tiny_generic.model(request.param), "plain")
 
 
 def media(kinds, seed=0):
@@ -66,7 +66,7 @@ def test_greedy_takes_the_most_likely_token_whatever_the_checkpoint_says(plain):
 
 
 def test_the_generation_defaults_of_a_checkpoint_are_not_used():
-    model, processor = tiny_plain.model("llava_onevision")
+    model, processor = tiny_generic.model("llava_onevision")
     before = answer(Plain(model, processor, "plain"))
     model.generation_config = GenerationConfig(
         repetition_penalty=9.0, max_new_tokens=1, min_new_tokens=1, eos_token_id=2
@@ -85,7 +85,7 @@ def test_sampling_is_keyed_by_seed_example_and_sample_and_leaves_the_global_stat
 
 
 def test_sampled_frequencies_are_the_probabilities():
-    plain = Plain(*tiny_plain.model("llava_onevision"), "plain")
+    plain = Plain(*tiny_generic.model("llava_onevision"), "plain")
     wanted = logps(plain, (), 0).exp()[0]
     decoding, seen = Decoding(temperature=1.0, max_new_tokens=1), []
     for n in range(80):
@@ -97,7 +97,7 @@ def test_sampled_frequencies_are_the_probabilities():
 
 
 def test_a_model_without_a_chat_template_is_one_clear_message():
-    _, processor = tiny_plain.model("internvl")
+    _, processor = tiny_generic.model("internvl")
     check_chat_template(processor, "DIR")
     processor.chat_template = None
     processor.tokenizer.chat_template = None
@@ -108,7 +108,7 @@ def test_a_model_without_a_chat_template_is_one_clear_message():
 @pytest.mark.skipif(importlib.util.find_spec("num2words") is not None, reason="where num2words is missing")
 def test_a_processor_that_needs_more_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setattr("transformers.models.smolvlm.processing_smolvlm.num2words", str)
-    model, processor = tiny_plain.model("smolvlm")
+    model, processor = tiny_generic.model("smolvlm")
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     monkeypatch.undo()

@@ -17,8 +17,8 @@ from mmrl.data.media.frame_size import SizeRule, SizeRules
 from mmrl.data.media.reader import MediaReader, shrink
 from mmrl.data.media.shrink import shrunk
 from mmrl.data.media.video import FrameChoice
-from mmrl.models import size_rules as rules
-from mmrl.models.visions import patch_media
+from mmrl.models.vision import size_rules as rules
+from mmrl.models.vision.patches import patch_media
 from mmrl.types import Example, Media
 from tests import runs, tiny
 

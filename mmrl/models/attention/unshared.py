@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mmrl.models.language import Language
-from mmrl.models.tower import Seen
+from mmrl.models.vision.tower import Seen
 
 
 def whole_rows(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers.utils import ModelOutput
 
-from mmrl.models.feature_cache import memory_of
+from mmrl.models.vision.feature_cache import memory_of
 from mmrl.runtime.memory_cache import ByteCache
 
 ASKED = ("get_image_features", "get_video_features")

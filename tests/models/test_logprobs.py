@@ -2,7 +2,7 @@
 
 import torch
 
-from mmrl.models.heads import allowed_logits, token_logp
+from mmrl.models.logprobs import allowed_logits, token_logp
 
 
 def made(dtype=torch.float64):

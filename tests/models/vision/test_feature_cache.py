@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from mmrl.models.families import Grid
-from mmrl.models.feature_cache import FeatureCache, Weights, name_of
 from mmrl.models.reference import Reference
+from mmrl.models.vision.feature_cache import FeatureCache, Weights, name_of
 from mmrl.runtime.disk_cache import open_disk
 from mmrl.runtime.memory_cache import ByteCache
 from mmrl.types import EMA, Frozen

@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mmrl.models.families import Family, Grid
-from mmrl.models.feature_cache import FeatureCache, Weights, name_of
 from mmrl.models.precision import autocast, dtype_of
-from mmrl.models.projector import mergers, parts, projected, unmerged
+from mmrl.models.vision.feature_cache import FeatureCache, Weights, name_of
+from mmrl.models.vision.projector import mergers, parts, projected, unmerged
 from mmrl.models.work import Work
 from mmrl.runtime.memory_cache import ByteCache
 from mmrl.runtime.sharding import is_cut

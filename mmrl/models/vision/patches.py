@@ -10,8 +10,8 @@ from transformers.video_utils import VideoMetadata
 
 from mmrl.data.media.video import Clip
 from mmrl.models.families import Grid
-from mmrl.models.size_rules import rule_of
-from mmrl.models.tower import Vision
+from mmrl.models.vision.size_rules import rule_of
+from mmrl.models.vision.tower import Vision
 
 
 def patch_media(processor, media: Sequence[Sequence]) -> list[Vision]:

@@ -1,0 +1,1 @@
+"""A Hugging Face video language model: prompts, encoded media, a prefilled prefix, log-probabilities."""

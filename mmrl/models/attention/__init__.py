@@ -1,0 +1,1 @@
+"""Attention over a prompt that the completions of a group share."""
