@@ -11,7 +11,7 @@ from benchmark.results import Run, finite
 from benchmark.rl_job import ARMS, UNTRAINED, Job, job_of
 from benchmark.tables import write
 from mmrl.build import build
-from mmrl.config import Config, parse
+from mmrl.config.schema import Config, parse
 from mmrl.evaluate import Summary
 from mmrl.quickstart.arms import last_checkpoint
 from mmrl.quickstart.looks import one

@@ -13,7 +13,18 @@ from accelerate.utils import set_seed
 from mmrl import checkpoint, prepared
 from mmrl.algorithms import Algorithm, claims
 from mmrl.collect import Collector
-from mmrl.config import Config, ConfigError, EvaluationSection, ModelSection, dump, flat
+from mmrl.config.open import (
+    check_gradable,
+    check_media,
+    disk_of,
+    every,
+    grader,
+    media_reader,
+    open_set,
+    root_of,
+    training_data,
+)
+from mmrl.config.schema import Config, ConfigError, EvaluationSection, ModelSection, dump, flat
 from mmrl.data.conditions import check as check_condition
 from mmrl.data.stream import Mixture, Stream
 from mmrl.feeder import Feeder
@@ -37,17 +48,6 @@ from mmrl.runtime.disk_cache import Disk
 from mmrl.runtime.memory_cache import ByteCache
 from mmrl.runtime.out_of_memory import fitted
 from mmrl.runtime.ranks import Ranks, join
-from mmrl.sources import (
-    check_gradable,
-    check_media,
-    disk_of,
-    every,
-    grader,
-    media_reader,
-    open_set,
-    root_of,
-    training_data,
-)
 from mmrl.trainer import Trainer
 from mmrl.types import Example, Group, Prompt
 

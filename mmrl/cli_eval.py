@@ -37,7 +37,7 @@ def eval_run(
 
     Exit status 1 where a question could not be asked; it counts as wrong.
     """
-    from mmrl.config import EvalConfig, load
+    from mmrl.config.schema import EvalConfig, load
     from mmrl.evaluations.run import run
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 import mmrl
 from mmrl.answering import Asking, Media
-from mmrl.config import ConfigError, EvalSetSection, EvaluationSection
+from mmrl.config.open import check_gradable, media_reader, open_set, root_of
+from mmrl.config.schema import ConfigError, EvalSetSection, EvaluationSection
 from mmrl.data.conditions import asked, frames_of
 from mmrl.data.conditions import check as check_condition
 from mmrl.data.prompts import messages
@@ -31,7 +32,6 @@ from mmrl.rewards.parse import parse
 from mmrl.rollout import Engine
 from mmrl.runtime.console import progress
 from mmrl.scorers import scorer_of
-from mmrl.sources import check_gradable, media_reader, open_set, root_of
 from mmrl.types import Decoding, Example, Group
 
 CHUNK = 2**22  # elements of a parameter that are hashed at a time

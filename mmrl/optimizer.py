@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from mmrl.config import OptimizerSection
+from mmrl.config.schema import OptimizerSection
 from mmrl.models.families import Family
 from mmrl.models.policy import Policy
 

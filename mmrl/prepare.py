@@ -13,7 +13,8 @@ from torch import Tensor
 
 from mmrl.algorithms import Algorithm
 from mmrl.build import feature_cache, policy_of, sampler
-from mmrl.config import Config, ConfigError
+from mmrl.config.open import every, grader, media_reader, training_data
+from mmrl.config.schema import Config, ConfigError
 from mmrl.data.media.reader import MediaError, MediaReader
 from mmrl.functional.targets import bounds, offline
 from mmrl.models.policy import Policy
@@ -22,7 +23,6 @@ from mmrl.prepared import facts, lines, same
 from mmrl.rewards.grade import grade
 from mmrl.runtime.console import progress
 from mmrl.runtime.ranks import Ranks, join
-from mmrl.sources import every, grader, media_reader, training_data
 from mmrl.types import Example, Prompt
 
 STEP = -1  # the noise of these completions is that of no training step

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmrl.config import Config
+from mmrl.config.schema import Config
 
 Table = Mapping[str, Mapping[str, Tensor]]  # example -> reward -> [n]
 

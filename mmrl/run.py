@@ -12,7 +12,7 @@ from torch import Tensor
 from mmrl import best, checkpoint
 from mmrl.algorithms import Remembering
 from mmrl.algorithms.target_matching import TargetError
-from mmrl.config import Config, ConfigError, flat
+from mmrl.config.schema import Config, ConfigError, flat
 from mmrl.costs import Costs
 from mmrl.data.media.reader import MediaError
 from mmrl.evaluate import cost

@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 
 from mmrl import rewards, world
+from mmrl.config.open import grader
 from mmrl.evaluate.score import DEFAULT, Scorer
 from mmrl.rewards.grade import grade_one
 from mmrl.rewards.graders import trace
-from mmrl.sources import grader
 from mmrl.world.graders import WORLD_GRADERS
 
 

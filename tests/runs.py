@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mmrl.build import build
 from mmrl.collect import Collector
-from mmrl.config import Config, dump, parse
+from mmrl.config.schema import Config, dump, parse
 from mmrl.models.reference import Reference
 from mmrl.plan import Planner
 from mmrl.reading import Readings

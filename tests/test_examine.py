@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mmrl import cli
-from mmrl.config import EvalConfig, dump, parse
+from mmrl.config.schema import EvalConfig, dump, parse
 from mmrl.examine import digest, sampled
 from mmrl.types import Decoding
 from tests import runs, tiny

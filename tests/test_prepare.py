@@ -8,7 +8,7 @@ import torch
 
 from mmrl.algorithms import ALGORITHMS
 from mmrl.build import build
-from mmrl.config import ConfigError
+from mmrl.config.schema import ConfigError
 from mmrl.functional.targets import Tilt
 from mmrl.prepare import prepare, summary
 from mmrl.prepared import PreparedError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mmrl.config import Config, EvalConfig, load
+from mmrl.config.schema import Config, EvalConfig, load
 from mmrl.models.loading import load_policy
 from mmrl.quickstart import MARK, Plan, quickstart, start_over
 from mmrl.quickstart.arms import train

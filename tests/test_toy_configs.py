@@ -10,8 +10,8 @@ import yaml
 
 from mmrl.algorithms import ALGORITHMS, Remembering
 from mmrl.build import build
-from mmrl.config import Config, load
-from mmrl.config import parse as parsed
+from mmrl.config.schema import Config, load
+from mmrl.config.schema import parse as parsed
 from mmrl.models.proposal import Proposal
 from mmrl.models.reader import Piece
 from mmrl.prepare import prepare

@@ -8,7 +8,7 @@ import torch
 from mmrl import best, checkpoint
 from mmrl import run as running
 from mmrl.build import build
-from mmrl.config import Config, parse
+from mmrl.config.schema import Config, parse
 from mmrl.evaluate import Mean, Summary
 from mmrl.models.loading import load_policy
 from tests import runs

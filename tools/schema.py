@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from mmrl.config import Config, EvalConfig
+from mmrl.config.schema import Config, EvalConfig
 
 FOLDER = Path(__file__).parents[1] / "configs" / "schema"
 KINDS = {"train": Config, "eval": EvalConfig}

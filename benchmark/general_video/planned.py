@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmrl.config import EvalSetSection, EvaluationSection
+from mmrl.config.open import root_of
+from mmrl.config.schema import EvalSetSection, EvaluationSection
 from mmrl.data.media.paths import inside
 from mmrl.evaluate import IncompleteError
 from mmrl.examine import questions
-from mmrl.sources import root_of
 from mmrl.types import Example
 
 SHOWN = 5  # missing files named in a message

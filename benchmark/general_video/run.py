@@ -13,7 +13,8 @@ from benchmark.general_video.planned import Planned, planned
 from benchmark.general_video.protocols import PROTOCOLS
 from benchmark.paths import ROOT
 from mmrl.answering import Asking
-from mmrl.config import ConfigError, EvalConfig, EvaluationSection, dump, load
+from mmrl.config.open import media_reader
+from mmrl.config.schema import ConfigError, EvalConfig, EvaluationSection, dump, load
 from mmrl.data.conditions import frames_of, known
 from mmrl.data.media.errors import MediaError
 from mmrl.evaluate import Summary, evaluate, read_items
@@ -26,7 +27,6 @@ from mmrl.models.generic import Plain, check_chat_template
 from mmrl.models.policy import Policy
 from mmrl.runtime.console import progress
 from mmrl.scorers import scorer_of
-from mmrl.sources import media_reader
 
 CONFIGS = ROOT / "configs" / "eval"
 

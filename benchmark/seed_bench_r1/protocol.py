@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mmrl.config import ConfigError, EvalConfig, load
+from mmrl.config.open import open_set
+from mmrl.config.schema import ConfigError, EvalConfig, load
 from mmrl.evaluate import IncompleteError
-from mmrl.sources import open_set
 from mmrl.world.manifest import NAME as MANIFEST
 
 CONFIG = Path(__file__).parents[2] / "configs" / "eval" / "seed_bench_r1.yaml"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mmrl.config import EvalConfig
+from mmrl.config.schema import EvalConfig
 
 
 @dataclass(frozen=True, slots=True)

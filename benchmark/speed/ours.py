@@ -8,7 +8,7 @@ from benchmark.speed.case import Case
 from benchmark.speed.check import logp_errors
 from benchmark.speed.clock import Counts, Peak, Watch, gradient_bytes
 from mmrl.build import build
-from mmrl.config import Config, parse
+from mmrl.config.schema import Config, parse
 from mmrl.models.reader import Reader
 
 PHASES = {  # what is called for each, of a trainer's parts

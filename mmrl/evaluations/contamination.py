@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmrl.config import Config, load
+from mmrl.config.open import every, training_data
+from mmrl.config.schema import Config, load
 from mmrl.data.media.paths import inside
 from mmrl.evaluate.records import Item
-from mmrl.sources import every, training_data
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mmrl.answering import shown_of
-from mmrl.config import EvalConfig, parse
+from mmrl.config.open import media_reader
+from mmrl.config.schema import EvalConfig, parse
 from mmrl.data.conditions import frames_of, see
 from mmrl.data.media.reader import MediaError
 from mmrl.evaluate.folders import read_run
 from mmrl.evaluate.plan import read_plan
 from mmrl.evaluate.records import Item, Sample
-from mmrl.sources import media_reader
 
 
 def remade(samples: Sequence[Sample], items: Sequence[Item], run: Path, out: Path) -> Iterator[str]:

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 from mmrl.build import policy_of
-from mmrl.config import ConfigError, EvalConfig, ModelSection, dump
+from mmrl.config.open import disk_of
+from mmrl.config.schema import ConfigError, EvalConfig, ModelSection, dump
 from mmrl.data.conditions import known
 from mmrl.evaluate import Summary
 from mmrl.evaluate.folders import Run, write_run
@@ -29,7 +30,6 @@ from mmrl.report import summaries_table
 from mmrl.runtime.console import console
 from mmrl.runtime.memory_cache import ByteCache
 from mmrl.runtime.provenance import commit, machine
-from mmrl.sources import disk_of
 
 PACKAGES = ("torch", "transformers", "accelerate", "av", "numpy", "tokenizers")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import sleep
 
 from mmrl.checkpoint import latest
-from mmrl.config import Config, dump
+from mmrl.config.schema import Config, dump
 from mmrl.quickstart.plan import NAMES
 from mmrl.report import read_metrics
 from mmrl.runtime.console import Show, side_by_side

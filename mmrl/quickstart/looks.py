@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from mmrl.build import policy_of
-from mmrl.config import EvaluationSection, ModelSection, parse
+from mmrl.config.schema import EvaluationSection, ModelSection, parse
 from mmrl.data.conditions import Condition
 from mmrl.evaluate import Summary
 from mmrl.examine import examine

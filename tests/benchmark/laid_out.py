@@ -6,8 +6,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from mmrl.config import EvalConfig, load
-from mmrl.sources import open_set
+from mmrl.config.open import open_set
+from mmrl.config.schema import EvalConfig, load
 
 FIXTURES = Path(__file__).parent / "fixtures"
 CONFIGS = Path(__file__).parents[2] / "configs" / "eval"

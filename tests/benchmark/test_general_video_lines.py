@@ -9,11 +9,11 @@ from benchmark.general_video import groups
 from benchmark.general_video.lines import lines, stratified
 from benchmark.general_video.protocol import equal
 from benchmark.general_video.protocols import PROTOCOLS
-from mmrl.config import EvalConfig, load
+from mmrl.config.open import open_set
+from mmrl.config.schema import EvalConfig, load
 from mmrl.data.formats import tempcompass
 from mmrl.evaluate import Item, Record
 from mmrl.evaluate.records import File, item_of
-from mmrl.sources import open_set
 from mmrl.statistics import mean_interval
 from tests.benchmark.laid_out import CONFIGS, fixture
 

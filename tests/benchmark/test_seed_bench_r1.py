@@ -11,7 +11,7 @@ from benchmark import cli
 from benchmark.seed_bench_r1 import protocol
 from benchmark.seed_bench_r1.page import domains, ours
 from benchmark.seed_bench_r1.published import CARE, PUBLISHED
-from mmrl.config import ConfigError
+from mmrl.config.schema import ConfigError
 from mmrl.evaluate import Record, read_items, read_records, summarise
 from mmrl.evaluate.lines import write_lines
 from mmrl.evaluate.records import item_of

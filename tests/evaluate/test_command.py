@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from mmrl import cli
-from mmrl.config import EvalConfig, dump, load, parse
+from mmrl.config.schema import EvalConfig, dump, load, parse
 from mmrl.evaluate import read_items, read_records
 from mmrl.evaluations import run as running
 from mmrl.models import families

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText
 
 from mmrl.build import build
-from mmrl.config import ConfigError, EvalConfig, parse
+from mmrl.config.schema import ConfigError, EvalConfig, parse
 from mmrl.plan import Bundle, Filler, Piece, Planner
 from mmrl.runtime.ranks import Ranks
 from mmrl.runtime.sharding import clip_gradients, cut_like, full, local, whole

@@ -10,7 +10,7 @@ from torch.distributed.tensor import DTensor
 
 from mmrl.algorithms import CARE, RLKL
 from mmrl.build import build
-from mmrl.config import Config, parse
+from mmrl.config.schema import Config, parse
 from mmrl.finite import NonFiniteError
 from mmrl.models.loading import checkpoint_activations
 from mmrl.runtime.ranks import Ranks, join

@@ -7,7 +7,7 @@ import pytest
 from safetensors.torch import load_file
 
 from mmrl.build import build
-from mmrl.config import ConfigError
+from mmrl.config.schema import ConfigError
 from tests import runs
 
 SAID = "model: every completion is read with a copy of its prompt"

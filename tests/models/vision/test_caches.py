@@ -3,7 +3,7 @@
 import pytest
 
 from mmrl.build import build
-from mmrl.config import Config, ConfigError, parse
+from mmrl.config.schema import Config, ConfigError, parse
 from tests import runs
 from tests.models.vision import test_projector
 from tests.models.vision.test_feature_cache import Hook

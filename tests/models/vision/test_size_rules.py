@@ -12,7 +12,7 @@ from PIL import Image
 from transformers.image_utils import PILImageResampling, SizeDict
 
 from mmrl.build import build
-from mmrl.config import Config, parse
+from mmrl.config.schema import Config, parse
 from mmrl.data.media.frame_size import SizeRule, SizeRules
 from mmrl.data.media.reader import MediaReader, shrink
 from mmrl.data.media.shrink import shrunk

@@ -9,14 +9,14 @@ import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from mmrl.algorithms import ALGORITHMS
-from mmrl.coherence import incoherences
+from mmrl.config.error_messages import explain, first_causes
+from mmrl.config.rules import incoherences
+from mmrl.config.variants import Section, choice
 from mmrl.data.conditions import known
 from mmrl.data.media.frame_choice import FrameChoice
 from mmrl.data.prompts import Template
-from mmrl.explain import explain, first_causes
 from mmrl.functional.divergences import DIVERGENCES, Divergence
 from mmrl.functional.targets import FACTORS, Factor
-from mmrl.named import Section, choice
 from mmrl.types import EMA, Decoding, Frozen, Update
 
 UPDATES = {"frozen": Frozen, "ema": EMA}

@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from mmrl.algorithms import ALGORITHMS
-from mmrl.config import Config, ConfigError, EvalConfig, apply, dump, load, parse
+from mmrl.config.schema import Config, ConfigError, EvalConfig, apply, dump, load, parse
 from tools import schema
 
-CONFIGS = sorted((Path(__file__).parents[1] / "configs").rglob("*.yaml"))
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").rglob("*.yaml"))
 PLAIN = {
     "out": "runs/made",
     "model": {"path": "base"},

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mmrl.config import ConfigError, DataSection, EvalSetSection, EvaluationSection, SetSection
+from mmrl.config.schema import ConfigError, DataSection, EvalSetSection, EvaluationSection, SetSection
 from mmrl.data.formats.dataset import Annotations, Dataset
 from mmrl.data.formats.egoplan_bench2 import EgoPlanBench2
 from mmrl.data.formats.longvideobench import LongVideoBench
