@@ -26,7 +26,7 @@ from benchmark.measure import Scores, figure
 from benchmark.paths import told
 from benchmark.rl_job import weights
 from benchmark.tables import record, write
-from mmrl.examine import evaluating
+from mmrl.evaluation.evaluator import evaluating
 from mmrl.models.loading import check_directory, load_policy
 from mmrl.models.policy import Policy
 from mmrl.rewards.parse import parse

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmark.asking import Question
 from benchmark.results import finite
-from mmrl.statistics import mean_interval
+from mmrl.evaluation.statistics import mean_interval
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from typing import Any
 from pydantic import BaseModel, FiniteFloat
 
 from benchmark.tables import Cells
-from mmrl.statistics import half_width, paired
+from mmrl.evaluation.statistics import half_width, paired
 
 TABLE = "table.json"  # how files end that are written into the folder and are no runs
 BEFORE = "before"

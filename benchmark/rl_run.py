@@ -12,7 +12,7 @@ from benchmark.rl_job import ARMS, UNTRAINED, Job, job_of
 from benchmark.tables import write
 from mmrl.build import build
 from mmrl.config.schema import Config, parse
-from mmrl.evaluate import Summary
+from mmrl.evaluation import Summary
 from mmrl.quickstart.arms import last_checkpoint
 from mmrl.quickstart.looks import one
 from mmrl.quickstart.plan import AXES, LEVELS, examination, training

@@ -38,7 +38,7 @@ def eval_run(
     Exit status 1 where a question could not be asked; it counts as wrong.
     """
     from mmrl.config.schema import EvalConfig, load
-    from mmrl.evaluations.run import run
+    from mmrl.evaluation.commands.run import run
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ValueError("eval run: expected one process, found several; they would write the same records")
@@ -63,7 +63,7 @@ def eval_score(
     name: Annotated[str, typer.Option("--name", help="Of the new verdicts; those of other names stay.")] = "default",
 ) -> None:
     """Score again what was generated, without a model: by the graders named, or by those of the run as they are now."""
-    from mmrl.evaluations.rescore import rescore
+    from mmrl.evaluation.commands.score import rescore
 
     rescore(folder, graders or [], name)
 
@@ -76,7 +76,7 @@ def eval_compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, not the table.")] = False,
 ) -> None:
     """What changed between two runs, set by set and metric by metric: paired by item and sample, clustered by video."""
-    from mmrl.evaluations.compare import compare_runs
+    from mmrl.evaluation.commands.compare import compare_runs
 
     compare_runs(before, after, scorer, as_json)
 
@@ -95,15 +95,15 @@ def eval_audit(
 
     Exit status 1 where something is broken.
     """
-    from mmrl.evaluations.audit import audit
-    from mmrl.evaluations.contamination import trained_on
+    from mmrl.evaluation.audits.contamination import trained_on
+    from mmrl.evaluation.commands.audit import audit
 
     raise typer.Exit(audit(folder, None if train is None else trained_on(train, root_of(folder)), media))
 
 
 def root_of(folder: Path) -> Path | None:
     """The data root of a run, if it says so and the root is there."""
-    from mmrl.evaluate.folders import RUN, read_run
+    from mmrl.evaluation.run_folder import RUN, read_run
 
     root = Path(read_run(folder).config["evaluation"]["root"]) if (folder / RUN).exists() else None
     return root if root is not None and root.is_dir() else None
@@ -119,7 +119,7 @@ def eval_view(
     most: Annotated[int, typer.Option(min=1, help="Completions at most.")] = 500,
 ) -> None:
     """One HTML page that needs nothing else: questions, what the model received and wrote, how it was read, its scores."""
-    from mmrl.evaluations.view import Wanted, view
+    from mmrl.report.evaluation import Wanted, view
 
     typer.echo(view(folder, Wanted(scorer, status, wrong, most), out or folder / "view.html"))
 
@@ -129,6 +129,6 @@ def eval_ls(
     folder: Annotated[Path, typer.Argument(help="Where runs are looked for.")] = Path("runs"),
 ) -> None:
     """The benchmarks of configs/eval, the conditions, and the runs below FOLDER with how much of them is done."""
-    from mmrl.evaluations.listing import listing
+    from mmrl.evaluation.commands.ls import listing
 
     listing(folder)

@@ -15,8 +15,8 @@ from mmrl.algorithms.target_matching import TargetError
 from mmrl.config.schema import Config, ConfigError, flat
 from mmrl.costs import Costs
 from mmrl.data.media.reader import MediaError
-from mmrl.evaluate import cost
-from mmrl.examine import examine
+from mmrl.evaluation import cost
+from mmrl.evaluation.evaluator import examine
 from mmrl.feeder import Feeder
 from mmrl.finite import NonFiniteError
 from mmrl.journal import Journal

@@ -9,7 +9,7 @@ from mmrl import best, checkpoint
 from mmrl import run as running
 from mmrl.build import build
 from mmrl.config.schema import Config, parse
-from mmrl.evaluate import Mean, Summary
+from mmrl.evaluation import Mean, Summary
 from mmrl.models.loading import load_policy
 from tests import runs
 from tests.models.vision.test_feature_cache import Hook

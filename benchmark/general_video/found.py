@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.general_video.lines import Line
-from mmrl.evaluate import Item, Record
-from mmrl.evaluate.records import FAILED
+from mmrl.evaluation import Item, Record
+from mmrl.evaluation.records import FAILED
 
 
 @dataclass(frozen=True)

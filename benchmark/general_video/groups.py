@@ -4,7 +4,7 @@ from pathlib import PurePosixPath
 
 from benchmark.general_video.protocol import place
 from mmrl.data.formats.tempcompass import KINDS, YES_NO
-from mmrl.evaluate import Item
+from mmrl.evaluation import Item
 
 DIRECTIONS = ("object_rel_direction_easy", "object_rel_direction_medium", "object_rel_direction_hard")
 VSI_TASKS = (

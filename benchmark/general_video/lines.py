@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmark.general_video.protocol import Protocol
-from mmrl.evaluate import Item, Record
-from mmrl.statistics import mean_interval
+from mmrl.evaluation import Item, Record
+from mmrl.evaluation.statistics import mean_interval
 
 ALL = "all items"
 PUBLISHED = "mean over {}s, as published"

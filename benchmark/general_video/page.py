@@ -12,8 +12,8 @@ from benchmark.general_video.protocols import PROTOCOLS
 from benchmark.tables import Cells, record, terminal
 from benchmark.tables import show as show_table
 from benchmark.tables import write as write_json
-from mmrl.evaluate import compare
-from mmrl.evaluate.gains import Look, gains
+from mmrl.evaluation import compare
+from mmrl.evaluation.condition_effects import Look, gains
 
 OURS = "lenient"  # the reading that gains are made of
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from mmrl.config.open import root_of
 from mmrl.config.schema import EvalSetSection, EvaluationSection
 from mmrl.data.media.paths import inside
-from mmrl.evaluate import IncompleteError
-from mmrl.examine import questions
+from mmrl.evaluation import IncompleteError
+from mmrl.evaluation.evaluator import questions
 from mmrl.types import Example
 
 SHOWN = 5  # missing files named in a message

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from mmrl.evaluate import Item
+from mmrl.evaluation import Item
 
 Division = Callable[[Item], str]  # an item's group
 

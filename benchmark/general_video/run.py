@@ -12,21 +12,21 @@ from benchmark.general_video.page import show, write
 from benchmark.general_video.planned import Planned, planned
 from benchmark.general_video.protocols import PROTOCOLS
 from benchmark.paths import ROOT
-from mmrl.answering import Asking
 from mmrl.config.open import media_reader
 from mmrl.config.schema import ConfigError, EvalConfig, EvaluationSection, dump, load
 from mmrl.data.conditions import frames_of, known
 from mmrl.data.media.errors import MediaError
-from mmrl.evaluate import Summary, evaluate, read_items
-from mmrl.evaluate.cache import Cache
-from mmrl.evaluate.folders import write_run
-from mmrl.evaluate.records import FAILED
-from mmrl.evaluations.run import ended, keep_features, opened, started
-from mmrl.examine import evaluating, model_of, questions, settings_of, telling
+from mmrl.evaluation import Summary, evaluate, read_items
+from mmrl.evaluation.commands.run import ended, keep_features, opened, started
+from mmrl.evaluation.evaluator import evaluating, model_of, questions, settings_of, telling
+from mmrl.evaluation.graders import scorer_of
+from mmrl.evaluation.media_sampler import Asking
+from mmrl.evaluation.records import FAILED
+from mmrl.evaluation.response_cache import Cache
+from mmrl.evaluation.run_folder import write_run
 from mmrl.models.generic import Plain, check_chat_template
 from mmrl.models.policy import Policy
 from mmrl.runtime.console import progress
-from mmrl.scorers import scorer_of
 
 CONFIGS = ROOT / "configs" / "eval"
 

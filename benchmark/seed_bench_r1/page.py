@@ -8,8 +8,8 @@ from typing import Any
 from benchmark.seed_bench_r1.protocol import DOMAINS
 from benchmark.seed_bench_r1.published import PUBLISHED, Row
 from benchmark.tables import Cells
-from mmrl.evaluate import Mean, Summary, read_items
-from mmrl.evaluate.summary import columns, mean_of
+from mmrl.evaluation import Mean, Summary, read_items
+from mmrl.evaluation.summary import columns, mean_of
 
 NONE = "–"
 READINGS = {"accuracy": "strict", "official": "official", "lenient": "lenient"}  # metric: what it is called here

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmrl.config.open import open_set
 from mmrl.config.schema import ConfigError, EvalConfig, load
-from mmrl.evaluate import IncompleteError
+from mmrl.evaluation import IncompleteError
 from mmrl.world.manifest import NAME as MANIFEST
 
 CONFIG = Path(__file__).parents[2] / "configs" / "eval" / "seed_bench_r1.yaml"

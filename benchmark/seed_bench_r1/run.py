@@ -8,7 +8,7 @@ from benchmark.seed_bench_r1.page import as_json, domains, ours, theirs
 from benchmark.seed_bench_r1.protocol import check_counts, configured, world
 from benchmark.seed_bench_r1.published import PUBLISHED, differs
 from benchmark.tables import record, show, terminal, write
-from mmrl.evaluations.run import Finding, run_all
+from mmrl.evaluation.commands.run import Finding, run_all
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from benchmark.world.items import Item, letters
-from mmrl.statistics import mean_interval
+from mmrl.evaluation.statistics import mean_interval
 from mmrl.world.octet import LETTERS
 
 FOLDS = 5

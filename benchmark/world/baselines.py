@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from benchmark.world import oracle
 from benchmark.world.audit import LEARNERS, VIEWS, answers, fit, interval
 from benchmark.world.items import OCTET, Item, of_nat, of_octet
-from mmrl.statistics import clustered_error
+from mmrl.evaluation.statistics import clustered_error
 from mmrl.world.splits import Recipe, Sizes, all_nats, all_octets
 
 LEVELS = ("L1", "L2", "L3")

@@ -12,8 +12,8 @@ import torch
 from mmrl.build import policy_of
 from mmrl.config.schema import EvaluationSection, ModelSection, parse
 from mmrl.data.conditions import Condition
-from mmrl.evaluate import Summary
-from mmrl.examine import examine
+from mmrl.evaluation import Summary
+from mmrl.evaluation.evaluator import examine
 from mmrl.quickstart.plan import ARMS, CONTROLS, LEVELS, NEUTRAL, Plan, examination
 from mmrl.runtime.console import progress
 

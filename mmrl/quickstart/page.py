@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmrl.evaluate import Summary, compare
+from mmrl.evaluation import Summary, compare
+from mmrl.evaluation.statistics import Difference
 from mmrl.quickstart.looks import Look
 from mmrl.quickstart.plan import ARMS, CONTROLS, LEVELS, NAMES, NEUTRAL, Plan
 from mmrl.quickstart.rollouts import rollouts
@@ -21,7 +22,6 @@ from mmrl.report import (
 )
 from mmrl.runtime.console import console
 from mmrl.runtime.provenance import commit, machine
-from mmrl.statistics import Difference
 
 Found = Mapping[Look, Summary]
 PAIRS = (("grpo", "base"), ("care", "base"), ("care", "grpo"))  # of whom, minus whom

@@ -4,8 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmrl.evaluate import Summary
-from mmrl.statistics import Difference
+from mmrl.evaluation import Summary
+from mmrl.evaluation.statistics import Difference
 
 Levels = Mapping[str, Mapping[str, Difference]]  # level, metric; fractions
 

@@ -13,11 +13,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from PIL import Image
 
-from mmrl.report.arms import lines
+from mmrl.evaluation.statistics import Difference
+from mmrl.evaluation.tables.arms import lines
+from mmrl.evaluation.tables.levels import percent, points, rows
 from mmrl.report.curves import compared, curves, others, others_compared, read_metrics
 from mmrl.report.data import Completion, ReportData
-from mmrl.report.levels import percent, points, rows
-from mmrl.statistics import Difference
 
 TEMPLATE = "report.html.j2"
 GAP = 2  # pixels between frames

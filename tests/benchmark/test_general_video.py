@@ -10,7 +10,7 @@ from benchmark import cli
 from benchmark.general_video import run
 from benchmark.general_video.protocols import PROTOCOLS
 from mmrl.config.schema import EvalConfig, load
-from mmrl.evaluations.run import opened
+from mmrl.evaluation.commands.run import opened
 from tests import tiny
 from tests.benchmark.laid_out import CONFIGS, lay_out
 

@@ -12,9 +12,9 @@ from benchmark.general_video.protocols import PROTOCOLS
 from mmrl.config.open import open_set
 from mmrl.config.schema import EvalConfig, load
 from mmrl.data.formats import tempcompass
-from mmrl.evaluate import Item, Record
-from mmrl.evaluate.records import File, item_of
-from mmrl.statistics import mean_interval
+from mmrl.evaluation import Item, Record
+from mmrl.evaluation.records import File, item_of
+from mmrl.evaluation.statistics import mean_interval
 from tests.benchmark.laid_out import CONFIGS, fixture
 
 NAMES = sorted(PROTOCOLS)

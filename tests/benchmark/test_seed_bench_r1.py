@@ -12,9 +12,9 @@ from benchmark.seed_bench_r1 import protocol
 from benchmark.seed_bench_r1.page import domains, ours
 from benchmark.seed_bench_r1.published import CARE, PUBLISHED
 from mmrl.config.schema import ConfigError
-from mmrl.evaluate import Record, read_items, read_records, summarise
-from mmrl.evaluate.lines import write_lines
-from mmrl.evaluate.records import item_of
+from mmrl.evaluation import Record, read_items, read_records, summarise
+from mmrl.evaluation.records import item_of
+from mmrl.evaluation.store import write_lines
 from mmrl.types import Example
 from mmrl.world.base import BASE
 from mmrl.world.build import render

@@ -10,7 +10,7 @@ import torch
 from transformers import GenerationConfig
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from mmrl.generated import Generated, chosen
+from mmrl.evaluation.samplers import Generated, chosen
 from mmrl.models.generic import Plain, check_chat_template, load_plain
 from mmrl.models.generic_features import remember, remembered
 from mmrl.rollout.noise import uniforms

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmrl.evaluation.statistics import Difference
 from mmrl.report import Completion, ReportData, Rollout, write_report
 from mmrl.report.curves import curves, others, panel_of, read_metrics, running_mean
 from mmrl.report.html import forest, parts, picture, png, reach, tags
-from mmrl.statistics import Difference
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7 * 7 }}"
 FRAMES = np.zeros((3, 4, 5, 3), np.uint8)

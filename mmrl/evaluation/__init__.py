@@ -1,0 +1,68 @@
+"""Generate, record, score, summarise, compare: one mechanism for validation inside training and for every benchmark.
+
+What was measured lies in a folder, one an evaluated set:
+
+- ``plan.json``: what is to be measured (examples, samples, batch, settings). It must fit when a run is resumed.
+- ``items.jsonl``: an `Item` a line: the question as it was asked, its gold, and all that graders need.
+- ``samples.jsonl``: a `Sample` a line: what the model received and what it wrote, appended batch by batch. A killed run
+  goes on by item and sample id; batches are fixed by the plan and rerun whole, so the file ends up byte by byte as if
+  nothing had happened.
+- ``scores.NAME.jsonl``: a `Verdict` a line and scorer: how the text was read, and its scores. Made from the two files
+  above alone, as often as wanted. ``scores.NAME.json`` says what the scorer was.
+- ``costs.jsonl``: seconds and tokens of each batch.
+
+The model and the graders are callables::
+
+    def sampler(examples, sample_ids) -> list[Completion]: ...        # mmrl.evaluation.evaluator.Examiner is one
+    scorer = Scorer(grade, parse, name="default", facts={...})        # mmrl.evaluation.graders.scorer_of(graders) makes one
+    summary = evaluate("L1", examples, sampler, scorer, out, samples=1, batch=8, expected=2432, settings={...})
+    summary.metrics["accuracy"]                                       # Mean(mean, low, high, unscored, best)
+    records = score(out, another_scorer)                              # re-score what is on record: nothing is generated
+    records = read_records(out, scorer="default")                     # Record: item, sample, cluster, text, status, parse, scores, ...
+    compare(records_before, records_after)                            # by metric: a paired Difference
+
+No pair ever leaves the denominator. Statuses: ok, truncated (token limit), empty, unparsable (all graded), media_error and
+engine_error (nothing was generated: 0 in every metric). A grader may return None, "no verdict": see `mmrl.evaluation.summary`.
+"""
+
+from mmrl.evaluation.plan import PlanError
+from mmrl.evaluation.records import (
+    Completion,
+    File,
+    IncompleteError,
+    Item,
+    Record,
+    Request,
+    Response,
+    Sample,
+    Shown,
+    Verdict,
+)
+from mmrl.evaluation.runner import cost, evaluate
+from mmrl.evaluation.scoring import Scorer, read_items, read_records, score
+from mmrl.evaluation.summary import Mean, Summary, compare, compare_fully, summarise
+
+__all__ = [
+    "Completion",
+    "File",
+    "IncompleteError",
+    "Item",
+    "Mean",
+    "PlanError",
+    "Record",
+    "Request",
+    "Response",
+    "Sample",
+    "Scorer",
+    "Shown",
+    "Summary",
+    "Verdict",
+    "compare",
+    "compare_fully",
+    "cost",
+    "evaluate",
+    "read_items",
+    "read_records",
+    "score",
+    "summarise",
+]

@@ -1,0 +1,35 @@
+"""Whether the media of a run still decode to the frames that the model was shown."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mmrl.config.open import media_reader
+from mmrl.config.schema import EvalConfig, parse
+from mmrl.data.conditions import frames_of, see
+from mmrl.data.media.reader import MediaError
+from mmrl.evaluation.media_sampler import shown_of
+from mmrl.evaluation.plan import read_plan
+from mmrl.evaluation.records import Item, Sample
+from mmrl.evaluation.run_folder import read_run
+
+
+def remade(samples: Sequence[Sample], items: Sequence[Item], run: Path, out: Path) -> Iterator[str]:
+    """Decode what was shown again, by the run's own config; what differs, a line each (ten at most)."""
+    section = parse(EvalConfig, read_run(run).config, f"{run}/run.json").evaluation
+    shown = {sample.item: sample.request.media for sample in samples if sample.request is not None}
+    condition = read_plan(out)["settings"]["condition"]
+    seen = section.model_copy(update={"frames": frames_of(condition, section.frames)})
+    wrong = []
+    with media_reader(seen, cache_bytes=0) as reader:
+        for item in (item for item in items if item.id in shown):
+            try:
+                media = see(condition, item.example, reader.load(item.example), section.seed)
+                now = tuple(map(shown_of, item.example.every_media, media))
+            except MediaError as error:
+                wrong.append(str(error))
+                continue
+            if [one.sha256 for one in now] != [one.sha256 for one in shown[item.id]]:
+                wrong.append(f"item {item.id!r}: its media decode to other pixels than the model was shown")
+    yield from wrong[:10]
+    if len(wrong) > 10:
+        yield f"and {len(wrong) - 10} more items whose media differ"

@@ -1,0 +1,68 @@
+"""What readers of nothing but the options would score: one-line rules, each with a 95 % interval over clusters.
+
+A rule above chance is a shortcut that a model can take without watching (facts: TsT, 2511.04655, in its simplest form).
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from mmrl.evaluation.records import Item
+from mmrl.evaluation.statistics import guess_rate, mean_interval
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A rule and its accuracy beside chance."""
+
+    rule: str
+    mean: float
+    low: float
+    high: float
+    chance: float
+    n: int
+
+    @property
+    def line(self) -> str:
+        """In words."""
+        mark = "  ABOVE CHANCE" if self.low > self.chance else ""
+        limits = f"[{100 * self.low:.1f}, {100 * self.high:.1f}]"
+        return f"{self.rule}: {100 * self.mean:.1f} % {limits} of {self.n}, chance {100 * self.chance:.1f}{mark}"
+
+
+def guesses(items: Sequence[Item]) -> list[Guess]:
+    """Every rule on the multiple-choice questions; none where there are none."""
+    asked = [item for item in items if len(item.choices) > 1 and item.answer is not None]
+    if not asked:
+        return []
+    letters = sorted({gold(item) for item in asked})
+    common = Counter(text for item in asked for text in item.choices)
+    rules: dict[str, Callable[[Item], int]] = {
+        f"always {chr(65 + place)}": lambda item, place=place: place for place in letters
+    }
+    rules["the longest option"] = lambda item: max(range(len(item.choices)), key=lambda i: len(item.choices[i]))
+    rules["the shortest option"] = lambda item: min(range(len(item.choices)), key=lambda i: len(item.choices[i]))
+    rules["the option seen most often"] = lambda item: max(
+        range(len(item.choices)), key=lambda i: common[item.choices[i]]
+    )
+    rules["the option nearest to the question's words"] = nearest
+    chance, clusters = guess_rate([len(item.choices) for item in asked]), [item.cluster for item in asked]
+    return [
+        guess(rule, [float(choose(i) == gold(i)) for i in asked], clusters, chance) for rule, choose in rules.items()
+    ]
+
+
+def guess(rule: str, right: list[float], clusters: list[str], chance: float) -> Guess:
+    """A rule's accuracy."""
+    return Guess(rule, sum(right) / len(right), *mean_interval(right, clusters), chance, len(right))
+
+
+def gold(item: Item) -> int:
+    """The place of the right option."""
+    return ord(item.answer.strip()[0]) - ord("A")
+
+
+def nearest(item: Item) -> int:
+    """The option that shares most words with the question; the first of equals."""
+    words = set(item.question.casefold().split())
+    return max(range(len(item.choices)), key=lambda i: len(words & set(item.choices[i].casefold().split())))

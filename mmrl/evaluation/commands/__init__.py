@@ -1,0 +1,1 @@
+"""What `mmrl eval` does: run, score, compare, audit, view, ls."""

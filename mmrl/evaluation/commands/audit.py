@@ -1,0 +1,150 @@
+"""``mmrl eval audit``: whether a run is what it says, and what its questions give away without being watched.
+
+What is broken (a file that was changed, a missing record, a medium that is another one now, a question that was trained
+on) is listed and ends with status 1. What a reader should know (how often each letter is right, what a reader of nothing
+but the options would score, questions that occur twice) is a table.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.table import Table
+
+from mmrl.evaluation.audits.contamination import Trained, shared
+from mmrl.evaluation.audits.media import remade
+from mmrl.evaluation.audits.shortcuts import Guess, guesses
+from mmrl.evaluation.commands.ls import show, table
+from mmrl.evaluation.plan import HASH, ITEMS, SAMPLES, read_plan
+from mmrl.evaluation.records import FAILED, Item, Sample, Verdict
+from mmrl.evaluation.run_folder import RUN, progress_of, read_run, sets_of
+from mmrl.evaluation.scoring import DEFAULT, answers, read_records, scorers_of, verdicts_path
+from mmrl.evaluation.store import read_lines, sha256_of
+from mmrl.runtime.console import console
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What an audit of one set found."""
+
+    name: str
+    broken: Sequence[str]
+    notes: Sequence[str]
+    guesses: Sequence[Guess] = field(default=())
+
+
+def audit(folder: Path, trained: Trained | None, media: bool) -> int:
+    """Print the findings; the exit status."""
+    sets = sets_of(folder)
+    found = [audited(name, out, folder, trained, media) for name, out in sets.items()]
+    found.append(Finding("run", list(run_problems(folder, sets)), [] if (folder / RUN).exists() else [f"no {RUN}"]))
+    show(notes_table(found))
+    for one in found:
+        for problem in one.broken:
+            console.print(f"[red]BROKEN[/] {one.name}: {problem}", highlight=False)
+    count = sum(len(one.broken) for one in found)
+    console.print(f"{count} broken" if count else "Nothing broken.")
+    return 1 if count else 0
+
+
+def audited(name: str, out: Path, run: Path, trained: Trained | None, media: bool) -> Finding:
+    """One set."""
+    broken = list(file_problems(out))
+    if broken:
+        return Finding(name, broken, [])
+    items, samples = read_lines(Item, out / ITEMS), read_lines(Sample, out / SAMPLES)
+    broken += record_problems(out, items, samples)
+    if trained is not None:
+        broken += shared(items, trained)
+    if media:
+        broken += remade(samples, items, run, out)
+    return Finding(name, broken, [*notes(items, samples), *letters(out, items)], guesses(items))
+
+
+def file_problems(out: Path) -> Iterator[str]:
+    """Files that are not there, not whole, or not those of the plan."""
+    plan = read_plan(out)
+    for path in (out / ITEMS, out / SAMPLES):
+        if not path.exists():
+            yield f"{path} is missing"
+            return
+    if sha256_of(out / ITEMS) != plan[HASH]:
+        yield f"{out / ITEMS} is not the file that was planned: its hash differs from {HASH} in the plan"
+    done, planned = progress_of(out)
+    if done != planned:
+        yield f"{done} of {planned} samples are on record; run the evaluation again to resume it"
+    if not (out / SAMPLES).read_bytes().endswith(b"\n"):
+        yield f"{out / SAMPLES}: the last line was cut off in writing"
+
+
+def record_problems(out: Path, items: Sequence[Item], samples: Sequence[Sample]) -> Iterator[str]:
+    """Pairs that are missing, twice or strange, and verdicts that do not fit."""
+    count = read_plan(out)["samples"]
+    wanted = {(item.id, number) for item in items for number in range(count)}
+    pairs = [(sample.item, sample.sample) for sample in samples]
+    for what, some in (("missing", wanted - set(pairs)), ("not planned", set(pairs) - wanted)):
+        if some:
+            yield f"{len(some)} pairs are {what}, such as {min(some)}"
+    if len(set(pairs)) < len(pairs):
+        yield f"{len(pairs) - len(set(pairs))} pairs occur twice"
+    for name in scorers_of(out):
+        verdicts = read_lines(Verdict, verdicts_path(out, name))
+        if [(one.item, one.sample) for one in verdicts] != pairs:
+            yield f"the verdicts of {name!r} are not those of these samples; mmrl eval score {out} --name {name}"
+
+
+def run_problems(folder: Path, sets: dict[str, Path]) -> Iterator[str]:
+    """What run.json says and the folders do not."""
+    if not (folder / RUN).exists():
+        return
+    run = read_run(folder)
+    if run.finished is None:
+        yield "it did not end; run the same command again"
+    for name, sha in run.sha256.items():
+        if name not in sets:
+            yield f"the set {name} is missing"
+        elif sha256_of(sets[name] / SAMPLES) != sha:
+            yield f"{sets[name] / SAMPLES} was changed since the run ended"
+    for name, expected in run.expected.items():
+        if expected is not None and run.scored.get(name) != expected:
+            yield f"{name}: {run.scored.get(name)} of {expected} questions"
+
+
+def notes(items: Sequence[Item], samples: Sequence[Sample]) -> Iterator[str]:
+    """What a reader should know."""
+    failed = [sample for sample in samples if sample.response.status in FAILED]
+    if failed:
+        yield f"{len(failed)} of {len(samples)} could not be asked and count as wrong, such as {failed[0].item!r}"
+    cut = sum(sample.response.status == "truncated" for sample in samples)
+    if cut:
+        yield f"{cut} of {len(samples)} were cut off by the token limit"
+    texts = [json.dumps([item.question, sorted(item.choices), [file.path for file in item.media]]) for item in items]
+    if len(set(texts)) < len(texts):
+        yield f"{len(texts) - len(set(texts))} questions occur again with the same options and media"
+    seen = {file.path for item in items for file in item.media}
+    yield f"{len(items)} questions, {len({item.cluster for item in items})} clusters, {len(seen)} files"
+    bare = sum(not item.media for item in items)
+    if bare:
+        yield f"{bare} questions have no media"
+
+
+def letters(out: Path, items: Sequence[Item]) -> Iterator[str]:
+    """How often each letter is right and how often it was answered, by the run's own scorer; nothing without letters."""
+    if DEFAULT not in scorers_of(out) or not all(len(item.choices) > 1 for item in items):
+        return
+    said = Counter(answer or "none" for answer in answers(read_records(out)))
+    for what, counts in (("right", Counter((item.answer or "none").strip() for item in items)), ("answered", said)):
+        total = sum(counts.values())
+        yield f"{what}: " + ", ".join(f"{name} {100 * counts[name] / total:.0f} %" for name in sorted(counts))
+
+
+def notes_table(found: Sequence[Finding]) -> Table:
+    """The notes and the guesses, a line each."""
+    made = table("Audit", ("set", "what"))
+    for one in found:
+        lines = [*one.notes, *(guess.line for guess in one.guesses)]
+        for number, text in enumerate(lines):
+            made.add_row(one.name if number == 0 else "", text)
+    return made

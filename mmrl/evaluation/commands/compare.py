@@ -1,0 +1,125 @@
+"""``mmrl eval compare``: two runs, question by question, with all that a reader needs to disbelieve it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.table import Table
+
+from mmrl.evaluation import Summary, compare_fully, read_items, read_records
+from mmrl.evaluation.commands.ls import show, table
+from mmrl.evaluation.run_folder import sets_of
+from mmrl.evaluation.scoring import expected_of
+from mmrl.evaluation.statistics import Comparison, adjust
+from mmrl.evaluation.summary import summarise
+from mmrl.evaluation.tables.levels import finite, percent, points
+from mmrl.runtime.console import console
+
+Name = tuple[str, str]  # set, metric
+COLUMNS = (
+    "set",
+    "metric",
+    "before",
+    "after",
+    "points",
+    "95 % interval",
+    "p",
+    "Holm",
+    "MDE",
+    "lost",
+    "gained",
+    "n",
+    "clusters",
+)
+
+
+def compare_runs(before: Path, after: Path, scorer: str, as_json: bool) -> None:
+    """Print what changed."""
+    found = compared(before, after, scorer)
+    if as_json:
+        typer.echo(json.dumps(plain(found), indent=1, allow_nan=False))
+    else:
+        show(shown(found, f"{after} after {before}: paired by item and sample, clustered"))
+        console.print(
+            "p by sign flips of clusters, Holm over this table; MDE: what these items would have shown in 4 of 5 cases"
+        )
+
+
+def compared(before: Path, after: Path, scorer: str) -> dict[Name, Comparison]:
+    """Differences by set and metric. Both runs must have measured the same questions, wholly."""
+    first, second = sets_of(before), sets_of(after)
+    if len(first) == len(second) == 1:
+        second = dict(zip(first, second.values(), strict=True))
+    if first.keys() != second.keys():
+        raise ValueError(
+            f"compare: expected the same sets twice, found {sorted(first)} in {before}, {sorted(second)} in {after}"
+        )
+    found = {}
+    for name in first:
+        same_questions(first[name], second[name])
+        changes = compare_fully(complete(first[name], scorer), complete(second[name], scorer))
+        found |= {(name, metric): change for metric, change in changes.items()}
+    return adjust(found)
+
+
+def same_questions(first: Path, second: Path) -> None:
+    """Refuse runs in which one id stands for two questions. What was shown of it may differ: that is what conditions are."""
+    one, other = read_items(first), read_items(second)
+    for name in one.keys() & other.keys():
+        golds = [(item.kind, said(item.choices, item.answer)) for item in (one[name], other[name])]
+        if golds[0] != golds[1]:
+            raise ValueError(
+                f"compare: item {name!r} is {golds[0]} in {first}, {golds[1]} in {second}; not the same data"
+            )
+
+
+def said(choices: tuple[str, ...], answer: str | None) -> str | None:
+    """The text of the right option, wherever it stands."""
+    place = ord(answer.strip()[0]) - ord("A") if answer and answer.strip() else -1
+    return choices[place] if 0 <= place < len(choices) else answer
+
+
+def complete(folder: Path, scorer: str) -> Summary:
+    """The records of a set, all of them. Raises IncompleteError if some are missing."""
+    name, items, samples = expected_of(folder)
+    return summarise(f"{folder} ({name})", read_records(folder, scorer), items, samples)
+
+
+def shown(found: Mapping[Name, Comparison], title: str) -> Table:
+    """A line each."""
+    made, last = table(title, COLUMNS), ""
+    for (name, metric), one in found.items():
+        change = one.difference
+        counts = ("", "") if one.discordant is None else map(str, one.discordant)
+        made.add_row(
+            name if name != last else "", metric, percent(change.before), percent(change.after), points(change.mean),
+            f"{points(change.low)} to {points(change.high)}", p_of(change.p_signflip), p_of(one.p_holm),
+            points(one.mde).lstrip("+"), *counts, f"{change.n:,}", f"{change.clusters:,}",
+        )  # fmt: skip
+        last = name
+    return made
+
+
+def p_of(value: float | None) -> str:
+    """A p-value."""
+    return "" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def plain(found: Mapping[Name, Comparison]) -> dict[str, dict[str, Any]]:
+    """As JSON, by set and metric; a limit that is not known is null."""
+    out: dict[str, dict[str, Any]] = {}
+    for (name, metric), one in found.items():
+        out.setdefault(name, {})[metric] = known(asdict(one))
+    return out
+
+
+def known(value: Any) -> Any:
+    """The same with null for numbers that JSON has not."""
+    if isinstance(value, Mapping):
+        return {key: known(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [known(inner) for inner in value]
+    return finite(value) if isinstance(value, float) else value

@@ -1,0 +1,30 @@
+"""What follows from a run's records beside its means, as a table and as JSON."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from mmrl.evaluation import Summary, read_items
+from mmrl.evaluation.commands.ls import show, table
+from mmrl.evaluation.commands.print_effects import right_by
+from mmrl.evaluation.derived import derived
+from mmrl.evaluation.evaluator import mean_as_json
+from mmrl.evaluation.store import write_whole
+from mmrl.evaluation.tables.levels import percent
+
+
+def publish_derived(out: Path, levels: Mapping[str, Summary]) -> None:
+    """Print and write it."""
+    found = {
+        name: derived(summary.records, read_items(out / name), right_by(summary.records))
+        for name, summary in levels.items()
+    }
+    plain = {name: {what: mean_as_json(mean) for what, mean in some.items()} for name, some in found.items()}
+    write_whole(out / "derived.json", json.dumps(plain, indent=1, allow_nan=False) + "\n")
+    made = table("\nWhat follows", ("set", "what", "value", "95 % interval"))
+    for name, some in found.items():
+        for number, (what, mean) in enumerate(some.items()):
+            limits = f"{percent(mean.low)} to {percent(mean.high)}"
+            made.add_row(name if number == 0 else "", what, percent(mean.mean), limits)
+    if made.row_count:
+        show(made)

@@ -1,0 +1,127 @@
+"""What follows from the records of one set beside the means of its metrics, with 95 % intervals over clusters.
+
+chance-corrected   (accuracy - g) / (1 - g), g the mean of 1 / options: benchmarks with other numbers of options compare
+pass@k, pass^k, maj@k   any, all, most of the k samples of a question; guess@k is pass@k of a uniform guesser
+both right, answer right only, reasoning right only, wrong alike, wrong apart, nothing concluded
+                   shares of all records: the answer against what the reasoning concludes by rules; they sum to 1
+ece, perfect ece   calibration of exp(answer_logp), the probability of the answer's tokens after the reasoning, over the
+                   records that have one (their share: confidence known), and that of a perfectly calibrated model
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from mmrl.evaluation.records import Item, Record
+from mmrl.evaluation.scoring import answers
+from mmrl.evaluation.statistics import (
+    calibration_error,
+    calibration_interval,
+    chance_corrected,
+    guess_at_k,
+    guess_rate,
+    majority_at_k,
+    mean_interval,
+    pass_at_k,
+    pass_hat_k,
+    perfect_error,
+)
+from mmrl.evaluation.summary import Mean, mean_of
+
+AGREEMENTS = (
+    "both right", "answer right only", "reasoning right only", "wrong alike", "wrong apart", "nothing concluded",
+)  # fmt: skip
+
+
+def derived(records: Sequence[Record], items: Mapping[str, Item], metric: str) -> dict[str, Mean]:
+    """All that these records allow. ``metric`` says which answers are right: scores of 0 and 1, else nothing follows."""
+    right = [record.scores.get(metric, 0.0) for record in records]
+    if not all(score in (0.0, 1.0) for score in right):
+        return {}
+    found = dict(corrected(records, items, right))
+    found |= dict(of_samples(records, items, right))
+    found |= dict(agreements(records, items, right))
+    return found | dict(calibration(records, right))
+
+
+def corrected(
+    records: Sequence[Record], items: Mapping[str, Item], right: Sequence[float]
+) -> Iterator[tuple[str, Mean]]:
+    """Accuracy without what guessing gives, where every question has options."""
+    options = [len(items[record.item].choices) for record in records]
+    if min(options) > 1:
+        mean, guess = mean_of(right, clusters_of(records)), guess_rate(options)
+        limits = (chance_corrected(value, guess) for value in (mean.mean, mean.low, mean.high))
+        yield "chance-corrected", Mean(*limits)
+
+
+def of_samples(
+    records: Sequence[Record], items: Mapping[str, Item], right: Sequence[float]
+) -> Iterator[tuple[str, Mean]]:
+    """Several samples of a question together; nothing where there is one."""
+    groups: dict[str, list[int]] = {}
+    for place, record in enumerate(records):
+        groups.setdefault(record.item, []).append(place)
+    k = min(map(len, groups.values()))
+    if k < 2:
+        return
+    clusters = [records[places[0]].cluster for places in groups.values()]
+    counts = [(len(places), int(sum(right[place] for place in places))) for places in groups.values()]
+    said = answers(records)
+    yield f"pass@{k}", over([pass_at_k(n, c, k) for n, c in counts], clusters)
+    yield f"pass^{k}", over([pass_hat_k(n, c, k) for n, c in counts], clusters)
+    choice = [items[item] for item in groups]
+    if all(len(item.choices) > 1 and item.answer for item in choice):
+        votes = [[said[place] for place in places] for places in groups.values()]
+        golds = [item.answer.strip() for item in choice]
+        majority = [majority_at_k(some, gold, k) for some, gold in zip(votes, golds, strict=True)]
+        yield f"maj@{k}", over(majority, clusters)
+        yield f"guess@{k}", over([guess_at_k(len(item.choices), k) for item in choice], clusters)
+
+
+def agreements(
+    records: Sequence[Record], items: Mapping[str, Item], right: Sequence[float]
+) -> Iterator[tuple[str, Mean]]:
+    """The answer against the reasoning's conclusion, where the records say what that is."""
+    if not any("concluded" in record.parse for record in records):
+        return
+    kinds = [
+        agreement(record.parse.get("concluded"), said, (items[record.item].answer or "").strip(), score == 1.0)
+        for record, said, score in zip(records, answers(records), right, strict=True)
+    ]
+    for name in AGREEMENTS:
+        yield name, over([float(kind == name) for kind in kinds], clusters_of(records))
+
+
+def agreement(concluded: str | None, said: str | None, gold: str, right: bool) -> str:
+    """Which of the six a record is."""
+    if concluded is None:
+        return "nothing concluded"
+    if right:
+        return "both right" if concluded == gold else "answer right only"
+    if concluded == gold:
+        return "reasoning right only"
+    return "wrong alike" if concluded == said else "wrong apart"
+
+
+def calibration(records: Sequence[Record], right: Sequence[float]) -> Iterator[tuple[str, Mean]]:
+    """How well the probability of an answer tells whether it is right."""
+    known = [place for place, record in enumerate(records) if record.answer_logp is not None]
+    if not known:
+        return
+    confidence = [min(1.0, math.exp(records[place].answer_logp)) for place in known]
+    hits, clusters = [right[place] for place in known], [records[place].cluster for place in known]
+    share = [float(record.answer_logp is not None) for record in records]
+    yield "confidence known", over(share, clusters_of(records))
+    yield "ece", Mean(calibration_error(confidence, hits), *calibration_interval(confidence, hits, clusters))
+    mean, most = perfect_error(confidence)
+    yield "perfect ece", Mean(mean, 0.0, most)
+
+
+def clusters_of(records: Sequence[Record]) -> list[str]:
+    """A label each."""
+    return [record.cluster for record in records]
+
+
+def over(scores: Sequence[float], clusters: Sequence[str]) -> Mean:
+    """The mean with its interval."""
+    return Mean(sum(scores) / len(scores), *mean_interval(scores, clusters))

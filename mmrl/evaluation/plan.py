@@ -1,0 +1,181 @@
+"""What is to be measured, and how much of it is on record already."""
+
+import fcntl
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmrl.evaluation.records import FAILED, SCHEMA, Sample, item_of
+from mmrl.evaluation.store import line, read_line, split, write_lines, write_whole
+from mmrl.types import Example
+
+PLAN, ITEMS, SAMPLES = "plan.json", "items.jsonl", "samples.jsonl"
+HASH = "items_sha256"  # in the plan, for the audit
+
+Pair = tuple[str, int]  # item and sample id
+
+
+class PlanError(ValueError):
+    """The folder holds records of another measurement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be measured, in order."""
+
+    name: str
+    examples: Sequence[Example]
+    samples: int
+    batch: int
+    settings: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if not self.examples or self.samples < 1 or self.batch < 1:
+            found = f"{len(self.examples)} examples, {self.samples} samples, a batch of {self.batch}"
+            raise ValueError(f"evaluation {self.name!r}: expected at least one of each, found {found}")
+        twice = [item for item, times in Counter(example.id for example in self.examples).items() if times > 1]
+        if twice:
+            raise ValueError(f"evaluation {self.name!r}: {len(twice)} ids occur more than once, such as {twice[0]!r}")
+
+    @property
+    def pairs(self) -> list[tuple[Example, int]]:
+        """Every (example, sample id); the samples of an example stand together."""
+        return [(example, sample) for example in self.examples for sample in range(self.samples)]
+
+    @property
+    def batches(self) -> list[list[tuple[Example, int]]]:
+        """The pairs as they are generated together, whatever was interrupted: rounding depends on the neighbours."""
+        pairs = self.pairs
+        return [pairs[start : start + self.batch] for start in range(0, len(pairs), self.batch)]
+
+    @property
+    def items(self) -> str:
+        """The text of items.jsonl."""
+        return "".join(line(item_of(example)) for example in self.examples)
+
+    def facts(self, items: str) -> dict[str, Any]:
+        """What must be the same when a run is resumed. Where media lie may differ between machines."""
+        asked = [[e.id, e.cluster, e.question, e.answer, e.kind, e.choices, said(e), media(e)] for e in self.examples]
+        return {
+            "schema": SCHEMA,
+            "name": self.name,
+            "items": len(self.examples),
+            "samples": self.samples,
+            "batch": self.batch,
+            "examples": hashlib.sha256(canonical(asked).encode()).hexdigest(),
+            HASH: hashlib.sha256(items.encode()).hexdigest(),
+            "settings": json.loads(canonical(self.settings)),
+        }
+
+
+def open_plan(plan: Plan, out: Path) -> None:
+    """Write the plan and its items, or refuse a folder that holds another measurement."""
+    out.mkdir(parents=True, exist_ok=True)
+    samples, items = out / SAMPLES, plan.items
+    facts = plan.facts(items)
+    if samples.exists() and samples.stat().st_size:
+        same_plan(facts, out)
+    write_whole(out / ITEMS, items)
+    write_whole(out / PLAN, json.dumps(facts, indent=1, sort_keys=True) + "\n")
+
+
+def recorded(plan: Plan, out: Path, retry: bool = False) -> dict[Pair, Sample]:
+    """The samples of whole batches that are on record; what a kill left half-written is cut off the file.
+
+    retry: batches in which something failed count as not done.
+    """
+    path = out / SAMPLES
+    data = path.read_bytes() if path.exists() else b""
+    wanted = {(example.id, sample) for example, sample in plan.pairs}
+    found: dict[Pair, Sample] = {}
+    for number, text in enumerate(split(data)[0], 1):
+        one = read_line(Sample, text, path, number)
+        pair = (one.item, one.sample)
+        if pair not in wanted or pair in found:
+            what = "a second record of" if pair in found else "no such thing in the plan:"
+            raise PlanError(
+                f"{path}, line {number}: {what} item {one.item!r} sample {one.sample}; move the folder away"
+            )
+        found[pair] = one
+    kept = {pair: found[pair] for batch in whole(plan, found, retry) for pair in batch}
+    text = "".join(line(one) for one in kept.values())
+    if text.encode() != data:
+        write_whole(path, text)
+    return kept
+
+
+def whole(plan: Plan, found: Mapping[Pair, Sample], retry: bool) -> Iterator[list[Pair]]:
+    """The batches of which all is there."""
+    for batch in plan.batches:
+        pairs = [(example.id, sample) for example, sample in batch]
+        if all(p in found for p in pairs) and not (retry and any(found[p].response.status in FAILED for p in pairs)):
+            yield pairs
+
+
+def in_order(plan: Plan, found: Mapping[Pair, Sample], out: Path) -> None:
+    """Put the samples into the order of the plan, if batches were run again out of turn."""
+    pairs = [(example.id, sample) for example, sample in plan.pairs]
+    if list(found) != pairs:
+        write_lines(out / SAMPLES, [found[pair] for pair in pairs])
+
+
+def same_plan(facts: Mapping[str, Any], out: Path) -> None:
+    """Raise a PlanError that names what differs, if the folder's records were made by another plan."""
+    before = read_plan(out)
+    differ = [key for key in sorted({*facts, *before} - {HASH}) if facts.get(key) != before.get(key)]
+    if differ:
+        what = "; ".join(f"{key}: {difference(before.get(key), facts.get(key))}" for key in differ)
+        raise PlanError(f"{out} holds another measurement ({what}); give another folder, or delete this one to redo it")
+
+
+def read_plan(out: Path) -> dict[str, Any]:
+    """The plan of a folder of records."""
+    path = out / PLAN
+    if not path.exists():
+        raise PlanError(f"{out} has {SAMPLES} but no {PLAN}, so nobody knows what they measure; give another folder")
+    facts = json.loads(path.read_text())
+    if facts.get("schema") != SCHEMA:
+        raise PlanError(
+            f"{path}: expected a plan of schema {SCHEMA}, found {facts.get('schema')!r}; give another folder"
+        )
+    return facts
+
+
+def difference(before: Any, now: Any) -> str:
+    """What differs; of two mappings only the keys that do."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        keys = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
+        return ", ".join(f"{key}: {difference(before.get(key), now.get(key))}" for key in keys)
+    return f"there {before!r}, now {now!r}"
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Nobody else writes into the folder meanwhile. The lock goes with the process, however that ends."""
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PlanError(f"{out}: another process is writing here; wait for it, or give another folder") from None
+        yield
+
+
+def media(example: Example) -> list[Any]:
+    """The names of the example's files and which part is shown; not where they lie, which may differ between machines."""
+    return [[each.path.name, str(each.span)] if each.span else each.path.name for each in example.every_media]
+
+
+def said(example: Example) -> list[Any]:
+    """The words of a ready-made chat."""
+    return [[m.role, [part for part in m.content if isinstance(part, str)]] for m in example.messages]
+
+
+def canonical(value: Any) -> str:
+    """JSON that is the same for equal values; paths and the like as text."""
+    return json.dumps(value, sort_keys=True, default=str)

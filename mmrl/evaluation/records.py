@@ -1,0 +1,200 @@
+"""What an evaluation writes down, as types: what is asked, what the model received and wrote, how that was read, its scores.
+
+All are versioned, and validated when they are read (`mmrl.evaluation.store`). Generation and scoring have files of their own,
+so that a completion is generated once and scored as often as anyone likes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, get_args
+
+from pydantic import ConfigDict
+
+from mmrl.types import Example, Kind, Media, Span
+
+SCHEMA = 2  # version of all records; a reader refuses others
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+Sampled = Literal["ok", "truncated", "empty", "media_error", "engine_error"]  # what became of a request
+Status = Literal["ok", "truncated", "empty", "media_error", "engine_error", "unparsable"]
+FAILED = ("media_error", "engine_error")  # nothing was generated: there is no text to grade, and it counts as 0
+
+
+class IncompleteError(ValueError):
+    """There are fewer records than there must be, so a mean over them would be another number."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of an item."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    kind: Literal["video", "image"]
+    path: str
+    start: float | None = None  # of a video, the part that is looked at; None for all of it
+    end: float | None = None
+    unit: Literal["seconds", "frames"] | None = None
+
+    @property
+    def media(self) -> Media:
+        """As examples have it."""
+        span = None if self.unit is None else Span(self.start, self.end, self.unit)
+        return Media(self.kind, Path(self.path), span)
+
+
+def file_of(media: Media) -> File:
+    """A medium as it is recorded."""
+    span = media.span
+    part = (span.start, span.end, span.unit) if span else ()
+    return File(media.kind, str(media.path), *part)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A line of items.jsonl: what is asked, and all that a grader needs, so that scoring needs no data root."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    id: str
+    cluster: str  # items of one cluster are not independent
+    question: str
+    answer: str | None
+    kind: Kind
+    choices: tuple[str, ...]  # in the order in which they were shown
+    media: tuple[File, ...]
+    fields: dict[str, Any]  # the row as read
+    schema: int = SCHEMA
+
+    @property
+    def example(self) -> Example:
+        """The item as graders take it."""
+        media = tuple(file.media for file in self.media)
+        return Example(
+            self.id, self.question, self.answer, self.kind, self.choices, media,
+            cluster=self.cluster, fields=self.fields,
+        )  # fmt: skip
+
+
+def item_of(example: Example) -> Item:
+    """An example as it is recorded."""
+    media = tuple(map(file_of, example.every_media))
+    return Item(
+        example.id, example.cluster or example.id, example.question, example.answer, example.kind,
+        tuple(example.choices), media, dict(example.fields),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A medium as the model received it."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    kind: Literal["video", "image"]
+    path: str
+    size: tuple[int, int]  # height and width of the decoded pixels
+    sha256: str  # of the decoded pixels, after the condition
+    indices: tuple[int, ...] | None = None  # frames of the file
+    seconds: tuple[float, ...] | None = None  # at which they are said to be
+    reader: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the model received for one (item, sample)."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    prompt: str  # the chat template's text; each medium stands as one placeholder
+    tokens: int  # of the whole prompt, media included
+    media: tuple[Shown, ...] = ()
+    key: str = ""  # SHA-256 of all that decides the response; the key of the cache
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What the model wrote, or why it could not."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    text: str  # raw
+    tokens: int
+    finished: bool  # ended by itself, not by the token limit
+    status: Sampled
+    error: str | None = None
+    answer_logp: float | None = None  # log-probability of the graded answer's tokens, where the engine knows it
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A line of samples.jsonl: a request and its response."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    item: str
+    sample: int
+    request: Request | None  # None where its media could not be read
+    response: Response
+    schema: int = SCHEMA
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A line of scores.NAME.jsonl: how a response was read, and its scores."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    item: str
+    sample: int
+    parse: dict[str, Any]
+    scores: dict[str, float | None]  # None: the grader gave no verdict; empty: there was nothing to grade
+    schema: int = SCHEMA
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a sampler says of one (example, sample)."""
+
+    text: str
+    tokens: int = 0
+    finished: bool = True  # ended by itself, not by the token limit
+    status: Sampled = "ok"
+    error: str | None = None
+    request: Request | None = None
+    answer_logp: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.status not in get_args(Sampled):
+            raise ValueError(f"completion: expected a status of {get_args(Sampled)}, found {self.status!r}")
+
+    @property
+    def response(self) -> Response:
+        """As it is recorded. What UTF-8 cannot say becomes a question mark; a text of nothing but space is empty."""
+        text = self.text.encode(errors="replace").decode()
+        status = "empty" if self.status == "ok" and not text.strip() else self.status
+        return Response(text, self.tokens, self.finished, status, self.error, self.answer_logp)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Everything about one (item, sample), put together from the files: what means and comparisons are made of."""
+
+    item: str
+    sample: int
+    cluster: str
+    text: str
+    status: Status
+    error: str | None
+    tokens: int
+    finished: bool
+    parse: Mapping[str, Any]
+    scores: Mapping[str, float | None]
+    frames: Any = None  # indices of the frames shown, one list a video
+    answer_logp: float | None = None
+
+
+def record_of(item: Item, sample: Sample, verdict: Verdict) -> Record:
+    """The whole of one (item, sample)."""
+    response, request = sample.response, sample.request
+    unparsable = response.status == "ok" and verdict.parse.get("rung") == "unparsed"
+    frames = [list(shown.indices) for shown in request.media if shown.indices is not None] if request else []
+    return Record(
+        item.id, sample.sample, item.cluster, response.text, "unparsable" if unparsable else response.status,
+        response.error, response.tokens, response.finished, verdict.parse, verdict.scores, frames or None,
+        response.answer_logp,
+    )  # fmt: skip

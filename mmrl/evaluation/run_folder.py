@@ -1,0 +1,69 @@
+"""Evaluations on disk: a run is a folder with run.json; beneath it, one folder with a plan for each evaluated set."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from mmrl.evaluation.plan import PLAN, SAMPLES, read_plan
+from mmrl.evaluation.records import SCHEMA, STRICT
+from mmrl.evaluation.store import split, write_whole
+
+RUN = "run.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """run.json: what a run was made with. Written when it starts, and again when it ends."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    model: str
+    command: str
+    commit: str  # with a plus sign where files differed from it
+    machine: str
+    packages: dict[str, str]
+    config: dict[str, Any]
+    started: str  # UTC
+    finished: str | None = None
+    expected: dict[str, int | None] = field(default_factory=dict)  # items that there must be, by set
+    scored: dict[str, int] = field(default_factory=dict)  # items that there are; fewer where limit cut a set
+    statuses: dict[str, dict[str, int]] = field(default_factory=dict)
+    sha256: dict[str, str] = field(default_factory=dict)  # of each samples.jsonl when the run ended
+    schema: int = SCHEMA
+
+
+def write_run(out: Path, run: Run) -> None:
+    """Write run.json, whole."""
+    write_whole(out / RUN, json.dumps(asdict(run), indent=1) + "\n")
+
+
+def read_run(out: Path) -> Run:
+    """run.json; a ValueError that says what is wrong with it."""
+    path = out / RUN
+    if not path.exists():
+        raise ValueError(f"{out}: expected a run of mmrl eval, found no {RUN} in it")
+    try:
+        return TypeAdapter(Run).validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{path}: expected a run of schema {SCHEMA}; {first['loc']}: {first['msg']}") from None
+
+
+def sets_of(path: Path) -> dict[str, Path]:
+    """The evaluated sets in a folder, by their path within it. Raises ValueError if there are none."""
+    if not path.is_dir():
+        raise ValueError(f"expected a folder of an evaluation, found nothing at {path}")
+    found = {str(plan.parent.relative_to(path)): plan.parent for plan in sorted(path.rglob(PLAN))}
+    if not found:
+        raise ValueError(f"{path}: expected a folder of an evaluation, found no {PLAN} in it or below")
+    return {path.name if name == "." else name: folder for name, folder in found.items()}
+
+
+def progress_of(folder: Path) -> tuple[int, int]:
+    """Samples on record and samples planned of a set."""
+    plan = read_plan(folder)
+    path = folder / SAMPLES
+    done = len(split(path.read_bytes())[0]) if path.exists() else 0
+    return done, plan["items"] * plan["samples"]

@@ -1,0 +1,125 @@
+"""Scoring what was generated, again and again: no model, no data root, one file of verdicts for each scorer."""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmrl.evaluation.plan import ITEMS, SAMPLES, Pair, canonical, read_plan
+from mmrl.evaluation.records import FAILED, IncompleteError, Item, Record, Sample, Verdict, record_of
+from mmrl.evaluation.store import read_lines, write_lines, write_whole
+from mmrl.types import Example
+
+DEFAULT = "default"  # the scorer that a run comes with
+
+Grade = Callable[[str, Example], Mapping[str, float | None]]  # by metric; None where there is no verdict
+Parse = Callable[[str, Example], Mapping[str, Any]]  # its "rung" is "unparsed" where no answer was found
+
+
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """How completions are read and graded."""
+
+    grade: Grade
+    parse: Parse | None = None
+    name: str = DEFAULT
+    facts: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # what decides the verdicts: graders, fingerprint of their code
+
+    def __post_init__(self) -> None:
+        if not self.name.replace("_", "").replace("-", "").isalnum():
+            raise ValueError(f"scorer: expected a name of letters, digits, - and _, found {self.name!r}")
+
+    def verdict(self, item: Item, sample: Sample) -> Verdict:
+        """The verdict on one response. What was not generated is not graded; what cannot be parsed is, and named."""
+        if sample.response.status in FAILED:
+            return Verdict(sample.item, sample.sample, {}, {})
+        text, example = sample.response.text, item.example
+        read = dict(self.parse(text, example)) if self.parse is not None else {}
+        scores = {name: checked(name, value, item.id) for name, value in self.grade(text, example).items()}
+        return Verdict(sample.item, sample.sample, read, scores)
+
+
+def checked(metric: str, value: float | None, item: str) -> float | None:
+    """The score, which is a finite number or None."""
+    if value is not None and not math.isfinite(value):
+        raise ValueError(f"example {item!r}, metric {metric!r}: expected a finite number, found {value}")
+    return None if value is None else float(value)
+
+
+def verdicts_path(out: Path, name: str = DEFAULT) -> Path:
+    """Where a scorer's verdicts lie."""
+    return out / f"scores.{name}.jsonl"
+
+
+def facts_path(out: Path, name: str = DEFAULT) -> Path:
+    """Where it is written what the scorer was."""
+    return out / f"scores.{name}.json"
+
+
+def scorers_of(out: Path) -> list[str]:
+    """The scorers whose verdicts a folder holds."""
+    return sorted(path.name.split(".")[1] for path in out.glob("scores.*.jsonl"))
+
+
+def score(out: Path, scorer: Scorer, anew: bool = False) -> list[Record]:
+    """Verdicts on all samples on record, written whole, in the order of the samples.
+
+    Verdicts that this very scorer gave before stand (a judge or a time-out may decide otherwise the next time), unless
+    ``anew``. Those of other scorers are not touched.
+    """
+    items, samples = read_items(out), read_lines(Sample, out / SAMPLES)
+    kept = {} if anew else given_before(out, scorer)
+    verdicts = [kept.get((s.item, s.sample)) or scorer.verdict(items[s.item], s) for s in samples]
+    write_lines(verdicts_path(out, scorer.name), verdicts)
+    write_whole(facts_path(out, scorer.name), json.dumps(described(scorer), indent=1, sort_keys=True) + "\n")
+    return [record_of(items[s.item], s, v) for s, v in zip(samples, verdicts, strict=True)]
+
+
+def given_before(out: Path, scorer: Scorer) -> dict[Pair, Verdict]:
+    """The verdicts on record, if they are of this very scorer (one without facts is nobody); those on what failed are given again."""
+    path, facts = verdicts_path(out, scorer.name), facts_path(out, scorer.name)
+    if not (scorer.facts and path.exists() and facts.exists() and json.loads(facts.read_text()) == described(scorer)):
+        return {}
+    return {(one.item, one.sample): one for one in read_lines(Verdict, path) if one.scores}
+
+
+def described(scorer: Scorer) -> dict[str, Any]:
+    """What decides the verdicts, as JSON."""
+    return json.loads(canonical(scorer.facts))
+
+
+def read_items(out: Path) -> dict[str, Item]:
+    """The items of a folder by id."""
+    if not (out / ITEMS).exists():
+        raise ValueError(f"{out}: expected a folder of an evaluation, found no {ITEMS} in it")
+    return {item.id: item for item in read_lines(Item, out / ITEMS)}
+
+
+def read_records(out: Path, scorer: str = DEFAULT) -> list[Record]:
+    """All records of a folder, as one scorer judged them."""
+    items, samples = read_items(out), read_lines(Sample, out / SAMPLES)
+    path = verdicts_path(out, scorer)
+    if not path.exists():
+        known = ", ".join(scorers_of(out)) or "none"
+        raise ValueError(f"{out}: expected scores by {scorer!r}, found {known}; mmrl eval score {out} makes them")
+    verdicts = read_lines(Verdict, path)
+    if [(s.item, s.sample) for s in samples] != [(v.item, v.sample) for v in verdicts]:
+        raise IncompleteError(
+            f"{path}: {len(verdicts)} verdicts that do not fit {len(samples)} samples; mmrl eval score {out}"
+        )
+    return [record_of(items[s.item], s, v) for s, v in zip(samples, verdicts, strict=True)]
+
+
+def expected_of(out: Path) -> tuple[str, int, int]:
+    """The name of a folder's evaluation, how many items it must have, and how many samples of each."""
+    plan = read_plan(out)
+    return plan["name"], plan["items"], plan["samples"]
+
+
+def answers(records: Sequence[Record]) -> list[str | None]:
+    """What was answered: the letter that the ladder read, else the strict answer."""
+    return [record.parse.get("extracted") or record.parse.get("answer") for record in records]

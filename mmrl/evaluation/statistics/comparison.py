@@ -1,0 +1,131 @@
+"""Two measurements of the same items, compared: difference, interval, p-value, and what could have been seen."""
+
+import math
+from collections.abc import Collection, Hashable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from mmrl.evaluation.statistics.clusters import (
+    ROUNDING,
+    Clusters,
+    Values,
+    aligned,
+    clustered_error,
+    design_effect,
+    is_binary,
+    is_share,
+)
+from mmrl.evaluation.statistics.intervals import half_width, wilson
+from mmrl.evaluation.statistics.mcnemar import McNemar, mcnemar
+from mmrl.evaluation.statistics.multiplicity import holm
+from mmrl.evaluation.statistics.permutation import sign_flip
+from mmrl.evaluation.statistics.power import detectable
+
+Name = TypeVar("Name", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What changed between two measurements of the same items."""
+
+    before: float  # mean score
+    after: float
+    mean: float  # after minus before
+    low: float  # limits of the interval of the mean difference
+    high: float
+    p_signflip: float  # two-sided, flipping whole clusters
+    n: int  # pairs
+    clusters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A difference and all that a reader needs to disbelieve it. With a single cluster error, effect and mde are inf."""
+
+    difference: Difference
+    error: float  # clustered standard error of the mean difference
+    design_effect: float  # of the changes
+    correlation: float | None  # Pearson's, of the two lists of scores; None where one of them does not vary
+    discordant: tuple[int, int] | None  # items right only before, only after; None for scores other than 0 and 1
+    mcnemar: McNemar | None  # for scores of 0 and 1, each item a cluster of its own
+    mde: float  # minimum detectable effect at 80 % power and two-sided 5 %
+    p_holm: float | None = None  # p_signflip adjusted for the other comparisons of its table, by `adjust`
+
+
+def compare(
+    before: ArrayLike, after: ArrayLike, clusters: Clusters, confidence: float = 0.95, seed: int = 0
+) -> Comparison:
+    """Everything about after - before over the same items. Raises ValueError for lists that do not match or hold NaN."""
+    first, second = aligned(before, after)
+    change = second - first
+    binary = is_binary(first) and is_binary(second)
+    alone = len(set(clusters)) == len(change)
+    return Comparison(
+        difference=paired(first, second, clusters, confidence, seed),
+        error=clustered_error(change, clusters),
+        design_effect=design_effect(change, clusters),
+        correlation=correlation(first, second),
+        discordant=(int((change < 0).sum()), int((change > 0).sum())) if binary else None,
+        mcnemar=mcnemar(first, second) if binary and alone else None,
+        mde=detectable(change, clusters),
+    )
+
+
+def adjust(comparisons: Mapping[Name, Comparison], exploratory: Collection[Name] = ()) -> dict[Name, Comparison]:
+    """The comparisons of one table with p_holm set; those named exploratory claim nothing, so theirs stays None."""
+    unknown = set(exploratory) - set(comparisons)
+    if unknown:
+        raise ValueError(
+            f"adjust: exploratory comparisons {sorted(map(str, unknown))} are not among {list(comparisons)}"
+        )
+    family = [name for name in comparisons if name not in exploratory]
+    adjusted = holm([comparisons[name].difference.p_signflip for name in family]) if family else []
+    p = dict(zip(family, adjusted, strict=True))
+    return {name: replace(one, p_holm=p.get(name)) for name, one in comparisons.items()}
+
+
+def describe(one: Comparison) -> str:
+    """A comparison of shares in one line, in percentage points."""
+    found, p = one.difference, f"p = {one.difference.p_signflip:.2g}"
+    p += "" if one.p_holm is None else f", Holm {one.p_holm:.2g}"
+    counts = "" if one.discordant is None else f"; lost {one.discordant[0]}, gained {one.discordant[1]}"
+    items = f"{found.n} items in {found.clusters} clusters"
+    limits = f"{100 * found.mean:+.1f} points [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+    return f"{limits}, {p}; detectable {100 * one.mde:.1f}{counts}; {items}"
+
+
+def paired(
+    before: ArrayLike, after: ArrayLike, clusters: Clusters, confidence: float = 0.95, seed: int = 0
+) -> Difference:
+    """The mean of after - before over the same items: mean +- t_{C-1} * clustered error, p by sign flips of clusters.
+
+    Where all clusters differ by the same amount the error is 0 but the doubt is not: shares then get the half width
+    that Wilson gives to none of C. A single cluster says nothing: all that is possible is in its interval.
+    """
+    first, second = aligned(before, after)
+    change = second - first
+    mean, number = float(change.mean()), len(set(clusters))
+    half, limit = half_width(change, clusters, confidence), math.inf
+    if is_share(first) and is_share(second):
+        limit = 1.0
+        half = half if half > ROUNDING else wilson(0.0, number, confidence)[1]
+    return Difference(
+        before=float(first.mean()),
+        after=float(second.mean()),
+        mean=mean,
+        low=max(-limit, mean - half),
+        high=min(limit, mean + half),
+        p_signflip=sign_flip(change, clusters, seed=seed),
+        n=len(change),
+        clusters=number,
+    )
+
+
+def correlation(first: Values, second: Values) -> float | None:
+    """Pearson's correlation; None where one of the two does not vary."""
+    if min(np.ptp(first), np.ptp(second)) <= ROUNDING:
+        return None
+    return float(np.corrcoef(first, second)[0, 1])

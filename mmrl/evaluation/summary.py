@@ -1,0 +1,143 @@
+"""Means with intervals, and paired differences.
+
+Nothing leaves the denominator. What failed to be generated counts as 0. What a grader gave no verdict on is unscored: it
+counts as 0 in the mean, and the interval is as wide as it would be if the truth were anything between all 0 and all 1.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from mmrl.evaluation.records import FAILED, IncompleteError, Record
+from mmrl.evaluation.statistics import Comparison, Difference, bounded_difference, bounded_mean, mean_interval, paired
+from mmrl.evaluation.statistics import compare as everything
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """A metric over all records, and its 95 % interval over clusters."""
+
+    mean: float
+    low: float
+    high: float
+    unscored: int = 0  # records on which there is no verdict; 0 in the mean
+    best: float | None = None  # the mean if all of those were 1; None where there are none
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What an evaluation found."""
+
+    name: str
+    expected: int  # items there must be
+    scored: int  # items there are
+    samples: int  # records an item
+    n: int  # records, the denominator of every mean
+    clusters: int
+    statuses: Mapping[str, int]
+    metrics: Mapping[str, Mean]
+    records: tuple[Record, ...] = field(repr=False)
+
+
+def summarise(name: str, records: Sequence[Record], expected: int, samples: int = 1) -> Summary:
+    """Means over all records with intervals over clusters; an IncompleteError where a record is missing.
+
+    A record without scores (its media could not be read) counts as 0 in every metric.
+    """
+    items = {record.item for record in records}
+    if len(items) < expected or len(by_pair(records)) != len(items) * samples:
+        wanted, found = f"{expected} items with {samples} samples each", f"{len(records)} records of {len(items)} items"
+        raise IncompleteError(f"evaluation {name!r}: expected {wanted}, found {found}; run it again to resume")
+    clusters = [record.cluster for record in records]
+    metrics = {metric: mean_of(scores, clusters) for metric, scores in columns(name, records).items()}
+    return Summary(
+        name=name,
+        expected=expected,
+        scored=len(items),
+        samples=samples,
+        n=len(records),
+        clusters=len(set(clusters)),
+        statuses=dict(sorted(Counter(record.status for record in records).items())),
+        metrics=metrics,
+        records=tuple(records),
+    )
+
+
+def mean_of(scores: Sequence[float | None], clusters: Sequence[str]) -> Mean:
+    """The mean, worst case, with an interval that holds from the worst case to the best."""
+    if None not in scores:
+        return Mean(sum(scores) / len(scores), *mean_interval(scores, clusters))
+    found = bounded_mean(scores, clusters)
+    return Mean(found.least, found.low, found.high, found.unscored, found.most)
+
+
+def compare(before: Summary | Sequence[Record], after: Summary | Sequence[Record]) -> dict[str, Difference]:
+    """What changed, by metric: paired by (item, sample), intervals over clusters. Both must hold the same pairs."""
+    earlier, later, clusters = side_by_side(before, after)
+    return {metric: difference(earlier[metric], later[metric], clusters) for metric in earlier}
+
+
+def compare_fully(before: Summary | Sequence[Record], after: Summary | Sequence[Record]) -> dict[str, Comparison]:
+    """The same with all that a reader needs to disbelieve it: discordant counts, McNemar, what could have been seen."""
+    earlier, later, clusters = side_by_side(before, after)
+    found = {}
+    for metric in earlier:
+        one = everything(counted(earlier[metric]), counted(later[metric]), clusters)
+        found[metric] = replace(one, difference=difference(earlier[metric], later[metric], clusters))
+    return found
+
+
+Columns = dict[str, list[float | None]]  # scores by metric
+
+
+def side_by_side(
+    before: Summary | Sequence[Record], after: Summary | Sequence[Record]
+) -> tuple[Columns, Columns, list[str]]:
+    """Scores of both in one order, and the clusters. Raises where they are not of the same pairs, or not scored alike."""
+    first, second = by_pair(before), by_pair(after)
+    missing = first.keys() ^ second.keys()
+    if missing:
+        item, sample = min(missing)
+        where = f"such as item {item!r} sample {sample}"
+        raise IncompleteError(f"compare: {len(missing)} records are in one of the two only, {where}; complete both")
+    earlier = columns("before", list(first.values()))
+    later = columns("after", [second[pair] for pair in first])
+    if earlier.keys() != later.keys():
+        raise ValueError(f"compare: metrics differ: {sorted(earlier)} before, {sorted(later)} after; score both alike")
+    return earlier, later, [record.cluster for record in first.values()]
+
+
+def difference(before: Sequence[float | None], after: Sequence[float | None], clusters: Sequence[str]) -> Difference:
+    """The paired difference; what is unscored counts as 0, and the interval holds whatever it truly is."""
+    found = paired(*(counted(scores) for scores in (before, after)), clusters)
+    if None not in before and None not in after:
+        return found
+    bounds = bounded_difference(before, after, clusters)
+    return replace(found, low=bounds.low, high=bounds.high)
+
+
+def counted(scores: Sequence[float | None]) -> list[float]:
+    """The scores with 0 for what has no verdict."""
+    return [0.0 if score is None else score for score in scores]
+
+
+def columns(name: str, records: Sequence[Record]) -> dict[str, list[float | None]]:
+    """Scores by metric, one a record; 0 for what was not generated, None for what has no verdict."""
+    metrics = list(dict.fromkeys(metric for record in records for metric in record.scores))
+    if not metrics:
+        error = next((record.error for record in records if record.error), "no record has scores")
+        raise IncompleteError(f"evaluation {name!r}: none of {len(records)} records could be graded; {error}")
+    for each in records:
+        absent = [metric for metric in metrics if metric not in each.scores]
+        if absent and each.status not in FAILED:
+            raise IncompleteError(f"evaluation {name!r}: item {each.item!r} lacks {absent}; score all records alike")
+    return {metric: [record.scores.get(metric, 0.0) for record in records] for metric in metrics}
+
+
+def by_pair(measured: Summary | Sequence[Record]) -> dict[tuple[str, int], Record]:
+    """Records by (item, sample)."""
+    records = measured.records if isinstance(measured, Summary) else measured
+    pairs = {(record.item, record.sample): record for record in records}
+    if len(pairs) < len(records):
+        raise ValueError(f"{len(records)} records hold {len(pairs)} different (item, sample); each must occur once")
+    return pairs

@@ -1,0 +1,89 @@
+"""The table of levels and metrics: before, after, difference, interval, and what that allows to say."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mmrl.evaluation.statistics import Difference
+from mmrl.report.data import Levels
+
+Verdict = Literal["better", "worse", "unclear"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table, as text."""
+
+    level: str
+    metric: str
+    before: str
+    after: str
+    difference: str
+    interval: str
+    n: int
+    clusters: int
+    p: str
+    verdict: Verdict
+    opens: bool  # the first line of its level
+    source: Difference
+
+
+def rows(levels: Levels) -> Iterator[Row]:
+    """The lines of the table, in the order given."""
+    for level, metrics in levels.items():
+        for number, (metric, difference) in enumerate(metrics.items()):
+            yield Row(
+                level=level,
+                metric=metric,
+                before=percent(difference.before),
+                after=percent(difference.after),
+                difference=points(difference.mean),
+                interval=f"{points(difference.low)} to {points(difference.high)}",
+                n=difference.n,
+                clusters=difference.clusters,
+                p="< 0.001" if difference.p_signflip < 0.001 else f"{difference.p_signflip:.3f}",
+                verdict=verdict(difference),
+                opens=number == 0,
+                source=difference,
+            )
+
+
+def verdict(difference: Difference) -> Verdict:
+    """Better or worse only where the interval excludes 0."""
+    return "better" if difference.low > 0 else "worse" if difference.high < 0 else "unclear"
+
+
+def levels_as_json(levels: Levels) -> dict[str, dict[str, dict[str, Any]]]:
+    """Fractions by level and metric, for summary.json. A limit that is not known (a single cluster) is null."""
+    return {
+        level: {
+            metric: {
+                "before": difference.before,
+                "after": difference.after,
+                "difference": difference.mean,
+                "interval": [finite(difference.low), finite(difference.high)],
+                "n": difference.n,
+            }
+            for metric, difference in metrics.items()
+        }
+        for level, metrics in levels.items()
+    }
+
+
+def percent(fraction: float) -> str:
+    """0.4213 as 42.1 %."""
+    return f"{100 * fraction:.1f}\u202f%"
+
+
+def points(fraction: float) -> str:
+    """A difference in points of a percent, with its sign."""
+    if not math.isfinite(fraction):
+        return "?"
+    rounded = round(100 * fraction, 1) + 0.0  # no minus on a zero
+    return f"{rounded:+.1f}".replace("-", "\u2212") if rounded else "0.0"
+
+
+def finite(value: float) -> float | None:
+    """The number, or None where JSON has none."""
+    return value if math.isfinite(value) else None

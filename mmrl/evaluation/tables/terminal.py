@@ -1,0 +1,87 @@
+"""Tables of levels for the terminal."""
+
+import math
+from collections.abc import Iterable, Mapping
+
+from rich.table import Table
+from rich.text import Text
+
+from mmrl.evaluation import Mean, Summary
+from mmrl.evaluation.tables.arms import Gap, lines
+from mmrl.evaluation.tables.levels import percent, points, rows
+from mmrl.report.data import Comparison, Levels
+
+STYLES = {"better": "green", "worse": "red", "unclear": "bright_black", "differs": "bold"}
+
+
+def levels_table(levels: Levels, title: str | None = None) -> Table:
+    """Level, metric, before, after, difference in points with its 95 % interval, n. Print it with rich."""
+    table = empty(title, ("before", "after", "points", "95 % interval", "n"))
+    for row in rows(levels):
+        if row.opens and table.row_count:
+            table.add_section()
+        change, interval = Text(row.difference, STYLES[row.verdict]), Text(row.interval, STYLES[row.verdict])
+        level = Text(row.level if row.opens else "", "bold")
+        table.add_row(level, Text(row.metric), row.before, row.after, change, interval, f"{row.n:,}")
+    return table
+
+
+def comparison_table(comparison: Comparison, title: str | None = None) -> Table:
+    """Level, metric, each model's mean and each pair's difference in points, all with 95 % intervals; fits 80 columns."""
+    table = empty(title, [*comparison.models, *(f"{of}\n\u2212 {minus}" for of, minus in comparison.pairs)], gap=1)
+    for line in lines(comparison):
+        if line.opens and table.row_count:
+            table.add_section()
+        means = [share(mean) for mean in line.means]
+        gaps = [change(gap) for gap in line.gaps]
+        table.add_row(Text(line.level if line.opens else "", "bold"), Text(line.metric), *means, *gaps)
+    return table
+
+
+def share(mean: Mean | None) -> Text:
+    """42 % of 30 to 55 %: 42.0 30-55."""
+    if mean is None:
+        return Text("\u2013", "bright_black")
+    interval = f"{100 * mean.low:.0f}\u2013{100 * mean.high:.0f}"
+    return Text(f"{100 * mean.mean:.1f}") + Text(f"{interval:>7}", "bright_black")
+
+
+def change(gap: Gap | None) -> Text:
+    """A difference in points."""
+    if gap is None:
+        return Text("\u2013", "bright_black")
+    found = gap.source
+    return Text(f"{points(found.mean)} {whole(found.low)} to {whole(found.high)}", STYLES[gap.verdict])
+
+
+def whole(fraction: float) -> str:
+    """A difference in whole points, with its sign."""
+    return points(round(fraction, 2) if math.isfinite(fraction) else fraction).removesuffix(".0")
+
+
+def empty(title: str | None, columns: Iterable[str], gap: int = 2) -> Table:
+    """A table of levels and metrics without lines yet."""
+    table = Table(
+        title=title, title_justify="left", header_style="bold", box=None, pad_edge=False, padding=(0, gap, 0, 0)
+    )
+    for column in ("", "metric"):
+        table.add_column(column)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def summaries_table(levels: Mapping[str, Summary], title: str | None = None) -> Table:
+    """Level, metric, mean with its 95 % interval, items scored of those expected, and what became of the completions."""
+    table = empty(title, ("mean", "95 % interval", "scored", "completions"))
+    for name, summary in levels.items():
+        if table.row_count:
+            table.add_section()
+        for number, (metric, found) in enumerate(summary.metrics.items()):
+            first = number == 0
+            counts = f"{summary.scored:,} of {summary.expected:,}" if first else ""
+            statuses = ", ".join(f"{n:,} {status}" for status, n in summary.statuses.items()) if first else ""
+            interval = f"{percent(found.low)} to {percent(found.high)}"
+            level = Text(name if first else "", "bold")
+            table.add_row(level, Text(metric), percent(found.mean), interval, counts, statuses)
+    return table
