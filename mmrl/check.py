@@ -7,10 +7,10 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
-from mmrl.build import sampler
-from mmrl.run import Run
 from mmrl.runtime.console import console
 from mmrl.runtime.sharding import local
+from mmrl.training.build import sampler
+from mmrl.training.loop import Run
 from mmrl.types import Decoding
 
 REHEARSED = 8  # tokens of each completion in the rehearsal

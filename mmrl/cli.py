@@ -69,15 +69,15 @@ def prepare(
 ) -> None:
     """Write what the base model earns on each example into the file that `prepared` names: pass rates, Z, difficulty."""
     from mmrl.config.schema import Config, load
-    from mmrl.prepare import prepare as draw
+    from mmrl.training.base_rates import prepare as draw
 
     typer.echo(draw(load(Config, config, overrides or []), samples))
 
 
 def rehearse(config) -> None:
     """Everything but the steps, in a directory of its own that does not stay."""
-    from mmrl.build import build
     from mmrl.check import check
+    from mmrl.training.build import build
 
     with tempfile.TemporaryDirectory(prefix="mmrl-check-") as folder:
         rehearsal = config.model_copy(update={"out": folder, "trackers": ()})
@@ -86,8 +86,8 @@ def rehearse(config) -> None:
 
 def fit(config, resume: bool, command: str) -> None:
     """Train; say how to go on where it ends early."""
-    from mmrl.build import build
     from mmrl.runtime.interrupt import Stopped
+    from mmrl.training.build import build
 
     run = build(config, resume)
     if run.ranks.world > 1:

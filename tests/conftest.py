@@ -23,7 +23,7 @@ def one_thread():
 @pytest.fixture(scope="session")
 def root(tmp_path_factory):
     """Rows, media, graders and a tiny model that has learnt to answer in the format. To be read only."""
-    from mmrl.build import build
+    from mmrl.training.build import build
     from tests import runs
 
     root = runs.make_root(tmp_path_factory.mktemp("runs") / "root")

@@ -12,15 +12,15 @@ from accelerate import Accelerator
 from PIL import Image
 from torch import Tensor
 
-from mmrl.build import build
-from mmrl.collect import Collector
 from mmrl.config.schema import Config, dump, parse
 from mmrl.models.reference import Reference
-from mmrl.plan import Planner
-from mmrl.reading import Readings
-from mmrl.run import Run
 from mmrl.runtime.ranks import Ranks
-from mmrl.trainer import Trainer
+from mmrl.training.build import build
+from mmrl.training.loop import Run
+from mmrl.training.step.batching import Planner
+from mmrl.training.step.collect import Collector
+from mmrl.training.step.forward import Readings
+from mmrl.training.step.trainer import Trainer
 from mmrl.types import EMA, Frozen, Group
 from tests import tiny
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mmrl import cli
-from mmrl.build import build
+from mmrl.training.build import build
 from tests import runs
 
 
@@ -226,7 +226,7 @@ def test_another_model_is_not_resumed(mmrl, root, own):
 
 def damaged_during(own, monkeypatch, step):
     """All videos are cut short when a step is over."""
-    from mmrl import run as running
+    from mmrl.training import loop as running
 
     whole = running.Run.step
 
@@ -316,7 +316,7 @@ def test_ctrl_c_stops_with_a_checkpoint_from_which_the_run_goes_on(root, own):
 
 
 def test_a_run_that_was_stopped_goes_on_by_the_printed_command(mmrl, root, own, monkeypatch):
-    from mmrl import run as running
+    from mmrl.training import loop as running
 
     path = written(own, root, steps=4)
     whole = running.Run.step
@@ -340,7 +340,7 @@ def test_a_run_that_was_stopped_goes_on_by_the_printed_command(mmrl, root, own, 
 
 
 def test_the_second_ctrl_c_stops_at_once_and_keeps_the_last_whole_step(mmrl, root, own, monkeypatch):
-    from mmrl import run as running
+    from mmrl.training import loop as running
 
     path = written(own, root, steps=4)
     whole = running.Run.step

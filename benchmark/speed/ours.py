@@ -7,9 +7,9 @@ from benchmark.speed import reward
 from benchmark.speed.case import Case
 from benchmark.speed.check import logp_errors
 from benchmark.speed.clock import Counts, Peak, Watch, gradient_bytes
-from mmrl.build import build
 from mmrl.config.schema import Config, parse
 from mmrl.models.reader import Reader
+from mmrl.training.build import build
 
 PHASES = {  # what is called for each, of a trainer's parts
     "data": ("collector", "prepare"),

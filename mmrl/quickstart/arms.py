@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import sleep
 
-from mmrl.checkpoint import latest
 from mmrl.config.schema import Config, dump
 from mmrl.quickstart.plan import NAMES
 from mmrl.report import read_metrics
 from mmrl.runtime.console import Show, side_by_side
+from mmrl.training.checkpoint import latest
 
 ALONE = {  # one thread each, and no GPU: the same numbers wherever this runs
     "OMP_NUM_THREADS": "1",

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import torch
 
-from mmrl.build import policy_of
 from mmrl.config.schema import EvaluationSection, ModelSection, parse
 from mmrl.data.conditions import Condition
 from mmrl.evaluation import Summary
 from mmrl.evaluation.evaluator import examine
 from mmrl.quickstart.plan import ARMS, CONTROLS, LEVELS, NEUTRAL, Plan, examination
 from mmrl.runtime.console import progress
+from mmrl.training.build import policy_of
 
 AT_ONCE = 4  # processes at most: each holds a copy of everything
 

@@ -4,9 +4,9 @@ from unittest.mock import patch
 
 import pytest
 
-from mmrl.build import build
 from mmrl.models.context import PromptError, refuse, too_long
 from mmrl.rollout import Engine, demonstrate
+from mmrl.training.build import build
 from mmrl.types import Decoding
 from tests import runs, tiny
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from mmrl.build import build
 from mmrl.runtime.ranks import Ranks, join
+from mmrl.training.build import build
 from tests import runs, tiny
 from tests.runtime import two_ranks
 

@@ -13,11 +13,11 @@ from accelerate import Accelerator
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText
 
-from mmrl.build import build
 from mmrl.config.schema import ConfigError, EvalConfig, parse
-from mmrl.plan import Bundle, Filler, Piece, Planner
 from mmrl.runtime.ranks import Ranks
 from mmrl.runtime.sharding import clip_gradients, cut_like, full, local, whole
+from mmrl.training.build import build
+from mmrl.training.step.batching import Bundle, Filler, Piece, Planner
 from tests import runs, tiny
 from tests.runtime import two_ranks, two_shards
 

@@ -10,8 +10,8 @@ from accelerate import Accelerator
 
 from mmrl import cli
 from mmrl.algorithms import GRPO
-from mmrl.finite import NonFiniteError
 from mmrl.runtime.ranks import Ranks
+from mmrl.training.step.non_finite import NonFiniteError
 from tests import runs, tiny
 
 SHARES = (["text", "photo"], ["film", "films"])  # the first rank has no video

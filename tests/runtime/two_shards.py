@@ -9,12 +9,12 @@ import torch
 from torch.distributed.tensor import DTensor
 
 from mmrl.algorithms import CARE, RLKL
-from mmrl.build import build
 from mmrl.config.schema import Config, parse
-from mmrl.finite import NonFiniteError
 from mmrl.models.loading import checkpoint_activations
 from mmrl.runtime.ranks import Ranks, join
 from mmrl.runtime.sharding import collected
+from mmrl.training.build import build
+from mmrl.training.step.non_finite import NonFiniteError
 from mmrl.types import EMA
 from tests import runs, tiny
 from tests.runtime import two_ranks

@@ -6,8 +6,8 @@ from contextlib import nullcontext
 import pytest
 from safetensors.torch import load_file
 
-from mmrl.build import build
 from mmrl.config.schema import ConfigError
+from mmrl.training.build import build
 from tests import runs
 
 SAID = "model: every completion is read with a copy of its prompt"

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 
-from mmrl.build import policy_of
 from mmrl.config.open import disk_of
 from mmrl.config.schema import ConfigError, EvalConfig, ModelSection, dump
 from mmrl.data.conditions import known
@@ -30,6 +29,7 @@ from mmrl.report import summaries_table
 from mmrl.runtime.console import console
 from mmrl.runtime.memory_cache import ByteCache
 from mmrl.runtime.provenance import commit, machine
+from mmrl.training.build import policy_of
 
 PACKAGES = ("torch", "transformers", "accelerate", "av", "numpy", "tokenizers")
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mmrl.build import build
 from mmrl.config.schema import Config, ConfigError, parse
+from mmrl.training.build import build
 from tests import runs
 from tests.models.vision import test_projector
 from tests.models.vision.test_feature_cache import Hook

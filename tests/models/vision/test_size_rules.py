@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 from transformers.image_utils import PILImageResampling, SizeDict
 
-from mmrl.build import build
 from mmrl.config.schema import Config, parse
 from mmrl.data.media.frame_size import SizeRule, SizeRules
 from mmrl.data.media.reader import MediaReader, shrink
@@ -19,6 +18,7 @@ from mmrl.data.media.shrink import shrunk
 from mmrl.data.media.video import FrameChoice
 from mmrl.models.vision import size_rules as rules
 from mmrl.models.vision.patches import patch_media
+from mmrl.training.build import build
 from mmrl.types import Example, Media
 from tests import runs, tiny
 
@@ -189,7 +189,7 @@ def test_a_run_learns_the_same(root, tmp_path, monkeypatch):
     found = {}
     for name in ("small", "large"):
         if name == "large":
-            monkeypatch.setattr("mmrl.build.size_rules", lambda processor: SizeRules())
+            monkeypatch.setattr("mmrl.training.build.size_rules", lambda processor: SizeRules())
         plain = runs.settings(root, tmp_path / name, "grpo", steps=3)
         plain["model"] |= {"video_pixels": [784, 1568], "image_pixels": [784, 1568]}
         run = build(parse(Config, plain, "made"), quiet=True)

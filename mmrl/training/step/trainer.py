@@ -7,13 +7,13 @@ from typing import Any, Protocol
 import torch
 
 from mmrl.algorithms.base import Algorithm, Proposing, Remembering
-from mmrl.collect import Collector
-from mmrl.finite import refuse
-from mmrl.meter import Meter
-from mmrl.observe import describe, observe
-from mmrl.plan import Bundle, Filler, Piece, Planner
-from mmrl.reading import Policy, Readings, Reference
 from mmrl.runtime.sharding import clip_gradients
+from mmrl.training.step.batching import Bundle, Filler, Piece, Planner
+from mmrl.training.step.collect import Collector
+from mmrl.training.step.forward import Policy, Readings, Reference
+from mmrl.training.step.metrics import Meter
+from mmrl.training.step.non_finite import refuse
+from mmrl.training.step.observe import describe, observe
 from mmrl.types import Credit, Memory, Scored, Tokens, Totals
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from mmrl import checkpoint, journal
-from mmrl import run as running
-from mmrl.build import build, policy_of
-from mmrl.finite import NonFiniteError
+from mmrl.training import checkpoint, run_log
+from mmrl.training import loop as running
+from mmrl.training.build import build, policy_of
+from mmrl.training.step.non_finite import NonFiniteError
 from tests import runs
 
 STEPS, LAST = 8, "step-000008"
@@ -95,7 +95,7 @@ def arm(run, place, times):
     elif place == "metrics":
         run.journal.log = after(run.journal.log, times)
     elif place == "half a line":
-        run.step = after(run.step, times, lambda: setattr(journal, "append", half_a_line))
+        run.step = after(run.step, times, lambda: setattr(run_log, "append", half_a_line))
     elif place == "file of a checkpoint":
         checkpoint.save_file = after(checkpoint.save_file, times)
     elif place == "before the rename":
@@ -282,9 +282,9 @@ def test_a_checkpoint_is_a_model_directory(root, whole):
 
 def test_the_journal_keeps_lines_whatever_completions_hold(tmp_path):
     rows = [{"step": 1, "text": "a\u2028b\x85c\x0cd"}, {"step": 2, "text": "e"}, {"step": 3, "text": "f"}]
-    journal.append(tmp_path / "rollouts.jsonl", rows)
+    run_log.append(tmp_path / "rollouts.jsonl", rows)
     with (tmp_path / "rollouts.jsonl").open("a") as file:
         file.write('{"step": 3, "te')
-    journal.keep_until(tmp_path / "rollouts.jsonl", 2)
+    run_log.keep_until(tmp_path / "rollouts.jsonl", 2)
     assert runs.lines(tmp_path / "rollouts.jsonl") == rows[:2]
     assert [p.name for p in tmp_path.iterdir()] == ["rollouts.jsonl"]

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from mmrl.build import build
 from mmrl.data.media.reader import video
-from mmrl.meter import Meter
+from mmrl.training.build import build
+from mmrl.training.step.metrics import Meter
 from tests import runs
 from tests.models.vision.test_feature_cache import Hook
 
-PACKAGE = Path(__file__).parents[1] / "mmrl"
+PACKAGE = Path(__file__).parents[3] / "mmrl"
 TABLE = (PACKAGE.parent / "docs" / "metrics.md").read_text()
 NAMES = [
     name

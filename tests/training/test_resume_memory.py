@@ -3,8 +3,8 @@
 import torch
 from safetensors.torch import load_file
 
-from mmrl.build import build
-from mmrl.prepare import prepare
+from mmrl.training.base_rates import prepare
+from mmrl.training.build import build
 from tests import runs
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from mmrl.algorithms.base import Algorithm, Choosing
-from mmrl.finite import all_finite, refuse
-from mmrl.meter import Meter
+from mmrl.training.step.metrics import Meter
+from mmrl.training.step.non_finite import all_finite, refuse
 from mmrl.types import Example, Group, Prompt, Scored
 
 Graded = tuple[Group, Mapping[str, Tensor]]  # a group and its rewards by name

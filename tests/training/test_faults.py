@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from mmrl import checkpoint
 from mmrl.config.open import check_gradable
 from mmrl.config.schema import Config, ConfigError, load
 from mmrl.rewards.grade import grade_one
 from mmrl.runtime.ranks import join
+from mmrl.training import checkpoint
 from mmrl.types import Example
 from mmrl.world.annotate import Look, choices, octet_items
 from mmrl.world.axes import Environment

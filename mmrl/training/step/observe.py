@@ -6,8 +6,8 @@ from torch import Tensor
 
 from mmrl.algorithms.base import Algorithm, Remembering
 from mmrl.functional import policy_gradient
-from mmrl.meter import Meter
-from mmrl.plan import Piece
+from mmrl.training.step.batching import Piece
+from mmrl.training.step.metrics import Meter
 from mmrl.types import Memory, Scored, Tokens
 
 

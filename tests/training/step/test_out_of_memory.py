@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from mmrl.algorithms import CARE, GRPO
-from mmrl.build import build
 from mmrl.models.vision.tower import Tower
 from mmrl.rollout import Engine
 from mmrl.runtime.out_of_memory import fitted
+from mmrl.training.build import build
 from tests import runs, tiny
-from tests.test_trainer import flat, weights
+from tests.training.step.test_trainer import flat, weights
 
 
 def starving(read, rows, times=10**6):

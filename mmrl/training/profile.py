@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import torch
 
 from mmrl.data.media.reader import MediaReader
-from mmrl.feeder import Feeder
-from mmrl.meter import Meter
 from mmrl.models.reader import Reader
 from mmrl.models.vision.feature_cache import FeatureCache
 from mmrl.runtime.disk_cache import Tally
 from mmrl.runtime.ranks import Ranks
+from mmrl.training.prompts import Feeder
+from mmrl.training.step.metrics import Meter
 
 Numbers = dict[str, float]
 

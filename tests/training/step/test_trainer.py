@@ -9,9 +9,9 @@ import torch
 
 from mmrl.algorithms import CARE, GRPO, RLKL, SFT
 from mmrl.algorithms.grpo import GRPO as Base
-from mmrl.finite import NonFiniteError
 from mmrl.models.reader import Piece
 from mmrl.models.reference import Reference
+from mmrl.training.step.non_finite import NonFiniteError
 from mmrl.types import EMA, Credit, Frozen
 from tests import runs, tiny
 

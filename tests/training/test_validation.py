@@ -5,12 +5,12 @@ import json
 import pytest
 import torch
 
-from mmrl import best, checkpoint
-from mmrl import run as running
-from mmrl.build import build
 from mmrl.config.schema import Config, parse
 from mmrl.evaluation import Mean, Summary
 from mmrl.models.loading import load_policy
+from mmrl.training import best, checkpoint
+from mmrl.training import loop as running
+from mmrl.training.build import build
 from tests import runs
 from tests.models.vision.test_feature_cache import Hook
 

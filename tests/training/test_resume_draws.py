@@ -1,6 +1,6 @@
 """A run that draws several batches for a step goes on where its draws ended, not where its steps did."""
 
-from mmrl.build import build
+from mmrl.training.build import build
 from tests import runs
 
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from mmrl.algorithms import ALGORITHMS
-from mmrl.build import build
 from mmrl.config.schema import ConfigError
 from mmrl.functional.targets import Tilt
-from mmrl.prepare import prepare, summary
-from mmrl.prepared import PreparedError
+from mmrl.training.base_rates import prepare, summary
+from mmrl.training.base_rates_table import PreparedError
+from mmrl.training.build import build
 from tests import runs
 from tests.models.vision.test_feature_cache import Hook
 

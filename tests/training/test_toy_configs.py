@@ -9,15 +9,15 @@ import torch
 import yaml
 
 from mmrl.algorithms import ALGORITHMS, Remembering
-from mmrl.build import build
 from mmrl.config.schema import Config, load
 from mmrl.config.schema import parse as parsed
 from mmrl.models.proposal import Proposal
 from mmrl.models.reader import Piece
-from mmrl.prepare import prepare
+from mmrl.training.base_rates import prepare
+from mmrl.training.build import build
 from tests import runs, tiny
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TOYS = sorted((ROOT / "configs").glob("toy_*.yaml"))
 NAMES = [path.stem.removeprefix("toy_") for path in TOYS]
 

@@ -9,23 +9,23 @@ from typing import Any
 
 from torch import Tensor
 
-from mmrl import best, checkpoint
 from mmrl.algorithms import Remembering
 from mmrl.algorithms.target_matching import TargetError
 from mmrl.config.schema import Config, ConfigError, flat
-from mmrl.costs import Costs
 from mmrl.data.media.reader import MediaError
 from mmrl.evaluation import cost
 from mmrl.evaluation.evaluator import examine
-from mmrl.feeder import Feeder
-from mmrl.finite import NonFiniteError
-from mmrl.journal import Journal
 from mmrl.models.context import PromptError
 from mmrl.runtime.console import progress
 from mmrl.runtime.interrupt import Stopped, stopping
 from mmrl.runtime.ranks import Ranks
 from mmrl.runtime.sharding import collected
-from mmrl.trainer import Trainer
+from mmrl.training import best, checkpoint
+from mmrl.training.profile import Costs
+from mmrl.training.prompts import Feeder
+from mmrl.training.run_log import Journal
+from mmrl.training.step.non_finite import NonFiniteError
+from mmrl.training.step.trainer import Trainer
 
 FREE_TO_CHANGE = (  # when a run is resumed: what decides its length, what it writes, and what it takes of the machine
     "out", "steps", "save_every", "keep", "rollouts_every", "trackers", "validate_every", "validation", "best",

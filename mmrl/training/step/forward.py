@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from mmrl.algorithms.base import Algorithm, claims, exact
-from mmrl.meter import Meter
-from mmrl.plan import Filler, Planner
 from mmrl.runtime.out_of_memory import fitted
+from mmrl.training.step.batching import Filler, Planner
+from mmrl.training.step.metrics import Meter
 from mmrl.types import Against, Group, Prompt, Scored, Tokens
 
 Result = TypeVar("Result")

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from mmrl.algorithms import GRPO, RLKL, Choosing, Proposing, Remembering
-from mmrl.meter import Meter
 from mmrl.models.proposal import Proposal
 from mmrl.models.reader import Piece
+from mmrl.training.step.metrics import Meter
 from mmrl.types import Adaptive, Credit
 from tests import runs, tiny
 

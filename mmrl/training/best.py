@@ -6,7 +6,7 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mmrl.checkpoint import PARTIAL, STATE, flush
+from mmrl.training.checkpoint import PARTIAL, STATE, flush
 
 FOLDER, FACTS = "best", "best.json"
 

@@ -10,9 +10,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 
-from mmrl import checkpoint, prepared
 from mmrl.algorithms import Algorithm, claims
-from mmrl.collect import Collector
 from mmrl.config.open import (
     check_gradable,
     check_media,
@@ -27,8 +25,6 @@ from mmrl.config.open import (
 from mmrl.config.schema import Config, ConfigError, EvaluationSection, ModelSection, dump, flat
 from mmrl.data.conditions import check as check_condition
 from mmrl.data.stream import Mixture, Stream
-from mmrl.feeder import Feeder
-from mmrl.journal import Journal
 from mmrl.models.loading import load_policy
 from mmrl.models.policy import Policy
 from mmrl.models.proposal import Proposal
@@ -36,19 +32,23 @@ from mmrl.models.reference import Reference
 from mmrl.models.self_check import compare
 from mmrl.models.vision.feature_cache import FeatureCache
 from mmrl.models.vision.size_rules import size_rules
-from mmrl.optimizer import freeze, optimizer_of, rate_at
-from mmrl.plan import Planner
-from mmrl.reading import Readings
 from mmrl.rewards.grade import grade
 from mmrl.rewards.parse import THINK, opened, parse
 from mmrl.rollout import Engine, demonstrate
-from mmrl.run import Run, same_config
 from mmrl.runtime.console import console
 from mmrl.runtime.disk_cache import Disk
 from mmrl.runtime.memory_cache import ByteCache
 from mmrl.runtime.out_of_memory import fitted
 from mmrl.runtime.ranks import Ranks, join
-from mmrl.trainer import Trainer
+from mmrl.training import base_rates_table, checkpoint
+from mmrl.training.loop import Run, same_config
+from mmrl.training.optimizer import freeze, optimizer_of, rate_at
+from mmrl.training.prompts import Feeder
+from mmrl.training.run_log import Journal
+from mmrl.training.step.batching import Planner
+from mmrl.training.step.collect import Collector
+from mmrl.training.step.forward import Readings
+from mmrl.training.step.trainer import Trainer
 from mmrl.types import Example, Group, Prompt
 
 
@@ -197,7 +197,9 @@ def collector_of(
         sample=sample,
         grade=lambda group: grade(group.texts, group.prompt.example, graders),
         weights=MappingProxyType(weights),
-        base=None if config.prepared is None else prepared.read(Path(config.prepared), prepared.facts(config)),
+        base=None
+        if config.prepared is None
+        else base_rates_table.read(Path(config.prepared), base_rates_table.facts(config)),
     )
 
 
