@@ -17,9 +17,9 @@ from benchmark.asking import Question, ask, questions
 from benchmark.gallery import gallery
 from benchmark.measure import Scores, figure
 from benchmark.rl_job import weights
+from mmrl.cli.quickstart.plan import AXES
 from mmrl.models.loading import check_directory, load_policy
 from mmrl.models.policy import Policy
-from mmrl.quickstart.plan import AXES
 from mmrl.rewards.grade import fields
 from mmrl.rewards.parse import parse
 from mmrl.types import Decoding

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import sleep
 
 from benchmark.paths import ROOT
-from mmrl.quickstart.arms import ALONE, LOOK_EVERY, end, stopped_in_order
+from mmrl.cli.quickstart.arms import ALONE, LOOK_EVERY, end, stopped_in_order
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,9 @@ from benchmark.jobs import Task, run_all
 from benchmark.results import TABLE, parsed
 from benchmark.rl_job import ARMS, UNTRAINED, USUAL, Job
 from benchmark.tables import Cells
+from mmrl.cli.quickstart.arms import tail
+from mmrl.cli.quickstart.plan import Plan
 from mmrl.models.loading import check_directory
-from mmrl.quickstart.arms import tail
-from mmrl.quickstart.plan import Plan
 from mmrl.runtime.console import progress
 from mmrl.world.cues import Cue
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from benchmark.paths import told
 from benchmark.results import parsed
-from mmrl.quickstart.plan import ARMS as SHOWN
-from mmrl.quickstart.plan import Plan
+from mmrl.cli.quickstart.plan import ARMS as SHOWN
+from mmrl.cli.quickstart.plan import Plan
 from mmrl.world.base import BASE
 from mmrl.world.splits import Sizes
 

@@ -10,11 +10,11 @@ from typing import Any
 from benchmark.results import Run, finite
 from benchmark.rl_job import ARMS, UNTRAINED, Job, job_of
 from benchmark.tables import write
+from mmrl.cli.quickstart.arms import last_checkpoint
+from mmrl.cli.quickstart.looks import one
+from mmrl.cli.quickstart.plan import AXES, LEVELS, examination, training
 from mmrl.config.schema import Config, parse
 from mmrl.evaluation import Summary
-from mmrl.quickstart.arms import last_checkpoint
-from mmrl.quickstart.looks import one
-from mmrl.quickstart.plan import AXES, LEVELS, examination, training
 from mmrl.runtime.provenance import commit, machine
 from mmrl.training.build import build
 from mmrl.world.build import render

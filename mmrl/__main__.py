@@ -1,5 +1,5 @@
 """python -m mmrl, as torchrun calls it."""
 
-from mmrl.cli import main
+from mmrl.cli.app import main
 
 main()

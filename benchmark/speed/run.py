@@ -22,7 +22,7 @@ from benchmark.speed.case import Case
 from benchmark.speed.ratios import CLOCKS, Found, flops, ratios, targets, utilisation
 from benchmark.speed.worker import CONTENDERS
 from benchmark.tables import Cells, record, write
-from mmrl.quickstart.arms import end, stopped_in_order, tail
+from mmrl.cli.quickstart.arms import end, stopped_in_order, tail
 
 TABLE = "table.json"
 START = 12.0  # seconds of a process before it measures

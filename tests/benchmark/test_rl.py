@@ -16,7 +16,7 @@ from benchmark.cli import app
 from benchmark.jobs import Task, run_all
 from benchmark.rl_job import ARMS, UNTRAINED, Job, job_of, weights
 from benchmark.several import numbers, strengths
-from mmrl.quickstart.plan import LEVELS, NEUTRAL, Plan
+from mmrl.cli.quickstart.plan import LEVELS, NEUTRAL, Plan
 from mmrl.world.base import build_model
 from mmrl.world.splits import Sizes
 from tests.benchmark.test_results import run as finished

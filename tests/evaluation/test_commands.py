@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from mmrl import cli
+from mmrl.cli.app import app
 from mmrl.config.schema import EvalConfig, dump, load, parse
 from mmrl.evaluation import read_items, read_records
 from mmrl.evaluation.commands import run as running
@@ -42,7 +42,7 @@ def mmrl(root, own, tmp_path, monkeypatch, capsys):
         command = ["run", str(path), *told] if not told or told[0].startswith(("-", "out=")) else told
         monkeypatch.setattr(sys, "argv", ["mmrl", "eval", *map(str, command)])
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            app.main()
         said = capsys.readouterr()
         return end.value.code or 0, said.out, said.err
 

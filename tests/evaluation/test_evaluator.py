@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from mmrl import cli
+from mmrl.cli.app import app
 from mmrl.config.schema import EvalConfig, dump, parse
 from mmrl.evaluation.evaluator import digest, sampled
 from mmrl.types import Decoding
@@ -37,7 +37,7 @@ def evaluate(root, tmp_path, monkeypatch, capsys):
         path.write_text(dump(parse(EvalConfig, plain, "made")))
         monkeypatch.setattr(sys, "argv", ["mmrl", "eval", "run", str(path)])
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            app.main()
         records = tmp_path / out / "all" / "samples.jsonl"
         return end.value.code or 0, capsys.readouterr().err, runs.lines(records) if records.exists() else []
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmrl import cli
+from mmrl.cli.app import app
 from mmrl.evaluation import Completion, IncompleteError, Item, read_items, read_records
 from mmrl.evaluation.audits.shortcuts import guesses
 from mmrl.evaluation.commands.compare import compared
@@ -24,7 +24,7 @@ def mmrl(monkeypatch, capsys):
     def ask(*told):
         monkeypatch.setattr(sys, "argv", ["mmrl", "eval", *map(str, told)])
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            app.main()
         said = capsys.readouterr()
         return end.value.code or 0, said.out, said.err
 

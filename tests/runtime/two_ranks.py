@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
-from mmrl import cli
 from mmrl.algorithms import GRPO
+from mmrl.cli.app import app
 from mmrl.runtime.ranks import Ranks
 from mmrl.training.step.non_finite import NonFiniteError
 from tests import runs, tiny
@@ -41,7 +41,7 @@ def broken(group):
 def main(config: str, out: str) -> None:
     sys.argv = ["mmrl", "train", config]
     with suppress(SystemExit):
-        cli.main()
+        app.main()
     ranks = Ranks(Accelerator())
     policy = tiny.policy(dtype=torch.float64)
     trainer, weights, numbers = learn(ranks, SHARES[ranks.rank], policy)

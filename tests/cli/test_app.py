@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mmrl import cli
+from mmrl.cli.app import app
 from mmrl.training.build import build
 from tests import runs
 
@@ -25,7 +25,7 @@ def mmrl(monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["mmrl", *map(str, arguments)])
         capsys.readouterr()
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            app.main()
         return end.value.code or 0, capsys.readouterr().err
 
     return call
@@ -382,4 +382,4 @@ def test_the_traceback_is_there_for_who_asks(monkeypatch, own):
     monkeypatch.setenv("MMRL_TRACEBACK", "1")
     monkeypatch.setattr(sys, "argv", ["mmrl", "train", str(own / "nowhere.yaml")])
     with pytest.raises(ValueError, match="expected a YAML file"):
-        cli.main()
+        app.main()

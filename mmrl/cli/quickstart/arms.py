@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import sleep
 
+from mmrl.cli.quickstart.plan import NAMES
 from mmrl.config.schema import Config, dump
-from mmrl.quickstart.plan import NAMES
 from mmrl.report import read_metrics
 from mmrl.runtime.console import Show, side_by_side
 from mmrl.training.checkpoint import latest

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mmrl.cli.quickstart.looks import Look
+from mmrl.cli.quickstart.plan import ARMS, CONTROLS, LEVELS, NAMES, NEUTRAL, Plan
+from mmrl.cli.quickstart.rollouts import rollouts
 from mmrl.evaluation import Summary, compare
 from mmrl.evaluation.statistics import Difference
-from mmrl.quickstart.looks import Look
-from mmrl.quickstart.plan import ARMS, CONTROLS, LEVELS, NAMES, NEUTRAL, Plan
-from mmrl.quickstart.rollouts import rollouts
 from mmrl.report import (
     Comparison,
     ReportData,

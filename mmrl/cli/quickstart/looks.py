@@ -9,11 +9,11 @@ from pathlib import Path
 
 import torch
 
+from mmrl.cli.quickstart.plan import ARMS, CONTROLS, LEVELS, NEUTRAL, Plan, examination
 from mmrl.config.schema import EvaluationSection, ModelSection, parse
 from mmrl.data.conditions import Condition
 from mmrl.evaluation import Summary
 from mmrl.evaluation.evaluator import examine
-from mmrl.quickstart.plan import ARMS, CONTROLS, LEVELS, NEUTRAL, Plan, examination
 from mmrl.runtime.console import progress
 from mmrl.training.build import policy_of
 

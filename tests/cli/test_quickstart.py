@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from mmrl.cli.quickstart import MARK, Plan, quickstart, start_over
+from mmrl.cli.quickstart.arms import train
+from mmrl.cli.quickstart.looks import looks
+from mmrl.cli.quickstart.plan import ARMS, CONTROLS, LEVELS, examination, training
 from mmrl.config.schema import Config, EvalConfig, load
 from mmrl.models.loading import load_policy
-from mmrl.quickstart import MARK, Plan, quickstart, start_over
-from mmrl.quickstart.arms import train
-from mmrl.quickstart.looks import looks
-from mmrl.quickstart.plan import ARMS, CONTROLS, LEVELS, examination, training
 from mmrl.world.base import build_model
 from mmrl.world.splits import Sizes
 
 pytestmark = pytest.mark.timeout(
     900
 )  # it starts five processes that import torch, which take their time where cores are busy
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 METRICS = ("accuracy", "consistency", "events", "support", "cue")
 
 

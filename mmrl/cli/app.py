@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mmrl.cli_eval import evaluation
+from mmrl.cli.evaluation import evaluation
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,7 +36,7 @@ def quickstart(
     seed: Annotated[int, typer.Option(help="Of the world, the sampling and the order of examples.")] = 0,
 ) -> None:
     """Train a small Qwen2.5-VL on real MP4 files with a planted shortcut, by GRPO and by GRPO-CARE, and compare them."""
-    from mmrl.quickstart import quickstart as start
+    from mmrl.cli.quickstart import quickstart as start
 
     start(out, seed)
 
@@ -76,7 +76,7 @@ def prepare(
 
 def rehearse(config) -> None:
     """Everything but the steps, in a directory of its own that does not stay."""
-    from mmrl.check import check
+    from mmrl.cli.dry_run import check
     from mmrl.training.build import build
 
     with tempfile.TemporaryDirectory(prefix="mmrl-check-") as folder:
@@ -243,7 +243,7 @@ def _cues(kind: str | None, strength: float | None, beyond: float | None, neutra
 @app.command()
 def doctor() -> None:
     """Versions, devices, dtypes, attention back ends, video readers and trackers, each tried out."""
-    from mmrl.doctor import report
+    from mmrl.cli.doctor import report
 
     raise typer.Exit(0 if report() else 2)
 

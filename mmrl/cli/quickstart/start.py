@@ -8,11 +8,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from mmrl.cli.quickstart.arms import train
+from mmrl.cli.quickstart.looks import take
+from mmrl.cli.quickstart.page import publish
+from mmrl.cli.quickstart.plan import ARMS, AXES, Plan, training
 from mmrl.models.loading import check_directory
-from mmrl.quickstart.arms import train
-from mmrl.quickstart.looks import take
-from mmrl.quickstart.page import publish
-from mmrl.quickstart.plan import ARMS, AXES, Plan, training
 from mmrl.runtime.console import progress
 from mmrl.world.build import render
 from mmrl.world.render import SMALL
