@@ -56,7 +56,7 @@ def world_ceilings(
     event not exactly 50, unordered events not exactly 50 where order matters, everything not 100, one fixed event
     above 74, or letters not equally often right.
     """
-    from benchmark.world.report import ceilings_drawn, ceilings_of_files
+    from benchmark.procbench.report import ceilings_drawn, ceilings_of_files
 
     report = ceilings_drawn(octets, seed, as_markdown) if root is None else ceilings_of_files(root, as_markdown)
     finish(*report, as_json, out)
@@ -75,7 +75,7 @@ def world_audit(
     Exit status 1 if one of them is not at 25 % in every single octet, or if letters are not equally often right. Needs
     scikit-learn (in the extra "dev").
     """
-    from benchmark.world.report import audit_drawn, audit_of_files
+    from benchmark.procbench.report import audit_drawn, audit_of_files
 
     report = audit_drawn(octets, seed) if root is None else audit_of_files(root, seed)
     finish(*report, as_json, out)
@@ -92,7 +92,7 @@ def world_baselines(
     out: Out = None,
 ) -> None:
     """Chance, the most frequent letter, the longest option, readers of text, the symbolic oracle; no network."""
-    from benchmark.world.report import baselines_drawn
+    from benchmark.procbench.report import baselines_drawn
 
     finish(*baselines_drawn(octets, natural, taught, seed, as_markdown), as_json, out)
 
@@ -107,7 +107,7 @@ def world_pixels(
     out: Out = None,
 ) -> None:
     """What an oracle that reads pixels gets right on a rendered benchmark, by reader and number of frames."""
-    from benchmark.world.report import pixels_of_files
+    from benchmark.procbench.report import pixels_of_files
 
     counts = [int(count) for count in frames.split(",")]
     finish(*pixels_of_files(root, octets, counts, as_markdown), as_json, out)
@@ -115,7 +115,9 @@ def world_pixels(
 
 @app.command("table")
 def results_table(
-    folder: Annotated[Path, typer.Argument(help="One JSON file a run; benchmark/results.py says which fields.")],
+    folder: Annotated[
+        Path, typer.Argument(help="One JSON file a run; benchmark/experiments/arm_tables.py says which fields.")
+    ],
     metrics: Annotated[str | None, typer.Option(help="Only these, in this order, as in accuracy,consistency.")] = None,
     arms: Annotated[str | None, typer.Option(help="Only these, as in grpo,care.", show_default="all")] = None,
     name: Annotated[str | None, typer.Option(help="Put before the names of what is written: NAME.table.json.")] = None,
@@ -125,21 +127,21 @@ def results_table(
 
     Writes FOLDER/table.json and FOLDER/table.png.
     """
-    from benchmark import results
-    from benchmark.plot import draw
+    from benchmark.experiments import arm_tables
+    from benchmark.experiments.arm_plot import draw
     from benchmark.tables import markdown, show, terminal, write
 
-    runs = results.of_arms(results.read(folder), arms.split(",") if arms else None)
+    runs = arm_tables.of_arms(arm_tables.read(folder), arms.split(",") if arms else None)
     wanted = metrics.split(",") if metrics else None
-    means = results.chosen(results.spreads(runs), wanted)
-    differences = results.chosen(results.contrasts(runs), wanted)
+    means = arm_tables.chosen(arm_tables.spreads(runs), wanted)
+    differences = arm_tables.chosen(arm_tables.contrasts(runs), wanted)
     if as_markdown:
-        show(markdown(results.arm_cells(means), words=2))
+        show(markdown(arm_tables.arm_cells(means), words=2))
     else:
-        show(terminal(results.mean_cells(means), "Means over seeds", words=3))
-        show(terminal(results.difference_cells(differences), "\nPaired by seed", words=3))
-    table = folder / (f"{name}.{results.TABLE}" if name else results.TABLE)
-    write(table, results.as_json(runs, means, differences))
+        show(terminal(arm_tables.mean_cells(means), "Means over seeds", words=3))
+        show(terminal(arm_tables.difference_cells(differences), "\nPaired by seed", words=3))
+    table = folder / (f"{name}.{results.TABLE}" if name else arm_tables.TABLE)
+    write(table, arm_tables.as_json(runs, means, differences))
     draw(means, table.with_suffix(".png"))
     typer.echo(f"{table} and {table.with_suffix('.png')} written", err=as_markdown)
 
@@ -163,18 +165,18 @@ def rl_arms(
     """
     from dataclasses import replace
 
-    from benchmark import rl
-    from benchmark.several import numbers
-    from benchmark.several import strengths as shares
+    from benchmark.experiments import arms
+    from benchmark.experiments.option_lists import numbers
+    from benchmark.experiments.option_lists import strengths as shares
     from benchmark.tables import show, terminal
 
-    usual = replace(rl.USUAL, steps=steps, base=base or rl.USUAL.base)
-    wanted = rl.wanted(out, arms.split(","), numbers(seeds), shares(strengths), usual)
+    usual = replace(arms.USUAL, steps=steps, base=base or arms.USUAL.base)
+    wanted = arms.wanted(out, arms.split(","), numbers(seeds), shares(strengths), usual)
     if plan:
-        cells, left = rl.listing(wanted, jobs)
+        cells, left = arms.listing(wanted, jobs)
         show(terminal(cells))
         typer.echo(left)
-    elif rl.run(wanted, jobs):
+    elif arms.run(wanted, jobs):
         raise typer.Exit(1)
 
 
@@ -193,8 +195,8 @@ def restricted_learners(
 
     Learners whose file is there are not taught again; the table and the picture show all of the folder's.
     """
-    from benchmark import learners, learners_page
-    from benchmark.several import numbers
+    from benchmark.experiments import learners, learners_page
+    from benchmark.experiments.option_lists import numbers
     from benchmark.tables import markdown, show, terminal
     from mmrl.world.base import BASE
 
@@ -215,7 +217,7 @@ def base_model(
     seeds: Annotated[int, typer.Option(min=1, help="How many worlds, one a seed.")] = 5,
 ) -> None:
     """What the base model can do: answers, reasoning, the border, and who sees and who deduces."""
-    from benchmark import base_card, base_page
+    from benchmark.experiments import base_card, base_page
     from benchmark.paths import told
     from benchmark.tables import record, show, terminal, write
     from mmrl.world.base import BASE
@@ -232,7 +234,7 @@ def base_model(
 @app.command("speed")
 def speed_of_a_step(
     out: Annotated[Path, typer.Argument(help="One JSON file a point, a table and a picture.")] = Path(
-        "benchmark/results/speed"
+        "benchmark/experiments/arm_tables/speed"
     ),
     quick: Annotated[
         bool, typer.Option("--quick", help="The central point only, in under 150 seconds; the last line is JSON.")
@@ -298,7 +300,7 @@ def seed_bench_r1(
     Interrupted, it goes on. Refuses files that hold fewer questions than the release. Exit status 1 where the table is
     partial or a question could not be asked.
     """
-    from benchmark.seed_bench_r1.run import Asked, run
+    from benchmark.protocols.seed_bench_r1.run import Asked, run
 
     told = shlex.join(sys.argv[1:])
     raise typer.Exit(run(Asked(model, data, out, condition or (), partial, retry, overrides or (), told)))
@@ -328,8 +330,8 @@ def general_video(
 
     Exit status 1 where a table is missing, partial, or holds questions that could not be asked.
     """
-    from benchmark.general_video.found import Asked
-    from benchmark.general_video.run import run
+    from benchmark.protocols.general_video.found import Asked
+    from benchmark.protocols.general_video.run import run
 
     told = shlex.join(sys.argv[2:])
     asked = Asked(only.split(","), model, data, out, condition or (), partial, retry, overrides or (), told)

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import torch
 
-CHANGED = ["git", "status", "--porcelain", "--", ":/", ":(exclude,top)benchmark/results"]  # results decide no result
+CHANGED = [
+    "git",
+    "status",
+    "--porcelain",
+    "--",
+    ":/",
+    ":(exclude,top)benchmark/experiments/arm_tables",
+]  # results decide no result
 
 
 def commit() -> str:

@@ -9,10 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmark import cli
-from benchmark.world import audit, items, report
+from benchmark.procbench import audit, items, report
 from mmrl.world.cues import Cue, Cues
 from mmrl.world.splits import Recipe, Sizes
-from tests.benchmark.test_items import rendered
+from tests.benchmark.procbench.test_items import rendered
 from tests.test_arrows import at_once, imported, parsed
 
 ROOT = Path(cli.__file__).parent

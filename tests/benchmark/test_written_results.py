@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 import benchmark
+from benchmark.procbench.baselines import Baseline
+from benchmark.procbench.baselines import cells as baseline_cells
+from benchmark.procbench.ceilings import EXACT, ROWS, Ceilings, all_leaks, cells, of_families
+from benchmark.procbench.items import drawn
 from benchmark.tables import markdown
-from benchmark.world.baselines import Baseline
-from benchmark.world.baselines import cells as baseline_cells
-from benchmark.world.ceilings import EXACT, ROWS, Ceilings, all_leaks, cells, of_families
-from benchmark.world.items import drawn
 from mmrl.world.script import FAMILIES
 
 HERE = Path(benchmark.__file__).parent
@@ -67,7 +67,7 @@ def test_figures_are_of_a_commit_as_it_stands(name):
     found = written(name)
     assert len(found["commit"]) == 12, "with a plus sign: files differed from it"
     assert found["machine"]
-    assert f"{found['command']} --out benchmark/results/{name}" in README
+    assert f"{found['command']} --out benchmark/experiments/arm_tables/{name}" in README
 
 
 def test_readers_of_text_were_at_chance_in_every_octet():

@@ -1,0 +1,148 @@
+"""Ask a model the questions of benchmarks, one after the other, and make their tables. What is finished is not asked again."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from benchmark.paths import ROOT
+from benchmark.protocols.general_video.found import Asked, Found
+from benchmark.protocols.general_video.lines import lines
+from benchmark.protocols.general_video.page import show, write
+from benchmark.protocols.general_video.planned import Planned, planned
+from benchmark.protocols.general_video.protocols import PROTOCOLS
+from mmrl.config.open import media_reader
+from mmrl.config.schema import ConfigError, EvalConfig, EvaluationSection, dump, load
+from mmrl.data.conditions import frames_of, known
+from mmrl.data.media.errors import MediaError
+from mmrl.evaluation import Summary, evaluate, read_items
+from mmrl.evaluation.commands.run import ended, keep_features, opened, started
+from mmrl.evaluation.evaluator import evaluating, model_of, questions, settings_of, telling
+from mmrl.evaluation.graders import scorer_of
+from mmrl.evaluation.media_sampler import Asking
+from mmrl.evaluation.records import FAILED
+from mmrl.evaluation.response_cache import Cache
+from mmrl.evaluation.run_folder import write_run
+from mmrl.models.generic import Plain, check_chat_template
+from mmrl.models.policy import Policy
+from mmrl.runtime.console import progress
+
+CONFIGS = ROOT / "configs" / "eval"
+
+
+def run(asked: Asked) -> int:
+    """All benchmarks; the exit status: 1 where a table is missing or incomplete. An error costs its own benchmark."""
+    for name in asked.names:
+        if name not in PROTOCOLS:
+            raise ConfigError(f"--only: expected some of {', '.join(PROTOCOLS)}, found {name!r}")
+    conditions = ["full", *(known(one) for one in asked.conditions if one != "full")]
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model, section, status = None, None, 0
+    for name in asked.names:
+        found: list[Found] = []
+        try:
+            config = config_of(name, asked)
+            sets, missing = planned(config.evaluation, asked.partial)
+            if config.model != section:  # as a rule once: pixel budgets may differ
+                model = None  # not two at a time
+                model, section = opened(config.model, config.evaluation.template, device), config.model
+            keep_features(model, config)
+            for condition in conditions:
+                found.append(examined(name, condition, config, sets, missing, model, asked))
+        except (ValueError, MediaError) as error:
+            where = f"{name} ({conditions[len(found)]})" if found else name
+            print(f"{where}: {error}\n{where}: no table; what was asked is kept.", file=sys.stderr)
+            status = 1
+        if found:
+            show(found)
+            write(folder_of(name, asked) / "table.json", found, asked)
+            status = max(status, complain(found))
+    return status
+
+
+def config_of(name: str, asked: Asked) -> EvalConfig:
+    """The benchmark's config with the command line's model and data."""
+    told = [
+        f"model.path={asked.model}",
+        f"evaluation.root={data_of(name, asked.data)}",
+        f"out={folder_of(name, asked)}",
+    ]
+    return load(EvalConfig, CONFIGS / f"{name}.yaml", [*told, *asked.overrides])
+
+
+def data_of(name: str, data: Path) -> Path:
+    """A folder of the benchmark's name, with or without what it is asked with, or else the root itself."""
+    bare = name.removesuffix("_subtitles").removesuffix("_questions")
+    return next((data / one for one in (name, bare) if (data / one).is_dir()), data)
+
+
+def folder_of(name: str, asked: Asked) -> Path:
+    """Where a benchmark's records lie; those of a part of it apart."""
+    return asked.out / (f"{name}.partial" if asked.partial else name)
+
+
+def examined(
+    name: str,
+    condition: str,
+    config: EvalConfig,
+    sets: Sequence[Planned],
+    missing: tuple[str, ...],
+    model: Policy | Plain,
+    asked: Asked,
+) -> Found:
+    """One benchmark under one condition."""
+    section = config.evaluation.model_copy(update={"condition": condition})
+    out = folder_of(name, asked)
+    out = out if condition == "full" else out / "conditions" / condition.replace(":", "-")
+    out.mkdir(parents=True, exist_ok=True)
+    record = started(config, f"python -m benchmark general_video {asked.command}")
+    write_run(out, record)
+    (out / "config.yaml").write_text(dump(config.model_copy(update={"evaluation": section})))
+    summaries = ask_all(section, sets, model, out, config.max_rows, asked.retry)
+    write_run(out, ended(record, {one.name: one.expect for one in section.sets}, out, {out: summaries}))
+    answered = [each for summary in summaries.values() for each in summary.records]
+    items = {id: item for one in sets for id, item in read_items(out / one.section.name).items()}
+    expected = sum(one.expect or 0 for one in section.sets)
+    return Found(name, condition, items, answered, lines(PROTOCOLS[name], items, answered), expected, missing)
+
+
+def ask_all(
+    section: EvaluationSection, sets: Sequence[Planned], opened: Policy | Plain, out: Path, max_rows: int, retry: bool
+) -> dict[str, Summary]:
+    """All sets, by name: what is on file, and what is made now."""
+    check_chat_template(opened.processor, "the model")
+    model = model_of(opened, section, max_rows)
+    scorer, settings = scorer_of(section.graders), settings_of(section, opened, model.facts)
+    cache = None if section.response_cache is None else Cache(Path(section.response_cache))
+    seen = section.model_copy(update={"frames": frames_of(section.condition, section.frames)})
+    found: dict[str, Summary] = {}
+    with media_reader(seen, cache_bytes=2**28) as reader, evaluating(opened.model):
+        ask = Asking(model, reader, section.seed, section.condition, settings, cache)
+        for one in sets:
+            examples = [example for example in questions(one.section, section) if example.id in one.keep]
+            told = telling(ask, one.section, section)
+            with progress(f"{one.section.name} {section.condition}", len(examples) * section.samples) as bar:
+                found[one.section.name] = evaluate(
+                    one.section.name, examples, told, scorer, out / one.section.name, section.samples, section.batch,
+                    len(one.keep), lambda done, _, bar=bar: bar(done), told.settings, retry,
+                )  # fmt: skip
+    return found
+
+
+def complain(found: Sequence[Found]) -> int:
+    """Say what is incomplete; 1 if anything is."""
+    status = 0
+    for one in found:
+        if one.failed:
+            first = next(record for record in one.records if record.status in FAILED)
+            print(
+                f"{one.name} ({one.condition}): {one.failed} of {len(one.records)} questions could not be asked and count as "
+                f"wrong; the first: {first.error}. Mend it and run the same command with --retry.",
+                file=sys.stderr,
+            )
+        if one.partial:
+            what = "; ".join(one.missing) or "another release"
+            print(f"{one.name}: partial, {len(one.items)} of {one.expected} items ({what})", file=sys.stderr)
+        status = 1 if one.failed or one.partial else status
+    return status
