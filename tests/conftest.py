@@ -3,7 +3,7 @@
 import pytest
 from jaxtyping import install_import_hook
 
-from tests import strict
+from tests import type_checks
 
 CHECKED = (  # where signatures state shapes of one tensor at a time
     "types", "ops", "divergences", "targets", "algorithms", "models.heads", "models.families", "models.spans", "rollout.noise", "rewards.grade",
@@ -24,11 +24,11 @@ def one_thread():
 def root(tmp_path_factory):
     """Rows, media, graders and a tiny model that has learnt to answer in the format. To be read only."""
     from mmrl.training.build import build
-    from tests import runs
+    from tests import run_fixtures
 
-    root = runs.make_root(tmp_path_factory.mktemp("runs") / "root")
+    root = run_fixtures.make_root(tmp_path_factory.mktemp("runs") / "root")
     rates = {"language": 1e-2, "projector": 1e-2, "tower": 1e-2}
-    config = runs.config(root, root / "learnt", steps=40, optimizer={"rates": rates, "schedule": "constant"})
+    config = run_fixtures.config(root, root / "learnt", steps=40, optimizer={"rates": rates, "schedule": "constant"})
     build(config, quiet=True).fit(quiet=True)
     (root / "learnt" / "checkpoints" / "step-000040").rename(root / "answers")
     return root

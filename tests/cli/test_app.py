@@ -14,7 +14,7 @@ import pytest
 
 from mmrl.cli.app import app
 from mmrl.training.build import build
-from tests import runs
+from tests import run_fixtures
 
 
 @pytest.fixture
@@ -44,13 +44,13 @@ def own(root, tmp_path):
 
 def written(own, root, **changes):
     """A config file about one's own data."""
-    plain = runs.settings(own, own / "run", model=root / "model", steps=changes.pop("steps", 4), **changes)
-    return runs.write_config(own / "run.yaml", plain)
+    plain = run_fixtures.settings(own, own / "run", model=root / "model", steps=changes.pop("steps", 4), **changes)
+    return run_fixtures.write_config(own / "run.yaml", plain)
 
 
 def broken_rows(own, index, **fields):
     """A row of the annotations with other fields."""
-    rows = runs.lines(own / "d.jsonl")
+    rows = run_fixtures.lines(own / "d.jsonl")
     rows[index] |= fields
     (own / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
@@ -86,7 +86,7 @@ def same_options(own, root):
 
 
 def no_demonstration(own, root):
-    rows = runs.lines(own / "d.jsonl")
+    rows = run_fixtures.lines(own / "d.jsonl")
     broken_rows(own, 3, messages=rows[3]["messages"][:1])
     written(own, root)
 
@@ -105,7 +105,10 @@ def outside(own, root):
     broken_rows(
         own,
         1,
-        messages=[{"role": "user", "content": [{"type": "image", "image": "../x.png"}]}, runs.row(1)["messages"][1]],
+        messages=[
+            {"role": "user", "content": [{"type": "image", "image": "../x.png"}]},
+            run_fixtures.row(1)["messages"][1],
+        ],
     )
     written(own, root)
 
@@ -242,7 +245,7 @@ def damaged_during(own, monkeypatch, step):
 
 def test_a_file_that_breaks_during_training_stops_with_a_checkpoint_and_the_way_on(mmrl, root, own, monkeypatch):
     path = written(own, root, steps=8)
-    plain = runs.settings(own, own / "run", model=root / "model")
+    plain = run_fixtures.settings(own, own / "run", model=root / "model")
     data = plain["data"] | {"cache_bytes": 0}
     path = written(own, root, steps=8, data=data)
     sound = {video: video.read_bytes() for video in own.glob("v*.mp4")}
@@ -250,7 +253,7 @@ def test_a_file_that_breaks_during_training_stops_with_a_checkpoint_and_the_way_
         damaged_during(own, patched, 2)
         status, said = mmrl("train", path)
     assert status == 2
-    steps = [line["step"] for line in runs.lines(own / "run" / "metrics.jsonl")]
+    steps = [line["step"] for line in run_fixtures.lines(own / "run" / "metrics.jsonl")]
     newest = sorted((own / "run" / "checkpoints").iterdir())[-1]
     assert newest.name == f"step-{steps[-1]:06d}"
     assert 2 <= steps[-1] < 8
@@ -262,7 +265,7 @@ def test_a_file_that_breaks_during_training_stops_with_a_checkpoint_and_the_way_
     again = shutil.copytree(own / "run", own / "again")
     status, _ = mmrl("train", path, f"out={again}", "data.on_bad_media=skip", "--resume")
     assert status == 0
-    counts = [line["media/skipped_examples"] for line in runs.lines(again / "metrics.jsonl")]
+    counts = [line["media/skipped_examples"] for line in run_fixtures.lines(again / "metrics.jsonl")]
     assert len(counts) == 8
     assert counts == sorted(counts)
     assert counts[1] == 0 < counts[-1]
@@ -270,18 +273,18 @@ def test_a_file_that_breaks_during_training_stops_with_a_checkpoint_and_the_way_
     for video, content in sound.items():
         video.write_bytes(content)
     assert mmrl("train", path, "--resume")[0] == 0
-    expected = build(runs.config(own, own / "whole", model=root / "model", steps=8, data=data), quiet=True)
+    expected = build(run_fixtures.config(own, own / "whole", model=root / "model", steps=8, data=data), quiet=True)
     expected.fit(quiet=True)
-    assert runs.numbers(own / "run") == runs.numbers(own / "whole")
+    assert run_fixtures.numbers(own / "run") == run_fixtures.numbers(own / "whole")
 
 
 def test_a_step_whose_examples_are_all_skipped_is_a_step(mmrl, root, own, monkeypatch):
-    data = runs.settings(own, own / "run")["data"] | {"cache_bytes": 0, "on_bad_media": "skip"}
+    data = run_fixtures.settings(own, own / "run")["data"] | {"cache_bytes": 0, "on_bad_media": "skip"}
     data["sets"] = [data["sets"][0] | {"exclude": [f"e{i}" for i in (1, 2, 5, 6)]}]  # leaves those with videos
     path = written(own, root, steps=4, data=data)
     damaged_during(own, monkeypatch, 2)
     assert mmrl("train", path)[0] == 0
-    lines = runs.lines(own / "run" / "metrics.jsonl")
+    lines = run_fixtures.lines(own / "run" / "metrics.jsonl")
     assert [line["media/skipped_examples"] for line in lines] == [0, 0, 2, 4]
     assert "loss" in lines[1]
     assert "loss" not in lines[2]
@@ -308,7 +311,7 @@ def test_ctrl_c_stops_with_a_checkpoint_from_which_the_run_goes_on(root, own):
     process.send_signal(signal.SIGINT)
     out, said = process.communicate(timeout=60)
     assert process.returncode == 130, out + said
-    steps = len(runs.lines(metrics))
+    steps = len(run_fixtures.lines(metrics))
     assert f"Stopped after step {steps}. To go on: mmrl train {path} --resume" in said
     assert "Stopping after this step" in out
     assert (own / "run" / "checkpoints" / f"step-{steps:06d}").is_dir()
@@ -333,8 +336,8 @@ def test_a_run_that_was_stopped_goes_on_by_the_printed_command(mmrl, root, own, 
     assert status == 130
     command = said.partition("To go on: mmrl ")[2].split("\n")[0]
     assert mmrl(*command.split())[0] == 0
-    build(runs.config(own, own / "whole", model=root / "model", steps=4), quiet=True).fit(quiet=True)
-    assert runs.numbers(own / "run") == runs.numbers(own / "whole")
+    build(run_fixtures.config(own, own / "whole", model=root / "model", steps=4), quiet=True).fit(quiet=True)
+    assert run_fixtures.numbers(own / "run") == run_fixtures.numbers(own / "whole")
     weights = Path("checkpoints/step-000004/model.safetensors")
     assert (own / "run" / weights).read_bytes() == (own / "whole" / weights).read_bytes()
 
@@ -367,7 +370,7 @@ def test_a_grader_of_ones_own_receives_every_field_of_the_row(mmrl, root, own):
     path = written(own, root, method="grpo", steps=2, rewards={"seen": {"grader": f"{own}/graders.py:seen"}})
     status, said = mmrl("train", path)
     assert status == 0, said
-    assert all(0 <= line["reward/seen"] <= 2 for line in runs.lines(own / "run" / "metrics.jsonl"))
+    assert all(0 <= line["reward/seen"] <= 2 for line in run_fixtures.lines(own / "run" / "metrics.jsonl"))
 
 
 def test_several_updates_with_a_clip_train(mmrl, root, own):

@@ -13,14 +13,16 @@ from mmrl.data.conditions import asked, check, frames_of, known, order, see
 from mmrl.data.media.frame_choice import FrameChoice
 from mmrl.data.prompts import messages
 from mmrl.types import Media, Message
-from tests import tiny
+from tests import tiny_models
 
 PERMUTATIONS = ("full", "reversed", "shuffled")
 
 
 def shown(condition, example=None, frames=8, seed=0, number=0):
     """The clip of an example of a clip and an image, under a condition."""
-    clip, _ = see(condition, example or tiny.example(), (tiny.clip(number, frames), tiny.image()), seed)
+    clip, _ = see(
+        condition, example or tiny_models.example(), (tiny_models.clip(number, frames), tiny_models.image()), seed
+    )
     return clip
 
 
@@ -37,7 +39,7 @@ def test_reversed_twice_is_as_it_was(count, key):
 
 @pytest.mark.parametrize("condition", PERMUTATIONS)
 def test_frames_and_their_numbers_stay_together_and_moments_stay(condition):
-    before, after = tiny.clip(0, 8), shown(condition)
+    before, after = tiny_models.clip(0, 8), shown(condition)
     pixels = {int(i): frame.tobytes() for i, frame in zip(before.indices, before.frames, strict=True)}
     assert Counter(frame.tobytes() for frame in after.frames) == Counter(pixels.values())
     assert all(pixels[int(i)] == frame.tobytes() for i, frame in zip(after.indices, after.frames, strict=True))
@@ -53,15 +55,15 @@ def test_the_order_is_a_function_of_seed_example_and_clip():
     one = list(shown("shuffled").indices)
     assert one != list(range(8))
     assert one == list(shown("shuffled").indices)
-    assert one != list(shown("shuffled", tiny.example("another")).indices)
+    assert one != list(shown("shuffled", tiny_models.example("another")).indices)
     assert one != list(shown("shuffled", seed=1).indices)
-    twins = (tiny.clip(0, 8), tiny.clip(0, 8))
-    first, second = see("shuffled", tiny.example(kinds=("video", "video")), twins, 0)
+    twins = (tiny_models.clip(0, 8), tiny_models.clip(0, 8))
+    first, second = see("shuffled", tiny_models.example(kinds=("video", "video")), twins, 0)
     assert list(first.indices) != list(second.indices)
 
 
 def test_the_last_frame_stands_everywhere_and_lasts_as_long():
-    before, after = tiny.clip(0, 8), shown("last_frame")
+    before, after = tiny_models.clip(0, 8), shown("last_frame")
     assert list(after.indices) == [7] * 8
     assert all((frame == before.frames[-1]).all() for frame in after.frames)
     assert after.sampled_fps == before.sampled_fps
@@ -72,9 +74,9 @@ def test_the_last_frame_stands_everywhere_and_lasts_as_long():
     [("observation_only", ["image"]), ("video_only", ["video"]), ("blind", []), ("full", ["video", "image"])],
 )
 def test_media_are_left_out_and_question_and_options_stay(condition, kinds):
-    (example,) = asked(condition, [tiny.example()], 0)
+    (example,) = asked(condition, [tiny_models.example()], 0)
     assert [each.kind for each in example.media] == kinds
-    (after,), (before,) = messages(example, "plain"), messages(tiny.example(), "plain")
+    (after,), (before,) = messages(example, "plain"), messages(tiny_models.example(), "plain")
     words = [[part for part in each.content if isinstance(part, str)] for each in (after, before)]
     assert words[0] == words[1]
 
@@ -82,23 +84,25 @@ def test_media_are_left_out_and_question_and_options_stay(condition, kinds):
 def test_a_ready_made_chat_loses_its_media_too():
     film, photo = Media("video", Path("v")), Media("image", Path("i"))
     chat = (Message("user", (film, photo, "what next")), Message("user", ("and then", film)))
-    (example,) = asked("observation_only", [replace(tiny.example(), messages=chat)], 0)
+    (example,) = asked("observation_only", [replace(tiny_models.example(), messages=chat)], 0)
     assert example.messages == (Message("user", (photo, "what next")), Message("user", ("and then",)))
-    (example,) = asked("blind", [replace(tiny.example(), messages=chat)], 0)
+    (example,) = asked("blind", [replace(tiny_models.example(), messages=chat)], 0)
     assert example.every_media == ()
     for condition in ("options_only", "rotate:1"):
         with pytest.raises(ValueError, match="found a ready-made chat"):
-            asked(condition, [replace(tiny.example(), messages=chat)], 0)
+            asked(condition, [replace(tiny_models.example(), messages=chat)], 0)
 
 
 def test_options_alone():
-    (example,) = asked("options_only", [tiny.example()], 0)
-    assert (example.question, example.media, example.choices) == ("", (), tiny.example().choices)
+    (example,) = asked("options_only", [tiny_models.example()], 0)
+    assert (example.question, example.media, example.choices) == ("", (), tiny_models.example().choices)
 
 
 @given(st.integers(1, 9), st.sampled_from("ABCD"))
 def test_the_gold_letter_moves_with_its_text(places, gold):
-    before = replace(tiny.example(), answer=gold, fields={"choice_a": "red", "golden_choice_idx": gold, "other": 1})
+    before = replace(
+        tiny_models.example(), answer=gold, fields={"choice_a": "red", "golden_choice_idx": gold, "other": 1}
+    )
     (after,) = asked(f"rotate:{places}", [before], 0)
     assert sorted(after.choices) == sorted(before.choices)
     assert after.choices[ord(after.answer) - 65] == before.choices[ord(gold) - 65]
@@ -107,12 +111,12 @@ def test_the_gold_letter_moves_with_its_text(places, gold):
 
 
 def test_all_rotations_put_the_gold_everywhere_once():
-    golds = [asked(f"rotate:{k}", [tiny.example()], 0)[0].answer for k in (1, 2, 3)]
-    assert sorted([*golds, tiny.example().answer]) == list("ABCD")
+    golds = [asked(f"rotate:{k}", [tiny_models.example()], 0)[0].answer for k in (1, 2, 3)]
+    assert sorted([*golds, tiny_models.example().answer]) == list("ABCD")
 
 
 def test_a_swapped_video_is_that_of_another_item_of_another_cluster():
-    items = [replace(tiny.example(f"e{n}"), cluster=f"c{n // 2}") for n in range(8)]
+    items = [replace(tiny_models.example(f"e{n}"), cluster=f"c{n // 2}") for n in range(8)]
     swapped = asked("swap", items, 0)
     assert [one.id for one in swapped] == [one.id for one in items]
     assert swapped == asked("swap", items, 0) != asked("swap", items, 1)
@@ -122,7 +126,7 @@ def test_a_swapped_video_is_that_of_another_item_of_another_cluster():
         assert after.media[1] == before.media[1]  # the image stays
         assert (after.question, after.choices, after.answer) == (before.question, before.choices, before.answer)
     with pytest.raises(ValueError, match="another video, found none"):
-        asked("swap", [tiny.example("a"), replace(tiny.example("a"), id="b")], 0)
+        asked("swap", [tiny_models.example("a"), replace(tiny_models.example("a"), id="b")], 0)
 
 
 def test_single_frames_and_a_freeze():
@@ -132,7 +136,7 @@ def test_single_frames_and_a_freeze():
 
 
 def test_noise_is_one_grey_of_the_same_mean_and_size():
-    before, after = tiny.clip(0, 8), shown("noise")
+    before, after = tiny_models.clip(0, 8), shown("noise")
     assert after.frames.shape == before.frames.shape
     assert np.unique(after.frames) == pytest.approx(before.frames.mean(), abs=0.5)
 
@@ -155,7 +159,7 @@ def test_shuffled_is_never_the_true_order(count, key):
 
 @pytest.mark.parametrize("condition", ["full", "observation_only", "last_frame", "reversed", "shuffled", "noise"])
 def test_an_example_without_video_is_shown_as_it_is(condition):
-    example, picture = tiny.example(kinds=("image",)), tiny.image()
+    example, picture = tiny_models.example(kinds=("image",)), tiny_models.image()
     (seen,) = asked(condition, [example], 0)
     (same,) = see(condition, seen, (picture,), 0)
     assert seen == example
@@ -163,26 +167,26 @@ def test_an_example_without_video_is_shown_as_it_is(condition):
 
 
 def test_full_hands_on_what_was_decoded():
-    media = (tiny.clip(), tiny.image())
-    same = see("full", tiny.example(), media, 0)
+    media = (tiny_models.clip(), tiny_models.image())
+    same = see("full", tiny_models.example(), media, 0)
     assert all(a is b for a, b in zip(same, media, strict=True))
 
 
 def test_nothing_writes_into_what_others_see_too():
-    clip = tiny.clip(0, 8)
+    clip = tiny_models.clip(0, 8)
     before = clip.frames.copy()
     for condition in ("last_frame", "reversed", "shuffled", "freeze", "noise"):
-        (other,) = see(condition, tiny.example(kinds=("video",)), (clip,), 0)
+        (other,) = see(condition, tiny_models.example(kinds=("video",)), (clip,), 0)
         assert not np.shares_memory(other.frames, clip.frames)
     assert (clip.frames == before).all()
 
 
 def test_a_condition_that_would_change_nothing_is_refused():
-    images = [tiny.example("a", ("image",)), tiny.example("b", ())]
+    images = [tiny_models.example("a", ("image",)), tiny_models.example("b", ())]
     with pytest.raises(ValueError, match=r"L1: condition 'shuffled' expected examples with videos, found none"):
         check("shuffled", images, "L1")
     check("full", images, "L1")
-    check("shuffled", [*images, tiny.example("c")], "L1")
+    check("shuffled", [*images, tiny_models.example("c")], "L1")
     check("blind", images, "L1")
     with pytest.raises(ValueError, match="expected examples with images, found none"):
-        check("video_only", [tiny.example("b", ())], "L1")
+        check("video_only", [tiny_models.example("b", ())], "L1")

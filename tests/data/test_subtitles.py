@@ -10,7 +10,7 @@ from mmrl.data.media.errors import MediaError
 from mmrl.data.prompts import messages
 from mmrl.data.subtitles import Subtitle, Telling, at, in_time, interleaved, listed, read_longvideobench, read_srt
 from mmrl.types import Example, Media
-from tests import tiny
+from tests import tiny_models
 
 FIXTURES = Path(__file__).parents[1] / "benchmark" / "fixtures"
 ASKED = Example("1", "What?", "A", choices=("a", "b"), media=(Media("video", Path("videos/v.mp4")),))
@@ -19,7 +19,7 @@ SAID = (Subtitle(0, 1, "one"), Subtitle(1, 3, "two"), Subtitle(3, 3.2, "three"),
 
 def clip_at(*moments):
     """A clip whose frames are shown at these moments."""
-    clip = tiny.clip(0, len(moments))
+    clip = tiny_models.clip(0, len(moments))
     return replace(clip, timestamps=np.array(moments, dtype=float))
 
 

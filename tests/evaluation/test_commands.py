@@ -12,7 +12,7 @@ from mmrl.config.schema import EvalConfig, dump, load, parse
 from mmrl.evaluation import read_items, read_records
 from mmrl.evaluation.commands import run as running
 from mmrl.models import families
-from tests import runs
+from tests import run_fixtures
 from tests.models import tiny_generic
 from tests.models.vision.test_feature_cache import Hook
 
@@ -74,7 +74,7 @@ def test_a_run_that_is_killed_anywhere_ends_with_the_same_scores(mmrl, tmp_path,
 
     for times in (1, 6):
         shutil.rmtree(tmp_path / "killed", ignore_errors=True)
-        assert runs.death_of(lambda times=times: killed(times)) == signal.SIGKILL
+        assert run_fixtures.death_of(lambda times=times: killed(times)) == signal.SIGKILL
         assert json.loads((tmp_path / "killed" / "run.json").read_text())["finished"] is None
         assert mmrl(f"out={tmp_path / 'killed'}")[0] == 0
         assert {name: (tmp_path / "killed" / "all" / name).read_bytes() for name in whole} == whole
@@ -82,7 +82,9 @@ def test_a_run_that_is_killed_anywhere_ends_with_the_same_scores(mmrl, tmp_path,
 
 def test_questions_samples_and_conditions_about_the_same_media_look_once(mmrl, own, tmp_path, monkeypatch):
     """By hand: two videos and an image as they are, and both videos as their last frame: five looks at eleven media."""
-    rows = [runs.row(index) for index in (0, 0, 0, 3, 3, 2)]  # a video, thrice; a video and an image, twice; no media
+    rows = [
+        run_fixtures.row(index) for index in (0, 0, 0, 3, 3, 2)
+    ]  # a video, thrice; a video and an image, twice; no media
     rows = [row | {"id": f"e{index}"} for index, row in enumerate(rows)]
     for index, row in enumerate(rows):
         row["messages"][0]["content"][-1]["text"] = f"question {index}"
@@ -226,7 +228,9 @@ def test_what_was_trained_on_is_found_under_any_name(mmrl, root, own, tmp_path):
     (train / "i1.png").rename(train / "renamed.png")
     one["messages"][0]["content"] = [{"type": "image", "image": "renamed.png"}, {"type": "text", "text": "else?"}]
     (train / "d.jsonl").write_text(json.dumps(one) + "\n")
-    config = runs.write_config(tmp_path / "train.yaml", runs.settings(train, tmp_path / "x", model=root / "model"))
+    config = run_fixtures.write_config(
+        tmp_path / "train.yaml", run_fixtures.settings(train, tmp_path / "x", model=root / "model")
+    )
     status, out, _ = mmrl("audit", tmp_path / "out", "--train", config)
     assert status == 1
     assert "1 of 8 files were trained on under another name, such as i1.png" in " ".join(out.split())

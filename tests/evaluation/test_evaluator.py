@@ -12,7 +12,7 @@ from mmrl.cli.app import app
 from mmrl.config.schema import EvalConfig, dump, parse
 from mmrl.evaluation.evaluator import digest, sampled
 from mmrl.types import Decoding
-from tests import runs, tiny
+from tests import run_fixtures, tiny_models
 
 
 @pytest.fixture
@@ -39,10 +39,10 @@ def evaluate(root, tmp_path, monkeypatch, capsys):
         with pytest.raises(SystemExit) as end:
             app.main()
         records = tmp_path / out / "all" / "samples.jsonl"
-        return end.value.code or 0, capsys.readouterr().err, runs.lines(records) if records.exists() else []
+        return end.value.code or 0, capsys.readouterr().err, run_fixtures.lines(records) if records.exists() else []
 
     for name, kept in (("films.jsonl", (0, 3)), ("stills.jsonl", (1, 2))):
-        rows = [row for index, row in enumerate(runs.lines(root / "d.jsonl")) if index % 4 in kept]
+        rows = [row for index, row in enumerate(run_fixtures.lines(root / "d.jsonl")) if index % 4 in kept]
         (own / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
     return run
 
@@ -82,12 +82,15 @@ def test_a_set_without_videos_is_refused(evaluate):
 
 
 def test_samples_of_a_question_share_its_prompt_and_are_what_each_would_be_alone():
-    policy = tiny.policy()
+    policy = tiny_models.policy()
     policy.model.eval()
     names = ["film"] * 3 + ["text"] * 2 + ["photo"]
-    made = {group.prompt.example.id: group.prompt for group in runs.fixed_groups(policy)}
-    examples = [tiny.example(name, tuple(m.kind for m in made[name].example.every_media)) for name in names]
-    media = [tuple(tiny.clip(3) if m.kind == "video" else tiny.image() for m in e.every_media) for e in examples]
+    made = {group.prompt.example.id: group.prompt for group in run_fixtures.fixed_groups(policy)}
+    examples = [tiny_models.example(name, tuple(m.kind for m in made[name].example.every_media)) for name in names]
+    media = [
+        tuple(tiny_models.clip(3) if m.kind == "video" else tiny_models.image() for m in e.every_media)
+        for e in examples
+    ]
     one = sampled(policy, "plain", Decoding(max_new_tokens=1), 64)
     together = one.answer(examples, media, [0, 1, 2, 0, 1, 0], seed=4)
     prompts = policy.prompts([examples[i] for i in (0, 3, 5)], [media[i] for i in (0, 3, 5)])

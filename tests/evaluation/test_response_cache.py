@@ -7,7 +7,7 @@ from mmrl.data.media.reader import MediaError
 from mmrl.evaluation import Completion, Request
 from mmrl.evaluation.media_sampler import Asking
 from mmrl.evaluation.response_cache import Cache
-from tests import tiny
+from tests import tiny_models
 
 SETTINGS = {
     "weights": "w", "pixels": "p", "chat_template": "c", "decoding": {"temperature": 1.0},
@@ -44,10 +44,13 @@ class Reader:
     def load(self, example):
         if example.id in self.missing:
             raise MediaError(example.id, "no such file", "a file", "look")
-        return tuple(tiny.clip(self.seed) if m.kind == "video" else tiny.image(self.seed) for m in example.every_media)
+        return tuple(
+            tiny_models.clip(self.seed) if m.kind == "video" else tiny_models.image(self.seed)
+            for m in example.every_media
+        )
 
 
-EXAMPLES = [tiny.example("a"), tiny.example("b"), tiny.example("c", ())]
+EXAMPLES = [tiny_models.example("a"), tiny_models.example("b"), tiny_models.example("c", ())]
 
 
 def ask(cache, model=None, reader=None, examples=EXAMPLES, seed=0, sample=0, condition="full", **settings):
@@ -112,7 +115,7 @@ def test_one_item_that_cannot_be_generated_costs_itself():
 
 
 def test_a_question_without_words_costs_itself():
-    made = ask(None, examples=[tiny.example("untellable"), *EXAMPLES])
+    made = ask(None, examples=[tiny_models.example("untellable"), *EXAMPLES])
     assert [one.status for one in made] == ["engine_error", "ok", "ok", "ok"]
 
 
@@ -120,7 +123,7 @@ def test_an_engine_that_never_worked_is_no_property_of_the_items():
     with pytest.raises(RuntimeError, match="out of memory"):
         ask(None, Model(wrong=("a", "b", "c")))
     with pytest.raises(ValueError, match="no template"):
-        ask(None, examples=[tiny.example("untellable")])
+        ask(None, examples=[tiny_models.example("untellable")])
 
 
 def test_failures_are_not_cached(tmp_path):
@@ -132,6 +135,6 @@ def test_failures_are_not_cached(tmp_path):
 def test_what_was_shown_is_on_record():
     (shown, picture) = ask(None, reader=Reader(), condition="reversed")[0].request.media
     assert (shown.kind, shown.size, shown.indices, shown.reader) == ("video", (56, 56), (3, 2, 1, 0), "made")
-    assert shown.seconds == tuple(np.round(tiny.clip(0).timestamps, 6))
+    assert shown.seconds == tuple(np.round(tiny_models.clip(0).timestamps, 6))
     assert picture.indices is None
     assert len(picture.sha256) == 64

@@ -6,7 +6,7 @@ import torch
 from mmrl.models.full_kl import token_divergence
 from mmrl.models.reader import Piece
 from mmrl.types import Against, Frozen
-from tests import runs, tiny
+from tests import run_fixtures, tiny_models
 
 WAYS = ("kl_policy_reference", "kl_reference_policy")
 
@@ -82,9 +82,9 @@ def test_logits_stay_within_their_bytes(rows):
 @pytest.mark.parametrize("logit_bytes", [1, 2**28])
 def test_a_policy_read_against_a_reference_says_how_far_it_is(way, logit_bytes):
     """From the states of both, kept, by the definition; rows of several prompts together."""
-    policy = tiny.policy(dtype=torch.float64, logit_bytes=logit_bytes)
-    reference = runs.disturbed(policy, Frozen())
-    groups = runs.fixed_groups(policy)
+    policy = tiny_models.policy(dtype=torch.float64, logit_bytes=logit_bytes)
+    reference = run_fixtures.disturbed(policy, Frozen())
+    groups = run_fixtures.fixed_groups(policy)
     masks = [group.mask for group in groups]
     known = reference.score(groups, masks, keep=True)
     against = Against(tuple(tokens.states for tokens in known), reference.head(), way)

@@ -16,7 +16,7 @@ from mmrl.models.generic_features import remember, remembered
 from mmrl.rollout.noise import uniforms
 from mmrl.runtime.memory_cache import ByteCache
 from mmrl.types import Decoding
-from tests import tiny
+from tests import tiny_models
 from tests.models import tiny_generic
 
 WORDS = pytest.mark.skipif(importlib.util.find_spec("num2words") is None, reason="SmolVLM's processor needs num2words")
@@ -29,12 +29,12 @@ def plain(request):
 
 
 def media(kinds, seed=0):
-    return tuple(tiny.clip(seed) if kind == "video" else tiny.image(seed) for kind in kinds)
+    return tuple(tiny_models.clip(seed) if kind == "video" else tiny_models.image(seed) for kind in kinds)
 
 
 def answer(plain, kinds=("video", "image"), sample=0, seed=0, pictures=0, **decoding):
     model = Generated(plain, Decoding(**({"temperature": 0.0, "max_new_tokens": 6} | decoding)))
-    return model.answer([tiny.example("a", kinds)], [media(kinds, pictures)], [sample], seed)[0]
+    return model.answer([tiny_models.example("a", kinds)], [media(kinds, pictures)], [sample], seed)[0]
 
 
 def logps(plain, kinds, pictures):
@@ -45,7 +45,7 @@ def logps(plain, kinds, pictures):
         written.append(logp)
         return logp.argmax(-1), logp.max(-1).values
 
-    plain.write(tiny.example("a", kinds), media(kinds, pictures), greedy, 2)
+    plain.write(tiny_models.example("a", kinds), media(kinds, pictures), greedy, 2)
     return written[0]
 
 
@@ -90,7 +90,7 @@ def test_sampled_frequencies_are_the_probabilities():
     decoding, seen = Decoding(temperature=1.0, max_new_tokens=1), []
     for n in range(80):
         choose = partial(chosen, decoding, uniforms(0, 0, "a", [n], 1))
-        seen.append(plain.write(tiny.example("a", ()), (), choose, 1).tokens[0])
+        seen.append(plain.write(tiny_models.example("a", ()), (), choose, 1).tokens[0])
     token = int(wanted.argmax())
     share = sum(one == token for one in seen) / len(seen)
     assert abs(share - float(wanted[token])) < 4 * math.sqrt(float(wanted[token]) / len(seen))

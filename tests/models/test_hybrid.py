@@ -12,7 +12,7 @@ from mmrl.models.reader import Piece
 from mmrl.models.reference import Reference
 from mmrl.rollout.engine import Engine
 from mmrl.types import EMA, Decoding, Frozen
-from tests import tiny
+from tests import tiny_models
 from tests.models.attention.test_shared import CROSSED, ROWS, WHOLE, by_copies, by_shares, groups_of, untouched
 from tests.models.test_reader import mixed, plain
 
@@ -36,7 +36,7 @@ def states(cache):
 
 @pytest.mark.parametrize(("parts", "checkpointing"), [(WHOLE, False), (ROWS, False), (CROSSED, True)])
 def test_log_probabilities_and_gradients_are_those_of_the_untouched_model(exact, parts, checkpointing):
-    policy = tiny.policy(FAMILY, torch.float64)
+    policy = tiny_models.policy(FAMILY, torch.float64)
     if checkpointing:
         checkpoint_activations(policy.model)
         policy.model.train()
@@ -54,7 +54,7 @@ def test_log_probabilities_and_gradients_are_those_of_the_untouched_model(exact,
 
 def test_an_answer_depends_on_where_and_how_long_ago_its_prompt_was():
     """Else the equalities here would say little."""
-    policy = tiny.policy(FAMILY)
+    policy = tiny_models.policy(FAMILY)
     group, other = groups_of(policy)[0], untouched(FAMILY, policy)
     squeezed, changed = group.prompt.positions.clamp(max=3), group.prompt.tokens.clone()
     changed[0] += 1
@@ -66,7 +66,7 @@ def test_an_answer_depends_on_where_and_how_long_ago_its_prompt_was():
 
 def test_padding_reaches_no_state_and_every_row_has_its_prompts(exact):
     """The second prompt is padded at the left; rows are copied, then some leave."""
-    policy = tiny.policy(FAMILY, torch.float64)
+    policy = tiny_models.policy(FAMILY, torch.float64)
     prompts, language = mixed(policy), policy.language
     with torch.no_grad(), policy.see(prompts) as seen:
         decoder = policy.decoder(seen, [2, 1, 3])
@@ -83,7 +83,7 @@ def test_padding_reaches_no_state_and_every_row_has_its_prompts(exact):
 
 def test_a_row_sampled_beside_others_is_the_row_sampled_alone_and_is_read_so(exact):
     """Prompts of three lengths, all longer than a chunk of the delta rule; rows leave one after the other."""
-    policy = few_tokens(tiny.policy(FAMILY, torch.float64))
+    policy = few_tokens(tiny_models.policy(FAMILY, torch.float64))
     engine, counts = Engine(policy, Decoding(max_new_tokens=40), lambda text: None), (4, 3, 5)
     groups = engine.sample(mixed(policy), [range(n) for n in counts], seed=1)
     assert len({int(n) for g in groups for n in g.mask.sum(dim=1)}) > 6
@@ -99,7 +99,7 @@ def test_a_row_sampled_beside_others_is_the_row_sampled_alone_and_is_read_so(exa
 
 
 def test_media_are_seen_once_however_much_is_read_and_sampled():
-    policy = tiny.policy(FAMILY)
+    policy = tiny_models.policy(FAMILY)
     group = groups_of(policy)[0]
     with policy.see([group.prompt]) as seen:
         for row in range(3):
@@ -110,17 +110,17 @@ def test_media_are_seen_once_however_much_is_read_and_sampled():
 
 
 def test_it_is_said_once_for_a_policy_and_its_copies(caplog):
-    policy = tiny.policy(FAMILY)
+    policy = tiny_models.policy(FAMILY)
     copies = [Reference(policy, Frozen()), Reference(policy, EMA(0.9, 1)), Proposal(policy)]
     assert not any(copy.shares for copy in copies)
     assert [REASON in r.message for r in caplog.records if r.name.startswith("mmrl")] == [True]
     caplog.clear()
-    assert not tiny.policy(FAMILY, share_prefix=False).shares
+    assert not tiny_models.policy(FAMILY, share_prefix=False).shares
     assert not [r for r in caplog.records if r.name.startswith("mmrl")]
 
 
 def test_a_saved_policy_is_loaded_and_reads_the_same(tmp_path):
-    policy = tiny.policy(FAMILY)
+    policy = tiny_models.policy(FAMILY)
     policy.save(tmp_path)
     again = load_policy(tmp_path, "plain")
     said = []

@@ -9,7 +9,7 @@ from mmrl.models.reader import Piece
 from mmrl.rollout import Engine, engine
 from mmrl.rollout.noise import draw
 from mmrl.types import Against, Decoding, Frozen
-from tests import runs, tiny
+from tests import run_fixtures, tiny_models
 
 ROWS, ENTRIES, WIDTH = 64, 5000, 4
 UNIT = ROWS * ENTRIES * 4  # bytes of one tensor as wide as the vocabulary
@@ -82,10 +82,10 @@ def test_the_bound_holds_there_and_back_however_many_chunks(bound, direction):
 def test_tokens_drawn_a_few_rows_at_a_time_are_the_same_and_what_it_took_is_counted(top_p):
     texts, counted = [], []
     for logit_bytes in (2**28, 20_000):
-        policy = tiny.policy(logit_bytes=logit_bytes)
+        policy = tiny_models.policy(logit_bytes=logit_bytes)
         policy.model.eval()
         decoding = Decoding(top_p=top_p, max_new_tokens=6)
-        prompts = [group.prompt for group in runs.fixed_groups(policy, ("text", "film"))]
+        prompts = [group.prompt for group in run_fixtures.fixed_groups(policy, ("text", "film"))]
         texts.append(Engine(policy, decoding, lambda _: None).sample(prompts, [range(5)] * 2, seed=1))
         counted.append(policy.work.taken().logit_bytes)
     for one, other in zip(*texts, strict=True):
@@ -95,9 +95,9 @@ def test_tokens_drawn_a_few_rows_at_a_time_are_the_same_and_what_it_took_is_coun
 
 
 def test_a_divergence_is_counted_too():
-    policy = tiny.policy()
-    groups = runs.fixed_groups(policy)
-    reference = runs.disturbed(policy, Frozen())
+    policy = tiny_models.policy()
+    groups = run_fixtures.fixed_groups(policy)
+    reference = run_fixtures.disturbed(policy, Frozen())
     known = reference.score(groups, [group.mask for group in groups], keep=True)
     against = Against(tuple(tokens.states for tokens in known), reference.head(), "kl_policy_reference")
     pieces = [Piece(i, group) for i, group in enumerate(groups)]

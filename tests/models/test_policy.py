@@ -10,15 +10,15 @@ from mmrl.models.loading import load_policy
 from mmrl.models.policy import chat
 from mmrl.models.vision.patches import metadata
 from mmrl.types import Example, Media, Message
-from tests import tiny
+from tests import tiny_models
 
 
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen2_vl", "qwen3_vl", "qwen3_5"])
 def test_tokens_and_patches_are_those_of_the_processor(family):
-    policy = tiny.policy(family)
-    example = tiny.example(kinds=("video", "image", "video"))
-    clips = [tiny.clip(1, frames=8, fps=3.0, stride=4), tiny.clip(3, frames=3, size=(40, 90))]
-    media = [clips[0], tiny.image(2, (70, 50)), clips[1]]
+    policy = tiny_models.policy(family)
+    example = tiny_models.example(kinds=("video", "image", "video"))
+    clips = [tiny_models.clip(1, frames=8, fps=3.0, stride=4), tiny_models.clip(3, frames=3, size=(40, 90))]
+    media = [clips[0], tiny_models.image(2, (70, 50)), clips[1]]
     (prompt,) = policy.prompts([example], [media])
     text = policy.processor.apply_chat_template(
         [chat(m) for m in messages(example, "plain")], tokenize=False, add_generation_prompt=True
@@ -44,11 +44,11 @@ def test_tokens_and_patches_are_those_of_the_processor(family):
 
 
 def test_words_before_a_video_and_its_first_time_are_cut_into_tokens_together():
-    processor = tiny.processor("qwen3_5")
-    processor.tokenizer = tiny.qwen3_5_tokenizer((":", "<"))
-    policy = tiny.Policy(tiny.model("qwen3_5", processor), processor, "none")
+    processor = tiny_models.processor("qwen3_5")
+    processor.tokenizer = tiny_models.qwen3_5_tokenizer((":", "<"))
+    policy = tiny_models.Policy(tiny_models.model("qwen3_5", processor), processor, "none")
     turns = (Message("user", ("look:", Media("video", Path("a.mp4")), "so:", Media("video", Path("b.mp4")))),)
-    clips = [tiny.clip(1, frames=8, fps=3.0, stride=4), tiny.clip(2)]
+    clips = [tiny_models.clip(1, frames=8, fps=3.0, stride=4), tiny_models.clip(2)]
     (prompt,) = policy.prompts([Example("chat", "", messages=turns)], [clips])
     text = policy.processor.apply_chat_template([chat(m) for m in turns], tokenize=False, add_generation_prompt=True)
     theirs = policy.processor(
@@ -63,34 +63,36 @@ def test_words_before_a_video_and_its_first_time_are_cut_into_tokens_together():
 
 def test_an_odd_number_of_frames_keeps_its_real_seconds():
     # 8 of 32 frames at 3 a second: looked at 0.75 a second, two frames a patch: 2 / 0.75 s
-    policy = tiny.policy()
-    (prompt,) = policy.prompts([tiny.example(kinds=("video",))], [[tiny.clip(1, frames=8, fps=3.0, stride=4)]])
+    policy = tiny_models.policy()
+    (prompt,) = policy.prompts(
+        [tiny_models.example(kinds=("video",))], [[tiny_models.clip(1, frames=8, fps=3.0, stride=4)]]
+    )
     assert prompt.vision.grids[0].seconds == pytest.approx(2 / 0.75)
 
 
 def test_a_chat_given_ready_made_is_read_as_it_is():
-    policy = tiny.policy(template="none")
+    policy = tiny_models.policy(template="none")
     turns = (
         Message("system", ("be brief",)),
         Message("user", ("look", Media("image", Path("a.png")), "at this")),
         Message("assistant", ("done",)),
         Message("user", ("what next",)),
     )
-    (prompt,) = policy.prompts([Example("chat", "", messages=turns)], [[tiny.image()]])
+    (prompt,) = policy.prompts([Example("chat", "", messages=turns)], [[tiny_models.image()]])
     text = policy.tokenizer.decode(prompt.tokens)
     order = [text.index(word) for word in ("be brief", "look", "<|image_pad|>", "at this", "done", "what next")]
     assert order == sorted(order)
 
 
 def test_a_demonstration_ends_its_turn_and_holds_nothing_that_cannot_be_sampled():
-    policy = tiny.policy()
+    policy = tiny_models.policy()
     assert policy.encode("the answer is", "here")[-1] == policy.end
     with pytest.raises(ValueError, match=r"example 3: the demonstration holds tokens .*video_pad"):
         policy.encode("so <|video_pad|>", "example 3")
 
 
 def test_a_saved_policy_is_loaded_by_from_pretrained(tmp_path):
-    policy = tiny.policy()
+    policy = tiny_models.policy()
     policy.save(tmp_path)
     again = load_policy(tmp_path, "plain")
     for one, two in zip(policy.model.parameters(), again.model.parameters(), strict=True):
@@ -99,14 +101,14 @@ def test_a_saved_policy_is_loaded_by_from_pretrained(tmp_path):
 
 
 def test_a_directory_without_processor_says_what_is_missing_and_what_to_do(tmp_path):
-    policy = tiny.policy()
+    policy = tiny_models.policy()
     policy.model.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"lacks .*tokenizer.*processor.*Copy them"):
         load_policy(tmp_path, "plain")
 
 
 def test_a_model_of_another_family_is_refused_by_name(tmp_path):
-    policy = tiny.policy()
+    policy = tiny_models.policy()
     policy.save(tmp_path)
     path = tmp_path / "config.json"
     path.write_text('{"model_type": "gpt2"}')
@@ -115,7 +117,7 @@ def test_a_model_of_another_family_is_refused_by_name(tmp_path):
 
 
 def test_processor_and_model_must_mean_the_same_placeholders():
-    policy = tiny.policy()
+    policy = tiny_models.policy()
     policy.model.config.video_token_id += 1
     with pytest.raises(ValueError, match="same directory"):
         policy.check_placeholders()

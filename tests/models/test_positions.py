@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmrl.models.families import Grid, positions
-from tests import tiny
+from tests import tiny_models
 
 
 def test_text_resumes_after_the_largest_position_of_a_slow_video():
@@ -31,9 +31,9 @@ def test_without_a_clock_temporal_patches_count_one_by_one():
 
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen2_vl", "qwen3_vl", "qwen3_5"])
 def test_transformers_agrees_on_clips_that_are_no_longer_than_wide(family):
-    policy = tiny.policy(family)
-    example = tiny.example(kinds=("video", "image", "video"))
-    media = [tiny.clip(1, fps=4.0), tiny.image(2), tiny.clip(3, frames=2, fps=4.0)]
+    policy = tiny_models.policy(family)
+    example = tiny_models.example(kinds=("video", "image", "video"))
+    media = [tiny_models.clip(1, fps=4.0), tiny_models.image(2), tiny_models.clip(3, frames=2, fps=4.0)]
     (prompt,) = policy.prompts([example], [media])
     ids = prompt.tokens[None]
     kinds = torch.zeros_like(ids)

@@ -7,7 +7,7 @@ from mmrl.models.loading import checkpoint_activations
 from mmrl.models.reader import Piece
 from mmrl.rollout.engine import Engine
 from mmrl.types import Decoding, Group
-from tests import tiny
+from tests import tiny_models
 
 FAMILIES = ["qwen2_5_vl", "qwen2_vl", "qwen3_vl", "qwen3_5"]
 
@@ -15,14 +15,14 @@ FAMILIES = ["qwen2_5_vl", "qwen2_vl", "qwen3_vl", "qwen3_5"]
 def mixed(policy):
     """Prompts with several media, one and none; the first clip is long in time."""
     examples = [
-        tiny.example("slow", ("video", "image")),
-        tiny.example("text", ()),
-        tiny.example("two", ("image", "video", "video"), question="what was the next thing of all"),
+        tiny_models.example("slow", ("video", "image")),
+        tiny_models.example("text", ()),
+        tiny_models.example("two", ("image", "video", "video"), question="what was the next thing of all"),
     ]
     media = [
-        [tiny.clip(1, frames=8, fps=1.0, stride=2), tiny.image(2)],
+        [tiny_models.clip(1, frames=8, fps=1.0, stride=2), tiny_models.image(2)],
         [],
-        [tiny.image(3, (28, 56)), tiny.clip(4, frames=2), tiny.clip(5, frames=4, size=(28, 28))],
+        [tiny_models.image(3, (28, 56)), tiny_models.clip(4, frames=2), tiny_models.clip(5, frames=4, size=(28, 28))],
     ]
     return policy.prompts(examples, media)
 
@@ -60,7 +60,7 @@ def plain(policy, group, row):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_log_probabilities_are_those_of_the_untouched_model(family):
-    policy = tiny.policy(family)
+    policy = tiny_models.policy(family)
     groups = [completions(policy, prompt, seed=i) for i, prompt in enumerate(mixed(policy))]
     with torch.no_grad(), policy.see([g.prompt for g in groups]) as seen:
         read = policy.read(seen, [Piece(i, g) for i, g in enumerate(groups)])
@@ -73,7 +73,7 @@ def test_log_probabilities_are_those_of_the_untouched_model(family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_was_sampled_is_what_is_read(family):
-    policy = tiny.policy(family)
+    policy = tiny_models.policy(family)
     engine = Engine(policy, Decoding(max_new_tokens=12), span=lambda text: None)
     groups = engine.sample(mixed(policy), [range(4)] * 3, seed=3)
     with torch.no_grad(), policy.see([g.prompt for g in groups]) as seen:
@@ -85,7 +85,7 @@ def test_what_was_sampled_is_what_is_read(family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_parts_of_a_group_add_up_to_its_gradient_in_tower_and_language_model(exact, family):
-    policy = tiny.policy(family, torch.float64)
+    policy = tiny_models.policy(family, torch.float64)
     groups = [completions(policy, prompt, seed=i) for i, prompt in enumerate(mixed(policy))]
 
     def gradient(parts):
@@ -104,7 +104,7 @@ def test_parts_of_a_group_add_up_to_its_gradient_in_tower_and_language_model(exa
 
 
 def test_the_tower_runs_once_a_medium_however_many_parts_are_read():
-    policy = tiny.policy()
+    policy = tiny_models.policy()
     group = completions(policy, mixed(policy)[0])
     with policy.see([group.prompt]) as seen:
         for row in range(3):
@@ -113,8 +113,8 @@ def test_the_tower_runs_once_a_medium_however_many_parts_are_read():
 
 
 def test_changing_one_frame_moves_the_log_probabilities():
-    policy = tiny.policy()
-    example, clip = tiny.example(kinds=("video",)), tiny.clip(0, frames=8)
+    policy = tiny_models.policy()
+    example, clip = tiny_models.example(kinds=("video",)), tiny_models.clip(0, frames=8)
     frames = clip.frames.copy()
     frames[5] = 255 - frames[5]
     other = type(clip)(frames, clip.indices, clip.timestamps, clip.fps, clip.total, clip.reader)
@@ -126,7 +126,7 @@ def test_changing_one_frame_moves_the_log_probabilities():
 
 
 def test_reading_some_tokens_leaves_the_rest_zero_and_the_read_ones_unchanged():
-    policy = tiny.policy()
+    policy = tiny_models.policy()
     group = completions(policy, mixed(policy)[0])
     where = torch.zeros_like(group.mask)
     where[0, 2:4] = where[2, 8] = True
@@ -137,7 +137,7 @@ def test_reading_some_tokens_leaves_the_rest_zero_and_the_read_ones_unchanged():
 
 
 def test_placeholders_must_equal_features():
-    policy = tiny.policy()
+    policy = tiny_models.policy()
     group = completions(policy, mixed(policy)[0])
     group.tokens[0, 0] = policy.placeholders()[1]
     with policy.see([group.prompt]) as seen, pytest.raises(ValueError, match="placeholders: expected"):
@@ -145,15 +145,15 @@ def test_placeholders_must_equal_features():
 
 
 def test_a_question_that_holds_a_placeholder_is_refused():
-    policy = tiny.policy()
-    example = tiny.example(kinds=("image",), question="what is <|video_pad|>")
+    policy = tiny_models.policy()
+    example = tiny_models.example(kinds=("image",), question="what is <|video_pad|>")
     with pytest.raises(ValueError, match="example one: expected one placeholder each for"):
-        policy.prompts([example], [[tiny.image()]])
+        policy.prompts([example], [[tiny_models.image()]])
 
 
 def test_gradient_checkpointing_changes_nothing():
     def gradient(checkpointing):
-        policy = tiny.policy(dtype=torch.float64)
+        policy = tiny_models.policy(dtype=torch.float64)
         if checkpointing:
             checkpoint_activations(policy.model)
         policy.model.train()

@@ -3,11 +3,11 @@
 import pytest
 
 from mmrl.models.spans import span_mask
-from tests import tiny
+from tests import tiny_models
 
 
 def chosen(text, span):
-    tok = tiny.tokenizer()
+    tok = tiny_models.tokenizer()
     ids = tok(text, add_special_tokens=False).input_ids
     mask = span_mask(ids, tok.decode, span, len(ids) + 2)
     return [tok.decode([i]) for i, m in zip(ids, mask, strict=False) if m], mask

@@ -20,7 +20,7 @@ from transformers import (
     SmolVLMVideoProcessor,
 )
 
-from tests import tiny
+from tests import tiny_models
 
 FAMILIES = ("llava_onevision", "internvl", "smolvlm")
 SIDE, PATCH = 28, 14
@@ -38,7 +38,7 @@ def chat(image: str, video: str) -> str:
 
 def tokenizer(**named: str) -> PreTrainedTokenizerFast:
     """The byte-level tokenizer of the other tiny models, with a family's special tokens by name."""
-    inner = tiny.tokenizer()
+    inner = tiny_models.tokenizer()
     inner.add_special_tokens({"additional_special_tokens": sorted({*named.values(), "<global-img>"})})
     return PreTrainedTokenizerFast(
         tokenizer_object=inner.backend_tokenizer,

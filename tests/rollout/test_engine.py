@@ -5,7 +5,7 @@ import torch
 
 from mmrl.rollout.engine import Engine
 from mmrl.types import Decoding
-from tests import tiny
+from tests import tiny_models
 
 
 def engine(policy, **decoding):
@@ -13,12 +13,12 @@ def engine(policy, **decoding):
 
 
 def prompts(policy):
-    examples = [tiny.example("a", ("video",)), tiny.example("b", ())]
-    return policy.prompts(examples, [[tiny.clip(1)], []])
+    examples = [tiny_models.example("a", ("video",)), tiny_models.example("b", ())]
+    return policy.prompts(examples, [[tiny_models.clip(1)], []])
 
 
 def test_sampled_frequencies_are_the_log_probabilities():
-    policy = tiny.policy()
+    policy = tiny_models.policy()
     count = 4000
     (group,) = engine(policy, max_new_tokens=1).sample(prompts(policy)[:1], [range(count)], seed=0)
     for token in group.tokens[:, 0].unique()[:20]:
@@ -28,7 +28,7 @@ def test_sampled_frequencies_are_the_log_probabilities():
 
 
 def test_a_completion_does_not_depend_on_its_batch():
-    policy = tiny.policy()
+    policy = tiny_models.policy()
     together = engine(policy).sample(prompts(policy), [range(4), range(3)], seed=5, step=2)
     alone = engine(policy).sample(prompts(policy)[1:], [[2]], seed=5, step=2)
     length = int(alone[0].mask.sum())
@@ -36,7 +36,7 @@ def test_a_completion_does_not_depend_on_its_batch():
 
 
 def test_banned_tokens_are_never_drawn():
-    policy = tiny.policy()
+    policy = tiny_models.policy()
     (group,) = engine(policy, max_new_tokens=4).sample(prompts(policy)[:1], [range(1000)], seed=1)
     assert policy.rules.allowed[group.tokens[group.mask]].all()
     assert not policy.rules.allowed[list(policy.placeholders())].any()
@@ -44,7 +44,7 @@ def test_banned_tokens_are_never_drawn():
 
 
 def test_rows_end_with_the_end_token_or_at_the_limit():
-    policy = tiny.policy()
+    policy = tiny_models.policy()
     (group,) = engine(policy, max_new_tokens=60).sample(prompts(policy)[:1], [range(64)], seed=2)
     for tokens, mask, finished in zip(group.tokens, group.mask, group.finished, strict=True):
         ends = (tokens[mask] == policy.end).nonzero().flatten().tolist()
@@ -54,7 +54,7 @@ def test_rows_end_with_the_end_token_or_at_the_limit():
 
 @pytest.mark.parametrize("share", [True, False])
 def test_tokens_are_those_of_prompts_and_completions_and_the_rest_is_padding(share):
-    policy = tiny.policy(share_prefix=share)
+    policy = tiny_models.policy(share_prefix=share)
     policy.rules.allowed[20:] = False  # few tokens: rows end at different times
     policy.rules.allowed[policy.end] = True
     asked = prompts(policy)
@@ -67,13 +67,13 @@ def test_tokens_are_those_of_prompts_and_completions_and_the_rest_is_padding(sha
 
 
 def test_greedy_decoding_takes_the_most_likely_token():
-    policy = tiny.policy()
+    policy = tiny_models.policy()
     one, two = (engine(policy, temperature=0.0).sample(prompts(policy)[:1], [[0]], seed=s)[0] for s in (0, 1))
     assert torch.equal(one.tokens, two.tokens)
 
 
 def test_groups_are_not_cut_by_the_row_limit():
-    policy = tiny.policy()
+    policy = tiny_models.policy()
     small = Engine(policy, Decoding(max_new_tokens=3), span=lambda text: None, max_rows=4)
     assert small.batches([range(3), range(3), range(9), range(1), range(2)]) == [[0], [1], [2], [3, 4]]
     assert small.batches([]) == []

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 
 from mmrl.runtime.ranks import Ranks, join
 from mmrl.training.build import build
-from tests import runs, tiny
+from tests import run_fixtures, tiny_models
 from tests.runtime import two_ranks
 
 
@@ -20,8 +20,10 @@ from tests.runtime import two_ranks
 def together(tmp_path_factory):
     """What two processes did: a run by the command line, then fixed steps."""
     folder = tmp_path_factory.mktemp("ranks")
-    root = runs.make_root(folder / "root")
-    config = runs.write_config(folder / "run.yaml", runs.settings(root, folder / "two", "care", steps=2))
+    root = run_fixtures.make_root(folder / "root")
+    config = run_fixtures.write_config(
+        folder / "run.yaml", run_fixtures.settings(root, folder / "two", "care", steps=2)
+    )
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     process = subprocess.Popen(
         [*torchrun, "-m", "tests.runtime.two_ranks", str(config), str(folder)],
@@ -42,7 +44,7 @@ def together(tmp_path_factory):
 def test_two_ranks_take_the_step_of_one(together):
     folder, found = together
     assert found["world"] == 2
-    policy = tiny.policy(dtype=torch.float64)
+    policy = tiny_models.policy(dtype=torch.float64)
     start = {name: p.detach().clone() for name, p in policy.model.named_parameters()}
     _, expected, numbers = two_ranks.learn(
         Ranks(Accelerator()), [n for share in two_ranks.SHARES for n in share], policy
@@ -66,9 +68,9 @@ def test_every_rank_hears_of_the_example_that_is_not_finite(together):
 
 def test_torchrun_trains_one_run_and_not_two(together):
     folder, _ = together
-    run = build(runs.config(folder / "root", folder / "one", "care", steps=2), quiet=True)
+    run = build(run_fixtures.config(folder / "root", folder / "one", "care", steps=2), quiet=True)
     run.fit(quiet=True)
-    one, two = runs.numbers(folder / "one"), runs.numbers(folder / "two")
+    one, two = run_fixtures.numbers(folder / "one"), run_fixtures.numbers(folder / "two")
     assert [line["step"] for line in two] == [1, 2]
     for expected, found in zip(one, two, strict=True):
         assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)

@@ -18,7 +18,7 @@ from mmrl.runtime.ranks import Ranks
 from mmrl.runtime.sharding import clip_gradients, cut_like, full, local, whole
 from mmrl.training.build import build
 from mmrl.training.step.batching import Bundle, Filler, Piece, Planner
-from tests import runs, tiny
+from tests import run_fixtures, tiny_models
 from tests.runtime import two_ranks, two_shards
 
 pytestmark = pytest.mark.slow
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 def made(tmp_path_factory):
     """A data root, and what two processes that share the weights made of it."""
     folder = tmp_path_factory.mktemp("shards")
-    root = runs.make_root(folder / "root")
+    root = run_fixtures.make_root(folder / "root")
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     done = subprocess.run(
         [*torchrun, "-m", "tests.runtime.two_shards", str(root), str(folder)],
@@ -107,7 +107,7 @@ def test_ranks_get_equally_many_parts_and_the_same_kinds_of_media():
     beside its image, and a made-up video; the first has nothing to add. Where one has a video and the other an image,
     both see both kinds, each with a part more.
     """
-    policy = tiny.policy()
+    policy = tiny_models.policy()
     first, other = made_up(policy, [(1, "video"), (3, "image")]), made_up(policy, [(2, "image")])
     assert levelled(policy, first, other) == [
         [(3, {"image"}, 0), (1, {"video"}, 0)],
@@ -139,7 +139,7 @@ def fillers(bundle):
 
 
 def test_whole_weights_are_left_alone():
-    policy = tiny.policy()
+    policy = tiny_models.policy()
     before = dict(policy.model.named_parameters())
     with whole(policy.model):
         assert all(p is before[name] for name, p in policy.model.named_parameters())
@@ -152,7 +152,7 @@ def test_whole_weights_are_left_alone():
 
 def test_a_sharded_run_samples_and_measures_what_a_whole_one_does(made, alone):
     folder, _ = made
-    for one, two in zip(runs.numbers(alone), runs.numbers(folder / "two"), strict=True):
+    for one, two in zip(run_fixtures.numbers(alone), run_fixtures.numbers(folder / "two"), strict=True):
         assert two == pytest.approx(one, rel=1e-3, abs=1e-5)
     assert "validation/own/accuracy" in one
     one, two = (said(f) for f in (alone, folder / "two"))  # rank 0 writes its own
@@ -162,7 +162,7 @@ def test_a_sharded_run_samples_and_measures_what_a_whole_one_does(made, alone):
 
 def said(folder):
     """Completions by step and example."""
-    rows = runs.lines(folder / "rollouts.jsonl")
+    rows = run_fixtures.lines(folder / "rollouts.jsonl")
     return {(row["step"], row["example"]): [c["text"] for c in row["completions"]] for row in rows}
 
 

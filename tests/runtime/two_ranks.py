@@ -12,7 +12,7 @@ from mmrl.algorithms import GRPO
 from mmrl.cli.app import app
 from mmrl.runtime.ranks import Ranks
 from mmrl.training.step.non_finite import NonFiniteError
-from tests import runs, tiny
+from tests import run_fixtures, tiny_models
 
 SHARES = (["text", "photo"], ["film", "films"])  # the first rank has no video
 STEPS = 2
@@ -20,15 +20,15 @@ STEPS = 2
 
 def grade(group):
     """Nothing to be learned from one of the first rank's groups."""
-    rewards = runs.fixed_rewards(group)
+    rewards = run_fixtures.fixed_rewards(group)
     return {n: torch.zeros(len(group)) for n in rewards} if group.prompt.example.id == "text" else rewards
 
 
 def learn(ranks, names, policy):
     """Weights and numbers after some steps."""
     algorithm = GRPO(beta=0, clip=0.2, reference=None)
-    groups = runs.fixed_groups(policy, names)
-    trainer = runs.trainer_of(algorithm, policy, groups, ranks, grade=grade, clip_norm=0.1, part_tokens=500)
+    groups = run_fixtures.fixed_groups(policy, names)
+    trainer = run_fixtures.trainer_of(algorithm, policy, groups, ranks, grade=grade, clip_norm=0.1, part_tokens=500)
     numbers = [trainer.step() for _ in range(STEPS)]
     return trainer, {n: p.detach().clone() for n, p in policy.model.named_parameters()}, numbers
 
@@ -43,7 +43,7 @@ def main(config: str, out: str) -> None:
     with suppress(SystemExit):
         app.main()
     ranks = Ranks(Accelerator())
-    policy = tiny.policy(dtype=torch.float64)
+    policy = tiny_models.policy(dtype=torch.float64)
     trainer, weights, numbers = learn(ranks, SHARES[ranks.rank], policy)
     trainer.collector.grade = broken
     try:

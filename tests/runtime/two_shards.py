@@ -16,7 +16,7 @@ from mmrl.runtime.sharding import collected
 from mmrl.training.build import build
 from mmrl.training.step.non_finite import NonFiniteError
 from mmrl.types import EMA
-from tests import runs, tiny
+from tests import run_fixtures, tiny_models
 from tests.runtime import two_ranks
 
 STEPS = 3
@@ -52,7 +52,7 @@ VARIANTS = {
 def prepared(variant, names, ranks):
     """A trainer of CARE whose groups are cut into parts, more on one rank than on the other; one rank has no video."""
     one = VARIANTS[variant]
-    policy = tiny.policy(dtype=one.dtype, compute=one.compute)
+    policy = tiny_models.policy(dtype=one.dtype, compute=one.compute)
     model = policy.model
     if one.checkpointing:
         checkpoint_activations(model)
@@ -62,8 +62,8 @@ def prepared(variant, names, ranks):
     for name, p in model.named_parameters():
         p.requires_grad_(not name.startswith(one.frozen))
     update = EMA(UPDATE.decay, UPDATE.every, one.average)
-    reference, filler = runs.disturbed(policy, update), None
-    groups = runs.fixed_groups(policy, names)
+    reference, filler = run_fixtures.disturbed(policy, update), None
+    groups = run_fixtures.fixed_groups(policy, names)
     if ranks.world > 1:
         filler, mesh = policy.filler, ranks.mesh()
         policy.shard(mesh, torch.device("cpu"))
@@ -72,7 +72,7 @@ def prepared(variant, names, ranks):
     algorithm = CARE(clip=0.2, reference=update)
     if one.exact:
         algorithm = RLKL(place="loss", estimator="kl_policy_reference", level="to_go", length=10.0, reference=update)
-    return runs.trainer_of(algorithm, policy, groups, ranks, reference=reference, **options)
+    return run_fixtures.trainer_of(algorithm, policy, groups, ranks, reference=reference, **options)
 
 
 def learn(variant, names, ranks):
@@ -105,7 +105,9 @@ def settings(root, out, shard=False):
     validation = {"root": str(root), "sets": [examined], "template": "plain", "graders": {"accuracy": "accuracy"}}
     validation |= {"workers": 0, "decoding": {"max_new_tokens": 8}}
     model = {"path": str(root / "model"), "shard": shard}
-    plain = runs.settings(root, out, "care", steps=4, save_every=2, keep=9, validate_every=4, validation=validation)
+    plain = run_fixtures.settings(
+        root, out, "care", steps=4, save_every=2, keep=9, validate_every=4, validation=validation
+    )
     return parse(Config, plain | {"model": model}, "made")
 
 

@@ -12,7 +12,7 @@ from mmrl.functional.targets import Tilt
 from mmrl.training.base_rates import prepare, summary
 from mmrl.training.base_rates_table import PreparedError
 from mmrl.training.build import build
-from tests import runs
+from tests import run_fixtures
 from tests.models.vision.test_feature_cache import Hook
 
 
@@ -21,13 +21,13 @@ def made(root, tmp_path_factory):
     """A config and its table of three completions an example."""
     folder = tmp_path_factory.mktemp("prepared")
     path = folder / "sub" / "base.jsonl"
-    config = runs.config(root, folder / "run", "grpo", model=root / "answers", prepared=str(path), steps=1)
+    config = run_fixtures.config(root, folder / "run", "grpo", model=root / "answers", prepared=str(path), steps=1)
     return config, prepare(config, 3, quiet=True)
 
 
 def test_every_example_has_its_rewards(made):
     _, path = made
-    head, *rows = runs.lines(path)
+    head, *rows = run_fixtures.lines(path)
     assert head["samples"] == 3
     assert sorted(row["id"] for row in rows) == [f"e{i}" for i in range(8)]
     assert all(len(row["rewards"]["accuracy"]) == 3 for row in rows)
@@ -46,9 +46,9 @@ def test_a_row_says_how_hard_its_example_is():
 
 def test_a_run_with_a_frozen_tower_finds_what_was_seen_while_preparing(root, tmp_path):
     frozen = {"rates": {"language": 1e-4, "projector": 0.0, "tower": 0.0}}
-    data = runs.settings(root, tmp_path)["data"] | {"cache_dir": str(tmp_path / "cache")}
+    data = run_fixtures.settings(root, tmp_path)["data"] | {"cache_dir": str(tmp_path / "cache")}
     options = dict(prepared=str(tmp_path / "base.jsonl"), steps=2, data=data, optimizer=frozen)
-    config = runs.config(root, tmp_path / "run", "grpo", **options)
+    config = run_fixtures.config(root, tmp_path / "run", "grpo", **options)
     prepare(config, 2, quiet=True)
     run = build(config, quiet=True)
     hook = Hook(run.feeder.policy.model)
@@ -63,8 +63,8 @@ def test_it_goes_on_where_it_was_killed(made, tmp_path):
     half.write_text(text[: len(text) // 2])
     other = config.model_copy(update={"prepared": str(half)})
     prepare(other, 3, quiet=True)
-    key = {row["id"]: row for row in runs.lines(path)[1:]}
-    assert {row["id"]: row for row in runs.lines(half)[1:]} == key
+    key = {row["id"]: row for row in run_fixtures.lines(path)[1:]}
+    assert {row["id"]: row for row in run_fixtures.lines(half)[1:]} == key
     with pytest.raises(ConfigError, match="--samples: expected 3"):
         prepare(other, 4, quiet=True)
 
@@ -73,7 +73,7 @@ def test_a_run_is_told_what_the_base_model_earned(made):
     config, path = made
     run = build(config, quiet=True)
     run.fit(quiet=True)
-    rows = {row["id"]: row["rewards"] for row in runs.lines(path)[1:]}
+    rows = {row["id"]: row["rewards"] for row in run_fixtures.lines(path)[1:]}
     for scored in run.trainer.last:
         assert scored.base["total"].tolist() == pytest.approx(rows[scored.group.prompt.example.id]["total"])
 

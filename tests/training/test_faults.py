@@ -13,7 +13,7 @@ from mmrl.world.annotate import Look, choices, octet_items
 from mmrl.world.axes import Environment
 from mmrl.world.octet import draw_octets
 from mmrl.world.render import SMALL
-from tests import tiny
+from tests import tiny_models
 
 
 def test_a_key_that_stands_twice_is_refused(tmp_path):
@@ -63,7 +63,7 @@ def test_a_truncated_tensor_file_is_a_checkpoint_error(tmp_path):
 
 
 def test_what_is_sampled_is_what_is_graded():
-    policy = tiny.policy()
+    policy = tiny_models.policy()
     names = policy.tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|vision_end|>"])
     assert not policy.rules.allowed[names].any()
     tokens = [*policy.tokenizer("the answer is B", add_special_tokens=False).input_ids, policy.end]

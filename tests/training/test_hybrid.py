@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from mmrl.config.schema import ConfigError
 from mmrl.training.build import build
-from tests import runs
+from tests import run_fixtures
 
 SAID = "model: every completion is read with a copy of its prompt"
 METHODS = {
@@ -19,7 +19,7 @@ METHODS = {
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    return runs.make_root(tmp_path_factory.mktemp("hybrid") / "root", count=4, family="qwen3_5")
+    return run_fixtures.make_root(tmp_path_factory.mktemp("hybrid") / "root", count=4, family="qwen3_5")
 
 
 def said(caplog):
@@ -31,16 +31,16 @@ def said(caplog):
 @pytest.mark.parametrize("method", METHODS)
 def test_a_run_learns_and_goes_on_where_it_was(root, tmp_path, caplog, method):
     options = {"steps": 3, "algorithm": METHODS[method]}
-    whole = build(runs.config(root, tmp_path / "whole", method, **options), quiet=True)
+    whole = build(run_fixtures.config(root, tmp_path / "whole", method, **options), quiet=True)
     whole.fit(quiet=True)
     assert said(caplog) == 1
-    config = runs.config(root, tmp_path / "parts", method, **options)
-    runs.begun(config, steps=2)
+    config = run_fixtures.config(root, tmp_path / "parts", method, **options)
+    run_fixtures.begun(config, steps=2)
     assert said(caplog) == 1
     build(config, resume=True, quiet=True).fit(quiet=True)
     assert said(caplog) == 1
-    assert runs.numbers(tmp_path / "parts") == runs.numbers(tmp_path / "whole")
-    lines = runs.lines(tmp_path / "whole" / "metrics.jsonl")
+    assert run_fixtures.numbers(tmp_path / "parts") == run_fixtures.numbers(tmp_path / "whole")
+    lines = run_fixtures.lines(tmp_path / "whole" / "metrics.jsonl")
     if method == "grpo":  # 2 by the policy; 1 by the reference, whose tower stays, until the second epoch
         assert [line["work/vision_passes_per_prompt"] for line in lines] == [3, 3, 2]
     assert all(not any("compare" in name for name in line) for line in lines)
@@ -68,6 +68,6 @@ def test_what_the_chat_template_has_begun_is_not_expected_of_the_completion(root
     template = tmp_path / "model" / "chat_template.jinja"
     template.write_text(template.read_text().replace("assistant\n", "assistant\n" + end))
     rewards = {} if method == "sft" else {"rewards": {"form": {"grader": "format"}, "right": {"grader": "accuracy"}}}
-    config = runs.config(root, tmp_path / "out", method, model=tmp_path / "model", **rewards)
+    config = run_fixtures.config(root, tmp_path / "out", method, model=tmp_path / "model", **rewards)
     with pytest.raises(ConfigError, match=REFUSED[method]) if refused else nullcontext():
         build(config, quiet=True)

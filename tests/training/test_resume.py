@@ -14,7 +14,7 @@ from mmrl.training import checkpoint, run_log
 from mmrl.training import loop as running
 from mmrl.training.build import build, policy_of
 from mmrl.training.step.non_finite import NonFiniteError
-from tests import runs
+from tests import run_fixtures
 
 STEPS, LAST = 8, "step-000008"
 SFT, CARE = "sft", "care"
@@ -29,7 +29,7 @@ def setting(root, out, algorithm):
     }
     more = {"rewards": rewards} if algorithm == CARE else {}
     model = root / "answers" if algorithm == CARE else root / "model"
-    return runs.config(root, out, algorithm, model=model, steps=STEPS, save_every=2, **more)
+    return run_fixtures.config(root, out, algorithm, model=model, steps=STEPS, save_every=2, **more)
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +115,8 @@ PLACES = {  # place -> how often a process may come there before it dies
 
 def same(folder: Path, expected: Path) -> None:
     """Two runs that are the same run."""
-    assert runs.numbers(folder) == runs.numbers(expected)
-    assert runs.lines(folder / "rollouts.jsonl") == runs.lines(expected / "rollouts.jsonl")
+    assert run_fixtures.numbers(folder) == run_fixtures.numbers(expected)
+    assert run_fixtures.lines(folder / "rollouts.jsonl") == run_fixtures.lines(expected / "rollouts.jsonl")
     mine, other = folder / "checkpoints" / LAST, expected / "checkpoints" / LAST
     files = sorted(path.relative_to(other) for path in other.rglob("*") if path.is_file())
     assert sorted(path.relative_to(mine) for path in mine.rglob("*") if path.is_file()) == files
@@ -147,7 +147,7 @@ def test_a_run_killed_anywhere_and_resumed_is_the_run_that_was_not_killed(root, 
             arm(run, place, times)
             run.fit(quiet=True)
 
-        deaths.append(runs.death_of(doomed))
+        deaths.append(run_fixtures.death_of(doomed))
     assert set(deaths) <= {signal.SIGKILL, 0}
     assert deaths.count(signal.SIGKILL) >= 3, dict(zip(places, deaths, strict=True))
     begin().fit(quiet=True)
@@ -155,7 +155,7 @@ def test_a_run_killed_anywhere_and_resumed_is_the_run_that_was_not_killed(root, 
 
 
 def test_the_runs_above_exercise_bonus_and_average(whole):
-    numbers = runs.numbers(whole / CARE)
+    numbers = run_fixtures.numbers(whole / CARE)
     assert max(line["care/bonus"] for line in numbers) > 0
     assert all(line["ema/drift_ratio"] >= 0.99 for line in numbers if line["step"] % 2 == 0)
     assert len({line["reward/chance"] for line in numbers}) == STEPS
@@ -170,7 +170,7 @@ def test_a_half_written_checkpoint_is_never_taken_for_one(root, whole, tmp_path,
         arm(run, place, 2)
         run.fit(quiet=True)
 
-    assert runs.death_of(doomed) == signal.SIGKILL
+    assert run_fixtures.death_of(doomed) == signal.SIGKILL
     folder = tmp_path / "run" / "checkpoints"
     assert [p.name for p in folder.glob("*.partial")] in (["step-000002.partial"], ["step-000004.partial"])
     newest = checkpoint.latest(folder)
@@ -191,7 +191,7 @@ def test_an_error_between_checkpoints_loses_nothing(root, whole, tmp_path):
 
 
 def test_an_error_in_the_middle_of_several_updates_keeps_the_weights_before_them(root, tmp_path):
-    config = runs.config(
+    config = run_fixtures.config(
         root,
         tmp_path / "run",
         "grpo",
@@ -219,13 +219,13 @@ def test_a_loss_that_is_not_finite_leaves_a_run_that_can_go_on(root, whole, tmp_
 
 
 def test_a_validation_that_fails_loses_neither_weights_nor_numbers(root, tmp_path, monkeypatch):
-    config = runs.config(root, tmp_path / "run", steps=2)
+    config = run_fixtures.config(root, tmp_path / "run", steps=2)
     validated = config.model_copy(update={"validate_every": 2})
     monkeypatch.setattr(running, "examine", lambda *_, **__: die_softly())
     with pytest.raises(OSError, match="no data"):
         build(validated, quiet=True).fit(quiet=True)
     assert checkpoint.latest(tmp_path / "run" / "checkpoints").name == "step-000002"
-    assert [line["step"] for line in runs.numbers(tmp_path / "run")] == [1, 2]
+    assert [line["step"] for line in run_fixtures.numbers(tmp_path / "run")] == [1, 2]
 
 
 def die_softly():
@@ -234,20 +234,20 @@ def die_softly():
 
 def test_another_experiment_is_not_resumed_and_more_steps_are(root, tmp_path):
     out = tmp_path / "run"
-    build(runs.config(root, out, steps=1), quiet=True).fit(quiet=True)
+    build(run_fixtures.config(root, out, steps=1), quiet=True).fit(quiet=True)
     before = (out / "metrics.jsonl").read_text()
     rates = {"rates": {"language": 1e-4, "projector": 1e-3, "tower": 1e-3}}
     said = r"because optimizer\.rates\.language changed; the first: expected 0\.001, found 0\.0001\. Only out, "
     with pytest.raises(ValueError, match=said):
-        build(runs.config(root, out, steps=1, optimizer=rates), resume=True, quiet=True)
+        build(run_fixtures.config(root, out, steps=1, optimizer=rates), resume=True, quiet=True)
     assert (out / "metrics.jsonl").read_text() == before
-    data = runs.settings(root, out)["data"] | {"on_bad_media": "skip", "cache_bytes": 0}
-    build(runs.config(root, out, steps=3, data=data, part_tokens=99), resume=True, quiet=True).fit(quiet=True)
-    assert [line["step"] for line in runs.numbers(out)] == [1, 2, 3]
+    data = run_fixtures.settings(root, out)["data"] | {"on_bad_media": "skip", "cache_bytes": 0}
+    build(run_fixtures.config(root, out, steps=3, data=data, part_tokens=99), resume=True, quiet=True).fit(quiet=True)
+    assert [line["step"] for line in run_fixtures.numbers(out)] == [1, 2, 3]
 
 
 def test_a_run_is_not_overwritten(root, tmp_path):
-    config = runs.config(root, tmp_path / "run", steps=1)
+    config = run_fixtures.config(root, tmp_path / "run", steps=1)
     build(config, quiet=True).fit(quiet=True)
     with pytest.raises(
         ValueError, match="holds a run at step-000001; add --resume to go on with it, or choose another out"
@@ -256,7 +256,7 @@ def test_a_run_is_not_overwritten(root, tmp_path):
 
 
 def test_a_checkpoint_of_another_model_is_refused(root, tmp_path):
-    config = runs.config(root, tmp_path / "run", steps=1)
+    config = run_fixtures.config(root, tmp_path / "run", steps=1)
     run = build(config, quiet=True)
     run.fit(quiet=True)
     path = run.checkpoints / "step-000001" / checkpoint.STATE / "state.json"
@@ -275,7 +275,7 @@ def test_a_checkpoint_of_another_model_is_refused(root, tmp_path):
 
 def test_a_checkpoint_is_a_model_directory(root, whole):
     found = policy_of(
-        runs.config(root, whole, model=whole / CARE / "checkpoints" / LAST).model, "plain", torch.device("cpu")
+        run_fixtures.config(root, whole, model=whole / CARE / "checkpoints" / LAST).model, "plain", torch.device("cpu")
     )
     assert found.model.dtype == torch.float32
 
@@ -286,5 +286,5 @@ def test_the_journal_keeps_lines_whatever_completions_hold(tmp_path):
     with (tmp_path / "rollouts.jsonl").open("a") as file:
         file.write('{"step": 3, "te')
     run_log.keep_until(tmp_path / "rollouts.jsonl", 2)
-    assert runs.lines(tmp_path / "rollouts.jsonl") == rows[:2]
+    assert run_fixtures.lines(tmp_path / "rollouts.jsonl") == rows[:2]
     assert [p.name for p in tmp_path.iterdir()] == ["rollouts.jsonl"]

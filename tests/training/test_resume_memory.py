@@ -5,7 +5,7 @@ from safetensors.torch import load_file
 
 from mmrl.training.base_rates import prepare
 from mmrl.training.build import build
-from tests import runs
+from tests import run_fixtures
 
 
 def setting(root, out, table):
@@ -18,7 +18,7 @@ def setting(root, out, table):
         "root": str(root), "sets": [{"format": "messages", "file": "d.jsonl", "limit": 2}], "template": "plain", "workers": 0,
     }  # fmt: skip
     more = {"algorithm": algorithm, "data": data, "prepared": str(table), "steps": 4}
-    return runs.config(root, out, "grpo", model=root / "model", **more)
+    return run_fixtures.config(root, out, "grpo", model=root / "model", **more)
 
 
 def test_what_an_algorithm_remembers_is_resumed(root, tmp_path):
@@ -26,9 +26,9 @@ def test_what_an_algorithm_remembers_is_resumed(root, tmp_path):
     prepare(setting(root, tmp_path, table), 4, quiet=True)
     build(setting(root, tmp_path / "whole", table), quiet=True).fit(quiet=True)
     config = setting(root, tmp_path / "parts", table)
-    runs.begun(config, steps=2)
+    run_fixtures.begun(config, steps=2)
     build(config, resume=True, quiet=True).fit(quiet=True)
-    assert runs.numbers(tmp_path / "parts") == runs.numbers(tmp_path / "whole")
+    assert run_fixtures.numbers(tmp_path / "parts") == run_fixtures.numbers(tmp_path / "whole")
     at = "checkpoints/step-000004/trainer/memory.safetensors"
     mine, theirs = load_file(tmp_path / "parts" / at), load_file(tmp_path / "whole" / at)
     assert mine.keys() == theirs.keys() == {"lambda", "moments_ess", "kl", "z/e0", "z/e1"}

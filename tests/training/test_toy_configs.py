@@ -15,7 +15,7 @@ from mmrl.models.proposal import Proposal
 from mmrl.models.reader import Piece
 from mmrl.training.base_rates import prepare
 from mmrl.training.build import build
-from tests import runs, tiny
+from tests import run_fixtures, tiny_models
 
 ROOT = Path(__file__).parents[2]
 TOYS = sorted((ROOT / "configs").glob("toy_*.yaml"))
@@ -24,7 +24,7 @@ NAMES = [path.stem.removeprefix("toy_") for path in TOYS]
 
 def sampled_by(policy):
     """Fixed completions as if the policy had drawn them."""
-    groups = runs.fixed_groups(policy)
+    groups = run_fixtures.fixed_groups(policy)
     with torch.no_grad(), policy.see([group.prompt for group in groups]) as seen:
         read = policy.read(seen, [Piece(i, group) for i, group in enumerate(groups)])
     for group, tokens in zip(groups, read, strict=True):
@@ -35,12 +35,14 @@ def sampled_by(policy):
 @pytest.mark.parametrize("path", TOYS, ids=NAMES)
 def test_its_algorithm_learns(path):
     config = load(Config, path)
-    algorithm, policy = config.algorithm.build(), tiny.policy()
+    algorithm, policy = config.algorithm.build(), tiny_models.policy()
     groups = sampled_by(policy)
     earned = {"accuracy": torch.tensor([1.0, 0, 1]), "format": torch.ones(3), "total": torch.tensor([2.0, 1, 2])}
     base = {group.prompt.example.id: earned for group in groups}
     proposal = Proposal(policy) if getattr(algorithm, "proposal", None) is not None else None
-    trainer = runs.trainer_of(algorithm, policy, groups, updates=config.updates_per_step, base=base, proposal=proposal)
+    trainer = run_fixtures.trainer_of(
+        algorithm, policy, groups, updates=config.updates_per_step, base=base, proposal=proposal
+    )
     start = [p.detach().clone() for p in policy.model.parameters()]
     for _ in range(2):
         numbers = trainer.step()
@@ -55,7 +57,7 @@ def test_its_algorithm_learns(path):
 def test_it_runs_on_video(path, root, tmp_path):
     """The whole run of one step on real media, with the file's own algorithm, rewards and updates."""
     plain = yaml.safe_load(path.read_text())
-    own = runs.settings(root, tmp_path / "run", "grpo", model=root / "answers", steps=1)
+    own = run_fixtures.settings(root, tmp_path / "run", "grpo", model=root / "answers", steps=1)
     decoding = {"temperature": 1.0, "max_new_tokens": 12}
     mine = {key: own[key] for key in ("out", "model", "data", "steps", "prompts_per_step", "trackers")}
     plain |= mine | {"rollout": {"group_size": 4, "decoding": decoding}}

@@ -11,7 +11,7 @@ from mmrl.models.loading import load_policy
 from mmrl.training import best, checkpoint
 from mmrl.training import loop as running
 from mmrl.training.build import build
-from tests import runs
+from tests import run_fixtures
 from tests.models.vision.test_feature_cache import Hook
 
 
@@ -25,7 +25,7 @@ def validated(root, out, steps=4, **changes):
         "decoding": {"temperature": 1.0, "max_new_tokens": 4},
         "workers": 0,
     }
-    return runs.config(root, out, steps=steps, validate_every=1, validation=validation, **changes)
+    return run_fixtures.config(root, out, steps=steps, validate_every=1, validation=validation, **changes)
 
 
 def weights(folder):
@@ -33,7 +33,7 @@ def weights(folder):
 
 
 def test_validation_leaves_weights_and_random_states_as_they_were(root, tmp_path, monkeypatch):
-    build(runs.config(root, tmp_path / "without", steps=3, save_every=1), quiet=True).fit(quiet=True)
+    build(run_fixtures.config(root, tmp_path / "without", steps=3, save_every=1), quiet=True).fit(quiet=True)
     config = validated(root, tmp_path / "with", steps=3, save_every=1)
     run, seen = build(config, quiet=True), []
     whole = run.validate
@@ -52,12 +52,13 @@ def test_validation_leaves_weights_and_random_states_as_they_were(root, tmp_path
     monkeypatch.setattr(run, "validate", watched)
     run.fit(quiet=True)
     assert len(seen) == 3
-    assert runs.numbers(tmp_path / "without") == [
-        {k: v for k, v in line.items() if not k.startswith("validation/")} for line in runs.numbers(tmp_path / "with")
+    assert run_fixtures.numbers(tmp_path / "without") == [
+        {k: v for k, v in line.items() if not k.startswith("validation/")}
+        for line in run_fixtures.numbers(tmp_path / "with")
     ]
     one, other = (weights(tmp_path / name / "checkpoints" / "step-000003") for name in ("without", "with"))
     assert all(torch.equal(p, other[name]) for name, p in one.items())
-    line = runs.lines(tmp_path / "with" / "metrics.jsonl")[0]
+    line = run_fixtures.lines(tmp_path / "with" / "metrics.jsonl")[0]
     assert line["work/validation_tokens"] > 0
     assert line["seconds/validation"] > 0
 
@@ -80,7 +81,7 @@ def test_each_medium_is_looked_at_once_a_validation_and_once_a_run_by_a_frozen_t
 
     run.validate = counted
     run.fit(quiet=True)
-    lines = runs.lines(tmp_path / "run" / "metrics.jsonl")
+    lines = run_fixtures.lines(tmp_path / "run" / "metrics.jsonl")
     assert passes == [2] * 4 if rate else sum(passes) + sum(line["work/vision_passes"] for line in lines) == 8
     assert hook.media == sum(passes) + sum(line["work/vision_passes"] for line in lines)
     if not rate:  # each was asked for by one step, and by two sets after each
@@ -142,4 +143,4 @@ def test_best_must_be_a_metric_of_the_validation(root, tmp_path):
     ):
         validated(root, tmp_path, best="L1/accuracy")
     with pytest.raises(ValueError, match="there is none"):
-        runs.config(root, tmp_path, best="L1/accuracy")
+        run_fixtures.config(root, tmp_path, best="L1/accuracy")

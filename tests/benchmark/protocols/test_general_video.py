@@ -11,7 +11,7 @@ from benchmark.protocols.general_video import run
 from benchmark.protocols.general_video.protocols import PROTOCOLS
 from mmrl.config.schema import EvalConfig, load
 from mmrl.evaluation.commands.run import opened
-from tests import tiny
+from tests import tiny_models
 from tests.benchmark.protocols.layouts import CONFIGS, lay_out
 
 SMALL = (
@@ -24,8 +24,8 @@ SMALL = (
 def model(tmp_path_factory):
     """A directory of random weights."""
     path = tmp_path_factory.mktemp("model") / "model"
-    processor = tiny.processor("qwen2_5_vl")
-    tiny.model("qwen2_5_vl", processor).save_pretrained(path)
+    processor = tiny_models.processor("qwen2_5_vl")
+    tiny_models.model("qwen2_5_vl", processor).save_pretrained(path)
     processor.save_pretrained(path)
     return path
 

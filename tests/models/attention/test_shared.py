@@ -16,7 +16,7 @@ from mmrl.models.reader import Piece
 from mmrl.models.self_check import DisagreementError, compare
 from mmrl.rollout.engine import Engine
 from mmrl.types import Decoding
-from tests import tiny
+from tests import tiny_models
 from tests.models.test_reader import completions, mixed, plain
 
 FAMILIES = ["qwen2_5_vl", "qwen2_vl", "qwen3_vl"]
@@ -29,7 +29,7 @@ def groups_of(policy):
 
 def untouched(family, policy):
     """The same weights in a model that mmrl never saw."""
-    model = tiny.model(family, policy.processor).to(policy.dtype)
+    model = tiny_models.model(family, policy.processor).to(policy.dtype)
     return SimpleNamespace(model=model, dtype=policy.dtype, rules=policy.rules)
 
 
@@ -71,7 +71,7 @@ CROSSED = [[(2, slice(0, 2)), (0, slice(1, 3))], [(0, slice(0, 1)), (1, slice(No
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(("parts", "checkpointing"), [(WHOLE, False), (ROWS, False), (CROSSED, True)])
 def test_log_probabilities_and_gradients_are_those_of_the_untouched_model(exact, family, parts, checkpointing):
-    policy = tiny.policy(family, torch.float64)
+    policy = tiny_models.policy(family, torch.float64)
     if checkpointing:
         checkpoint_activations(policy.model)
         policy.model.train()
@@ -88,7 +88,7 @@ def test_log_probabilities_and_gradients_are_those_of_the_untouched_model(exact,
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_in_float32_it_is_as_close_to_float64_as_the_untouched_model_is(family):
-    policy, wide = tiny.policy(family), tiny.policy(family, torch.float64)
+    policy, wide = tiny_models.policy(family), tiny_models.policy(family, torch.float64)
     groups = groups_of(policy)
     with torch.no_grad():
         truth = by_copies_only(untouched(family, wide), groups_of(wide))
@@ -105,7 +105,7 @@ def by_copies_only(other, groups):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_first_token_is_predicted_at_the_prompts_last_place(family):
-    policy = tiny.policy(family)
+    policy = tiny_models.policy(family)
     group = groups_of(policy)[0]
     other = untouched(family, policy)
     with torch.no_grad(), policy.see([group.prompt]) as seen:
@@ -120,7 +120,7 @@ def test_sampling_against_shared_keys_draws_what_copies_draw(exact, family):
     """Two prompts lose their rows at different times; the plain engine keeps a cache of its own for every row."""
     drawn = []
     for share in (True, False):
-        policy = tiny.policy(family, torch.float64, share_prefix=share)
+        policy = tiny_models.policy(family, torch.float64, share_prefix=share)
         policy.rules.allowed[20:] = False  # few tokens: rows end at different times
         policy.rules.allowed[policy.end] = True
         engine = Engine(policy, Decoding(max_new_tokens=40), lambda text: None)
@@ -139,7 +139,7 @@ def test_sampling_against_shared_keys_draws_what_copies_draw(exact, family):
 
 
 def test_tokens_are_counted_where_they_pass_and_parts_cost_the_prompt_once():
-    policy = tiny.policy()
+    policy = tiny_models.policy()
     group = groups_of(policy)[0]
     p = len(group.prompt.tokens)
     for parts in ([slice(0, 3)], [slice(0, 1), slice(1, 2), slice(2, 3)]):
@@ -155,7 +155,7 @@ def test_tokens_are_counted_where_they_pass_and_parts_cost_the_prompt_once():
 @pytest.mark.parametrize("compute", [None, torch.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_both_ways_to_read_are_compared_and_nothing_is_changed(family, compute):
-    policy = tiny.policy(family, compute=compute)
+    policy = tiny_models.policy(family, compute=compute)
     before = [p.clone() for p in policy.model.parameters()]
     for groups in (groups_of(policy), [completions(policy, mixed(policy)[0], [1])]):
         with policy.see([g.prompt for g in groups]) as seen:
@@ -231,7 +231,7 @@ MISTAKES = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_in_attention_stops_the_run_however_coarse_its_arithmetic(monkeypatch, mistake, compute):
     """In bfloat16 each of these is lost among the rounding errors of products."""
-    policy = tiny.policy(compute=compute)
+    policy = tiny_models.policy(compute=compute)
     groups = groups_of(policy)[:1]
     for (where, name), wrong in MISTAKES[mistake]().items():
         monkeypatch.setattr(where, name, wrong)
@@ -241,10 +241,10 @@ def test_a_mistake_in_attention_stops_the_run_however_coarse_its_arithmetic(monk
 
 
 def test_a_model_whose_layers_have_windows_takes_the_plain_path_and_says_so_once(caplog):
-    made = tiny.processor("qwen2_5_vl")
-    model = tiny.model("qwen2_5_vl", made)
+    made = tiny_models.processor("qwen2_5_vl")
+    model = tiny_models.model("qwen2_5_vl", made)
     model.config.text_config.layer_types = ["full_attention", "sliding_attention"]
-    policy = tiny.Policy(model, made, "plain")
+    policy = tiny_models.Policy(model, made, "plain")
     assert not policy.shares
     assert [r.message for r in caplog.records if "sliding_attention" in r.message] == [
         "model: every completion is read with a copy of its prompt, because its layers have sliding_attention, "
@@ -271,7 +271,7 @@ def test_flash_attention_is_told_of_prompts_and_answers_as_its_varlen_function_w
     monkeypatch.setitem(sys.modules, "flash_attn", SimpleNamespace(flash_attn_varlen_func=bottom_right))
     results = []
     for base in ("sdpa", "flash_attention_2"):
-        policy = tiny.policy(dtype=torch.float64)
+        policy = tiny_models.policy(dtype=torch.float64)
         layers = policy.language.layers
         layers.config._attn_implementation = base
         use_shared(layers)
@@ -288,7 +288,7 @@ def test_flash_attention_equals_sdpa_in_bfloat16_on_a_gpu():
     pytest.importorskip("flash_attn")
     results = []
     for base in ("sdpa", "flash_attention_2"):
-        policy = tiny.policy(compute=torch.bfloat16)
+        policy = tiny_models.policy(compute=torch.bfloat16)
         policy.model.to("cuda")
         policy.language.rules = replace(policy.rules, allowed=policy.rules.allowed.cuda())
         policy.language.layers.config._attn_implementation = base

@@ -4,16 +4,18 @@ import pytest
 import torch
 
 from mmrl.models.vision.block_attention import block_attention, use_blocks
-from tests import tiny
+from tests import tiny_models
 
 
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen2_vl", "qwen3_5"])
 def test_features_are_those_of_the_untouched_tower(family):
-    media = [[tiny.clip(1, frames=8), tiny.image(2, (28, 84)), tiny.clip(3, frames=2, size=(84, 56))]]
-    example = tiny.example(kinds=("video", "image", "video"))
+    media = [
+        [tiny_models.clip(1, frames=8), tiny_models.image(2, (28, 84)), tiny_models.clip(3, frames=2, size=(84, 56))]
+    ]
+    example = tiny_models.example(kinds=("video", "image", "video"))
     results = []
     for fast in (False, True):
-        policy = tiny.policy(family, torch.float64)
+        policy = tiny_models.policy(family, torch.float64)
         assert policy.model.model.visual.config._attn_implementation == "sdpa"
         if fast:
             use_blocks(policy.model.model.visual)

@@ -4,26 +4,26 @@ import pytest
 
 from mmrl.config.schema import Config, ConfigError, parse
 from mmrl.training.build import build
-from tests import runs
+from tests import run_fixtures
 from tests.models.vision import test_projector
 from tests.models.vision.test_feature_cache import Hook
 
 
 def test_a_cache_folder_that_cannot_be_written_is_an_error_before_anything_is_read(root, tmp_path):
     (tmp_path / "file").write_text("")
-    data = runs.settings(root, tmp_path)["data"] | {"cache_dir": str(tmp_path / "file" / "cache")}
+    data = run_fixtures.settings(root, tmp_path)["data"] | {"cache_dir": str(tmp_path / "file" / "cache")}
     with pytest.raises(ConfigError, match=r"cache_dir: expected a folder that can be written, found .*file/cache"):
-        build(runs.config(root, tmp_path / "run", data=data), quiet=True)
+        build(run_fixtures.config(root, tmp_path / "run", data=data), quiet=True)
     assert not (tmp_path / "run").exists()
 
 
 def test_a_second_run_decodes_nothing_and_learns_the_same(root, tmp_path):
     found = {}
     for name, cache in {"without": None, "first": tmp_path / "cache", "second": tmp_path / "cache"}.items():
-        data = runs.settings(root, tmp_path)["data"] | {"cache_bytes": 0, "cache_dir": cache and str(cache)}
-        run = build(runs.config(root, tmp_path / name, "care", data=data, steps=4), quiet=True)
+        data = run_fixtures.settings(root, tmp_path)["data"] | {"cache_bytes": 0, "cache_dir": cache and str(cache)}
+        run = build(run_fixtures.config(root, tmp_path / name, "care", data=data, steps=4), quiet=True)
         run.fit(quiet=True)
-        found[name] = runs.numbers(tmp_path / name), run.feeder.reader.counts
+        found[name] = run_fixtures.numbers(tmp_path / name), run.feeder.reader.counts
     assert found["without"][0] == found["first"][0] == found["second"][0]
     assert found["without"][1].decodes > found["first"][1].decodes - 1 >= 0
     assert (found["second"][1].decodes, found["second"][1].disk.corrupt) == (0, 0)
@@ -35,13 +35,13 @@ FROZEN = {"rates": {"language": 1e-4, "projector": 0.0, "tower": 0.0}}
 
 def run_of(root, out, cache, feature_bytes=2**30, method="care", optimizer=FROZEN):
     """A run of six steps over eight examples, and a hook on the towers of policy and reference."""
-    plain = runs.settings(root, out, method, optimizer=optimizer, steps=6)
+    plain = run_fixtures.settings(root, out, method, optimizer=optimizer, steps=6)
     plain["data"] |= {"cache_dir": cache and str(cache)}
     plain["model"] |= {"feature_bytes": feature_bytes}
     run = build(parse(Config, plain, "made"), quiet=True)
     hooks = [Hook(run.feeder.policy.model), Hook(run.trainer.reference.model)]
     run.fit(quiet=True)
-    return runs.numbers(out), [hook.media for hook in hooks], runs.lines(out / "metrics.jsonl")
+    return run_fixtures.numbers(out), [hook.media for hook in hooks], run_fixtures.lines(out / "metrics.jsonl")
 
 
 def test_a_frozen_tower_sees_each_medium_once_a_run_and_the_caches_change_no_number(root, tmp_path):
@@ -89,7 +89,7 @@ def test_where_only_the_projector_learns_the_blocks_look_once_in_two_epochs(root
     found = {}
     for kept in (2**30, 0):  # eight examples, four with one medium and two with two, two a step
         name = "care" if REFERENCES[reference] else "grpo"
-        plain = runs.settings(root, tmp_path / str(kept), name, optimizer=PROJECTOR, steps=8)
+        plain = run_fixtures.settings(root, tmp_path / str(kept), name, optimizer=PROJECTOR, steps=8)
         plain["model"] |= {"feature_bytes": kept}
         plain["algorithm"] |= {"reference": REFERENCES[reference]} if REFERENCES[reference] else {"beta": 0.0}
         run = build(parse(Config, plain, "made"), quiet=True)
@@ -99,8 +99,8 @@ def test_where_only_the_projector_learns_the_blocks_look_once_in_two_epochs(root
         hooks = [test_projector.Hook(reader.model) for reader in readers]
         run.fit(quiet=True)
         assert not before.equal(run.feeder.policy.model.model.visual.merger.mlp[0].weight)
-        found[kept] = runs.numbers(tmp_path / str(kept)), hooks
-        costs = runs.lines(tmp_path / str(kept) / "metrics.jsonl")
+        found[kept] = run_fixtures.numbers(tmp_path / str(kept)), hooks
+        costs = run_fixtures.lines(tmp_path / str(kept) / "metrics.jsonl")
         per_prompt = [line["work/vision_passes_per_prompt"] for line in costs if line["work/media"]]
         assert per_prompt == [1.0] * (len(per_prompt) // 2) + [float(not kept)] * (len(per_prompt) // 2)
         media = 8 if kept else 16

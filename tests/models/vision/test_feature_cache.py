@@ -10,7 +10,7 @@ from mmrl.models.vision.feature_cache import FeatureCache, Weights, name_of
 from mmrl.runtime.disk_cache import open_disk
 from mmrl.runtime.memory_cache import ByteCache
 from mmrl.types import EMA, Frozen
-from tests import tiny
+from tests import tiny_models
 from tests.models.test_reader import FAMILIES, mixed
 
 MEDIA = 5  # in mixed
@@ -18,7 +18,7 @@ MEDIA = 5  # in mixed
 
 def frozen(family="qwen2_5_vl", cache=None, part="model.visual.", **options):
     """A policy whose tower, or whatever else the name begins, does not train."""
-    policy = tiny.policy(family, **options)
+    policy = tiny_models.policy(family, **options)
     for name, parameter in policy.model.named_parameters():
         parameter.requires_grad_(not name.startswith(part))
     policy.tower.cache = cache
@@ -44,7 +44,7 @@ def features(policy, prompts):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_frozen_tower_makes_of_each_medium_what_it_makes_of_all_together(family):
-    moving, still = tiny.policy(family, torch.float64), frozen(family, dtype=torch.float64)
+    moving, still = tiny_models.policy(family, torch.float64), frozen(family, dtype=torch.float64)
     torch.testing.assert_close(features(still, mixed(still)), features(moving, mixed(moving)), atol=1e-6, rtol=1e-6)
     assert (still.work.vision_passes, moving.work.vision_passes) == (MEDIA, MEDIA)
 
@@ -84,7 +84,7 @@ def test_as_long_as_there_is_the_prompt_nobody_looks_twice():
 def test_what_is_handed_out_is_not_what_is_kept(keeps):
     policy = frozen(cache=FeatureCache(ByteCache(10**6)))
     policy.tower.told = keeps
-    prompts = policy.prompts([tiny.example(kinds=("video",))], [[tiny.clip(1)]]) + mixed(policy)
+    prompts = policy.prompts([tiny_models.example(kinds=("video",))], [[tiny_models.clip(1)]]) + mixed(policy)
     expected = features(policy, prompts)
     for asked in (prompts, prompts[:1], prompts):
         with torch.no_grad(), policy.see(asked) as seen:
@@ -107,7 +107,7 @@ def test_a_reference_with_equal_weights_finds_what_the_policy_saw():
 
 
 def test_a_frozen_reference_of_a_tower_that_trains_keeps_its_own():
-    policy = tiny.policy()
+    policy = tiny_models.policy()
     reference, average = Reference(policy, Frozen()), Reference(policy, EMA(every=1))
     prompts = mixed(policy)
     before = features(reference, prompts)
@@ -124,7 +124,7 @@ def test_a_frozen_reference_of_a_tower_that_trains_keeps_its_own():
 
 
 def test_a_tower_that_learns_looks_once_as_long_as_it_is_still(tmp_path):
-    policy, disk = tiny.policy(), open_disk(tmp_path, 10**7)
+    policy, disk = tiny_models.policy(), open_disk(tmp_path, 10**7)
     policy.tower.cache = cache = FeatureCache(ByteCache(10**6), disk)
     for _ in range(2):
         with policy.tower.still(again=True):
@@ -158,7 +158,7 @@ def test_weights_that_were_written_to_find_nothing():
     assert not torch.allclose(before, after)
     assert torch.equal(after, features(policy, mixed(policy)))
     assert policy.work.vision_passes == 2 * MEDIA
-    policy.model.load_state_dict(tiny.policy().model.state_dict())
+    policy.model.load_state_dict(tiny_models.policy().model.state_dict())
     assert torch.equal(features(policy, mixed(policy)), before)
 
 
@@ -172,12 +172,12 @@ def test_a_name_is_of_the_patches_the_grid_the_weights_and_the_arithmetic():
     ]  # fmt: skip
     assert len(set(names)) == len(names)
     assert name_of(pixels, Grid("video", 1, 2, 2, seconds=3.0), "w") == names[0]  # seconds are for positions
-    tower = tiny.policy().model.model.visual
+    tower = tiny_models.policy().model.model.visual
     digests = {Weights(tower, compute).digest() for compute in (None, torch.bfloat16)}
-    digests |= {Weights(tiny.policy("qwen2_vl").model.model.visual, None).digest()}
-    digests |= {Weights(tiny.policy(dtype=torch.float64).model.model.visual, None).digest()}
+    digests |= {Weights(tiny_models.policy("qwen2_vl").model.model.visual, None).digest()}
+    digests |= {Weights(tiny_models.policy(dtype=torch.float64).model.model.visual, None).digest()}
     assert len(digests) == 4
-    assert Weights(tiny.policy().model.model.visual, None).digest() in digests
+    assert Weights(tiny_models.policy().model.model.visual, None).digest() in digests
 
 
 def test_a_damaged_entry_is_seen_again_and_counted(tmp_path):

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from mmrl.models.vision.patch_embedding import use_product
-from tests import tiny
+from tests import tiny_models
 
 
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen2_vl", "qwen3_5"])
 def test_a_product_is_the_convolution(family):
-    embed = tiny.policy(family, torch.float64).model.model.visual.patch_embed
+    embed = tiny_models.policy(family, torch.float64).model.model.visual.patch_embed
     patches = torch.randn(12, embed.proj.weight[0].numel(), dtype=torch.float64)
 
     def results():
@@ -25,7 +25,7 @@ def test_a_product_is_the_convolution(family):
 
 
 def test_a_copy_embeds_with_its_own_weights():
-    tower = tiny.policy().model.model.visual
+    tower = tiny_models.policy().model.model.visual
     use_product(tower)
     other = copy.deepcopy(tower)
     with torch.no_grad():

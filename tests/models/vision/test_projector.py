@@ -10,14 +10,14 @@ from mmrl.models.vision.projector import mergers, unmerged
 from mmrl.runtime.disk_cache import open_disk
 from mmrl.runtime.memory_cache import ByteCache
 from mmrl.types import EMA, Frozen
-from tests import tiny
+from tests import tiny_models
 from tests.models.test_reader import FAMILIES, mixed
 from tests.models.vision.test_feature_cache import MEDIA, features
 
 
 def learning(family="qwen2_5_vl", cache=None, **options):
     """A policy of whose tower only the projector trains."""
-    policy = tiny.policy(family, **options)
+    policy = tiny_models.policy(family, **options)
     for name, parameter in policy.model.named_parameters():
         of_blocks = name.startswith(policy.family.tower) and not name.startswith(policy.family.projector)
         parameter.requires_grad_(not of_blocks)
@@ -29,8 +29,8 @@ def alone(policy, kind="video"):
     """A prompt about one medium, of several windows and, if a video, frames."""
     for part in (policy.processor.video_processor, policy.processor.image_processor):
         part.size = {"shortest_edge": 28 * 28, "longest_edge": 10**6}
-    medium = tiny.clip(3, frames=6, size=(84, 112)) if kind == "video" else tiny.image(3, (84, 112))
-    prompts = policy.prompts([tiny.example(kinds=(kind,))], [[medium]])
+    medium = tiny_models.clip(3, frames=6, size=(84, 112)) if kind == "video" else tiny_models.image(3, (84, 112))
+    prompts = policy.prompts([tiny_models.example(kinds=(kind,))], [[medium]])
     (grid,) = prompts[0].vision.grids
     assert (grid.height, grid.width) == (6, 8)  # in tokens 3 x 4, in Qwen2.5-VL's windows of 2 x 2
     return prompts
@@ -99,7 +99,7 @@ def test_where_tokens_stay_in_order_no_bit_differs(family, compute):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_projector_is_the_mergers_and_they_are_left_as_they_were(family):
-    policy = tiny.policy(family)
+    policy = tiny_models.policy(family)
     visual = policy.model.model.visual
     found = {id(p) for merger in mergers(visual, policy.family) for p in merger.parameters()}
     named = policy.model.named_parameters()

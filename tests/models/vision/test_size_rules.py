@@ -20,7 +20,7 @@ from mmrl.models.vision import size_rules as rules
 from mmrl.models.vision.patches import patch_media
 from mmrl.training.build import build
 from mmrl.types import Example, Media
-from tests import runs, tiny
+from tests import run_fixtures, tiny_models
 
 FAMILIES = ["qwen2_vl", "qwen2_5_vl", "qwen3_vl"]
 BOUNDS = [(784, 3136), (3136, 12544), (9000, 9450), (50176, 100352)]  # the third as near as SEED-Bench-R1's recipe
@@ -30,7 +30,7 @@ ASIDE = (0, 0x10000, 0, -0x10000, 0, 0, 0, 0, 0x40000000)  # a quarter turn, in 
 
 
 def policy_of(family, bounds):
-    policy = tiny.policy(family)
+    policy = tiny_models.policy(family)
     for part in (policy.processor.video_processor, policy.processor.image_processor):
         part.size = {"shortest_edge": bounds[0], "longest_edge": bounds[1]}
     return policy
@@ -59,10 +59,10 @@ def media(tmp_path_factory):
         write_video(root / f"{name}.mp4", size)
     write_video(root / "turned.mp4", (72, 128), turned=True)
     for name, size in IMAGES.items():
-        Image.fromarray(tiny.image(sum(size), size)).save(root / f"{name}.png")
+        Image.fromarray(tiny_models.image(sum(size), size)).save(root / f"{name}.png")
     turn = Image.Exif()
     turn[0x0112] = 6  # "rotate by 90 degrees clockwise to view"
-    Image.fromarray(tiny.image(1, (80, 170))).save(root / "turned.png", exif=turn)
+    Image.fromarray(tiny_models.image(1, (80, 170))).save(root / "turned.png", exif=turn)
     return root, shown(*sorted(path.name for path in root.iterdir()))
 
 
@@ -97,7 +97,7 @@ def test_the_processor_makes_the_same_of_them(family, bounds, frames, media):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_size_is_the_processors(family):
     """Every kind of rule over sizes, numbers of frames and bounds, and the budgets of long videos."""
-    processor, draw = tiny.processor(family), np.random.default_rng(3)
+    processor, draw = tiny_models.processor(family), np.random.default_rng(3)
     film, picture = processor.video_processor, processor.image_processor
     for _ in range(300):
         size = tuple(int(side) for side in np.exp(draw.uniform(2, 7.5, 2)))
@@ -123,7 +123,7 @@ def test_the_size_is_the_processors(family):
 
 def test_media_that_would_grow_stay_and_the_caches_count_what_is_there(media, tmp_path):
     rule = SizeRule("frame", 28, 3136, 12544, 2, 128000)
-    large, tiny_one = tiny.clip(1, size=(720, 1280)), tiny.clip(2, size=(20, 30))
+    large, tiny_one = tiny_models.clip(1, size=(720, 1280)), tiny_models.clip(2, size=(20, 30))
     made = shrunk(large, rule)
     assert (made.frames.shape, made.rule) == ((4, 84, 140, 3), rule)
     assert made.frames.base is None or made.frames.base.nbytes == made.frames.nbytes
@@ -135,13 +135,13 @@ def test_an_image_that_would_be_resized_again_stays():
     rule = SizeRule("image", 28, 9000, 9100)
     size = rule((72, 128))
     assert size[0] * size[1] < 9000  # below the least, so that the processor would resize it once more
-    picture = tiny.image(1, (72, 128))
+    picture = tiny_models.image(1, (72, 128))
     assert shrunk(picture, rule) is picture
 
 
 def test_a_policy_refuses_frames_that_were_made_for_another():
     policy = policy_of("qwen2_5_vl", BOUNDS[0])
-    clip = shrunk(tiny.clip(1, size=(96, 96)), SizeRule("frame", 28, 784, 2000, 2, 128000))
+    clip = shrunk(tiny_models.clip(1, size=(96, 96)), SizeRule("frame", 28, 784, 2000, 2, 128000))
     with pytest.raises(ValueError, match=r"expected the size that .*most=3136.* gives them, found .*most=2000"):
         patch_media(policy.processor, [[clip]])
 
@@ -161,14 +161,14 @@ def no_bounds(part):
 @pytest.mark.parametrize("change", [other_resampling, no_resizing, no_bounds])
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
 def test_other_settings_have_no_rule(family, change):
-    processor = tiny.processor(family)
+    processor = tiny_models.processor(family)
     for part in (processor.video_processor, processor.image_processor):
         change(part)
     assert rules.size_rules(processor) == SizeRules()
 
 
 def test_a_processor_that_computes_otherwise_has_no_rule(monkeypatch, caplog):
-    processor = tiny.processor("qwen2_5_vl")
+    processor = tiny_models.processor("qwen2_5_vl")
     monkeypatch.setattr(rules, "shrunk", lambda medium, rule: medium)  # as if nothing had become smaller
     assert rules.size_rules(processor) == SizeRules()
     monkeypatch.setattr(rules, "shrunk", shrink.shrunk)
@@ -190,10 +190,10 @@ def test_a_run_learns_the_same(root, tmp_path, monkeypatch):
     for name in ("small", "large"):
         if name == "large":
             monkeypatch.setattr("mmrl.training.build.size_rules", lambda processor: SizeRules())
-        plain = runs.settings(root, tmp_path / name, "grpo", steps=3)
+        plain = run_fixtures.settings(root, tmp_path / name, "grpo", steps=3)
         plain["model"] |= {"video_pixels": [784, 1568], "image_pixels": [784, 1568]}
         run = build(parse(Config, plain, "made"), quiet=True)
         run.fit(quiet=True)
-        found[name] = runs.numbers(tmp_path / name), run.feeder.reader.kept_bytes
+        found[name] = run_fixtures.numbers(tmp_path / name), run.feeder.reader.kept_bytes
     assert found["small"][0] == found["large"][0]
     assert found["small"][1] < found["large"][1] / 2

@@ -12,7 +12,7 @@ from mmrl.models.proposal import Proposal
 from mmrl.models.reader import Piece
 from mmrl.training.step.metrics import Meter
 from mmrl.types import Adaptive, Credit
-from tests import runs, tiny
+from tests import run_fixtures, tiny_models
 
 PLAIN = {"beta": 0.0, "reference": None}
 
@@ -25,8 +25,8 @@ def read(policy, group):
 
 @pytest.mark.parametrize("part_tokens", [1, 10**6])
 def test_now_is_what_the_policy_says_at_the_start_of_each_update(part_tokens):
-    policy = tiny.policy()
-    groups, said = runs.fixed_groups(policy), []
+    policy = tiny_models.policy()
+    groups, said = run_fixtures.fixed_groups(policy), []
 
     @dataclass(frozen=True)
     class Listens(RLKL):
@@ -34,12 +34,12 @@ def test_now_is_what_the_policy_says_at_the_start_of_each_update(part_tokens):
             said.append((scored.group, scored.now, read(policy, scored.group)))
             return RLKL.credit(self, scored, totals)
 
-    trainer = runs.trainer_of(
+    trainer = run_fixtures.trainer_of(
         Listens(beta=0.1, ratio="token", clip=0.2), policy, groups, updates=2, part_tokens=part_tokens
     )
     before = [read(policy, group).logp for group in groups]
     trainer.step()
-    assert [group.prompt.example.id for group, _, _ in said] == list(runs.MIXED)
+    assert [group.prompt.example.id for group, _, _ in said] == list(run_fixtures.MIXED)
     for (group, now, expected), start, update in zip(said, before, (0, 0, 1, 1), strict=True):
         torch.testing.assert_close(now.logp, expected.logp, atol=1e-5, rtol=1e-5)
         assert not now.logp.requires_grad
@@ -48,8 +48,8 @@ def test_now_is_what_the_policy_says_at_the_start_of_each_update(part_tokens):
 
 
 def test_only_who_needs_it_pays_for_now():
-    policy = tiny.policy()
-    trainer = runs.trainer_of(GRPO(**PLAIN), policy, runs.fixed_groups(policy))
+    policy = tiny_models.policy()
+    trainer = run_fixtures.trainer_of(GRPO(**PLAIN), policy, run_fixtures.fixed_groups(policy))
     trainer.step()
     assert all(s.now is None for s in trainer.last)
 
@@ -68,12 +68,12 @@ class Picky(GRPO):
 
 def drawing(algorithm, batches):
     """A trainer whose draws are these batches of examples, over and over; and the numbers of the draws."""
-    policy, numbers = tiny.policy(), []
-    trainer = runs.trainer_of(algorithm, policy, [])
+    policy, numbers = tiny_models.policy(), []
+    trainer = run_fixtures.trainer_of(algorithm, policy, [])
 
     def sample(_, number):
         numbers.append(number)
-        return runs.fixed_groups(policy, batches[number % len(batches)])
+        return run_fixtures.fixed_groups(policy, batches[number % len(batches)])
 
     trainer.collector.sample = sample
     return trainer, numbers
@@ -129,7 +129,7 @@ def test_the_choice_is_the_same_on_any_number_of_ranks():
 def count(trainer, batch):
     """A draw without what comes before it."""
     trainer.collector.drawn += 1
-    return [(group, {}) for group in runs.fixed_groups(trainer.policy, batch)]
+    return [(group, {}) for group in run_fixtures.fixed_groups(trainer.policy, batch)]
 
 
 @dataclass(frozen=True)
@@ -162,11 +162,13 @@ class Counts(GRPO):
 
 
 def test_credit_goes_by_what_was_known_before_the_step():
-    policy, algorithm = tiny.policy(), Counts()
+    policy, algorithm = tiny_models.policy(), Counts()
     assert isinstance(algorithm, Remembering)
     assert isinstance(algorithm, Proposing)
     algorithm.seen.clear()
-    trainer = runs.trainer_of(algorithm, policy, runs.fixed_groups(policy, ["text", "photo"]), updates=2)
+    trainer = run_fixtures.trainer_of(
+        algorithm, policy, run_fixtures.fixed_groups(policy, ["text", "photo"]), updates=2
+    )
     for _ in range(2):
         trainer.step()
     assert algorithm.seen == [0, 0, 2, 2]
@@ -174,8 +176,8 @@ def test_credit_goes_by_what_was_known_before_the_step():
 
 
 def test_a_failed_step_is_not_remembered():
-    policy = tiny.policy()
-    trainer = runs.trainer_of(Counts(), policy, runs.fixed_groups(policy, ["text"]))
+    policy = tiny_models.policy()
+    trainer = run_fixtures.trainer_of(Counts(), policy, run_fixtures.fixed_groups(policy, ["text"]))
     trainer.update = lambda *_: 1 / 0
     with pytest.raises(ZeroDivisionError):
         trainer.step()
@@ -183,10 +185,10 @@ def test_a_failed_step_is_not_remembered():
 
 
 def test_a_proposal_becomes_the_policy_as_it_was_compared():
-    policy = tiny.policy()
+    policy = tiny_models.policy()
     proposal = Proposal(policy)
-    (group,) = runs.fixed_groups(policy, ["text"])
-    trainer = runs.trainer_of(Counts(), policy, [group], proposal=proposal)
+    (group,) = run_fixtures.fixed_groups(policy, ["text"])
+    trainer = run_fixtures.trainer_of(Counts(), policy, [group], proposal=proposal)
     start = read(policy, group).logp
     adopted = [trainer.step()["proposal/adopted"]]
     after_one = read(policy, group).logp
@@ -201,9 +203,9 @@ def test_a_proposal_becomes_the_policy_as_it_was_compared():
 
 
 def test_an_example_that_the_table_lacks_is_refused():
-    policy = tiny.policy()
-    (group,) = runs.fixed_groups(policy, ["text"])
-    trainer = runs.trainer_of(GRPO(**PLAIN), policy, [group], base={"text": {"total": torch.ones(3)}})
+    policy = tiny_models.policy()
+    (group,) = run_fixtures.fixed_groups(policy, ["text"])
+    trainer = run_fixtures.trainer_of(GRPO(**PLAIN), policy, [group], base={"text": {"total": torch.ones(3)}})
     trainer.step()
     assert torch.equal(trainer.last[0].base["total"], torch.ones(3))
     trainer.collector.base = {"film": {}}
@@ -212,6 +214,6 @@ def test_an_example_that_the_table_lacks_is_refused():
 
 
 def test_a_silent_memory_is_still_credit():
-    policy = tiny.policy()
-    trainer = runs.trainer_of(Counts(), policy, runs.fixed_groups(policy, ["text"]))
+    policy = tiny_models.policy()
+    trainer = run_fixtures.trainer_of(Counts(), policy, run_fixtures.fixed_groups(policy, ["text"]))
     assert isinstance(trainer.credit(trainer.collect()[0], trainer.totals([])), Credit)

@@ -10,7 +10,7 @@ import pytest
 from mmrl.data.media.reader import video
 from mmrl.training.build import build
 from mmrl.training.step.metrics import Meter
-from tests import runs
+from tests import run_fixtures
 from tests.models.vision.test_feature_cache import Hook
 
 PACKAGE = Path(__file__).parents[3] / "mmrl"
@@ -29,8 +29,8 @@ def explained(name):
 
 @pytest.mark.parametrize("method", ["sft", "grpo", "care"])
 def test_each_number_of_a_run_is_in_the_table(root, tmp_path, method):
-    build(runs.config(root, tmp_path / "run", method, steps=3), quiet=True).fit(quiet=True)
-    for line in runs.lines(tmp_path / "run" / "metrics.jsonl"):
+    build(run_fixtures.config(root, tmp_path / "run", method, steps=3), quiet=True).fit(quiet=True)
+    for line in run_fixtures.lines(tmp_path / "run" / "metrics.jsonl"):
         assert not [name for name in line if not explained(name)]
 
 
@@ -62,12 +62,12 @@ class Decoder:
 
 
 def test_counters_are_those_of_hooks_on_the_towers_and_the_decoder(root, tmp_path, monkeypatch):
-    plain = runs.config(root, tmp_path / "run", "care", steps=6)
+    plain = run_fixtures.config(root, tmp_path / "run", "care", steps=6)
     run = build(plain, quiet=True)
     hooks, decoder = [Hook(run.feeder.policy.model), Hook(run.trainer.reference.model)], Decoder(monkeypatch)
     run.feeder.reader._decode = video.decode
     run.fit(quiet=True)
-    lines = runs.lines(tmp_path / "run" / "metrics.jsonl")
+    lines = run_fixtures.lines(tmp_path / "run" / "metrics.jsonl")
     assert sum(line["work/vision_passes"] for line in lines) == sum(hook.media for hook in hooks) > 0
     assert sum(line["media/decodes"] for line in lines) == len(decoder.files) == len(set(decoder.files)) == 8
     assert lines[-1]["media/decodes_per_file"] == 1
@@ -88,8 +88,8 @@ def test_what_a_validation_does_is_no_steps_work(root, tmp_path):
     validation |= {"workers": 0, "decoding": {"max_new_tokens": 4}}
     found = []
     for name, more in {"with": {"validation": validation, "validate_every": 1}, "without": {}}.items():
-        build(runs.config(root, tmp_path / name, "grpo", steps=2, **more), quiet=True).fit(quiet=True)
-        lines = runs.lines(tmp_path / name / "metrics.jsonl")
+        build(run_fixtures.config(root, tmp_path / name, "grpo", steps=2, **more), quiet=True).fit(quiet=True)
+        lines = run_fixtures.lines(tmp_path / name / "metrics.jsonl")
         assert not [key for line in lines for key in line if not explained(key)]
         found.append([(line["work/vision_passes"], line["work/forward_tokens"]) for line in lines])
     assert found[0] == found[1]
@@ -100,10 +100,11 @@ def test_a_resumed_runs_frozen_reference_finds_what_the_policy_saw(root, tmp_pat
     rates = {"rates": {"language": 1e-4, "projector": 1e-4, "tower": 0.0}}
     algorithm = {"name": "grpo", "beta": 0.1, "reference": {"name": "frozen"}}
     for steps in (2, 4):
-        config = runs.config(root, tmp_path / "run", "grpo", steps=steps, optimizer=rates, algorithm=algorithm)
+        config = run_fixtures.config(root, tmp_path / "run", "grpo", steps=steps, optimizer=rates, algorithm=algorithm)
         build(config, resume=steps == 4, quiet=True).fit(quiet=True)
     found = [
-        (line["work/media"], line["work/vision_passes"]) for line in runs.lines(tmp_path / "run" / "metrics.jsonl")
+        (line["work/media"], line["work/vision_passes"])
+        for line in run_fixtures.lines(tmp_path / "run" / "metrics.jsonl")
     ]
     assert found == [(media, media) for media, _ in found]
 

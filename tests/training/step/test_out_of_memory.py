@@ -10,7 +10,7 @@ from mmrl.models.vision.tower import Tower
 from mmrl.rollout import Engine
 from mmrl.runtime.out_of_memory import fitted
 from mmrl.training.build import build
-from tests import runs, tiny
+from tests import run_fixtures, tiny_models
 from tests.training.step.test_trainer import flat, weights
 
 
@@ -29,8 +29,8 @@ def starving(read, rows, times=10**6):
 
 def step(algorithm, rows, of="policy", part_tokens=10**6, times=10**6):
     """A step's gradient, numbers and weights, where policy or reference can read only so many rows at a time."""
-    policy = tiny.policy(dtype=torch.float64)
-    trainer = runs.trainer_of(algorithm, policy, runs.fixed_groups(policy), part_tokens=part_tokens)
+    policy = tiny_models.policy(dtype=torch.float64)
+    trainer = run_fixtures.trainer_of(algorithm, policy, run_fixtures.fixed_groups(policy), part_tokens=part_tokens)
     reader = getattr(trainer, of)
     with patch.object(reader, "read", starving(reader.read, rows, times)):
         numbers = trainer.step()
@@ -66,14 +66,16 @@ def test_what_a_failed_attempt_left_does_not_count():
 
 def test_the_two_ways_to_read_are_compared_before_each_kind_of_medium_also_where_the_attempt_fails():
     """The cheapest bundle goes first: without the second comparison nobody would have looked at a video."""
-    policy, asked = tiny.policy(dtype=torch.float64), []
+    policy, asked = tiny_models.policy(dtype=torch.float64), []
 
     def compare(_, part):
         asked.append({medium.kind for piece in part for medium in piece.group.prompt.example.every_media})
         return {"distance": 0.5}
 
     options = dict(part_tokens=150, compare=compare)
-    trainer = runs.trainer_of(GRPO(beta=0, reference=None), policy, runs.fixed_groups(policy), **options)
+    trainer = run_fixtures.trainer_of(
+        GRPO(beta=0, reference=None), policy, run_fixtures.fixed_groups(policy), **options
+    )
     with patch.object(policy, "read", starving(policy.read, 2, 1)):
         numbers = trainer.step()
     assert (numbers["work/compare_distance"], numbers["work/halvings"]) == (0.5, 1)
@@ -89,7 +91,7 @@ def test_a_row_that_does_not_fit_is_an_error_that_says_what_to_do():
 
 def test_a_video_that_a_frozen_tower_has_no_memory_for_is_an_error_that_says_what_to_do(root, tmp_path):
     rates = {"rates": {"language": 1e-4, "projector": 0.0, "tower": 0.0}}
-    run = build(runs.config(root, tmp_path / "run", "grpo", steps=1, optimizer=rates), quiet=True)
+    run = build(run_fixtures.config(root, tmp_path / "run", "grpo", steps=1, optimizer=rates), quiet=True)
     with (
         patch.object(Tower, "encode", side_effect=torch.OutOfMemoryError),
         pytest.raises(torch.OutOfMemoryError) as error,
@@ -99,8 +101,10 @@ def test_a_video_that_a_frozen_tower_has_no_memory_for_is_an_error_that_says_wha
 
 
 def test_ranks_that_keep_step_do_not_begin_anew():
-    policy = tiny.policy()
-    trainer = runs.trainer_of(GRPO(beta=0, reference=None), policy, runs.fixed_groups(policy), filler=policy.filler)
+    policy = tiny_models.policy()
+    trainer = run_fixtures.trainer_of(
+        GRPO(beta=0, reference=None), policy, run_fixtures.fixed_groups(policy), filler=policy.filler
+    )
     with patch.object(policy, "read", starving(policy.read, 2)), pytest.raises(torch.OutOfMemoryError):
         trainer.step()
 
@@ -115,11 +119,13 @@ def test_a_rollout_that_did_not_fit_is_sampled_with_fewer_rows_and_says_the_same
 
     texts, halved = [], []
     for patched in (whole, batch):
-        run = build(runs.config(root, tmp_path / patched.__name__ / str(len(texts)), "grpo", steps=1), quiet=True)
+        run = build(
+            run_fixtures.config(root, tmp_path / patched.__name__ / str(len(texts)), "grpo", steps=1), quiet=True
+        )
         with patch.object(Engine, "batch", patched):
             run.fit(quiet=True)
         texts.append([s.group.texts for s in run.trainer.last])
-        halved.append(runs.lines(run.folder / "metrics.jsonl")[0].get("work/rollout_halvings"))
+        halved.append(run_fixtures.lines(run.folder / "metrics.jsonl")[0].get("work/rollout_halvings"))
     assert texts[0] == texts[1]
     assert halved == [None, 1]
     said = [record.message for record in caplog.records if "out of memory" in record.message]

@@ -13,7 +13,7 @@ from mmrl.models.reader import Piece
 from mmrl.models.reference import Reference
 from mmrl.training.step.non_finite import NonFiniteError
 from mmrl.types import EMA, Credit, Frozen
-from tests import runs, tiny
+from tests import run_fixtures, tiny_models
 
 METHODS = {
     "sft": SFT(),
@@ -38,8 +38,8 @@ def weights(policy) -> torch.Tensor:
 
 def one_step(algorithm, dtype, part_tokens):
     """The gradient and the numbers of a step on fixed completions."""
-    policy = tiny.policy(dtype=dtype)
-    trainer = runs.trainer_of(algorithm, policy, runs.fixed_groups(policy), part_tokens=part_tokens)
+    policy = tiny_models.policy(dtype=dtype)
+    trainer = run_fixtures.trainer_of(algorithm, policy, run_fixtures.fixed_groups(policy), part_tokens=part_tokens)
     numbers = trainer.step()
     return flat(trainer.optimizer.given), numbers, policy.work
 
@@ -61,12 +61,14 @@ def test_the_size_of_parts_does_not_change_the_gradient(method, dtype):
 
 def test_rewards_that_agree_give_a_group_no_say_and_cost_no_pass():
     def grade(group):
-        rewards = runs.fixed_rewards(group)
+        rewards = run_fixtures.fixed_rewards(group)
         return rewards if group.prompt.example.id == "photo" else {n: torch.ones(len(group)) for n in rewards}
 
     def step():
-        policy = tiny.policy(dtype=torch.float64)
-        trainer = runs.trainer_of(GRPO(beta=0, reference=None), policy, runs.fixed_groups(policy), grade=grade)
+        policy = tiny_models.policy(dtype=torch.float64)
+        trainer = run_fixtures.trainer_of(
+            GRPO(beta=0, reference=None), policy, run_fixtures.fixed_groups(policy), grade=grade
+        )
         with patch.object(policy, "see", wraps=policy.see) as see:
             numbers = trainer.step()
         seen = [prompt.example.id for call in see.call_args_list for prompt in call.args[0]]
@@ -83,18 +85,18 @@ def test_rewards_that_agree_give_a_group_no_say_and_cost_no_pass():
 
 
 def test_a_pull_alone_makes_a_group_useful():
-    policy = tiny.policy()
+    policy = tiny_models.policy()
     same = {"grade": lambda group: {n: torch.ones(len(group)) for n in ("accuracy", "format")}}
-    trainer = runs.trainer_of(GRPO(beta=0.1), policy, runs.fixed_groups(policy), **same)
+    trainer = run_fixtures.trainer_of(GRPO(beta=0.1), policy, run_fixtures.fixed_groups(policy), **same)
     assert trainer.step()["groups/useful"] == 1
     assert flat(trainer.optimizer.given).norm() > 0
 
 
 @pytest.mark.parametrize("shares", [True, False])
 def test_without_any_useful_group_the_optimizer_sees_zeros(shares):
-    policy = tiny.policy(share_prefix=shares)
+    policy = tiny_models.policy(share_prefix=shares)
     same = {"grade": lambda group: {n: torch.ones(len(group)) for n in ("accuracy", "format")}}
-    trainer = runs.trainer_of(GRPO(beta=0, reference=None), policy, runs.fixed_groups(policy), **same)
+    trainer = run_fixtures.trainer_of(GRPO(beta=0, reference=None), policy, run_fixtures.fixed_groups(policy), **same)
     trainer.readings.planner = replace(trainer.readings.planner, shares=shares)
     numbers = trainer.step()
     assert numbers["groups/useful"] == 0
@@ -125,7 +127,7 @@ class Hole(Cliff):
 def broken(group):
     """Rewards that are no numbers for two of the examples."""
     bad = group.prompt.example.id in ("film", "photo")
-    return {n: r * float("nan") if bad else r for n, r in runs.fixed_rewards(group).items()}
+    return {n: r * float("nan") if bad else r for n, r in run_fixtures.fixed_rewards(group).items()}
 
 
 @pytest.mark.parametrize(
@@ -139,9 +141,9 @@ def broken(group):
 )
 @pytest.mark.parametrize("part_tokens", [1, 10**6])
 def test_what_is_not_finite_names_examples_and_touches_nothing(algorithm, options, named, part_tokens):
-    policy = tiny.policy()
-    groups = runs.fixed_groups(policy)
-    trainer = runs.trainer_of(GRPO(beta=0, reference=None), policy, groups, part_tokens=part_tokens)
+    policy = tiny_models.policy()
+    groups = run_fixtures.fixed_groups(policy)
+    trainer = run_fixtures.trainer_of(GRPO(beta=0, reference=None), policy, groups, part_tokens=part_tokens)
     trainer.step()
     before, state = weights(policy), {p: dict(s) for p, s in trainer.optimizer.state.items()}
     trainer.algorithm = trainer.readings.algorithm = algorithm
@@ -153,16 +155,16 @@ def test_what_is_not_finite_names_examples_and_touches_nothing(algorithm, option
     assert all(trainer.optimizer.state[p][k] is v for p, s in state.items() for k, v in s.items())
     assert all(p.grad is None for p in policy.model.parameters())
     trainer.algorithm = trainer.readings.algorithm = GRPO(beta=0, reference=None)
-    trainer.collector.grade = runs.fixed_rewards
+    trainer.collector.grade = run_fixtures.fixed_rewards
     trainer.step()  # and it can go on
     assert trainer.step_done == 2
 
 
 def test_the_average_follows_after_every_tenth_step_as_its_formula_says():
-    policy = tiny.policy()
+    policy = tiny_models.policy()
     reference = Reference(policy, EMA(decay=0.9, every=10))
     start = weights(policy).double()
-    trainer = runs.trainer_of(CARE(), policy, runs.fixed_groups(policy), reference=reference)
+    trainer = run_fixtures.trainer_of(CARE(), policy, run_fixtures.fixed_groups(policy), reference=reference)
     expected, ratios = start, {}
     for step in range(1, 21):
         numbers = trainer.step()
@@ -180,9 +182,11 @@ def test_the_average_follows_after_every_tenth_step_as_its_formula_says():
 def test_the_published_average_in_bfloat16_hardly_moves_and_says_so():
     ratios = {}
     for dtype in ("float32", "bfloat16"):
-        policy = tiny.policy()
+        policy = tiny_models.policy()
         reference = Reference(policy, EMA(decay=0.995, every=1, dtype=dtype))
-        trainer = runs.trainer_of(CARE(), policy, runs.fixed_groups(policy), reference=reference, rate=1e-5)
+        trainer = run_fixtures.trainer_of(
+            CARE(), policy, run_fixtures.fixed_groups(policy), reference=reference, rate=1e-5
+        )
         ratios[dtype] = [trainer.step()["ema/drift_ratio"] for _ in range(3)][-1]
     assert ratios["float32"] == pytest.approx(1, abs=0.01)
     assert abs(ratios["bfloat16"]) < 0.1
@@ -191,10 +195,10 @@ def test_the_published_average_in_bfloat16_hardly_moves_and_says_so():
 def test_a_reference_leaves_the_policy_alone_and_a_frozen_one_stays():
     after = []
     for update in (Frozen(), EMA(every=1)):
-        policy = tiny.policy()
+        policy = tiny_models.policy()
         reference = Reference(policy, update)
         start = weights(policy)
-        trainer = runs.trainer_of(CARE(bonus=0), policy, runs.fixed_groups(policy), reference=reference)
+        trainer = run_fixtures.trainer_of(CARE(bonus=0), policy, run_fixtures.fixed_groups(policy), reference=reference)
         numbers = [trainer.step() for _ in range(2)]
         after.append(weights(policy))
         moved = not torch.equal(flat(reference.model.parameters()), start)
@@ -204,35 +208,35 @@ def test_a_reference_leaves_the_policy_alone_and_a_frozen_one_stays():
 
 
 def test_several_updates_share_the_completions_of_a_step():
-    policy = tiny.policy()
-    groups = runs.fixed_groups(policy)
+    policy = tiny_models.policy()
+    groups = run_fixtures.fixed_groups(policy)
     for group in groups:
         group.logp_sampled.mul_(0.2)
-    trainer = runs.trainer_of(GRPO(beta=0, clip=0.2, reference=None), policy, groups, updates=2)
+    trainer = run_fixtures.trainer_of(GRPO(beta=0, clip=0.2, reference=None), policy, groups, updates=2)
     read = Counter()
     with patch.object(policy, "see", wraps=policy.see) as see:
         trainer.step()
     for call in see.call_args_list:
         read.update(prompt.example.id for prompt in call.args[0])
-    assert read == dict.fromkeys(runs.MIXED, 1)
+    assert read == dict.fromkeys(run_fixtures.MIXED, 1)
     assert (trainer.step_done, trainer.update_done) == (1, 2)
 
 
 def test_a_clip_stops_what_the_first_update_moved_too_far():
-    policy = tiny.policy()
-    (group,) = runs.fixed_groups(policy, ["text"])
+    policy = tiny_models.policy()
+    (group,) = run_fixtures.fixed_groups(policy, ["text"])
     right = {"accuracy": torch.tensor([1.0, 0.0]), "format": torch.zeros(2)}
     with torch.no_grad(), policy.see([group.prompt]) as seen:
         (now,) = policy.read(seen, [Piece(0, group)])
     group.logp_sampled.copy_(now.logp - torch.tensor([[1.0], [-1.0]]) * group.mask)  # ratios e and 1/e
-    trainer = runs.trainer_of(GRPO(beta=0, clip=0.2, reference=None), policy, [group], grade=lambda _: right)
+    trainer = run_fixtures.trainer_of(GRPO(beta=0, clip=0.2, reference=None), policy, [group], grade=lambda _: right)
     trainer.step()
     assert not flat(trainer.optimizer.given).any()
 
 
 def test_skipped_examples_leave_a_step_without_an_update():
-    policy = tiny.policy()
-    trainer = runs.trainer_of(SFT(), policy, [])
+    policy = tiny_models.policy()
+    trainer = run_fixtures.trainer_of(SFT(), policy, [])
     before = weights(policy)
     numbers = trainer.step()
     assert torch.equal(weights(policy), before)

@@ -22,7 +22,7 @@ from mmrl.training.step.collect import Collector
 from mmrl.training.step.forward import Readings
 from mmrl.training.step.trainer import Trainer
 from mmrl.types import EMA, Frozen, Group
-from tests import tiny
+from tests import tiny_models
 
 GRADERS = '''
 """Graders that tell completions of random models apart."""
@@ -48,7 +48,7 @@ LETTERS = "ABCD"
 
 def write_video(path: Path, seed: int) -> None:
     """Four frames of noise at two a second."""
-    clip = tiny.clip(seed)
+    clip = tiny_models.clip(seed)
     with av.open(str(path), "w") as file:
         stream = file.add_stream("libx264", rate=2, options={"crf": "10"})
         stream.height, stream.width, stream.pix_fmt = 56, 56, "yuv420p"
@@ -76,11 +76,11 @@ def make_root(root: Path, count: int = 8, family: str = "qwen2_5_vl") -> Path:
     root.mkdir(parents=True, exist_ok=True)
     for index in range(count):
         write_video(root / f"v{index}.mp4", index)
-        Image.fromarray(tiny.image(index)).save(root / f"i{index}.png")
+        Image.fromarray(tiny_models.image(index)).save(root / f"i{index}.png")
     (root / "d.jsonl").write_text("".join(json.dumps(row(index)) + "\n" for index in range(count)))
     (root / "graders.py").write_text(GRADERS)
-    processor = tiny.processor(family)
-    tiny.model(family, processor).save_pretrained(root / "model")
+    processor = tiny_models.processor(family)
+    tiny_models.model(family, processor).save_pretrained(root / "model")
     processor.save_pretrained(root / "model")
     return root
 
@@ -169,8 +169,10 @@ def fixed_groups(policy, names: Sequence[str] = tuple(MIXED)) -> list[Group]:
     groups = []
     for name in names:
         kinds, lengths = MIXED[name]
-        media = [tiny.clip(i + len(name)) if kind == "video" else tiny.image(i) for i, kind in enumerate(kinds)]
-        (prompt,) = policy.prompts([tiny.example(name, kinds)], [media])
+        media = [
+            tiny_models.clip(i + len(name)) if kind == "video" else tiny_models.image(i) for i, kind in enumerate(kinds)
+        ]
+        (prompt,) = policy.prompts([tiny_models.example(name, kinds)], [media])
         noise = torch.Generator().manual_seed(len(name))
         choices = policy.rules.allowed.nonzero().flatten()
         tokens = choices[torch.randint(len(choices), (len(lengths), max(lengths)), generator=noise)]
