@@ -140,7 +140,7 @@ def results_table(
     else:
         show(terminal(arm_tables.mean_cells(means), "Means over seeds", words=3))
         show(terminal(arm_tables.difference_cells(differences), "\nPaired by seed", words=3))
-    table = folder / (f"{name}.{results.TABLE}" if name else arm_tables.TABLE)
+    table = folder / (f"{name}.{arm_tables.TABLE}" if name else arm_tables.TABLE)
     write(table, arm_tables.as_json(runs, means, differences))
     draw(means, table.with_suffix(".png"))
     typer.echo(f"{table} and {table.with_suffix('.png')} written", err=as_markdown)
@@ -234,7 +234,7 @@ def base_model(
 @app.command("speed")
 def speed_of_a_step(
     out: Annotated[Path, typer.Argument(help="One JSON file a point, a table and a picture.")] = Path(
-        "benchmark/experiments/arm_tables/speed"
+        "benchmark/results/speed"
     ),
     quick: Annotated[
         bool, typer.Option("--quick", help="The central point only, in under 150 seconds; the last line is JSON.")

@@ -6,10 +6,10 @@ from jaxtyping import install_import_hook
 from tests import type_checks
 
 CHECKED = (  # where signatures state shapes of one tensor at a time
-    "types", "ops", "divergences", "targets", "algorithms", "models.heads", "models.families", "models.spans", "rollout.noise", "rewards.grade",
+    "types", "functional", "algorithms", "models.logprobs", "models.families", "models.spans", "rollout.noise", "rewards.grade",
 )  # fmt: skip
 
-install_import_hook([f"mmrl.{room}" for room in CHECKED], f"{strict.__name__}.check")
+install_import_hook([f"mmrl.{room}" for room in CHECKED], f"{type_checks.__name__}.check")
 
 
 @pytest.fixture(scope="session", autouse=True)

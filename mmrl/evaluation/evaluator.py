@@ -21,11 +21,14 @@ from mmrl.data.conditions import asked, frames_of
 from mmrl.data.conditions import check as check_condition
 from mmrl.data.prompts import messages
 from mmrl.data.subtitles import Telling
-from mmrl.evaluation import Completion, Mean, Request, Scorer, Summary, evaluate
 from mmrl.evaluation.graders import scorer_of
 from mmrl.evaluation.media_sampler import Asking, Media
+from mmrl.evaluation.records import Completion, Request
 from mmrl.evaluation.response_cache import Cache
+from mmrl.evaluation.runner import evaluate
 from mmrl.evaluation.samplers import Generated
+from mmrl.evaluation.scoring import Scorer
+from mmrl.evaluation.summary import Mean, Summary
 from mmrl.evaluation.tables.levels import finite
 from mmrl.models.generic import Plain, check_chat_template
 from mmrl.models.policy import Policy, chat

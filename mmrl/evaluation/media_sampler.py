@@ -10,7 +10,7 @@ import numpy as np
 from mmrl.data.conditions import Condition, see
 from mmrl.data.media.reader import MediaError, MediaReader
 from mmrl.data.media.video import Clip
-from mmrl.evaluation import Completion, Request, Shown
+from mmrl.evaluation.records import Completion, Request, Shown
 from mmrl.evaluation.response_cache import Cache, key_of
 from mmrl.types import Example
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from mmrl.evaluation import Completion, Request
 from mmrl.evaluation.media_sampler import Media
+from mmrl.evaluation.records import Completion, Request
 from mmrl.models.generic import Plain, Written
 from mmrl.rewards.parse import parse
 from mmrl.rollout.noise import draw, uniforms

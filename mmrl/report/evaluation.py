@@ -9,14 +9,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
+from jinja2 import Environment, FileSystemLoader
 
-from mmrl.evaluation import Item, Record, Sample, read_items, read_records
 from mmrl.evaluation.plan import SAMPLES
+from mmrl.evaluation.records import Item, Record, Sample
 from mmrl.evaluation.run_folder import sets_of
-from mmrl.evaluation.scoring import answers
+from mmrl.evaluation.scoring import answers, read_items, read_records
 from mmrl.evaluation.store import read_lines, write_whole
 from mmrl.rewards.parse import parse
+
+TEMPLATE = "evaluation.html.j2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ def view(folder: Path, wanted: Wanted, out: Path) -> Path:
     """Write the page."""
     sets = {name: cards(path, wanted) for name, path in sets_of(folder).items()}
     shown = {name: list(islice(some, wanted.most)) for name, some in sets.items()}
-    page = Environment(loader=PackageLoader("mmrl.evaluations"), autoescape=True).get_template("view.html.j2")
+    page = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True).get_template(TEMPLATE)
     write_whole(out, page.render(title=str(folder), scorer=wanted.scorer, sets=shown, most=wanted.most))
     return out
 

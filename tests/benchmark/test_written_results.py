@@ -67,7 +67,7 @@ def test_figures_are_of_a_commit_as_it_stands(name):
     found = written(name)
     assert len(found["commit"]) == 12, "with a plus sign: files differed from it"
     assert found["machine"]
-    assert f"{found['command']} --out benchmark/experiments/arm_tables/{name}" in README
+    assert f"{found['command']} --out benchmark/results/{name}" in README
 
 
 def test_readers_of_text_were_at_chance_in_every_octet():

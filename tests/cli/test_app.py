@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mmrl.cli.app import app
+from mmrl.cli import app
 from mmrl.training.build import build
 from tests import run_fixtures
 

@@ -12,7 +12,7 @@ from mmrl.data.subtitles import Subtitle, Telling, at, in_time, interleaved, lis
 from mmrl.types import Example, Media
 from tests import tiny_models
 
-FIXTURES = Path(__file__).parents[1] / "benchmark" / "fixtures"
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 ASKED = Example("1", "What?", "A", choices=("a", "b"), media=(Media("video", Path("videos/v.mp4")),))
 SAID = (Subtitle(0, 1, "one"), Subtitle(1, 3, "two"), Subtitle(3, 3.2, "three"), Subtitle(20, 22, "late"))
 

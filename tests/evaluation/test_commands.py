@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from mmrl.cli.app import app
+from mmrl.cli import app
 from mmrl.config.schema import EvalConfig, dump, load, parse
 from mmrl.evaluation import read_items, read_records
 from mmrl.evaluation.commands import run as running

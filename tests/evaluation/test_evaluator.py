@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from mmrl.cli.app import app
+from mmrl.cli import app
 from mmrl.config.schema import EvalConfig, dump, parse
 from mmrl.evaluation.evaluator import digest, sampled
 from mmrl.types import Decoding

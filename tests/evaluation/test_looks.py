@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmrl.cli.app import app
+from mmrl.cli import app
 from mmrl.evaluation import Completion, IncompleteError, Item, read_items, read_records
 from mmrl.evaluation.audits.shortcuts import guesses
 from mmrl.evaluation.commands.compare import compared

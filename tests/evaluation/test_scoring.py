@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mmrl.evaluation import IncompleteError, Scorer, compare, read_records, scoring, summarise
+from mmrl.evaluation import IncompleteError, Scorer, compare, read_records, score, summarise
 from tests.evaluation.factories import EXAMPLES, Model, grade, run
 
 

@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 
 from mmrl.algorithms import GRPO
-from mmrl.cli.app import app
+from mmrl.cli import app
 from mmrl.runtime.ranks import Ranks
 from mmrl.training.step.non_finite import NonFiniteError
 from tests import run_fixtures, tiny_models

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from mmrl.data.media import video
 from mmrl.data.media.errors import MediaError
 from mmrl.data.media.frame_choice import FrameChoice
 from mmrl.data.media.paths import inside
 from mmrl.data.media.pool import DecodingPool
-from mmrl.data.media.reader import video
 from mmrl.data.media.video import Part, Reader
 from mmrl.types import Example, Media
 

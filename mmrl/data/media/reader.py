@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mmrl.data.media import video
 from mmrl.data.media.errors import MediaError
 from mmrl.data.media.frame_cache import Contents, Fetched, Key, fetch, name_of
 from mmrl.data.media.frame_choice import FrameChoice
@@ -18,7 +19,6 @@ from mmrl.data.media.frame_size import SizeRules
 from mmrl.data.media.paths import inside
 from mmrl.data.media.pool import DecodingPool, failed, finished
 from mmrl.data.media.preflight import Report, part_of, preflight
-from mmrl.data.media.reader import video
 from mmrl.data.media.video import Clip, Reader
 from mmrl.runtime.disk_cache import Disk, Tally
 from mmrl.runtime.memory_cache import ByteCache

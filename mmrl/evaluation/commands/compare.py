@@ -9,12 +9,11 @@ from typing import Any
 import typer
 from rich.table import Table
 
-from mmrl.evaluation import Summary, compare_fully, read_items, read_records
 from mmrl.evaluation.commands.ls import show, table
 from mmrl.evaluation.run_folder import sets_of
-from mmrl.evaluation.scoring import expected_of
+from mmrl.evaluation.scoring import expected_of, read_items, read_records
 from mmrl.evaluation.statistics import Comparison, adjust
-from mmrl.evaluation.summary import summarise
+from mmrl.evaluation.summary import Summary, compare_fully, summarise
 from mmrl.evaluation.tables.levels import finite, percent, points
 from mmrl.runtime.console import console
 

@@ -4,12 +4,13 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from mmrl.evaluation import Summary, read_items
 from mmrl.evaluation.commands.ls import show, table
 from mmrl.evaluation.commands.print_effects import right_by
 from mmrl.evaluation.derived import derived
 from mmrl.evaluation.evaluator import mean_as_json
+from mmrl.evaluation.scoring import read_items
 from mmrl.evaluation.store import write_whole
+from mmrl.evaluation.summary import Summary
 from mmrl.evaluation.tables.levels import percent
 
 

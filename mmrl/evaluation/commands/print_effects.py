@@ -7,10 +7,11 @@ from pathlib import Path
 
 from rich.table import Table
 
-from mmrl.evaluation import IncompleteError, Record, read_items, read_records
 from mmrl.evaluation.commands.ls import show, table
 from mmrl.evaluation.condition_effects import Gain, Look, gains
+from mmrl.evaluation.records import IncompleteError, Record
 from mmrl.evaluation.run_folder import sets_of
+from mmrl.evaluation.scoring import read_items, read_records
 from mmrl.evaluation.store import write_whole
 from mmrl.evaluation.tables.levels import percent
 

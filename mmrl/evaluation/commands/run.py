@@ -12,7 +12,6 @@ import torch
 from mmrl.config.open import disk_of
 from mmrl.config.schema import ConfigError, EvalConfig, ModelSection, dump
 from mmrl.data.conditions import known
-from mmrl.evaluation import Summary
 from mmrl.evaluation.commands.print_derived import publish_derived
 from mmrl.evaluation.commands.print_effects import publish_gains
 from mmrl.evaluation.evaluator import examine, write_summary
@@ -20,6 +19,7 @@ from mmrl.evaluation.plan import SAMPLES
 from mmrl.evaluation.records import FAILED
 from mmrl.evaluation.run_folder import Run, write_run
 from mmrl.evaluation.store import sha256_of
+from mmrl.evaluation.summary import Summary
 from mmrl.models.generic import Plain, is_plain, load_plain
 from mmrl.models.generic_features import remember
 from mmrl.models.loading import check_directory

@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mmrl.evaluation import Summary, scoring, summarise
 from mmrl.evaluation.evaluator import write_summary
 from mmrl.evaluation.graders import scorer_of
 from mmrl.evaluation.run_folder import sets_of
-from mmrl.evaluation.scoring import DEFAULT, expected_of, facts_path
+from mmrl.evaluation.scoring import DEFAULT, expected_of, facts_path, score
+from mmrl.evaluation.summary import Summary, summarise
 from mmrl.report import summaries_table
 from mmrl.runtime.console import console
 

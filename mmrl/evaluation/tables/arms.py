@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from mmrl.evaluation import Mean, Summary, compare
 from mmrl.evaluation.statistics import Difference
+from mmrl.evaluation.summary import Mean, Summary, compare
 from mmrl.evaluation.tables.levels import Verdict, verdict
 from mmrl.report.data import Comparison
 

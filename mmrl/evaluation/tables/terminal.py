@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from rich.table import Table
 from rich.text import Text
 
-from mmrl.evaluation import Mean, Summary
+from mmrl.evaluation.summary import Mean, Summary
 from mmrl.evaluation.tables.arms import Gap, lines
 from mmrl.evaluation.tables.levels import percent, points, rows
 from mmrl.report.data import Comparison, Levels

@@ -201,13 +201,13 @@ def test_a_listing_runs_nothing_and_tells_minutes_by_what_is_finished(tmp_path, 
 
 
 def test_a_wish_that_cannot_be_had_is_refused_before_anything_is_run(tmp_path, plan):
-    for arms, strength, base, why in (
+    for names, strength, base, why in (
         (["grpo", "dpo"], 0.8, plan.base, r"--arms.*found dpo"),
         (["grpo"], 1.5, plan.base, "strength"),
         (["grpo"], 0.8, tmp_path / "nowhere", "found nothing at"),
     ):
         with pytest.raises(ValueError, match=why):
-            arms.wanted(tmp_path / "out", arms, [0], [strength], replace(plan, base=base))
+            arms.wanted(tmp_path / "out", names, [0], [strength], replace(plan, base=base))
     assert not (tmp_path / "out").exists()
 
 

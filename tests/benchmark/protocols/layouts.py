@@ -9,7 +9,7 @@ import numpy as np
 from mmrl.config.open import open_set
 from mmrl.config.schema import EvalConfig, load
 
-FIXTURES = Path(__file__).parent / "fixtures"
+FIXTURES = Path(__file__).parents[2] / "fixtures"
 CONFIGS = Path(__file__).parents[3] / "configs" / "eval"
 FRAMES, RATE = 16, 4  # of a clip: four seconds
 

@@ -16,7 +16,7 @@ from mmrl.data.prompts import text
 from mmrl.rewards.graders import check
 from mmrl.types import Media, Span
 
-FIXTURES = Path(__file__).parents[2] / "benchmark" / "fixtures"
+FIXTURES = Path(__file__).parents[2] / "fixtures"
 FILES = {
     "vsi_bench": [VideoR1Eval("eval_vsibench.json")],
     "videommmu": [VideoR1Eval("eval_videommmu.json")],

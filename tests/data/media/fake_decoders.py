@@ -3,7 +3,7 @@
 import os
 import time
 
-from mmrl.data.media.reader import video
+from mmrl.data.media import video
 
 
 def hang_on_a(path, choice, reader="auto"):

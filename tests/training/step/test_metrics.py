@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmrl.data.media.reader import video
+from mmrl.data.media import video
 from mmrl.training.build import build
 from mmrl.training.step.metrics import Meter
 from tests import run_fixtures
