@@ -15,7 +15,7 @@ import transformers
 from torch import Tensor, nn
 
 import mmrl
-from mmrl.config.open import check_gradable, media_reader, open_set, root_of
+from mmrl.config.open_data import check_gradable, media_reader, open_set, root_of
 from mmrl.config.schema import ConfigError, EvalSetSection, EvaluationSection
 from mmrl.data.conditions import asked, frames_of
 from mmrl.data.conditions import check as check_condition

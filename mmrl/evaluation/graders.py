@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from mmrl import rewards, world
-from mmrl.config.open import grader
+from mmrl.config.open_data import grader
 from mmrl.evaluation.scoring import DEFAULT, Scorer
 from mmrl.rewards.grade import grade_one
 from mmrl.rewards.graders import trace

@@ -1,13 +1,10 @@
 """What a report shows, as plain data: whoever has it fills this in."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmrl.evaluation import Summary
-from mmrl.evaluation.statistics import Difference
-
-Levels = Mapping[str, Mapping[str, Difference]]  # level, metric; fractions
+from mmrl.evaluation.tables.contents import Levels, ModelComparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +31,13 @@ class Rollout:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """Several models on the same levels, and which differences between them are shown."""
-
-    models: Mapping[str, Mapping[str, Summary]]  # by name and level; not every model need have seen every level
-    pairs: Sequence[tuple[str, str]]  # (of whom, minus whom): names of models; the last pair is drawn, too
-    undirected: Collection[str] = ()  # metrics of which neither more nor less is better
-
-
-@dataclass(frozen=True, slots=True)
 class ReportData:
     """A run as its reader sees it."""
 
     title: str
     subtitle: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)  # seed, commit, machine, seconds, command
-    comparison: Comparison | None = None
+    comparison: ModelComparison | None = None
     levels: Levels = field(default_factory=dict)
     levels_title: str = "Before and after"
     metrics: Sequence[Mapping[str, Any]] = ()  # rows with "step"; empty: read metrics.jsonl of the run

@@ -12,7 +12,8 @@ from typing import Any
 from torch import Tensor
 
 from mmrl.algorithms import Algorithm
-from mmrl.config.open import every, grader, media_reader, training_data
+from mmrl.config.open_data import every, grader, media_reader, training_data
+from mmrl.config.open_model import feature_cache, policy_of
 from mmrl.config.schema import Config, ConfigError
 from mmrl.data.media.reader import MediaError, MediaReader
 from mmrl.functional.targets import bounds, offline
@@ -22,7 +23,7 @@ from mmrl.rewards.grade import grade
 from mmrl.runtime.console import progress
 from mmrl.runtime.ranks import Ranks, join
 from mmrl.training.base_rates_table import facts, lines, same
-from mmrl.training.build import feature_cache, policy_of, sampler
+from mmrl.training.build import sampler
 from mmrl.types import Example, Prompt
 
 STEP = -1  # the noise of these completions is that of no training step

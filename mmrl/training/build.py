@@ -6,12 +6,11 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
-import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 
 from mmrl.algorithms import Algorithm, claims
-from mmrl.config.open import (
+from mmrl.config.open_data import (
     check_gradable,
     check_media,
     disk_of,
@@ -22,22 +21,19 @@ from mmrl.config.open import (
     root_of,
     training_data,
 )
-from mmrl.config.schema import Config, ConfigError, EvaluationSection, ModelSection, dump, flat
+from mmrl.config.open_model import feature_cache, feature_disk, policy_of
+from mmrl.config.schema import Config, ConfigError, EvaluationSection, dump, flat
 from mmrl.data.conditions import check as check_condition
 from mmrl.data.stream import Mixture, Stream
-from mmrl.models.loading import load_policy
 from mmrl.models.policy import Policy
 from mmrl.models.proposal import Proposal
 from mmrl.models.reference import Reference
 from mmrl.models.self_check import compare
-from mmrl.models.vision.feature_cache import FeatureCache
 from mmrl.models.vision.size_rules import size_rules
 from mmrl.rewards.grade import grade
 from mmrl.rewards.parse import THINK, opened, parse
 from mmrl.rollout import Engine, demonstrate
 from mmrl.runtime.console import console
-from mmrl.runtime.disk_cache import Disk
-from mmrl.runtime.memory_cache import ByteCache
 from mmrl.runtime.out_of_memory import fitted
 from mmrl.runtime.ranks import Ranks, join
 from mmrl.training import base_rates_table, checkpoint
@@ -50,24 +46,6 @@ from mmrl.training.step.collect import Collector
 from mmrl.training.step.forward import Readings
 from mmrl.training.step.trainer import Trainer
 from mmrl.types import Example, Group, Prompt
-
-
-def policy_of(section: ModelSection, template: str, device: torch.device, temperature: float = 1.0) -> Policy:
-    """The model of a section, in float32 masters."""
-    narrow = section.compute == "bfloat16" or (section.compute == "auto" and device.type == "cuda")
-    return load_policy(
-        section.path,
-        template,
-        temperature=temperature,
-        logit_bytes=section.logit_bytes,
-        attention=section.attention,
-        compute=torch.bfloat16 if narrow else None,
-        device="cpu" if section.shard else device,  # whole masters may not fit into the device
-        checkpointing=section.gradient_checkpointing,
-        video_pixels=section.video_pixels,
-        image_pixels=section.image_pixels,
-        share_prefix=section.share_prefix == "auto",
-    )
 
 
 def build(config: Config, resume: bool = False, accelerator: Accelerator | None = None, quiet: bool = False) -> Run:
@@ -241,16 +219,6 @@ def companions(
         for reader in several:
             reader.shard(mesh, ranks.accelerator.device)
     return reference, proposal
-
-
-def feature_cache(config: Config) -> FeatureCache:
-    """What frozen blocks made of media, in memory and beside it."""
-    return FeatureCache(ByteCache(config.model.feature_bytes), feature_disk(config))
-
-
-def feature_disk(config: Config) -> Disk | None:
-    """Where features are kept beside memory."""
-    return disk_of(config.data, "features", config.model.feature_dir_bytes)
 
 
 def start_of(config: Config, policy: Policy, newest: Path | None, ranks: Ranks) -> Policy:

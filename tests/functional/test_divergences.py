@@ -281,7 +281,7 @@ def test_the_residual_loss_has_the_same_gradient_on_policy_and_rests_at_the_targ
         (ChiSquareTargetPolicy(), lambda d: d + (-2 * d).expm1() / 2),
         (TotalVariation(), lambda d: d.abs() / 2),
     ],
-    ids=str,
+    ids=lambda value: "" if callable(value) else str(value),
 )
 def test_residual_losses_are_their_closed_forms(divergence, closed):
     d = torch.tensor([-12.0, -1.0, -1e-3, 0.0, 0.5, 15.0], dtype=torch.float64)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmrl.config.open import check_gradable
+from mmrl.config.open_data import check_gradable
 from mmrl.config.schema import Config, ConfigError, load
 from mmrl.rewards.grade import grade_one
 from mmrl.runtime.ranks import join

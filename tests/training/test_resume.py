@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from mmrl.config.open_model import policy_of
 from mmrl.training import checkpoint, run_log
 from mmrl.training import loop as running
-from mmrl.training.build import build, policy_of
+from mmrl.training.build import build
 from mmrl.training.step.non_finite import NonFiniteError
 from tests import run_fixtures
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmrl.config.open import root_of
+from mmrl.config.open_data import root_of
 from mmrl.config.schema import EvalSetSection, EvaluationSection
 from mmrl.data.media.paths import inside
 from mmrl.evaluation import IncompleteError

@@ -12,7 +12,7 @@ from benchmark.protocols.general_video.lines import lines
 from benchmark.protocols.general_video.page import show, write
 from benchmark.protocols.general_video.planned import Planned, planned
 from benchmark.protocols.general_video.protocols import PROTOCOLS
-from mmrl.config.open import media_reader
+from mmrl.config.open_data import media_reader
 from mmrl.config.schema import ConfigError, EvalConfig, EvaluationSection, dump, load
 from mmrl.data.conditions import frames_of, known
 from mmrl.data.media.errors import MediaError

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mmrl.config.open import open_set
+from mmrl.config.open_data import open_set
 from mmrl.config.schema import ConfigError, EvalConfig, load
 from mmrl.evaluation import IncompleteError
 from mmrl.world.manifest import NAME as MANIFEST

@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 
 from mmrl.cli.quickstart.plan import ARMS, CONTROLS, LEVELS, NEUTRAL, Plan, examination
+from mmrl.config.open_model import policy_of
 from mmrl.config.schema import EvaluationSection, ModelSection, parse
 from mmrl.data.conditions import Condition
 from mmrl.evaluation import Summary
 from mmrl.evaluation.evaluator import examine
 from mmrl.runtime.console import progress
-from mmrl.training.build import policy_of
 
 AT_ONCE = 4  # processes at most: each holds a copy of everything
 

@@ -11,15 +11,10 @@ from mmrl.cli.quickstart.plan import ARMS, CONTROLS, LEVELS, NAMES, NEUTRAL, Pla
 from mmrl.cli.quickstart.rollouts import rollouts
 from mmrl.evaluation import Summary, compare
 from mmrl.evaluation.statistics import Difference
-from mmrl.report import (
-    Comparison,
-    ReportData,
-    comparison_table,
-    levels_as_json,
-    levels_table,
-    read_metrics,
-    write_report,
-)
+from mmrl.evaluation.tables.contents import ModelComparison
+from mmrl.evaluation.tables.levels import levels_as_json
+from mmrl.evaluation.tables.terminal import comparison_table, levels_table
+from mmrl.report import ReportData, read_metrics, write_report
 from mmrl.runtime.console import console
 from mmrl.runtime.provenance import commit, machine
 
@@ -90,10 +85,10 @@ def page(out: Path, world: Path, plan: Plan, facts: Mapping[str, Any], found: Fo
     )
 
 
-def comparison(found: Found, pairs: tuple[tuple[str, str], ...]) -> Comparison:
+def comparison(found: Found, pairs: tuple[tuple[str, str], ...]) -> ModelComparison:
     """All models on all levels."""
     models = {name: {level: found[Look(model, level)] for level in LEVELS} for model, name in NAMES.items()}
-    return Comparison(models, [(NAMES[of], NAMES[minus]) for of, minus in pairs], undirected=("cue",))
+    return ModelComparison(models, [(NAMES[of], NAMES[minus]) for of, minus in pairs], undirected=("cue",))
 
 
 def named_controls(found: Found) -> dict[str, dict[str, Difference]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmrl.config.open import every, training_data
+from mmrl.config.open_data import every, training_data
 from mmrl.config.schema import Config, load
 from mmrl.data.media.paths import inside
 from mmrl.evaluation.records import Item

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mmrl.config.open import media_reader
+from mmrl.config.open_data import media_reader
 from mmrl.config.schema import EvalConfig, parse
 from mmrl.data.conditions import frames_of, see
 from mmrl.data.media.reader import MediaError

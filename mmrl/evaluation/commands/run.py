@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 
-from mmrl.config.open import disk_of
+from mmrl.config.open_data import disk_of
+from mmrl.config.open_model import policy_of
 from mmrl.config.schema import ConfigError, EvalConfig, ModelSection, dump
 from mmrl.data.conditions import known
 from mmrl.evaluation.commands.print_derived import publish_derived
@@ -20,16 +21,15 @@ from mmrl.evaluation.records import FAILED
 from mmrl.evaluation.run_folder import Run, write_run
 from mmrl.evaluation.store import sha256_of
 from mmrl.evaluation.summary import Summary
+from mmrl.evaluation.tables.terminal import summaries_table
 from mmrl.models.generic import Plain, is_plain, load_plain
 from mmrl.models.generic_features import remember
 from mmrl.models.loading import check_directory
 from mmrl.models.policy import Policy
 from mmrl.models.vision.feature_cache import FeatureCache
-from mmrl.report import summaries_table
 from mmrl.runtime.console import console
 from mmrl.runtime.memory_cache import ByteCache
 from mmrl.runtime.provenance import commit, machine
-from mmrl.training.build import policy_of
 
 PACKAGES = ("torch", "transformers", "accelerate", "av", "numpy", "tokenizers")
 

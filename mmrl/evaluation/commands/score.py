@@ -9,7 +9,7 @@ from mmrl.evaluation.graders import scorer_of
 from mmrl.evaluation.run_folder import sets_of
 from mmrl.evaluation.scoring import DEFAULT, expected_of, facts_path, score
 from mmrl.evaluation.summary import Summary, summarise
-from mmrl.report import summaries_table
+from mmrl.evaluation.tables.terminal import summaries_table
 from mmrl.runtime.console import console
 
 

@@ -6,8 +6,8 @@ from typing import Literal
 
 from mmrl.evaluation.statistics import Difference
 from mmrl.evaluation.summary import Mean, Summary, compare
+from mmrl.evaluation.tables.contents import ModelComparison
 from mmrl.evaluation.tables.levels import Verdict, verdict
-from mmrl.report.data import Comparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Line:
     opens: bool  # the first line of its level
 
 
-def lines(comparison: Comparison) -> Iterator[Line]:
+def lines(comparison: ModelComparison) -> Iterator[Line]:
     """The lines of the table: levels and metrics in the order in which they first occur."""
     models = comparison.models
     for level in dict.fromkeys(level for levels in models.values() for level in levels):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mmrl.evaluation.statistics import Difference
-from mmrl.report.data import Levels
+from mmrl.evaluation.tables.contents import Levels
 
 Verdict = Literal["better", "worse", "unclear"]
 

@@ -8,8 +8,8 @@ from rich.text import Text
 
 from mmrl.evaluation.summary import Mean, Summary
 from mmrl.evaluation.tables.arms import Gap, lines
+from mmrl.evaluation.tables.contents import Levels, ModelComparison
 from mmrl.evaluation.tables.levels import percent, points, rows
-from mmrl.report.data import Comparison, Levels
 
 STYLES = {"better": "green", "worse": "red", "unclear": "bright_black", "differs": "bold"}
 
@@ -26,7 +26,7 @@ def levels_table(levels: Levels, title: str | None = None) -> Table:
     return table
 
 
-def comparison_table(comparison: Comparison, title: str | None = None) -> Table:
+def comparison_table(comparison: ModelComparison, title: str | None = None) -> Table:
     """Level, metric, each model's mean and each pair's difference in points, all with 95 % intervals; fits 80 columns."""
     table = empty(title, [*comparison.models, *(f"{of}\n\u2212 {minus}" for of, minus in comparison.pairs)], gap=1)
     for line in lines(comparison):

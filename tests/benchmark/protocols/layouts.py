@@ -6,7 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from mmrl.config.open import open_set
+from mmrl.config.open_data import open_set
 from mmrl.config.schema import EvalConfig, load
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"

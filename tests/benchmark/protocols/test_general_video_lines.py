@@ -9,7 +9,7 @@ from benchmark.protocols.general_video import groups
 from benchmark.protocols.general_video.lines import lines, stratified
 from benchmark.protocols.general_video.protocol import equal
 from benchmark.protocols.general_video.protocols import PROTOCOLS
-from mmrl.config.open import open_set
+from mmrl.config.open_data import open_set
 from mmrl.config.schema import EvalConfig, load
 from mmrl.data.formats import tempcompass
 from mmrl.evaluation import Item, Record

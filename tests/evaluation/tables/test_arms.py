@@ -8,8 +8,9 @@ from rich.console import Console
 
 from mmrl.evaluation import Record, compare, summarise
 from mmrl.evaluation.tables.arms import lines
-from mmrl.evaluation.tables.terminal import whole
-from mmrl.report import Comparison, ReportData, comparison_table, write_report
+from mmrl.evaluation.tables.contents import ModelComparison
+from mmrl.evaluation.tables.terminal import comparison_table, whole
+from mmrl.report import ReportData, write_report
 from mmrl.report.curves import COLORS, compared, others_compared
 
 ITEMS = 40  # in ten clusters
@@ -29,7 +30,7 @@ MODELS = {
     "one": {"L1": summary("L1", 0.25, 1.0), "L2": summary("L2", 0.25)},
     "<two>": {"L1": summary("L1", 0.75, 0.25), "L2": summary("L2", 1.0)},
 }
-COMPARISON = Comparison(MODELS, [("one", "base"), ("<two>", "one")], undirected=("cue",))
+COMPARISON = ModelComparison(MODELS, [("one", "base"), ("<two>", "one")], undirected=("cue",))
 
 
 def test_every_level_and_metric_has_a_line_with_a_cell_for_each_model_and_pair():
@@ -61,7 +62,7 @@ def test_the_terminal_shows_them_in_eighty_columns():
         names[name]: {f"{level}_neutral": found for level, found in levels.items()} for name, levels in MODELS.items()
     }
     console = Console(file=io.StringIO(), width=80, color_system=None, _environ={})
-    console.print(comparison_table(Comparison(models, [("GRPO-CARE", "GRPO, no KL")]), "Title"))
+    console.print(comparison_table(ModelComparison(models, [("GRPO-CARE", "GRPO, no KL")]), "Title"))
     text = console.file.getvalue()
     assert "…" not in text
     assert re.search(r"L1_neutral accuracy +75.0 +\d+–\d+ +25.0 +\d+–\d+ +75.0 +\d+–\d+ +\+50.0 \+\d+ to \+\d+", text)

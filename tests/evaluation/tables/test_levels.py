@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from mmrl.evaluation.statistics import Difference, paired
-from mmrl.evaluation.tables.levels import percent, points, rows
-from mmrl.report import levels_as_json, levels_table, verdict
+from mmrl.evaluation.tables.levels import levels_as_json, percent, points, rows, verdict
+from mmrl.evaluation.tables.terminal import levels_table
 
 GAIN = Difference(0.382, 0.613, 0.231, 0.184, 0.278, 0.0001, 2432, 811)
 LOSS = Difference(0.5, 0.4, -0.1, -0.15, -0.05, 0.002, 923, 300)

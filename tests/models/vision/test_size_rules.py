@@ -12,8 +12,9 @@ from PIL import Image
 from transformers.image_utils import PILImageResampling, SizeDict
 
 from mmrl.config.schema import Config, parse
+from mmrl.data.media import shrink
 from mmrl.data.media.frame_size import SizeRule, SizeRules
-from mmrl.data.media.reader import MediaReader, shrink
+from mmrl.data.media.reader import MediaReader
 from mmrl.data.media.shrink import shrunk
 from mmrl.data.media.video import FrameChoice
 from mmrl.models.vision import size_rules as rules
