@@ -165,18 +165,18 @@ def rl_arms(
     """
     from dataclasses import replace
 
-    from benchmark.experiments import arms
+    from benchmark.experiments import arm_runs
     from benchmark.experiments.option_lists import numbers
     from benchmark.experiments.option_lists import strengths as shares
     from benchmark.tables import show, terminal
 
-    usual = replace(arms.USUAL, steps=steps, base=base or arms.USUAL.base)
-    wanted = arms.wanted(out, arms.split(","), numbers(seeds), shares(strengths), usual)
+    usual = replace(arm_runs.USUAL, steps=steps, base=base or arm_runs.USUAL.base)
+    wanted = arm_runs.wanted(out, arms.split(","), numbers(seeds), shares(strengths), usual)
     if plan:
-        cells, left = arms.listing(wanted, jobs)
+        cells, left = arm_runs.listing(wanted, jobs)
         show(terminal(cells))
         typer.echo(left)
-    elif arms.run(wanted, jobs):
+    elif arm_runs.run(wanted, jobs):
         raise typer.Exit(1)
 
 

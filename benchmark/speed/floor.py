@@ -21,6 +21,7 @@ from benchmark.speed.case import Case
 from benchmark.speed.clock import Watch
 from benchmark.speed.plain import autocast
 from benchmark.speed.prompts import Asked, asked, untouched
+from mmrl.models.transformers_versions import cached
 from mmrl.models.vision.block_attention import use_blocks
 from mmrl.models.vision.patch_embedding import use_product
 
@@ -60,13 +61,13 @@ def sample(model: nn.Module, embedded: Tensor, case: Case, watch: Watch) -> None
     text, length = model.model.language_model, embedded.shape[1]
     cache = DynamicCache(config=model.config.get_text_config())
     with watch("prefill"):
-        text(inputs_embeds=embedded, past_key_values=cache, use_cache=True)
+        text(inputs_embeds=embedded, **cached(text, cache))
     token = embedded[:, -1:].repeat(case.group, 1, 1)
     with watch("decode"):
         cache.batch_repeat_interleave(case.group)
         for step in range(case.new_tokens):
             at = torch.full((3, case.group, 1), length + step, device=embedded.device)
-            out = text(inputs_embeds=token, position_ids=at, past_key_values=cache, use_cache=True)
+            out = text(inputs_embeds=token, position_ids=at, **cached(text, cache))
             model.lm_head(out.last_hidden_state)
 
 

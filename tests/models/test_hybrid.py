@@ -10,6 +10,7 @@ from mmrl.models.loading import checkpoint_activations, load_policy
 from mmrl.models.proposal import Proposal
 from mmrl.models.reader import Piece
 from mmrl.models.reference import Reference
+from mmrl.models.transformers_versions import cached
 from mmrl.rollout.engine import Engine
 from mmrl.types import EMA, Decoding, Frozen
 from tests import tiny_models
@@ -75,7 +76,7 @@ def test_padding_reaches_no_state_and_every_row_has_its_prompts(exact):
         for row, (prompt, features) in enumerate(zip(prompts, seen.features, strict=True)):
             cache = DynamicCache(config=language.layers.config)
             embedded, _ = language.embed(prompt.tokens[None], [features])
-            out = language.forward(embedded, prompt.positions[:, None], past_key_values=cache, use_cache=True)
+            out = language.forward(embedded, prompt.positions[:, None], **cached(language.layers, cache))
             torch.testing.assert_close(decoder.last[[1, 2, 5][row]], out.last_hidden_state[0, -1], atol=1e-9, rtol=0)
             for mine, alone in zip(states(decoder.cache), states(cache), strict=True):
                 torch.testing.assert_close(mine[row], alone[0], atol=1e-9, rtol=0)

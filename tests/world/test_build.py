@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from mmrl.cli import app
+from mmrl.cli.app import app
 from mmrl.world.axes import AXES
 from mmrl.world.build import render
 from mmrl.world.codec import digest, read_clip

@@ -12,6 +12,7 @@ from transformers import DynamicCache
 
 from mmrl.models.attention.prefix import NO_MASK, Prefix
 from mmrl.models.language import Language
+from mmrl.models.transformers_versions import cached
 from mmrl.models.vision.tower import Seen
 
 Part = tuple[
@@ -158,7 +159,7 @@ class Plain:
         language.check(list(ids), seen.features)
         embedded, deep = language.embed(ids, seen.features)
         cache = DynamicCache(config=language.layers.config)
-        out = language.forward(embedded, positions, attention_mask=mask, past_key_values=cache, use_cache=True, **deep)
+        out = language.forward(embedded, positions, attention_mask=mask, **cached(language.layers, cache), **deep)
         cache.reorder_cache(prompt)  # any rows, any number of times; batch_select_indices knows no recurrent states
         return cls(language, cache, mask[prompt], out.last_hidden_state[:, -1][prompt])
 
@@ -175,8 +176,7 @@ class Plain:
             self.language.tokens(tokens[:, None]),
             positions.expand(3, -1)[..., None],
             attention_mask=self.mask,
-            past_key_values=self.cache,
-            use_cache=True,
+            **cached(self.language.layers, self.cache),
         )
         return out.last_hidden_state[:, -1]
 

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmark.cli import app
-from benchmark.experiments import arm_run, arm_tables, arms
+from benchmark.experiments import arm_run, arm_runs, arm_tables
 from benchmark.experiments.arm_jobs import ARMS, UNTRAINED, Job, job_of, weights
 from benchmark.experiments.jobs import Task, run_all
 from benchmark.experiments.option_lists import numbers, strengths
@@ -35,25 +35,25 @@ def plan(tmp_path_factory):
 def out(tmp_path_factory, plan):
     """What three jobs left, each done in this process."""
     out = tmp_path_factory.mktemp("rl")
-    jobs = arms.wanted(out, ["grpo_kl0.1", "care_frozen"], [3], [0.8], plan)
+    jobs = arm_runs.wanted(out, ["grpo_kl0.1", "care_frozen"], [3], [0.8], plan)
     for job in (jobs[0].shared, *jobs):
-        arms.task_of(job)
+        arm_runs.task_of(job)
         arm_run.do(job_of((job.folder / "job.json").read_text()))
     return out
 
 
-def jobs_of(out, plan, arms=("grpo", "care"), seeds=(0, 1)):
-    return arms.wanted(out, arms, seeds, [0.8], plan)
+def jobs_of(out, plan, names=("grpo", "care"), seeds=(0, 1)):
+    return arm_runs.wanted(out, names, seeds, [0.8], plan)
 
 
 def pretend(monkeypatch, script):
     """Children that do something else than train."""
 
-    def task_of(job, make=arms.task_of):
+    def task_of(job, make=arm_runs.task_of):
         task = make(job)
         return replace(task, command=(sys.executable, "-c", script, task.command[-1]))
 
-    monkeypatch.setattr(arms, "task_of", task_of)
+    monkeypatch.setattr(arm_runs, "task_of", task_of)
 
 
 WRITE = """
@@ -95,7 +95,7 @@ def test_a_run_is_a_file_that_tables_read_with_the_base_on_the_same_items(out, p
 
 
 def test_arms_differ_in_their_algorithm_alone(plan, tmp_path):
-    configs = [arm_run.config_of(job).model_dump() for job in arms.wanted(tmp_path, list(ARMS), [0], [0.8], plan)]
+    configs = [arm_run.config_of(job).model_dump() for job in arm_runs.wanted(tmp_path, list(ARMS), [0], [0.8], plan)]
     for config in configs:
         assert {key for key in config if config[key] != configs[0][key]} <= {"algorithm", "out"}
     found = [(c["algorithm"]["name"], c["algorithm"].get("beta"), c["algorithm"]["reference"]) for c in configs]
@@ -115,7 +115,7 @@ def test_both_arms_were_shown_the_same_prompts(out):
 
 
 def test_names_say_which_cue_and_which_base(tmp_path, plan):
-    (half,) = arms.wanted(tmp_path, ["care"], [0], [0.5], plan)
+    (half,) = arm_runs.wanted(tmp_path, ["care"], [0], [0.5], plan)
     assert half.name == "care@0.5+weak"
     assert half.base.endswith("@0.5")  # or the base's figures in worlds of two strengths would be averaged
     assert half.world != replace(half, plan=plan).world
@@ -126,26 +126,26 @@ def test_names_say_which_cue_and_which_base(tmp_path, plan):
 def test_what_is_finished_is_not_run_again(tmp_path, plan, monkeypatch):
     jobs = jobs_of(tmp_path, plan, ["care"], [1])
     pretend(monkeypatch, WRITE)
-    assert arms.run(jobs, 2) == []
+    assert arm_runs.run(jobs, 2) == []
     row = finished(jobs[0].name, 1, 0.5, steps=plan.steps, base=jobs[0].base)
     jobs[0].result.write_text(json.dumps(row))
     pretend(monkeypatch, "raise SystemExit(1)")
-    assert arms.run(jobs, 2) == []
+    assert arm_runs.run(jobs, 2) == []
     jobs[0].result.unlink()  # as an interrupted run leaves it
-    assert arms.run(jobs, 2) == ["care+weak, seed 1"]
+    assert arm_runs.run(jobs, 2) == ["care+weak, seed 1"]
 
 
 def test_another_run_by_the_same_name_is_refused(tmp_path, plan):
     (job,) = jobs_of(tmp_path, plan, ["care"], [1])
     job.result.write_text(json.dumps(finished(job.name, 1, 0.5, steps=7, base=job.base)))
     with pytest.raises(ValueError, match=r"expected 1 steps from weak .*, found 7"):
-        arms.run([job], 1)
+        arm_runs.run([job], 1)
 
 
 def test_a_run_that_fails_is_reported_with_its_log_and_stops_no_other(tmp_path, plan, monkeypatch, capsys):
     pretend(monkeypatch, WRITE)
     jobs = jobs_of(tmp_path, plan)
-    assert arms.run(jobs, 2) == ["grpo+weak, seed 0"]
+    assert arm_runs.run(jobs, 2) == ["grpo+weak, seed 0"]
     told = capsys.readouterr().err
     assert "grpo+weak, seed 0: ended with status 1" in told
     assert "started grpo\nno memory left" in told
@@ -156,7 +156,7 @@ def test_a_run_that_fails_is_reported_with_its_log_and_stops_no_other(tmp_path, 
 def test_runs_wait_for_the_examination_of_their_base_and_are_left_out_without_it(tmp_path, plan, monkeypatch, capsys):
     pretend(monkeypatch, WRITE.replace('"grpo"', '"base"'))
     jobs = jobs_of(tmp_path, plan)
-    assert arms.run(jobs, 2) == ["base+weak, seed 0", "grpo+weak, seed 0", "care+weak, seed 0"]
+    assert arm_runs.run(jobs, 2) == ["base+weak, seed 0", "grpo+weak, seed 0", "care+weak, seed 0"]
     assert "not run, because its base could not be examined" in capsys.readouterr().err
     assert [job.result.exists() for job in jobs] == [False, False, True, True]
 
@@ -187,7 +187,7 @@ def test_a_sigterm_ends_what_was_started(tmp_path):
 
 
 def test_a_listing_runs_nothing_and_tells_minutes_by_what_is_finished(tmp_path, plan, monkeypatch):
-    monkeypatch.setattr(arms, "run", None)
+    monkeypatch.setattr(arm_runs, "run", None)
     asked = ["rl", str(tmp_path), "--base", str(plan.base), "--arms", "grpo,care", "--seeds", "0,1", "--plan"]
     done = CliRunner().invoke(app, asked)
     assert done.exit_code == 0, done.output
@@ -207,7 +207,7 @@ def test_a_wish_that_cannot_be_had_is_refused_before_anything_is_run(tmp_path, p
         (["grpo"], 0.8, tmp_path / "nowhere", "found nothing at"),
     ):
         with pytest.raises(ValueError, match=why):
-            arms.wanted(tmp_path / "out", names, [0], [strength], replace(plan, base=base))
+            arm_runs.wanted(tmp_path / "out", names, [0], [strength], replace(plan, base=base))
     assert not (tmp_path / "out").exists()
 
 
@@ -221,12 +221,12 @@ def test_what_could_not_be_seen_is_a_failure_and_not_a_wrong_answer(out, plan):
 
 @pytest.mark.slow
 def test_the_command_trains_in_processes_of_their_own_and_not_twice(tmp_path, plan, monkeypatch):
-    monkeypatch.setattr(arms, "USUAL", plan)
+    monkeypatch.setattr(arm_runs, "USUAL", plan)
     asked = ["rl", str(tmp_path), "--base", str(plan.base), "--arms", "care", "--seeds", "0", "--steps", "1"]
     for _ in range(2):
         done = CliRunner().invoke(app, asked)
         assert done.exit_code == 0, done.output
-        monkeypatch.setattr(arms, "task_of", None)
+        monkeypatch.setattr(arm_runs, "task_of", None)
     (run,) = arm_tables.read(tmp_path)
     assert run.arm == "care+weak"
     assert (tmp_path / "work" / "care+weak-s0" / "log.txt").read_text()

@@ -1,0 +1,16 @@
+"""What differs between the versions of transformers that are supported, and nowhere else in mmrl."""
+
+import inspect
+from typing import Any
+
+from torch import nn
+from transformers import Cache
+
+
+def cached(layers: nn.Module, cache: Cache) -> dict[str, Any]:
+    """Arguments of a decoder's forward pass that reads and extends the keys and values of ``cache``.
+
+    5.24 renamed ``past_key_values`` to ``cache``; the old name warns there and goes with 5.40.
+    """
+    named = "cache" if "cache" in inspect.signature(layers.forward).parameters else "past_key_values"
+    return {named: cache, "use_cache": True}
