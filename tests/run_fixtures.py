@@ -12,7 +12,8 @@ from accelerate import Accelerator
 from PIL import Image
 from torch import Tensor
 
-from mmrl.config.schema import Config, dump, parse
+from mmrl.config.load import dump, parse
+from mmrl.config.schema import Config
 from mmrl.models.reference import Reference
 from mmrl.runtime.ranks import Ranks
 from mmrl.training.build import build

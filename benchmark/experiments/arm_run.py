@@ -13,7 +13,8 @@ from benchmark.tables import write
 from mmrl.cli.quickstart.arms import last_checkpoint
 from mmrl.cli.quickstart.looks import one
 from mmrl.cli.quickstart.plan import AXES, LEVELS, examination, training
-from mmrl.config.schema import Config, parse
+from mmrl.config.load import parse
+from mmrl.config.schema import Config
 from mmrl.evaluation import Summary
 from mmrl.runtime.provenance import commit, machine
 from mmrl.training.build import build

@@ -7,7 +7,8 @@ from benchmark.speed import reward
 from benchmark.speed.case import Case
 from benchmark.speed.check import logp_errors
 from benchmark.speed.clock import Counts, Peak, Watch, gradient_bytes
-from mmrl.config.schema import Config, parse
+from mmrl.config.load import parse
+from mmrl.config.schema import Config
 from mmrl.models.reader import Reader
 from mmrl.training.build import build
 

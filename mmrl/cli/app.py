@@ -53,7 +53,8 @@ def train(
     ] = False,
 ) -> None:
     """Train a model as CONFIG says. Several processes: torchrun --nproc_per_node N -m mmrl train CONFIG."""
-    from mmrl.config.schema import Config, load
+    from mmrl.config.load import load
+    from mmrl.config.schema import Config
 
     parsed = load(Config, config, overrides or [])
     if check:
@@ -68,7 +69,8 @@ def prepare(
     samples: Annotated[int, typer.Option(help="Completions of each example.", min=1)] = 16,
 ) -> None:
     """Write what the base model earns on each example into the file that `prepared` names: pass rates, Z, difficulty."""
-    from mmrl.config.schema import Config, load
+    from mmrl.config.load import load
+    from mmrl.config.schema import Config
     from mmrl.training.base_rates import prepare as draw
 
     typer.echo(draw(load(Config, config, overrides or []), samples))

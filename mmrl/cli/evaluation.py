@@ -37,7 +37,8 @@ def eval_run(
 
     Exit status 1 where a question could not be asked; it counts as wrong.
     """
-    from mmrl.config.schema import EvalConfig, load
+    from mmrl.config.load import load
+    from mmrl.config.schema import EvalConfig
     from mmrl.evaluation.commands.run import run
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:

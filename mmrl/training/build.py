@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 
 from mmrl.algorithms import Algorithm, claims
+from mmrl.config.load import dump, flat
 from mmrl.config.open_data import (
     check_gradable,
     check_media,
@@ -22,7 +23,7 @@ from mmrl.config.open_data import (
     training_data,
 )
 from mmrl.config.open_model import feature_cache, feature_disk, policy_of
-from mmrl.config.schema import Config, ConfigError, EvaluationSection, dump, flat
+from mmrl.config.schema import Config, ConfigError, EvaluationSection
 from mmrl.data.conditions import check as check_condition
 from mmrl.data.stream import Mixture, Stream
 from mmrl.models.policy import Policy

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from mmrl.algorithms import Remembering
 from mmrl.algorithms.target_matching import TargetError
-from mmrl.config.schema import Config, ConfigError, flat
+from mmrl.config.load import flat
+from mmrl.config.schema import Config, ConfigError
 from mmrl.data.media.reader import MediaError
 from mmrl.evaluation import cost
 from mmrl.evaluation.evaluator import examine

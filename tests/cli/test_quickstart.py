@@ -13,7 +13,8 @@ from mmrl.cli.quickstart import MARK, Plan, quickstart, start_over
 from mmrl.cli.quickstart.arms import train
 from mmrl.cli.quickstart.looks import looks
 from mmrl.cli.quickstart.plan import ARMS, CONTROLS, LEVELS, examination, training
-from mmrl.config.schema import Config, EvalConfig, load
+from mmrl.config.load import load
+from mmrl.config.schema import Config, EvalConfig
 from mmrl.models.loading import load_policy
 from mmrl.world.base import build_model
 from mmrl.world.splits import Sizes

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from mmrl.algorithms import ALGORITHMS
-from mmrl.config.schema import Config, ConfigError, EvalConfig, apply, dump, load, parse
+from mmrl.config.load import apply, dump, load, parse
+from mmrl.config.schema import Config, ConfigError, EvalConfig
 from tools import schema
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").rglob("*.yaml"))

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from mmrl.cli import app
-from mmrl.config.schema import EvalConfig, dump, load, parse
+from mmrl.config.load import dump, load, parse
+from mmrl.config.schema import EvalConfig
 from mmrl.evaluation import read_items, read_records
 from mmrl.evaluation.commands import run as running
 from mmrl.models import families

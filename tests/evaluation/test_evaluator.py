@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from mmrl.cli import app
-from mmrl.config.schema import EvalConfig, dump, parse
+from mmrl.config.load import dump, parse
+from mmrl.config.schema import EvalConfig
 from mmrl.evaluation.evaluator import digest, sampled
 from mmrl.types import Decoding
 from tests import run_fixtures, tiny_models

@@ -56,7 +56,8 @@ def test_grpo_care_the_published_command_runs_another_benchmark(path):
 
 
 def test_seed_bench_r1_an_answer_is_one_draw_of_256_tokens_in_a_square():
-    from mmrl.config.schema import EvalConfig, load
+    from mmrl.config.load import load
+    from mmrl.config.schema import EvalConfig
 
     config = load(EvalConfig, Path("configs/eval/seed_bench_r1.yaml"))
     assert config.evaluation.decoding == Decoding(temperature=0.0, max_new_tokens=1024)

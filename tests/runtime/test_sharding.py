@@ -13,7 +13,8 @@ from accelerate import Accelerator
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText
 
-from mmrl.config.schema import ConfigError, EvalConfig, parse
+from mmrl.config.load import parse
+from mmrl.config.schema import ConfigError, EvalConfig
 from mmrl.runtime.ranks import Ranks
 from mmrl.runtime.sharding import clip_gradients, cut_like, full, local, whole
 from mmrl.training.build import build

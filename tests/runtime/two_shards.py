@@ -9,7 +9,8 @@ import torch
 from torch.distributed.tensor import DTensor
 
 from mmrl.algorithms import CARE, RLKL
-from mmrl.config.schema import Config, parse
+from mmrl.config.load import parse
+from mmrl.config.schema import Config
 from mmrl.models.loading import checkpoint_activations
 from mmrl.runtime.ranks import Ranks, join
 from mmrl.runtime.sharding import collected

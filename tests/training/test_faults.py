@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from mmrl.config.load import load
 from mmrl.config.open_data import check_gradable
-from mmrl.config.schema import Config, ConfigError, load
+from mmrl.config.schema import Config, ConfigError
 from mmrl.rewards.grade import grade_one
 from mmrl.runtime.ranks import join
 from mmrl.training import checkpoint

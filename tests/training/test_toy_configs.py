@@ -9,8 +9,9 @@ import torch
 import yaml
 
 from mmrl.algorithms import ALGORITHMS, Remembering
-from mmrl.config.schema import Config, load
-from mmrl.config.schema import parse as parsed
+from mmrl.config.load import load
+from mmrl.config.load import parse as parsed
+from mmrl.config.schema import Config
 from mmrl.models.proposal import Proposal
 from mmrl.models.reader import Piece
 from mmrl.training.base_rates import prepare

@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 
-from mmrl.config.schema import Config, parse
+from mmrl.config.load import parse
+from mmrl.config.schema import Config
 from mmrl.evaluation import Mean, Summary
 from mmrl.models.loading import load_policy
 from mmrl.training import best, checkpoint

@@ -12,8 +12,9 @@ from benchmark.protocols.general_video.lines import lines
 from benchmark.protocols.general_video.page import show, write
 from benchmark.protocols.general_video.planned import Planned, planned
 from benchmark.protocols.general_video.protocols import PROTOCOLS
+from mmrl.config.load import dump, load
 from mmrl.config.open_data import media_reader
-from mmrl.config.schema import ConfigError, EvalConfig, EvaluationSection, dump, load
+from mmrl.config.schema import ConfigError, EvalConfig, EvaluationSection
 from mmrl.data.conditions import frames_of, known
 from mmrl.data.media.errors import MediaError
 from mmrl.evaluation import Summary, evaluate, read_items

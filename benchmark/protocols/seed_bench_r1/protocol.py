@@ -4,8 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mmrl.config.load import load
 from mmrl.config.open_data import open_set
-from mmrl.config.schema import ConfigError, EvalConfig, load
+from mmrl.config.schema import ConfigError, EvalConfig
 from mmrl.evaluation import IncompleteError
 from mmrl.world.manifest import NAME as MANIFEST
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from time import sleep
 
 from mmrl.cli.quickstart.plan import NAMES
-from mmrl.config.schema import Config, dump
+from mmrl.config.load import dump
+from mmrl.config.schema import Config
 from mmrl.report import read_metrics
 from mmrl.runtime.console import Show, side_by_side
 from mmrl.training.checkpoint import latest

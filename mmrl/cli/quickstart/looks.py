@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 
 from mmrl.cli.quickstart.plan import ARMS, CONTROLS, LEVELS, NEUTRAL, Plan, examination
+from mmrl.config.load import parse
 from mmrl.config.open_model import policy_of
-from mmrl.config.schema import EvaluationSection, ModelSection, parse
+from mmrl.config.schema import EvaluationSection, ModelSection
 from mmrl.data.conditions import Condition
 from mmrl.evaluation import Summary
 from mmrl.evaluation.evaluator import examine

@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mmrl.config.schema import Config, EvaluationSection, parse
+from mmrl.config.load import parse
+from mmrl.config.schema import Config, EvaluationSection
 from mmrl.data.conditions import Condition
 from mmrl.world.base import BASE
 from mmrl.world.cues import Cues

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmrl.config.load import load
 from mmrl.config.open_data import every, training_data
-from mmrl.config.schema import Config, load
+from mmrl.config.schema import Config
 from mmrl.data.media.paths import inside
 from mmrl.evaluation.records import Item
 

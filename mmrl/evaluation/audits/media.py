@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from mmrl.config.load import parse
 from mmrl.config.open_data import media_reader
-from mmrl.config.schema import EvalConfig, parse
+from mmrl.config.schema import EvalConfig
 from mmrl.data.conditions import frames_of, see
 from mmrl.data.media.reader import MediaError
 from mmrl.evaluation.media_sampler import shown_of

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import torch
 
+from mmrl.config.load import dump
 from mmrl.config.open_data import disk_of
 from mmrl.config.open_model import policy_of
-from mmrl.config.schema import ConfigError, EvalConfig, ModelSection, dump
+from mmrl.config.schema import ConfigError, EvalConfig, ModelSection
 from mmrl.data.conditions import known
 from mmrl.evaluation.commands.print_derived import publish_derived
 from mmrl.evaluation.commands.print_effects import publish_gains

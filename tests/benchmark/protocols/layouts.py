@@ -6,8 +6,9 @@ from pathlib import Path
 import av
 import numpy as np
 
+from mmrl.config.load import load
 from mmrl.config.open_data import open_set
-from mmrl.config.schema import EvalConfig, load
+from mmrl.config.schema import EvalConfig
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 CONFIGS = Path(__file__).parents[3] / "configs" / "eval"

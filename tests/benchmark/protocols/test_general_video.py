@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 from benchmark import cli
 from benchmark.protocols.general_video import run
 from benchmark.protocols.general_video.protocols import PROTOCOLS
-from mmrl.config.schema import EvalConfig, load
+from mmrl.config.load import load
+from mmrl.config.schema import EvalConfig
 from mmrl.evaluation.commands.run import opened
 from tests import tiny_models
 from tests.benchmark.protocols.layouts import CONFIGS, lay_out

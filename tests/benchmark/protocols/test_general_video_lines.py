@@ -9,8 +9,9 @@ from benchmark.protocols.general_video import groups
 from benchmark.protocols.general_video.lines import lines, stratified
 from benchmark.protocols.general_video.protocol import equal
 from benchmark.protocols.general_video.protocols import PROTOCOLS
+from mmrl.config.load import load
 from mmrl.config.open_data import open_set
-from mmrl.config.schema import EvalConfig, load
+from mmrl.config.schema import EvalConfig
 from mmrl.data.formats import tempcompass
 from mmrl.evaluation import Item, Record
 from mmrl.evaluation.records import File, item_of

@@ -2,7 +2,8 @@
 
 import pytest
 
-from mmrl.config.schema import Config, ConfigError, parse
+from mmrl.config.load import parse
+from mmrl.config.schema import Config, ConfigError
 from mmrl.training.build import build
 from tests import run_fixtures
 from tests.models.vision import test_projector

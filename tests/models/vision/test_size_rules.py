@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from transformers.image_utils import PILImageResampling, SizeDict
 
-from mmrl.config.schema import Config, parse
+from mmrl.config.load import parse
+from mmrl.config.schema import Config
 from mmrl.data.media import shrink
 from mmrl.data.media.frame_size import SizeRule, SizeRules
 from mmrl.data.media.reader import MediaReader

@@ -1,0 +1,103 @@
+"""A config from its YAML file and overrides, and back to text."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from mmrl.config.error_messages import explain, first_causes
+from mmrl.config.schema import ConfigError
+from mmrl.config.variants import Section
+
+
+class OneOfAKey(yaml.SafeLoader):
+    """YAML in which a key may stand once; the plain loader silently takes the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} stands twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def load(kind: type[Section], path: Path, overrides: Sequence[str] = ()) -> Any:
+    """A config from a YAML file and ``key.to.it=value`` overrides."""
+    if not path.is_file():
+        raise ConfigError(f"config: expected a YAML file, found nothing at {path}")
+    try:
+        data = yaml.load(path.read_text(), OneOfAKey)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: expected a mapping of keys, found {type(data).__name__}")
+    for override in overrides:
+        apply(data, override)
+    return parse(kind, data, str(path))
+
+
+def parse(kind: type[Section], data: Mapping[str, Any], where: str) -> Any:
+    """A config from plain data, or a ConfigError with a line for each problem."""
+    try:
+        return kind.model_validate_json(json.dumps(data, default=str))  # YAML has dates, which were meant as text
+    except ValidationError as error:
+        schema = kind.model_json_schema()
+        lines = [explain(problem, schema) for problem in first_causes(error.errors())]
+        raise ConfigError("\n".join(f"{where}: {line}" for line in dict.fromkeys(lines))) from None
+
+
+def apply(data: dict[str, Any], override: str) -> None:
+    """Set ``a.b.c=value`` in nested data; the value is read as YAML."""
+    key, sign, value = override.partition("=")
+    if not sign or not key:
+        raise ConfigError(f"override: expected key.to.it=value, found {override!r}")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(
+            f"override {override!r}: expected a value in YAML; put text with special characters in quotes"
+        ) from None
+    *parents, last = key.split(".")
+    for parent in parents:
+        data = step_into(data, parent, override)
+    data[index_of(data, last, override) if isinstance(data, list) else last] = parsed
+
+
+def step_into(data: Any, key: str, override: str) -> Any:
+    """One level deeper, made where it is missing or null."""
+    if isinstance(data, list):
+        key = index_of(data, key, override)
+    elif data.get(key) is None:
+        data[key] = {}
+    if not isinstance(data[key], dict | list):
+        raise ConfigError(f"override {override!r}: expected further keys in {key!r}, found the value {data[key]!r}")
+    return data[key]
+
+
+def index_of(data: list, key: str, override: str) -> int:
+    """The place of a list that a key names."""
+    if not key.isdigit() or int(key) >= len(data):
+        raise ConfigError(f"override {override!r}: expected an index from 0 to {len(data) - 1}, found {key!r}")
+    return int(key)
+
+
+def dump(config: Section) -> str:
+    """The resolved config as YAML."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, width=120, allow_unicode=True)
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """A config for trackers: dotted names, values as text."""
+    out = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            out |= flat(value, f"{prefix}{key}.")
+        else:
+            out[prefix + key] = str(value)
+    return out
