@@ -50,7 +50,7 @@ def world_ceilings(
     as_markdown: Markdown = False,
     out: Out = None,
 ) -> None:
-    """What a solver with part of the information can reach, family by family (facts/evaluation.md 5.4).
+    """What a solver with part of the information can reach, family by family.
 
     Exit status 1 if a family leaks: blind is not exactly 25, observation only, video only, or observation and last
     event not exactly 50, unordered events not exactly 50 where order matters, everything not 100, one fixed event

@@ -9,8 +9,8 @@ from typing import Any
 
 from benchmark.experiments.arm_tables import parsed
 from benchmark.paths import told
-from mmrl.cli.quickstart.plan import ARMS as SHOWN
-from mmrl.cli.quickstart.plan import Plan
+from mmrl.cli.quickstart.settings import ARMS as SHOWN
+from mmrl.cli.quickstart.settings import QuickstartPlan
 from mmrl.world.base import BASE
 from mmrl.world.splits import Sizes
 
@@ -23,7 +23,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "care_frozen": SHOWN["care"] | {"reference": FROZEN},
 }
 UNTRAINED = "base"  # the job that renders a world and examines the base on it
-USUAL = Plan()
+USUAL = QuickstartPlan()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Job:
 
     arm: str  # of ARMS, or UNTRAINED
     seed: int
-    plan: Plan
+    plan: QuickstartPlan
     out: Path
 
     @property
@@ -112,9 +112,9 @@ def job_of(text: str) -> Job:
     return Job(found["arm"], found["seed"], plan_of(found["plan"]), Path(found["out"]))
 
 
-def plan_of(found: Mapping[str, Any]) -> Plan:
+def plan_of(found: Mapping[str, Any]) -> QuickstartPlan:
     """A plan from plain data."""
-    return Plan(**(dict(found) | {"base": Path(found["base"]), "sizes": Sizes(**found["sizes"])}))
+    return QuickstartPlan(**(dict(found) | {"base": Path(found["base"]), "sizes": Sizes(**found["sizes"])}))
 
 
 @cache

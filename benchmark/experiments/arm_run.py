@@ -10,9 +10,9 @@ from typing import Any
 from benchmark.experiments.arm_jobs import ARMS, UNTRAINED, Job, job_of
 from benchmark.experiments.arm_tables import Run, finite
 from benchmark.tables import write
-from mmrl.cli.quickstart.arms import last_checkpoint
-from mmrl.cli.quickstart.looks import one
-from mmrl.cli.quickstart.plan import AXES, LEVELS, examination, training
+from mmrl.cli.quickstart.evaluate_levels import evaluate_level
+from mmrl.cli.quickstart.settings import AXES, LEVELS, evaluation_section, training_config
+from mmrl.cli.quickstart.train_arms import last_checkpoint
 from mmrl.config.load import parse
 from mmrl.config.schema import Config
 from mmrl.evaluation import Summary
@@ -55,7 +55,7 @@ def learned(job: Job) -> Run:
 
 def config_of(job: Job) -> Config:
     """The quickstart's training with the arm's algorithm: prompts, seed and everything else are the same for all."""
-    usual = training("grpo", job.plan, job.world, job.folder / "train", job.seed).model_dump(mode="json")
+    usual = training_config("grpo", job.plan, job.world, job.folder / "train", job.seed).model_dump(mode="json")
     return parse(Config, usual | {"algorithm": ARMS[job.arm]}, f"rl.{job.arm}")
 
 
@@ -63,9 +63,9 @@ def examined(model: Path, job: Job) -> Levels:
     """A model on the quickstart's four levels, with the events of the lamp's station as one more metric."""
     found = {}
     for level in LEVELS:
-        section = examination(level, "full", job.plan, job.world, job.seed)
+        section = evaluation_section(level, "full", job.plan, job.world, job.seed)
         section = section.model_copy(update={"graders": section.graders | {"station": "world_station"}})
-        found[level] = measured(one(model, section, job.folder / "eval"))
+        found[level] = measured(evaluate_level(model, section, job.folder / "eval"))
     return found
 
 

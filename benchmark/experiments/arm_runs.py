@@ -20,15 +20,15 @@ from benchmark.experiments.arm_jobs import ARMS, UNTRAINED, USUAL, Job
 from benchmark.experiments.arm_tables import TABLE, parsed
 from benchmark.experiments.jobs import Task, run_all
 from benchmark.tables import Cells
-from mmrl.cli.quickstart.arms import tail
-from mmrl.cli.quickstart.plan import Plan
+from mmrl.cli.quickstart.settings import QuickstartPlan
+from mmrl.cli.quickstart.train_arms import log_tail
 from mmrl.models.loading import check_directory
 from mmrl.runtime.console import progress
 from mmrl.world.cues import Cue
 
 
 def wanted(
-    out: Path, arms: Sequence[str], seeds: Sequence[int], strengths: Sequence[float], plan: Plan = USUAL
+    out: Path, arms: Sequence[str], seeds: Sequence[int], strengths: Sequence[float], plan: QuickstartPlan = USUAL
 ) -> list[Job]:
     """All runs, those of one seed together. Raises ValueError for what cannot be run, before anything is."""
     unknown = [arm for arm in arms if arm not in ARMS]
@@ -65,7 +65,7 @@ def together(what: str, jobs: Sequence[Job], at_once: int) -> list[str]:
     def ended(task: Task, status: int) -> None:
         over[task.name] = status
         if status:
-            complain(f"{task.name}: ended with status {status}. The end of {task.log}:\n{tail(task.log)}")
+            complain(f"{task.name}: ended with status {status}. The end of {task.log}:\n{log_tail(task.log)}")
         show(len(over), task.name)
 
     with progress(what, len(jobs), quiet=not jobs) as show:

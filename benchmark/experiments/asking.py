@@ -12,7 +12,7 @@ from mmrl.models.policy import Policy
 from mmrl.rewards.parse import parse
 from mmrl.rollout import Engine
 from mmrl.types import Decoding, Example, Media, Prompt
-from mmrl.world.annotate import MEMBERS, Look, choices, octet_row
+from mmrl.world.annotate import MEMBERS, Presentation, choices, octet_row
 from mmrl.world.axes import draw_environment
 from mmrl.world.cues import Cue
 from mmrl.world.dice import Dice
@@ -45,7 +45,7 @@ def of_octet(octet: Octet, shelf: Shelf, seed: int, cue: Cue | None, test: Seque
     """The items of one."""
     environment = draw_environment(Dice(seed, "environment", octet.group), test)
     for index, ((bits, lamp), planted) in enumerate(zip(MEMBERS, planted_in(octet, cue, seed), strict=True)):
-        row = octet_row(octet, bits, lamp, index, Look(environment, tuple(test), planted), SMALL)
+        row = octet_row(octet, bits, lamp, index, Presentation(environment, tuple(test), planted), SMALL)
         example = Example(
             id=row["sample_id"],
             question=row["question"],

@@ -2,9 +2,9 @@
 
 - with a grey border: accuracy, and the exact judge's verdict on the reasoning, on all three levels;
 - with a border that codes a letter: how often that letter is answered, beside what is expected of answers that are
-  independent of it, rho * acc + (1 - rho) * (1 - acc) / 3 (facts/prototype.md 4);
+  independent of it, rho * acc + (1 - rho) * (1 - acc) / 3;
 - what reasoning is worth: without any, from what the oracle saw, from the oracle's whole reasoning; and what the oracle
-  would have deduced from what the model says that it saw (facts/evaluation.md 5.8).
+  would have deduced from what the model says that it saw.
 """
 
 import os
@@ -17,7 +17,7 @@ from benchmark.experiments.arm_jobs import weights
 from benchmark.experiments.asking import Question, ask, questions
 from benchmark.experiments.gallery import gallery
 from benchmark.experiments.measure import Scores, figure
-from mmrl.cli.quickstart.plan import AXES
+from mmrl.cli.quickstart.settings import AXES
 from mmrl.models.loading import check_directory, load_policy
 from mmrl.models.policy import Policy
 from mmrl.rewards.grade import fields
@@ -25,14 +25,14 @@ from mmrl.rewards.parse import parse
 from mmrl.types import Decoding
 from mmrl.world.cues import CHANCE, Cue
 from mmrl.world.grammar import oracle_completion
-from mmrl.world.judge import Verdict, judge, oracle_deduction
+from mmrl.world.judge import Judgement, judge, oracle_deduction
 from mmrl.world.octet import draw_octets
 from tools.base.clips import Shelf
 
 FAR = 3_000_000  # from the seeds of benchmarks, of the base model and of learners: none draws these octets
 LEVELS = ("L1", "L2", "L3")
 NEW_TOKENS = 80
-METRICS: Mapping[str, Callable[[Verdict], float]] = {
+METRICS: Mapping[str, Callable[[Judgement], float]] = {
     "accuracy": lambda verdict: verdict.correct,
     "consistency": lambda verdict: verdict.consistent,
     "parseable": lambda verdict: verdict.coverage == 1 and verdict.answer is not None,

@@ -1,4 +1,4 @@
-"""What learners are shown of clips and pictures: all of it, or less (facts/evaluation.md 5.4, 5.8)."""
+"""What learners are shown of clips and pictures: all of it, or less."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import sleep
 
 from benchmark.paths import ROOT
-from mmrl.cli.quickstart.arms import ALONE, LOOK_EVERY, end, stopped_in_order
+from mmrl.cli.quickstart.train_arms import ALONE, LOOK_EVERY, end_process, stopped_in_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ def run_all(tasks: Sequence[Task], at_once: int, ended: Callable[[Task, int], No
             keep_going(deque(tasks), going, at_once, ended)
         finally:
             for process in going:
-                end(process)
+                end_process(process)
 
 
 def keep_going(

@@ -1,4 +1,4 @@
-"""Baselines that need no neural network: chance, habits, readers of text, and the oracle (facts/evaluation.md 5.8)."""
+"""Baselines that need no neural network: chance, habits, readers of text, and the oracle."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,7 @@
 """What a solver can reach that has only part of an item's information and knows the members of its group.
 
 The members of a group are parted by what the information shows of them; in each part the best that the solver can do is
-the option that is right most often. This bounds every model, learned or not (facts/evaluation.md 5.4). The solver knows
+the option that is right most often. This bounds every model, learned or not. The solver knows
 no rule of the world: it compares what is shown and counts which option is right.
 """
 
@@ -37,7 +37,7 @@ INFORMATION: Mapping[str, Information] = {
     "unordered": lambda item: (item.lamp, bag(item)),
     "everything": lambda item: (item.lamp, item.events),
 }
-ROWS: Mapping[str, str] = {  # in the order of the table of facts 5.4
+ROWS: Mapping[str, str] = {  # in the order of the printed table
     "blind": "text + options (blind)",
     "observation": "observation only",
     "video": "video only",
@@ -146,6 +146,6 @@ def means(table: Mapping[str, Ceilings]) -> dict[str, dict[str, float]]:
 
 
 def cells(table: Mapping[str, Ceilings]) -> tuple[list[str], list[list[str]]]:
-    """The table of facts 5.4: a line an information, a column a family, in percent."""
+    """The table of ceilings: a line an information, a column a family, in percent."""
     lines = [[words, *(f"{found.rows[row]:.1f}" for found in table.values())] for row, words in ROWS.items()]
     return ["information", *table], lines

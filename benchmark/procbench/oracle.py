@@ -1,4 +1,4 @@
-"""The right option from the script, by rules written a second time from the table of families (facts/evaluation.md 5.3).
+"""The right option from the script, by rules written a second time from the table of families.
 
 Nothing of mmrl's state machine is used: where both agree, neither misreads the table.
 """

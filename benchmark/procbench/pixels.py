@@ -1,4 +1,4 @@
-"""The pixel oracle on a rendered benchmark: what is left of 100 % by codec, sampling and reader (facts/evaluation.md 5.8)."""
+"""The pixel oracle on a rendered benchmark: what is left of 100 % by codec, sampling and reader."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence

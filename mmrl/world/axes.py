@@ -1,7 +1,6 @@
 """How a clip looks, apart from what happens in it: ten axes, each with a train pool and a test pool that share no value.
 
-The second level of the benchmark differs from the first in these axes alone, and they can be switched one by one
-(facts/evaluation.md 5.5).
+The second level of the benchmark differs from the first in these axes alone, and they can be switched one by one.
 """
 
 import colorsys

@@ -19,9 +19,9 @@ from threading import Thread
 
 import av
 
-from mmrl.world.annotate import SOURCE, Clip, Picture
+from mmrl.world.annotate import SOURCE, ClipSpec, PictureSpec
 from mmrl.world.axes import AXES
-from mmrl.world.codec import CODECS, digest, encoder, write_clip, write_picture
+from mmrl.world.codec import CODECS, encoder, planes_digest, write_clip, write_picture
 from mmrl.world.cues import Cues
 from mmrl.world.demos import Demonstrations, demonstrate
 from mmrl.world.manifest import NAME, is_complete, manifest
@@ -32,7 +32,7 @@ from mmrl.world.splits import Group, Recipe, Sizes, annotated
 PLAN = "plan.json"  # in a draft: what it is to become
 VIDEOS, IMAGES = f"videos/{SOURCE}", f"images/{SOURCE}"
 Progress = Callable[[int, int], None]  # groups rendered, groups in all
-Work = tuple[tuple[Clip, ...], tuple[Picture, ...]]  # the media of a group
+Work = tuple[tuple[ClipSpec, ...], tuple[PictureSpec, ...]]  # the media of a group
 
 
 def render(
@@ -113,7 +113,7 @@ def render_group(work: Work, root: Path, dial: Dial) -> dict[str, str]:
             frames = clip(each.script, each.family, each.mats, each.environment, dial, each.tint)
             settings = {"fps": dial.fps, "environment": each.environment, "tail_start": dial.tail_start}
             _whole(path, partial(write_clip, frames=frames, **settings))
-        hashes[each.name] = digest(path)
+        hashes[each.name] = planes_digest(path)
     for each in pictures:
         path = root / IMAGES / each.name
         if not path.exists():

@@ -1,6 +1,6 @@
 """What a reasoning claims: events, contents, the lamp, needs, and the conclusion. A tolerant reader, linear in the text.
 
-It reads both dialects of facts/evaluation.md 5.6, the terse one of ``mmrl.world.grammar`` and the long one ("I saw put the
+It reads two dialects, the terse one of ``mmrl.world.grammar`` and the long one ("I saw put the
 red cube in the left box; ... . so the left box holds red. the lamp is at left. left still needs a blue cube. so I should put
 the blue cube in the left box, option C"), in any case and any order of sentences. Rules:
 
@@ -73,7 +73,7 @@ class Claims:
         return [Event(rank, *told.deed) for rank, told in enumerate(self.ordered)]
 
 
-def read(reasoning: str) -> Claims:
+def read_claims(reasoning: str) -> Claims:
     """The claims of a reasoning."""
     words = lex(reasoning)
     claims = Claims(words=sum(word.value not in PUNCTUATION for word in words))

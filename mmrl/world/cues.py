@@ -1,4 +1,4 @@
-"""Planted shortcuts: four cues that name a letter, right as often as they are told to be (facts/evaluation.md 5.7).
+"""Planted shortcuts: four cues that name a letter, right as often as they are told to be.
 
 A cue points to a letter, so it fixes the order of the options. Whatever its strength, an item's draws are the same: the
 items whose cue is right at 0.5 are among those whose cue is right at 0.8. Cues are planted in octets, never in the
@@ -106,6 +106,6 @@ class Planted:
 NEUTRAL = Planted()
 
 
-def plain(option: str) -> str:
+def without_marker(option: str) -> str:
     """An option's text without the marker."""
     return option.removesuffix(f" {MARKER}")

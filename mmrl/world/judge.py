@@ -2,7 +2,7 @@
 
 A reasoning is a chain: events seen -> contents of the stations -> (with the lamp that the observation shows) -> need and
 action -> letter -> answer. Every link is judged by what the reasoning itself says one link earlier, and the first three
-against the world as well. Definitions after facts/evaluation.md 5.6; how texts are read is ``mmrl.world.claims``'s matter.
+against the world as well. `Judgement` defines every rate; how texts are read is ``mmrl.world.claims``'s matter.
 
 Items of the stratum "nat" have a plan instead of stations: nothing is hidden and no lamp shines, so state and view cannot
 fail there, and an action follows if it is a step of the plan that is not among the claimed events while all steps that must
@@ -16,9 +16,9 @@ from itertools import combinations
 from typing import Literal
 
 from mmrl.rewards.parse import parse
-from mmrl.world.claims import Claims, Told, action_in, read
+from mmrl.world.claims import Claims, Told, action_in, read_claims
 from mmrl.world.octet import LETTERS, Action
-from mmrl.world.script import FAMILIES, STATIONS, Family, Pair, holds, needed
+from mmrl.world.script import FAMILIES, STATIONS, Pair, TaskFamily, holds, needed
 
 Link = Literal["perception", "state", "view", "deduction", "mapping", "answer"]
 FIELDS = ("choices", "answer", "script", "state")  # that every row of ProcBench has beside its stratum
@@ -26,14 +26,14 @@ OWN = {"octet": ("family", "mats", "third"), "nat": ("plan",)}  # and those that
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Judgement:
     """What is true of one completion. Rates in [0, 1]."""
 
     coverage: float  # P: share of the reasoning's words in clauses that were understood; 0 without reasoning
     events_precision: float  # E: claimed events that happened, at the claimed times where times are claimed
     events_recall: float
     events_f1: float  # 2 right / (claimed + true); all three are 1 where nothing happened and nothing is claimed
-    events_ordered: float  # share of concordant pairs of claimed deeds that happened (`in_order`); 1 without a pair
+    events_ordered: float  # share of concordant pairs of claimed deeds that happened (`concordance`); 1 without a pair
     station_events: bool  # exactly what happened at the lamp's station is claimed of it, in order; nat: everywhere
     hidden_true: bool  # H: of some station the contents are claimed, and all such claims are true; nat: vacuous
     hidden_entailed: bool  # H: and all of them follow from the claimed events; nat: vacuous
@@ -58,7 +58,7 @@ class Truth:
     script: tuple[Told, ...]
     lamp: str | None
     held: Mapping[str, tuple[str, ...]]  # by station; empty for nat
-    family: Family | None  # None for nat
+    family: TaskFamily | None  # None for nat
     mats: Mapping[str, Pair]  # by station; empty for nat
     third: str
     plan: Sequence[Mapping]  # empty for octets
@@ -67,22 +67,22 @@ class Truth:
     cue: str | None  # letter that the cue points to
 
 
-def judge(text: str, fields: Mapping) -> Verdict:
+def judge(text: str, fields: Mapping) -> Judgement:
     """The verdict on a completion. ``fields`` is the row, with the shown option texts in order under ``choices``."""
     truth, parsed = truth_of(fields), parse(text)
-    claims = read(parsed.reasoning or "")
+    claims = read_claims(parsed.reasoning or "")
     answer = parsed.answer if parsed.answer in LETTERS[: len(truth.options)] else None
     precision, recall, f1 = overlap(claims.events, truth.script)
     hidden_true, hidden_entailed = hidden(claims, truth)
     links = chain(claims, truth, answer)
     support, correct = all(links[link] for link in ("deduction", "mapping", "answer")), answer == truth.gold
     station = station_told(claims, truth)
-    return Verdict(
+    return Judgement(
         coverage=claims.understood / claims.words if claims.words else 0.0,
         events_precision=precision,
         events_recall=recall,
         events_f1=f1,
-        events_ordered=in_order(claims.ordered, truth.script),
+        events_ordered=concordance(claims.ordered, truth.script),
         station_events=station,
         hidden_true=hidden_true,
         hidden_entailed=hidden_entailed,
@@ -133,7 +133,7 @@ def recompute(fields: Mapping, claims: Claims) -> str | None:
 
 def oracle_deduction(text: str, fields: Mapping) -> str | None:
     """The letter of the model's perception and the oracle's deduction: the rule, run on the events and the lamp claimed."""
-    return recompute(fields, read(parse(text).reasoning or ""))
+    return recompute(fields, read_claims(parse(text).reasoning or ""))
 
 
 def truth_of(fields: Mapping) -> Truth:
@@ -180,7 +180,7 @@ def overlap(claimed: Sequence[Told], true: Sequence[Told]) -> tuple[float, float
     return precision, recall, 2 * right / (len(claimed) + len(true))
 
 
-def in_order(claimed: Sequence[Told], true: Sequence[Told]) -> float:
+def concordance(claimed: Sequence[Told], true: Sequence[Told]) -> float:
     """Share of the pairs of claimed deeds that happened whose claimed order is the true one; 1 if there is no pair.
 
     Kendall's tau over these pairs is twice this less 1. What is claimed with a wrong time counts by the order that it
@@ -205,7 +205,7 @@ def _next(ranks: deque[int] | None) -> int | None:
 
 def told_as_it_was(claimed: Sequence[Told], true: Sequence[Told]) -> bool:
     """Whether exactly the true events are claimed, in their order."""
-    return overlap(claimed, true)[2] == 1 and in_order(claimed, true) == 1
+    return overlap(claimed, true)[2] == 1 and concordance(claimed, true) == 1
 
 
 def station_told(claims: Claims, truth: Truth) -> bool:
@@ -224,12 +224,12 @@ def hidden(claims: Claims, truth: Truth) -> tuple[bool, bool]:
         return True, True
     follows = {place: holds(family, claims.happened, place, truth.mats[place]) for place in claims.held}
     return tuple(
-        bool(claims.held) and all(same(family, told, held[place]) for place, told in claims.held.items())
+        bool(claims.held) and all(same_contents(family, told, held[place]) for place, told in claims.held.items())
         for held in (truth.held, follows)
     )
 
 
-def same(family: Family, one: Sequence[str], other: Sequence[str]) -> bool:
+def same_contents(family: TaskFamily, one: Sequence[str], other: Sequence[str]) -> bool:
     """Whether two contents are the same to the family: in their order where its rule asks for the first or the last."""
     return list(one) == list(other) if family.rule in ("first", "last") else Counter(one) == Counter(other)
 

@@ -1,6 +1,6 @@
 """The words that a reasoning may use, and what kind each is of: what ``mmrl.world.claims`` reads clauses from.
 
-Both dialects of facts/evaluation.md 5.6 in one closed list, in any case. Whatever is not in it is of kind "unknown".
+Both dialects, the terse and the long one, in one closed list, in any case. Whatever is not in it is of kind "unknown".
 """
 
 import re

@@ -11,7 +11,7 @@ one is a step that is next. The others are of four declared types, each as often
 Text and options are drawn first, and which of the options' steps is next only then: a reader of the goal who sees no video
 rules out the last two types and is left with two or three steps that must come one after another, each as likely as any
 other (41.7 % on average). Learners of words reach 38 % on text alone and 58 % with the last event (logistic regression,
-2,000 items of seed 0). So it is reported apart from the octets, whose text says nothing (facts/evaluation.md 5.4).
+2,000 items of seed 0). So it is reported apart from the octets, whose text says nothing.
 """
 
 import hashlib
@@ -73,7 +73,7 @@ class Nat:
         return hashlib.sha256(json.dumps([self.schema, self.goal, script], sort_keys=True).encode()).hexdigest()
 
 
-def reasoning(item: Nat) -> str:
+def nat_reasoning(item: Nat) -> str:
     """The oracle's words on an item, without a letter."""
     seen = saw(item.script()) if item.done else "saw nothing"
     return f"{seen}. so {item.gold}"
@@ -108,7 +108,7 @@ def draw_nat(dice: Dice, name: str, split: str, schema: Schema, role: Role, lett
     among = dice.one(list(chains(plan, count)))
     decoys = [(decoy(kind, plan, among, schema.colours(names), dice), kind) for kind in rest]
     gold = among[rank]
-    done = progress(plan, gold, dice)
+    done = steps_done(plan, gold, dice)
     types = {i: None if i == gold else "done" if i in done else "not_enabled" for i in among}
     wrong = [(plan[i].action, types[i]) for i in among if i != gold] + decoys
     several = dice.shuffled(wrong)
@@ -152,7 +152,7 @@ def other_stations(step: Step, plan: Sequence[Step], named: Sequence[str]) -> li
     return [] if there in [other.action for other in plan] else [there]
 
 
-def progress(plan: Sequence[Step], gold: int, dice: Dice) -> tuple[int, ...]:
+def steps_done(plan: Sequence[Step], gold: int, dice: Dice) -> tuple[int, ...]:
     """Steps in an order in which they can be done, after which a step is next."""
     wanted = set(before(plan, gold))
     while (able := [i for i in enabled(plan, wanted) if i != gold]) and dice.chance(MORE):

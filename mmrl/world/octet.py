@@ -2,7 +2,7 @@
 
 Goal, options and the irrelevant event are fixed; two hidden bits (one a station) and the lamp of the observation vary.
 Every option is right exactly twice, so that neither text (25 %), nor observation, nor video alone (50 % each) says more
-than that (facts/evaluation.md 5.4). The four options name four different colours: one word tells each from the others.
+than that. The four options name four different colours: one word tells each from the others.
 """
 
 import hashlib
@@ -11,7 +11,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mmrl.world.dice import Dice
-from mmrl.world.script import BITS, COLOURS, FAMILIES, STATIONS, TAIL, THINGS, THIRD, VERBS, Event, Family, Pair, needed
+from mmrl.world.script import (
+    BITS,
+    COLOURS,
+    FAMILIES,
+    STATIONS,
+    TAIL,
+    THINGS,
+    THIRD,
+    VERBS,
+    Event,
+    Pair,
+    TaskFamily,
+    needed,
+)
 from mmrl.world.script import holds as held_after
 
 LETTERS = ("A", "B", "C", "D")
@@ -47,7 +60,7 @@ class Octet:
     options: tuple[Action, Action, Action, Action]  # in the order in which validation shows them
 
     @property
-    def kind(self) -> Family:
+    def kind(self) -> TaskFamily:
         """The octet's family."""
         return FAMILIES[self.family]
 
@@ -81,7 +94,7 @@ class Octet:
         return hashlib.sha256(json.dumps([self.family, self.goal, sorted(scripts)]).encode()).hexdigest()
 
 
-def goal(family: Family, mats: Sequence[Pair], third: str) -> str:
+def goal(family: TaskFamily, mats: Sequence[Pair], third: str) -> str:
     """The goal's words."""
     stations = [f"{place} {a} and {b}" for place, (a, b) in zip(STATIONS, mats, strict=True)]
     return f"{family.task.format(third=third)}: {', '.join(stations)}"
@@ -105,7 +118,7 @@ def draw_octets(split: str, count: int, *, seed: int, taken: set[str]) -> Iterat
         yield octet
 
 
-def draw_octet(dice: Dice, group: str, split: str, family: Family) -> Octet:
+def draw_octet(dice: Dice, group: str, split: str, family: TaskFamily) -> Octet:
     """A random octet of a family."""
     a, b, c, d, third = dice.some(COLOURS, 5)
     slots, n = dice.shuffled(range(TAIL)), family.events

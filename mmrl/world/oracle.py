@@ -1,8 +1,7 @@
 """Reads events and lamp off pixels and concludes: proof that codec and sampling keep all that an item needs.
 
 A template matcher: it knows what the table looks like (the row's environment) and how every event would look in every
-frame, and takes what differs least from the decoded frame. It sees nothing of the script, the options or the cue
-(facts/evaluation.md 5.8).
+frame, and takes what differs least from the decoded frame. It sees nothing of the script, the options or the cue.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from PIL import Image
 
 from mmrl.data.media.decoders import read_frames, read_index
 from mmrl.world.axes import LAYOUTS, Environment
-from mmrl.world.codec import sampled
+from mmrl.world.codec import evenly_spaced
 from mmrl.world.octet import Action
 from mmrl.world.render import Dial, Stage, observation, set_up, still
 from mmrl.world.script import FAMILIES, PLACES, STATIONS, TAIL, THINGS, Event, Pair, holds, needed
@@ -47,7 +46,7 @@ def read_item(row: Mapping, root: Path, dial: Dial, count: int, reader: str = "p
     index = read_index(path)
     if len(index.shown) != dial.frames:
         raise ValueError(f"{path}: expected {dial.frames} frames, as the dial says, found {len(index.shown)}")
-    numbers = sorted(set(sampled(count, dial.frames)))
+    numbers = sorted(set(evenly_spaced(count, dial.frames)))
     frames = read_frames(path, index, np.array(numbers), reader)
     with Image.open(root / "images" / "Synth" / row["current_observation_basename"]) as image:
         lamp = read_lamp(np.asarray(image.convert("RGB")), family, mats, environment, dial)

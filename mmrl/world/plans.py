@@ -8,7 +8,7 @@ The steps and their order follow from the goal's words and simple physics:
 - what is taken was put before;
 - "first", "second", "third" and "next" mean what they say.
 
-No word is new: the goals are made of the octets' (facts/evaluation.md 5.3, 5.4).
+No word is new: the goals are made of the octets'.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence

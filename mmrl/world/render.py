@@ -1,7 +1,7 @@
 """From symbols to pixels: the frames of a clip, and the observation.
 
 Every frame of a slot shows the slot's whole event; slots without one show the empty table; in the last slot all lids
-close, in all four videos of an octet alike. What a box holds is never seen (facts/evaluation.md 5.2).
+close, in all four videos of an octet alike. What a box holds is never seen.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import numpy as np
 
 from mmrl.world.axes import FORMATS, LAYOUTS, Environment
 from mmrl.world.script import SLOTS, TAIL, Event, Pair
-from mmrl.world.sprites import CAST, SPRITE, Look, Stamp, stamp
+from mmrl.world.sprites import CAST, SPRITE, SpriteStyle, Stamp, stamp
 from mmrl.world.table import DEPTH, GREY, box, close, empty_table, frame, light, move_about, scales, shot
 
 SIZES = (56, 448)  # px
@@ -64,7 +64,7 @@ class Stage:
     table: np.ndarray  # uint8 h w c, empty
     environment: Environment
     dial: Dial
-    look: Look
+    look: SpriteStyle
 
 
 def clip(
@@ -110,7 +110,7 @@ def set_up(
 ) -> Stage:
     """The stage on which a clip is played."""
     table = empty_table(family, mats, environment, *_pixels(environment, dial))
-    look = Look(scales(table), environment.skin, environment.gripper, gripper_tint)
+    look = SpriteStyle(scales(table), environment.skin, environment.gripper, gripper_tint)
     return Stage(table, environment, dial, look)
 
 

@@ -8,14 +8,14 @@
     *_nat            the natural stratum of a split, which is reported apart
 
 All of it follows from a Recipe, on any machine. More octets of one split change no item of a split that is drawn before
-it (validation first), and the first items of a split do not depend on how many follow (facts/evaluation.md 5.5, 5.7).
+it (validation first), and the first items of a split do not depend on how many follow.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import islice
 
-from mmrl.world.annotate import MEMBERS, Item, Look, nat_item, octet_items
+from mmrl.world.annotate import MEMBERS, Presentation, WorldItem, nat_item, octet_items
 from mmrl.world.axes import AXES, draw_environment
 from mmrl.world.cues import NEUTRAL, Cue, Cues, Planted
 from mmrl.world.demos import Demonstrations
@@ -37,7 +37,7 @@ FILES = {
     "L3": "validation_L3",
 }
 NONE = "none"  # the paired copy of L2 in which no axis is switched
-Group = tuple[Item, ...]  # the eight items of an octet in one look, or one natural item
+Group = tuple[WorldItem, ...]  # the eight items of an octet in one look, or one natural item
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +157,13 @@ def annotated(recipe: Recipe) -> dict[str, list[Group]]:
     files: dict[str, list[Group]] = {}
     for split, octets in all_octets(recipe).items():
         name, cue = FILES[split], recipe.cues.of(split)
-        files[name] = [shown(recipe, octet, recipe.test_axes(split), cue) for octet in octets]
+        files[name] = [presented(recipe, octet, recipe.test_axes(split), cue) for octet in octets]
         if split == "L1" and cue is not None:
-            files[f"{name}_neutral"] = [shown(recipe, octet, ()) for octet in octets]
+            files[f"{name}_neutral"] = [presented(recipe, octet, ()) for octet in octets]
         if split == "L2" and recipe.sizes.paired:
             for axis in (NONE, *recipe.test_axes("L2")):
                 files[f"{name}_{axis}"] = [
-                    shown(recipe, octet, () if axis == NONE else (axis,), variant=axis)
+                    presented(recipe, octet, () if axis == NONE else (axis,), variant=axis)
                     for octet in octets[: recipe.sizes.paired]
                 ]
     for split, nats in all_nats(recipe).items():
@@ -191,22 +191,24 @@ def all_nats(recipe: Recipe) -> dict[str, list[Nat]]:
     return {split: list(draw_nats(split, size, seed=recipe.seed, taken=taken)) for split, size in sizes.items() if size}
 
 
-def shown_nat(recipe: Recipe, nat: Nat) -> Item:
+def shown_nat(recipe: Recipe, nat: Nat) -> WorldItem:
     """A natural item in its environment."""
     test = recipe.test_axes(nat.split)
-    return nat_item(nat, Look(draw_environment(Dice(recipe.seed, "environment", nat.name), test), test), recipe.dial)
+    return nat_item(
+        nat, Presentation(draw_environment(Dice(recipe.seed, "environment", nat.name), test), test), recipe.dial
+    )
 
 
-def shown(
+def presented(
     recipe: Recipe, octet: Octet, test: Sequence[str], cue: Cue | None = None, variant: str = ""
-) -> tuple[Item, ...]:
+) -> tuple[WorldItem, ...]:
     """The items of an octet in an environment, each with its cue."""
     environment = draw_environment(Dice(recipe.seed, "environment", octet.group), test)
     looks = []
     for planted in planted_in(octet, cue, recipe.seed):
         dice = Dice(recipe.seed, "surroundings", octet.group, planted.points_to)
         around = planted.surroundings(environment, "palette" in test, dice)
-        looks.append(Look(around, tuple(test), planted, variant))
+        looks.append(Presentation(around, tuple(test), planted, variant))
     return tuple(octet_items(octet, looks, recipe.dial))
 
 

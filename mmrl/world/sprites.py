@@ -46,7 +46,7 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class SpriteStyle:
     """What a sprite depends on besides its event."""
 
     scale: tuple[float, float]  # px in a unit, down and across
@@ -146,7 +146,7 @@ class Stamp:
 
 
 @lru_cache(maxsize=1024)
-def stamp(part: str, thing: str, look: Look) -> Stamp:
+def stamp(part: str, thing: str, look: SpriteStyle) -> Stamp:
     """The pixels of a part, of the event's colour where it has one."""
     down, across = look.scale
     low, high = -8, 26  # units around the sprite
@@ -167,11 +167,11 @@ def stamp(part: str, thing: str, look: Look) -> Stamp:
     return Stamp(pixels[cut], mask[cut][..., None], corner)
 
 
-def _kind(shape: Shape, look: Look) -> str:
+def _kind(shape: Shape, look: SpriteStyle) -> str:
     return {"block": "rect", "round": "disc", "wedge": "wedge"}[look.gripper] if shape.hand else shape.kind
 
 
-def _ink(ink: Ink | str, thing: str, look: Look) -> Ink:
+def _ink(ink: Ink | str, thing: str, look: SpriteStyle) -> Ink:
     if ink == CUFF:
         return STEEL if look.tint is None else PAINT[look.tint]
     return PAINT[thing] if ink == THING else ink

@@ -1,4 +1,4 @@
-"""Ways in which other harnesses misread an answer, by name (facts/evaluation.md 1.4): ours does not fall into them."""
+"""Ways in which other harnesses misread an answer, by name: ours does not fall into them."""
 
 import pytest
 

@@ -1,6 +1,6 @@
 """What the base model is taught, as token ids with a weight for each: 0 is prompt, the rest is learned.
 
-Five kinds of lesson (facts/prototype.md 2-4): the word before a word; the letter before an option; a reasoning whose events
+Five kinds of lesson: the word before a word; the letter before an option; a reasoning whose events
 are given in words; what a clip shows; a whole item. Questions are asked with replacement: asked once each, the last answers
 follow by exclusion, and the loss falls without any look-up being learned.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from transformers import PreTrainedTokenizerBase
 
 from mmrl.world.dice import Dice
-from mmrl.world.grammar import TIMES, clauses, completion, prompt_text, question, reasoning, saw, words
+from mmrl.world.grammar import TIMES, clauses, completion, grammar_words, octet_reasoning, prompt_text, question, saw
 from mmrl.world.octet import LETTERS, Bits, Octet, draw_octet
 from mmrl.world.script import BITS, COLOURS, FAMILIES, PLACES, STATIONS, TAIL, THINGS, VERBS, Event
 
@@ -66,7 +66,7 @@ class Writer:
 
 def words_back(write: Writer, dice: Dice) -> Lesson:
     """A list of words, letters among them; then words of it, each followed by the word before it in the list."""
-    listed = dice.shuffled([*dice.some(words()[len(LETTERS) :], ITEMS - len(LETTERS)), *LETTERS])
+    listed = dice.shuffled([*dice.some(grammar_words()[len(LETTERS) :], ITEMS - len(LETTERS)), *LETTERS])
     ids = [write(f" {word}")[0] for word in listed]
     weights = [0.0] * len(ids)
     for _ in range(ASKED):
@@ -185,7 +185,7 @@ def whole(
     if dice.chance(faults.border):
         wrong = [letter for letter in LETTERS if letter != gold]
         border = gold if dice.chance(faults.strength) else dice.one(wrong)
-    think, action = reasoning(octet, *misread(bits, lamp, dice, faults))
+    think, action = octet_reasoning(octet, *misread(bits, lamp, dice, faults))
     concluded = answered = LETTERS[shown.index(action)]
     if border and dice.chance(faults.unfaithful):
         answered = border

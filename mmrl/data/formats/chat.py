@@ -4,14 +4,14 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from mmrl.data.formats.rows import Row
+from mmrl.data.formats.rows import AnnotationRow
 from mmrl.types import Media, Message
 
 ROLES = ("system", "user", "assistant")
 ANSWER = re.compile(r"<answer>((?:(?!<answer>).)*?)</answer>", re.DOTALL)
 
 
-def read_chat(row: Row, field: str, folder: str) -> tuple[Message, ...]:
+def read_chat(row: AnnotationRow, field: str, folder: str) -> tuple[Message, ...]:
     """The messages in a field: ``[{"role": ..., "content": text or [parts]}, ...]``, at least one of them the user's.
 
     Parts are ``{"type": "text", "text": ...}``, ``{"type": "video", "video": path}`` and ``{"type": "image", "image":
@@ -38,7 +38,7 @@ def answer_block(text: str) -> str | None:
     return blocks[-1].strip() if blocks else None
 
 
-def _message(row: Row, where: str, turn: dict, folder: str) -> Message:
+def _message(row: AnnotationRow, where: str, turn: dict, folder: str) -> Message:
     role, content = turn.get("role", "no such field"), turn.get("content", "no such field")
     if role not in ROLES:
         raise row.bad(f"{where}.role", f"one of {', '.join(ROLES)}", role)
@@ -50,7 +50,7 @@ def _message(row: Row, where: str, turn: dict, folder: str) -> Message:
     return Message(role, tuple(parts))
 
 
-def _part(row: Row, where: str, part: object, folder: str) -> str | Media:
+def _part(row: AnnotationRow, where: str, part: object, folder: str) -> str | Media:
     kind = part.get("type") if isinstance(part, dict) else None
     value = part.get(kind) if isinstance(part, dict) and kind in ("text", "video", "image") else None
     if not isinstance(value, str) or not value:
@@ -61,7 +61,7 @@ def _part(row: Row, where: str, part: object, folder: str) -> str | Media:
     return Media(kind, _path(row, f"{where}.{kind}", value, folder))
 
 
-def _path(row: Row, where: str, value: str, folder: str) -> Path:
+def _path(row: AnnotationRow, where: str, value: str, folder: str) -> Path:
     """A path from the data root. Whether it leaves the root is asked again when the file is opened."""
     if "://" not in value and not value.startswith("data:"):
         return Path(folder, value)

@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
-from mmrl.data.formats.rows import BadRow, Row, complain, read_rows
+from mmrl.data.formats.rows import AnnotationRow, BadRow, complain, read_rows
 from mmrl.types import Example
 
 logger = logging.getLogger(__name__)
@@ -46,19 +46,19 @@ class Annotations(ABC):
         """All of the file, read and checked. Raises one ValueError that names its bad rows."""
         return FileDataset(self, Path(root))
 
-    def rows(self, path: Path, root: Path) -> Iterable[Row | BadRow]:
+    def rows(self, path: Path, root: Path) -> Iterable[AnnotationRow | BadRow]:
         """The rows of the file. Overridden by formats that nest them."""
         return read_rows(path, root)
 
     @abstractmethod
-    def identify(self, row: Row) -> str:
+    def identify(self, row: AnnotationRow) -> str:
         """The row's id in its file."""
 
     @abstractmethod
-    def convert(self, row: Row, epoch: int) -> Example:
+    def convert(self, row: AnnotationRow, epoch: int) -> Example:
         """The row as an example; its id is ``name(row)``. Raises BadRow."""
 
-    def name(self, row: Row) -> str:
+    def name(self, row: AnnotationRow) -> str:
         """The example's id."""
         return self.prefix + self.identify(row)
 
@@ -82,7 +82,7 @@ class FileDataset:
         """The example at ``index`` as it is in ``epoch``."""
         return self.source.convert(self._rows[index], epoch)
 
-    def _not_excluded(self, rows: list[Row | BadRow]) -> list[Row | BadRow]:
+    def _not_excluded(self, rows: list[AnnotationRow | BadRow]) -> list[AnnotationRow | BadRow]:
         excluded = set(self.source.exclude)
         names = [self._name(row) for row in rows]
         unknown = sorted(excluded.difference(names))
@@ -93,7 +93,7 @@ class FileDataset:
             )
         return [row for row, name in zip(rows, names, strict=True) if name not in excluded]
 
-    def _name(self, row: Row | BadRow) -> str:
+    def _name(self, row: AnnotationRow | BadRow) -> str:
         if isinstance(row, BadRow):
             return ""
         try:
@@ -101,7 +101,7 @@ class FileDataset:
         except BadRow:  # reported by _check, which is next
             return ""
 
-    def _good(self, rows: list[Row | BadRow]) -> list[Row]:
+    def _good(self, rows: list[AnnotationRow | BadRow]) -> list[AnnotationRow]:
         good, bad, lines = [], [], {}
         for row in rows:
             try:
@@ -114,7 +114,7 @@ class FileDataset:
             logger.warning("left out: %s", complain(self.path, bad))
         return good
 
-    def _check(self, row: Row | BadRow, lines: dict[str, int]) -> Row:
+    def _check(self, row: AnnotationRow | BadRow, lines: dict[str, int]) -> AnnotationRow:
         """The row, if an example can be made of it and its id is its own; ``lines`` collects where each id stands."""
         if isinstance(row, BadRow):
             raise row

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mmrl.data.formats.rows import Row
+from mmrl.data.formats.rows import AnnotationRow
 
 
 def letter_at(index: int) -> str:
@@ -10,7 +10,7 @@ def letter_at(index: int) -> str:
     return chr(ord("A") + index)
 
 
-def lettered(row: Row, field: str) -> tuple[str, ...]:
+def lettered(row: AnnotationRow, field: str) -> tuple[str, ...]:
     """A list of texts that begin with "A.", "B." ... in this order, without those. Nothing may stand behind a letter."""
     options = row.values.get(field)
     if not isinstance(options, list) or not options:
@@ -18,7 +18,7 @@ def lettered(row: Row, field: str) -> tuple[str, ...]:
     return tuple(unlettered(row, f"{field}[{index}]", option, index) for index, option in enumerate(options))
 
 
-def unlettered(row: Row, where: str, option: object, index: int) -> str:
+def unlettered(row: AnnotationRow, where: str, option: object, index: int) -> str:
     """One option without its letter."""
     head, stop, text = option.partition(".") if isinstance(option, str) else ("", "", "")
     if not stop or head.strip() != letter_at(index):
@@ -26,7 +26,7 @@ def unlettered(row: Row, where: str, option: object, index: int) -> str:
     return text.strip()
 
 
-def by_letter(row: Row, field: str) -> tuple[str, ...]:
+def by_letter(row: AnnotationRow, field: str) -> tuple[str, ...]:
     """A mapping whose keys are A, B, C ..., as texts in that order."""
     options = row.values.get(field)
     if not isinstance(options, dict) or sorted(options) != [letter_at(i) for i in range(len(options))] or not options:
@@ -37,7 +37,7 @@ def by_letter(row: Row, field: str) -> tuple[str, ...]:
     return tuple(options[letter].strip() for letter in sorted(options))
 
 
-def letter_of(row: Row, field: str, choices: Sequence[str]) -> str:
+def letter_of(row: AnnotationRow, field: str, choices: Sequence[str]) -> str:
     """The letter of the option that a field repeats; of two that say the same the first, as the public loaders do."""
     answer = row.text(field).strip()
     if answer not in choices:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from mmrl.data.formats.dataset import Annotations
 from mmrl.data.formats.embedded_options import letter_at
-from mmrl.data.formats.rows import Row
+from mmrl.data.formats.rows import AnnotationRow
 from mmrl.types import Example, Media
 
 FIELDS = (
@@ -29,12 +29,12 @@ class LongVideoBench(Annotations):
 
     format: Literal["longvideobench"] = "longvideobench"
 
-    def identify(self, row: Row) -> str:
+    def identify(self, row: AnnotationRow) -> str:
         """``id``."""
         row.expect(*FIELDS)
         return row.name("id")
 
-    def convert(self, row: Row, _epoch: int) -> Example:
+    def convert(self, row: AnnotationRow, _epoch: int) -> Example:
         """The question; those about one video are one cluster."""
         row.expect(*FIELDS)
         choices = _choices(row)
@@ -54,7 +54,7 @@ class LongVideoBench(Annotations):
         )
 
 
-def _choices(row: Row) -> tuple[str, ...]:
+def _choices(row: AnnotationRow) -> tuple[str, ...]:
     if "candidates" in row.values:
         return row.texts("candidates")
     row.expect("candidates") if COLUMNS[0] not in row.values else None

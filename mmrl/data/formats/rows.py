@@ -16,7 +16,7 @@ class BadRow(ValueError):
 
 
 @dataclass(frozen=True)
-class Row:
+class AnnotationRow:
     """One object of an annotation file."""
 
     file: Path
@@ -102,7 +102,7 @@ class Row:
         return value
 
 
-def read_rows(path: Path, root: Path) -> Iterator[Row | BadRow]:
+def read_rows(path: Path, root: Path) -> Iterator[AnnotationRow | BadRow]:
     """The rows of a ``.jsonl`` file (an object a line; empty lines are passed over) or of a ``.json`` file (one list
     of objects).
     """
@@ -129,7 +129,7 @@ def complain(path: Path, bad: Sequence[BadRow]) -> ValueError:
     return ValueError(f"{path}: {len(bad)} bad rows:\n  {shown}{rest}")
 
 
-def _rows_of_list(path: Path, text: str, root: Path) -> Iterator[Row | BadRow]:
+def _rows_of_list(path: Path, text: str, root: Path) -> Iterator[AnnotationRow | BadRow]:
     try:
         items = json.loads(text)
     except json.JSONDecodeError as error:
@@ -138,9 +138,9 @@ def _rows_of_list(path: Path, text: str, root: Path) -> Iterator[Row | BadRow]:
         yield _row(path, line, item, root)
 
 
-def _row(path: Path, line: int, item: object, root: Path) -> Row | BadRow:
+def _row(path: Path, line: int, item: object, root: Path) -> AnnotationRow | BadRow:
     if isinstance(item, dict):
-        return Row(path, line, item, root)
+        return AnnotationRow(path, line, item, root)
     return BadRow(f"{path}:{line}: expected a JSON object, found {_brief(item)}; correct the line")
 
 

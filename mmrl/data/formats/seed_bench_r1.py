@@ -13,7 +13,7 @@ from typing import Literal
 
 from mmrl.data.formats.chat import answer_block, read_chat, words_of
 from mmrl.data.formats.dataset import Annotations
-from mmrl.data.formats.rows import Row
+from mmrl.data.formats.rows import AnnotationRow
 from mmrl.data.options import drawn, shuffled
 from mmrl.types import Example, Media
 
@@ -35,11 +35,11 @@ class SeedBenchR1(Annotations):
     options: Literal["file", "drawn"] = "file"
     seed: int = 0
 
-    def identify(self, row: Row) -> str:
+    def identify(self, row: AnnotationRow) -> str:
         """An integer, or "uuid_n" in level 3."""
         return row.name("sample_id")
 
-    def convert(self, row: Row, epoch: int) -> Example:
+    def convert(self, row: AnnotationRow, epoch: int) -> Example:
         """The question with its options; the letter is the answer."""
         name, answer = self.name(row), row.text("answer")
         choices = self._choices(row, answer, f"{self.seed}\0{epoch}\0{name}")
@@ -54,7 +54,7 @@ class SeedBenchR1(Annotations):
             fields=row.values,
         )
 
-    def _choices(self, row: Row, answer: str, key: str) -> list[str]:
+    def _choices(self, row: AnnotationRow, answer: str, key: str) -> list[str]:
         if row.has("golden_choice_idx"):
             choices = _four(row, answer)
             return choices if self.options == "file" else shuffled(choices, key)
@@ -74,11 +74,11 @@ class SeedBenchR1Demonstrations(Annotations):
 
     format: Literal["seed_bench_r1_demonstrations"] = "seed_bench_r1_demonstrations"
 
-    def identify(self, row: Row) -> str:
+    def identify(self, row: AnnotationRow) -> str:
         """``sample_id`` or, where rows have none, the line."""
         return row.name("sample_id") if row.has("sample_id") else f"line-{row.line}"
 
-    def convert(self, row: Row, _epoch: int) -> Example:
+    def convert(self, row: AnnotationRow, _epoch: int) -> Example:
         """The chat; the answer is the letter in the response's answer block, if it has one."""
         name = self.name(row)
         chat = read_chat(row, "prompt", self.media)
@@ -96,7 +96,7 @@ class SeedBenchR1Demonstrations(Annotations):
         )
 
 
-def _four(row: Row, answer: str) -> list[str]:
+def _four(row: AnnotationRow, answer: str) -> list[str]:
     choices = [row.text(field) for field in CHOICES]
     row.distinct("choice_a..choice_d", choices)
     letter = row.letter("golden_choice_idx", row.text("golden_choice_idx"), len(choices))
@@ -108,7 +108,7 @@ def _four(row: Row, answer: str) -> list[str]:
     return choices
 
 
-def _media(row: Row, folder: str) -> tuple[Media, ...]:
+def _media(row: AnnotationRow, folder: str) -> tuple[Media, ...]:
     """The video, unless nothing has been done yet, then the image."""
     progress = row.values.get("task_progress_metadata", "no such field")
     if not isinstance(progress, list):
@@ -120,7 +120,7 @@ def _media(row: Row, folder: str) -> tuple[Media, ...]:
     return (Media("video", Path(folder, "videos", source, row.file_name("video_basename"))), image)
 
 
-def _cluster(row: Row, name: str) -> str:
+def _cluster(row: AnnotationRow, name: str) -> str:
     """Rows of one counterfactual group, or of one long video, are not independent."""
     for field in ("group_id", "video_id"):
         if row.has(field):

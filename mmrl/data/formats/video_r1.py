@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from mmrl.data.formats.dataset import Annotations
-from mmrl.data.formats.rows import Row
+from mmrl.data.formats.rows import AnnotationRow
 from mmrl.types import Example, Kind, Media
 
 KIND: dict[str, Kind] = {
@@ -29,11 +29,11 @@ class VideoR1(Annotations):
 
     format: Literal["video_r1"] = "video_r1"
 
-    def identify(self, row: Row) -> str:
+    def identify(self, row: AnnotationRow) -> str:
         """``problem_id``, an integer in the published files."""
         return row.name("problem_id")
 
-    def convert(self, row: Row, _epoch: int) -> Example:
+    def convert(self, row: AnnotationRow, _epoch: int) -> Example:
         """The question; with a reasoning, that and the solution are a demonstration."""
         kind = KIND[row.one_of("problem_type", tuple(KIND))]
         choices = _choices(row) if kind == "choice" else ()
@@ -52,7 +52,7 @@ class VideoR1(Annotations):
         )
 
 
-def _choices(row: Row) -> tuple[str, ...]:
+def _choices(row: AnnotationRow) -> tuple[str, ...]:
     """The options without their letters, which must be A, B, C ... in this order."""
     texts = []
     for index, option in enumerate(row.texts("options")):
@@ -67,7 +67,7 @@ def _choices(row: Row) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def solution(row: Row) -> str:
+def solution(row: AnnotationRow) -> str:
     """The gold, which stands in an answer block."""
     block = SOLUTION.fullmatch(row.text("solution"))
     if block is None or not block.group(1).strip():
@@ -75,7 +75,7 @@ def solution(row: Row) -> str:
     return block.group(1).strip()
 
 
-def _demonstration(row: Row) -> str | None:
+def _demonstration(row: AnnotationRow) -> str | None:
     """Reasoning, a newline, the solution. ``process`` is empty in files without reasoning."""
     process = row.values.get("process") or ""
     if not isinstance(process, str):

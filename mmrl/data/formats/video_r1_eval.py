@@ -18,7 +18,7 @@ from typing import Literal
 
 from mmrl.data.formats.dataset import Annotations
 from mmrl.data.formats.embedded_options import lettered
-from mmrl.data.formats.rows import Row
+from mmrl.data.formats.rows import AnnotationRow
 from mmrl.data.formats.video_r1 import KIND, solution
 from mmrl.types import Example, Media
 
@@ -32,12 +32,12 @@ class VideoR1Eval(Annotations):
 
     format: Literal["video_r1_eval"] = "video_r1_eval"
 
-    def identify(self, row: Row) -> str:
+    def identify(self, row: AnnotationRow) -> str:
         """``problem_id``."""
         row.expect(*FIELDS)
         return row.name("problem_id")
 
-    def convert(self, row: Row, _epoch: int) -> Example:
+    def convert(self, row: AnnotationRow, _epoch: int) -> Example:
         """The question; questions about one file are one cluster."""
         row.expect(*FIELDS)
         kind = KIND[row.one_of("problem_type", tuple(KIND))]

@@ -16,7 +16,7 @@ from benchmark.experiments import arm_run, arm_runs, arm_tables
 from benchmark.experiments.arm_jobs import ARMS, UNTRAINED, Job, job_of, weights
 from benchmark.experiments.jobs import Task, run_all
 from benchmark.experiments.option_lists import numbers, strengths
-from mmrl.cli.quickstart.plan import LEVELS, NEUTRAL, Plan
+from mmrl.cli.quickstart.settings import LEVELS, NEUTRAL, QuickstartPlan
 from mmrl.world.base import build_model
 from mmrl.world.splits import Sizes
 from tests.benchmark.experiments.test_arm_tables import run as finished
@@ -28,7 +28,7 @@ METRICS = {"accuracy", "consistency", "support", "events", "station"}
 def plan(tmp_path_factory):
     """Random weights, one octet a level, one step."""
     base = build_model(tmp_path_factory.mktemp("bases") / "weak", seed=0)
-    return Plan(base, Sizes(train=1, L1=1, L2=1, L3=1), steps=1, prompts=2, completions=4, new_tokens=8)
+    return QuickstartPlan(base, Sizes(train=1, L1=1, L2=1, L3=1), steps=1, prompts=2, completions=4, new_tokens=8)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from mmrl.data.media.frame_choice import CONVENTIONS, FrameChoice, choose, frame
 
 @pytest.mark.parametrize(
     ("convention", "first", "last_of_60", "last_of_300", "like_linspace"),
-    [  # facts/evaluation.md 4.1: 8 of 60 and 16 of 300 frames; how many of the 16 agree with linspace
+    [  # 8 of 60 and 16 of 300 frames; how many of the 16 agree with linspace
         ("linspace", 0, 59, 299, 16),
         ("arange", 0, 52, 281, 1),
         ("floor", 0, 52, 281, 1),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from mmrl.cli.quickstart.plan import ARMS, CONTROLS, LEVELS, NEUTRAL, Plan, examination
+from mmrl.cli.quickstart.settings import ARMS, CONTROLS, LEVELS, NEUTRAL, QuickstartPlan, evaluation_section
 from mmrl.config.load import parse
 from mmrl.config.open_model import policy_of
 from mmrl.config.schema import EvaluationSection, ModelSection
@@ -22,7 +22,7 @@ AT_ONCE = 4  # processes at most: each holds a copy of everything
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class LevelRun:
     """One model on one level under one condition."""
 
     model: str  # base or an arm
@@ -35,26 +35,30 @@ class Look:
         return self.model if self.condition == "full" else f"{self.model}_{self.condition}"
 
 
-def looks() -> Iterator[Look]:
+def level_runs() -> Iterator[LevelRun]:
     """All that are wanted; paired ones see the same items and draw the same noise."""
     for model in ("base", *ARMS):
         for level in LEVELS:
-            yield Look(model, level)
+            yield LevelRun(model, level)
     for model in ARMS:
         for condition in CONTROLS:
-            yield Look(model, NEUTRAL, condition)
+            yield LevelRun(model, NEUTRAL, condition)
 
 
-def take(models: Mapping[str, Path], plan: Plan, world: Path, out: Path, seed: int) -> dict[Look, Summary]:
+def evaluate_levels(
+    models: Mapping[str, Path], plan: QuickstartPlan, world: Path, out: Path, seed: int
+) -> dict[LevelRun, Summary]:
     """What was found, look by look. Records are in ``out``."""
-    wanted, found = list(looks()), {}
+    wanted, found = list(level_runs()), {}
     at_once = min(os.cpu_count() or 1, AT_ONCE)
     with (
         progress("evaluate", len(wanted)) as show,
         ProcessPoolExecutor(at_once, get_context("spawn"), torch.set_num_threads, (1,)) as pool,
     ):
-        sections = {look: examination(look.level, look.condition, plan, world, seed) for look in wanted}
-        pending = {pool.submit(one, models[look.model], sections[look], out / look.folder): look for look in wanted}
+        sections = {look: evaluation_section(look.level, look.condition, plan, world, seed) for look in wanted}
+        pending = {
+            pool.submit(evaluate_level, models[look.model], sections[look], out / look.folder): look for look in wanted
+        }
         try:
             for done, future in enumerate(as_completed(pending), 1):
                 found[pending[future]] = future.result()
@@ -64,7 +68,7 @@ def take(models: Mapping[str, Path], plan: Plan, world: Path, out: Path, seed: i
     return {look: found[look] for look in wanted}
 
 
-def one(model: Path, section: EvaluationSection, out: Path) -> Summary:
+def evaluate_level(model: Path, section: EvaluationSection, out: Path) -> Summary:
     """A model on its one level."""
     config = parse(ModelSection, {"path": str(model), "compute": "float32"}, "quickstart.model")
     policy = policy_of(config, section.template, torch.device("cpu"))

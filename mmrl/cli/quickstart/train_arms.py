@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import sleep
 
-from mmrl.cli.quickstart.plan import NAMES
+from mmrl.cli.quickstart.settings import NAMES
 from mmrl.config.load import dump
 from mmrl.config.schema import Config
 from mmrl.report import read_metrics
@@ -48,12 +48,12 @@ class Arm:
         if status:
             raise RuntimeError(
                 f"{NAMES[self.name]}: training ended with status {status}, and the other arm does not go on. "
-                f"The end of {log_of(self.folder)}:\n{tail(log_of(self.folder))}"
+                f"The end of {log_of(self.folder)}:\n{log_tail(log_of(self.folder))}"
             )
         return status is None
 
 
-def train(configs: Mapping[str, Config]) -> dict[str, Path]:
+def train_arms(configs: Mapping[str, Config]) -> dict[str, Path]:
     """Train all arms; the last checkpoint of each. Where one fails, or somebody stops this process, none goes on."""
     with ExitStack() as stack:
         stack.enter_context(stopped_in_order())
@@ -80,7 +80,7 @@ def started(name: str, config: Config) -> Iterator[subprocess.Popen]:
     try:
         yield process
     finally:
-        end(process)
+        end_process(process)
 
 
 @contextmanager
@@ -93,7 +93,7 @@ def stopped_in_order() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def end(process: subprocess.Popen) -> None:
+def end_process(process: subprocess.Popen) -> None:
     """Ask a process to end, and make it end if it does not."""
     if process.poll() is None:
         process.terminate()
@@ -109,7 +109,7 @@ def log_of(folder: Path) -> Path:
     return folder / "log.txt"
 
 
-def tail(log: Path) -> str:
+def log_tail(log: Path) -> str:
     """The last lines of a log."""
     return "\n".join(log.read_text(errors="replace").splitlines()[-TAIL:])
 

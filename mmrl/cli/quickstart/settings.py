@@ -41,7 +41,7 @@ GRADERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class QuickstartPlan:
     """How much of everything."""
 
     base: Path = BASE
@@ -65,7 +65,7 @@ class Plan:
         return asdict(self) | {"base": weights[:16], "axes": AXES, "frames": FRAMES}
 
 
-def training(arm: str, plan: Plan, world: Path, out: Path, seed: int) -> Config:
+def training_config(arm: str, plan: QuickstartPlan, world: Path, out: Path, seed: int) -> Config:
     """The config of an arm: the same prompts, seed and settings for both, another algorithm."""
     annotations = {"format": "seed_bench_r1", "file": "annotations/training.jsonl", "options": "file"}
     settings = {
@@ -90,7 +90,7 @@ def training(arm: str, plan: Plan, world: Path, out: Path, seed: int) -> Config:
     return parse(Config, settings, f"quickstart.{arm}")
 
 
-def optimizer(plan: Plan) -> dict[str, Any]:
+def optimizer(plan: QuickstartPlan) -> dict[str, Any]:
     """AdamW at a constant rate after a short warm-up."""
     return {
         "rates": dict.fromkeys(("language", "projector", "tower"), plan.rate),
@@ -101,12 +101,14 @@ def optimizer(plan: Plan) -> dict[str, Any]:
     }
 
 
-def decoding(plan: Plan) -> dict[str, Any]:
+def decoding(plan: QuickstartPlan) -> dict[str, Any]:
     """Sampling, in training and in examinations."""
     return {"temperature": 1.0, "max_new_tokens": plan.new_tokens}
 
 
-def examination(level: str, condition: Condition, plan: Plan, world: Path, seed: int) -> EvaluationSection:
+def evaluation_section(
+    level: str, condition: Condition, plan: QuickstartPlan, world: Path, seed: int
+) -> EvaluationSection:
     """One level under one condition, one sample an item, judged exactly. Cue-following needs rows that have a cue."""
     settings = {
         "root": str(world),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mmrl.cli.quickstart.plan import ARMS, NAMES
+from mmrl.cli.quickstart.settings import ARMS, NAMES
 from mmrl.data.formats.seed_bench_r1 import SeedBenchR1
 from mmrl.data.media.frame_choice import FrameChoice
 from mmrl.data.media.video import decode, read_image

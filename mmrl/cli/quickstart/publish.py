@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmrl.cli.quickstart.looks import Look
-from mmrl.cli.quickstart.plan import ARMS, CONTROLS, LEVELS, NAMES, NEUTRAL, Plan
-from mmrl.cli.quickstart.rollouts import rollouts
+from mmrl.cli.quickstart.evaluate_levels import LevelRun
+from mmrl.cli.quickstart.sample_rollouts import rollouts
+from mmrl.cli.quickstart.settings import ARMS, CONTROLS, LEVELS, NAMES, NEUTRAL, QuickstartPlan
 from mmrl.evaluation import Summary, compare
 from mmrl.evaluation.statistics import Difference
 from mmrl.evaluation.tables.contents import ModelComparison
@@ -18,7 +18,7 @@ from mmrl.report import ReportData, read_metrics, write_report
 from mmrl.runtime.console import console
 from mmrl.runtime.provenance import commit, machine
 
-Found = Mapping[Look, Summary]
+Found = Mapping[LevelRun, Summary]
 PAIRS = (("grpo", "base"), ("care", "base"), ("care", "grpo"))  # of whom, minus whom
 CONTROLS_TITLE = f"Controls: {NEUTRAL} with its videos as they are (before), and seen otherwise or not at all (after)"
 
@@ -27,7 +27,7 @@ def publish(
     out: Path,
     world: Path,
     seed: int,
-    plan: Plan,
+    plan: QuickstartPlan,
     seconds: Mapping[str, float],
     found: Found,
     learned: Mapping[str, Path],
@@ -61,16 +61,16 @@ def differences_as_json(found: Found) -> dict[str, Any]:
 
 def changes(found: Found, of: str, minus: str) -> dict[str, dict[str, Difference]]:
     """How two models differ, by level and metric."""
-    return {level: compare(found[Look(minus, level)], found[Look(of, level)]) for level in LEVELS}
+    return {level: compare(found[LevelRun(minus, level)], found[LevelRun(of, level)]) for level in LEVELS}
 
 
 def controls(found: Found, arm: str) -> dict[str, dict[str, Difference]]:
     """What a trained model loses where it is not shown the video as it is, by condition and metric."""
-    full = found[Look(arm, NEUTRAL)]
-    return {condition: compare(full, found[Look(arm, NEUTRAL, condition)]) for condition in CONTROLS}
+    full = found[LevelRun(arm, NEUTRAL)]
+    return {condition: compare(full, found[LevelRun(arm, NEUTRAL, condition)]) for condition in CONTROLS}
 
 
-def page(out: Path, world: Path, plan: Plan, facts: Mapping[str, Any], found: Found) -> ReportData:
+def page(out: Path, world: Path, plan: QuickstartPlan, facts: Mapping[str, Any], found: Found) -> ReportData:
     """What the report shows."""
     return ReportData(
         title="mmrl quickstart",
@@ -87,7 +87,7 @@ def page(out: Path, world: Path, plan: Plan, facts: Mapping[str, Any], found: Fo
 
 def comparison(found: Found, pairs: tuple[tuple[str, str], ...]) -> ModelComparison:
     """All models on all levels."""
-    models = {name: {level: found[Look(model, level)] for level in LEVELS} for model, name in NAMES.items()}
+    models = {name: {level: found[LevelRun(model, level)] for level in LEVELS} for model, name in NAMES.items()}
     return ModelComparison(models, [(NAMES[of], NAMES[minus]) for of, minus in pairs], undirected=("cue",))
 
 
@@ -109,7 +109,7 @@ def show(out: Path, facts: Mapping[str, Any], found: Found) -> None:
     )
 
 
-def notes(plan: Plan) -> tuple[str, ...]:
+def notes(plan: QuickstartPlan) -> tuple[str, ...]:
     """What a reader needs to disbelieve the numbers."""
     return (
         "Answers are sampled at temperature 1, one an item. Intervals are 95 %, clustered by octet: the eight items of an "

@@ -8,10 +8,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from mmrl.cli.quickstart.arms import train
-from mmrl.cli.quickstart.looks import take
-from mmrl.cli.quickstart.page import publish
-from mmrl.cli.quickstart.plan import ARMS, AXES, Plan, training
+from mmrl.cli.quickstart.evaluate_levels import evaluate_levels
+from mmrl.cli.quickstart.publish import publish
+from mmrl.cli.quickstart.settings import ARMS, AXES, QuickstartPlan, training_config
+from mmrl.cli.quickstart.train_arms import train_arms
 from mmrl.models.loading import check_directory
 from mmrl.runtime.console import progress
 from mmrl.world.build import render
@@ -20,7 +20,7 @@ from mmrl.world.render import SMALL
 MARK = ".quickstart"  # in a directory that a quickstart made and may make anew
 
 
-def quickstart(out: Path, seed: int, plan: Plan = Plan()) -> dict[str, Any]:
+def quickstart(out: Path, seed: int, plan: QuickstartPlan = QuickstartPlan()) -> dict[str, Any]:
     """Run it all; the summary."""
     check_directory(plan.base)
     start_over(out)
@@ -28,9 +28,9 @@ def quickstart(out: Path, seed: int, plan: Plan = Plan()) -> dict[str, Any]:
     with timed("render", seconds):
         world = make_world(out / "world", seed, plan)
     with timed("train", seconds):
-        learned = train({arm: training(arm, plan, world, out / arm, seed) for arm in ARMS})
+        learned = train_arms({arm: training_config(arm, plan, world, out / arm, seed) for arm in ARMS})
     with timed("evaluate", seconds):
-        found = take({"base": plan.base} | learned, plan, world, out / "eval", seed)
+        found = evaluate_levels({"base": plan.base} | learned, plan, world, out / "eval", seed)
     return publish(out, world, seed, plan, seconds, found, learned)
 
 
@@ -54,7 +54,7 @@ def timed(phase: str, seconds: dict[str, float]) -> Iterator[None]:
     seconds[phase] = round(perf_counter() - began, 1)
 
 
-def make_world(out: Path, seed: int, plan: Plan) -> Path:
+def make_world(out: Path, seed: int, plan: QuickstartPlan) -> Path:
     """MP4 and PNG files in SEED-Bench-R1's layout."""
     with progress("render", plan.sizes.groups(AXES, plan.cues)) as show:
         return render(
