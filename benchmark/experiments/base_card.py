@@ -20,8 +20,8 @@ from benchmark.experiments.measure import Scores, figure
 from mmrl.cli.quickstart.settings import AXES
 from mmrl.models.loading import check_directory, load_policy
 from mmrl.models.policy import Policy
-from mmrl.rewards.grade import fields
 from mmrl.rewards.parse import parse
+from mmrl.rewards.run_graders import fields
 from mmrl.types import Decoding
 from mmrl.world.cues import CHANCE, Cue
 from mmrl.world.grammar import oracle_completion

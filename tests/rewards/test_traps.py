@@ -2,9 +2,9 @@
 
 import pytest
 
+from mmrl.rewards.answer_extraction import extract
+from mmrl.rewards.benchmark_graders import egoplan_bench2, tvbench
 from mmrl.rewards.graders import lenient, mra, official
-from mmrl.rewards.ladder import extract
-from mmrl.rewards.published import egoplan_bench2, tvbench
 
 CHOICES = ("open drawer", "close tap", "pick up the red cube", "move left")
 

@@ -6,7 +6,7 @@ import torch
 from mmrl.config.load import load
 from mmrl.config.open_data import check_gradable
 from mmrl.config.schema import Config, ConfigError
-from mmrl.rewards.grade import grade_one
+from mmrl.rewards.run_graders import grade_one
 from mmrl.runtime.ranks import join
 from mmrl.training import checkpoint
 from mmrl.types import Example

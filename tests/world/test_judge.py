@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 
 import pytest
 
-from mmrl.rewards.grade import grade_one
+from mmrl.rewards.run_graders import grade_one
 from mmrl.types import Example
 from mmrl.world.claims import Told, action_in, read_claims
 from mmrl.world.graders import WORLD_GRADERS

@@ -12,8 +12,8 @@ from mmrl.data.formats.seed_bench_r1 import SeedBenchR1
 from mmrl.data.media.frame_choice import FrameChoice
 from mmrl.data.media.video import decode, read_image
 from mmrl.report import Completion, Rollout
-from mmrl.rewards.grade import fields
 from mmrl.rewards.parse import parse
+from mmrl.rewards.run_graders import fields
 from mmrl.types import Example
 from mmrl.world.graders import WORLD_GRADERS
 from mmrl.world.script import SLOTS

@@ -13,7 +13,7 @@ import numpy as np
 TINY = 1e-9  # of the published regression rule
 
 
-def choice(answer: str, gold: str) -> float:
+def same_text(answer: str, gold: str) -> float:
     """1 if the stripped strings are equal: "A." or "(A)" is not "A"."""
     return float(answer.strip() == gold.strip())
 
@@ -31,13 +31,13 @@ def numerical(answer: str, gold: str) -> float:
 
 def same_number(answer: str, gold: str) -> float:
     """1 if both are numbers, thousands separators or not, that are equal when rounded to two digits."""
-    given, right = number(answer), number(gold)
+    given, right = finite_number(answer), finite_number(gold)
     return float(given is not None and right is not None and round(given, 2) == round(right, 2))
 
 
 def regression(answer: str, gold: str) -> float:
     """1 - min(1, (|answer - gold| + 1e-9) / (|gold| + 1e-9)). Quirk: a gold of 0 is never rewarded."""
-    given, right = number(answer), number(gold)
+    given, right = finite_number(answer), finite_number(gold)
     if given is None or right is None:
         return 0.0
     return 1 - min(1.0, (abs(given - right) + TINY) / (abs(right) + TINY))
@@ -48,7 +48,7 @@ def mean_relative_accuracy(answer: str, gold: str) -> float:
 
     A gold of 0, which the formula divides by, is matched by 0 only.
     """
-    given, right = number(answer), number(gold)
+    given, right = finite_number(answer), finite_number(gold)
     if given is None or right is None:
         return 0.0
     if right == 0:
@@ -58,7 +58,7 @@ def mean_relative_accuracy(answer: str, gold: str) -> float:
 
 def mean_relative_accuracy_video_r1(answer: str, gold: str) -> float:
     """The same as Video-R1 and GRPO-CARE evaluate it: < for <=, in float32. Up to 0.1 an item below VSI-Bench's."""
-    given, right = number(answer), number(gold)
+    given, right = finite_number(answer), finite_number(gold)
     if given is None or right is None:
         return 0.0
     error = np.float32(abs(given - right)) / np.float32(abs(right) + 1e-8)
@@ -71,7 +71,7 @@ def ocr(answer: str, gold: str) -> float:
     from_words, to_words = gold.split(), answer.split()
     if not from_words or not to_words:
         return float(from_words == to_words)
-    return max(0.0, 1 - extra("jiwer").wer(" ".join(from_words), " ".join(to_words)))
+    return max(0.0, 1 - eval_extra("jiwer").wer(" ".join(from_words), " ".join(to_words)))
 
 
 def free(answer: str, gold: str) -> float:
@@ -80,14 +80,14 @@ def free(answer: str, gold: str) -> float:
     Quirk: only a-z and 0-9 make words, so text in other scripts scores 0.
     """
     names = ["rouge1", "rouge2", "rougeL"]
-    scores = extra("rouge_score.rouge_scorer").RougeScorer(names, use_stemmer=True).score(gold, answer)
+    scores = eval_extra("rouge_score.rouge_scorer").RougeScorer(names, use_stemmer=True).score(gold, answer)
     return min(1.0, max(0.0, sum(scores[name].fmeasure for name in names) / len(names)))
 
 
-PUBLISHED = {"choice": choice, "numerical": numerical, "regression": regression, "ocr": ocr, "free": free}
+PUBLISHED = {"choice": same_text, "numerical": numerical, "regression": regression, "ocr": ocr, "free": free}
 
 
-def number(text: str) -> float | None:
+def finite_number(text: str) -> float | None:
     """The finite number that a text is, commas ignored; None if it is none."""
     plain = text.strip().replace(",", "")
     try:
@@ -102,7 +102,7 @@ def has_separator(text: str) -> bool:
     return "." in text or "," in text
 
 
-def extra(module: str) -> ModuleType:
+def eval_extra(module: str) -> ModuleType:
     """A library of the extra `eval`, imported where it is needed."""
     try:
         return importlib.import_module(module)

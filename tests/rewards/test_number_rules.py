@@ -2,8 +2,8 @@
 
 import pytest
 
+from mmrl.rewards.answer_extraction import extract
 from mmrl.rewards.graders import lenient
-from mmrl.rewards.ladder import extract
 
 IN_TAGS = [  # (content, number)
     ("5", "5"), (" 5 ", "5"), ("5.", "5"), ("5.0", "5"), ("+5", "5"), ("-5", "-5"), ("−5", "-5"), ("0.5", "0.5"),
@@ -61,13 +61,13 @@ def test_a_number_in_tags_is_read_and_its_span_holds_it(content, number, kind):
 @pytest.mark.parametrize("content", NO_NUMBER_IN_TAGS)
 def test_what_states_no_number_is_not_read_or_is_ambiguous(content):
     found = extract(f"<think>It is 5.</think><answer>{content}</answer>", "numerical")
-    assert (found.answer, found.rung in ("ambiguous", "unparsed")) == (None, True)
+    assert (found.answer, found.rule in ("ambiguous", "unparsed")) == (None, True)
 
 
-@pytest.mark.parametrize(("text", "number", "rung"), WITHOUT_TAGS)
-def test_a_number_without_tags_is_read(text, number, rung):
+@pytest.mark.parametrize(("text", "number", "rule"), WITHOUT_TAGS)
+def test_a_number_without_tags_is_read(text, number, rule):
     found = extract(text, "numerical")
-    assert (found.answer, found.rung) == (number, rung)
+    assert (found.answer, found.rule) == (number, rule)
 
 
 @pytest.mark.parametrize("text", NO_NUMBER_WITHOUT_TAGS)
@@ -77,7 +77,7 @@ def test_numbers_that_answer_nothing_are_not_read(text):
 
 def test_the_last_of_several_numbers_is_flagged():
     found = extract("<answer>Of 7 cups, 3 are red and the rest, 4, blue</answer>", "numerical")
-    assert (found.answer, found.rung, found.alternatives) == ("4", "last number", ("3", "7"))
+    assert (found.answer, found.rule, found.alternatives) == ("4", "last number", ("3", "7"))
 
 
 def test_lenient_scores_what_is_read():
@@ -94,7 +94,7 @@ def test_lenient_scores_what_is_read():
 
 @pytest.mark.parametrize("kind", ["ocr", "free"])
 def test_free_text_is_the_block_else_what_follows_the_reasoning(kind):
-    for text, answer, rung in (
+    for text, answer, rule in (
         ("<think>t</think><answer> a b </answer>", "a b", "tags"),
         ("<think>t</think> a b\n", "a b", "whole"),
         ("a b", "a b", "whole"),
@@ -103,5 +103,5 @@ def test_free_text_is_the_block_else_what_follows_the_reasoning(kind):
         ("<think>a b", None, "unparsed"),
     ):
         found = extract(text, kind)
-        assert (found.answer, found.rung) == (answer, rung)
+        assert (found.answer, found.rule) == (answer, rule)
         assert answer is None or text[slice(*found.span)] == answer

@@ -1,4 +1,4 @@
-"""Laws of the ladder: many forms read, many distractors left, relabelling, spans, modes, and time linear in the text."""
+"""Laws of the extraction: many forms read, many distractors left, relabelling, spans, modes, and time linear in the text."""
 
 import itertools
 import random
@@ -9,39 +9,39 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmrl.rewards.answer_extraction import extract
 from mmrl.rewards.consistency import consistency_rule
-from mmrl.rewards.ladder import extract
 from mmrl.rewards.parse import parse
-from tests.rewards import forms, test_ladder
+from tests.rewards import forms, test_answer_extraction
 from tests.rewards.forms import CHOICES
 
-IN_TAGS = [*test_ladder.IN_TAGS, *forms.MORE_IN_TAGS]
-WITHOUT_TAGS = [*test_ladder.WITHOUT_TAGS, *forms.MORE_WITHOUT_TAGS]
-NO_LETTER_IN_TAGS = [*test_ladder.NO_LETTER_IN_TAGS, *forms.MORE_DISTRACTORS_IN_TAGS]
-NO_LETTER_WITHOUT_TAGS = [*test_ladder.NO_LETTER_WITHOUT_TAGS, *forms.MORE_DISTRACTORS_WITHOUT_TAGS]
+IN_TAGS = [*test_answer_extraction.IN_TAGS, *forms.MORE_IN_TAGS]
+WITHOUT_TAGS = [*test_answer_extraction.WITHOUT_TAGS, *forms.MORE_WITHOUT_TAGS]
+NO_LETTER_IN_TAGS = [*test_answer_extraction.NO_LETTER_IN_TAGS, *forms.MORE_DISTRACTORS_IN_TAGS]
+NO_LETTER_WITHOUT_TAGS = [*test_answer_extraction.NO_LETTER_WITHOUT_TAGS, *forms.MORE_DISTRACTORS_WITHOUT_TAGS]
 FORMS = [f"<think>A, C or D?</think><answer>{content}</answer>" for content, _ in IN_TAGS] + [
     t for t, _ in WITHOUT_TAGS
 ]
 DISTRACTORS = [f"<think>So B.</think><answer>{text}</answer>" for text in NO_LETTER_IN_TAGS] + NO_LETTER_WITHOUT_TAGS
 
 
-@pytest.mark.parametrize(("content", "rung"), forms.MORE_IN_TAGS)
-def test_a_form_in_tags_is_read(content, rung):
+@pytest.mark.parametrize(("content", "rule"), forms.MORE_IN_TAGS)
+def test_a_form_in_tags_is_read(content, rule):
     found = extract(f"<think>Is it A, C or D?</think>\n<answer>{content}</answer>", "choice", CHOICES)
-    assert (found.answer, found.rung) == ("B", rung)
+    assert (found.answer, found.rule) == ("B", rule)
 
 
-@pytest.mark.parametrize(("text", "rung"), forms.MORE_WITHOUT_TAGS)
-def test_a_form_without_tags_is_read(text, rung):
+@pytest.mark.parametrize(("text", "rule"), forms.MORE_WITHOUT_TAGS)
+def test_a_form_without_tags_is_read(text, rule):
     found = extract(text, "choice", CHOICES)
-    assert (found.answer, found.rung) == ("B", rung)
+    assert (found.answer, found.rule) == ("B", rule)
 
 
 @pytest.mark.parametrize("text", [t for t in DISTRACTORS])
 def test_a_distractor_is_not_read_and_says_why(text):
     found = extract(text, "choice", CHOICES)
     assert found.answer is None
-    assert found.rung in ("ambiguous", "unparsed")
+    assert found.rule in ("ambiguous", "unparsed")
 
 
 @pytest.mark.parametrize("text", FORMS)
@@ -79,7 +79,7 @@ def test_relabelling_the_options_relabels_the_answer():
             after = extract(relabelled(text, order), "choice", [CHOICES[old] for old in order])
             expected = before.answer and "ABCD"[order.index("ABCD".index(before.answer))]
             assert after.answer == expected, (text, order)
-            assert after.rung == before.rung or expected is None, (text, order)
+            assert after.rule == before.rule or expected is None, (text, order)
 
 
 def test_texts_of_options_decide_and_not_their_places():
@@ -121,15 +121,15 @@ def test_the_three_modes_differ_where_they_should():
     text = "<think>t</think><answer>A</answer> no, <answer>(B)</answer>"
     found = {mode: extract(text, "choice", CHOICES, mode) for mode in ("strict", "official", "lenient")}
     assert {mode: one.answer for mode, one in found.items()} == {"strict": "(B)", "official": "A", "lenient": "B"}
-    assert {mode: one.rung for mode, one in found.items()} == {
+    assert {mode: one.rule for mode, one in found.items()} == {
         "strict": "tags", "official": "first block", "lenient": "wrapped",
     }  # fmt: skip
     assert {mode: text[slice(*one.span)] for mode, one in found.items()} == {
         "strict": "(B)", "official": "A", "lenient": "(B)",
     }  # fmt: skip
     bare = extract(" B ", "choice", CHOICES, "official")
-    assert (bare.answer, bare.rung, bare.span) == ("B", "whole output", (1, 2))
-    assert extract("B", "choice", CHOICES, "strict").rung == "unparsed"
+    assert (bare.answer, bare.rule, bare.span) == ("B", "whole output", (1, 2))
+    assert extract("B", "choice", CHOICES, "strict").rule == "unparsed"
     with pytest.raises(ValueError, match="mode"):
         extract("B", "choice", CHOICES, "soft")
 
@@ -158,7 +158,7 @@ ANY_TEXT = st.lists(st.sampled_from(forms.PIECES), max_size=30).map("".join)
 def test_any_text_gives_an_answer_in_range_or_says_that_there_is_none(text):
     for kind in ("choice", "numerical", "free"):
         found = extract(text, kind, CHOICES)
-        assert (found.answer is None) == (found.rung in ("ambiguous", "unparsed"))
+        assert (found.answer is None) == (found.rule in ("ambiguous", "unparsed"))
         if found.span is not None:
             assert 0 <= found.span[0] < found.span[1] <= len(text)
         if kind == "choice" and found.answer is not None:

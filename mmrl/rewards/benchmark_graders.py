@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from mmrl.rewards.kinds import mean_relative_accuracy, number
-from mmrl.rewards.ladder import after_reasoning, extract
-from mmrl.rewards.mentions import letters
+from mmrl.rewards.answer_extraction import extract
+from mmrl.rewards.answer_regions import after_reasoning
+from mmrl.rewards.answer_scores import finite_number, mean_relative_accuracy
+from mmrl.rewards.option_mentions import letters
 from mmrl.rewards.parse import blocks, parse
 
 STARTS = (  # longvideobench utils.py in lmms-eval, in its order
@@ -106,7 +107,7 @@ def mean_relative_accuracy_vsi_bench(given: float, right: float) -> float:
 
 
 def vsi_bench_ours(completion: str, *, kind: str, answer: str, choices: Sequence[str] = (), **_: object) -> float:
-    """Ours: what the ladder extracts; letters must agree, numbers are scored by the exact mean relative accuracy."""
+    """Ours: what `extract` finds; letters must agree, numbers are scored by the exact mean relative accuracy."""
     given = extract(completion, kind, choices).answer
     if given is None:
         return 0.0
@@ -115,7 +116,7 @@ def vsi_bench_ours(completion: str, *, kind: str, answer: str, choices: Sequence
 
 def as_float(text: str) -> float | None:
     """The number that a text is; None where it is none."""
-    return None if "," in text else number(text)
+    return None if "," in text else finite_number(text)
 
 
 PUBLISHED_READINGS: Mapping[str, Callable[..., float]] = {

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
+from mmrl.rewards.answer_scores import mean_relative_accuracy, mean_relative_accuracy_video_r1
+from mmrl.rewards.benchmark_graders import PUBLISHED_READINGS, mean_relative_accuracy_vsi_bench
 from mmrl.rewards.graders import GRADERS
-from mmrl.rewards.kinds import mean_relative_accuracy, mean_relative_accuracy_video_r1
-from mmrl.rewards.published import PUBLISHED_READINGS, mean_relative_accuracy_vsi_bench
 
 FOUR = ("red", "green", "blue", "grey")
 

@@ -10,14 +10,14 @@ from types import ModuleType
 from mmrl.rewards.graders import GRADERS, Grader
 
 
-def load(spec: str) -> Grader:
+def load_grader(spec: str) -> Grader:
     """The grader that a spec names. A path is relative to the current directory. Loading runs that file: it is code."""
     if spec in GRADERS:
         return GRADERS[spec]
     path, separator, name = spec.rpartition(":")
     if not separator or not path or not name:
         raise ValueError(f"grader {spec!r}: expected one of {', '.join(GRADERS)}, or your own as path.py:function")
-    module = run(Path(path), spec)
+    module = run_file(Path(path), spec)
     grader = getattr(module, name, None)
     if grader is None:
         here = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
@@ -29,7 +29,7 @@ def load(spec: str) -> Grader:
     return grader
 
 
-def run(path: Path, spec: str) -> ModuleType:
+def run_file(path: Path, spec: str) -> ModuleType:
     """The module in a file; the same one for the same file."""
     path = path.resolve()
     if not path.is_file():
@@ -42,19 +42,9 @@ def run(path: Path, spec: str) -> ModuleType:
         raise ValueError(f"grader {spec!r}: expected a Python file ending in .py, found {path.name}")
     module = importlib.util.module_from_spec(found)
     sys.modules[name] = module  # dataclasses and pickle look a module up by its name
-    with Discarding(name):
+    try:
         found.loader.exec_module(module)
+    except BaseException:  # whatever ended it: a module that was run in part must not be found the next time
+        del sys.modules[name]
+        raise
     return module
-
-
-class Discarding:
-    """Takes a module that failed to run out of sys.modules again."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        if error is not None:
-            del sys.modules[self.name]

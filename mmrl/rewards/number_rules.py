@@ -6,68 +6,20 @@ What is read is the number as written: 25 % is 25 and 3 m are 3. No unit is conv
 import math
 import re
 
-from mmrl.rewards.extraction import UNPARSED, Extraction, ambiguous
-from mmrl.rewards.mentions import EDGE
-from mmrl.rewards.regions import SHORT, Span, last_line, sentence_starts
-from mmrl.rewards.squeeze import squeeze
+from mmrl.rewards.answer_regions import SHORT, Span, last_line, sentence_starts
+from mmrl.rewards.extracted_answer import UNPARSED, Extraction, ambiguous
+from mmrl.rewards.number_patterns import BETWEEN, CUE, DOUBT, NUMBER, ONE_AS_PRONOUN, WHOLE, WORD, WORDS
+from mmrl.rewards.plain_text import plain_text
 
-DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
-NUMBER = re.compile(
-    rf"(?<!{EDGE})(?<![.,:])(?:(?<![\w)] )(?P<sign>[-+−]) ?)?(?:\\d?frac\{{(?P<top>\d{{1,9}})\}}\{{(?P<bottom>\d{{1,9}})\}}"
-    rf"|(?P<over>\d{{1,9}}) ?/ ?(?P<under>\d{{1,9}})(?![\d/])"
-    rf"|(?P<plain>{DIGITS})(?:[eE](?P<e>[-+]?\d{{1,3}})| ?(?:×|x|\\times|\*) ?10 ?\^ ?\{{?(?P<power>[-+−]?\d{{1,3}})\}}?)?)"
-    r"(?!\d|[.,:]\d|(?:st|nd|rd|th)\b|D\b)"
-)
-UNITS_OF_TEN = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
-TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-WORDS = {word: value for value, word in enumerate(UNITS_OF_TEN)} | {word: 10 * ten for ten, word in enumerate(TENS, 2)}
-WORD = re.compile(rf"\b({'|'.join(TENS)})[- ]({'|'.join(UNITS_OF_TEN[1:10])})\b|\b({'|'.join(WORDS)})\b", re.IGNORECASE)
-ONE_AS_PRONOUN = re.compile(
-    r"\b(?:the|this|that|which|each|every|no|any|\w+ier|red|blue|first|last|other) one\b|\bone of\b", re.I
-)
-CUE = re.compile(
-    r"(?:\b(?:answer|result|total|estimate)\b[^.!?\d]{0,40}?(?:\bis\b|[:=≈])|答案是?为?[:]?|[=≈])", re.IGNORECASE
-)
-BETWEEN = re.compile(r"^[^\d]{0,20}?(?:-|–|—|~|\bto\b|\bor\b|\band\b|或|到|至)\W{0,3}$", re.IGNORECASE)
-DOUBT = re.compile(
-    r"\b(?:not|never|cannot|either|maybe|unsure|unclear|guess|wait|more than|less than|fewer than|at least|at most|over|under|up to"
-    r"|wrong|incorrect|between)\b|n['’]t\b|[?？<>≤≥±]|不",
-    re.IGNORECASE,
-)
 TRAILING_WORDS = 3  # of a unit: "12 square metres"
-WHOLE = re.compile(
-    r"^(?:(?:the |my )?(?:final )?answer(?: is)?[:=]? ?|答案是?[:]? ?)?(?:about|around|approximately|roughly|ca\.?|~|≈|约)? ?[$€£¥]?$",
-    re.IGNORECASE,
-)
 
 
 def exact_number(text: str, region: Span) -> Extraction:
     """A region that is nothing but a number, perhaps with a unit: "about 1,200 m"."""
     found = quantity(text, region)
     if found.answer is None or found.alternatives:
-        return UNPARSED if found.rung != "ambiguous" else found
-    content = squeeze(text, *region).text
+        return UNPARSED if found.rule != "ambiguous" else found
+    content = plain_text(text, *region).text
     head, tail = around(text, region, found)
     return found if WHOLE.match(head) and len(tail.split()) <= TRAILING_WORDS and len(content) <= SHORT else UNPARSED
 
@@ -77,24 +29,24 @@ def quantity(text: str, region: Span) -> Extraction:
 
     Two numbers of a range or a choice ("3-5", "3 or 5"), and bounds ("more than 3"), are ambiguous.
     """
-    line = squeeze(text, *region)
+    line = plain_text(text, *region)
     line = line.part(max(0, len(line.text) - SHORT), len(line.text))
-    last = max((match.start() for rule in (NUMBER, WORD) for match in rule.finditer(line.text)), default=0)
+    last = max((match.start() for pattern in (NUMBER, WORD) for match in pattern.finditer(line.text)), default=0)
     start = max((match.end() for match in CUE.finditer(line.text) if match.end() <= last), default=0)
     matches = list(NUMBER.finditer(line.text, start))
-    values = {match: value(match) for match in matches}
-    rung = "quantity" if matches else "words"
+    values = {match: numeral_value(match) for match in matches}
+    rule = "quantity" if matches else "words"
     if not matches:
         matches = [match for match in WORD.finditer(line.text, start) if not is_pronoun(line.text, match)]
-        values = {match: spelled(match) for match in matches}
+        values = {match: word_value(match) for match in matches}
     if not matches:
         return UNPARSED
     last = matches[-1]
-    span, others = line.span(*last.span()), {shown(v) for v in values.values()} - {shown(values[last])}
+    span, others = line.span(*last.span()), {plain_number(v) for v in values.values()} - {plain_number(values[last])}
     ranged = len(matches) > 1 and others and BETWEEN.match(line.text[matches[-2].end() : last.start()])
     if ranged or not math.isfinite(values[last]) or DOUBT.search(line.text, start):
-        return ambiguous(others | {shown(values[last])}, span)
-    return Extraction(shown(values[last]), "last number" if others else rung, span, tuple(sorted(others)))
+        return ambiguous(others | {plain_number(values[last])}, span)
+    return Extraction(plain_number(values[last]), "last number" if others else rule, span, tuple(sorted(others)))
 
 
 def number_phrase(text: str, region: Span) -> Extraction:
@@ -106,7 +58,7 @@ def number_phrase(text: str, region: Span) -> Extraction:
     return quantity(text, sentence.span(0, len(sentence.text))).credited("phrase")
 
 
-def value(match: re.Match[str]) -> float:
+def numeral_value(match: re.Match[str]) -> float:
     """The number that NUMBER matched; nan for a fraction over zero."""
     sign = -1 if match["sign"] in ("-", "−") else 1
     above, below = match["top"] or match["over"], match["bottom"] or match["under"]
@@ -116,7 +68,7 @@ def value(match: re.Match[str]) -> float:
     return sign * float(f"{match['plain'].replace(',', '')}e{power}")
 
 
-def spelled(match: re.Match[str]) -> float:
+def word_value(match: re.Match[str]) -> float:
     """The number that WORD matched."""
     return float(WORDS[match[3].lower()] if match[3] else WORDS[match[1].lower()] + WORDS[match[2].lower()])
 
@@ -128,12 +80,12 @@ def is_pronoun(text: str, match: re.Match[str]) -> bool:
     return any(found.start() <= match.start() < found.end() for found in ONE_AS_PRONOUN.finditer(text))
 
 
-def shown(number: float) -> str:
+def plain_number(number: float) -> str:
     """A number as text, without a needless point."""
     return format(number, ".15g")
 
 
 def around(text: str, region: Span, found: Extraction) -> tuple[str, str]:
     """What stands before and behind an answer in its region, squeezed."""
-    before, behind = squeeze(text, region[0], found.span[0]).text, squeeze(text, found.span[1], region[1]).text
+    before, behind = plain_text(text, region[0], found.span[0]).text, plain_text(text, found.span[1], region[1]).text
     return before.strip(" ({["), behind.strip(" .!)}]。%")

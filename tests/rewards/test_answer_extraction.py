@@ -1,8 +1,8 @@
-"""The lenient ladder: what it must read, and what it must not."""
+"""The lenient rules: what it must read, and what it must not."""
 
 import pytest
 
-from mmrl.rewards.ladder import letter
+from mmrl.rewards.answer_extraction import chosen_letter
 
 CHOICES = ("open drawer", "close tap", "pick up the red cube", "move left")  # every form below means B, close tap
 
@@ -208,58 +208,58 @@ def test_there_are_sixty_of_each():
     assert len(NO_LETTER_IN_TAGS) + len(NO_LETTER_WITHOUT_TAGS) >= 60
 
 
-@pytest.mark.parametrize(("content", "rung"), IN_TAGS)
-def test_a_form_in_tags_is_read(content, rung):
-    assert letter(f"<think>Is it A, C or D?</think>\n<answer>{content}</answer>", CHOICES) == ("B", rung)
+@pytest.mark.parametrize(("content", "rule"), IN_TAGS)
+def test_a_form_in_tags_is_read(content, rule):
+    assert chosen_letter(f"<think>Is it A, C or D?</think>\n<answer>{content}</answer>", CHOICES) == ("B", rule)
 
 
-@pytest.mark.parametrize(("text", "rung"), WITHOUT_TAGS)
-def test_a_form_without_tags_is_read(text, rung):
-    assert letter(text, CHOICES) == ("B", rung)
+@pytest.mark.parametrize(("text", "rule"), WITHOUT_TAGS)
+def test_a_form_without_tags_is_read(text, rule):
+    assert chosen_letter(text, CHOICES) == ("B", rule)
 
 
 @pytest.mark.parametrize("content", NO_LETTER_IN_TAGS)
 def test_a_distractor_in_tags_is_no_letter(content):
-    found, rung = letter(f"<think>So the answer is B.</think><answer>{content}</answer>", CHOICES)
+    found, rule = chosen_letter(f"<think>So the answer is B.</think><answer>{content}</answer>", CHOICES)
     assert found is None
-    assert rung in {"unparsed", "ambiguous"}
+    assert rule in {"unparsed", "ambiguous"}
 
 
 @pytest.mark.parametrize("text", NO_LETTER_WITHOUT_TAGS)
 def test_a_distractor_without_tags_is_no_letter(text):
-    assert letter(text, CHOICES)[0] is None
+    assert chosen_letter(text, CHOICES)[0] is None
 
 
 def test_every_letter_is_read_alike():
     for index, name in enumerate("ABCD"):
         text = CHOICES[index]
         for form in (f"{name}", f"({name})", f"{name}. {text}", f"Option {name}", f"The answer is {name}.", text):
-            assert letter(f"<answer>{form}</answer>", CHOICES)[0] == name, form
-            assert letter(form, CHOICES)[0] == name, form
+            assert chosen_letter(f"<answer>{form}</answer>", CHOICES)[0] == name, form
+            assert chosen_letter(form, CHOICES)[0] == name, form
 
 
 def test_an_option_that_begins_like_an_article_is_read_by_its_text():
     choices = ("A man walks", "A man runs", "I see nothing", "B")
-    assert letter("<answer>A man runs</answer>", choices)[0] == "B"
-    assert letter("<answer>B. A man runs</answer>", choices)[0] == "B"
-    assert letter("<answer>A. A man runs</answer>", choices) == (None, "ambiguous")
-    assert letter("<answer>I see nothing</answer>", choices)[0] == "C"
-    assert letter("<answer>B</answer>", choices) == ("B", "exact")  # a letter is a letter before it is a text
+    assert chosen_letter("<answer>A man runs</answer>", choices)[0] == "B"
+    assert chosen_letter("<answer>B. A man runs</answer>", choices)[0] == "B"
+    assert chosen_letter("<answer>A. A man runs</answer>", choices) == (None, "ambiguous")
+    assert chosen_letter("<answer>I see nothing</answer>", choices)[0] == "C"
+    assert chosen_letter("<answer>B</answer>", choices) == ("B", "exact")  # a letter is a letter before it is a text
 
 
 def test_two_options_of_one_text_are_told_apart_by_letter_only():
     choices = ("yes", "no", "Yes.")
-    assert letter("<answer>yes</answer>", choices)[0] is None
-    assert letter("<answer>C. yes</answer>", choices)[0] == "C"
-    assert letter("<answer>C</answer>", choices)[0] == "C"
+    assert chosen_letter("<answer>yes</answer>", choices)[0] is None
+    assert chosen_letter("<answer>C. yes</answer>", choices)[0] == "C"
+    assert chosen_letter("<answer>C</answer>", choices)[0] == "C"
 
 
 def test_a_contradiction_is_called_ambiguous():
-    assert letter("<answer>A or B</answer>", CHOICES) == (None, "ambiguous")
-    assert letter("<answer>B. open drawer</answer>", CHOICES) == (None, "ambiguous")
-    assert letter("<answer>banana</answer>", CHOICES) == (None, "unparsed")
+    assert chosen_letter("<answer>A or B</answer>", CHOICES) == (None, "ambiguous")
+    assert chosen_letter("<answer>B. open drawer</answer>", CHOICES) == (None, "ambiguous")
+    assert chosen_letter("<answer>banana</answer>", CHOICES) == (None, "unparsed")
 
 
 def test_choices_are_needed():
     with pytest.raises(ValueError, match="1 to 26 choices"):
-        letter("<answer>B</answer>", ())
+        chosen_letter("<answer>B</answer>", ())

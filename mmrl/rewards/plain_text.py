@@ -8,29 +8,35 @@ WIDE = str.maketrans(
     {chr(code): chr(code - 0xFEE0) for code in (*range(0xFF21, 0xFF3B), *range(0xFF10, 0xFF1A))}
     | dict(zip("（）［］｛｝【】〔〕：，；、＝％．", "()[]{}[]():,;,=%.", strict=True))
 )
-DECORATION = re.compile(
-    r"(?P<space>\s+)|\\(?:(?:text|mathrm|mathbf|mathit|mathsf)(?:bf|it|rm)?(?![a-z])|[()\[\],;!]) ?"
-    r"|</?(?:b|strong|i|em|u|p|br|code|span|mark) ?/?>|(?<!\d)\*|\*(?!\d)|[_`$\"“”„「」『』\u200b\ufeff]"
+DECORATION = re.compile(  # runs of spaces, and what only decorates: \\text{, **, <b>, quotation marks
+    r"""
+      (?P<space> \s+ )
+    | \\ (?: (?: text | mathrm | mathbf | mathit | mathsf ) (?: bf | it | rm )? (?![a-z]) | [()\[\],;!] ) [ ]?    # LaTeX
+    | </? (?: b | strong | i | em | u | p | br | code | span | mark ) [ ]?/?>                                    # HTML
+    | (?<!\d) \* | \* (?!\d)                                                       # emphasis; 2*3 is a product
+    | [_`$\"“”„「」『』\u200b\ufeff]
+    """,
+    re.VERBOSE,
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Squeezed:
+class PlainText:
     """Text and, for every character of it, its place in the original."""
 
     text: str
     at: tuple[int, ...]
 
-    def part(self, start: int, end: int) -> "Squeezed":
+    def part(self, start: int, end: int) -> "PlainText":
         """The characters [start, end)."""
-        return Squeezed(self.text[start:end], self.at[start:end])
+        return PlainText(self.text[start:end], self.at[start:end])
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Where the characters [start, end) stand in the original, from the first to the last."""
         return (self.at[start], self.at[end - 1] + 1)
 
 
-def squeeze(text: str, start: int, end: int) -> Squeezed:
+def plain_text(text: str, start: int, end: int) -> PlainText:
     """The last READ characters of text[start:end]: emphasis, quotation marks, LaTeX and HTML styles dropped, full-width
     letters, digits and brackets made plain, runs of spaces made one space, or one line break, none at the ends."""
     start = max(start, end - READ)
@@ -49,7 +55,7 @@ def squeeze(text: str, start: int, end: int) -> Squeezed:
     return single_spaced("".join(kept), at)
 
 
-def single_spaced(text: str, at: list[int]) -> Squeezed:
+def single_spaced(text: str, at: list[int]) -> PlainText:
     """Spaces that came to stand beside each other, or at an end, taken away; a line break outlives a space."""
     keep: list[int] = []
     for place, char in enumerate(text):
@@ -59,4 +65,4 @@ def single_spaced(text: str, at: list[int]) -> Squeezed:
             keep[-1] = place
     while keep and text[keep[-1]] in " \n":
         keep.pop()
-    return Squeezed("".join(text[i] for i in keep), tuple(at[i] for i in keep))
+    return PlainText("".join(text[i] for i in keep), tuple(at[i] for i in keep))

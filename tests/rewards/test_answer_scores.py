@@ -5,16 +5,16 @@ import sys
 import numpy as np
 import pytest
 
-from mmrl.rewards.kinds import (
-    choice,
+from mmrl.rewards.answer_scores import (
+    finite_number,
     free,
     mean_relative_accuracy,
     mean_relative_accuracy_video_r1,
-    number,
     numerical,
     ocr,
     regression,
     same_number,
+    same_text,
 )
 
 
@@ -22,7 +22,7 @@ from mmrl.rewards.kinds import (
     ("answer", "score"), [("B", 1), (" B\n", 1), ("A", 0), ("b", 0), ("B.", 0), ("(B)", 0), ("B. tap", 0), ("", 0)]
 )
 def test_a_choice_is_the_exact_letter(answer, score):
-    assert choice(answer, "B") == score
+    assert same_text(answer, "B") == score
 
 
 @pytest.mark.parametrize(
@@ -128,4 +128,4 @@ def test_a_missing_library_names_the_extra(monkeypatch):
     ("text", "value"), [("1,234.5", 1234.5), (" 7 ", 7.0), ("-3", -3.0), ("x", None), ("inf", None)]
 )
 def test_number(text, value):
-    assert number(text) == value
+    assert finite_number(text) == value

@@ -21,7 +21,7 @@ def grade(texts: Sequence[str], example: Example, graders: Mapping[str, Grader])
     """
     given = fields(example)
     return {
-        name: torch.tensor([score(name, grader, text, given) for text in texts], dtype=torch.float32)
+        name: torch.tensor([run_grader(name, grader, text, given) for text in texts], dtype=torch.float32)
         for name, grader in graders.items()
     }
 
@@ -29,7 +29,7 @@ def grade(texts: Sequence[str], example: Example, graders: Mapping[str, Grader])
 def grade_one(text: str, example: Example, graders: Mapping[str, Grader]) -> dict[str, float | None]:
     """The same for one text, as numbers. For evaluations, in which a grader may also say None: no verdict."""
     given = fields(example)
-    return {name: score(name, grader, text, given, may_abstain=True) for name, grader in graders.items()}
+    return {name: run_grader(name, grader, text, given, may_abstain=True) for name, grader in graders.items()}
 
 
 def fields(example: Example) -> dict[str, Any]:
@@ -38,25 +38,18 @@ def fields(example: Example) -> dict[str, Any]:
     return {name: value for name, value in example.fields.items() if name != "completion"} | own
 
 
-def score(name: str, grader: Grader, text: str, given: Mapping[str, Any], may_abstain: bool = False) -> float | None:
+def run_grader(
+    name: str, grader: Grader, text: str, given: Mapping[str, Any], may_abstain: bool = False
+) -> float | None:
     """One number from one grader, or None if it may say that it has no verdict."""
-    with Naming(f"grader {name!r}, example {given['id']!r}"):
+    where = f"grader {name!r}, example {given['id']!r}"
+    try:
         value = grader(text, **given)
-        if value is None and may_abstain:
-            return None
-        if not isinstance(value, Real) or not math.isfinite(value):
-            raise ValueError(f"grader {name!r}, example {given['id']!r}: expected a finite number, found {value!r}")
-        return float(value)
-
-
-class Naming:
-    """Adds to an exception that passes through where it happened; catches nothing."""
-
-    def __init__(self, where: str) -> None:
-        self.where = where
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        if error is not None:
-            error.add_note(f"in {self.where}")
+    except Exception as error:  # graders are a user's code and raise anything; it is raised again
+        error.add_note(f"in {where}")
+        raise
+    if value is None and may_abstain:
+        return None
+    if not isinstance(value, Real) or not math.isfinite(value):
+        raise ValueError(f"{where}: expected a finite number, found {value!r}")
+    return float(value)

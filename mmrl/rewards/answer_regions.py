@@ -3,7 +3,7 @@
 import re
 
 from mmrl.rewards.parse import ANSWER, THINK, THINK_END
-from mmrl.rewards.squeeze import Squeezed, squeeze
+from mmrl.rewards.plain_text import PlainText, plain_text
 
 Span = tuple[int, int]
 
@@ -26,7 +26,7 @@ def after_reasoning(text: str) -> str:
     return text[slice(*behind_reasoning(text))]
 
 
-def opened(text: str, region: Span) -> Span | None:
+def unclosed_block(text: str, region: Span) -> Span | None:
     """What follows the last <answer> of the region."""
     tag = text.rfind(ANSWER, *region)
     return None if tag < 0 else (tag + len(ANSWER), region[1])
@@ -46,10 +46,10 @@ def last_box(text: str, region: Span) -> Span | None:
     return start, limit
 
 
-def last_line(text: str, region: Span) -> Squeezed:
+def last_line(text: str, region: Span) -> PlainText:
     """The last SHORT characters of the last line of the region that is not empty, squeezed."""
     end = region[0] + len(text[slice(*region)].rstrip())
-    line = squeeze(text, max(region[0], text.rfind("\n", region[0], end) + 1), end)
+    line = plain_text(text, max(region[0], text.rfind("\n", region[0], end) + 1), end)
     return line.part(max(0, len(line.text) - SHORT), len(line.text))
 
 

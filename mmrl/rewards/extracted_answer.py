@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Rung = Literal[
+ExtractionRule = Literal[
     "exact", "wrapped", "lower case", "text", "letter and text", "quantity", "words", "last number",
     "whole", "unclosed", "boxed", "phrase", "alone", "line", "tags", "first block", "whole output", "ambiguous", "unparsed",
 ]  # fmt: skip
@@ -11,17 +11,17 @@ Rung = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """An answer with its trace. answer is None exactly where rung is "ambiguous" or "unparsed"; both are wrong."""
+    """An answer with its trace. answer is None exactly where rule is "ambiguous" or "unparsed"; both are wrong."""
 
     answer: str | None  # a letter for kind "choice", a plain number for numbers, text for the rest
-    rung: Rung  # the rule that found it
+    rule: ExtractionRule  # the rule that found it
     span: tuple[int, int] | None = None  # the characters [start, end) of the completion that it was read from
     alternatives: tuple[str, ...] = ()  # what else was named there, or stands in other answer blocks
     multiple: bool = False  # several answer blocks that do not all say the same
 
-    def credited(self, rung: Rung) -> "Extraction":
-        """The same, but an answer found is credited to this rung."""
-        return self if self.answer is None else replace(self, rung=rung)
+    def credited(self, rule: ExtractionRule) -> "Extraction":
+        """Name another rule as the one that found the answer, if there is an answer."""
+        return self if self.answer is None else replace(self, rule=rule)
 
 
 UNPARSED = Extraction(None, "unparsed")
@@ -35,5 +35,5 @@ def ambiguous(candidates: set[str], span: tuple[int, int] | None = None) -> Extr
 def first(*found: Extraction) -> Extraction:
     """The first that holds an answer; else the first that is ambiguous; else unparsed."""
     answers = [one for one in found if one.answer is not None]
-    doubts = [one for one in found if one.rung == "ambiguous"]
+    doubts = [one for one in found if one.rule == "ambiguous"]
     return (answers or doubts or [UNPARSED])[0]

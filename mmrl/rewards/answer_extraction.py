@@ -1,13 +1,13 @@
 """The one way from a completion to an answer, with a trace of how it was found.
 
-What models write around an answer differs by model, and a strict scorer measures that. The lenient ladder gives every
+What models write around an answer differs by model, and a strict scorer measures that. The lenient reading gives every
 model the same chance, and never guesses: no random letter, no case-folded "a" in a sentence, no "A person", no "Based on"
-(traps found in other harnesses). What no rung can read is "unparsed", what names several answers or doubts its own is
+(traps found in other harnesses). What no rule can read is "unparsed", what names several answers or doubts its own is
 "ambiguous"; both are wrong. Three modes:
 
 - strict: the content of the graded block as it stands (`mmrl.rewards.parse`), what training rewards
 - official: GRPO-CARE's and Video-R1's script: the first block, else the whole output
-- lenient: the rungs, the first that finds an answer. Of a choice:
+- lenient: the rules, the first that finds an answer. Of a choice:
   - exact, wrapped, lower case, text, letter and text: the graded block is a letter, a letter in brackets or behind
     "Option", a bare "b", an option's text, or letter and text (and they agree)
   - boxed, unclosed, whole: the same for the last \\boxed{}, for a block that was opened and never closed, and for all
@@ -24,16 +24,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-from mmrl.rewards.extraction import UNPARSED, Extraction, first
-from mmrl.rewards.mentions import letters
-from mmrl.rewards.options import alone, block, declared, introduced, line, phrase
-from mmrl.rewards.parse import Parsed, parse
-from mmrl.rewards.parse import official as first_block
-from mmrl.rewards.quantities import exact_number, number_phrase, quantity
-from mmrl.rewards.regions import Span, after_reasoning, behind_reasoning, last_box, opened
+from mmrl.rewards.answer_regions import Span, behind_reasoning, last_box, unclosed_block
+from mmrl.rewards.extracted_answer import UNPARSED, Extraction, first
+from mmrl.rewards.number_rules import exact_number, number_phrase, quantity
+from mmrl.rewards.option_mentions import letters
+from mmrl.rewards.option_rules import answer_line, answer_phrase, closing_letter, declared, introduced_line, whole_block
+from mmrl.rewards.parse import Parsed, first_block, parse
 from mmrl.types import Kind
-
-__all__ = ["Extraction", "Mode", "after_reasoning", "extract", "letter"]
 
 Mode = Literal["strict", "official", "lenient"]
 
@@ -48,22 +45,22 @@ def extract(text: str, kind: Kind = "choice", choices: Sequence[str] = (), mode:
     parsed = parse(text)
     match mode:
         case "strict":
-            return strict(text, parsed)
+            return extract_strictly(text, parsed)
         case "official":
-            return official(text)
+            return extract_officially(text)
         case "lenient":
-            found = lenient(text, parsed, kind, choices)
-            return replace(found, multiple=parsed.multiple, alternatives=also(found, parsed, kind, choices))
+            found = extract_leniently(text, parsed, kind, choices)
+            return replace(found, multiple=parsed.multiple, alternatives=alternatives_to(found, parsed, kind, choices))
     raise ValueError(f"extract: expected mode strict, official or lenient, found {mode!r}")
 
 
-def letter(text: str, choices: Sequence[str]) -> tuple[str | None, str]:
-    """The chosen letter, read leniently, and the rung that found it; None with "ambiguous" or "unparsed"."""
+def chosen_letter(text: str, choices: Sequence[str]) -> tuple[str | None, str]:
+    """The chosen letter, read leniently, and the rule that found it; None with "ambiguous" or "unparsed"."""
     found = extract(text, "choice", choices)
-    return found.answer, found.rung
+    return found.answer, found.rule
 
 
-def strict(text: str, parsed: Parsed) -> Extraction:
+def extract_strictly(text: str, parsed: Parsed) -> Extraction:
     """The graded block's stripped content, whatever it says."""
     if parsed.span is None:
         return UNPARSED
@@ -71,7 +68,7 @@ def strict(text: str, parsed: Parsed) -> Extraction:
     return Extraction(parsed.answer, "tags", stripped(text, parsed.span), others, parsed.multiple)
 
 
-def official(text: str) -> Extraction:
+def extract_officially(text: str) -> Extraction:
     """What the anchors' script compares with the gold."""
     content = first_block(text)
     whole = content == text.strip()
@@ -79,64 +76,66 @@ def official(text: str) -> Extraction:
     return Extraction(content, "whole output" if whole else "first block", (start, start + len(content)))
 
 
-def lenient(text: str, parsed: Parsed, kind: Kind, choices: Sequence[str]) -> Extraction:
-    """The first rung that finds an answer of this kind."""
+def extract_leniently(text: str, parsed: Parsed, kind: Kind, choices: Sequence[str]) -> Extraction:
+    """Apply the rules of this kind; the first that finds an answer decides."""
     if kind == "choice":
         if not 1 <= len(choices) <= 26:
             raise ValueError(f"extract: expected the texts of 1 to 26 choices, found {len(choices)}")
-        return choice(text, parsed.span, choices)
-    return number(text, parsed.span) if kind in ("numerical", "regression") else words(text, parsed.span)
+        return extract_choice(text, parsed.span, choices)
+    return extract_number(text, parsed.span) if kind in ("numerical", "regression") else extract_text(text, parsed.span)
 
 
-def choice(text: str, graded: Span | None, choices: Sequence[str]) -> Extraction:
-    """The rungs of a choice."""
+def extract_choice(text: str, graded: Span | None, choices: Sequence[str]) -> Extraction:
+    """Apply the rules of a choice."""
     if graded is not None:
-        return first(block(text, graded, choices), boxed(text, graded, choices), phrase(text, graded, choices))
+        return first(
+            whole_block(text, graded, choices), boxed(text, graded, choices), answer_phrase(text, graded, choices)
+        )
     region = behind_reasoning(text)
-    cut = opened(text, region)
+    cut = unclosed_block(text, region)
     if cut is not None:
-        return declared(block(text, cut, choices)).credited("unclosed")
-    whole = declared(block(text, region, choices)).credited("whole")
+        return declared(whole_block(text, cut, choices)).credited("unclosed")
+    whole = declared(whole_block(text, region, choices)).credited("whole")
     return first(
         boxed(text, region, choices),
         whole,
-        phrase(text, region, choices),
-        introduced(text, region, choices),
-        alone(text, region, choices),
-        line(text, region, choices),
+        answer_phrase(text, region, choices),
+        introduced_line(text, region, choices),
+        closing_letter(text, region, choices),
+        answer_line(text, region, choices),
     )
 
 
 def boxed(text: str, region: Span, choices: Sequence[str]) -> Extraction:
     r"""An option in the last \boxed{} of a region."""
     box = last_box(text, region)
-    return UNPARSED if box is None else block(text, box, choices).credited("boxed")
+    return UNPARSED if box is None else whole_block(text, box, choices).credited("boxed")
 
 
-def number(text: str, graded: Span | None) -> Extraction:
-    """The rungs of a number."""
+def extract_number(text: str, graded: Span | None) -> Extraction:
+    """Apply the rules of a number."""
     region = graded if graded is not None else behind_reasoning(text)
     box = last_box(text, region)
     in_box = UNPARSED if box is None else quantity(text, box).credited("boxed")
     if graded is not None:
         return first(in_box, quantity(text, graded))
-    cut = opened(text, region)
+    cut = unclosed_block(text, region)
     if cut is not None:
         return exact_number(text, cut).credited("unclosed")
     return first(in_box, exact_number(text, region).credited("whole"), number_phrase(text, region))
 
 
-def words(text: str, graded: Span | None) -> Extraction:
-    """The rungs of free text; nothing at all is unparsed."""
+def extract_text(text: str, graded: Span | None) -> Extraction:
+    """Apply the rules of free text; nothing at all is unparsed."""
     region = graded if graded is not None else behind_reasoning(text)
-    cut = None if graded is not None else opened(text, region)
+    cut = None if graded is not None else unclosed_block(text, region)
     span = stripped(text, cut or region)
     if span[0] == span[1]:
         return UNPARSED
     return Extraction(text[slice(*span)], "tags" if graded is not None else "unclosed" if cut else "whole", span)
 
 
-def also(found: Extraction, parsed: Parsed, kind: Kind, choices: Sequence[str]) -> tuple[str, ...]:
+def alternatives_to(found: Extraction, parsed: Parsed, kind: Kind, choices: Sequence[str]) -> tuple[str, ...]:
     """What else is named where the answer was found, or in other blocks."""
     others = other_blocks(parsed) if parsed.multiple else ()
     if kind == "choice":
