@@ -37,7 +37,7 @@ from jaxtyping import Int
 from mmrl.data.media.frame_choice import FrameChoice
 from mmrl.data.media.video import Clip
 from mmrl.data.options import shuffled
-from mmrl.types import Example, Media, Message
+from mmrl.types import Example, Media, Message, index_of, letter_at
 
 Condition = str
 
@@ -151,8 +151,8 @@ def rotated(example: Example, places: int) -> Example:
     if count < 2 or example.answer is None:
         return example
     turn = places % count
-    gold = (ord(example.answer.strip()) - ord("A") - turn) % count
-    choices, letter = example.choices[turn:] + example.choices[:turn], chr(ord("A") + gold)
+    gold = (index_of(example.answer.strip()) - turn) % count
+    choices, letter = example.choices[turn:] + example.choices[:turn], letter_at(gold)
     return replace(example, choices=choices, answer=letter, fields=relettered(example.fields, choices, letter))
 
 

@@ -27,10 +27,9 @@ from typing import Literal
 from mmrl.rewards.answer_regions import Span, behind_reasoning, last_box, unclosed_block
 from mmrl.rewards.extracted_answer import UNPARSED, Extraction, first
 from mmrl.rewards.number_rules import exact_number, number_phrase, quantity
-from mmrl.rewards.option_mentions import letters
 from mmrl.rewards.option_rules import answer_line, answer_phrase, closing_letter, declared, introduced_line, whole_block
 from mmrl.rewards.parse import Parsed, first_block, parse
-from mmrl.types import Kind
+from mmrl.types import Kind, letters_of
 
 Mode = Literal["strict", "official", "lenient"]
 
@@ -139,7 +138,7 @@ def alternatives_to(found: Extraction, parsed: Parsed, kind: Kind, choices: Sequ
     """What else is named where the answer was found, or in other blocks."""
     others = other_blocks(parsed) if parsed.multiple else ()
     if kind == "choice":
-        others = tuple(name for name in others if name in letters(choices))
+        others = tuple(name for name in others if name in letters_of(choices))
     return tuple(sorted({*found.alternatives, *others} - {found.answer}))
 
 

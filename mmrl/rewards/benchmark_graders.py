@@ -13,8 +13,8 @@ import numpy as np
 from mmrl.rewards.answer_extraction import extract
 from mmrl.rewards.answer_regions import after_reasoning
 from mmrl.rewards.answer_scores import finite_number, mean_relative_accuracy
-from mmrl.rewards.option_mentions import letters
 from mmrl.rewards.parse import blocks, parse
+from mmrl.types import letters_of
 
 STARTS = (  # longvideobench utils.py in lmms-eval, in its order
     "The best answer is", "The correct answer is", "The answer is", "The answer", "The best option is",
@@ -86,9 +86,9 @@ def tempcompass(completion: str, *, answer: str, choices: Sequence[str], **_: ob
     """
     text = answer_text(completion)
     if tuple(choices) == ("yes", "no") and text.lower().startswith(("yes", "no")):
-        return float(text.lower().startswith(choices[letters(choices).index(answer)]))
-    right = choices[letters(choices).index(answer)]
-    named = text[:1] if text[:1] in letters(choices) and text[1:2] in ("", ".", ")") else ""
+        return float(text.lower().startswith(choices[letters_of(choices).index(answer)]))
+    right = choices[letters_of(choices).index(answer)]
+    named = text[:1] if text[:1] in letters_of(choices) and text[1:2] in ("", ".", ")") else ""
     return float(named == answer or text in (right, f"{answer}. {right}"))
 
 

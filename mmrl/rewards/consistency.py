@@ -8,8 +8,9 @@ import re
 from collections.abc import Sequence
 
 from mmrl.rewards.answer_extraction import chosen_letter
-from mmrl.rewards.option_mentions import letters, named_by_letter, plain_words
+from mmrl.rewards.option_mentions import named_by_letter, plain_words
 from mmrl.rewards.parse import parse
+from mmrl.types import letters_of
 
 READ = 5_000  # characters at the end of the reasoning that are read
 SENTENCES = re.compile(r"(?<=[.!?])\s+ | (?<=[。！？]) | \n+", re.VERBOSE)  # what parts two sentences
@@ -106,7 +107,7 @@ def mentioned(sentence: str, choices: Sequence[str]) -> tuple[set[str], set[str]
 
 def options_as_letters(sentence: str, choices: Sequence[str]) -> str:
     """The sentence with the options' words replaced by their letters, the longest first."""
-    for name, choice in sorted(zip(letters(choices), choices, strict=True), key=lambda option: -len(option[1])):
+    for name, choice in sorted(zip(letters_of(choices), choices, strict=True), key=lambda option: -len(option[1])):
         pattern = r"\W+".join(re.escape(word) for word in plain_words(choice).split())
         if pattern:
             sentence = re.sub(rf"(?<!\w){pattern}(?!\w)", f"option {name}", sentence, flags=re.IGNORECASE)
@@ -120,7 +121,7 @@ def paraphrased(sentence: str, choices: Sequence[str]) -> set[str]:
         return set()
     said = content(sentence[cues[-1].end() :])
     scores = [overlap(said, content(choice)) for choice in choices]
-    ranked = sorted(zip(scores, letters(choices), strict=True))
+    ranked = sorted(zip(scores, letters_of(choices), strict=True))
     second = ranked[-2][0] if len(ranked) > 1 else 0.0
     best, name = ranked[-1]
     return {name} if best >= LEAST_OVERLAP and best - second >= LEAST_MARGIN else set()

@@ -19,9 +19,8 @@ from mmrl.rewards.answer_scores import (
 )
 from mmrl.rewards.benchmark_graders import PUBLISHED_READINGS
 from mmrl.rewards.consistency import concludes, consistency, consistency_rule
-from mmrl.rewards.option_mentions import letters
 from mmrl.rewards.parse import first_block, parse
-from mmrl.types import Example
+from mmrl.types import Example, letters_of
 
 Grader = Callable[..., float]
 
@@ -86,8 +85,8 @@ def check_gold(example: Example) -> None:
     gold, where = example.answer, f"example {example.id}: answer"
     if gold is None or not gold.strip():
         raise ValueError(f"{where}: expected a gold for kind {example.kind!r}, found {gold!r}")
-    if example.kind == "choice" and example.choices and gold.strip() not in tuple(letters(example.choices)):
-        raise ValueError(f"{where}: expected one letter of {letters(example.choices)}, found {gold!r}")
+    if example.kind == "choice" and example.choices and gold.strip() not in tuple(letters_of(example.choices)):
+        raise ValueError(f"{where}: expected one letter of {letters_of(example.choices)}, found {gold!r}")
     if example.kind in ("numerical", "regression") and finite_number(gold) is None:
         raise ValueError(f"{where}: expected a finite number for kind {example.kind!r}, found {gold!r}")
 

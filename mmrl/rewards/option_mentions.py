@@ -2,29 +2,24 @@
 
 import re
 from collections.abc import Sequence
-from string import ascii_uppercase
 
 from mmrl.rewards.option_patterns import ARTICLE, NAME, NAMED_OPTION
+from mmrl.types import index_of, letters_of
 
 WRAPPING = " \t\r\n()[]{}.,;:*_\"'`$“”‘’<>#-–—!。、！"
 WORD = re.compile(r"\w+")
 
 
-def letters(choices: Sequence[str]) -> str:
-    """The letters of the options, in order."""
-    return ascii_uppercase[: len(choices)]
-
-
 def named_by_letter(text: str, choices: Sequence[str]) -> set[str]:
     """Capital letters in range that stand alone. "A person", "I see" are none; "option A is" is one."""
-    found = (match for match in NAME.finditer(text) if match[1] in letters(choices))
+    found = (match for match in NAME.finditer(text) if match[1] in letters_of(choices))
     return {match[1] for match in found if not is_article(text, match.start(1), choices)}
 
 
 def named_by_words(text: str, choices: Sequence[str]) -> set[str]:
     """Options whose words occur in the text; where one option's words lie within another's, the longer one counts."""
     plain, found = f" {plain_words(text)} ", set()
-    for name, choice in sorted(zip(letters(choices), choices, strict=True), key=lambda option: -len(option[1])):
+    for name, choice in sorted(zip(letters_of(choices), choices, strict=True), key=lambda option: -len(option[1])):
         phrase = f" {plain_words(choice)} "
         if phrase.strip() and phrase in plain:
             found.add(name)
@@ -39,9 +34,7 @@ def is_article(text: str, at: int, choices: Sequence[str] = ()) -> bool:
     """
     if ARTICLE.match(text, at) is None or NAMED_OPTION.search(text[max(0, at - 12) : at]):
         return False
-    own = (
-        plain_words(choices[ascii_uppercase.index(text[at])]) if ascii_uppercase.index(text[at]) < len(choices) else ""
-    )
+    own = plain_words(choices[index_of(text[at])]) if index_of(text[at]) < len(choices) else ""
     return not own or not f"{plain_words(text[at + 1 : at + 1 + 2 * len(own) + 9])} ".startswith(f"{own} ")
 
 
@@ -49,7 +42,7 @@ def option_with_text(text: str, choices: Sequence[str]) -> str | None:
     """The letter of the one option whose text this is, up to case, spaces and what wraps it."""
     said = normalised(text)
     names = [
-        name for name, choice in zip(letters(choices), choices, strict=True) if said and normalised(choice) == said
+        name for name, choice in zip(letters_of(choices), choices, strict=True) if said and normalised(choice) == said
     ]
     return names[0] if len(names) == 1 else None
 

@@ -8,7 +8,6 @@ from mmrl.rewards.extracted_answer import UNPARSED, Extraction, ambiguous
 from mmrl.rewards.option_mentions import (
     WRAPPING,
     is_article,
-    letters,
     named_by_letter,
     named_by_words,
     normalised,
@@ -30,6 +29,7 @@ from mmrl.rewards.option_patterns import (
     TAKEN_BACK,
 )
 from mmrl.rewards.plain_text import READ, PlainText, plain_text
+from mmrl.types import letters_of
 
 LINES = re.compile(r"^[^\n]+", re.MULTILINE)
 
@@ -41,7 +41,7 @@ def whole_block(text: str, region: Span, choices: Sequence[str]) -> Extraction:
         return UNPARSED
     start = text.index(content, region[0])
     span = (start, start + len(content))
-    if len(content) == 1 and content in letters(choices):
+    if len(content) == 1 and content in letters_of(choices):
         return Extraction(content, "exact", span)
     return wrapped(plain_text(text, *span).text, span, choices)
 
@@ -50,7 +50,7 @@ def wrapped(plain: str, span: Span, choices: Sequence[str]) -> Extraction:
     """The same for a region without its decoration."""
     inner = LABEL.sub("", plain.lstrip(WRAPPING))
     core = inner.strip(WRAPPING)
-    if len(core) == 1 and core.upper() in letters(choices):
+    if len(core) == 1 and core.upper() in letters_of(choices):
         clear = core.isupper() or BRACKETED.search(plain)
         return Extraction(core.upper(), "wrapped" if clear else "lower case", span)
     by_text = option_with_text(plain, choices) or option_with_text(inner, choices)
@@ -65,10 +65,10 @@ def declared(found: Extraction) -> Extraction:
 def letter_and_text(inner: str, span: Span, choices: Sequence[str]) -> Extraction:
     """ "B. open drawer": the text must be that of the letter's option, or, behind a clear stop, of no option at all."""
     head = HEAD.match(inner)
-    if head is None or head[1].upper() not in letters(choices):
+    if head is None or head[1].upper() not in letters_of(choices):
         return UNPARSED
     name, rest = head[1].upper(), inner[head.end() :]
-    if normalised(rest) == normalised(choices[letters(choices).index(name)]):
+    if normalised(rest) == normalised(choices[letters_of(choices).index(name)]):
         return Extraction(name, "letter and text", span)
     if head[1].islower() or len(inner) > SHORT:
         return UNPARSED
@@ -135,7 +135,7 @@ def single_option(
     found: Sequence[re.Match[str]], sentence: PlainText, choices: Sequence[str], refused: set[str]
 ) -> Extraction:
     """The letter, if it is in range and the sentence neither doubts nor names another option."""
-    found = [match for match in found if match[1] in letters(choices)]
+    found = [match for match in found if match[1] in letters_of(choices)]
     names = {match[1] for match in found}
     if not names:
         return UNPARSED
@@ -144,7 +144,7 @@ def single_option(
     if len(names) > 1 or others or names & refused:
         return ambiguous(names | others | refused, span)
     name = names.pop()
-    said = own_words_removed(sentence.text, choices[letters(choices).index(name)])
+    said = own_words_removed(sentence.text, choices[letters_of(choices).index(name)])
     return ambiguous({name}, span) if DOUBT.search(said) else Extraction(name, "phrase", span, tuple(sorted(refused)))
 
 

@@ -14,7 +14,7 @@ from mmrl.data.media.video import decode, read_image
 from mmrl.report import Completion, Rollout
 from mmrl.rewards.parse import parse
 from mmrl.rewards.run_graders import fields
-from mmrl.types import Example
+from mmrl.types import Example, letters_of
 from mmrl.world.graders import WORLD_GRADERS
 from mmrl.world.script import SLOTS
 
@@ -44,7 +44,9 @@ def first_of_steps(path: Path) -> dict[int, dict[str, Any]]:
 
 def rollout(arm: str, row: Mapping[str, Any], example: Example, world: Path) -> Rollout:
     """A group of completions with what the model saw."""
-    options = "\n".join(f"{letter} {text}" for letter, text in zip("ABCD", row["choices"], strict=True))
+    options = "\n".join(
+        f"{letter} {text}" for letter, text in zip(letters_of(row["choices"]), row["choices"], strict=True)
+    )
     return Rollout(
         title=f"{NAMES[arm]}, step {row['step']}, example {row['example']}",
         prompt=f"{row['question']}\n{options}",

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 from mmrl.data.formats.dataset import Annotations
-from mmrl.data.formats.embedded_options import letter_at
 from mmrl.data.formats.rows import AnnotationRow
-from mmrl.types import Example, Media, Span
+from mmrl.types import Example, Media, Span, letter_at
 
 CHOICES = ("choice_a", "choice_b", "choice_c", "choice_d")
 FIELDS = (

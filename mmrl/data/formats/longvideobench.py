@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from mmrl.data.formats.dataset import Annotations
-from mmrl.data.formats.embedded_options import letter_at
 from mmrl.data.formats.rows import AnnotationRow
-from mmrl.types import Example, Media
+from mmrl.types import Example, Media, letter_at
 
 FIELDS = (
     "id", "video_id", "video_path", "subtitle_path", "question", "correct_choice", "duration", "duration_group",

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmrl.types import letter_at
+
 SHOWN = 10
 ADVICE = "correct the row, or list its id under exclude of its set in data.sets, or set bad_rows: leave_out there"
 
@@ -96,7 +98,7 @@ class AnnotationRow:
 
     def letter(self, field: str, value: str, options: int) -> str:
         """Complain about a letter that names none of the options."""
-        letters = [chr(ord("A") + index) for index in range(options)]
+        letters = [letter_at(index) for index in range(options)]
         if value not in letters:
             raise self.bad(field, f"one of the letters {', '.join(letters)}", value)
         return value

@@ -15,7 +15,7 @@ from mmrl.data.formats.chat import answer_block, read_chat, words_of
 from mmrl.data.formats.dataset import Annotations
 from mmrl.data.formats.rows import AnnotationRow
 from mmrl.data.options import drawn, shuffled
-from mmrl.types import Example, Media
+from mmrl.types import Example, Media, index_of, letter_at
 
 CHOICES = ("choice_a", "choice_b", "choice_c", "choice_d")
 NEGATIVES = 3
@@ -46,7 +46,7 @@ class SeedBenchR1(Annotations):
         return Example(
             id=name,
             question=row.text("question"),
-            answer=chr(ord("A") + choices.index(answer)),
+            answer=letter_at(choices.index(answer)),
             kind="choice",
             choices=tuple(choices),
             media=_media(row, self.media),
@@ -100,10 +100,10 @@ def _four(row: AnnotationRow, answer: str) -> list[str]:
     choices = [row.text(field) for field in CHOICES]
     row.distinct("choice_a..choice_d", choices)
     letter = row.letter("golden_choice_idx", row.text("golden_choice_idx"), len(choices))
-    golden = choices[ord(letter) - ord("A")]
+    golden = choices[index_of(letter)]
     if golden != answer:
         raise row.bad(
-            CHOICES[ord(letter) - ord("A")], f"the answer ({answer!r}), to which golden_choice_idx points", repr(golden)
+            CHOICES[index_of(letter)], f"the answer ({answer!r}), to which golden_choice_idx points", repr(golden)
         )
     return choices
 

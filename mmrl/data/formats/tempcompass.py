@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Literal
 
 from mmrl.data.formats.dataset import Annotations
-from mmrl.data.formats.embedded_options import letter_at
 from mmrl.data.formats.rows import AnnotationRow, BadRow, read_rows
-from mmrl.types import Example, Media
+from mmrl.types import Example, Media, letter_at
 
 KINDS = ("multi-choice", "yes_no", "caption_matching", "captioning")  # a file is called as its kind is
 FIELDS = ("video_id", "dim", "question", "answer")

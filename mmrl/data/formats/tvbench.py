@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from mmrl.data.formats.dataset import Annotations
-from mmrl.data.formats.embedded_options import letter_of
 from mmrl.data.formats.rows import AnnotationRow
+from mmrl.data.options import letter_of
 from mmrl.types import Example, Media, Span
 
 FIELDS = ("video", "question", "candidates", "answer")

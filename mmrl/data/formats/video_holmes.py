@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from mmrl.data.formats.dataset import Annotations
-from mmrl.data.formats.embedded_options import by_letter
 from mmrl.data.formats.rows import AnnotationRow
+from mmrl.data.options import options_by_letter
 from mmrl.types import Example, Media
 
 FIELDS = ("video ID", "Question ID", "Question Type", "Question", "Options", "Answer")
@@ -34,7 +34,7 @@ class VideoHolmes(Annotations):
         """The question; those about one film are one cluster."""
         row.expect(*FIELDS)
         row.one_of("Question Type", TYPES)
-        choices = by_letter(row, "Options")
+        choices = options_by_letter(row, "Options")
         return Example(
             id=self.name(row),
             question=row.text("Question"),

@@ -11,7 +11,7 @@ from typing import Literal
 
 from mmrl.data.formats.dataset import Annotations
 from mmrl.data.formats.rows import AnnotationRow
-from mmrl.types import Example, Kind, Media
+from mmrl.types import Example, Kind, Media, letter_at
 
 KIND: dict[str, Kind] = {
     "multiple choice": "choice",
@@ -56,7 +56,7 @@ def _choices(row: AnnotationRow) -> tuple[str, ...]:
     """The options without their letters, which must be A, B, C ... in this order."""
     texts = []
     for index, option in enumerate(row.texts("options")):
-        letter = chr(ord("A") + index)
+        letter = letter_at(index)
         head, _, text = option.partition(".")
         if head.strip() != letter or not text.strip():
             raise row.bad(f"options[{index}]", f'"{letter}. " and the option\'s text', option)

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Literal
 
 from mmrl.data.formats.dataset import Annotations
-from mmrl.data.formats.embedded_options import lettered
 from mmrl.data.formats.rows import AnnotationRow
 from mmrl.data.formats.video_r1 import KIND, solution
+from mmrl.data.options import options_of_list
 from mmrl.types import Example, Media
 
 FIELDS = ("problem_id", "problem", "data_type", "problem_type", "options", "solution", "path")
@@ -41,7 +41,7 @@ class VideoR1Eval(Annotations):
         """The question; questions about one file are one cluster."""
         row.expect(*FIELDS)
         kind = KIND[row.one_of("problem_type", tuple(KIND))]
-        choices = lettered(row, "options") if kind == "choice" else ()
+        choices = options_of_list(row, "options") if kind == "choice" else ()
         answer = solution(row)
         media = Media(SHOWN[row.one_of("data_type", tuple(SHOWN))], Path(self.media, row.text("path")))
         return Example(
