@@ -32,7 +32,15 @@ INNER = {  # part of a room -> its modules and folders
     "training/step": ("step",),
     "evaluation/core": ("records", "store", "plan", "runner", "scoring", "summary", "run_folder", "statistics", "__init__"),
 }  # fmt: skip
-NEVER_AT_ONCE = {"flash_attn", "vllm", "peft", "wandb", "datasets", "openai"}  # extras: imported where they are used
+NEVER_AT_ONCE = {
+    "flash_attn",
+    "vllm",
+    "peft",
+    "wandb",
+    "datasets",
+    "openai",
+    "pysubs2",
+}  # extras: imported where they are used
 MOST_ENTRIES = 16  # in the package's folder: among so many a newcomer finds a thing
 
 

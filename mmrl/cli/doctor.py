@@ -20,7 +20,7 @@ from mmrl.data.media.video import MediaError, decode
 from mmrl.runtime.console import console
 
 PACKAGES = ("torch", "torchvision", "transformers", "accelerate", "decord", "av", "einops", "safetensors", "flash-attn")
-EXTRAS = {"eval": ("rouge_score", "jiwer"), "dev": ("pytest", "beartype"), "flash": ("flash_attn",)}
+EXTRAS = {"eval": ("rouge_score", "jiwer", "pysubs2"), "dev": ("pytest", "beartype"), "flash": ("flash_attn",)}
 TRACKERS = ("tensorboard", "wandb", "trackio", "swanlab")
 Verdict = Literal["ok", "missing", "broken"]
 COLOURS = {"ok": "green", "missing": "yellow", "broken": "red"}

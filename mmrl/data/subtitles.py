@@ -7,7 +7,6 @@ last, and conditions on frames hold: a condition that shows none shows no subtit
 """
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,8 +23,6 @@ Shown = tuple[Clip | np.ndarray, ...]
 LISTED = "This video's subtitles are listed below:\n{subtitles}\n"
 NONE = "No subtitles available"  # 156 of Video-MME's 900 videos have none; lmms-eval (75571cf) says so in these words
 SHORTEST = 1.0  # seconds: LongVideoBench takes a shorter subtitle for half a second to either side of its middle
-TIMES = re.compile(r"(\d+):(\d\d):(\d\d)[,.](\d{1,3})\s*-->\s*(\d+):(\d\d):(\d\d)[,.](\d{1,3})")
-TAG = re.compile(r"<[^<>]*>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +40,20 @@ class Subtitle:
 
 
 def read_srt(path: Path) -> tuple[Subtitle, ...]:
-    """A SubRip file, its tags taken away. Raises MediaError if it has no subtitle in it."""
-    found: list[Subtitle] = []
-    for block in re.split(r"\n\s*\n", path.read_text(encoding="utf-8-sig", errors="replace").replace("\r", "")):
-        lines = block.strip().split("\n")
-        times = next((match for line in lines[:2] if (match := TIMES.search(line))), None)
-        if times is not None:
-            words = [line for line in lines[lines.index(times.string) + 1 :] if line.strip()]
-            said = " ".join(TAG.sub("", line).strip() for line in words)
-            found += [Subtitle(_seconds(*times.groups()[:4]), _seconds(*times.groups()[4:]), said)] if said else []
-    if not found:
+    """Read a SubRip file without its tags; a cue may hold empty lines. Raises MediaError if it has no subtitle in it."""
+    try:
+        from pysubs2 import SSAFile
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("pysubs2 is needed to read SubRip subtitles: pip install 'mmrl[eval]'") from error
+    events = SSAFile.from_string(path.read_text(encoding="utf-8-sig", errors="replace"), format_="srt")
+    cues = [Subtitle(event.start / 1000, event.end / 1000, _one_line(event.plaintext)) for event in events]
+    if not any(cue.text for cue in cues):
         raise MediaError(path, "no subtitle", "a SubRip file", "download the subtitles again")
-    return tuple(found)
+    return tuple(cue for cue in cues if cue.text)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(line.strip() for line in text.split("\n") if line.strip())
 
 
 def read_longvideobench(path: Path, offset: float, duration: float) -> tuple[Subtitle, ...]:
@@ -76,10 +75,6 @@ def _timed(row: dict[str, Any], offset: float, duration: float) -> Subtitle:
         return Subtitle(start - offset, (duration if end is None else end) - offset, row["text"])
     start, end = (_of_clock(row[name]) for name in ("start", "end"))
     return Subtitle(start - offset, end - offset, row["line"])
-
-
-def _seconds(hours: str, minutes: str, seconds: str, thousandths: str) -> float:
-    return int(hours) * 3600 + int(minutes) * 60 + int(seconds) + float(f"0.{thousandths}")
 
 
 def _of_clock(clock: str) -> float:

@@ -1,5 +1,6 @@
 """Subtitles of the frames that are seen."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,9 +33,23 @@ def test_a_subrip_file_is_read_without_its_tags():
 def test_subrip_files_from_elsewhere_are_read_too(tmp_path):
     path = tmp_path / "a.srt"
     path.write_bytes(
-        "\ufeff1\r\n01:02:03,5 --> 01:02:04.250\r\nfirst\r\n<i>second</i>\r\n\r\n\r\n2\r\nno times\r\n".encode()
+        "\ufeff1\r\n01:02:03,5 --> 01:02:04.250\r\nfirst\r\n<i>second</i>\r\n\r\n\r\n"
+        "2\r\n01:02:05,000 --> 01:02:06,000\r\n{\\an8}third\r\n\r\n3\r\n01:02:07,000 --> 01:02:08,000\r\n\r\n".encode()
     )
-    assert read_srt(path) == (Subtitle(3723.5, 3724.25, "first second"),)
+    assert read_srt(path) == (Subtitle(3723.5, 3724.25, "first second"), Subtitle(3725, 3726, "third"))
+
+
+def test_an_empty_line_does_not_end_a_subtitle(tmp_path):
+    (tmp_path / "a.srt").write_text(
+        "1\n00:00:00,000 --> 00:00:02,000\nfirst\n\nsecond\n\n2\n00:00:02,000 --> 00:00:03,050\nthird\n"
+    )
+    assert read_srt(tmp_path / "a.srt") == (Subtitle(0, 2, "first second"), Subtitle(2, 3.05, "third"))
+
+
+def test_without_the_extra_its_name_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pysubs2", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pysubs2 is needed.*pip install 'mmrl\[eval\]'"):
+        read_srt(FIXTURES / "videomme/subtitle/aaaaaaaaaaA.srt")
 
 
 def test_a_file_without_a_subtitle_is_an_error(tmp_path):
