@@ -56,8 +56,8 @@ def train(
 
     parsed = load(Config, config, overrides or [])
     if check:
-        rehearse(parsed)
-    fit(parsed, resume, shlex.join(["mmrl", "train", str(config), *(overrides or []), "--resume"]))
+        dry_run(parsed)
+    train_run(parsed, resume, shlex.join(["mmrl", "train", str(config), *(overrides or []), "--resume"]))
 
 
 @app.command()
@@ -74,17 +74,17 @@ def prepare(
     typer.echo(draw(load(Config, config, overrides or []), samples))
 
 
-def rehearse(config) -> None:
+def dry_run(config) -> None:
     """Everything but the steps, in a directory of its own that does not stay."""
-    from mmrl.cli.dry_run import check
+    from mmrl.cli.dry_run import check_run
     from mmrl.training.build import build
 
     with tempfile.TemporaryDirectory(prefix="mmrl-check-") as folder:
         rehearsal = config.model_copy(update={"out": folder, "trackers": ()})
-        raise typer.Exit(0 if check(build(rehearsal)) else 2)
+        raise typer.Exit(0 if check_run(build(rehearsal)) else 2)
 
 
-def fit(config, resume: bool, command: str) -> None:
+def train_run(config, resume: bool, command: str) -> None:
     """Train; say how to go on where it ends early."""
     from mmrl.runtime.interrupt import Stopped
     from mmrl.training.build import build

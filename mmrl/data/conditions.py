@@ -1,7 +1,7 @@
 """What a model is shown and told of a question: all of it, or less or otherwise, to see what its answers depend on.
 
 A condition is a name, for two of them with a number. Some change the question before anything is decoded (`asked`), some
-the frames behind the decoder (`see`), one how many frames there are (`frames_of`); everything else stays as it is.
+the frames behind the decoder (`see`), one how many frames there are (`frame_choice_under`); everything else stays as it is.
 
     full              as it is
     blind             no media; the prompt has no place for them
@@ -21,7 +21,7 @@ the frames behind the decoder (`see`), one how many frames there are (`frames_of
 Frames that are moved are shown at the moments at which others were, so that the clock of a model that is told the time says
 nothing. An example that a condition does not apply to (no video, nothing to leave out) is shown as it is, because rows
 without a video ("nothing has been done yet") stand among the others and leaving them out would compare different
-questions. A set in which a condition would change nothing is another matter: `check` refuses it.
+questions. A set in which a condition would change nothing is another matter: `check_condition` refuses it.
 """
 
 import hashlib
@@ -54,16 +54,16 @@ NEEDS = {  # what some example must have for the condition to be one
 }
 
 
-def known(condition: str) -> Condition:
+def known_condition(condition: str) -> Condition:
     """The condition, or a ValueError that lists those there are."""
-    name, number = parts(condition)
+    name, number = name_and_number(condition)
     plain = number is None and (name == "full" or name in TOLD or name in SHOWN)
     if not plain and not (name in COUNTED and number):
         raise ValueError(f"condition: expected one of {', '.join(NAMES)} (K from 1), found {condition!r}")
     return condition
 
 
-def parts(condition: Condition) -> tuple[str, int | None]:
+def name_and_number(condition: Condition) -> tuple[str, int | None]:
     """The name of a condition and its number, 0 for what is none."""
     name, sign, number = condition.partition(":")
     if not sign:
@@ -73,7 +73,7 @@ def parts(condition: Condition) -> tuple[str, int | None]:
 
 def asked(condition: Condition, examples: Sequence[Example], seed: int) -> list[Example]:
     """The examples as a condition asks them: same ids, in the same order. Raises ValueError where it cannot."""
-    name, number = parts(known(condition))
+    name, number = name_and_number(known_condition(condition))
     if name == "swap":
         return swapped(examples, seed)
     changes: dict[str, Callable[[Example], Example]] = {
@@ -90,7 +90,7 @@ def see(
     condition: Condition, example: Example, media: Sequence[Clip | np.ndarray], seed: int
 ) -> tuple[Clip | np.ndarray, ...]:
     """The loaded media of an example that is already ``asked``, in its order, as a condition shows them."""
-    name, _ = parts(condition)
+    name, _ = name_and_number(condition)
     if name not in SHOWN:
         return tuple(media)
     keys = (f"{seed}\0{example.id}\0{number}" for number in range(len(media)))
@@ -100,15 +100,15 @@ def see(
     )
 
 
-def frames_of(condition: Condition, choice: FrameChoice) -> FrameChoice:
+def frame_choice_under(condition: Condition, choice: FrameChoice) -> FrameChoice:
     """The frame choice under a condition."""
-    name, number = parts(condition)
+    name, number = name_and_number(condition)
     return replace(choice, count=number) if name == "frames" else choice
 
 
-def check(condition: Condition, examples: Iterable[Example], where: str) -> None:
+def check_condition(condition: Condition, examples: Iterable[Example], where: str) -> None:
     """Raise a ValueError where a condition would change nothing, because no example has what it changes."""
-    name, _ = parts(known(condition))
+    name, _ = name_and_number(known_condition(condition))
     wanted = NEEDS.get(name)
     if wanted and not any(has(example, wanted) for example in examples):
         raise ValueError(f"{where}: condition {condition!r} expected examples with {wanted}, found none; leave it full")

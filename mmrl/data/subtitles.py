@@ -82,7 +82,7 @@ def _of_clock(clock: str) -> float:
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
 
 
-def at(subtitles: Sequence[Subtitle], seconds: Sequence[float]) -> list[Subtitle]:
+def subtitles_at(subtitles: Sequence[Subtitle], seconds: Sequence[float]) -> list[Subtitle]:
     """Those that are there at one of the moments, in order, each once."""
     return [one for one in subtitles if any(one.start <= moment < one.end for moment in seconds)]
 
@@ -92,7 +92,7 @@ def listed(example: Example, shown: Shown, subtitles: Sequence[Subtitle]) -> tup
     clip = next((medium for medium in shown if isinstance(medium, Clip)), None)
     if clip is None:
         return example, shown
-    said = "\n".join(one.text for one in at(subtitles, clip.timestamps)) or NONE
+    said = "\n".join(one.text for one in subtitles_at(subtitles, clip.timestamps)) or NONE
     return replace(example, question=LISTED.format(subtitles=said) + example.question), shown
 
 

@@ -24,7 +24,7 @@ from mmrl.config.open_data import (
 )
 from mmrl.config.open_model import feature_cache, feature_disk, policy_of
 from mmrl.config.schema import Config, ConfigError, EvaluationSection
-from mmrl.data.conditions import check as check_condition
+from mmrl.data.conditions import check_condition
 from mmrl.data.stream import Mixture, Stream
 from mmrl.models.policy import Policy
 from mmrl.models.proposal import Proposal

@@ -9,7 +9,16 @@ import pytest
 
 from mmrl.data.media.errors import MediaError
 from mmrl.data.prompts import messages
-from mmrl.data.subtitles import Subtitle, Telling, at, in_time, interleaved, listed, read_longvideobench, read_srt
+from mmrl.data.subtitles import (
+    Subtitle,
+    Telling,
+    in_time,
+    interleaved,
+    listed,
+    read_longvideobench,
+    read_srt,
+    subtitles_at,
+)
 from mmrl.types import Example, Media
 from tests import tiny_models
 
@@ -73,8 +82,8 @@ def test_a_subtitle_file_that_is_missing_or_broken_is_an_error_with_its_name(tmp
 
 
 def test_those_of_the_sampled_moments_are_listed_once_and_in_order():
-    assert [one.text for one in at(SAID, [2.5, 0, 1, 0.5])] == ["one", "two"]
-    assert [one.text for one in at(SAID, [1])] == ["two"]  # the first has ended
+    assert [one.text for one in subtitles_at(SAID, [2.5, 0, 1, 0.5])] == ["one", "two"]
+    assert [one.text for one in subtitles_at(SAID, [1])] == ["two"]  # the first has ended
     told, shown = listed(ASKED, (clip_at(0, 0.5, 2),), SAID)
     assert told.question == "This video's subtitles are listed below:\none\ntwo\nWhat?"
     assert (told.id, told.choices, len(shown)) == ("1", ASKED.choices, 1)

@@ -45,7 +45,7 @@ def publish(
         shutil.copyfile(out / "care" / name, out / name)
     shutil.copytree(learned["care"], out / "checkpoint", ignore=shutil.ignore_patterns("trainer"))
     write_report(out, page(out, world, plan, facts, found))
-    show(out, facts, found)
+    show_tables(out, facts, found)
     return summary
 
 
@@ -81,7 +81,7 @@ def page(out: Path, world: Path, plan: QuickstartPlan, facts: Mapping[str, Any],
         levels_title=CONTROLS_TITLE,
         runs={NAMES[arm]: read_metrics(out / arm / "metrics.jsonl") for arm in ARMS},
         rollouts=rollouts(out, world),
-        notes=notes(plan),
+        notes=reader_notes(plan),
     )
 
 
@@ -98,7 +98,7 @@ def named_controls(found: Found) -> dict[str, dict[str, Difference]]:
     }
 
 
-def show(out: Path, facts: Mapping[str, Any], found: Found) -> None:
+def show_tables(out: Path, facts: Mapping[str, Any], found: Found) -> None:
     """The same tables in the terminal."""
     title = "In percent, with 95 % intervals; differences in points"
     console.print(comparison_table(comparison(found, PAIRS[-1:]), title))
@@ -109,7 +109,7 @@ def show(out: Path, facts: Mapping[str, Any], found: Found) -> None:
     )
 
 
-def notes(plan: QuickstartPlan) -> tuple[str, ...]:
+def reader_notes(plan: QuickstartPlan) -> tuple[str, ...]:
     """What a reader needs to disbelieve the numbers."""
     return (
         "Answers are sampled at temperature 1, one an item. Intervals are 95 %, clustered by octet: the eight items of an "

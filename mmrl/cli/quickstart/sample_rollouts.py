@@ -52,7 +52,7 @@ def rollout(arm: str, row: Mapping[str, Any], example: Example, world: Path) -> 
         prompt=f"{row['question']}\n{options}",
         completions=list(completions(row, example)),
         gold=row["answer"],
-        strip=strip(row["media"], world),
+        strip=filmstrip(row["media"], world),
     )
 
 
@@ -70,7 +70,7 @@ def completions(row: Mapping[str, Any], example: Example) -> Iterator[Completion
         )
 
 
-def strip(media: Sequence[str], world: Path) -> np.ndarray:
+def filmstrip(media: Sequence[str], world: Path) -> np.ndarray:
     """A frame a slot, and the observation, side by side ``[h w 3]``."""
     pictures: list[np.ndarray] = []
     for path in (world / name for name in media):

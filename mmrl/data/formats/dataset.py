@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
-from mmrl.data.formats.rows import AnnotationRow, BadRow, complain, read_rows
+from mmrl.data.formats.rows import AnnotationRow, BadRow, bad_rows_error, read_rows
 from mmrl.types import Example
 
 logger = logging.getLogger(__name__)
@@ -109,9 +109,9 @@ class FileDataset:
             except BadRow as error:
                 bad.append(error)
         if bad and self.source.bad_rows == "error":
-            raise complain(self.path, bad)
+            raise bad_rows_error(self.path, bad)
         if bad:
-            logger.warning("left out: %s", complain(self.path, bad))
+            logger.warning("left out: %s", bad_rows_error(self.path, bad))
         return good
 
     def _check(self, row: AnnotationRow | BadRow, lines: dict[str, int]) -> AnnotationRow:

@@ -124,7 +124,7 @@ def read_rows(path: Path, root: Path) -> Iterator[AnnotationRow | BadRow]:
                 )
 
 
-def complain(path: Path, bad: Sequence[BadRow]) -> ValueError:
+def bad_rows_error(path: Path, bad: Sequence[BadRow]) -> ValueError:
     """One error for all the bad rows of a file."""
     shown = "\n  ".join(str(row) for row in bad[:SHOWN])
     rest = f"\n  and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""

@@ -87,7 +87,7 @@ def digest_of(facts: dict) -> str:
     return blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def name_of(key: Key) -> str:
+def entry_name(key: Key) -> str:
     """The name of an entry: everything that decides the frames, the versions of what decodes among it."""
     choice = None if key.choice is None else asdict(key.choice)
     facts = {"format": FORMAT, "content": key.content, "choice": choice, "reader": key.reader}

@@ -72,14 +72,14 @@ def choose(
     """
     if total < 1:
         raise ValueError(f"choose: expected a clip of 1 frame or more, found {total}")
-    indices = pick(total, frame_count(total, fps, choice), choice.convention)
+    indices = frame_indices(total, frame_count(total, fps, choice), choice.convention)
     if seconds is None:
         return indices
     moments = np.linspace(seconds[0], seconds[-1], total)[indices]
     return nearest(seconds, moments)
 
 
-def pick(total: int, n: int, convention: Convention) -> Int[np.ndarray, " n"]:
+def frame_indices(total: int, n: int, convention: Convention) -> Int[np.ndarray, " n"]:
     """``n`` indices below ``total``.
 
     Who uses which: qwen-vl-utils, Qwen3-VL and lmms-eval (linspace), Qwen2-VL and Qwen2.5-VL in transformers

@@ -39,7 +39,7 @@ class DecodingPool:
         try:
             return finished(function(path, *rest))
         except MediaError as error:
-            return failed(error)
+            return failed_future(error)
 
     def result_of(self, future: Future, path: Path) -> Any:
         """Waits. Raises MediaError where the file, or the process that decoded it, failed."""
@@ -66,7 +66,7 @@ def finished(value: Any) -> Future:
     return future
 
 
-def failed(error: MediaError) -> Future:
+def failed_future(error: MediaError) -> Future:
     """A future that has failed."""
     future: Future = Future()
     future.set_exception(error)

@@ -13,11 +13,11 @@ import numpy as np
 
 from mmrl.data.media import video
 from mmrl.data.media.errors import MediaError
-from mmrl.data.media.frame_cache import Contents, Fetched, Key, fetch, name_of
+from mmrl.data.media.frame_cache import Contents, Fetched, Key, entry_name, fetch
 from mmrl.data.media.frame_choice import FrameChoice
 from mmrl.data.media.frame_size import SizeRules
 from mmrl.data.media.paths import inside
-from mmrl.data.media.pool import DecodingPool, failed, finished
+from mmrl.data.media.pool import DecodingPool, failed_future, finished
 from mmrl.data.media.preflight import Report, part_of, preflight
 from mmrl.data.media.video import Clip, Reader
 from mmrl.runtime.disk_cache import Disk, Tally
@@ -148,7 +148,7 @@ class MediaReader:
                 self.counts.hits += 1
                 return finished(Fetched(kept, False))
             if key in self._failed:
-                return failed(self._failed[key])
+                return failed_future(self._failed[key])
             if key in self._pending:
                 return self._pending[key]
             started = time.monotonic()
@@ -163,7 +163,7 @@ class MediaReader:
         decode, rest = (
             (video.read_image, ()) if key.choice is None else (self._decode, (key.choice, self.reader, *part))
         )
-        return self._pool.submit(fetch, path, decode, rest, key.rule, self._disk, name_of(key))
+        return self._pool.submit(fetch, path, decode, rest, key.rule, self._disk, entry_name(key))
 
     def _wait(self, path: Path, key: Key, future: Future) -> Clip | np.ndarray:
         started = time.monotonic()
