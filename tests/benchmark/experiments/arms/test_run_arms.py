@@ -12,14 +12,16 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmark.cli import app
-from benchmark.experiments import arm_run, arm_runs, arm_tables
-from benchmark.experiments.arm_jobs import ARMS, UNTRAINED, Job, job_of, weights
-from benchmark.experiments.jobs import Task, run_all
+from benchmark.experiments.arms import run_arms as arm_runs
+from benchmark.experiments.arms import run_job as arm_run
+from benchmark.experiments.arms import tables as arm_tables
+from benchmark.experiments.arms.job import ARMS, UNTRAINED, Job, job_of, weights
+from benchmark.experiments.arms.processes import Task, run_all
 from benchmark.experiments.option_lists import numbers, strengths
 from mmrl.cli.quickstart.settings import LEVELS, NEUTRAL, QuickstartPlan
 from mmrl.world.base import build_model
 from mmrl.world.splits import Sizes
-from tests.benchmark.experiments.test_arm_tables import run as finished
+from tests.benchmark.experiments.arms.test_tables import run as finished
 
 METRICS = {"accuracy", "consistency", "support", "events", "station"}
 
@@ -213,7 +215,9 @@ def test_a_wish_that_cannot_be_had_is_refused_before_anything_is_run(tmp_path, p
 
 def test_what_could_not_be_seen_is_a_failure_and_not_a_wrong_answer(out, plan):
     job = Job(UNTRAINED, 3, plan, out)
-    seen = arm_run.one(plan.base, arm_run.examination("L3", "full", plan, job.world, 3), job.folder / "again")
+    seen = arm_run.evaluate_level(
+        plan.base, arm_run.evaluation_section("L3", "full", plan, job.world, 3), job.folder / "again"
+    )
     assert arm_run.measured(seen)["accuracy"]["n"] == 8
     with pytest.raises(RuntimeError, match="found 2 whose files"):
         arm_run.measured(replace(seen, statuses={"ok": 6, "media_error": 2}))

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.experiments.arm_jobs import weights
-from benchmark.experiments.asking import Question, ask, questions
-from benchmark.experiments.gallery import gallery
-from benchmark.experiments.measure import Scores, figure
+from benchmark.experiments.arms.job import weights
+from benchmark.experiments.octets.gallery import gallery
+from benchmark.experiments.octets.questions import Question, ask, questions
+from benchmark.experiments.octets.scores import Scores, figure
 from mmrl.cli.quickstart.settings import AXES
 from mmrl.models.loading import check_directory, load_policy
 from mmrl.models.policy import Policy

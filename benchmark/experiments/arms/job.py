@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from benchmark.experiments.arm_tables import parsed
+from benchmark.experiments.arms.tables import parsed
 from benchmark.paths import told
 from mmrl.cli.quickstart.settings import ARMS as SHOWN
 from mmrl.cli.quickstart.settings import QuickstartPlan

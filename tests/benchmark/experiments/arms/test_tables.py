@@ -7,7 +7,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from benchmark.cli import app
-from benchmark.experiments import arm_tables
+from benchmark.experiments.arms import tables as arm_tables
 
 T2 = 4.302652729911275  # 97.5 % point of Student's t with 2 degrees of freedom, from a printed table: 4.303
 

@@ -1,4 +1,4 @@
-"""One job in a process of its own: python -m benchmark.experiments.arm_run JOB.json"""
+"""One job in a process of its own: python -m benchmark.experiments.arms.run_job JOB.json"""
 
 import json
 import sys
@@ -7,8 +7,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from benchmark.experiments.arm_jobs import ARMS, UNTRAINED, Job, job_of
-from benchmark.experiments.arm_tables import Run, finite
+from benchmark.experiments.arms.job import ARMS, UNTRAINED, Job, job_of
+from benchmark.experiments.arms.tables import Run, finite
 from benchmark.tables import write
 from mmrl.cli.quickstart.evaluate_levels import evaluate_level
 from mmrl.cli.quickstart.settings import AXES, LEVELS, evaluation_section, training_config

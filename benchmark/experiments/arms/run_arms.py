@@ -1,6 +1,6 @@
 """Arms of reinforcement learning from one base, over seeds and cue strengths.
 
-    OUT/ARM-sSEED.json   one run, as benchmark/experiments/arm_tables.py reads it
+    OUT/ARM-sSEED.json   one run, as benchmark/experiments/arms/tables.py reads it
     OUT/work/            worlds, examinations of the base, trainings and logs; git leaves it out
 
 A run whose file is there is not run again; one that was interrupted begins anew. One that fails is reported and leaves
@@ -16,9 +16,9 @@ from itertools import product
 from pathlib import Path
 from statistics import fmean
 
-from benchmark.experiments.arm_jobs import ARMS, UNTRAINED, USUAL, Job
-from benchmark.experiments.arm_tables import TABLE, parsed
-from benchmark.experiments.jobs import Task, run_all
+from benchmark.experiments.arms.job import ARMS, UNTRAINED, USUAL, Job
+from benchmark.experiments.arms.processes import Task, run_all
+from benchmark.experiments.arms.tables import TABLE, parsed
 from benchmark.tables import Cells
 from mmrl.cli.quickstart.settings import QuickstartPlan
 from mmrl.cli.quickstart.train_arms import log_tail
@@ -80,7 +80,9 @@ def task_of(job: Job) -> Task:
     job.folder.mkdir(parents=True, exist_ok=True)
     asked = job.folder / "job.json"
     asked.write_text(job.as_json())
-    return Task(title(job), (sys.executable, "-m", "benchmark.experiments.arm_run", str(asked)), job.folder / "log.txt")
+    return Task(
+        title(job), (sys.executable, "-m", "benchmark.experiments.arms.run_job", str(asked)), job.folder / "log.txt"
+    )
 
 
 def title(job: Job) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.experiments.arm_tables import finite
-from benchmark.experiments.asking import Question
+from benchmark.experiments.arms.tables import finite
+from benchmark.experiments.octets.questions import Question
 from mmrl.evaluation.statistics import mean_interval
 
 

@@ -19,11 +19,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from benchmark.experiments.arm_jobs import weights
-from benchmark.experiments.asking import Question, ask, questions
-from benchmark.experiments.gallery import gallery
-from benchmark.experiments.inputs import INPUTS
-from benchmark.experiments.measure import Scores, figure
+from benchmark.experiments.arms.job import weights
+from benchmark.experiments.learners.inputs import INPUTS
+from benchmark.experiments.octets.gallery import gallery
+from benchmark.experiments.octets.questions import Question, ask, questions
+from benchmark.experiments.octets.scores import Scores, figure
 from benchmark.paths import told
 from benchmark.tables import record, write
 from mmrl.evaluation.evaluator import evaluating

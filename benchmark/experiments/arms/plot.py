@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from benchmark.experiments.arm_tables import BEFORE, Spread
+from benchmark.experiments.arms.tables import BEFORE, Spread
 from mmrl.report.curves import COLORS
 
 GREYS = ("#8b8f98", "#c3c6cc", "#5b5f68")  # of what there was before training

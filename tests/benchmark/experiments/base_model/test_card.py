@@ -6,9 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmark.cli import app
-from benchmark.experiments import base_card
-from benchmark.experiments.asking import questions
-from benchmark.experiments.base_card import (
+from benchmark.experiments.base_model import card as base_card
+from benchmark.experiments.base_model.card import (
     LOOKS,
     METRICS,
     WAYS,
@@ -20,8 +19,9 @@ from benchmark.experiments.base_card import (
     reasoned,
     right,
 )
-from benchmark.experiments.gallery import gallery
-from benchmark.experiments.measure import Scores
+from benchmark.experiments.octets.gallery import gallery
+from benchmark.experiments.octets.questions import questions
+from benchmark.experiments.octets.scores import Scores
 from mmrl.models.loading import load_policy
 from mmrl.world.base import build_model
 from mmrl.world.cues import Cue

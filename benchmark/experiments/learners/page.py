@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from benchmark.experiments.inputs import INPUTS
+from benchmark.experiments.learners.inputs import INPUTS
 from benchmark.tables import Cells
 from mmrl.report.curves import COLORS
 

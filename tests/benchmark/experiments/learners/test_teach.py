@@ -9,12 +9,13 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from benchmark.cli import app
-from benchmark.experiments import learners, learners_page
-from benchmark.experiments.asking import ask, extended, going_on, questions, seen
-from benchmark.experiments.gallery import gallery
-from benchmark.experiments.inputs import GREY, INPUTS
-from benchmark.experiments.learners import Course
-from benchmark.experiments.measure import Scores, figure
+from benchmark.experiments.learners import page as learners_page
+from benchmark.experiments.learners import teach as learners
+from benchmark.experiments.learners.inputs import GREY, INPUTS
+from benchmark.experiments.learners.teach import Course
+from benchmark.experiments.octets.gallery import gallery
+from benchmark.experiments.octets.questions import ask, extended, going_on, questions, seen
+from benchmark.experiments.octets.scores import Scores, figure
 from mmrl.models.loading import load_policy
 from mmrl.rollout import Engine
 from mmrl.types import Decoding
