@@ -50,7 +50,7 @@ def world_ceilings(
     as_markdown: Markdown = False,
     out: Out = None,
 ) -> None:
-    """What a solver with part of the information can reach, family by family.
+    """Bound what a solver with part of the information can reach, family by family.
 
     Exit status 1 if a family leaks: blind is not exactly 25, observation only, video only, or observation and last
     event not exactly 50, unordered events not exactly 50 where order matters, everything not 100, one fixed event
@@ -70,7 +70,7 @@ def world_audit(
     as_json: Json = False,
     out: Out = None,
 ) -> None:
-    """What learners get from the text alone, and from the text with the last event (logistic regression, random forest).
+    """Show what learners get from the text alone, and from the text with the last event (logistic regression, random forest).
 
     Exit status 1 if one of them is not at 25 % in every single octet, or if letters are not equally often right. Needs
     scikit-learn (in the extra "dev").
@@ -106,7 +106,7 @@ def world_pixels(
     as_markdown: Markdown = False,
     out: Out = None,
 ) -> None:
-    """What an oracle that reads pixels gets right on a rendered benchmark, by reader and number of frames."""
+    """Show what an oracle that reads pixels gets right on a rendered benchmark, by reader and number of frames."""
     from benchmark.procbench.report import pixels_of_files
 
     counts = [int(count) for count in frames.split(",")]
@@ -217,7 +217,7 @@ def base_model(
     octets: Annotated[int, typer.Option(min=1, help="Of each level, eight items each, a seed.")] = 24,
     seeds: Annotated[int, typer.Option(min=1, help="How many worlds, one a seed.")] = 5,
 ) -> None:
-    """What the base model can do: answers, reasoning, the border, and who sees and who deduces."""
+    """Show what the base model can do: answers, reasoning, the border, and who sees and who deduces."""
     from benchmark.experiments.base_model import card as base_card
     from benchmark.experiments.base_model import tables as base_page
     from benchmark.paths import told

@@ -1,4 +1,4 @@
-"""What this machine has, tried out rather than looked up."""
+"""``mmrl doctor``: devices, dtypes, attention, video readers and extras, tried out rather than looked up."""
 
 import importlib.metadata
 import importlib.util
@@ -49,7 +49,7 @@ def diagnoses() -> Iterator[Diagnosis]:
 
 
 def package(name: str) -> Diagnosis:
-    """Its version."""
+    """Return its version."""
     needed = name not in ("decord", "flash-attn")
     try:
         return Diagnosis(name, "ok", importlib.metadata.version(name), needed)
@@ -58,7 +58,7 @@ def package(name: str) -> Diagnosis:
 
 
 def devices() -> Iterator[Diagnosis]:
-    """What can compute."""
+    """Yield the devices that can compute."""
     yield Diagnosis("cpu", "ok", f"{torch.get_num_threads()} threads")
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
@@ -141,13 +141,13 @@ def film() -> bytes:
 
 
 def tracker(name: str) -> Diagnosis:
-    """Whether it can be imported."""
+    """Return whether it can be imported."""
     found = importlib.util.find_spec(name) is not None
     return Diagnosis(f"tracker {name}", "ok" if found else "missing", "installed" if found else f"pip install {name}")
 
 
 def extra_packages(name: str, modules: tuple[str, ...]) -> Diagnosis:
-    """Whether an extra of mmrl is there."""
+    """Return whether an extra of mmrl is there."""
     absent = [m for m in modules if importlib.util.find_spec(m) is None]
     return Diagnosis(
         f"extra {name}", "missing" if absent else "ok", f"pip install mmrl[{name}]" if absent else "installed"

@@ -35,7 +35,7 @@ def memory(run: Run) -> Iterator[tuple[str, int]]:
 
 
 def bytes_of(parameter: Tensor) -> int:
-    """What a parameter, or this rank's part of it, takes."""
+    """Return what a parameter, or this rank's part of it, takes."""
     return local(parameter).nbytes
 
 
@@ -47,7 +47,7 @@ def available(device: torch.device) -> int:
 
 
 def rehearse_first_batch(run: Run) -> dict[str, float]:
-    """The first batch up to its gradient, with short completions; the weights stay as they are."""
+    """Run the first batch up to its gradient, with short completions; the weights stay as they are."""
     trainer = run.trainer
     shorten_completions(run)
     trainer.last = scored = trainer.collect()

@@ -19,8 +19,7 @@ from mmrl.data.media.frame_size import SizeRules
 from mmrl.data.media.reader import MediaReader, preflight
 from mmrl.data.stream import Mixture
 from mmrl.rewards.benchmark_graders import PUBLISHED_READINGS
-from mmrl.rewards.graders import GRADERS, Grader
-from mmrl.rewards.graders import check_gold
+from mmrl.rewards.graders import GRADERS, Grader, check_gold
 from mmrl.rewards.load_grader import load_grader
 from mmrl.rewards.run_graders import grade_one
 from mmrl.runtime.console import progress

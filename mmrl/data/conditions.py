@@ -1,4 +1,4 @@
-"""What a model is shown and told of a question: all of it, or less or otherwise, to see what its answers depend on.
+"""Conditions change what a model is shown and told of a question, to see what its answers depend on.
 
 A condition is a name, for two of them with a number. Some change the question before anything is decoded (`asked`), some
 the frames behind the decoder (`see`), one how many frames there are (`frame_choice_under`); everything else stays as it is.
@@ -55,7 +55,7 @@ NEEDS = {  # what some example must have for the condition to be one
 
 
 def known_condition(condition: str) -> Condition:
-    """The condition, or a ValueError that lists those there are."""
+    """Return the condition. Raises a ValueError that lists those there are."""
     name, number = name_and_number(condition)
     plain = number is None and (name == "full" or name in TOLD or name in SHOWN)
     if not plain and not (name in COUNTED and number):
@@ -64,7 +64,7 @@ def known_condition(condition: str) -> Condition:
 
 
 def name_and_number(condition: Condition) -> tuple[str, int | None]:
-    """The name of a condition and its number, 0 for what is none."""
+    """Return the name of a condition and its number, 0 for what is none."""
     name, sign, number = condition.partition(":")
     if not sign:
         return name, None
@@ -72,7 +72,7 @@ def name_and_number(condition: Condition) -> tuple[str, int | None]:
 
 
 def asked(condition: Condition, examples: Sequence[Example], seed: int) -> list[Example]:
-    """The examples as a condition asks them: same ids, in the same order. Raises ValueError where it cannot."""
+    """Return the examples as a condition asks them: same ids, in the same order. Raises ValueError where it cannot."""
     name, number = name_and_number(known_condition(condition))
     if name == "swap":
         return swapped(examples, seed)
@@ -89,7 +89,7 @@ def asked(condition: Condition, examples: Sequence[Example], seed: int) -> list[
 def see(
     condition: Condition, example: Example, media: Sequence[Clip | np.ndarray], seed: int
 ) -> tuple[Clip | np.ndarray, ...]:
-    """The loaded media of an example that is already ``asked``, in its order, as a condition shows them."""
+    """Return the loaded media of an example that is already ``asked``, in its order, as a condition shows them."""
     name, _ = name_and_number(condition)
     if name not in SHOWN:
         return tuple(media)
@@ -101,7 +101,7 @@ def see(
 
 
 def frame_choice_under(condition: Condition, choice: FrameChoice) -> FrameChoice:
-    """The frame choice under a condition."""
+    """Return the frame choice under a condition."""
     name, number = name_and_number(condition)
     return replace(choice, count=number) if name == "frames" else choice
 
@@ -115,14 +115,14 @@ def check_condition(condition: Condition, examples: Iterable[Example], where: st
 
 
 def has(example: Example, wanted: str) -> bool:
-    """Whether an example has what a condition changes."""
+    """Return whether an example has what a condition changes."""
     if wanted in ("a question", "options"):
         return bool(example.question) if wanted == "a question" else len(example.choices) > 1
     return any(wanted in ("media", f"{medium.kind}s") for medium in example.every_media)
 
 
 def changed(name: str, clip: Clip, key: str) -> Clip:
-    """A clip under a condition on its frames."""
+    """Return a clip under a condition on its frames."""
     if name == "noise":
         grey = np.uint8(round(float(clip.frames.mean())))
         return replace(clip, frames=np.full_like(clip.frames, grey))
@@ -146,7 +146,10 @@ def order(name: str, count: int, key: str) -> Int[np.ndarray, " f"]:
 
 
 def rotated(example: Example, places: int) -> Example:
-    """The options moved up; the gold letter moves with its text. Questions without options stay."""
+    """Return the example with its options moved up; the gold letter moves with its text.
+
+    Questions without options stay.
+    """
     count = len(example.choices)
     if count < 2 or example.answer is None:
         return example
@@ -163,7 +166,7 @@ def relettered(fields: Mapping[str, Any], choices: Sequence[str], gold: str) -> 
 
 
 def swapped(examples: Sequence[Example], seed: int) -> list[Example]:
-    """Each example with the videos of the next one, in an order that (seed, id) decides, that has others."""
+    """Return each example with the videos of the next one, in an order that (seed, id) decides, that has others."""
     films = [example for example in examples if videos(example)]
     ring = sorted(films, key=lambda example: hashlib.sha256(f"{seed}\0{example.id}".encode()).digest())
     place = {example.id: index for index, example in enumerate(ring)}
@@ -174,7 +177,7 @@ def swapped(examples: Sequence[Example], seed: int) -> list[Example]:
 
 
 def donor(example: Example, ring: Sequence[Example], place: int) -> Example:
-    """The next in the ring that shares no video with an example, of another cluster if there is one."""
+    """Return the next in the ring that shares no video with an example, of another cluster if there is one."""
     own, second = {video.path for video in videos(example)}, None
     for step in range(1, len(ring)):
         other = ring[(place + step) % len(ring)]
@@ -188,23 +191,23 @@ def donor(example: Example, ring: Sequence[Example], place: int) -> Example:
 
 
 def videos(example: Example) -> list[Media]:
-    """The videos of an example."""
+    """Return the videos of an example."""
     return [medium for medium in example.every_media if medium.kind == "video"]
 
 
 def lent(example: Example, other: Example) -> Example:
-    """An example with the videos of another, from the first again where that has fewer."""
+    """Return an example with the videos of another, from the first again where that has fewer."""
     films = cycle(videos(other))
     return replaced(example, lambda medium: next(films) if medium.kind == "video" else medium)
 
 
 def keeping(example: Example, kinds: tuple[str, ...]) -> Example:
-    """The example without media of other kinds, also in a ready-made chat."""
+    """Return the example without media of other kinds, also in a ready-made chat."""
     return replaced(example, lambda medium: medium if medium.kind in kinds else None)
 
 
 def replaced(example: Example, change: Callable[[Media], Media | None]) -> Example:
-    """The example with other media, or fewer; of a ready-made chat those in its messages."""
+    """Return the example with other media, or fewer; of a ready-made chat those in its messages."""
     if not example.messages:
         return replace(example, media=tuple(filter(None, map(change, example.media))))
     messages = []
@@ -215,7 +218,7 @@ def replaced(example: Example, change: Callable[[Media], Media | None]) -> Examp
 
 
 def written(example: Example, condition: Condition) -> Example:
-    """The example, whose words must be the template's: those of a ready-made chat cannot be told apart."""
+    """Return the example, whose words must be the template's: those of a ready-made chat cannot be told apart."""
     if example.messages:
         raise ValueError(
             f"example {example.id}: condition {condition!r} expected a question and options, found a ready-made chat"

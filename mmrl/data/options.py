@@ -50,7 +50,10 @@ def options_by_letter(row: AnnotationRow, field: str) -> tuple[str, ...]:
 
 
 def letter_of(row: AnnotationRow, field: str, choices: Sequence[str]) -> str:
-    """Return the letter of the option that a field repeats; of two that say the same the first, as public loaders do."""
+    """Return the letter of the option that a field repeats.
+
+    Of two that say the same the first, as public loaders do.
+    """
     answer = row.text(field).strip()
     if answer not in choices:
         raise row.bad(field, f"one of the options {list(choices)}", answer)

@@ -69,7 +69,7 @@ PLAIN_WHAT: Mapping[Kind, str] = {
 
 
 def messages(example: Example, template: str) -> tuple[Message, ...]:
-    """What the model is asked:
+    """Return the chat in which the model is asked:
 
     one message of the user, media first, then the text. A ready-made chat is returned as it is.
     """
@@ -79,7 +79,7 @@ def messages(example: Example, template: str) -> tuple[Message, ...]:
 
 
 def text(example: Example, template: str) -> str:
-    """The words of the question in a template. Raises ValueError if the template has no words for its kind."""
+    """Return the words of the question in a template. Raises ValueError if the template has no words for its kind."""
     if template not in TEMPLATES:
         raise ValueError(f"template: expected one of {', '.join(TEMPLATES)}, found {template!r}")
     if example.kind == "choice" and not 1 <= len(example.choices) <= 26:

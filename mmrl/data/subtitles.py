@@ -27,7 +27,7 @@ SHORTEST = 1.0  # seconds: LongVideoBench takes a shorter subtitle for half a se
 
 @dataclass(frozen=True, slots=True)
 class Subtitle:
-    """What is said, and when: seconds of the video."""
+    """A text that is said from ``start`` to ``end``, in seconds of the video."""
 
     start: float
     end: float
@@ -57,7 +57,10 @@ def _one_line(text: str) -> str:
 
 
 def read_longvideobench(path: Path, offset: float, duration: float) -> tuple[Subtitle, ...]:
-    """A list of {timestamp: [start, end], text} or {start, end, line}; times count from ``offset``, an open end is the video's."""
+    """Return a list of {timestamp: [start, end], text} or {start, end, line}.
+
+    Times count from ``offset``, an open end is the video's.
+    """
     if not path.is_file():
         raise MediaError(path, "no such file", "subtitles", "unpack subtitles.tar")
     try:
@@ -83,12 +86,12 @@ def _of_clock(clock: str) -> float:
 
 
 def subtitles_at(subtitles: Sequence[Subtitle], seconds: Sequence[float]) -> list[Subtitle]:
-    """Those that are there at one of the moments, in order, each once."""
+    """Return those that are there at one of the moments, in order, each once."""
     return [one for one in subtitles if any(one.start <= moment < one.end for moment in seconds)]
 
 
 def listed(example: Example, shown: Shown, subtitles: Sequence[Subtitle]) -> tuple[Example, Shown]:
-    """The subtitles of the frames that are seen, before the question."""
+    """Ask a question behind the subtitles of the frames that are seen."""
     clip = next((medium for medium in shown if isinstance(medium, Clip)), None)
     if clip is None:
         return example, shown
@@ -112,7 +115,10 @@ def interleaved(example: Example, shown: Shown, subtitles: Sequence[Subtitle], t
 
 
 def in_time(subtitles: Sequence[Subtitle], moments: Sequence[float]) -> Iterator[int | str]:
-    """Numbers of frames and texts of subtitles. A subtitle stands behind the frames up to its middle, if a frame is within it."""
+    """Yield numbers of frames and texts of subtitles.
+
+    A subtitle stands behind the frames up to its middle, if a frame is within it.
+    """
     frame = 0
     for one in subtitles:
         while frame < len(moments) and moments[frame] <= one.middle:
@@ -148,7 +154,7 @@ class Telling:
     template: str
 
     def __call__(self, example: Example, shown: Shown) -> tuple[Example, Shown]:
-        """The question as it is asked, and its media. Raises MediaError for a file that is named and missing."""
+        """Return the question as it is asked, and its media. Raises MediaError for a file that is named and missing."""
         named = example.fields.get("subtitle_path")
         if named is None:
             path = self.folder / f"{example.every_media[0].path.stem}.srt" if example.every_media else None

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 import mmrl
 from mmrl.config.open_data import check_gradable, media_reader, open_set, root_of
 from mmrl.config.schema import ConfigError, EvalSetSection, EvaluationSection
-from mmrl.data.conditions import asked, frame_choice_under
-from mmrl.data.conditions import check_condition
+from mmrl.data.conditions import asked, check_condition, frame_choice_under
 from mmrl.data.prompts import messages
 from mmrl.data.subtitles import Telling
 from mmrl.evaluation.graders import scorer_of

@@ -35,7 +35,7 @@ Mode = Literal["strict", "official", "lenient"]
 
 
 def extract(text: str, kind: Kind = "choice", choices: Sequence[str] = (), mode: Mode = "lenient") -> Extraction:
-    """The answer of a completion, and how it was found.
+    """Return the answer of a completion, and how it was found.
 
     choices: the options' texts without letters, in the order shown; needed to read a choice leniently. The answer of a
     number is written plainly ("1200" for "1,200 m"); of a choice it is a letter in range. Raises ValueError for an unknown
@@ -54,13 +54,13 @@ def extract(text: str, kind: Kind = "choice", choices: Sequence[str] = (), mode:
 
 
 def chosen_letter(text: str, choices: Sequence[str]) -> tuple[str | None, str]:
-    """The chosen letter, read leniently, and the rule that found it; None with "ambiguous" or "unparsed"."""
+    """Return the chosen letter, read leniently, and the rule that found it; None with "ambiguous" or "unparsed"."""
     found = extract(text, "choice", choices)
     return found.answer, found.rule
 
 
 def extract_strictly(text: str, parsed: Parsed) -> Extraction:
-    """The graded block's stripped content, whatever it says."""
+    """Return the graded block's stripped content, whatever it says."""
     if parsed.span is None:
         return UNPARSED
     others = other_blocks(parsed)
@@ -68,7 +68,7 @@ def extract_strictly(text: str, parsed: Parsed) -> Extraction:
 
 
 def extract_officially(text: str) -> Extraction:
-    """What the anchors' script compares with the gold."""
+    """Return what the anchors' script compares with the gold."""
     content = first_block(text)
     whole = content == text.strip()
     start = text.find(content) if whole else text.find(content, text.find("<answer>"))
@@ -106,7 +106,7 @@ def extract_choice(text: str, graded: Span | None, choices: Sequence[str]) -> Ex
 
 
 def boxed(text: str, region: Span, choices: Sequence[str]) -> Extraction:
-    r"""An option in the last \boxed{} of a region."""
+    r"""Return an option in the last \boxed{} of a region."""
     box = last_box(text, region)
     return UNPARSED if box is None else whole_block(text, box, choices).credited("boxed")
 
@@ -135,7 +135,7 @@ def extract_text(text: str, graded: Span | None) -> Extraction:
 
 
 def alternatives_to(found: Extraction, parsed: Parsed, kind: Kind, choices: Sequence[str]) -> tuple[str, ...]:
-    """What else is named where the answer was found, or in other blocks."""
+    """Return what else is named where the answer was found, or in other blocks."""
     others = other_blocks(parsed) if parsed.multiple else ()
     if kind == "choice":
         others = tuple(name for name in others if name in letters_of(choices))
@@ -148,7 +148,7 @@ def other_blocks(parsed: Parsed) -> tuple[str, ...]:
 
 
 def stripped(text: str, span: Span) -> Span:
-    """The span without the spaces at its ends."""
+    """Return the span without the spaces at its ends."""
     content = text[slice(*span)]
     start = span[0] + len(content) - len(content.lstrip())
     return start, start + len(content.strip())

@@ -13,7 +13,7 @@ STOP = re.compile(r"(?<=[.!?]) |(?<=[。！？]) ?")
 
 
 def behind_reasoning(text: str) -> Span:
-    """What follows the last </think>. Reasoning that was cut off has nothing behind it but an opened answer."""
+    """Return what follows the last </think>. Reasoning that was cut off has nothing behind it but an opened answer."""
     end = text.rfind(THINK_END)
     if end >= 0:
         return end + len(THINK_END), len(text)
@@ -22,18 +22,18 @@ def behind_reasoning(text: str) -> Span:
 
 
 def after_reasoning(text: str) -> str:
-    """The text of `behind_reasoning`."""
+    """Return the text of `behind_reasoning`."""
     return text[slice(*behind_reasoning(text))]
 
 
 def unclosed_block(text: str, region: Span) -> Span | None:
-    """What follows the last <answer> of the region."""
+    """Return what follows the last <answer> of the region."""
     tag = text.rfind(ANSWER, *region)
     return None if tag < 0 else (tag + len(ANSWER), region[1])
 
 
 def last_box(text: str, region: Span) -> Span | None:
-    r"""The content of the last \boxed{..} of the region, up to its own closing brace or, without one, SHORT characters."""
+    r"""Return the content of the last \boxed{..} of the region, up to its own closing brace or, without one, SHORT characters."""
     at = text.rfind(BOXED, *region)
     start = text.find("{", at, at + len(BOXED) + 3) + 1 if at >= 0 else 0
     if not start or text[at + len(BOXED) : start - 1].strip():
@@ -47,7 +47,7 @@ def last_box(text: str, region: Span) -> Span | None:
 
 
 def last_line(text: str, region: Span) -> PlainText:
-    """The last SHORT characters of the last line of the region that is not empty, squeezed."""
+    """Return the last SHORT characters of the last line of the region that is not empty, squeezed."""
     end = region[0] + len(text[slice(*region)].rstrip())
     line = plain_text(text, max(region[0], text.rfind("\n", region[0], end) + 1), end)
     return line.part(max(0, len(line.text) - SHORT), len(line.text))

@@ -57,7 +57,10 @@ def mean_relative_accuracy(answer: str, gold: str) -> float:
 
 
 def mean_relative_accuracy_video_r1(answer: str, gold: str) -> float:
-    """The same as Video-R1 and GRPO-CARE evaluate it: < for <=, in float32. Up to 0.1 an item below VSI-Bench's."""
+    """Return mean relative accuracy as Video-R1 and GRPO-CARE have it: < for <=, in float32.
+
+    Up to 0.1 below VSI-Bench's.
+    """
     given, right = finite_number(answer), finite_number(gold)
     if given is None or right is None:
         return 0.0
@@ -88,7 +91,7 @@ PUBLISHED = {"choice": same_text, "numerical": numerical, "regression": regressi
 
 
 def finite_number(text: str) -> float | None:
-    """The finite number that a text is, commas ignored; None if it is none."""
+    """Return the finite number that a text is, commas ignored; None if it is none."""
     plain = text.strip().replace(",", "")
     try:
         value = float(plain)
@@ -98,12 +101,12 @@ def finite_number(text: str) -> float | None:
 
 
 def has_separator(text: str) -> bool:
-    """Whether the text holds a point or a comma."""
+    """Return whether the text holds a point or a comma."""
     return "." in text or "," in text
 
 
 def eval_extra(module: str) -> ModuleType:
-    """A library of the extra `eval`, imported where it is needed."""
+    """Return a library of the extra `eval`, imported where it is needed."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

@@ -28,7 +28,7 @@ THRESHOLDS = np.linspace(0.5, 0.95, 10)  # of VSI-Bench
 
 
 def answer_text(completion: str) -> str:
-    """What stands behind the reasoning."""
+    """Return what stands behind the reasoning."""
     graded = parse(completion).answer
     return graded if graded is not None else after_reasoning(completion).strip()
 
@@ -48,7 +48,7 @@ def egoplan_bench2(completion: str, *, answer: str, **_: object) -> float:
 
 
 def first_letter(text: str, starts: Sequence[str], allowed: str) -> str:
-    """The first allowed capital behind none of some phrases; "" where there is none."""
+    """Return the first allowed capital behind none of some phrases; "" where there is none."""
     text = text.strip()
     for start in starts:
         text = text.replace(start, "")
@@ -115,7 +115,7 @@ def vsi_bench_ours(completion: str, *, kind: str, answer: str, choices: Sequence
 
 
 def as_float(text: str) -> float | None:
-    """The number that a text is; None where it is none."""
+    """Return the number that a text is; None where it is none."""
     return None if "," in text else finite_number(text)
 
 

@@ -66,7 +66,7 @@ def concludes(completion: str, *, choices: Sequence[str], **_: object) -> float:
 
 
 def consistency_rule(completion: str, choices: Sequence[str]) -> str | None:
-    """The letter that the reasoning concludes, or None.
+    """Return the letter that the reasoning concludes, or None.
 
     The last sentence with a conclusion's cue (so, therefore, the answer, ..) that names one option, by letter, by its
     words or by a close paraphrase. Negated mentions do not count, and an option that is refused later is not concluded;
@@ -87,7 +87,7 @@ def consistency_rule(completion: str, choices: Sequence[str]) -> str | None:
 
 
 def mentioned(sentence: str, choices: Sequence[str]) -> tuple[set[str], set[str]]:
-    """Options that the sentence names, and those that it only names to refuse them.
+    """Return options that the sentence names, and those that it only names to refuse them.
 
     What is named as a reason counts where nothing else is named.
     """
@@ -106,7 +106,7 @@ def mentioned(sentence: str, choices: Sequence[str]) -> tuple[set[str], set[str]
 
 
 def options_as_letters(sentence: str, choices: Sequence[str]) -> str:
-    """The sentence with the options' words replaced by their letters, the longest first."""
+    """Return the sentence with the options' words replaced by their letters, the longest first."""
     for name, choice in sorted(zip(letters_of(choices), choices, strict=True), key=lambda option: -len(option[1])):
         pattern = r"\W+".join(re.escape(word) for word in plain_words(choice).split())
         if pattern:
@@ -115,7 +115,7 @@ def options_as_letters(sentence: str, choices: Sequence[str]) -> str:
 
 
 def paraphrased(sentence: str, choices: Sequence[str]) -> set[str]:
-    """The option that what follows the last cue says in nearly its words."""
+    """Return the option that what follows the last cue says in nearly its words."""
     cues = list(CUE.finditer(sentence))
     if not cues or NEGATION.search(sentence):
         return set()
@@ -128,7 +128,7 @@ def paraphrased(sentence: str, choices: Sequence[str]) -> set[str]:
 
 
 def content(text: str) -> set[str]:
-    """The words that carry a meaning."""
+    """Return the words that carry a meaning."""
     return set(plain_words(text).split()) - FILLER
 
 

@@ -1,4 +1,4 @@
-"""What was extracted from a completion, and how it was found."""
+"""The answer that was extracted from a completion, with the rule that found it."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -33,7 +33,7 @@ def ambiguous(candidates: set[str], span: tuple[int, int] | None = None) -> Extr
 
 
 def first(*found: Extraction) -> Extraction:
-    """The first that holds an answer; else the first that is ambiguous; else unparsed."""
+    """Return the first that holds an answer; else the first that is ambiguous; else unparsed."""
     answers = [one for one in found if one.answer is not None]
     doubts = [one for one in found if one.rule == "ambiguous"]
     return (answers or doubts or [UNPARSED])[0]

@@ -26,7 +26,7 @@ Grader = Callable[..., float]
 
 
 def accuracy(completion: str, *, kind: str, answer: str, **_: object) -> float:
-    """The reward of training: the graded block's exact content against the gold, by the published rule of its kind.
+    """Return the reward of training: the graded block's exact content against the gold, by the published rule of its kind.
 
     Departure from Video-R1 and GRPO-CARE: they read the first answer block of the completion, this reads the last one
     behind the reasoning. Their rules for the kinds are kept, quirks included (`mmrl.rewards.answer_scores`).
@@ -36,7 +36,7 @@ def accuracy(completion: str, *, kind: str, answer: str, **_: object) -> float:
 
 
 def lenient(completion: str, *, kind: str, answer: str, choices: Sequence[str] = (), **_: object) -> float:
-    """Whether the answer is right however it is written: what `extract` finds, by the rule of its kind.
+    """Return whether the answer is right however it is written: what `extract` finds, by the rule of its kind.
 
     Numbers compare as `same_number` has it (1,000 = 1000.0); regression, OCR and free text are scored as in `accuracy`.
     """
@@ -62,7 +62,7 @@ def mra(completion: str, *, answer: str, **_: object) -> float:
 
 
 def well_formed(completion: str, **_: object) -> float:
-    """The format reward: 1 if the whole completion is a think block, optional whitespace, an answer block."""
+    """Return the format reward: 1 if the whole completion is a think block, optional whitespace, an answer block."""
     return float(parse(completion).format_ok)
 
 
@@ -92,7 +92,7 @@ def check_gold(example: Example) -> None:
 
 
 def trace(text: str, example: Example) -> dict[str, object]:
-    """How the text was read, for the record of an evaluation: the strict answer, the format, and how the answer was found.
+    """Return how a text was read, for the record of an evaluation: strict answer, format, and the rule that decided.
 
     The rule is "unparsed" where no answer was found and "ambiguous" where several were. Of a choice also what the
     reasoning concludes by the rules of `consistency`; where its options are not known it is read strictly.

@@ -11,7 +11,10 @@ from mmrl.rewards.graders import GRADERS, Grader
 
 
 def load_grader(spec: str) -> Grader:
-    """The grader that a spec names. A path is relative to the current directory. Loading runs that file: it is code."""
+    """Return the grader that a spec names.
+
+    A path is relative to the current directory. Loading runs that file: it is code.
+    """
     if spec in GRADERS:
         return GRADERS[spec]
     path, separator, name = spec.rpartition(":")
@@ -30,7 +33,7 @@ def load_grader(spec: str) -> Grader:
 
 
 def run_file(path: Path, spec: str) -> ModuleType:
-    """The module in a file; the same one for the same file."""
+    """Run a file and return its module; the same one for the same file."""
     path = path.resolve()
     if not path.is_file():
         raise ValueError(f"grader {spec!r}: no file {path}; paths are relative to the current directory, {Path.cwd()}")

@@ -15,7 +15,7 @@ TRAILING_WORDS = 3  # of a unit: "12 square metres"
 
 
 def exact_number(text: str, region: Span) -> Extraction:
-    """A region that is nothing but a number, perhaps with a unit: "about 1,200 m"."""
+    """Read a region that is nothing but a number, perhaps with a unit: "about 1,200 m"."""
     found = quantity(text, region)
     if found.answer is None or found.alternatives:
         return UNPARSED if found.rule != "ambiguous" else found
@@ -25,7 +25,7 @@ def exact_number(text: str, region: Span) -> Extraction:
 
 
 def quantity(text: str, region: Span) -> Extraction:
-    """The number that a region states: behind its last "answer is" or "=", else its last one.
+    """Return the number that a region states: behind its last "answer is" or "=", else its last one.
 
     Two numbers of a range or a choice ("3-5", "3 or 5"), and bounds ("more than 3"), are ambiguous.
     """
@@ -59,7 +59,7 @@ def number_phrase(text: str, region: Span) -> Extraction:
 
 
 def numeral_value(match: re.Match[str]) -> float:
-    """The number that NUMBER matched; nan for a fraction over zero."""
+    """Return the number that NUMBER matched; nan for a fraction over zero."""
     sign = -1 if match["sign"] in ("-", "−") else 1
     above, below = match["top"] or match["over"], match["bottom"] or match["under"]
     if above is not None:
@@ -69,23 +69,23 @@ def numeral_value(match: re.Match[str]) -> float:
 
 
 def word_value(match: re.Match[str]) -> float:
-    """The number that WORD matched."""
+    """Return the number that WORD matched."""
     return float(WORDS[match[3].lower()] if match[3] else WORDS[match[1].lower()] + WORDS[match[2].lower()])
 
 
 def is_pronoun(text: str, match: re.Match[str]) -> bool:
-    """Whether a "one" counts nothing: "the red one", "one of them"."""
+    """Return whether a "one" counts nothing: "the red one", "one of them"."""
     if match[0].lower() != "one":
         return False
     return any(found.start() <= match.start() < found.end() for found in ONE_AS_PRONOUN.finditer(text))
 
 
 def plain_number(number: float) -> str:
-    """A number as text, without a needless point."""
+    """Return a number as text, without a needless point."""
     return format(number, ".15g")
 
 
 def around(text: str, region: Span, found: Extraction) -> tuple[str, str]:
-    """What stands before and behind an answer in its region, squeezed."""
+    """Return what stands before and behind an answer in its region, squeezed."""
     before, behind = plain_text(text, region[0], found.span[0]).text, plain_text(text, found.span[1], region[1]).text
     return before.strip(" ({["), behind.strip(" .!)}]。%")

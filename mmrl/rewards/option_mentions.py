@@ -17,7 +17,10 @@ def named_by_letter(text: str, choices: Sequence[str]) -> set[str]:
 
 
 def named_by_words(text: str, choices: Sequence[str]) -> set[str]:
-    """Options whose words occur in the text; where one option's words lie within another's, the longer one counts."""
+    """Return options whose words occur in the text.
+
+    Where one option's words lie within another's, the longer one counts.
+    """
     plain, found = f" {plain_words(text)} ", set()
     for name, choice in sorted(zip(letters_of(choices), choices, strict=True), key=lambda option: -len(option[1])):
         phrase = f" {plain_words(choice)} "
@@ -28,7 +31,7 @@ def named_by_words(text: str, choices: Sequence[str]) -> set[str]:
 
 
 def is_article(text: str, at: int, choices: Sequence[str] = ()) -> bool:
-    """Whether the A or I at this place is an article or a pronoun: a lower-case word follows that is no connective.
+    """Return whether the A or I at this place is an article or a pronoun: a lower-case word follows that is no connective.
 
     Not where the letter's own option follows ("A open drawer").
     """
@@ -39,7 +42,7 @@ def is_article(text: str, at: int, choices: Sequence[str] = ()) -> bool:
 
 
 def option_with_text(text: str, choices: Sequence[str]) -> str | None:
-    """The letter of the one option whose text this is, up to case, spaces and what wraps it."""
+    """Return the letter of the one option whose text this is, up to case, spaces and what wraps it."""
     said = normalised(text)
     names = [
         name for name, choice in zip(letters_of(choices), choices, strict=True) if said and normalised(choice) == said

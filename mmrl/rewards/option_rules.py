@@ -35,7 +35,7 @@ LINES = re.compile(r"^[^\n]+", re.MULTILINE)
 
 
 def whole_block(text: str, region: Span, choices: Sequence[str]) -> Extraction:
-    """A region that is nothing but an answer: a letter, an option's text, or a letter and its option's text."""
+    """Read a region that is nothing but an answer: a letter, an option's text, or a letter and its option's text."""
     content = text[slice(*region)].strip()
     if not content or len(content) > SHORT + max(map(len, choices)):
         return UNPARSED
@@ -47,7 +47,7 @@ def whole_block(text: str, region: Span, choices: Sequence[str]) -> Extraction:
 
 
 def wrapped(plain: str, span: Span, choices: Sequence[str]) -> Extraction:
-    """The same for a region without its decoration."""
+    """Read such a region when its decoration is gone."""
     inner = LABEL.sub("", plain.lstrip(WRAPPING))
     core = inner.strip(WRAPPING)
     if len(core) == 1 and core.upper() in letters_of(choices):
@@ -96,14 +96,14 @@ def answer_phrase(text: str, region: Span, choices: Sequence[str]) -> Extraction
 
 
 def closing_letter(text: str, region: Span, choices: Sequence[str]) -> Extraction:
-    """The last sentence closes with a letter that stands alone: "So, B." or "... the drawer (B)." """
+    """Read the letter that closes the last sentence and that stands alone: "So, B." or "... the drawer (B)." """
     sentence = last_sentence(text, region, choices)
     found = [match for rule in CLOSING if (match := rule.search(sentence.text))]
     return single_option(found, sentence, choices, set()).credited("alone")
 
 
 def introduced_line(text: str, region: Span, choices: Sequence[str]) -> Extraction:
-    """The last line is nothing but an answer, and the line before it says so: "The answer is:"."""
+    """Read the last line where it is nothing but an answer, and the line before it says so: "The answer is:"."""
     end = region[0] + len(text[slice(*region)].rstrip())
     start = max(text.rfind("\n", region[0], end) + 1, region[0])
     before = text[max(region[0], start - SHORT) : start].rstrip().rpartition("\n")[2]
@@ -113,7 +113,7 @@ def introduced_line(text: str, region: Span, choices: Sequence[str]) -> Extracti
 
 
 def answer_line(text: str, region: Span, choices: Sequence[str]) -> Extraction:
-    """A line that is nothing but "Answer: B", with an explanation behind it; all such lines must say the same."""
+    """Read a line that is nothing but "Answer: B", with an explanation behind it; all such lines must say the same."""
     start = max(region[0], region[1] - READ)
     found: list[Extraction] = []
     for match in LINES.finditer(text, start, region[1]):
@@ -134,7 +134,7 @@ def answer_line(text: str, region: Span, choices: Sequence[str]) -> Extraction:
 def single_option(
     found: Sequence[re.Match[str]], sentence: PlainText, choices: Sequence[str], refused: set[str]
 ) -> Extraction:
-    """The letter, if it is in range and the sentence neither doubts nor names another option."""
+    """Return the letter, if it is in range and the sentence neither doubts nor names another option."""
     found = [match for match in found if match[1] in letters_of(choices)]
     names = {match[1] for match in found}
     if not names:
@@ -149,13 +149,13 @@ def single_option(
 
 
 def own_words_removed(text: str, choice: str) -> str:
-    """The text without the first mention of an option's own words, which may hold a word of doubt ("No")."""
+    """Return the text without the first mention of an option's own words, which may hold a word of doubt ("No")."""
     pattern = r"\W+".join(re.escape(word) for word in plain_words(choice).split())
     return re.sub(rf"(?<!\w){pattern}(?!\w)", "", text, count=1, flags=re.IGNORECASE) if pattern else text
 
 
 def last_sentence(text: str, region: Span, choices: Sequence[str]) -> PlainText:
-    """The last sentence of the last line; "The answer is B. Close tap." counts as one."""
+    """Return the last sentence of the last line; "The answer is B. Close tap." counts as one."""
     line = last_line(text, region)
     *earlier, start = sentence_starts(line.text)
     if earlier and option_with_text(line.text[start:], choices):
@@ -164,7 +164,7 @@ def last_sentence(text: str, region: Span, choices: Sequence[str]) -> PlainText:
 
 
 def without(sentence: PlainText, pattern: re.Pattern[str]) -> PlainText:
-    """The sentence without what matches."""
+    """Return the sentence without what matches."""
     keep = [True] * len(sentence.text)
     for match in pattern.finditer(sentence.text):
         keep[match.start() : match.end()] = [False] * len(match[0])

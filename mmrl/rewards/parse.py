@@ -15,7 +15,7 @@ SPACE = re.compile(r"\s*")
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What a completion says, by its tags."""
+    """A completion parted by its tags."""
 
     reasoning: str | None  # from the first <think> (or the start, if the prompt opened it) to the last </think>
     answer: str | None  # stripped content of the graded block
@@ -27,7 +27,8 @@ class Parsed:
 
 
 def parse(text: str) -> Parsed:
-    """The graded block is the last <answer>..</answer> after the last </think> (anywhere if there is none).
+    """Read a completion by its tags. The graded block is the last <answer>..</answer> after the last </think> (anywhere if
+    there is none).
 
     Departure from GRPO-CARE, whose reward reads the first block and whose confidence mask reads the last tag: here both
     read the same block. `first_block` keeps their reward's reading.
@@ -47,7 +48,7 @@ def parse(text: str) -> Parsed:
 
 
 def first_block(text: str) -> str:
-    """The first answer block, stripped, as GRPO-CARE's evaluation reads it; the whole output where there is none.
+    """Return the first answer block, stripped, as GRPO-CARE's evaluation reads it; the whole output where there is none.
 
     Their expression is <answer>(.*?)</answer> with a dot that matches newlines: a tag within the block belongs to it.
     """
@@ -68,13 +69,16 @@ def blocks(text: str, start: int = 0) -> Iterator[tuple[int, int]]:
 
 
 def think_text(text: str, end: int) -> str:
-    """The text of the think block that ends here. A prompt may have opened it: then it starts with the completion."""
+    """Return the text of the think block that ends here.
+
+    A prompt may have opened it: then it starts with the completion.
+    """
     start = text.find(THINK, 0, end)
     return text[0 if start < 0 else start + len(THINK) : end]
 
 
 def leaves_think_open(text: str) -> bool:
-    """Whether a text, the prompt's end, leaves a think block open: then no completion is a whole one."""
+    """Return whether a text, the prompt's end, leaves a think block open: then no completion is a whole one."""
     return text.rfind(THINK) > text.rfind(THINK_END)
 
 

@@ -28,7 +28,7 @@ class PlainText:
     at: tuple[int, ...]
 
     def part(self, start: int, end: int) -> "PlainText":
-        """The characters [start, end)."""
+        """Return the characters [start, end)."""
         return PlainText(self.text[start:end], self.at[start:end])
 
     def span(self, start: int, end: int) -> tuple[int, int]:
@@ -37,7 +37,7 @@ class PlainText:
 
 
 def plain_text(text: str, start: int, end: int) -> PlainText:
-    """The last READ characters of text[start:end]: emphasis, quotation marks, LaTeX and HTML styles dropped, full-width
+    """Return the last READ characters of text[start:end]: emphasis, quotation marks, LaTeX and HTML styles dropped, full-width
     letters, digits and brackets made plain, runs of spaces made one space, or one line break, none at the ends."""
     start = max(start, end - READ)
     kept: list[str] = []

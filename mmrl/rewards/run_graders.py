@@ -14,7 +14,7 @@ from mmrl.types import Example
 
 
 def grade(texts: Sequence[str], example: Example, graders: Mapping[str, Grader]) -> dict[str, Float[Tensor, " g"]]:
-    """Scores by grader, one a text, in float32, unweighted.
+    """Return scores by grader, one a text, in float32, unweighted.
 
     An exception of a grader passes through with a note that names the grader and the example; what is no finite number
     is a ValueError.
@@ -27,13 +27,13 @@ def grade(texts: Sequence[str], example: Example, graders: Mapping[str, Grader])
 
 
 def grade_one(text: str, example: Example, graders: Mapping[str, Grader]) -> dict[str, float | None]:
-    """The same for one text, as numbers. For evaluations, in which a grader may also say None: no verdict."""
+    """Grade one text; for evaluations, in which a grader may also return None: no verdict."""
     given = fields(example)
     return {name: run_grader(name, grader, text, given, may_abstain=True) for name, grader in graders.items()}
 
 
 def fields(example: Example) -> dict[str, Any]:
-    """What a grader is given beside the completion: the row as read, overridden by the example's own names."""
+    """Return what a grader is given beside the completion: the row as read, overridden by the example's own names."""
     own = {name: getattr(example, name) for name in ("id", "question", "answer", "kind", "choices")}
     return {name: value for name, value in example.fields.items() if name != "completion"} | own
 

@@ -31,7 +31,7 @@ class Presentation:
     variant: str = ""  # names the files of a copy that is paired with the main one
 
     def suffix(self, *kinds: str) -> str:
-        """What a medium's name ends with: the copy, and the letter of a cue that is seen in it."""
+        """Return what a medium's name ends with: the copy, and the letter of a cue that is seen in it."""
         seen = (self.variant, f"{self.cue.kind}-{self.cue.points_to}" if self.cue.kind in kinds else "")
         return "".join(f"-{part}" for part in seen if part)
 
@@ -70,7 +70,7 @@ class WorldItem:
 
 
 def octet_items(octet: Octet, looks: Sequence[Presentation], dial: Dial) -> Iterator[WorldItem]:
-    """The eight items of an octet, each with its own look, in the order of MEMBERS."""
+    """Yield the eight items of an octet, each with its own look, in the order of MEMBERS."""
     for index, ((bits, lamp), look) in enumerate(zip(MEMBERS, looks, strict=True)):
         shared = (octet.family, octet.mats, look.environment)
         yield WorldItem(
@@ -116,7 +116,7 @@ def octet_row(octet: Octet, bits: Bits, lamp: str, index: int, look: Presentatio
 
 
 def nat_item(nat: Nat, look: Presentation, dial: Dial) -> WorldItem:
-    """A natural item; nothing shines in its observation."""
+    """Return a natural item; nothing shines in its observation."""
     script, shared = nat.script(), (nat.schema, nat.mats, look.environment)
     name = f"{nat.name}{look.suffix()}"
     clip = ClipSpec(f"{name}.mp4", script, *shared) if script else None
@@ -125,7 +125,7 @@ def nat_item(nat: Nat, look: Presentation, dial: Dial) -> WorldItem:
 
 
 def nat_row(nat: Nat, clip: ClipSpec | None, picture: PictureSpec, look: Presentation, dial: Dial) -> dict:
-    """Its row. Where nothing has been done yet there is no progress and no video, as in SEED-Bench-R1."""
+    """Return its row. Where nothing has been done yet there is no progress and no video, as in SEED-Bench-R1."""
     script = nat.script()
     row = {
         "sample_id": nat.name,
@@ -170,13 +170,13 @@ def options_of(split: str, options: Sequence[Action], gold: Action, cue: Planted
 
 
 def level_of(split: str, family: str, goal: str) -> dict:
-    """The level of a validation row; in the third also its domain and scenario."""
+    """Return the level of a validation row; in the third also its domain and scenario."""
     level = {} if split in OPEN_ORDER else {"task_level": split}
     return level | ({"domain": family, "scenario": goal} if split == "L3" else {})
 
 
 def seen(script: Sequence[Event], look: Presentation, dial: Dial) -> dict:
-    """How a row is shown, what happens in its video, and how many events that is with the closing lids."""
+    """Return how a row is shown, what happens in its video, and how many events that is with the closing lids."""
     return {
         "env_axes": asdict(look.environment) | {"test": list(look.test)},
         "cue": asdict(look.cue),
@@ -187,41 +187,41 @@ def seen(script: Sequence[Event], look: Presentation, dial: Dial) -> dict:
 
 
 def progress_rows(script: Sequence[Event], dial: Dial) -> list[dict]:
-    """What has been done so far, as sentences that no prompt shows; nothing where there is no video."""
+    """Return what has been done so far, as sentences that no prompt shows; nothing where there is no video."""
     told = [{"narration_text": narration(event), **frames_of(event.slot, dial)} for event in script]
     return [*told, {"narration_text": ALL_CLOSE, **frames_of(TAIL, dial)}] if told else []
 
 
 def frames_of(slot: int, dial: Dial) -> dict:
-    """The first and the last frame of a slot."""
+    """Return the first and the last frame of a slot."""
     start = slot * dial.frames_per_slot
     return {"start_frame": start, "stop_frame": start + dial.frames_per_slot - 1}
 
 
 def mats_of(mats: Sequence[Pair]) -> dict:
-    """The colours of either station, in the goal's order."""
+    """Return the colours of either station, in the goal's order."""
     return {place: list(pair) for place, pair in zip(STATIONS, mats, strict=True)}
 
 
 def video_name(octet: Octet, bits: Bits, look: Presentation) -> str:
-    """A clip's file name: four of each copy, or one for each letter of a cue that is seen in clips."""
+    """Return a clip's file name: four of each copy, or one for each letter of a cue that is seen in clips."""
     return f"{octet.group}-{bits[0]}{bits[1]}{look.suffix('gripper', 'environment')}.mp4"
 
 
 def picture_name(octet: Octet, lamp: str, look: Presentation) -> str:
-    """An observation's file name: two of each copy, or one for each letter of a cue that is seen in it."""
+    """Return an observation's file name: two of each copy, or one for each letter of a cue that is seen in it."""
     return f"{octet.group}-{lamp}{look.suffix('border', 'environment')}.png"
 
 
 def choices(row: Mapping) -> tuple[str, ...]:
-    """A row's options in its own order: the file's where it states one, else answer first."""
+    """Return a row's options in its own order: the file's where it states one, else answer first."""
     if "choice_a" in row:
         return tuple(row[f"choice_{letter.lower()}"] for letter in LETTERS)
     return (row["answer"], *row["negative_answers"])
 
 
 def events_of(row: Mapping) -> tuple[Event, ...]:
-    """What happens in a row's video."""
+    """Return what happens in a row's video."""
     return tuple(Event(event["slot"], event["verb"], event["thing"], event["place"]) for event in row["script"])
 
 

@@ -89,7 +89,7 @@ def build_processor() -> Qwen2_5_VLProcessor:
 
 
 def build_config(tokenizer: Qwen2Tokenizer) -> Qwen2_5_VLConfig:
-    """The architecture; token ids from the tokenizer."""
+    """Return the architecture; token ids from the tokenizer."""
     ids = {name: tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in ("vision_start", "vision_end")}
     pads = {name: tokenizer.convert_tokens_to_ids(f"<|{name}_pad|>") for name in ("image", "video")}
     rope = {"rope_type": "default", "mrope_section": [4, 6, 6], "rope_theta": 1e3}

@@ -81,7 +81,7 @@ def render(
 
 
 def rows_of(files: Mapping[str, Sequence[Group]], recipe: Recipe) -> dict[str, list[dict]]:
-    """The rows of every annotation file, demonstrations among them."""
+    """Return the rows of every annotation file, demonstrations among them."""
     rows = {name: [item.row for group in groups for item in group] for name, groups in files.items()}
     taught = rows.get("training_sft") or rows.get("training")
     if recipe.demonstrations is not None and taught:
@@ -90,7 +90,7 @@ def rows_of(files: Mapping[str, Sequence[Group]], recipe: Recipe) -> dict[str, l
 
 
 def media(files: Mapping[str, Sequence[Group]]) -> list[Work]:
-    """What there is to render, group by group, every file once."""
+    """Return what there is to render, group by group, every file once."""
     seen: set[str] = set()
     work = []
     for group in (group for groups in files.values() for group in groups):
@@ -164,7 +164,7 @@ def _check_encoders(work: Iterable[Work]) -> None:
 
 
 def _draft(out: Path, key: Mapping) -> Path:
-    """The hidden directory that becomes ``out``; what an interrupted rendering of the same key left is kept.
+    """Return the hidden directory that becomes ``out``; what an interrupted rendering of the same key left is kept.
 
     Raises FileExistsError if something stands there that no rendering made.
     """

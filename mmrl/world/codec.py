@@ -74,7 +74,7 @@ def write_clip(path: Path, frames: np.ndarray, fps: int, environment: Environmen
 def _encoded(
     context: av.VideoCodecContext, frames: np.ndarray, numbers: range, time_base: Fraction
 ) -> Iterator[av.Packet]:
-    """The packets of some frames; the first is a key frame, and none refers to a frame outside."""
+    """Yield the packets of some frames; the first is a key frame, and none refers to a frame outside."""
     for number in numbers:
         frame = av.VideoFrame.from_ndarray(frames[number], format="rgb24")
         frame.pts, frame.time_base = number, time_base
@@ -83,7 +83,7 @@ def _encoded(
 
 
 def read_clip(path: Path) -> np.ndarray:
-    """All frames of a clip: uint8 ``f h w c``."""
+    """Return all frames of a clip: uint8 ``f h w c``."""
     with av.open(str(path)) as container:
         container.streams.video[0].codec_context.thread_count = 1
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
@@ -111,7 +111,7 @@ def encoder() -> str:
 
 
 def evenly_spaced(count: int, total: int) -> list[int]:
-    """Evenly spaced frame numbers, both ends included: round(linspace(0, total - 1, count))."""
+    """Return evenly spaced frame numbers, both ends included: round(linspace(0, total - 1, count))."""
     return np.linspace(0, total - 1, count).round().astype(int).tolist()
 
 

@@ -1,4 +1,4 @@
-"""What the world says: question, options, reasoning, completion, narration. A closed list of ordinary words.
+"""The language of the world: question, options, reasoning, completion, narration. A closed list of ordinary words.
 
     think  := saw "." view "." holds "." need "." next
     saw    := "saw" {time verb thing place}         saw first put red left third take blue top
@@ -36,7 +36,7 @@ ALL_CLOSE = "All lids close"
 
 
 def question(goal: str) -> str:
-    """The question; the same words for every family."""
+    """Return the question; the same words for every family."""
     return f"what next? {goal}"
 
 
@@ -50,7 +50,7 @@ def prompt_text(question: str, choices: Sequence[str]) -> str:
 
 
 def clauses(family: TaskFamily, events: Sequence[Event], mats: Pair, third: str, lamp: str) -> tuple[list[str], Action]:
-    """The five clauses of a reasoning, and the action that the last one concludes.
+    """Return the five clauses of a reasoning, and the action that the last one concludes.
 
     Where the rule does not single out a colour (only after made-up events) the first of the station is taken.
     """
@@ -61,17 +61,17 @@ def clauses(family: TaskFamily, events: Sequence[Event], mats: Pair, third: str,
 
 
 def saw(events: Sequence[Event]) -> str:
-    """What was seen, in order."""
+    """Return what was seen, in order."""
     return " ".join(["saw", *(f"{TIMES[e.slot]} {e.verb} {e.thing} {e.place}" for e in events)])
 
 
 def holding(place: str, held: Sequence[str]) -> str:
-    """What a station is said to hold."""
+    """Return what a station is said to hold."""
     return f"holds {place} {' '.join(held) or 'nothing'}"
 
 
 def octet_reasoning(octet: Octet, bits: Bits, lamp: str) -> tuple[str, Action]:
-    """The oracle's words on an item, without a letter, and the action that it concludes."""
+    """Return the oracle's words on an item, without a letter, and the action that it concludes."""
     mats = octet.mats[STATIONS.index(lamp)]
     told, action = clauses(octet.kind, octet.script(bits), mats, octet.third, lamp)
     return ". ".join(told), action
@@ -83,7 +83,7 @@ def completion(think: str, concluded: str, answered: str) -> str:
 
 
 def oracle_completion(row: Mapping, choices: Sequence[str]) -> str:
-    """The faithful, right completion of a row for options in this order.
+    """Return the faithful, right completion of a row for options in this order.
 
     Raises ValueError if the right answer is not among them.
     """
@@ -94,12 +94,12 @@ def oracle_completion(row: Mapping, choices: Sequence[str]) -> str:
 
 
 def narration(event: Event) -> str:
-    """An event as a sentence, for people."""
+    """Return an event as a sentence, for people."""
     return DEEDS[event.verb].format(thing=event.thing, place=event.place)
 
 
 def grammar_words() -> tuple[str, ...]:
-    """Every word of questions, options and reasonings, each once, in a fixed order."""
+    """Return every word of questions, options and reasonings, each once, in a fixed order."""
     tasks = " ".join(family.task.format(third="") for family in FAMILIES.values())
     acts = (family.verb for family in FAMILIES.values())
     asked = f"what next and {tasks} on the".split()

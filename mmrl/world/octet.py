@@ -34,7 +34,7 @@ Bits = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What an option proposes."""
+    """The action that an option proposes."""
 
     place: str
     verb: str
@@ -47,7 +47,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Octet:
-    """What eight items share: everything but the hidden bits and the lamp."""
+    """The things that eight items share: everything but the hidden bits and the lamp."""
 
     group: str
     split: str
@@ -70,7 +70,7 @@ class Octet:
         return goal(self.kind, self.mats, self.third)
 
     def script(self, bits: Bits) -> tuple[Event, ...]:
-        """What happens in one of the four videos, by slot; the closing lids are not told."""
+        """Return what happens in one of the four videos, by slot; the closing lids are not told."""
         events = [self.nuisance]
         for place, mats, slots, flip, bit in zip(STATIONS, self.mats, self.slots, self.flips, bits, strict=True):
             deeds = self.kind.deeds(mats, self.third, bit, flip)
@@ -78,24 +78,24 @@ class Octet:
         return tuple(sorted(events, key=lambda event: event.slot))
 
     def holds(self, bits: Bits, place: str) -> tuple[str, ...]:
-        """What a station holds in the end."""
+        """Return what a station holds in the end."""
         return held_after(self.kind, self.script(bits), place, self.mats[STATIONS.index(place)])
 
     def action(self, bits: Bits, lamp: str) -> Action:
-        """The only right next action. Raises if the rule does not single one out."""
+        """Return the only right next action. Raises if the rule does not single one out."""
         mats = self.mats[STATIONS.index(lamp)]
         colour = needed(self.kind, self.holds(bits, lamp), mats, self.third)
         assert colour is not None, f"{self.group}: no single next action at {lamp} for bits {bits}"
         return Action(lamp, self.kind.verb, colour)
 
     def key(self) -> str:
-        """Names the four videos and the goal, whatever they look like; no two octets of a benchmark share it."""
+        """Return names the four videos and the goal, whatever they look like; no two octets of a benchmark share it."""
         scripts = [[(e.slot, e.verb, e.thing, e.place) for e in self.script(bits)] for bits in BITS]
         return hashlib.sha256(json.dumps([self.family, self.goal, sorted(scripts)]).encode()).hexdigest()
 
 
 def goal(family: TaskFamily, mats: Sequence[Pair], third: str) -> str:
-    """The goal's words."""
+    """Return the goal's words."""
     stations = [f"{place} {a} and {b}" for place, (a, b) in zip(STATIONS, mats, strict=True)]
     return f"{family.task.format(third=third)}: {', '.join(stations)}"
 
@@ -119,7 +119,7 @@ def draw_octets(split: str, count: int, *, seed: int, taken: set[str]) -> Iterat
 
 
 def draw_octet(dice: Dice, group: str, split: str, family: TaskFamily) -> Octet:
-    """A random octet of a family."""
+    """Return a random octet of a family."""
     a, b, c, d, third = dice.some(COLOURS, 5)
     slots, n = dice.shuffled(range(TAIL)), family.events
     verb = dice.one(VERBS)

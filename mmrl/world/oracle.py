@@ -26,7 +26,7 @@ DEEDS = tuple((verb, thing) for verb, things in THINGS.items() for thing in thin
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the oracle sees in an item's media, and what it concludes from that."""
+    """The events and the lamp that the oracle sees in an item's media, and what it concludes."""
 
     events: tuple[Event, ...]  # by slot
     lamp: str | None
@@ -55,14 +55,14 @@ def read_item(row: Mapping, root: Path, dial: Dial, count: int, reader: str = "p
 
 
 def environment_of(row: Mapping) -> Environment:
-    """What a row's media look like."""
+    """Return what a row's media look like."""
     return Environment(**{field.name: row["env_axes"][field.name] for field in fields(Environment)})
 
 
 def read_events(
     frames: np.ndarray, numbers: Sequence[int], family: str, mats: Sequence[Pair], environment: Environment, dial: Dial
 ) -> tuple[Event, ...]:
-    """The events, by slot, in some frames of a clip: uint8 ``n h w c``, with their numbers in the whole clip."""
+    """Return the events, by slot, in some frames of a clip: uint8 ``n h w c``, with their numbers in the whole clip."""
     stage = set_up(family, mats, environment, dial)
     events = []
     for slot in range(TAIL):
@@ -75,7 +75,10 @@ def read_events(
 def read_lamp(
     picture: np.ndarray, family: str, mats: Sequence[Pair], environment: Environment, dial: Dial
 ) -> str | None:
-    """The station whose lamp is lit in an observation, uint8 ``h w c``; None if neither is. Any border will do."""
+    """Return the station whose lamp is lit in an observation, uint8 ``h w c``; None if neither is.
+
+    Any border will do.
+    """
     return min(
         (*STATIONS, None),
         key=lambda lamp: _difference(picture, observation(lamp, family, mats, environment, dial)),
@@ -83,7 +86,7 @@ def read_lamp(
 
 
 def conclude(family: str, mats: Sequence[Pair], third: str, events: Sequence[Event], lamp: str | None) -> str | None:
-    """The next action that the family's rule asks for; None where it does not single one out."""
+    """Return the next action that the family's rule asks for; None where it does not single one out."""
     if lamp is None:
         return None
     kind, pair = FAMILIES[family], tuple(mats[STATIONS.index(lamp)])
@@ -92,7 +95,7 @@ def conclude(family: str, mats: Sequence[Pair], third: str, events: Sequence[Eve
 
 
 def _read_slot(stage: Stage, slot: int, seen: Sequence[tuple[int, np.ndarray]]) -> Event | None:
-    """The event that differs least from all frames of a slot, at the place that differs most from an empty table."""
+    """Return the event that differs least from all frames of a slot, at the place that differs most from an empty table."""
     empty = [still(stage, number, None) for number, _ in seen]
     corners = LAYOUTS[stage.environment.layout]
 

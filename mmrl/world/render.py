@@ -59,7 +59,7 @@ SMALL = Dial(size=56, frames_per_slot=2, fps=8)  # what the small base model see
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stage:
-    """What all frames of a clip share."""
+    """The state that all frames of a clip share."""
 
     table: np.ndarray  # uint8 h w c, empty
     environment: Environment
@@ -75,7 +75,10 @@ def clip(
     dial: Dial,
     gripper_tint: str | None = None,
 ) -> np.ndarray:
-    """The frames of a script: uint8 ``f h w c``. ``gripper_tint`` is the name of the gripper's colour (cue S2)."""
+    """Return the frames of a script: uint8 ``f h w c``.
+
+    ``gripper_tint`` is the name of the gripper's colour (cue S2).
+    """
     stage, events = set_up(family, mats, environment, dial, gripper_tint), {event.slot: event for event in script}
     frames = np.empty((dial.frames, *stage.table.shape), np.uint8)
     for number in range(dial.frames):
@@ -91,7 +94,7 @@ def observation(
     dial: Dial,
     border: str | None = None,
 ) -> np.ndarray:
-    """What is seen now, closed boxes and a lamp above a station or none: uint8 ``h w c``.
+    """Return what is seen now, closed boxes and a lamp above a station or none: uint8 ``h w c``.
 
     Its border is grey, or of the colour that codes a letter (cue S1).
     """
@@ -108,7 +111,7 @@ def observation(
 def set_up(
     family: str, mats: Sequence[Pair], environment: Environment, dial: Dial, gripper_tint: str | None = None
 ) -> Stage:
-    """The stage on which a clip is played."""
+    """Return the stage on which a clip is played."""
     table = empty_table(family, mats, environment, *_pixels(environment, dial))
     look = SpriteStyle(scales(table), environment.skin, environment.gripper, gripper_tint)
     return Stage(table, environment, dial, look)

@@ -1,4 +1,4 @@
-"""What happens in a clip, as symbols: events, the state that they leave at a station, and the rule of each family.
+"""The script of a clip, as symbols: events, the state that they leave at a station, and the rule of each family.
 
 A clip is eight slots. Two stations, left and right, hide what is done to them; one event at a third box does not matter;
 in the last slot all lids close. Every station hides one bit: ``deeds`` says what happens there for either value, ``Station``
@@ -47,7 +47,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """What a station hides. ``mats`` are its two colours; what stands on them can be swapped."""
+    """The contents that a station hides. ``mats`` are its two colours; what stands on them can be swapped."""
 
     mats: Pair
     pile: tuple[str, ...] = ()  # lowest first
@@ -58,7 +58,7 @@ class Station:
     key: tuple[str, ...] = ()  # the drawer that it fell into
 
     def apply(self, verb: str, thing: str) -> "Station":
-        """What the station hides after a deed. Deeds on what is not there are in vain."""
+        """Return what the station hides after a deed. Deeds on what is not there are in vain."""
         return APPLY[verb](self, thing)
 
 
@@ -105,7 +105,7 @@ APPLY: Mapping[str, Callable[[Station, str], Station]] = {
 
 
 def after(deeds: Iterable[Deed], mats: Pair) -> Station:
-    """What a station hides after deeds in order, from nothing."""
+    """Return what a station hides after deeds in order, from nothing."""
     station = Station(mats)
     for verb, thing in deeds:
         station = station.apply(verb, thing)
@@ -131,12 +131,12 @@ class TaskFamily:
 
     @property
     def third(self) -> bool:
-        """Whether the goal names a third colour."""
+        """Return whether the goal names a third colour."""
         return "{third}" in self.task
 
 
 def needed(family: TaskFamily, held: Sequence[str], mats: Pair, third: str) -> str | None:
-    """The colour that the rule asks for where a station holds this; None where it does not single one out."""
+    """Return the colour that the rule asks for where a station holds this; None where it does not single one out."""
     wanted = (*mats, third) if family.third and family.rule == "missing" else mats
     if family.rule == "missing":
         missing = [colour for colour in wanted if colour not in held]
@@ -232,10 +232,10 @@ FAMILIES: Mapping[str, TaskFamily] = {
 
 
 def at(events: Iterable[Event], place: str) -> list[Deed]:
-    """What the events do to one place, in order of their slots."""
+    """Return what the events do to one place, in order of their slots."""
     return [(e.verb, e.thing) for e in sorted(events, key=lambda e: e.slot) if e.place == place]
 
 
 def holds(family: TaskFamily, events: Iterable[Event], place: str, mats: Pair) -> tuple[str, ...]:
-    """What a station holds after events, as far as the family's rule asks."""
+    """Return what a station holds after events, as far as the family's rule asks."""
     return family.held(after(at(events, place), mats))

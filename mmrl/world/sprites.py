@@ -1,4 +1,4 @@
-"""What the eleven verbs look like: parts made of a few large shapes, and the ways that they move within a slot.
+"""The pictures of the eleven verbs: parts made of a few large shapes, and the ways that they move within a slot.
 
 A sprite is 18 units wide and high, a unit being 1/56 of the picture: at 56 px that is what a small model can see. What has
 the event's colour is as large as it can be; around it verbs differ by large shapes of no colour. Every part is visible
@@ -47,7 +47,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class SpriteStyle:
-    """What a sprite depends on besides its event."""
+    """The things that a sprite depends on besides its event."""
 
     scale: tuple[float, float]  # px in a unit, down and across
     skin: str = "filled"
@@ -56,12 +56,12 @@ class SpriteStyle:
 
 
 def _card(y: float, height: float) -> tuple[Shape, ...]:
-    """A rectangle of the event's colour with a dark edge, over the sprite's whole width."""
+    """Return a rectangle of the event's colour with a dark edge, over the sprite's whole width."""
     return Shape("rect", (0, y, 18, height), DARK), Shape("rect", (1, y + 1, 16, height - 2), THING)
 
 
 def _bar(width: float) -> tuple[Shape, ...]:
-    """A timer over a plate, set to a time."""
+    """Return a timer over a plate, set to a time."""
     return Shape("rect", (0, 0, 18, 7), DARK), Shape("rect", (1, 1, width, 5), (255, 255, 255))
 
 
@@ -147,7 +147,7 @@ class Stamp:
 
 @lru_cache(maxsize=1024)
 def stamp(part: str, thing: str, look: SpriteStyle) -> Stamp:
-    """The pixels of a part, of the event's colour where it has one."""
+    """Return the pixels of a part, of the event's colour where it has one."""
     down, across = look.scale
     low, high = -8, 26  # units around the sprite
     rows = (np.arange(round(low * down), round(high * down))[:, None] + 0.5) / down

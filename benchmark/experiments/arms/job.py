@@ -1,4 +1,4 @@
-"""What there is to run: a training of one arm, or the examination of the base that trainings share; names and files."""
+"""The jobs to run: a training of one arm, or the examination of the base that trainings share; names and files."""
 
 import json
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ class Job:
 
     @property
     def marks(self) -> str:
-        """What tells it from the usual: @STRENGTH of the cue, +NAME of the base."""
+        """Return what tells it from the usual: @STRENGTH of the cue, +NAME of the base."""
         strength = "" if self.plan.strength == USUAL.strength else f"@{self.plan.strength:g}"
         return strength + ("" if self.plan.base.resolve() == BASE.resolve() else f"+{self.plan.base.name}")
 
@@ -83,14 +83,14 @@ class Job:
 
     @property
     def command(self) -> str:
-        """What runs this one alone."""
+        """Return what runs this one alone."""
         asked = f"--arms {self.arm} --seeds {self.seed} --steps {self.plan.steps} --strengths {self.plan.strength:g}"
         base = "" if self.plan.base.resolve() == BASE.resolve() else f" --base {told(self.plan.base)}"
         return f"python -m benchmark rl {told(self.out)} {asked}{base}"
 
     @property
     def done(self) -> bool:
-        """Whether its result is there. Raises ValueError where that is another run's by the same name."""
+        """Return whether its result is there. Raises ValueError where that is another run's by the same name."""
         if self.arm == UNTRAINED or not self.result.exists():
             return self.result.exists()
         found, wanted = parsed(self.result), (self.plan.steps, self.base)
@@ -107,17 +107,17 @@ class Job:
 
 
 def job_of(text: str) -> Job:
-    """A job from JSON."""
+    """Return a job from JSON."""
     found = json.loads(text)
     return Job(found["arm"], found["seed"], plan_of(found["plan"]), Path(found["out"]))
 
 
 def plan_of(found: Mapping[str, Any]) -> QuickstartPlan:
-    """A plan from plain data."""
+    """Return a plan from plain data."""
     return QuickstartPlan(**(dict(found) | {"base": Path(found["base"]), "sizes": Sizes(**found["sizes"])}))
 
 
 @cache
 def weights(base: Path) -> str:
-    """Names the weights of a base, whatever its directory is called."""
+    """Return names the weights of a base, whatever its directory is called."""
     return replace(USUAL, base=base).facts["base"][:8]

@@ -70,7 +70,7 @@ def mark(axes: Axes, at: float, one: Spread, shade: str, label: str | None, asid
 
 
 def colour(arm: str, arms: Sequence[str]) -> str:
-    """A grey for what was there before training, the report's colours for the arms."""
+    """Return a grey for what was there before training, the report's colours for the arms."""
     trained = [name for name in arms if not name.startswith(BEFORE)]
     untrained = [name for name in arms if name.startswith(BEFORE)]
     return COLORS[trained.index(arm) % len(COLORS)] if arm in trained else GREYS[untrained.index(arm) % len(GREYS)]

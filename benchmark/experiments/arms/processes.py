@@ -46,7 +46,7 @@ def keep_going(
 
 
 def started(task: Task) -> subprocess.Popen:
-    """The process of a task."""
+    """Return the process of a task."""
     task.log.parent.mkdir(parents=True, exist_ok=True)
     with task.log.open("w") as log:
         return subprocess.Popen(task.command, env=os.environ | ALONE, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT)

@@ -30,7 +30,7 @@ from mmrl.world.cues import Cue
 def wanted(
     out: Path, arms: Sequence[str], seeds: Sequence[int], strengths: Sequence[float], plan: QuickstartPlan = USUAL
 ) -> list[Job]:
-    """All runs, those of one seed together. Raises ValueError for what cannot be run, before anything is."""
+    """Return all runs, those of one seed together. Raises ValueError for what cannot be run, before anything is."""
     unknown = [arm for arm in arms if arm not in ARMS]
     if unknown:
         raise ValueError(f"--arms: expected some of {', '.join(ARMS)}; found {', '.join(unknown)}")
@@ -74,7 +74,7 @@ def together(what: str, jobs: Sequence[Job], at_once: int) -> list[str]:
 
 
 def task_of(job: Job) -> Task:
-    """The process of a job; what an interrupted training left is cleared away."""
+    """Return the process of a job; what an interrupted training left is cleared away."""
     if job.arm != UNTRAINED:
         shutil.rmtree(job.folder, ignore_errors=True)
     job.folder.mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,7 @@ def task_of(job: Job) -> Task:
 
 
 def title(job: Job) -> str:
-    """How a job is called."""
+    """Return how a job is called."""
     return f"{job.name}, seed {job.seed}"
 
 
@@ -96,7 +96,7 @@ def complain(text: str) -> None:
 
 
 def listing(jobs: Sequence[Job], at_once: int) -> tuple[Cells, str]:
-    """What would be run, and how long that takes by the runs that are finished."""
+    """Return what would be run, and how long that takes by the runs that are finished."""
     known = seconds_a_step(jobs[0].out)
     lines, left = [], []
     for job in jobs:
@@ -109,7 +109,7 @@ def listing(jobs: Sequence[Job], at_once: int) -> tuple[Cells, str]:
 
 
 def in_all(left: Sequence[float | None], at_once: int) -> str:
-    """How much is left."""
+    """Say how much is left."""
     if not left:
         return "Nothing to run."
     if None in left:
@@ -118,7 +118,7 @@ def in_all(left: Sequence[float | None], at_once: int) -> str:
 
 
 def seconds_a_step(out: Path) -> dict[str, float]:
-    """What a step of the finished runs took, examination included, by arm; "" for all arms together."""
+    """Return what a step of the finished runs took, examination included, by arm; "" for all arms together."""
     found: defaultdict[str, list[float]] = defaultdict(list)
     for path in sorted(out.glob("*.json")):
         if not path.name.endswith(TABLE):
@@ -135,5 +135,5 @@ def estimate(job: Job, known: Mapping[str, float]) -> float | None:
 
 
 def plain(arm: str) -> str:
-    """An arm's name without its marks."""
+    """Return an arm's name without its marks."""
     return arm.partition("@")[0].partition("+")[0]

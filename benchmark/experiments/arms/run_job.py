@@ -35,7 +35,7 @@ def do(job: Job) -> None:
 
 
 def learned(job: Job) -> Run:
-    """A trained arm, examined; what its base reached on the same items beside it."""
+    """Return a trained arm, examined; what its base reached on the same items beside it."""
     began = perf_counter()
     build(config_of(job)).fit()
     levels = examined(last_checkpoint(job.folder / "train"), job)
@@ -54,13 +54,16 @@ def learned(job: Job) -> Run:
 
 
 def config_of(job: Job) -> Config:
-    """The quickstart's training with the arm's algorithm: prompts, seed and everything else are the same for all."""
+    """Return the quickstart's training with the arm's algorithm.
+
+    Prompts, seed and everything else are the same for all.
+    """
     usual = training_config("grpo", job.plan, job.world, job.folder / "train", job.seed).model_dump(mode="json")
     return parse(Config, usual | {"algorithm": ARMS[job.arm]}, f"rl.{job.arm}")
 
 
 def examined(model: Path, job: Job) -> Levels:
-    """A model on the quickstart's four levels, with the events of the lamp's station as one more metric."""
+    """Return a model on the quickstart's four levels, with the events of the lamp's station as one more metric."""
     found = {}
     for level in LEVELS:
         section = evaluation_section(level, "full", job.plan, job.world, job.seed)
@@ -70,7 +73,7 @@ def examined(model: Path, job: Job) -> Levels:
 
 
 def examined_before(job: Job) -> Levels:
-    """What the base reached, from the job that examined it."""
+    """Return what the base reached, from the job that examined it."""
     return json.loads(job.shared.result.read_text())["levels"]
 
 

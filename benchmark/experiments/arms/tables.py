@@ -70,7 +70,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """What one arm has more than another, seed by seed."""
+    """The difference of two arms, seed by seed."""
 
     level: str
     metric: str
@@ -84,7 +84,10 @@ class Contrast:
 
 
 def read(folder: Path) -> list[Run]:
-    """The runs in a folder. Raises ValueError for a file that is none, and for two runs of an arm with one seed."""
+    """Return the runs in a folder.
+
+    Raises ValueError for a file that is none, and for two runs of an arm with one seed.
+    """
     paths = sorted(path for path in folder.glob("*.json") if not path.name.endswith(TABLE))
     if not paths:
         raise ValueError(f"{folder}: expected JSON files, one a run, found none")
@@ -100,7 +103,7 @@ def read(folder: Path) -> list[Run]:
 
 
 def of_arms(runs: Sequence[Run], arms: Sequence[str] | None) -> list[Run]:
-    """The runs of these arms; of all without any. Raises ValueError for one that has no run."""
+    """Return the runs of these arms; of all without any. Raises ValueError for one that has no run."""
     known = by_arm(runs)
     for arm in arms or ():
         if arm not in known:
@@ -109,7 +112,7 @@ def of_arms(runs: Sequence[Run], arms: Sequence[str] | None) -> list[Run]:
 
 
 def parsed(path: Path) -> Run:
-    """The run in a file."""
+    """Return the run in a file."""
     try:
         return Run.model_validate_json(path.read_text())
     except ValueError as error:
@@ -137,13 +140,13 @@ def by_arm(runs: Iterable[Run]) -> dict[str, list[Run]]:
 
 
 def pairs(levels: Levels) -> Iterator[tuple[str, str]]:
-    """Every level with every metric that it has."""
+    """Yield every level with every metric that it has."""
     for level, metrics in levels.items():
         yield from ((level, metric) for metric in metrics)
 
 
 def spreads(runs: Sequence[Run]) -> list[Spread]:
-    """Every level and metric of the models before training, and of every arm after it."""
+    """Return every level and metric of the models before training, and of every arm after it."""
     return [
         spread(level, metric, arm, values)
         for level, metric in dict.fromkeys(pair for run in runs for pair in pairs(run.levels))
@@ -166,7 +169,10 @@ def columns(runs: Sequence[Run], level: str, metric: str) -> dict[str, dict[int,
 
 
 def before(runs: Sequence[Run], base: str, level: str, metric: str) -> dict[int, float]:
-    """What a base reached, by the seed of the runs that started from it; their mean where several measured it."""
+    """Return what a base reached, by the seed of the runs that started from it.
+
+    Their mean where several measured it.
+    """
     found: defaultdict[int, list[float]] = defaultdict(list)
     for run in runs:
         if run.base == base and metric in run.before.get(level, {}):
@@ -187,7 +193,7 @@ def spread(level: str, metric: str, arm: str, values: Values) -> Spread:
 
 
 def contrasts(runs: Sequence[Run]) -> list[Contrast]:
-    """Every arm against the model that it started from, and every two arms, on every level and metric that both have."""
+    """Return every arm against the model that it started from, and every two arms, on every level and metric that both have."""
     found = []
     for level, metric in dict.fromkeys(pair for run in runs for pair in pairs(run.levels)):
         arms = {name: values for name, values in columns(runs, level, metric).items() if not name.startswith(BEFORE)}
@@ -199,13 +205,16 @@ def contrasts(runs: Sequence[Run]) -> list[Contrast]:
 
 
 def own_before(runs: Sequence[Run], arm: str, level: str, metric: str) -> dict[int, float]:
-    """What each run of an arm started from."""
+    """Return what each run of an arm started from."""
     own = [run for run in runs if run.arm == arm and metric in run.before.get(level, {})]
     return {run.seed: run.before[level][metric].mean for run in own}
 
 
 def contrast(level: str, metric: str, arm: str, other: str, values: Values, others: Values) -> list[Contrast]:
-    """The mean difference over the seeds that both have, with its t interval; nothing where they share no seed."""
+    """Return the mean difference over the seeds that both have, with its t interval.
+
+    Nothing where they share no seed.
+    """
     seeds = sorted(values.keys() & others.keys())
     if not seeds:
         return []
@@ -215,12 +224,15 @@ def contrast(level: str, metric: str, arm: str, other: str, values: Values, othe
 
 
 def finite(value: float) -> float | None:
-    """The number, or None where JSON has none."""
+    """Return the number, or None where JSON has none."""
     return value if math.isfinite(value) else None
 
 
 def chosen(found: Iterable, metrics: Sequence[str] | None) -> list:
-    """What belongs to the metrics, in their order; all without any. Raises ValueError for one that is not there."""
+    """Return what belongs to the metrics, in their order; all without any.
+
+    Raises ValueError for one that is not there.
+    """
     found = list(found)
     names = list(dict.fromkeys(one.metric for one in found))
     for metric in metrics or ():
@@ -250,7 +262,7 @@ def mean_cells(means: Sequence[Spread]) -> Cells:
 
 
 def arm_cells(means: Sequence[Spread]) -> Cells:
-    """A line a level and arm, a column a metric: percent with the interval over seeds."""
+    """Return a line a level and arm, a column a metric: percent with the interval over seeds."""
     metrics = list(dict.fromkeys(one.metric for one in means))
     lines: defaultdict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     for one in means:
@@ -260,7 +272,7 @@ def arm_cells(means: Sequence[Spread]) -> Cells:
 
 
 def percent(share: float | None) -> str:
-    """A share in whole percent; "?" for a limit that is not known."""
+    """Return a share in whole percent; "?" for a limit that is not known."""
     return "?" if share is None else f"{100 * share:.0f}"
 
 
@@ -288,5 +300,5 @@ def number(value: float | None, sign: bool = False) -> str:
 
 
 def limits(low: float | None, high: float | None, sign: bool = False) -> str:
-    """An interval."""
+    """Return an interval."""
     return f"{number(low, sign)} to {number(high, sign)}"

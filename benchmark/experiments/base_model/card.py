@@ -71,13 +71,13 @@ class Way:
 
 
 def perceived(row: Mapping[str, Any]) -> str:
-    """What the oracle saw; the rest is left to the model."""
+    """Return what the oracle saw; the rest is left to the model."""
     saw, lamp, *_ = row["oracle_think"].split(". ")
     return f"<think> {saw}. {lamp}."
 
 
 def reasoned(row: Mapping[str, Any]) -> str:
-    """The oracle's whole reasoning; the answer is left to the model."""
+    """Return the oracle's whole reasoning; the answer is left to the model."""
     shown = [row[f"choice_{letter}"] for letter in "abcd"]
     return oracle_completion(row, shown).partition("<answer>")[0] + "<answer>"
 
@@ -141,18 +141,21 @@ def judged(asked: Sequence[Question], texts: Sequence[str]) -> dict[str, list[fl
 
 
 def deduced(asked: Sequence[Question], texts: Sequence[str]) -> list[float]:
-    """Whether the oracle's rule on what a completion says that it saw gives the right letter; where it gives none, not."""
+    """Return whether the oracle's rule on what a completion says that it saw gives the right letter.
+
+    Where it gives none, not.
+    """
     letters = [oracle_deduction(text, fields(one.example)) for text, one in zip(texts, asked, strict=True)]
     return [float(letter == one.example.answer) for letter, one in zip(letters, asked, strict=True)]
 
 
 def right(asked: Sequence[Question], texts: Sequence[str]) -> list[float]:
-    """Whether the answers are right."""
+    """Return whether the answers are right."""
     return [float(parse(text).answer == one.example.answer) for text, one in zip(texts, asked, strict=True)]
 
 
 def measured(base: Path, octets: int, seeds: int, tell: Callable[[str], None]) -> Tally:
-    """The scores of all seeds together."""
+    """Return the scores of all seeds together."""
     check_directory(base)
     measures = Measures(load_policy(base, "toy"), octets)
     together: Tally = {}
@@ -164,7 +167,7 @@ def measured(base: Path, octets: int, seeds: int, tell: Callable[[str], None]) -
 
 
 def card(base: Path, tally: Tally) -> dict[str, Any]:
-    """All figures as JSON."""
+    """Return all figures as JSON."""
     return {
         "base": f"{base.name} {weights(base)}",
         "levels": {look.name: level(tally, look) for look in LOOKS},
@@ -188,7 +191,7 @@ def level(tally: Tally, look: Look) -> dict[str, Any]:
 
 
 def followed(tally: Tally, look: Look) -> dict[str, Any]:
-    """How often the border's letter is answered, and how much more often than by answers that are independent of it.
+    """Return how often the border's letter is answered, and how much more often than by answers that are independent of it.
 
     Where the border is wrong, such answers are its letter in a third of the wrong ones.
     """

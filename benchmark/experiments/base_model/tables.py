@@ -16,13 +16,13 @@ def tables(card: Mapping[str, Any]) -> Iterator[tuple[str, Cells]]:
 
 
 def levels(found: Mapping[str, Any]) -> Cells:
-    """A line a look, a column a metric."""
+    """Return a line a look, a column a metric."""
     lines = [[name, *(told(one["metrics"][metric]) for metric in SHOWN)] for name, one in found.items()]
     return ["level", *SHOWN], lines
 
 
 def cue(found: Mapping[str, Any]) -> Cells:
-    """A line a look; once more for the items whose border is wrong."""
+    """Return a line a look; once more for the items whose border is wrong."""
     lines = []
     for name, one in found.items():
         lines.append([name, *followed(one)])
@@ -32,17 +32,17 @@ def cue(found: Mapping[str, Any]) -> Cells:
 
 
 def followed(one: Mapping[str, Any]) -> list[str]:
-    """The cells of a line."""
+    """Return the cells of a line."""
     return [told(one["follows"]), f"{100 * one['independent']:.1f}", told(one["excess"]), told(one["accuracy"])]
 
 
 def ways(found: Mapping[str, Any]) -> Cells:
-    """A line a way, a column a level."""
+    """Return a line a way, a column a level."""
     names = list(next(iter(found.values())))
     return ["way", *found], [[name, *(told(one[name]) for one in found.values())] for name in names]
 
 
 def told(figure: Mapping[str, Any]) -> str:
-    """A mean with its interval."""
+    """Return a mean with its interval."""
     low, high = ("?" if each is None else f"{100 * each:.0f}" for each in (figure["low"], figure["high"]))
     return f"{100 * figure['mean']:.1f} ({low} to {high})"

@@ -1,4 +1,4 @@
-"""What learners are shown of clips and pictures: all of it, or less."""
+"""The parts of clips and pictures that learners are shown: all of it, or less."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ GREY = 128
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """What is left of a shelf, and the most that a solver with that much information can reach."""
+    """A view of a shelf, and the most that a solver with that much information can reach."""
 
     see: Callable[[Shelf, int], Shelf]  # of the shelf and a seed
     ordered: int  # ceiling in percent on families whose events mean something else in another order
@@ -33,12 +33,12 @@ def grey(pictures: np.ndarray) -> np.ndarray:
 
 
 def last_frame(shelf: Shelf, seed: int) -> Shelf:
-    """The last frame of each clip in the place of all others."""
+    """Return the last frame of each clip in the place of all others."""
     return replace(shelf, clips=np.broadcast_to(shelf.clips[:, -1:], shelf.clips.shape))
 
 
 def shuffled(shelf: Shelf, seed: int) -> Shelf:
-    """The slots of each clip, a pair of frames each, in an order of its own."""
+    """Return the slots of each clip, a pair of frames each, in an order of its own."""
     orders = [Dice(seed, "slots", index).shuffled(range(SLOTS)) for index in range(len(shelf.clips))]
     slots = shelf.clips.reshape(len(shelf.clips), SLOTS, SMALL.frames_per_slot, *shelf.clips.shape[2:])
     mixed = np.stack([clip[order] for clip, order in zip(slots, orders, strict=True)])

@@ -19,7 +19,7 @@ ALL = {"all families, sampled": "sampled", "all families, greedy": "greedy"}
 
 
 def read(out: Path) -> list[Mapping[str, Any]]:
-    """The learners of a folder, input by input. Raises ValueError where there is none."""
+    """Return the learners of a folder, input by input. Raises ValueError where there is none."""
     found = [json.loads(path.read_text()) for path in sorted(out.glob("*-s*.json"))]
     if not found:
         raise ValueError(f"{out}: expected learners, found none")
@@ -27,7 +27,7 @@ def read(out: Path) -> list[Mapping[str, Any]]:
 
 
 def cells(learners: Sequence[Mapping[str, Any]]) -> Cells:
-    """A line a learner; accuracies in percent with their intervals over octets, ceilings in brackets.
+    """Return a line a learner; accuracies in percent with their intervals over octets, ceilings in brackets.
 
     The last column says after how many steps sampled accuracy was above 90 % for the first time.
     """
@@ -44,7 +44,7 @@ def cells(learners: Sequence[Mapping[str, Any]]) -> Cells:
 
 
 def told(figure: Mapping[str, Any] | None, ceiling: float) -> str:
-    """A mean, its interval and its ceiling; a dash where no family of the kind was asked."""
+    """Return a mean, its interval and its ceiling; a dash where no family of the kind was asked."""
     if figure is None:
         return "-"
     low, high = ("?" if each is None else f"{100 * each:.0f}" for each in (figure["low"], figure["high"]))

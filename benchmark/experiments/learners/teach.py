@@ -66,14 +66,14 @@ class Course:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What must be the same of learners that are compared."""
+        """Return what must be the same of learners that are compared."""
         numbers = ("steps", "octets", "tested", "every", "lessons", "rate")
         return {"base": f"{self.base.name} {weights(self.base)}"} | {name: getattr(self, name) for name in numbers}
 
 
 @dataclass(frozen=True, slots=True)
 class Shelves:
-    """What is learned from, and what is asked, both whole."""
+    """The shelf that is learned from, and the one that is asked, both whole."""
 
     seed: int
     taught: Shelf
@@ -102,12 +102,12 @@ def check(inputs: Sequence[str], course: Course) -> None:
 
 
 def path_of(out: Path, name: str, seed: int) -> Path:
-    """A learner's file."""
+    """Return a learner's file."""
     return out / f"{name}-s{seed}.json"
 
 
 def done(path: Path, course: Course) -> bool:
-    """Whether a learner's file is there. Raises ValueError where it is of another course."""
+    """Return whether a learner's file is there. Raises ValueError where it is of another course."""
     if not path.exists():
         return False
     found = json.loads(path.read_text())["course"]
@@ -126,7 +126,7 @@ def make_shelves(course: Course, seed: int) -> Shelves:
 
 
 def report(out: Path, name: str, course: Course, shelves: Shelves, tell: Callable[[str], None]) -> dict[str, Any]:
-    """A learner's file: how it learned, and what it reached."""
+    """Return a learner's file: how it learned, and what it reached."""
     began = perf_counter()
     curve, last = learned(name, course, shelves, tell)
     asked = f"--inputs {name} --steps {course.steps} --octets {course.octets} --seeds {shelves.seed}"
@@ -147,7 +147,7 @@ def report(out: Path, name: str, course: Course, shelves: Shelves, tell: Callabl
 def learned(
     name: str, course: Course, shelves: Shelves, tell: Callable[[str], None]
 ) -> tuple[list[dict[str, Any]], dict[str, Scores]]:
-    """A learner's curve, and its scores in the end, by decoding."""
+    """Return a learner's curve, and its scores in the end, by decoding."""
     see, seed = INPUTS[name].see, shelves.seed
     policy = load_policy(course.base, "toy")
     school = School(Writer(policy.tokenizer), Dice(seed, "learner"), see(shelves.taught, seed))
@@ -175,7 +175,7 @@ class Watch:
     curve: list[dict[str, Any]] = field(default_factory=list)
 
     def look(self, step: int) -> dict[str, Scores]:
-        """Whether each question is answered right now, by decoding; one more point of the curve."""
+        """Return whether each question is answered right now, by decoding; one more point of the curve."""
         with evaluating(self.policy.model):
             found = {name: self.asked(temperature) for name, temperature in DECODINGS.items()}
         means = {name: scores.mean for name, scores in found.items()}
@@ -185,7 +185,7 @@ class Watch:
         return found
 
     def asked(self, temperature: float) -> Scores:
-        """Whether each question is answered right."""
+        """Return whether each question is answered right."""
         decoding = Decoding(temperature=temperature, max_new_tokens=self.course.new_tokens)
         texts = ask(self.policy, self.shelf, self.questions, decoding, seed=0)
         right = [parse(text).answer == one.example.answer for text, one in zip(texts, self.questions, strict=True)]
@@ -193,7 +193,7 @@ class Watch:
 
 
 def family(row: Mapping[str, Any]) -> str:
-    """An item's family."""
+    """Return an item's family."""
     return row["family"]
 
 

@@ -18,7 +18,7 @@ TOGETHER = 16  # octets that a process is given at a time; so few are not worth 
 
 
 def gallery(octets: Sequence[Octet], seed: int, workers: int, test: Sequence[str] = ()) -> Shelf:
-    """The shelf of octets; ``test`` names the axes that take a value of the test pool."""
+    """Return the shelf of octets; ``test`` names the axes that take a value of the test pool."""
     one = partial(one_octet, seed=seed, test=tuple(test))
     if workers == 1 or len(octets) <= TOGETHER:
         made = [one(octet) for octet in octets]
@@ -30,7 +30,7 @@ def gallery(octets: Sequence[Octet], seed: int, workers: int, test: Sequence[str
 
 
 def one_octet(octet: Octet, seed: int, test: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The decoded clips ``[4 f h w 3]`` and the pictures ``[10 h w 3]`` of an octet."""
+    """Return the decoded clips ``[4 f h w 3]`` and the pictures ``[10 h w 3]`` of an octet."""
     environment = draw_environment(Dice(seed, "environment", octet.group), test)
     clips = [filmed(octet.script(bits), octet, environment) for bits in BITS]
     views = [observation(lamp, octet.family, octet.mats, environment, SMALL, border) for lamp, border in VIEWS]

@@ -37,12 +37,15 @@ class Question:
 def questions(
     octets: Sequence[Octet], shelf: Shelf, seed: int, cue: Cue | None = None, test: Sequence[str] = ()
 ) -> list[Question]:
-    """The eight items of each octet as a benchmark of this seed has them; ``test`` names the axes of the test pool."""
+    """Return the eight items of each octet as a benchmark of this seed has them.
+
+    ``test`` names the axes of the test pool.
+    """
     return [one for octet in octets for one in of_octet(octet, shelf, seed, cue, test)]
 
 
 def of_octet(octet: Octet, shelf: Shelf, seed: int, cue: Cue | None, test: Sequence[str]) -> Iterator[Question]:
-    """The items of one."""
+    """Yield the items of one."""
     environment = draw_environment(Dice(seed, "environment", octet.group), test)
     for index, ((bits, lamp), planted) in enumerate(zip(MEMBERS, planted_in(octet, cue, seed), strict=True)):
         row = octet_row(octet, bits, lamp, index, Presentation(environment, tuple(test), planted), SMALL)
@@ -67,7 +70,10 @@ def ask(
     begun: Sequence[str] | None = None,
     rows: int = ROWS,
 ) -> list[str]:
-    """A completion of each question. ``begun`` holds first words that stand whatever the model would have said."""
+    """Return a completion of each question.
+
+    ``begun`` holds first words that stand whatever the model would have said.
+    """
     engine = Engine(policy, decoding, lambda text: parse(text).span, rows)
     begun, texts = begun or [""] * len(asked), []
     for start in range(0, len(asked), rows):
@@ -80,19 +86,19 @@ def ask(
 
 
 def seen(shelf: Shelf, one: Question) -> tuple[Clip, np.ndarray]:
-    """What is shown with a question, as a file's reader gives it."""
+    """Return what is shown with a question, as a file's reader gives it."""
     frames, count = np.array(shelf.clips[one.clip]), SMALL.frames
     clip = Clip(frames, np.arange(count), np.arange(count) / SMALL.fps, float(SMALL.fps), count, "made")
     return clip, np.array(shelf.pictures[one.picture])
 
 
 def going_on(policy: Policy, prompt: Prompt, words: str) -> Prompt:
-    """The prompt with the first words of its completion."""
+    """Return the prompt with the first words of its completion."""
     return extended(prompt, policy.tokenizer(words, add_special_tokens=False).input_ids)
 
 
 def extended(prompt: Prompt, ids: Sequence[int]) -> Prompt:
-    """The prompt with the first tokens of its completion, at the positions that a completion starts from."""
+    """Return the prompt with the first tokens of its completion, at the positions that a completion starts from."""
     tokens = torch.tensor(ids, dtype=torch.long)
     places = (torch.arange(len(ids)) + prompt.next_position).expand(3, -1)
     return replace(

@@ -29,7 +29,7 @@ class Scores:
 
     @property
     def mean(self) -> float:
-        """Of all; there is one at least."""
+        """The mean of all values; there is one at least."""
         return sum(self.values) / len(self.values)
 
     def by(self, name: Callable[[Mapping[str, Any]], str]) -> dict[str, "Scores"]:
@@ -57,7 +57,7 @@ class Scores:
 
 
 def figure(scores: Scores) -> dict[str, Any]:
-    """A mean as JSON; a limit is None where one octet leaves it open."""
+    """Return a mean as JSON; a limit is None where one octet leaves it open."""
     low, high = mean_interval(scores.values, scores.clusters)
     return {
         "mean": scores.mean,

@@ -36,7 +36,7 @@ class LevelRun:
 
 
 def level_runs() -> Iterator[LevelRun]:
-    """All that are wanted; paired ones see the same items and draw the same noise."""
+    """Yield all that are wanted; paired ones see the same items and draw the same noise."""
     for model in ("base", *ARMS):
         for level in LEVELS:
             yield LevelRun(model, level)
@@ -48,7 +48,7 @@ def level_runs() -> Iterator[LevelRun]:
 def evaluate_levels(
     models: Mapping[str, Path], plan: QuickstartPlan, world: Path, out: Path, seed: int
 ) -> dict[LevelRun, Summary]:
-    """What was found, look by look. Records are in ``out``."""
+    """Evaluate every model on every level, several at a time; records are written below ``out``."""
     wanted, found = list(level_runs()), {}
     at_once = min(os.cpu_count() or 1, AT_ONCE)
     with (
@@ -69,7 +69,7 @@ def evaluate_levels(
 
 
 def evaluate_level(model: Path, section: EvaluationSection, out: Path) -> Summary:
-    """A model on its one level."""
+    """Evaluate a model on its one level."""
     config = parse(ModelSection, {"path": str(model), "compute": "float32"}, "quickstart.model")
     policy = policy_of(config, section.template, torch.device("cpu"))
     (summary,) = examine(policy, section, out, max_rows=section.batch, quiet=True).values()

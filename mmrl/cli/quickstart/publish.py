@@ -1,4 +1,4 @@
-"""What a reader gets: summary.json, report.html, two tables, and the files of the CARE arm where one looks first."""
+"""Write what a reader gets: summary.json, report.html, two tables, and the files of the CARE arm where one looks first."""
 
 import json
 import shutil
@@ -50,7 +50,7 @@ def publish(
 
 
 def differences_as_json(found: Found) -> dict[str, Any]:
-    """Of each arm against the base, of the arms against each other, and of each control against the full video."""
+    """Return the differences of each arm to the base, of the arms to each other, of each control to the full video."""
     levels = {pair: changes(found, *pair) for pair in PAIRS}
     return {
         "arms": {arm: levels_as_json(levels[arm, "base"]) for arm in ARMS},
@@ -60,18 +60,18 @@ def differences_as_json(found: Found) -> dict[str, Any]:
 
 
 def changes(found: Found, of: str, minus: str) -> dict[str, dict[str, Difference]]:
-    """How two models differ, by level and metric."""
+    """Return how two models differ, by level and metric."""
     return {level: compare(found[LevelRun(minus, level)], found[LevelRun(of, level)]) for level in LEVELS}
 
 
 def controls(found: Found, arm: str) -> dict[str, dict[str, Difference]]:
-    """What a trained model loses where it is not shown the video as it is, by condition and metric."""
+    """Return what a trained model loses where it is not shown the video as it is, by condition and metric."""
     full = found[LevelRun(arm, NEUTRAL)]
     return {condition: compare(full, found[LevelRun(arm, NEUTRAL, condition)]) for condition in CONTROLS}
 
 
 def page(out: Path, world: Path, plan: QuickstartPlan, facts: Mapping[str, Any], found: Found) -> ReportData:
-    """What the report shows."""
+    """Return the contents of the report."""
     return ReportData(
         title="mmrl quickstart",
         subtitle="One small Qwen2.5-VL, one world with a planted shortcut; GRPO and GRPO-CARE from the same base",
@@ -86,20 +86,20 @@ def page(out: Path, world: Path, plan: QuickstartPlan, facts: Mapping[str, Any],
 
 
 def comparison(found: Found, pairs: tuple[tuple[str, str], ...]) -> ModelComparison:
-    """All models on all levels."""
+    """Return the comparison of all models on all levels."""
     models = {name: {level: found[LevelRun(model, level)] for level in LEVELS} for model, name in NAMES.items()}
     return ModelComparison(models, [(NAMES[of], NAMES[minus]) for of, minus in pairs], undirected=("cue",))
 
 
 def named_controls(found: Found) -> dict[str, dict[str, Difference]]:
-    """The controls of both arms, as levels."""
+    """Return the controls of both arms, as levels."""
     return {
         f"{NAMES[arm]}, {condition}": metrics for arm in ARMS for condition, metrics in controls(found, arm).items()
     }
 
 
 def show_tables(out: Path, facts: Mapping[str, Any], found: Found) -> None:
-    """The same tables in the terminal."""
+    """Print the tables of the report in the terminal."""
     title = "In percent, with 95 % intervals; differences in points"
     console.print(comparison_table(comparison(found, PAIRS[-1:]), title))
     accuracies = {name: {"accuracy": metrics["accuracy"]} for name, metrics in named_controls(found).items()}
@@ -110,7 +110,7 @@ def show_tables(out: Path, facts: Mapping[str, Any], found: Found) -> None:
 
 
 def reader_notes(plan: QuickstartPlan) -> tuple[str, ...]:
-    """What a reader needs to disbelieve the numbers."""
+    """Return what a reader needs to disbelieve the numbers."""
     return (
         "Answers are sampled at temperature 1, one an item. Intervals are 95 %, clustered by octet: the eight items of an "
         "octet share videos and text.",

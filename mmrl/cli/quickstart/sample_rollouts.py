@@ -1,4 +1,4 @@
-"""What both arms wrote to the same prompts, under the frames that they saw."""
+"""Rollouts for the report: the completions of both arms to the same prompts, under the frames that they saw."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ GAP = 2  # pixels between pictures
 
 
 def rollouts(out: Path, world: Path) -> list[Rollout]:
-    """The first prompt of some steps, each as both arms answered it then. Nobody chose them."""
+    """Return the first prompt of some steps, each as both arms answered it then. Nobody chose them."""
     data = SeedBenchR1("annotations/training.jsonl").open(world)
     written = {arm: first_of_steps(out / arm / "rollouts.jsonl") for arm in ARMS}
     steps = sorted(set.intersection(*(set(rows) for rows in written.values())))
@@ -34,7 +34,7 @@ def rollouts(out: Path, world: Path) -> list[Rollout]:
 
 
 def first_of_steps(path: Path) -> dict[int, dict[str, Any]]:
-    """The first group that was written down of every step."""
+    """Return the first group that was written down of every step."""
     found: dict[int, dict[str, Any]] = {}
     for line in path.read_text().split("\n")[:-1]:
         row = json.loads(line)
@@ -43,7 +43,7 @@ def first_of_steps(path: Path) -> dict[int, dict[str, Any]]:
 
 
 def rollout(arm: str, row: Mapping[str, Any], example: Example, world: Path) -> Rollout:
-    """A group of completions with what the model saw."""
+    """Return a group of completions with what the model saw."""
     options = "\n".join(
         f"{letter} {text}" for letter, text in zip(letters_of(row["choices"]), row["choices"], strict=True)
     )
@@ -57,7 +57,7 @@ def rollout(arm: str, row: Mapping[str, Any], example: Example, world: Path) -> 
 
 
 def completions(row: Mapping[str, Any], example: Example) -> Iterator[Completion]:
-    """Each with its rewards, and whether its reasoning concludes what it answers."""
+    """Yield each with its rewards, and whether its reasoning concludes what it answers."""
     given = fields(example)
     for each in row["completions"]:
         yield Completion(
@@ -71,7 +71,7 @@ def completions(row: Mapping[str, Any], example: Example) -> Iterator[Completion
 
 
 def filmstrip(media: Sequence[str], world: Path) -> np.ndarray:
-    """A frame a slot, and the observation, side by side ``[h w 3]``."""
+    """Return a frame a slot, and the observation, side by side ``[h w 3]``."""
     pictures: list[np.ndarray] = []
     for path in (world / name for name in media):
         pictures += list(decode(path, SLOT_BY_SLOT).frames) if path.suffix == ".mp4" else [read_image(path)]

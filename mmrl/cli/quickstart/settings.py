@@ -60,13 +60,13 @@ class QuickstartPlan:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a reader must know of it; the base model by the hash of its weights."""
+        """Return what a reader must know of it; the base model by the hash of its weights."""
         weights = hashlib.sha256((self.base / "model.safetensors").read_bytes()).hexdigest()
         return asdict(self) | {"base": weights[:16], "axes": AXES, "frames": FRAMES}
 
 
 def training_config(arm: str, plan: QuickstartPlan, world: Path, out: Path, seed: int) -> Config:
-    """The config of an arm: the same prompts, seed and settings for both, another algorithm."""
+    """Return the config of an arm: the same prompts, seed and settings for both, another algorithm."""
     annotations = {"format": "seed_bench_r1", "file": "annotations/training.jsonl", "options": "file"}
     settings = {
         "seed": seed,

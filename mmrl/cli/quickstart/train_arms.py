@@ -105,17 +105,17 @@ def end_process(process: subprocess.Popen) -> None:
 
 
 def log_of(folder: Path) -> Path:
-    """What an arm prints."""
+    """Return the file that takes what an arm prints."""
     return folder / "log.txt"
 
 
 def log_tail(log: Path) -> str:
-    """The last lines of a log."""
+    """Return the last lines of a log."""
     return "\n".join(log.read_text(errors="replace").splitlines()[-TAIL:])
 
 
 def last_checkpoint(folder: Path) -> Path:
-    """What an arm learned."""
+    """Return the last checkpoint of an arm."""
     found = latest(folder / "checkpoints")
     assert found is not None, f"{folder}: a training that ended well has a checkpoint"
     return found

@@ -12,7 +12,7 @@ ANSWER = re.compile(r"<answer>((?:(?!<answer>).)*?)</answer>", re.DOTALL)
 
 
 def read_chat(row: AnnotationRow, field: str, folder: str) -> tuple[Message, ...]:
-    """The messages in a field: ``[{"role": ..., "content": text or [parts]}, ...]``, at least one of them the user's.
+    """Return the messages in a field: ``[{"role": ..., "content": text or [parts]}, ...]``, at least one of them the user's.
 
     Parts are ``{"type": "text", "text": ...}``, ``{"type": "video", "video": path}`` and ``{"type": "image", "image":
     path}``; a path is relative to ``folder`` in the data root, or a ``file://`` address inside the root.
@@ -27,13 +27,13 @@ def read_chat(row: AnnotationRow, field: str, folder: str) -> tuple[Message, ...
 
 
 def words_of(chat: tuple[Message, ...]) -> str:
-    """What the user said last, without media."""
+    """Return what the user said last, without media."""
     users = [message for message in chat if message.role == "user"]
     return "\n".join(part for part in users[-1].content if isinstance(part, str))
 
 
 def answer_block(text: str) -> str | None:
-    """What stands in the last answer block after the reasoning; None without one."""
+    """Return what stands in the last answer block after the reasoning; None without one."""
     blocks = ANSWER.findall(text.rpartition("</think>")[2])
     return blocks[-1].strip() if blocks else None
 
@@ -62,7 +62,7 @@ def _part(row: AnnotationRow, where: str, part: object, folder: str) -> str | Me
 
 
 def _path(row: AnnotationRow, where: str, value: str, folder: str) -> Path:
-    """A path from the data root. Whether it leaves the root is asked again when the file is opened."""
+    """Return a path from the data root. Whether it leaves the root is asked again when the file is opened."""
     if "://" not in value and not value.startswith("data:"):
         return Path(folder, value)
     if not value.startswith("file://"):

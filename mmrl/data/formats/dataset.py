@@ -22,7 +22,7 @@ class Dataset(Protocol):
     def __len__(self) -> int: ...
 
     def example(self, index: int, epoch: int) -> Example:
-        """The example. Epochs may differ (options drawn anew), as a function of (seed, epoch, id) alone."""
+        """Return the example. Epochs may differ (options drawn anew), as a function of (seed, epoch, id) alone."""
         ...
 
 
@@ -43,23 +43,23 @@ class Annotations(ABC):
             raise ValueError(f"data.sets limit: expected 1 or more (or none), found {self.limit}")
 
     def open(self, root: Path) -> "FileDataset":
-        """All of the file, read and checked. Raises one ValueError that names its bad rows."""
+        """Return all of the file, read and checked. Raises one ValueError that names its bad rows."""
         return FileDataset(self, Path(root))
 
     def rows(self, path: Path, root: Path) -> Iterable[AnnotationRow | BadRow]:
-        """The rows of the file. Overridden by formats that nest them."""
+        """Return the rows of the file. Overridden by formats that nest them."""
         return read_rows(path, root)
 
     @abstractmethod
     def identify(self, row: AnnotationRow) -> str:
-        """The row's id in its file."""
+        """Return the row's id in its file."""
 
     @abstractmethod
     def convert(self, row: AnnotationRow, epoch: int) -> Example:
-        """The row as an example; its id is ``name(row)``. Raises BadRow."""
+        """Return the row as an example; its id is ``name(row)``. Raises BadRow."""
 
     def name(self, row: AnnotationRow) -> str:
-        """The example's id."""
+        """Return the example's id."""
         return self.prefix + self.identify(row)
 
 
@@ -79,7 +79,7 @@ class FileDataset:
         return len(self._rows)
 
     def example(self, index: int, epoch: int) -> Example:
-        """The example at ``index`` as it is in ``epoch``."""
+        """Return the example at ``index`` as it is in ``epoch``."""
         return self.source.convert(self._rows[index], epoch)
 
     def _not_excluded(self, rows: list[AnnotationRow | BadRow]) -> list[AnnotationRow | BadRow]:
@@ -115,7 +115,10 @@ class FileDataset:
         return good
 
     def _check(self, row: AnnotationRow | BadRow, lines: dict[str, int]) -> AnnotationRow:
-        """The row, if an example can be made of it and its id is its own; ``lines`` collects where each id stands."""
+        """Return the row, if an example can be made of it and its id is its own.
+
+        ``lines`` collects where each id stands.
+        """
         if isinstance(row, BadRow):
             raise row
         example = self.source.convert(row, 0)

@@ -38,7 +38,7 @@ class EgoPlanBench2(Annotations):
         return row.file_name("sample_id")
 
     def convert(self, row: AnnotationRow, _epoch: int) -> Example:
-        """The question; those about one Ego4D video are one cluster."""
+        """Return the question; those about one Ego4D video are one cluster."""
         row.expect(*FIELDS)
         choices = tuple(row.text(field).strip() for field in CHOICES)
         gold = row.letter("golden_choice_idx", row.text("golden_choice_idx"), len(choices))

@@ -34,7 +34,7 @@ class LongVideoBench(Annotations):
         return row.name("id")
 
     def convert(self, row: AnnotationRow, _epoch: int) -> Example:
-        """The question; those about one video are one cluster."""
+        """Return the question; those about one video are one cluster."""
         row.expect(*FIELDS)
         choices = _choices(row)
         right = row.values["correct_choice"]

@@ -24,7 +24,7 @@ class Messages(Annotations):
         return row.name("id") if row.has("id") else f"line-{row.line}"
 
     def convert(self, row: AnnotationRow, _epoch: int) -> Example:
-        """The chat without its last turn, if that is the assistant's."""
+        """Return the chat without its last turn, if that is the assistant's."""
         chat, demonstration = _demonstration(row, read_chat(row, "messages", self.media))
         choices = row.texts("choices") if row.has("choices") else ()
         row.distinct("choices", choices)

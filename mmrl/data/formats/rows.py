@@ -27,7 +27,7 @@ class AnnotationRow:
     root: Path  # the data root
 
     def bad(self, field: str, expected: str, found: object, advice: str = ADVICE) -> BadRow:
-        """The error to raise about a field."""
+        """Return the error to raise about a field."""
         return BadRow(f"{self.file}:{self.line}: {field}: expected {expected}, found {_brief(found)}; {advice}")
 
     def expect(self, *fields: str) -> None:
@@ -40,39 +40,39 @@ class AnnotationRow:
             )
 
     def number(self, field: str) -> float:
-        """A field that must be a finite number."""
+        """Return a field that must be a finite number."""
         value = self.values.get(field, "no such field")
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise self.bad(field, "a number", value)
         return float(value)
 
     def has(self, field: str) -> bool:
-        """Whether the field is there and is not null: tools that unite files fill gaps with nulls."""
+        """Return whether the field is there and is not null: tools that unite files fill gaps with nulls."""
         return self.values.get(field) is not None
 
     def text(self, field: str) -> str:
-        """A field that must be text and say something."""
+        """Return a field that must be text and say something."""
         value = self.values.get(field, "no such field")
         if field not in self.values or not isinstance(value, str) or not value.strip():
             raise self.bad(field, "text that is not empty", value)
         return value
 
     def texts(self, field: str) -> tuple[str, ...]:
-        """A field that must be a list of such text."""
+        """Return a field that must be a list of such text."""
         value = self.values.get(field, "no such field")
         if not isinstance(value, list) or not all(isinstance(item, str) and item.strip() for item in value):
             raise self.bad(field, "a list of texts that are not empty", value)
         return tuple(value)
 
     def one_of(self, field: str, allowed: Sequence[str]) -> str:
-        """A field that must be one of some words."""
+        """Return a field that must be one of some words."""
         value = self.values.get(field, "no such field")
         if value not in allowed:
             raise self.bad(field, f"one of {', '.join(allowed)}", value)
         return value
 
     def name(self, field: str) -> str:
-        """A field that must be an integer or text; as text."""
+        """Return a field that must be an integer or text; as text."""
         value = self.values.get(field, "no such field")
         if (
             field not in self.values
@@ -84,7 +84,7 @@ class AnnotationRow:
         return str(value)
 
     def file_name(self, field: str) -> str:
-        """A field that must be the name of a file, without folders."""
+        """Return a field that must be the name of a file, without folders."""
         value = self.text(field)
         if "/" in value or "\\" in value or value in (".", ".."):
             raise self.bad(field, "a file name without folders", value)
@@ -105,7 +105,7 @@ class AnnotationRow:
 
 
 def read_rows(path: Path, root: Path) -> Iterator[AnnotationRow | BadRow]:
-    """The rows of a ``.jsonl`` file (an object a line; empty lines are passed over) or of a ``.json`` file (one list
+    """Yield the rows of a ``.jsonl`` file (an object a line; empty lines are passed over) or of a ``.json`` file (one list
     of objects).
     """
     if not path.is_file():

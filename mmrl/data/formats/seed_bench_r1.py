@@ -36,11 +36,11 @@ class SeedBenchR1(Annotations):
     seed: int = 0
 
     def identify(self, row: AnnotationRow) -> str:
-        """An integer, or "uuid_n" in level 3."""
+        """Return an integer, or "uuid_n" in level 3."""
         return row.name("sample_id")
 
     def convert(self, row: AnnotationRow, epoch: int) -> Example:
-        """The question with its options; the letter is the answer."""
+        """Return the question with its options; the letter is the answer."""
         name, answer = self.name(row), row.text("answer")
         choices = self._choices(row, answer, f"{self.seed}\0{epoch}\0{name}")
         return Example(
@@ -79,7 +79,7 @@ class SeedBenchR1Demonstrations(Annotations):
         return row.name("sample_id") if row.has("sample_id") else f"line-{row.line}"
 
     def convert(self, row: AnnotationRow, _epoch: int) -> Example:
-        """The chat; the answer is the letter in the response's answer block, if it has one."""
+        """Return the chat; the answer is the letter in the response's answer block, if it has one."""
         name = self.name(row)
         chat = read_chat(row, "prompt", self.media)
         response = row.text("response")
@@ -109,7 +109,7 @@ def _four(row: AnnotationRow, answer: str) -> list[str]:
 
 
 def _media(row: AnnotationRow, folder: str) -> tuple[Media, ...]:
-    """The video, unless nothing has been done yet, then the image."""
+    """Return the video, unless nothing has been done yet, then the image."""
     progress = row.values.get("task_progress_metadata", "no such field")
     if not isinstance(progress, list):
         raise row.bad("task_progress_metadata", "a list (empty where there is no video)", progress)
@@ -121,7 +121,7 @@ def _media(row: AnnotationRow, folder: str) -> tuple[Media, ...]:
 
 
 def _cluster(row: AnnotationRow, name: str) -> str:
-    """Rows of one counterfactual group, or of one long video, are not independent."""
+    """Return the cluster: rows of one counterfactual group, or of one long video, are not independent."""
     for field in ("group_id", "video_id"):
         if row.has(field):
             return row.name(field)

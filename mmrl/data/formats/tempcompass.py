@@ -40,7 +40,7 @@ class TempCompass(Annotations):
     format: Literal["tempcompass"] = "tempcompass"
 
     def rows(self, path: Path, root: Path) -> Iterator[AnnotationRow | BadRow]:
-        """The questions of a nested file, one after the other; those of a list as they are."""
+        """Return the questions of a nested file, one after the other; those of a list as they are."""
         nested = _nested(path)
         return read_rows(path, root) if nested is None else _flat(path, nested, root)
 
@@ -50,7 +50,7 @@ class TempCompass(Annotations):
         return f"{row.file.stem}-{row.line}"
 
     def convert(self, row: AnnotationRow, _epoch: int) -> Example:
-        """The question; a video and its altered twins are one cluster."""
+        """Return the question; a video and its altered twins are one cluster."""
         row.expect(*FIELDS)
         kind = row.file.stem
         if kind not in KINDS:
@@ -68,7 +68,7 @@ class TempCompass(Annotations):
 
 
 def _nested(path: Path) -> dict | None:
-    """The content of a file that is one object of videos; None where it is a list or has a row a line."""
+    """Return the content of a file that is one object of videos; None where it is a list or has a row a line."""
     text = path.read_text(encoding="utf-8-sig") if path.is_file() else ""
     if not text.lstrip().startswith("{"):
         return None
@@ -94,7 +94,7 @@ def _flat(path: Path, content: dict, root: Path) -> Iterator[AnnotationRow | Bad
 
 
 def _options(row: AnnotationRow, kind: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-    """The question without its options, what the options are called, and their texts."""
+    """Return the question without its options, what the options are called, and their texts."""
     if kind == "yes_no":
         return row.text("question"), YES_NO, YES_NO
     lines = row.text("question").split("\n")

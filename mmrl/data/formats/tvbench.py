@@ -30,7 +30,7 @@ class TVBench(Annotations):
         return f"{row.file.stem}-{row.line}"
 
     def convert(self, row: AnnotationRow, _epoch: int) -> Example:
-        """The question; those about one video are one cluster."""
+        """Return the question; those about one video are one cluster."""
         task = row.file.stem
         row.expect(*FIELDS, *(("start", "end") if task in CUT else ()))
         choices = row.texts("candidates")

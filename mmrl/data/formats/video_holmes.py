@@ -31,7 +31,7 @@ class VideoHolmes(Annotations):
         return question if question.startswith(film) else f"{film}_{question}"
 
     def convert(self, row: AnnotationRow, _epoch: int) -> Example:
-        """The question; those about one film are one cluster."""
+        """Return the question; those about one film are one cluster."""
         row.expect(*FIELDS)
         row.one_of("Question Type", TYPES)
         choices = options_by_letter(row, "Options")

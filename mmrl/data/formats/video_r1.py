@@ -34,7 +34,7 @@ class VideoR1(Annotations):
         return row.name("problem_id")
 
     def convert(self, row: AnnotationRow, _epoch: int) -> Example:
-        """The question; with a reasoning, that and the solution are a demonstration."""
+        """Return the question; with a reasoning, that and the solution are a demonstration."""
         kind = KIND[row.one_of("problem_type", tuple(KIND))]
         choices = _choices(row) if kind == "choice" else ()
         answer = solution(row)
@@ -53,7 +53,7 @@ class VideoR1(Annotations):
 
 
 def _choices(row: AnnotationRow) -> tuple[str, ...]:
-    """The options without their letters, which must be A, B, C ... in this order."""
+    """Return the options without their letters, which must be A, B, C ... in this order."""
     texts = []
     for index, option in enumerate(row.texts("options")):
         letter = letter_at(index)
@@ -68,7 +68,7 @@ def _choices(row: AnnotationRow) -> tuple[str, ...]:
 
 
 def solution(row: AnnotationRow) -> str:
-    """The gold, which stands in an answer block."""
+    """Return the gold, which stands in an answer block."""
     block = SOLUTION.fullmatch(row.text("solution"))
     if block is None or not block.group(1).strip():
         raise row.bad("solution", '"<answer>", the answer, "</answer>"', row.values["solution"])

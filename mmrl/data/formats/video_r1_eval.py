@@ -38,7 +38,7 @@ class VideoR1Eval(Annotations):
         return row.name("problem_id")
 
     def convert(self, row: AnnotationRow, _epoch: int) -> Example:
-        """The question; questions about one file are one cluster."""
+        """Return the question; questions about one file are one cluster."""
         row.expect(*FIELDS)
         kind = KIND[row.one_of("problem_type", tuple(KIND))]
         choices = options_of_list(row, "options") if kind == "choice" else ()

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Counts:
-    """What a MediaReader did so far."""
+    """The counters of a MediaReader."""
 
     decodes: int = 0
     hits: int = 0  # served from memory
@@ -83,7 +83,7 @@ class MediaReader:
         self._lock = threading.RLock()  # results arrive in a thread of the pool
 
     def load(self, example: Example) -> tuple[Clip | np.ndarray, ...]:
-        """The example's media, decoded, in the order of ``example.every_media``.
+        """Return the example's media, decoded, in the order of ``example.every_media``.
 
         Raises MediaError with the example's id.
         """
@@ -130,7 +130,7 @@ class MediaReader:
         return self._cache.bytes
 
     def _place(self, media: Media) -> tuple[Path, Key]:
-        """The file, and the way of looking at its content."""
+        """Return the file, and the way of looking at its content."""
         path = inside(self.root, media.path)
         if not path.is_file():
             raise MediaError(path, "no such file", "a file", "check data.root and the annotations")
@@ -139,7 +139,7 @@ class MediaReader:
         return path, Key(self._contents.of(path), choice, self.reader, part_of(media), rule)
 
     def _ask(self, path: Path, key: Key) -> Future:
-        """What is in memory, or failed before, or is being decoded, or is from now on."""
+        """Return what is in memory, or failed before, or is being decoded, or is from now on."""
         with self._lock:
             self._asked.add(key)
             self.counts.files = len(self._asked)
