@@ -23,7 +23,7 @@ ARROWS = {  # room -> the rooms that it imports: all of them and no others
     "evaluation/core": "types",  # usable without torch and without a model
     "evaluation": "config data evaluation/core models rewards rollout runtime types world",
     "training": "algorithms config data evaluation evaluation/core functional models rewards rollout runtime training/step types",
-    "report": "evaluation evaluation/core rewards",
+    "report": "evaluation evaluation/core rewards types",
     "cli": "config data evaluation evaluation/core models report rewards runtime training types world",
     "__main__": "cli",
     "__init__": "",
