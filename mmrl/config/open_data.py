@@ -18,11 +18,10 @@ from mmrl.data.formats.video_r1_eval import VideoR1Eval
 from mmrl.data.media.frame_size import SizeRules
 from mmrl.data.media.reader import MediaReader, preflight
 from mmrl.data.stream import Mixture
-from mmrl.rewards.grade import grade_one
-from mmrl.rewards.graders import GRADERS, Grader
-from mmrl.rewards.graders import check as check_gold
-from mmrl.rewards.load import load
-from mmrl.rewards.published import PUBLISHED_READINGS
+from mmrl.rewards.benchmark_graders import PUBLISHED_READINGS
+from mmrl.rewards.graders import GRADERS, Grader, check_gold
+from mmrl.rewards.load_grader import load_grader
+from mmrl.rewards.run_graders import grade_one
 from mmrl.runtime.console import progress
 from mmrl.runtime.disk_cache import Disk, open_disk
 from mmrl.types import Example
@@ -58,7 +57,7 @@ def grader(spec: str) -> Grader:
     if spec not in GRADERS and ":" not in spec:
         known = ", ".join([*GRADERS, *WORLD_GRADERS])
         raise ConfigError(f"grader {spec!r}: expected one of {known}, or your own as path.py:function")
-    return load(spec)
+    return load_grader(spec)
 
 
 def root_of(section: DataSection | EvaluationSection) -> Path:
