@@ -30,8 +30,8 @@ def memory(run: Run) -> Iterator[tuple[str, int]]:
     yield "logits, at most", run.config.model.logit_bytes
     if run.ranks.accelerator.device.type == "cpu":  # else they wait in the memory of the host
         yield "decoded frames, at most", run.config.data.cache_bytes
-        if (keeps := run.feeder.policy.tower.keeps) != "nothing":
-            yield f"{keeps} of media, at most", run.config.model.feature_bytes
+        if (level := run.feeder.policy.tower.cache_level) != "nothing":
+            yield f"{level} of media, at most", run.config.model.feature_bytes
 
 
 def bytes_of(parameter: Tensor) -> int:

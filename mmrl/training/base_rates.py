@@ -19,7 +19,7 @@ from mmrl.config.schema import Config, ConfigError
 from mmrl.data.media.reader import MediaError, MediaReader
 from mmrl.functional.targets import bounds, offline
 from mmrl.models.policy import Policy
-from mmrl.models.vision.size_rules import size_rules
+from mmrl.models.vision.processor_sizes import size_rules
 from mmrl.rewards.run_graders import grade
 from mmrl.runtime.console import progress
 from mmrl.runtime.ranks import Ranks, join
@@ -44,7 +44,7 @@ def prepare(config: Config, samples: int, quiet: bool = False) -> Path:
     done = begin(path, facts(config), samples)
     examples = [e for e in every(training_data(config.data, config.seed)) if e.id not in done]
     policy = policy_of(
-        config.model, config.data.template, ranks.accelerator.device, config.rollout.decoding.temperature
+        config.model, config.data.template, ranks.accelerator.device, config.rollout.decoding.logit_temperature
     )
     policy.model.requires_grad_(False)  # nothing learns: each medium is looked at once, and a run may find that on disk
     policy.tower.cache = feature_cache(config)

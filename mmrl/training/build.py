@@ -30,7 +30,7 @@ from mmrl.models.policy import Policy
 from mmrl.models.proposal import Proposal
 from mmrl.models.reference import Reference
 from mmrl.models.self_check import compare
-from mmrl.models.vision.size_rules import size_rules
+from mmrl.models.vision.processor_sizes import size_rules
 from mmrl.rewards.parse import THINK, leaves_think_open, parse
 from mmrl.rewards.run_graders import grade
 from mmrl.rollout import Engine, demonstrate
@@ -131,7 +131,7 @@ def assemble(config: Config, data: Mixture, folder: Path, newest: Path | None, r
     """All parts of a run, introduced to one another."""
     set_seed(config.seed)  # mmrl draws from no global state; a user's reward function may
     model = config.model if newest is None else config.model.model_copy(update={"path": str(newest)})
-    device, temperature = ranks.accelerator.device, config.rollout.decoding.temperature or 1.0
+    device, temperature = ranks.accelerator.device, config.rollout.decoding.logit_temperature
     policy = policy_of(model, config.data.template, device, temperature)
     check_opening(policy, config, every(data))
     freeze(policy, config.optimizer)
