@@ -31,8 +31,6 @@ QUESTION = (  # the loader's
 class EgoPlanBench2(Annotations):
     """The file. ``media`` is the folder of the Ego4D videos."""
 
-    format: Literal["egoplan_bench2"] = "egoplan_bench2"
-
     def identify(self, row: Row) -> str:
         """``sample_id``."""
         row.expect(*FIELDS)

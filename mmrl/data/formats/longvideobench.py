@@ -27,8 +27,6 @@ NONE = "N/A"
 class LongVideoBench(Annotations):
     """The validation file. ``media`` is the folder of the videos, as a rule "videos"."""
 
-    format: Literal["longvideobench"] = "longvideobench"
-
     def identify(self, row: Row) -> str:
         """``id``."""
         row.expect(*FIELDS)

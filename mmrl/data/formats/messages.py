@@ -17,8 +17,6 @@ from mmrl.types import KINDS, Example, Kind, Message
 class Messages(Annotations):
     """A file of chats."""
 
-    format: Literal["messages"] = "messages"
-
     def identify(self, row: Row) -> str:
         """``id`` or, where rows have none, the line."""
         return row.name("id") if row.has("id") else f"line-{row.line}"

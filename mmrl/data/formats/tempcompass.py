@@ -38,8 +38,6 @@ OPTION = {
 class TempCompass(Annotations):
     """The file of one kind. ``media`` is the folder of the videos, as a rule "videos"."""
 
-    format: Literal["tempcompass"] = "tempcompass"
-
     def rows(self, path: Path, root: Path) -> Iterator[Row | BadRow]:
         """The questions of a nested file, one after the other; those of a list as they are."""
         nested = _nested(path)

@@ -22,8 +22,6 @@ CUT = ("action_sequence", "action_localization")
 class TVBench(Annotations):
     """The file of one task, which is called as the task is. ``media`` is the folder of the tasks' folders: "video"."""
 
-    format: Literal["tvbench"] = "tvbench"
-
     def identify(self, row: Row) -> str:
         """Task and number of the row: the rows have no id."""
         row.expect(*FIELDS)

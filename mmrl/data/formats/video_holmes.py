@@ -22,8 +22,6 @@ TYPES = ("SR", "IMC", "TCI", "TA", "MHR", "PAR", "CTI")
 class VideoHolmes(Annotations):
     """The test file. ``media`` is the folder of the films, as a rule "videos"."""
 
-    format: Literal["video_holmes"] = "video_holmes"
-
     def identify(self, row: Row) -> str:
         """Film and question: whether "Question ID" alone tells questions apart depends on the release."""
         row.expect(*FIELDS)

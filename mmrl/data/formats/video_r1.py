@@ -27,8 +27,6 @@ SOLUTION = re.compile(r"\s*<answer>(.*)</answer>\s*", re.DOTALL)
 class VideoR1(Annotations):
     """A file of Video-R1's dialect."""
 
-    format: Literal["video_r1"] = "video_r1"
-
     def identify(self, row: Row) -> str:
         """``problem_id``, an integer in the published files."""
         return row.name("problem_id")

@@ -30,8 +30,6 @@ SHOWN = {"video": "video", "frame": "video", "image": "image"}
 class VideoR1Eval(Annotations):
     """One of the files."""
 
-    format: Literal["video_r1_eval"] = "video_r1_eval"
-
     def identify(self, row: Row) -> str:
         """``problem_id``."""
         row.expect(*FIELDS)
