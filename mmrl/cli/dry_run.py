@@ -35,7 +35,7 @@ def memory(run: Run) -> Iterator[tuple[str, int]]:
 
 
 def bytes_of(parameter: Tensor) -> int:
-    """What a parameter, or this rank's part of it, takes."""
+    """Return what a parameter, or this rank's part of it, takes."""
     return local(parameter).nbytes
 
 
@@ -46,10 +46,10 @@ def available(device: torch.device) -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def rehearse(run: Run) -> dict[str, float]:
-    """The first batch up to its gradient, with short completions; the weights stay as they are."""
+def rehearse_first_batch(run: Run) -> dict[str, float]:
+    """Run the first batch up to its gradient, with short completions; the weights stay as they are."""
     trainer = run.trainer
-    short(run)
+    shorten_completions(run)
     trainer.last = scored = trainer.collect()
     totals = trainer.totals(scored)
     credits = [trainer.credit(s, totals) for s in scored]
@@ -59,7 +59,7 @@ def rehearse(run: Run) -> dict[str, float]:
     return trainer.meter.summary(run.ranks)
 
 
-def short(run: Run) -> None:
+def shorten_completions(run: Run) -> None:
     """Cut the rehearsal's completions."""
     old = run.config.rollout.decoding
     decoding = Decoding(old.temperature, old.top_p, min(REHEARSED, old.max_new_tokens))
@@ -70,14 +70,14 @@ def short(run: Run) -> None:
     )
 
 
-def check(run: Run) -> bool:
+def check_run(run: Run) -> bool:
     """Print what a run needs and try its first batch. False where it cannot fit."""
     with run.feeder.reader:
-        return in_order(run)
+        return fits_and_runs(run)
 
 
-def in_order(run: Run) -> bool:
-    """``check``, while the decoding processes are there."""
+def fits_and_runs(run: Run) -> bool:
+    """``check_run``, while the decoding processes are there."""
     device = run.ranks.accelerator.device
     needs, there = dict(memory(run)), available(device)
     table = Table("memory", "GiB", box=None, pad_edge=False)
@@ -91,7 +91,7 @@ def in_order(run: Run) -> bool:
             "lower model.logit_bytes or data.cache_bytes, or take a larger device.[/]"
         )
         return False
-    numbers = rehearse(run)
+    numbers = rehearse_first_batch(run)
     prompts = [len(s.group.prompt.tokens) for s in run.trainer.last] or [0]
     tokens, loss = numbers.get("completion/tokens", 0.0), numbers.get("loss", 0.0)
     console.print(

@@ -5,41 +5,21 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mmrl.config.schema import ConfigError, DataSection, EvalSetSection, EvaluationSection, SetSection
-from mmrl.data.formats.dataset import Annotations, Dataset
-from mmrl.data.formats.egoplan_bench2 import EgoPlanBench2
-from mmrl.data.formats.longvideobench import LongVideoBench
-from mmrl.data.formats.messages import Messages
-from mmrl.data.formats.seed_bench_r1 import SeedBenchR1, SeedBenchR1Demonstrations
-from mmrl.data.formats.tempcompass import TempCompass
-from mmrl.data.formats.tvbench import TVBench
-from mmrl.data.formats.video_holmes import VideoHolmes
-from mmrl.data.formats.video_r1 import VideoR1
-from mmrl.data.formats.video_r1_eval import VideoR1Eval
+from mmrl.data.formats.dataset import Dataset
+from mmrl.data.formats.registry import FORMATS
+from mmrl.data.formats.seed_bench_r1 import SeedBenchR1
 from mmrl.data.media.frame_size import SizeRules
 from mmrl.data.media.reader import MediaReader, preflight
 from mmrl.data.stream import Mixture
-from mmrl.rewards.grade import grade_one
-from mmrl.rewards.graders import GRADERS, Grader
-from mmrl.rewards.graders import check as check_gold
-from mmrl.rewards.load import load
-from mmrl.rewards.published import PUBLISHED_READINGS
+from mmrl.rewards.benchmark_graders import PUBLISHED_READINGS
+from mmrl.rewards.graders import GRADERS, Grader, check_gold
+from mmrl.rewards.load_grader import load_grader
+from mmrl.rewards.run_graders import grade_one
 from mmrl.runtime.console import progress
 from mmrl.runtime.disk_cache import Disk, open_disk
 from mmrl.types import Example
 from mmrl.world.graders import WORLD_GRADERS
 
-FORMATS: dict[str, type[Annotations]] = {
-    "seed_bench_r1": SeedBenchR1,
-    "seed_bench_r1_demonstrations": SeedBenchR1Demonstrations,
-    "video_r1": VideoR1,
-    "messages": Messages,
-    "video_r1_eval": VideoR1Eval,
-    "tempcompass": TempCompass,
-    "longvideobench": LongVideoBench,
-    "video_holmes": VideoHolmes,
-    "tvbench": TVBench,
-    "egoplan_bench2": EgoPlanBench2,
-}
 READ_THE_GOLD = {
     "accuracy",
     "lenient",
@@ -58,7 +38,7 @@ def grader(spec: str) -> Grader:
     if spec not in GRADERS and ":" not in spec:
         known = ", ".join([*GRADERS, *WORLD_GRADERS])
         raise ConfigError(f"grader {spec!r}: expected one of {known}, or your own as path.py:function")
-    return load(spec)
+    return load_grader(spec)
 
 
 def root_of(section: DataSection | EvaluationSection) -> Path:

@@ -7,7 +7,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from mmrl.algorithms import ALGORITHMS
 from mmrl.config.rules import incoherences
 from mmrl.config.variants import Section, choice
-from mmrl.data.conditions import known
+from mmrl.data.conditions import known_condition
+from mmrl.data.formats.registry import FORMATS
 from mmrl.data.media.frame_choice import FrameChoice
 from mmrl.data.prompts import Template
 from mmrl.functional.divergences import DIVERGENCES, Divergence
@@ -44,11 +45,8 @@ def as_written(value: Any) -> Any:
 
 
 Pixels = Annotated[tuple[Positive, Positive], AfterValidator(in_order)]
-ConditionName = Annotated[str, AfterValidator(known)]
-Format = Literal[
-    "seed_bench_r1", "seed_bench_r1_demonstrations", "video_r1", "messages",
-    "video_r1_eval", "tempcompass", "longvideobench", "video_holmes", "tvbench", "egoplan_bench2",
-]  # fmt: skip
+ConditionName = Annotated[str, AfterValidator(known_condition)]
+Format = Literal[tuple(FORMATS)]  # type: ignore[valid-type]
 
 
 class ConfigError(ValueError):

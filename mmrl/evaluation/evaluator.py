@@ -17,8 +17,7 @@ from torch import Tensor, nn
 import mmrl
 from mmrl.config.open_data import check_gradable, media_reader, open_set, root_of
 from mmrl.config.schema import ConfigError, EvalSetSection, EvaluationSection
-from mmrl.data.conditions import asked, frames_of
-from mmrl.data.conditions import check as check_condition
+from mmrl.data.conditions import asked, check_condition, frame_choice_under
 from mmrl.data.prompts import messages
 from mmrl.data.subtitles import Telling
 from mmrl.evaluation.graders import scorer_of
@@ -110,7 +109,7 @@ def examine(
     scorer = scorer_of(section.graders)
     settings = settings_of(section, policy, model.facts)
     cache = None if section.response_cache is None else Cache(Path(section.response_cache))
-    seen = section.model_copy(update={"frames": frames_of(section.condition, section.frames)})
+    seen = section.model_copy(update={"frames": frame_choice_under(section.condition, section.frames)})
     still = policy.tower.still(again=True) if isinstance(policy, Policy) else nullcontext()
     with media_reader(seen, cache_bytes=2**28) as reader, evaluating(policy.model), still:
         ask = Asking(model, reader, section.seed, section.condition, settings, cache)

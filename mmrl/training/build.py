@@ -24,15 +24,15 @@ from mmrl.config.open_data import (
 )
 from mmrl.config.open_model import feature_cache, feature_disk, policy_of
 from mmrl.config.schema import Config, ConfigError, EvaluationSection
-from mmrl.data.conditions import check as check_condition
+from mmrl.data.conditions import check_condition
 from mmrl.data.stream import Mixture, Stream
 from mmrl.models.policy import Policy
 from mmrl.models.proposal import Proposal
 from mmrl.models.reference import Reference
 from mmrl.models.self_check import compare
 from mmrl.models.vision.size_rules import size_rules
-from mmrl.rewards.grade import grade
-from mmrl.rewards.parse import THINK, opened, parse
+from mmrl.rewards.parse import THINK, leaves_think_open, parse
+from mmrl.rewards.run_graders import grade
 from mmrl.rollout import Engine, demonstrate
 from mmrl.runtime.console import console
 from mmrl.runtime.out_of_memory import fitted
@@ -184,7 +184,7 @@ def collector_of(
 
 def check_opening(policy: Policy, config: Config, examples: Iterable[Example]) -> None:
     """Where the chat template opens <think>, refuse a format reward that no completion can earn, and demonstrations that open it again."""
-    if not opened(policy.opening):
+    if not leaves_think_open(policy.opening):
         return
     found = f"a chat template whose prompts end with {policy.opening!r}"
     advice = f"take the tag out of the chat template in {config.model.path}"

@@ -13,7 +13,7 @@ from mmrl.config.load import dump
 from mmrl.config.open_data import disk_of
 from mmrl.config.open_model import policy_of
 from mmrl.config.schema import ConfigError, EvalConfig, ModelSection
-from mmrl.data.conditions import known
+from mmrl.data.conditions import known_condition
 from mmrl.evaluation.commands.print_derived import publish_derived
 from mmrl.evaluation.commands.print_effects import publish_gains
 from mmrl.evaluation.evaluator import examine, write_summary
@@ -77,7 +77,7 @@ def examined(config: EvalConfig, conditions: Sequence[str], out: Path, retry: bo
     for condition in dict.fromkeys(conditions):
         if condition == section.condition:
             continue
-        sections[folder_of(out, known(condition))] = section.model_copy(update={"condition": condition})
+        sections[folder_of(out, known_condition(condition))] = section.model_copy(update={"condition": condition})
     model = opened(config.model, section.template, device)
     keep_features(model, config)
     return {folder: examine(model, one, folder, config.max_rows, retry=retry) for folder, one in sections.items()}
