@@ -3,8 +3,9 @@
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Literal
 
-from mmrl.config.schema import ConfigError, DataSection, EvalSetSection, EvaluationSection, SetSection
+from mmrl.config.schema import ConfigError, DataSection, EvalSetSection, MediaSection, SetSection
 from mmrl.data.formats.dataset import Dataset
 from mmrl.data.formats.registry import FORMATS
 from mmrl.data.formats.seed_bench_r1 import SeedBenchR1
@@ -27,6 +28,7 @@ READ_THE_GOLD = {
     "mra",
     *PUBLISHED_READINGS,
 }  # graders that need an answer to compare with
+THIRDS = {"frames": 2, "features": 1}  # of cache_dir_bytes
 READ_THE_OPTIONS = {"consistency", "concludes"}
 MEMORY = ".mmrl_media_seen.jsonl"  # in cache_dir or the data root: what the pre-flight check found good
 
@@ -41,7 +43,7 @@ def grader(spec: str) -> Grader:
     return load_grader(spec)
 
 
-def root_of(section: DataSection | EvaluationSection) -> Path:
+def root_of(section: MediaSection) -> Path:
     """The data root, which must be there."""
     root = Path(section.root)
     if not root.is_dir():
@@ -74,23 +76,21 @@ def every(data: Mixture) -> Iterator[Example]:
             yield dataset.example(index, 0)
 
 
-def media_reader(
-    section: DataSection | EvaluationSection, cache_bytes: int, sizes: SizeRules = SizeRules()
-) -> MediaReader:
+def media_reader(section: MediaSection, cache_bytes: int, sizes: SizeRules = SizeRules()) -> MediaReader:
     """The decoder of a section; with a model's ``sizes`` for what only this model looks at."""
     how = (section.frames, section.workers, section.timeout, section.reader)
     return MediaReader(root_of(section), *how, cache_bytes=cache_bytes, disk=disk_of(section, "frames"), sizes=sizes)
 
 
-def disk_of(section: DataSection | EvaluationSection, what: str, limit: int | None = None) -> Disk | None:
-    """The part of a section's cache on disk that keeps frames, or something else; none where no folder is named.
+def disk_of(section: MediaSection, content: Literal["frames", "features"]) -> Disk | None:
+    """The part of a section's cache on disk for frames or for features; None where no folder is named.
 
     Raises ConfigError where the folder cannot be written.
     """
     if section.cache_dir is None:
         return None
     try:
-        return open_disk(Path(section.cache_dir) / what, limit or section.cache_dir_bytes, "cache_dir")
+        return open_disk(Path(section.cache_dir) / content, section.cache_dir_bytes * THIRDS[content] // 3, "cache_dir")
     except ValueError as error:
         raise ConfigError(str(error)) from None
 
@@ -118,7 +118,7 @@ def check_gradable(examples: Iterable[Example], specs: Iterable[str], where: str
         raise ConfigError(f"{where}: " + f"\n{where}: ".join(bad[:10]) + more)
 
 
-def check_media(section: DataSection | EvaluationSection, examples: list[Example], quiet: bool = False) -> None:
+def check_media(section: MediaSection, examples: list[Example], quiet: bool = False) -> None:
     """Open every file before the first step. Raises MediaError that lists the bad ones."""
     files = len({medium for example in examples for medium in example.every_media})
     root = root_of(section)

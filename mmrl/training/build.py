@@ -22,7 +22,7 @@ from mmrl.config.open_data import (
     root_of,
     training_data,
 )
-from mmrl.config.open_model import feature_cache, feature_disk, policy_of
+from mmrl.config.open_model import feature_cache, policy_of
 from mmrl.config.schema import Config, ConfigError, EvaluationSection
 from mmrl.data.conditions import check_condition
 from mmrl.data.stream import Mixture, Stream
@@ -82,7 +82,7 @@ def look_over(config: Config, examples: Sequence[Example], ranks: Ranks, quiet: 
     """Find what would stop the run: golds that no answer can match, missing demonstrations, files that do not open, a
     cache that cannot be written."""
     disk_of(config.data, "frames")
-    feature_disk(config)
+    disk_of(config.data, "features")
     check_gradable(examples, [reward.grader for reward in config.rewards.values()], "data")
     if config.validation is not None:
         look_over_validation(config.validation)
