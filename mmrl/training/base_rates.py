@@ -24,7 +24,7 @@ from mmrl.rewards.run_graders import grade
 from mmrl.runtime.console import progress
 from mmrl.runtime.ranks import Ranks, join
 from mmrl.training.base_rates_table import facts, lines, same
-from mmrl.training.build import sampler
+from mmrl.training.rollouts import rollouts_of
 from mmrl.types import Example, Prompt
 
 STEP = -1  # the noise of these completions is that of no training step
@@ -79,7 +79,7 @@ def rows(
     graders = {name: grader(r.grader) for name, r in config.rewards.items()}
     weights = {name: r.weight for name, r in config.rewards.items()}
     rollout = config.rollout.model_copy(update={"group_size": samples})
-    sample = sampler(config.model_copy(update={"rollout": rollout}), policy, "policy")
+    sample = rollouts_of(policy, "policy", rollout, config.seed)
     together = max(1, config.rollout.max_rows // samples)
     for start in range(0, len(examples), together):
         for group in sample(prompts(config, examples[start : start + together], policy, reader), STEP):

@@ -108,7 +108,7 @@ def opened(section: ModelSection, template: str, device: torch.device) -> Policy
 def keep_features(model: Policy | GenericModel, config: EvalConfig) -> None:
     """What the tower of one of mmrl's own makes of media is kept on disk, too, where the config names a folder."""
     if isinstance(model, Policy):
-        model.tower.cache.disk = disk_of(config.evaluation, "features", config.model.feature_dir_bytes)
+        model.tower.cache.disk = disk_of(config.evaluation, "features")
 
 
 def folder_of(out: Path, condition: str) -> Path:
