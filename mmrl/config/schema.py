@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from mmrl.algorithms import ALGORITHMS
 from mmrl.config.rules import incoherences
@@ -38,11 +38,6 @@ def in_order(pixels: tuple[int, int]) -> tuple[int, int]:
     return pixels
 
 
-def as_written(value: Any) -> Any:
-    """``on`` and ``off``, which YAML 1.1 takes for true and false."""
-    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
-
-
 Pixels = Annotated[tuple[Positive, Positive], AfterValidator(in_order)]
 ConditionName = Annotated[str, AfterValidator(known_condition)]
 Format = Literal[
@@ -61,7 +56,7 @@ class ModelSection(Section):
     path: str  # a Hugging Face directory or name
     attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
     compute: Literal["float32", "bfloat16", "auto"] = "auto"  # auto: bfloat16 on CUDA; weights are float32
-    share_prefix: Annotated[Literal["auto", "off"], BeforeValidator(as_written)] = (
+    share_prefix: Literal["auto", "off"] = (
         "auto"  # auto: once a group where the architecture allows (not with recurrent states); off: once a completion
     )
     gradient_checkpointing: bool = False
