@@ -1,6 +1,6 @@
 """One experiment, complete and strict: the keys of the YAML are the fields here and of every room's dataclasses."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
