@@ -3,7 +3,6 @@
 So a run that resumes sees what it would have seen, on as many ranks as it then has.
 """
 
-import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from jaxtyping import Int
 
 from mmrl.data.formats.dataset import Dataset
+from mmrl.runtime.files import short_hash
 from mmrl.types import Example
 
 
@@ -164,4 +164,4 @@ def _unique_ids(datasets: Sequence[Dataset]) -> None:
 
 
 def _digest(dataset: Dataset) -> str:
-    return hashlib.sha256("\0".join(dataset.ids).encode()).hexdigest()[:16]
+    return short_hash("\0".join(dataset.ids))

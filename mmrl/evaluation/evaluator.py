@@ -1,8 +1,6 @@
 """How a model is examined: levels of questions, one after the other. Training's validation and ``mmrl eval run`` both call this."""
 
 import copy
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -34,6 +32,7 @@ from mmrl.models.policy import Policy, chat
 from mmrl.rewards.parse import parse
 from mmrl.rollout import Engine
 from mmrl.runtime.console import progress
+from mmrl.runtime.files import short_hash, write_json
 from mmrl.types import Decoding, Example, Group
 
 CHUNK = 2**22  # elements of a parameter that are hashed at a time
@@ -191,18 +190,12 @@ def settings_of(section: EvaluationSection, policy: Policy | Plain, engine: Mapp
     }
 
 
-def short_hash(text: str) -> str:
-    """Enough of SHA-256 to tell texts apart."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 @torch.no_grad()
 def digest(model: nn.Module) -> str:
     """A fingerprint of a model's weights: names, shapes, and two sums over the bits of every element, one of them by place."""
-    hashed = hashlib.sha256()
-    for name, parameter in model.named_parameters():
-        hashed.update(f"{name}{tuple(parameter.shape)}{parameter.dtype}{sums(parameter.detach().flatten())}".encode())
-    return hashed.hexdigest()[:16]
+    return short_hash(
+        *(f"{name}{tuple(p.shape)}{p.dtype}{sums(p.detach().flatten())}" for name, p in model.named_parameters())
+    )
 
 
 def sums(flat: Tensor) -> tuple[int, int]:
@@ -230,8 +223,7 @@ def write_summary(path: Path, levels: Mapping[str, Summary], facts: Mapping[str,
         }
         for name, s in levels.items()
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(dict(facts) | {"levels": found}, indent=1, allow_nan=False) + "\n")
+    write_json(path, dict(facts) | {"levels": found})
 
 
 def mean_as_json(mean: Mean) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from mmrl.rewards.parse import THINK, leaves_think_open, parse
 from mmrl.rewards.run_graders import grade
 from mmrl.rollout import Engine, demonstrate
 from mmrl.runtime.console import console
+from mmrl.runtime.files import write_whole
 from mmrl.runtime.out_of_memory import fitted
 from mmrl.runtime.ranks import Ranks, join
 from mmrl.training import base_rates_table, checkpoint
@@ -72,8 +73,7 @@ def build(config: Config, resume: bool = False, accelerator: Accelerator | None 
     if newest is not None:
         run.restore(newest)
     if ranks.main:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.yaml").write_text(dump(config))
+        write_whole(folder / "config.yaml", dump(config))
     accelerator.init_trackers("mmrl", config=flat(config.model_dump(mode="json")))
     return run
 

@@ -6,12 +6,12 @@ arithmetic. A tower whose weights differ finds nothing; one whose weights are eq
 Where the projector learns, the states before it are kept, and the weights are those of the blocks.
 """
 
+import hashlib
 import json
 import logging
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from itertools import chain
 
 import torch
@@ -93,7 +93,7 @@ class Weights:
 
     def made(self) -> str:
         """From every bit of the weights."""
-        hashed = blake2b(digest_size=16)
+        hashed = hashlib.sha256()
         hashed.update(json.dumps(self.arithmetic(), sort_keys=True).encode())
         for name, tensor in self.tensors():
             hashed.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
@@ -132,7 +132,7 @@ def memory_of(tensor: Tensor) -> memoryview:
 
 def name_of(pixels: Tensor, grid: Grid, weights: str) -> str:
     """The name of what is kept of a medium."""
-    hashed = blake2b(digest_size=16)
+    hashed = hashlib.sha256()
     shape = (grid.kind, grid.frames, grid.height, grid.width, str(pixels.dtype), tuple(pixels.shape))
     hashed.update(f"{weights} {shape}".encode())
     hashed.update(memory_of(pixels))
