@@ -1,8 +1,8 @@
 """One experiment, complete and strict: the keys of the YAML are the fields here and of every room's dataclasses."""
 
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Literal, Union
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, model_validator
 
 from mmrl.algorithms import ALGORITHMS
 from mmrl.config.rules import incoherences
@@ -22,11 +22,6 @@ def in_order(pixels: tuple[int, int]) -> tuple[int, int]:
     if pixels[0] > pixels[1]:
         raise ValueError(f"pixels: expected the least and then the most, found {list(pixels)}")
     return pixels
-
-
-def as_written(value: Any) -> Any:
-    """``on`` and ``off``, which YAML 1.1 takes for true and false."""
-    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
 
 Pixels = Annotated[tuple[Positive, Positive], AfterValidator(in_order)]
@@ -50,7 +45,7 @@ class ModelSection(Section):
     path: str  # a Hugging Face directory or name
     attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
     compute: Literal["float32", "bfloat16", "auto"] = "auto"  # auto: bfloat16 on CUDA; weights are float32
-    share_prefix: Annotated[Literal["auto", "off"], BeforeValidator(as_written)] = (
+    share_prefix: Literal["auto", "off"] = (
         "auto"  # auto: once a group where the architecture allows (not with recurrent states); off: once a completion
     )
     gradient_checkpointing: bool = False

@@ -8,7 +8,6 @@ functions encodes in every call.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
-from hashlib import blake2b
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from transformers.utils import ModelOutput
 
 from mmrl.models.vision.feature_cache import memory_of
+from mmrl.runtime.files import sha256
 from mmrl.runtime.memory_cache import ByteCache
 
 ASKED = ("get_image_features", "get_video_features")
@@ -97,4 +97,4 @@ def key_of(value: Any) -> str:
         content = f"{value.dtype}{tuple(value.shape)}".encode() + bytes(memory_of(value))
     else:
         content = repr(value).encode()
-    return blake2b(type(value).__name__.encode() + content, digest_size=16).hexdigest()
+    return sha256(type(value).__name__, content)

@@ -27,6 +27,7 @@ from mmrl.models.reference import Reference
 from mmrl.models.self_check import compare
 from mmrl.models.vision.processor_sizes import size_rules
 from mmrl.rewards.run_graders import grade
+from mmrl.runtime.files import write_whole
 from mmrl.runtime.ranks import Ranks, join
 from mmrl.training import base_rates_table, checkpoint
 from mmrl.training.checks import check_inputs, check_opening, check_ranks, checkpoint_to_resume
@@ -91,8 +92,7 @@ def build(config: Config, resume: bool = False, accelerator: Accelerator | None 
     if inputs.newest is not None:
         run.restore(inputs.newest)
     if inputs.ranks.main:
-        inputs.folder.mkdir(parents=True, exist_ok=True)
-        (inputs.folder / "config.yaml").write_text(dump(config))
+        write_whole(inputs.folder / "config.yaml", dump(config))
     inputs.ranks.accelerator.init_trackers("mmrl", config=flat(config.model_dump(mode="json")))
     return run
 

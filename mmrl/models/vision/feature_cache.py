@@ -6,11 +6,11 @@ other weights finds nothing; one with equal weights, such as the reference's, fi
 the states before it are kept, and the weights are those of the blocks.
 """
 
+import hashlib
 import json
 import logging
 import platform
 from dataclasses import dataclass, field
-from hashlib import blake2b
 
 import torch
 import transformers
@@ -79,7 +79,7 @@ def memory_of(tensor: Tensor) -> memoryview:
 
 def name_of(pixels: Tensor, grid: Grid, weights: str) -> str:
     """Names the entry of a medium, as encoded by weights with this digest."""
-    hashed = blake2b(digest_size=16)
+    hashed = hashlib.sha256()
     shape = (grid.kind, grid.frames, grid.height, grid.width, str(pixels.dtype), tuple(pixels.shape))
     hashed.update(f"{weights} {shape}".encode())
     hashed.update(memory_of(pixels))
