@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -20,15 +20,7 @@ from mmrl.models.precision import autocast, dtype_of
 from mmrl.models.vision.tower import Seen, Tower, visions_of
 from mmrl.models.work import Work
 from mmrl.runtime.sharding import gathered, shard, whole
-from mmrl.types import Against, Group, Prompt, Tokens
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Some completions of one of the prompts that were seen."""
-
-    index: int  # of the prompt
-    group: Group
+from mmrl.types import Against, Prompt, RowSlice, Tokens
 
 
 class Reader:
@@ -97,7 +89,7 @@ class Reader:
     def read(
         self,
         seen: Prefix | Seen,
-        pieces: Sequence[Piece],
+        pieces: Sequence[RowSlice],
         where: Sequence[Bool[Tensor, "n t"]] | None = None,
         keep: bool = False,
         against: Against | None = None,

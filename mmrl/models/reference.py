@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmrl.models.reader import Piece, Reader
+from mmrl.models.reader import Reader
 from mmrl.runtime.sharding import cut_like, full, local, pick, somewhere
-from mmrl.types import EMA, Frozen, Group, Tokens, Update
+from mmrl.types import EMA, Frozen, Group, RowSlice, Tokens, Update
 
 WATCHED = 65536  # coordinates on which the average is also kept exactly
 
@@ -60,7 +60,7 @@ class Reference(Reader):
         out = [Tokens(torch.zeros(w.shape), torch.zeros(w.shape)) for w in where]
         if wanted:
             with self.see([groups[k].prompt for k in wanted]) as seen:
-                pieces = [Piece(i, groups[k]) for i, k in enumerate(wanted)]
+                pieces = [RowSlice(i, groups[k]) for i, k in enumerate(wanted)]
                 read = self.read(seen, pieces, [where[k] for k in wanted], keep)
             for k, tokens in zip(wanted, read, strict=True):
                 out[k] = tokens

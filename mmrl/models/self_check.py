@@ -8,9 +8,10 @@ from torch import Tensor
 
 from mmrl.models.attention.prefix import Prefix, held
 from mmrl.models.attention.shared import NAME, untouched
-from mmrl.models.reader import Piece, Reader
+from mmrl.models.reader import Reader
 from mmrl.models.vision.tower import Seen
 from mmrl.runtime.sharding import is_sharded
+from mmrl.types import RowSlice
 
 TIMES = 3.0  # how far the shared path may be from the truth, in the plain path's own distance to it
 FLOOR = 1.0  # that distance is at least so many rounding errors of the longest log-probability: a few tokens may be near by luck
@@ -22,7 +23,7 @@ class DisagreementError(RuntimeError):
 
 
 @torch.no_grad()
-def compare(reader: Reader, prefix: Prefix, pieces: Sequence[Piece]) -> dict[str, float]:
+def compare(reader: Reader, prefix: Prefix, pieces: Sequence[RowSlice]) -> dict[str, float]:
     """Largest distances (nats) of the log-probabilities of both paths to the plain path in the next wider dtype.
 
     That dtype is float64 for products in float32, and float32 for products in bfloat16. Where there is none wider, or
@@ -49,7 +50,7 @@ def compare(reader: Reader, prefix: Prefix, pieces: Sequence[Piece]) -> dict[str
     return {"distance": found, "plain_distance": own}
 
 
-def nearer(reader: Reader, prefix: Prefix, pieces: Sequence[Piece], truth: Tensor) -> float:
+def nearer(reader: Reader, prefix: Prefix, pieces: Sequence[RowSlice], truth: Tensor) -> float:
     """The distance of both paths in the dtype of the weights, where products are in a narrower one.
 
     Rounding shrinks with the dtype, and a mistake does not: half of that way, as exponents go, parts the two.
@@ -58,7 +59,7 @@ def nearer(reader: Reader, prefix: Prefix, pieces: Sequence[Piece], truth: Tenso
         return distance(together(reader, again, pieces), truth)
 
 
-def check(found: float, bound: float, pieces: Sequence[Piece]) -> None:
+def check(found: float, bound: float, pieces: Sequence[RowSlice]) -> None:
     """Raises DisagreementError where a distance is above its bound, or not a number."""
     if not found <= bound:
         names = ", ".join(piece.group.prompt.example.id for piece in pieces[:5])
@@ -74,16 +75,16 @@ def distance(one: Tensor, other: Tensor) -> float:
     return float((one.double() - other.double()).abs().max())
 
 
-def together(reader: Reader, prefix: Prefix, pieces: Sequence[Piece]) -> Tensor:
+def together(reader: Reader, prefix: Prefix, pieces: Sequence[RowSlice]) -> Tensor:
     """Log-probabilities by the shared path."""
     read = zip(reader.read(prefix, pieces), pieces, strict=True)
     return torch.cat([tokens.logp[piece.group.mask] for tokens, piece in read])
 
 
-def row_by_row(reader: Reader, seen: Seen, pieces: Sequence[Piece]) -> Tensor:
+def row_by_row(reader: Reader, seen: Seen, pieces: Sequence[RowSlice]) -> Tensor:
     """Log-probabilities by the plain path, one completion at a time: no padding, little memory."""
     rows = [(p.index, p.group.rows(slice(r, r + 1))) for p in pieces for r in range(len(p.group))]
-    return torch.cat([reader.read(seen, [Piece(i, row)])[0].logp[row.mask] for i, row in rows])
+    return torch.cat([reader.read(seen, [RowSlice(i, row)])[0].logp[row.mask] for i, row in rows])
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 
-from mmrl.algorithms import Algorithm, claims
+from mmrl.algorithms import Algorithm
 from mmrl.config.load import dump, flat
 from mmrl.config.open_data import (
     check_gradable,
@@ -35,7 +35,7 @@ from mmrl.rewards.parse import THINK, leaves_think_open, parse
 from mmrl.rewards.run_graders import grade
 from mmrl.rollout import Engine, demonstrate
 from mmrl.runtime.console import console
-from mmrl.runtime.out_of_memory import fitted
+from mmrl.runtime.out_of_memory import run_with_smaller_batches
 from mmrl.runtime.ranks import Ranks, join
 from mmrl.training import base_rates_table, checkpoint
 from mmrl.training.loop import Run, same_config
@@ -46,7 +46,7 @@ from mmrl.training.step.batching import Planner
 from mmrl.training.step.collect import Collector
 from mmrl.training.step.forward import Readings
 from mmrl.training.step.trainer import Trainer
-from mmrl.types import Example, Group, Prompt
+from mmrl.types import Example, Frozen, Group, Prompt
 
 
 def build(config: Config, resume: bool = False, accelerator: Accelerator | None = None, quiet: bool = False) -> Run:
@@ -88,7 +88,7 @@ def look_over(config: Config, examples: Sequence[Example], ranks: Ranks, quiet: 
         look_over_validation(config.validation)
     if config.rollout.decoding.top_p < 1 and ranks.main:
         console.print("[yellow]rollout.decoding.top_p is below 1: log-probabilities are not those of the sampler.[/]")
-    if config.algorithm.build().source == "demonstrations":
+    if config.algorithm.needs.source == "demonstrations":
         bare = [example.id for example in examples if example.demonstration is None]
         if bare:
             raise ConfigError(
@@ -135,16 +135,16 @@ def assemble(config: Config, data: Mixture, folder: Path, newest: Path | None, r
     policy = policy_of(model, config.data.template, device, temperature)
     check_opening(policy, config, every(data))
     freeze(policy, config.optimizer)
-    algorithm = config.algorithm.build()
+    algorithm = config.algorithm
     reference, proposal = companions(config, policy, algorithm, newest, ranks)
     optimizer = optimizer_of(policy, config.optimizer)
     total = config.steps * config.updates_per_step
     stream = Stream(data, config.prompts_per_step, config.seed, ranks.rank, ranks.world)
     reader = media_reader(config.data, config.data.cache_bytes, size_rules(policy.processor))
-    new_tokens = config.rollout.decoding.max_new_tokens if algorithm.source == "policy" else 0
+    new_tokens = config.rollout.decoding.max_new_tokens if algorithm.needs.source == "policy" else 0
     long = (new_tokens, config.data.max_prompt_tokens)
     feeder = Feeder(policy, reader, stream, ranks, config.data.on_bad_media, *long)
-    collector = collector_of(config, feeder, sampler(config, proposal or policy, algorithm.source), ranks)
+    collector = collector_of(config, feeder, sampler(config, proposal or policy, algorithm.needs.source), ranks)
     planner = Planner(ranks, config.part_tokens, policy.filler if config.model.shard else None, policy.shares)
     trainer = Trainer(
         algorithm,
@@ -194,7 +194,7 @@ def check_opening(policy: Policy, config: Config, examples: Iterable[Example]) -
             f"rewards.{named[0]}: expected the whole think block to be the completion's, as the grader format wants it, found "
             f"{found}; leave this reward out, or {advice}"
         )
-    if config.algorithm.build().source == "demonstrations":
+    if config.algorithm.needs.source == "demonstrations":
         again = [e.id for e in examples if (e.demonstration or "").lstrip().startswith(THINK)]
         if again:
             raise ConfigError(
@@ -208,9 +208,9 @@ def companions(
 ) -> tuple[Reference | None, Proposal | None]:
     """The copies of the policy that an algorithm asks for; all share one cache, and are cut as the policy is."""
     reference = None
-    if algorithm.reference is not None and not claims(algorithm, "unread"):
-        reference = Reference(start_of(config, policy, newest, ranks), algorithm.reference)
-    proposal = Proposal(policy) if getattr(algorithm, "proposal", None) is not None else None
+    if algorithm.needs.reference is not None:
+        reference = Reference(start_of(config, policy, newest, ranks), algorithm.needs.reference)
+    proposal = None if algorithm.needs.proposal is None else Proposal(policy)
     cache = feature_cache(config)
     several = [reader for reader in (policy, reference, proposal) if reader is not None]
     for reader in several:
@@ -225,7 +225,7 @@ def companions(
 def start_of(config: Config, policy: Policy, newest: Path | None, ranks: Ranks) -> Policy:
     """The weights that a frozen reference has: those that the run started from, also when it is resumed. They are frozen as the
     policy's are, so that of the tower both keep the same and one finds what the other saw."""
-    if newest is None or config.algorithm.reference.name != "frozen":
+    if newest is None or not isinstance(config.algorithm.needs.reference, Frozen):
         return policy
     model = config.model.model_copy(update={"share_prefix": "auto" if policy.shares else "off"})  # decided, and said
     start = policy_of(model, config.data.template, ranks.accelerator.device, policy.rules.temperature)
@@ -249,10 +249,10 @@ def sampler(config: Config, policy: Policy, source: str):
         policy.model.eval()  # gradient checkpointing keeps no cache
         with policy.whole():
             rows = min(engine.max_rows, len(members) * len(prompts))  # what more would be is no less when halved
-            groups, max_rows, halvings = fitted(attempt, rows, len(members), "rollout.max_rows")
-        engine = replace(engine, max_rows=max_rows) if halvings else engine
-        policy.work.halvings += halvings
+            fitted = run_with_smaller_batches(attempt, rows, len(members), "rollout.max_rows")
+        engine = replace(engine, max_rows=fitted.limit) if fitted.halvings else engine
+        policy.work.halvings += fitted.halvings
         policy.model.train()
-        return groups
+        return fitted.result
 
     return sample

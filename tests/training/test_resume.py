@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from mmrl.config.open_model import policy_of
+from mmrl.runtime import files
 from mmrl.training import checkpoint, run_log
 from mmrl.training import loop as running
 from mmrl.training.build import build
@@ -100,7 +101,7 @@ def arm(run, place, times):
     elif place == "file of a checkpoint":
         checkpoint.save_file = after(checkpoint.save_file, times)
     elif place == "before the rename":
-        checkpoint.flush = after(checkpoint.flush, 2 * times - 1)
+        files.flush_tree = after(files.flush_tree, times)
     elif place == "after the rename":
         checkpoint.prune = die
     else:
