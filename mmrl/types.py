@@ -272,6 +272,11 @@ class Decoding:
         if self.max_new_tokens < 1:
             raise ValueError(f"decoding.max_new_tokens: expected 1 or more, found {self.max_new_tokens}")
 
+    @property
+    def logit_temperature(self) -> float:
+        """Divides the logits, for sampling and reading alike; 1 where the most likely token is taken."""
+        return self.temperature or 1.0
+
 
 def letter_at(index: int) -> str:
     """Return the letter that names the option at an index: A, B, C ..."""

@@ -4,11 +4,15 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mmrl.config.renamed import RENAMED
+
 
 def explain(problem: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     """A validation problem in our words: where, expected, found."""
     found, (path, node) = problem.get("input"), walk(problem["loc"], schema)
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        if path in RENAMED:
+            return f"no key {path!r} any more; it is now {RENAMED[path]}"
         known = sorted(walk(problem["loc"][:-1], schema)[1].get("properties", {}))
         near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
