@@ -53,7 +53,7 @@ def test_its_algorithm_learns(path):
     assert (trainer.memory is None) == (algorithm.needs.memory is None)
 
 
-@pytest.mark.slow
+@pytest.mark.slow("the same algorithms in whole runs; test_its_algorithm_learns takes two steps with each")
 @pytest.mark.parametrize("path", TOYS, ids=NAMES)
 def test_it_runs_on_video(path, root, tmp_path):
     """The whole run of one step on real media, with the file's own algorithm, rewards and updates."""
