@@ -120,6 +120,7 @@ def test_the_arrows_make_no_circle():
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_extras_are_imported_where_they_are_used(path):
     tree = parsed(path)
+    assert "fcntl" not in {name.split(".")[0] for name in imported(tree)}  # Unix alone has it; filelock is for all
     assert not NEVER_AT_ONCE & {name.split(".")[0] for name in at_once(tree)}
     if path.parent != PACKAGE / "data" / "media":
         assert "decord" not in {name.split(".")[0] for name in imported(tree)}

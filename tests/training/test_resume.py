@@ -291,3 +291,13 @@ def test_the_journal_keeps_lines_whatever_completions_hold(tmp_path):
     run_log.keep_until(tmp_path / "rollouts.jsonl", 2)
     assert run_fixtures.lines(tmp_path / "rollouts.jsonl") == rows[:2]
     assert [p.name for p in tmp_path.iterdir()] == ["rollouts.jsonl"]
+
+
+def test_records_of_a_run_without_a_checkpoint_are_set_aside_and_named(root, tmp_path, capsys):
+    build(run_fixtures.config(root, tmp_path / "run", steps=1), quiet=True).step()  # and is killed
+    for number in (1, 2):
+        (before,) = run_fixtures.lines(tmp_path / "run" / "metrics.jsonl")
+        build(run_fixtures.config(root, tmp_path / "run", steps=1), quiet=True).step()
+        assert run_fixtures.lines(tmp_path / "run" / f"metrics.{number}.jsonl") == [before]
+        assert (tmp_path / "run" / f"rollouts.{number}.jsonl").exists()
+        assert f"its records are in metrics.{number}.jsonl now" in capsys.readouterr().out
