@@ -25,9 +25,10 @@ from mmrl.evaluation.media_sampler import Asking
 from mmrl.evaluation.records import FAILED
 from mmrl.evaluation.response_cache import Cache
 from mmrl.evaluation.run_folder import write_run
-from mmrl.models.generic import Plain, check_chat_template
+from mmrl.models.generic import GenericModel, check_chat_template
 from mmrl.models.policy import Policy
 from mmrl.runtime.console import progress
+from mmrl.runtime.files import write_whole
 
 CONFIGS = ROOT / "configs" / "eval"
 
@@ -89,7 +90,7 @@ def examined(
     config: EvalConfig,
     sets: Sequence[Planned],
     missing: tuple[str, ...],
-    model: Policy | Plain,
+    model: Policy | GenericModel,
     asked: Asked,
 ) -> Found:
     """One benchmark under one condition."""
@@ -99,7 +100,7 @@ def examined(
     out.mkdir(parents=True, exist_ok=True)
     record = started(config, f"python -m benchmark general_video {asked.command}")
     write_run(out, record)
-    (out / "config.yaml").write_text(dump(config.model_copy(update={"evaluation": section})))
+    write_whole(out / "config.yaml", dump(config.model_copy(update={"evaluation": section})))
     summaries = ask_all(section, sets, model, out, config.max_rows, asked.retry)
     write_run(out, ended(record, {one.name: one.expect for one in section.sets}, out, {out: summaries}))
     answered = [each for summary in summaries.values() for each in summary.records]
@@ -109,7 +110,12 @@ def examined(
 
 
 def ask_all(
-    section: EvaluationSection, sets: Sequence[Planned], opened: Policy | Plain, out: Path, max_rows: int, retry: bool
+    section: EvaluationSection,
+    sets: Sequence[Planned],
+    opened: Policy | GenericModel,
+    out: Path,
+    max_rows: int,
+    retry: bool,
 ) -> dict[str, Summary]:
     """All sets, by name: what is on file, and what is made now."""
     check_chat_template(opened.processor, "the model")
