@@ -16,7 +16,7 @@ from mmrl.types import Example, Kind, Media, Span
 SCHEMA = 2  # version of all records; a reader refuses others
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
-Sampled = Literal["ok", "truncated", "empty", "media_error", "engine_error"]  # what became of a request
+ResponseStatus = Literal["ok", "truncated", "empty", "media_error", "engine_error"]  # what became of a request
 Status = Literal["ok", "truncated", "empty", "media_error", "engine_error", "unparsable"]
 FAILED = ("media_error", "engine_error")  # nothing was generated: there is no text to grade, and it counts as 0
 
@@ -117,7 +117,7 @@ class Response:
     text: str  # raw
     tokens: int
     finished: bool  # ended by itself, not by the token limit
-    status: Sampled
+    status: ResponseStatus
     error: str | None = None
     answer_logp: float | None = None  # log-probability of the graded answer's tokens, where the engine knows it
 
@@ -153,14 +153,14 @@ class Completion:
     text: str
     tokens: int = 0
     finished: bool = True  # ended by itself, not by the token limit
-    status: Sampled = "ok"
+    status: ResponseStatus = "ok"
     error: str | None = None
     request: Request | None = None
     answer_logp: float | None = None
 
     def __post_init__(self) -> None:
-        if self.status not in get_args(Sampled):
-            raise ValueError(f"completion: expected a status of {get_args(Sampled)}, found {self.status!r}")
+        if self.status not in get_args(ResponseStatus):
+            raise ValueError(f"completion: expected a status of {get_args(ResponseStatus)}, found {self.status!r}")
 
     @property
     def response(self) -> Response:

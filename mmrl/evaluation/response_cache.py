@@ -17,7 +17,7 @@ FILE = "responses.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class CachedResponse:
     """A line of the cache."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -27,7 +27,7 @@ class Kept:
     schema: int = SCHEMA
 
 
-class Cache:
+class ResponseCache:
     """A file of responses that several processes may share. What a kill left half-written is cut off when it is opened."""
 
     def __init__(self, folder: Path) -> None:
@@ -39,16 +39,16 @@ class Cache:
             lines, rest = split(file.read())
             if rest:
                 file.truncate(sum(len(text) + 1 for text in lines))
-        found = [read_line(Kept, text, self.path, number) for number, text in enumerate(lines, 1)]
+        found = [read_line(CachedResponse, text, self.path, number) for number, text in enumerate(lines, 1)]
         self.kept = {one.key: one for one in found}
 
-    def get(self, key: str) -> Kept | None:
-        """What is kept under a key."""
+    def get(self, key: str) -> CachedResponse | None:
+        """Return the response under a key, or None."""
         return self.kept.get(key)
 
     def put(self, made: Mapping[str, tuple[Request, Response]]) -> None:
-        """Keep some responses; what is there already stays."""
-        new = [Kept(key, *pair) for key, pair in made.items() if key not in self.kept]
+        """Keep new responses; what is there already stays."""
+        new = [CachedResponse(key, *pair) for key, pair in made.items() if key not in self.kept]
         self.kept |= {one.key: one for one in new}
         with self.path.open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)

@@ -5,8 +5,8 @@ import pytest
 
 from mmrl.data.media.reader import MediaError
 from mmrl.evaluation import Completion, Request
-from mmrl.evaluation.media_sampler import Asking
-from mmrl.evaluation.response_cache import Cache
+from mmrl.evaluation.media_sampler import MediaSampler
+from mmrl.evaluation.response_cache import ResponseCache
 from tests import tiny_models
 
 SETTINGS = {
@@ -54,17 +54,17 @@ EXAMPLES = [tiny_models.example("a"), tiny_models.example("b"), tiny_models.exam
 
 
 def ask(cache, model=None, reader=None, examples=EXAMPLES, seed=0, sample=0, condition="full", **settings):
-    asking = Asking(model or Model(), reader or Reader(), seed, condition, SETTINGS | settings, cache)
-    return asking(examples, [sample] * len(examples))
+    sampler = MediaSampler(model or Model(), reader or Reader(), seed, condition, SETTINGS | settings, cache)
+    return sampler(examples, [sample] * len(examples))
 
 
 def test_the_same_again_is_not_generated_again(tmp_path):
-    first = ask(Cache(tmp_path))
+    first = ask(ResponseCache(tmp_path))
     model = Model()
-    assert ask(Cache(tmp_path), model) == first  # as another process finds it
+    assert ask(ResponseCache(tmp_path), model) == first  # as another process finds it
     assert model.asked == []
     assert first[0].request.tokens == 7
-    assert ask(Cache(tmp_path), model, condition="freeze", examples=EXAMPLES[2:])[0].text == first[2].text
+    assert ask(ResponseCache(tmp_path), model, condition="freeze", examples=EXAMPLES[2:])[0].text == first[2].text
 
 
 @pytest.mark.parametrize(
@@ -76,27 +76,27 @@ def test_the_same_again_is_not_generated_again(tmp_path):
     ],
 )  # fmt: skip
 def test_whatever_decides_the_response_is_in_the_key(tmp_path, change):
-    first = ask(Cache(tmp_path))
+    first = ask(ResponseCache(tmp_path))
     model = change.pop("model", Model())
-    again = ask(Cache(tmp_path), model, **change)
+    again = ask(ResponseCache(tmp_path), model, **change)
     assert len(model.asked) == 1
     assert {one.request.key for one in first[:2]}.isdisjoint(one.request.key for one in again)
 
 
 def test_a_batch_of_which_one_is_new_is_generated_whole(tmp_path):
-    ask(Cache(tmp_path), examples=EXAMPLES[:2])
+    ask(ResponseCache(tmp_path), examples=EXAMPLES[:2])
     model = Model()
-    ask(Cache(tmp_path), model)
+    ask(ResponseCache(tmp_path), model)
     assert [len(batch) for batch in model.asked] == [3]
 
 
 def test_half_a_line_is_cut_off(tmp_path):
-    ask(Cache(tmp_path))
+    ask(ResponseCache(tmp_path))
     path = tmp_path / "responses.jsonl"
     data = path.read_bytes()
     path.write_bytes(data[:-20])
-    assert len(Cache(tmp_path).kept) == 2
-    ask(Cache(tmp_path))
+    assert len(ResponseCache(tmp_path).kept) == 2
+    ask(ResponseCache(tmp_path))
     assert len(path.read_bytes().splitlines()) == 3
 
 
@@ -127,9 +127,9 @@ def test_an_engine_that_never_worked_is_no_property_of_the_items():
 
 
 def test_failures_are_not_cached(tmp_path):
-    ask(Cache(tmp_path), Model(wrong=("b",)))
-    assert len(Cache(tmp_path).kept) == 2
-    assert [one.status for one in ask(Cache(tmp_path))] == ["ok"] * 3
+    ask(ResponseCache(tmp_path), Model(wrong=("b",)))
+    assert len(ResponseCache(tmp_path).kept) == 2
+    assert [one.status for one in ask(ResponseCache(tmp_path))] == ["ok"] * 3
 
 
 def test_what_was_shown_is_on_record():

@@ -223,7 +223,7 @@ def test_a_loss_that_is_not_finite_leaves_a_run_that_can_go_on(root, whole, tmp_
 def test_a_validation_that_fails_loses_neither_weights_nor_numbers(root, tmp_path, monkeypatch):
     config = run_fixtures.config(root, tmp_path / "run", steps=2)
     validated = config.model_copy(update={"validate_every": 2})
-    monkeypatch.setattr(running, "examine", lambda *_, **__: die_softly())
+    monkeypatch.setattr(running, "evaluate_model", lambda *_, **__: die_softly())
     with pytest.raises(OSError, match="no data"):
         build(validated, quiet=True).fit(quiet=True)
     assert checkpoint.latest(tmp_path / "run" / "checkpoints").name == "step-000002"
