@@ -12,7 +12,11 @@ from string import ascii_uppercase
 from typing import Any, Literal
 
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+
+try:
+    from torch import Tensor
+except ImportError:  # records of evaluations are read, scored and compared where torch is not installed
+    Tensor = Any  # type: ignore[assignment,misc]
 
 Direction = Literal["kl_policy_reference", "kl_reference_policy"]  # KL by the order of its arguments
 Kind = Literal["choice", "numerical", "regression", "ocr", "free"]  # how an answer is graded

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def read_lines(kind: type[T], path: Path) -> list[T]:
-    """All records of a file. Raises IncompleteError for one whose end was cut off, ValueError that names a bad line."""
+    """Return all records of a file. Raises IncompleteError for one whose end was cut off, ValueError that names a bad line."""
     lines, rest = split(path.read_bytes())
     if rest:
         raise IncompleteError(f"{path}: the last line was cut off in writing; run the evaluation again to resume it")
@@ -25,13 +25,13 @@ def read_lines(kind: type[T], path: Path) -> list[T]:
 
 
 def split(data: bytes) -> tuple[list[bytes], bytes]:
-    """Whole lines, and what stands behind the last line's end because it was cut off in writing."""
+    """Return whole lines, and what stands behind the last line's end because it was cut off in writing."""
     *lines, rest = data.split(b"\n")
     return lines, rest
 
 
 def read_line(kind: type[T], text: bytes, path: Path, number: int) -> T:
-    """One record; a ValueError that names the line if it is none."""
+    """Return one record. Raises ValueError that names the line if it is none."""
     where, name = f"{path}, line {number}", kind.__name__.lower()
     try:
         row = json.loads(text)
@@ -54,12 +54,12 @@ def read_line(kind: type[T], text: bytes, path: Path, number: int) -> T:
 
 @cache
 def adapter(kind: type) -> TypeAdapter:
-    """The validator of a type."""
+    """Return the validator of a type."""
     return TypeAdapter(kind)
 
 
 def line(record: Any) -> str:
-    """A record as one line of JSON."""
+    """Return a record as one line of JSON. Raises ValueError for what JSON cannot hold."""
     try:
         return json.dumps(asdict(record), allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:
@@ -78,7 +78,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def write_lines(path: Path, records: Iterable[Any]) -> None:
-    """The same for records."""
+    """Write records as lines of JSON, whole."""
     write_whole(path, "".join(map(line, records)))
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from mmrl.data.media.reader import MediaError
-from mmrl.evaluation import Completion, Request
-from mmrl.evaluation.media_sampler import MediaSampler
+from mmrl.evaluation import Completion, EvaluationJob, Request, Scorer, evaluate
+from mmrl.evaluation.media_sampler import EngineError, MediaSampler
 from mmrl.evaluation.response_cache import ResponseCache
-from tests import tiny_models
+from tests import run_fixtures, tiny_models
 
 SETTINGS = {
     "weights": "w", "pixels": "p", "chat_template": "c", "decoding": {"temperature": 1.0},
@@ -31,6 +31,20 @@ class Model:
             raise RuntimeError("out of memory")
         self.asked.append([(example.id, sample) for example, sample in zip(examples, samples, strict=True)])
         return [Completion(f"{e.id} {len(self.asked)}", 2, request=Request("", 7), answer_logp=-0.5) for e in examples]
+
+
+class Breaking(Model):
+    """Answers until it is asked about one question; from then on its device answers nothing, as after a CUDA assert."""
+
+    def __init__(self, breaks):
+        super().__init__()
+        self.breaks, self.broken = breaks, False
+
+    def answer(self, examples, media, samples, seed):
+        self.broken = self.broken or any(example.id == self.breaks for example in examples)
+        if self.broken:
+            raise RuntimeError("CUDA error: device-side assert triggered")
+        return super().answer(examples, media, samples, seed)
 
 
 class Reader:
@@ -124,6 +138,30 @@ def test_an_engine_that_never_worked_is_no_property_of_the_items():
         ask(None, Model(wrong=("a", "b", "c")))
     with pytest.raises(ValueError, match="no template"):
         ask(None, examples=[tiny_models.example("untellable")])
+
+
+def test_an_engine_that_stopped_working_ends_the_evaluation_and_costs_no_item(tmp_path):
+    """Without this, every question behind the one that broke the device is recorded as wrong."""
+    examples = [tiny_models.example(f"q{n}", ()) for n in range(8)]
+
+    def measure(model):
+        sampler = MediaSampler(model, Reader(), 0, settings=SETTINGS)
+        return evaluate(EvaluationJob("L1", examples, sampler, Scorer(lambda *_: {"accuracy": 1.0}), tmp_path, batch=2))
+
+    with pytest.raises(
+        EngineError, match=r"now fails at item 'q1', too, which it answered before .*Nothing of this batch"
+    ):
+        measure(Breaking("q3"))
+    assert [row["item"] for row in run_fixtures.lines(tmp_path / "samples.jsonl")] == ["q0", "q1"]
+    assert measure(Model()).statuses == {"ok": 8}  # with a working engine it goes on
+
+
+def test_many_failures_in_a_row_are_the_items_own_while_the_engine_works():
+    examples = [tiny_models.example(name, ()) for name in "abcdef"]
+    model = Model(wrong=tuple("bcdef"))
+    sampler = MediaSampler(model, Reader(), 0, settings=SETTINGS)
+    statuses = [sampler(examples[start : start + 2], [0, 0]) for start in (0, 2, 4)]
+    assert [one.status for batch in statuses for one in batch] == ["ok"] + ["engine_error"] * 5
 
 
 def test_failures_are_not_cached(tmp_path):

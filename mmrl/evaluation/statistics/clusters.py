@@ -52,7 +52,7 @@ def cluster_sums(scores: ArrayLike, clusters: Clusters) -> tuple[Values, Values]
     if len(values) != len(clusters):
         raise ValueError(f"expected one score and one cluster an item, found {values.shape} and ({len(clusters)},)")
     index = numbered(clusters)
-    return np.bincount(index, weights=values), np.bincount(index).astype(np.float64)
+    return np.bincount(index, weights=values).astype(np.float64), np.bincount(index).astype(np.float64)
 
 
 def numbered(clusters: Clusters) -> NDArray[np.intp]:
