@@ -11,15 +11,15 @@ from mmrl.config.open_data import check_gradable, media_reader, open_set, root_o
 from mmrl.config.schema import ConfigError, EvalSetSection, EvaluationSection
 from mmrl.data.conditions import asked, check_condition, frame_choice_under
 from mmrl.data.subtitles import Telling
-from mmrl.evaluation.fingerprint import digest, settings_of
 from mmrl.evaluation.media_sampler import MediaSampler
 from mmrl.evaluation.response_cache import ResponseCache
 from mmrl.evaluation.runner import EvaluationJob, evaluate
 from mmrl.evaluation.samplers import sampler_of
 from mmrl.evaluation.scorers import scorer_of
 from mmrl.evaluation.scoring import Scorer
+from mmrl.evaluation.settings import settings_of
 from mmrl.evaluation.summary import Summary
-from mmrl.models.generic import Plain, check_chat_template
+from mmrl.models.generic import GenericModel, check_chat_template
 from mmrl.models.policy import Policy
 from mmrl.runtime.console import progress
 from mmrl.types import Example
@@ -27,23 +27,22 @@ from mmrl.types import Example
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedModel:
-    """A model, and what its evaluations under several conditions share: one digest and one reading of the cache."""
+    """A model, and what its evaluations under several conditions share: the cache of responses is read once."""
 
-    model: Policy | Plain
+    model: Policy | GenericModel
     max_rows: int  # completions that the engine samples at a time
-    weights: str  # digest
     responses: ResponseCache | None = None
 
 
-def evaluated_model(model: Policy | Plain, section: EvaluationSection, max_rows: int) -> EvaluatedModel:
-    """Return the model with the digest of its weights as they are now, and the section's cache of responses."""
+def evaluated_model(model: Policy | GenericModel, section: EvaluationSection, max_rows: int) -> EvaluatedModel:
+    """Return the model with the section's cache of responses. Raises ValueError for a model without a chat template."""
     check_chat_template(model.processor, "the model")
     responses = None if section.response_cache is None else ResponseCache(Path(section.response_cache))
-    return EvaluatedModel(model, max_rows, digest(model.model), responses)
+    return EvaluatedModel(model, max_rows, responses)
 
 
 def evaluate_model(
-    model: Policy | Plain, section: EvaluationSection, out: Path, max_rows: int, quiet: bool = False
+    model: Policy | GenericModel, section: EvaluationSection, out: Path, max_rows: int, quiet: bool = False
 ) -> dict[str, Summary]:
     """Return a summary of each set of a section; the records lie in ``out/NAME``.
 
@@ -67,7 +66,7 @@ def open_evaluation(
     """Yield the evaluation of a model under a section, whose sets can be measured inside."""
     model = evaluated.model
     sampler = sampler_of(model, section, evaluated.max_rows)
-    settings = settings_of(section, model, evaluated.weights, sampler.facts)
+    settings = settings_of(section, model, sampler.facts)
     shown = section.model_copy(update={"frames": frame_choice_under(section.condition, section.frames)})
     still = model.tower.still(again=True) if isinstance(model, Policy) else nullcontext()
     with media_reader(shown, cache_bytes=2**28) as reader, evaluating(model.model), still:

@@ -1,6 +1,5 @@
 """The sampler of an evaluated set: loads media, applies the condition, keeps failures apart and responses in a cache."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -12,6 +11,7 @@ from mmrl.data.media.reader import MediaError, MediaReader
 from mmrl.data.media.video import Clip
 from mmrl.evaluation.records import Completion, Request, Shown
 from mmrl.evaluation.response_cache import CachedResponse, ResponseCache, key_of
+from mmrl.runtime.files import sha256
 from mmrl.types import Example
 
 DECIDES = (
@@ -213,7 +213,7 @@ def from_cache(question: Question, kept: CachedResponse) -> Question:
 def shown_of(medium: Any, decoded: Clip | np.ndarray) -> Shown:
     """Return the record of a medium as it was decoded and shown."""
     pixels = decoded.frames if isinstance(decoded, Clip) else decoded
-    size, sha = pixels.shape[-3:-1], hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest()
+    size, sha = pixels.shape[-3:-1], sha256(memoryview(np.ascontiguousarray(pixels)))
     if not isinstance(decoded, Clip):
         return Shown(medium.kind, str(medium.path), size, sha)
     indices, seconds = tuple(map(int, decoded.indices)), tuple(round(float(s), 6) for s in decoded.timestamps)

@@ -1,6 +1,5 @@
 """Sample, record, score: batch by batch, continuing where a killed run stopped."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import Any
 from mmrl.evaluation.plan import SAMPLES, Pair, Plan, alone, in_order, open_plan, recorded
 from mmrl.evaluation.records import Completion, IncompleteError, Sample
 from mmrl.evaluation.scoring import Scorer, score
-from mmrl.evaluation.store import line, write_whole
+from mmrl.evaluation.store import line
 from mmrl.evaluation.summary import Summary, summarise
+from mmrl.runtime.json_lines import append, append_lines, cut_torn_end, read
 from mmrl.types import Example
 
 COSTS = "costs.jsonl"  # seconds and tokens of each batch, apart from the samples, which are the same on each run
@@ -62,20 +62,19 @@ def generate(job: EvaluationJob, plan: Plan, done: dict[Pair, Sample]) -> None:
     progress, total = job.progress or no_progress, len(plan.pairs)
     if done:
         progress(len(done), total)
-    whole_lines(job.out / COSTS)
+    cut_torn_end(job.out / COSTS)
+    (job.out / SAMPLES).touch()
     left = [batch for batch in plan.batches if (batch[0][0].id, batch[0][1]) not in done]
-    with (job.out / SAMPLES).open("ab") as file, (job.out / COSTS).open("a") as costs:
-        for number, part in enumerate(left):
-            began = perf_counter()
-            new = generated(job.name, part, job.sampler)
-            file.write("".join(map(line, new)).encode())
-            file.flush()
-            done |= {(one.item, one.sample): one for one in new}
-            seconds, tokens = round(perf_counter() - began, 3), sum(one.response.tokens for one in new)
-            costs.write(json.dumps({"samples": len(new), "tokens": tokens, "seconds": seconds}) + "\n")
-            progress(len(done), total)
-            if number == 0:
-                score(job.out, job.scorer)
+    for number, part in enumerate(left):
+        began = perf_counter()
+        new = generated(job.name, part, job.sampler)
+        append_lines(job.out / SAMPLES, map(line, new))
+        done |= {(one.item, one.sample): one for one in new}
+        seconds, tokens = round(perf_counter() - began, 3), sum(one.response.tokens for one in new)
+        append(job.out / COSTS, [{"samples": len(new), "tokens": tokens, "seconds": seconds}])
+        progress(len(done), total)
+        if number == 0:
+            score(job.out, job.scorer)
     in_order(plan, done, job.out)
 
 
@@ -94,16 +93,10 @@ def generated(name: str, part: Sequence[tuple[Example, int]], sampler: Sampler) 
     ]
 
 
-def whole_lines(path: Path) -> None:
-    """Cut off what a kill left half-written."""
-    if path.exists():
-        write_whole(path, path.read_text().rpartition("\n")[0] + "\n")
-
-
 def cost(out: Path) -> dict[str, float]:
     """Return the seconds and tokens that a folder's samples took, over all its sessions; 0 where nothing is written down."""
     total = {"seconds": 0.0, "tokens": 0.0}
     path = out / COSTS
-    for text in filter(None, path.read_text().split("\n")[:-1]) if path.exists() else ():
-        total = {key: total[key] + value for key, value in json.loads(text).items() if key in total}
+    for row in read(path) if path.exists() else ():
+        total = {key: total[key] + value for key, value in row.items() if key in total}
     return total

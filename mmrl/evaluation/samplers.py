@@ -10,20 +10,22 @@ from typing import Any
 from torch import Tensor
 
 from mmrl.config.schema import EvaluationSection
-from mmrl.data.prompts import messages
 from mmrl.evaluation.media_sampler import Media
 from mmrl.evaluation.records import Completion, Request
-from mmrl.models.generic import Plain, Written
-from mmrl.models.policy import Policy, chat
+from mmrl.models.chat import prompt_text
+from mmrl.models.generic import GenericModel, Written
+from mmrl.models.policy import Policy
 from mmrl.rewards.parse import parse
 from mmrl.rollout import Engine
 from mmrl.rollout.noise import draw, uniforms
 from mmrl.types import Decoding, Example, Group
 
 
-def sampler_of(model: Policy | Plain, section: EvaluationSection, max_rows: int) -> "EngineSampler | GenerateSampler":
+def sampler_of(
+    model: Policy | GenericModel, section: EvaluationSection, max_rows: int
+) -> "EngineSampler | GenerateSampler":
     """Return the sampler of a model under a section's template and decoding."""
-    if isinstance(model, Plain):
+    if isinstance(model, GenericModel):
         return GenerateSampler(replace(model, template=section.template), section.decoding)
     return engine_sampler(model, section.template, section.decoding, max_rows)
 
@@ -44,8 +46,7 @@ class EngineSampler:
 
     def text(self, example: Example) -> str:
         """Return the prompt's text, with a placeholder for each medium."""
-        chats = [chat(message) for message in messages(example, self.policy.template)]
-        return self.policy.processor.apply_chat_template(chats, tokenize=False, add_generation_prompt=True)
+        return prompt_text(self.policy.processor, example, self.policy.template)
 
     def answer(
         self, examples: Sequence[Example], media: Sequence[Media], samples: Sequence[int], seed: int
@@ -83,7 +84,7 @@ class GenerateSampler:
     Its noise is mmrl's: a function of (seed, example, sample) alone.
     """
 
-    model: Plain
+    model: GenericModel
     decoding: Decoding
 
     def text(self, example: Example) -> str:
@@ -124,7 +125,7 @@ class GenerateSampler:
 
 def choose_token(decoding: Decoding, noise: Tensor, logits: Tensor, step: int) -> tuple[Tensor, Tensor]:
     """Return the token of a step and its log-probability, before any truncation of the distribution."""
-    scaled = logits.float() / (decoding.temperature or 1.0)
+    scaled = logits.float() / decoding.logit_temperature
     if decoding.temperature:
         token = draw(scaled, noise[:, step].to(scaled.device), decoding.top_p)
     else:

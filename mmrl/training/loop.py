@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import Tensor
 
-from mmrl.algorithms import Remembering
 from mmrl.algorithms.target_matching import TargetError
 from mmrl.config.load import flat
 from mmrl.config.schema import Config, ConfigError
@@ -29,10 +28,10 @@ from mmrl.training.step.non_finite import NonFiniteError
 from mmrl.training.step.trainer import Trainer
 
 FREE_TO_CHANGE = (  # when a run is resumed: what decides its length, what it writes, and what it takes of the machine
-    "out", "steps", "save_every", "keep", "rollouts_every", "trackers", "validate_every", "validation", "best",
+    "out", "steps", "save_every", "keep", "rollouts_every", "trackers", "validation", "best",
     "data.on_bad_media", "data.workers", "data.timeout", "data.cache_bytes", "data.cache_dir",
     "data.cache_dir_bytes", "data.max_prompt_tokens",
-    "part_tokens", "rollout.max_rows", "model.logit_bytes", "model.feature_bytes", "model.feature_dir_bytes",
+    "part_tokens", "rollout.max_rows", "model.logit_bytes", "model.feature_bytes",
     "model.gradient_checkpointing", "model.shard", "model.share_prefix",
 )  # fmt: skip
 TOGETHER = (Stopped, NonFiniteError, MediaError, PromptError, TargetError)  # raised by all ranks at the same place
@@ -104,7 +103,7 @@ class Run:
         numbers |= self.costs.of_step(perf_counter() - start, numbers)
         step = self.trainer.step_done
         try:
-            if self.config.validate_every and step % self.config.validate_every == 0:
+            if self.config.validation is not None and step % self.config.validation.every == 0:
                 numbers |= self.validate(step)
         finally:
             self.journal.log(step, numbers)
@@ -148,8 +147,8 @@ class Run:
             tensors["proposal"] = trainer.proposal.state()
         keep, policy = self.ranks.main, self.feeder.policy
         tensors = {name: collected(some, keep) for name, some in tensors.items()}
-        if isinstance(trainer.algorithm, Remembering):
-            tensors["memory"] = trainer.memory
+        if trainer.memory is not None:
+            tensors["memory"] = trainer.memory.to_tensors()
         weights = collected(policy.model.state_dict(keep_vars=True), keep) if self.config.model.shard else None
         if keep:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -185,8 +184,8 @@ class Run:
         trainer.step_done, trainer.update_done, self.saved = state["step"], state["update"], state["step"]
         self.feeder.stream.load_state_dict(state["stream"])
         trainer.collector.done = self.feeder.stream.position
-        if isinstance(trainer.algorithm, Remembering):
-            trainer.memory = tensors["memory"]
+        if trainer.algorithm.needs.memory is not None:
+            trainer.memory = trainer.algorithm.needs.memory.from_tensors(tensors["memory"])
         self.feeder.skipped = state["skipped"]
         checkpoint.restore_optimizer(trainer.optimizer, self.names, tensors["optimizer"])
         if trainer.reference is not None:

@@ -21,6 +21,7 @@ from mmrl.evaluation.commands.run import ended, keep_features, opened, started
 from mmrl.evaluation.evaluator import EvaluatedModel, evaluated_model, open_evaluation
 from mmrl.evaluation.records import FAILED
 from mmrl.evaluation.run_folder import CONDITIONS, write_run
+from mmrl.runtime.files import write_whole
 
 CONFIGS = ROOT / "configs" / "eval"
 
@@ -93,7 +94,7 @@ def examined(
     out.mkdir(parents=True, exist_ok=True)
     record = started(config, f"python -m benchmark general_video {asked.command}")
     write_run(out, record)
-    (out / "config.yaml").write_text(dump(config.model_copy(update={"evaluation": section})))
+    write_whole(out / "config.yaml", dump(config.model_copy(update={"evaluation": section})))
     summaries = summaries_of(section, sets, model, out, asked.retry)
     write_run(out, ended(record, {one.name: one.expect for one in section.sets}, out, {out: summaries}))
     answered = [each for summary in summaries.values() for each in summary.records]

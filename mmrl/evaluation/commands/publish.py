@@ -12,11 +12,11 @@ from mmrl.evaluation.derived import derived
 from mmrl.evaluation.records import IncompleteError, Record
 from mmrl.evaluation.run_folder import CONDITIONS, sets_of
 from mmrl.evaluation.scoring import read_items, read_records
-from mmrl.evaluation.store import write_whole
 from mmrl.evaluation.summary import Mean, Summary
 from mmrl.evaluation.tables.levels import percent
 from mmrl.evaluation.tables.summaries import mean_as_json
 from mmrl.evaluation.tables.terminal import plain_table, show
+from mmrl.runtime.files import write_json, write_whole
 
 METRICS = ("accuracy", "lenient")  # the first of these that there is says what is right; else the first of all
 
@@ -28,7 +28,7 @@ def publish_derived(out: Path, levels: Mapping[str, Summary]) -> None:
         for name, summary in levels.items()
     }
     content = {name: {what: mean_as_json(mean) for what, mean in means.items()} for name, means in by_set.items()}
-    write_whole(out / "derived.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
+    write_json(out / "derived.json", content)
     table = derived_table(by_set)
     if table.row_count:
         show(table)

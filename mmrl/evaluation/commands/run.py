@@ -19,16 +19,16 @@ from mmrl.evaluation.evaluator import evaluate_section, evaluated_model
 from mmrl.evaluation.plan import SAMPLES
 from mmrl.evaluation.records import FAILED
 from mmrl.evaluation.run_folder import CONDITIONS, RunRecord, write_run
-from mmrl.evaluation.store import sha256_of
 from mmrl.evaluation.summary import Summary
 from mmrl.evaluation.tables.summaries import write_summary
 from mmrl.evaluation.tables.terminal import summaries_table
-from mmrl.models.generic import Plain, is_plain, load_plain
+from mmrl.models.generic import GenericModel, is_generic, load_generic
 from mmrl.models.generic_features import remember
 from mmrl.models.loading import check_directory
 from mmrl.models.policy import Policy
 from mmrl.models.vision.feature_cache import FeatureCache
 from mmrl.runtime.console import console
+from mmrl.runtime.files import sha256_of, write_whole
 from mmrl.runtime.memory_cache import ByteCache
 from mmrl.runtime.provenance import commit, machine
 
@@ -55,7 +55,7 @@ def run_all(config: EvalConfig, conditions: Sequence[str], retry: bool, command:
     out = Path(config.out)
     record = started(config, command)
     write_run(out, record)
-    (out / "config.yaml").write_text(dump(config))
+    write_whole(out / "config.yaml", dump(config))
     found = evaluated(config, conditions, out, retry)
     sets = {s.name: s.expect for s in config.evaluation.sets}
     for folder, levels in found.items():
@@ -84,14 +84,14 @@ def evaluated(config: EvalConfig, conditions: Sequence[str], out: Path, retry: b
     return {folder: evaluate_section(once, one, folder, retry=retry) for folder, one in sections.items()}
 
 
-def opened(section: ModelSection, template: str, device: torch.device) -> Policy | Plain:
+def opened(section: ModelSection, template: str, device: torch.device) -> Policy | GenericModel:
     """Return the model of a section: mmrl's own for the families that it trains, else transformers' as it is.
 
     Nothing of it learns. So it looks at each medium once, for as many questions, samples and conditions as there are.
     """
     check_directory(section.path)
     memory = ByteCache(section.feature_bytes)
-    if not is_plain(section.path):
+    if not is_generic(section.path):
         policy = policy_of(section, template, device)
         policy.model.requires_grad_(False)
         policy.tower.cache = FeatureCache(memory)
@@ -101,15 +101,15 @@ def opened(section: ModelSection, template: str, device: torch.device) -> Policy
         raise ConfigError(f"model.{bounded[0]}: expected none, as the processor of this family has sizes of its own")
     narrow = section.compute == "bfloat16" or (section.compute == "auto" and device.type == "cuda")
     compute = torch.bfloat16 if narrow else torch.float32
-    plain = load_plain(section.path, template, compute=compute, device=device, attention=section.attention)
-    remember(plain.model, memory)
-    return plain
+    model = load_generic(section.path, template, compute=compute, device=device, attention=section.attention)
+    remember(model.model, memory)
+    return model
 
 
-def keep_features(model: Policy | Plain, config: EvalConfig) -> None:
+def keep_features(model: Policy | GenericModel, config: EvalConfig) -> None:
     """Keep the features of media on disk, too, where the config names a folder and the model is one of mmrl's own."""
     if isinstance(model, Policy):
-        model.tower.cache.disk = disk_of(config.evaluation, "features", config.model.feature_dir_bytes)
+        model.tower.cache.disk = disk_of(config.evaluation, "features")
 
 
 def folder_of(out: Path, condition: str) -> Path:

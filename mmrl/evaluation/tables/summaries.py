@@ -1,19 +1,18 @@
 """summary.json: the summaries of a run's sets."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmrl.evaluation.store import write_whole
 from mmrl.evaluation.summary import Mean, Summary
 from mmrl.evaluation.tables.levels import finite
+from mmrl.runtime.files import write_json
 
 
 def write_summary(path: Path, levels: Mapping[str, Summary], facts: Mapping[str, Any]) -> None:
     """Write the summaries by set as JSON, beside some facts about the run."""
     content = dict(facts) | {"levels": {name: summary_as_json(summary) for name, summary in levels.items()}}
-    write_whole(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+    write_json(path, content)
 
 
 def summary_as_json(summary: Summary) -> dict[str, Any]:

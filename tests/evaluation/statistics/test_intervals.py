@@ -86,7 +86,7 @@ def test_order_of_items_and_names_of_clusters_do_not_change_the_bootstrap():
     assert bootstrap_interval(scores[order], [f"v{c}" for c in clusters[order]]) == bootstrap_interval(scores, clusters)
 
 
-@pytest.mark.slow
+@pytest.mark.slow("many worlds; test_clustered_intervals_cover_the_truth takes some")
 @pytest.mark.parametrize("rate", [0.5, 0.9])
 def test_the_interval_of_clustered_shares_covers_the_truth(rate):
     generator, boot = np.random.default_rng(12), 0
