@@ -13,7 +13,11 @@ from typing import Annotated, Any, Literal
 
 from jaxtyping import Bool, Float, Int
 from pydantic import Discriminator
-from torch import Tensor
+
+try:
+    from torch import Tensor
+except ImportError:  # records of evaluations are read, scored and compared where torch is not installed
+    Tensor = Any  # type: ignore[assignment,misc]
 
 Direction = Literal["kl_policy_reference", "kl_reference_policy"]  # KL by the order of its arguments
 Kind = Literal["choice", "numerical", "regression", "ocr", "free"]  # how an answer is graded

@@ -225,7 +225,7 @@ def test_a_validation_that_fails_loses_neither_weights_nor_numbers(root, tmp_pat
     sets = [{"name": "own", "format": "messages", "file": "d.jsonl"}]
     validation = {"root": str(root), "sets": sets, "template": "plain", "graders": {"a": "accuracy"}, "every": 2}
     validated = run_fixtures.config(root, tmp_path / "run", steps=2, validation=validation)
-    monkeypatch.setattr(running, "examine", lambda *_, **__: die_softly())
+    monkeypatch.setattr(running, "evaluate_model", lambda *_, **__: die_softly())
     with pytest.raises(OSError, match="no data"):
         build(validated, quiet=True).fit(quiet=True)
     assert checkpoint.latest(tmp_path / "run" / "checkpoints").name == "step-000002"
