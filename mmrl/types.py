@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import ascii_uppercase
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from jaxtyping import Bool, Float, Int
+from pydantic import Discriminator
 from torch import Tensor
 
 Direction = Literal["kl_policy_reference", "kl_reference_policy"]  # KL by the order of its arguments
@@ -195,18 +196,32 @@ class Credit:
 
 
 @dataclass(frozen=True, slots=True)
+class RowSlice:
+    """Rows of one group that are read together. ``index`` is the place of the group's prompt among those that were seen."""
+
+    index: int
+    group: Group  # of these rows alone: a part of a group is a group
+    scored: Scored | None = None  # the same rows with all that is known of them
+    credit: Credit | None = None  # of the same rows, where the policy learns from them
+    filler: bool = False  # worth nothing: read so that this rank meets the others in every sharded layer
+
+
+@dataclass(frozen=True, slots=True)
 class Frozen:
     """A reference that stays what the policy was at the start."""
+
+    name: Literal["frozen"] = field(default="frozen", kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
 class EMA:
     """A reference that follows the policy: phi <- decay phi + (1 - decay) theta after optimizer steps every, 2 every, ...
 
-    ``dtype`` is that of the average. bfloat16 is the published behaviour, in which the average hardly moves
-    (facts: care.md 1.4); it is kept because frozen, float32 and bfloat16 are a comparison worth making.
+    ``dtype`` is that of the average. bfloat16 is what the released code of GRPO-CARE does, where the average hardly moves, as its
+    steps are smaller than bfloat16's spacing; it is kept because frozen, float32 and bfloat16 are a comparison worth making.
     """
 
+    name: Literal["ema"] = field(default="ema", kw_only=True)
     decay: float = 0.995
     every: int = 10
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -220,7 +235,7 @@ class EMA:
             raise ValueError(f"reference.every: expected 1 or more optimizer steps, found {self.every}")
 
 
-Update = Frozen | EMA  # how a reference moves
+Update = Annotated[Frozen | EMA, Discriminator("name")]  # how a reference moves; a config chooses it by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,9 +250,6 @@ class Adaptive:
     def __post_init__(self) -> None:
         if self.every < 1:
             raise ValueError(f"proposal.every: expected 1 or more steps, found {self.every}")
-
-
-Memory = Mapping[str, Tensor]  # what an algorithm knows from earlier steps; saved in checkpoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +271,11 @@ class Decoding:
             )
         if self.max_new_tokens < 1:
             raise ValueError(f"decoding.max_new_tokens: expected 1 or more, found {self.max_new_tokens}")
+
+    @property
+    def logit_temperature(self) -> float:
+        """Divides the logits, for sampling and reading alike; 1 where the most likely token is taken."""
+        return self.temperature or 1.0
 
 
 def letter_at(index: int) -> str:

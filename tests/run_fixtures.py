@@ -220,8 +220,8 @@ def trainer_of(
 ) -> Trainer:
     """A trainer of one rank, fed with the same completions at each step."""
     reference = options.pop("reference", None)
-    if reference is None and algorithm.reference is not None:
-        reference = disturbed(policy, algorithm.reference)
+    if reference is None and algorithm.needs.reference is not None:
+        reference = disturbed(policy, algorithm.needs.reference)
     parameters = [p for p in policy.model.parameters() if p.requires_grad]
     ranks = ranks or Ranks(Accelerator(cpu=True))
     planner = Planner(ranks, **{k: options.pop(k) for k in ("part_tokens", "filler") if k in options})

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from benchmark.speed.plain import logp
 from benchmark.speed.prompts import of_prompt, untouched
 from mmrl.models.policy import Policy
-from mmrl.models.reader import Piece
-from mmrl.types import Group
+from mmrl.types import Group, RowSlice
 
 MOST = 10_000  # tokens of plain rows, in float32 and in float64
 
@@ -27,7 +26,7 @@ def logp_errors(policy: Policy, group: Group, root: Path) -> dict[str, Any]:
     group = group.rows(slice(max(1, MOST // (len(group.prompt.tokens) + group.tokens.shape[1]))))
     policy.model.eval()
     with policy.see([group.prompt]) as seen:
-        (tokens,) = policy.read(seen, [Piece(0, group)])
+        (tokens,) = policy.read(seen, [RowSlice(0, group)])
     model = untouched(root)
     model.load_state_dict(policy.model.state_dict())
     prompt, rows = of_prompt(group.prompt, model.device), group.tokens.to(model.device)

@@ -9,8 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from mmrl.config.error_messages import explain, first_causes
-from mmrl.config.schema import ConfigError
-from mmrl.config.variants import Section
+from mmrl.config.schema import ConfigError, Section
 
 
 class OneOfAKey(yaml.SafeLoader):

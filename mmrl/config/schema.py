@@ -1,33 +1,18 @@
 """One experiment, complete and strict: the keys of the YAML are the fields here and of every room's dataclasses."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Union
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, model_validator
 
 from mmrl.algorithms import ALGORITHMS
 from mmrl.config.rules import incoherences
-from mmrl.config.variants import Section, choice
 from mmrl.data.conditions import known_condition
 from mmrl.data.formats.registry import FORMATS
 from mmrl.data.media.frame_choice import FrameChoice
 from mmrl.data.prompts import Template
-from mmrl.functional.divergences import DIVERGENCES, Divergence
-from mmrl.functional.targets import FACTORS, Factor
-from mmrl.types import EMA, Decoding, Frozen, Update
+from mmrl.types import Decoding
 
-UPDATES = {"frozen": Frozen, "ema": EMA}
-UpdateSection = choice(UPDATES)
-DivergenceSection = choice(DIVERGENCES)
-FactorSection = choice(FACTORS)
-AlgorithmSection = choice(
-    ALGORITHMS,
-    {
-        Update: (UpdateSection, UPDATES),
-        Divergence: (DivergenceSection, DIVERGENCES),
-        Factor: (FactorSection, FACTORS),
-    },
-)
-
+AlgorithmChoice = Annotated[Union[tuple(ALGORITHMS.values())], Discriminator("name")]  # noqa: UP007
 Positive = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -51,6 +36,12 @@ Format = Literal[tuple(FORMATS)]  # type: ignore[valid-type]
 
 class ConfigError(ValueError):
     """A config that cannot be run: where, expected, found, what to do."""
+
+
+class Section(BaseModel):
+    """A part of a config: unknown keys and wrong types are refused, nothing is converted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, validate_default=False, allow_inf_nan=False)
 
 
 class ModelSection(Section):
@@ -190,7 +181,7 @@ class Config(Section):
     out: str  # the run's directory
     model: ModelSection
     data: DataSection
-    algorithm: AlgorithmSection  # type: ignore[valid-type]
+    algorithm: AlgorithmChoice  # type: ignore[valid-type]
     rewards: dict[str, RewardSection] = Field(default={})
     rollout: RolloutSection = RolloutSection()
     optimizer: OptimizerSection = OptimizerSection()
@@ -209,8 +200,7 @@ class Config(Section):
     @model_validator(mode="after")
     def coherent(self) -> "Config":
         """Refuse combinations that cannot work."""
-        algorithm = self.algorithm.build()
-        problems = list(incoherences(self, algorithm))
+        problems = list(incoherences(self))
         if problems:
             raise ValueError("; ".join(problems))
         return self

@@ -11,14 +11,15 @@ from typing import Any
 
 from torch import Tensor
 
-from mmrl.algorithms import Algorithm
+from mmrl.algorithms import Algorithm, TargetMatching
+from mmrl.algorithms.target_matching import TargetState
 from mmrl.config.open_data import every, grader, media_reader, training_data
 from mmrl.config.open_model import feature_cache, policy_of
 from mmrl.config.schema import Config, ConfigError
 from mmrl.data.media.reader import MediaError, MediaReader
 from mmrl.functional.targets import bounds, offline
 from mmrl.models.policy import Policy
-from mmrl.models.vision.size_rules import size_rules
+from mmrl.models.vision.processor_sizes import size_rules
 from mmrl.rewards.run_graders import grade
 from mmrl.runtime.console import progress
 from mmrl.runtime.ranks import Ranks, join
@@ -43,7 +44,7 @@ def prepare(config: Config, samples: int, quiet: bool = False) -> Path:
     done = begin(path, facts(config), samples)
     examples = [e for e in every(training_data(config.data, config.seed)) if e.id not in done]
     policy = policy_of(
-        config.model, config.data.template, ranks.accelerator.device, config.rollout.decoding.temperature
+        config.model, config.data.template, ranks.accelerator.device, config.rollout.decoding.logit_temperature
     )
     policy.model.requires_grad_(False)  # nothing learns: each medium is looked at once, and a run may find that on disk
     policy.tower.cache = feature_cache(config)
@@ -86,7 +87,7 @@ def rows(
             total = sum(weights[name] * reward for name, reward in earned.items())
             earned = {**earned, "total": total}
             plain = {name: reward.tolist() for name, reward in earned.items()}
-            yield {"id": group.prompt.example.id, "rewards": plain} | summary(earned, config.algorithm.build())
+            yield {"id": group.prompt.example.id, "rewards": plain} | summary(earned, config.algorithm)
 
 
 def summary(earned: Mapping[str, Tensor], algorithm: Algorithm) -> dict[str, float]:
@@ -98,9 +99,8 @@ def summary(earned: Mapping[str, Tensor], algorithm: Algorithm) -> dict[str, flo
     """
     right = (earned.get("accuracy", earned["total"]) > 0).double()
     found = {"pass_rate": float(right.mean()), "difficulty": 1 - float((right.sum() + 0.5) / (len(right) + 1))}
-    aim = getattr(algorithm, "aim", None)
-    if aim is not None and not aim.moments:
-        log_z = float(offline(aim.weight(earned, {}), bounds(aim.factors)))
+    if isinstance(algorithm, TargetMatching) and not algorithm.moments:
+        log_z = float(offline(algorithm.log_weight(earned, TargetState()), bounds(algorithm.target)))
         found |= {"log_z": log_z} if log_z > -math.inf else {}
     return found
 

@@ -14,7 +14,6 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch.optim import Optimizer
 
-from mmrl.algorithms import Algorithm, claims
 from mmrl.config.load import dump, flat
 from mmrl.config.open_data import every, grader, media_reader, training_data
 from mmrl.config.open_model import feature_cache, policy_of
@@ -25,7 +24,7 @@ from mmrl.models.proposal import Proposal
 from mmrl.models.reader import Reader
 from mmrl.models.reference import Reference
 from mmrl.models.self_check import compare
-from mmrl.models.vision.size_rules import size_rules
+from mmrl.models.vision.processor_sizes import size_rules
 from mmrl.rewards.run_graders import grade
 from mmrl.runtime.ranks import Ranks, join
 from mmrl.training import base_rates_table, checkpoint
@@ -39,6 +38,7 @@ from mmrl.training.step.batching import Planner
 from mmrl.training.step.collect import Collector
 from mmrl.training.step.forward import Readings
 from mmrl.training.step.trainer import Trainer
+from mmrl.types import Frozen
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,6 @@ class Inputs:
     """Stage 1: a config and its data, checked, on ranks that have joined."""
 
     config: Config
-    algorithm: Algorithm
     data: Mixture
     ranks: Ranks
     newest: Path | None  # the checkpoint that the run goes on from
@@ -103,7 +102,7 @@ def read_inputs(config: Config, resume: bool, accelerator: Accelerator | None, q
     newest = checkpoint_to_resume(config, resume)
     data = training_data(config.data, config.seed)
     check_inputs(config, list(every(data)), ranks, quiet)
-    return Inputs(config, config.algorithm.build(), data, ranks, newest)
+    return Inputs(config, data, ranks, newest)
 
 
 def load_policy(inputs: Inputs) -> FrozenParts:
@@ -111,7 +110,7 @@ def load_policy(inputs: Inputs) -> FrozenParts:
     config, newest = inputs.config, inputs.newest
     set_seed(config.seed)  # mmrl draws from no global state; a user's reward function may
     model = config.model if newest is None else config.model.model_copy(update={"path": str(newest)})
-    device, temperature = inputs.ranks.accelerator.device, config.rollout.decoding.temperature or 1.0
+    device, temperature = inputs.ranks.accelerator.device, config.rollout.decoding.logit_temperature
     policy = policy_of(model, config.data.template, device, temperature)
     check_opening(policy, config, every(inputs.data))
     freeze(policy, config.optimizer)
@@ -120,10 +119,10 @@ def load_policy(inputs: Inputs) -> FrozenParts:
 
 def copy_policy(inputs: Inputs, frozen: FrozenParts) -> Models:
     """Copy the policy as often as the algorithm asks for; then cut all copies into shards."""
-    policy, algorithm, reference = frozen.policy, inputs.algorithm, None
-    if algorithm.reference is not None and not claims(algorithm, "unread"):
-        reference = Reference(first_policy(inputs, frozen), algorithm.reference)
-    proposal = Proposal(policy) if getattr(algorithm, "proposal", None) is not None else None
+    policy, needs, reference = frozen.policy, inputs.config.algorithm.needs, None
+    if needs.reference is not None:
+        reference = Reference(first_policy(inputs, frozen), needs.reference)
+    proposal = None if needs.proposal is None else Proposal(policy)
     cache = feature_cache(inputs.config)
     readers: list[Reader] = [reader for reader in (policy, reference, proposal) if reader is not None]
     for reader in readers:
@@ -141,7 +140,7 @@ def first_policy(inputs: Inputs, frozen: FrozenParts) -> Policy:
     Its parts are frozen as the policy's are, so that both towers keep the same of media, and one finds what the other saw.
     """
     config, policy = inputs.config, frozen.policy
-    if inputs.newest is None or config.algorithm.reference.name != "frozen":
+    if inputs.newest is None or not isinstance(config.algorithm.needs.reference, Frozen):
         return policy
     model = config.model.model_copy(update={"share_prefix": "auto" if policy.shares else "off"})  # decided, and said
     first = policy_of(model, config.data.template, inputs.ranks.accelerator.device, policy.rules.temperature)
@@ -171,7 +170,7 @@ def feeder_of(inputs: Inputs, policy: Policy) -> Feeder:
     config, ranks = inputs.config, inputs.ranks
     stream = Stream(inputs.data, config.prompts_per_step, config.seed, ranks.rank, ranks.world)
     reader = media_reader(config.data, config.data.cache_bytes, size_rules(policy.processor))
-    new_tokens = config.rollout.decoding.max_new_tokens if inputs.algorithm.source == "policy" else 0
+    new_tokens = config.rollout.decoding.max_new_tokens if config.algorithm.needs.source == "policy" else 0
     return Feeder(policy, reader, stream, ranks, config.data.on_bad_media, new_tokens, config.data.max_prompt_tokens)
 
 
@@ -186,7 +185,9 @@ def collector_of(inputs: Inputs, models: Models, feeder: Feeder) -> Collector:
         inputs.ranks,
         examples=feeder.examples,
         prepare=feeder.prepare,
-        sample=rollouts_of(models.proposal or models.policy, inputs.algorithm.source, config.rollout, config.seed),
+        sample=rollouts_of(
+            models.proposal or models.policy, config.algorithm.needs.source, config.rollout, config.seed
+        ),
         grade=lambda group: grade(group.texts, group.prompt.example, graders),
         weights=MappingProxyType({name: r.weight for name, r in config.rewards.items()}),
         base=base,
@@ -199,9 +200,9 @@ def trainer_of(inputs: Inputs, learner: Learner, collector: Collector) -> Traine
     policy, total = models.policy, config.steps * config.updates_per_step
     planner = Planner(ranks, config.part_tokens, policy.filler if config.model.shard else None, policy.shares)
     return Trainer(
-        inputs.algorithm,
+        config.algorithm,
         collector,
-        Readings(inputs.algorithm, policy, models.reference, planner),
+        Readings(config.algorithm, policy, models.reference, planner),
         learner.optimizer,
         partial(rate_at, total=total, section=config.optimizer),
         ranks,

@@ -54,7 +54,7 @@ def check_inputs(config: Config, examples: Sequence[Example], ranks: Ranks, quie
         check_validation(config.validation)
     if config.rollout.decoding.top_p < 1 and ranks.main:
         console.print("[yellow]rollout.decoding.top_p is below 1: log-probabilities are not those of the sampler.[/]")
-    if config.algorithm.build().source == "demonstrations":
+    if config.algorithm.needs.source == "demonstrations":
         bare = [example.id for example in examples if example.demonstration is None]
         if bare:
             raise ConfigError(
@@ -94,7 +94,7 @@ def check_opening(policy: Policy, config: Config, examples: Iterable[Example]) -
             f"rewards.{named[0]}: expected the whole think block to be the completion's, as the grader format wants it, found "
             f"{found}; leave this reward out, or {advice}"
         )
-    if config.algorithm.build().source == "demonstrations":
+    if config.algorithm.needs.source == "demonstrations":
         again = [e.id for e in examples if (e.demonstration or "").lstrip().startswith(THINK)]
         if again:
             raise ConfigError(

@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import Tensor
 
-from mmrl.algorithms import Remembering
 from mmrl.algorithms.target_matching import TargetError
 from mmrl.config.load import flat
 from mmrl.config.schema import Config, ConfigError
@@ -148,8 +147,8 @@ class Run:
             tensors["proposal"] = trainer.proposal.state()
         keep, policy = self.ranks.main, self.feeder.policy
         tensors = {name: collected(some, keep) for name, some in tensors.items()}
-        if isinstance(trainer.algorithm, Remembering):
-            tensors["memory"] = trainer.memory
+        if trainer.memory is not None:
+            tensors["memory"] = trainer.memory.to_tensors()
         weights = collected(policy.model.state_dict(keep_vars=True), keep) if self.config.model.shard else None
         if keep:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -185,8 +184,8 @@ class Run:
         trainer.step_done, trainer.update_done, self.saved = state["step"], state["update"], state["step"]
         self.feeder.stream.load_state_dict(state["stream"])
         trainer.collector.done = self.feeder.stream.position
-        if isinstance(trainer.algorithm, Remembering):
-            trainer.memory = tensors["memory"]
+        if trainer.algorithm.needs.memory is not None:
+            trainer.memory = trainer.algorithm.needs.memory.from_tensors(tensors["memory"])
         self.feeder.skipped = state["skipped"]
         checkpoint.restore_optimizer(trainer.optimizer, self.names, tensors["optimizer"])
         if trainer.reference is not None:

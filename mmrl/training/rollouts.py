@@ -8,7 +8,7 @@ from mmrl.config.schema import RolloutSection
 from mmrl.models.policy import Policy
 from mmrl.rewards.parse import parse
 from mmrl.rollout import Engine, demonstrate
-from mmrl.runtime.out_of_memory import fitted
+from mmrl.runtime.out_of_memory import run_with_smaller_batches
 from mmrl.types import Group, Prompt
 
 Rollouts = Callable[[Sequence[Prompt], int], list[Group]]  # prompts and step -> a group for each prompt
@@ -34,12 +34,12 @@ class Sampler:
         try:
             with policy.whole():
                 rows = min(self.engine.max_rows, len(members) * len(prompts))  # so that halving makes a difference
-                groups, max_rows, halvings = fitted(attempt, rows, len(members), "rollout.max_rows")
+                fitted = run_with_smaller_batches(attempt, rows, len(members), "rollout.max_rows")
         finally:
             policy.model.train(training)
-        self.engine = replace(self.engine, max_rows=max_rows) if halvings else self.engine
-        policy.work.halvings += halvings
-        return groups
+        self.engine = replace(self.engine, max_rows=fitted.limit) if fitted.halvings else self.engine
+        policy.work.halvings += fitted.halvings
+        return fitted.result
 
 
 def rollouts_of(policy: Policy, source: str, section: RolloutSection, seed: int) -> Rollouts:

@@ -196,7 +196,7 @@ def test_overrides_reach_keys_and_items_of_lists():
     assert found.optimizer.rates.language == 1e-5
     assert found.data.sets[0].weight == 3
     assert found.out == "2026-01-02"
-    assert found.algorithm.build().clip == 0.2
+    assert found.algorithm.clip == 0.2
 
 
 def test_off_is_not_false():
@@ -268,7 +268,7 @@ def test_files_that_hold_no_config_are_refused(tmp_path):
 
 
 def test_a_named_section_builds_the_object_with_its_own_defaults():
-    algorithm = parsed("algorithm={name: care, margin: 0.01}").algorithm.build()
+    algorithm = parsed("algorithm={name: care, margin: 0.01}").algorithm
     assert (type(algorithm).__name__, algorithm.margin, algorithm.bonus) == ("CARE", 0.01, 0.5)
     assert (algorithm.reference.decay, algorithm.reference.every) == (0.995, 10)
 

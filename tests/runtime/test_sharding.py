@@ -18,7 +18,8 @@ from mmrl.config.schema import ConfigError, EvalConfig
 from mmrl.runtime.ranks import Ranks
 from mmrl.runtime.sharding import clip_gradients, cut_like, full, local, whole
 from mmrl.training.build import build
-from mmrl.training.step.batching import Bundle, Filler, Piece, Planner
+from mmrl.training.step.batching import Bundle, Planner
+from mmrl.types import RowSlice
 from tests import run_fixtures, tiny_models
 from tests.runtime import two_ranks, two_shards
 
@@ -121,7 +122,7 @@ def test_ranks_get_equally_many_parts_and_the_same_kinds_of_media():
 def made_up(policy, shapes):
     """Bundles of shapes."""
     groups = {kind: policy.filler({kind}) for _, kind in shapes}
-    return [Bundle((groups[k].prompt,), ((Piece(0, None, None),),) * count) for count, k in shapes]
+    return [Bundle((groups[k].prompt,), ((RowSlice(0, None),),) * count) for count, k in shapes]
 
 
 def levelled(policy, *ranks):
@@ -136,7 +137,7 @@ def levelled(policy, *ranks):
 
 def fillers(bundle):
     """How many parts are worth nothing."""
-    return sum(isinstance(part[0], Filler) for part in bundle.parts)
+    return sum(part[0].filler for part in bundle.parts)
 
 
 def test_whole_weights_are_left_alone():

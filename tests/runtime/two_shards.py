@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch.distributed.tensor import DTensor
 
-from mmrl.algorithms import CARE, RLKL
+from mmrl.algorithms import CARE, KLInLoss
 from mmrl.config.load import parse
 from mmrl.config.schema import Config
 from mmrl.models.loading import checkpoint_activations
@@ -72,7 +72,7 @@ def prepared(variant, names, ranks):
     options = dict(grade=two_ranks.grade, clip_norm=0.1, part_tokens=60, filler=filler)
     algorithm = CARE(clip=0.2, reference=update)
     if one.exact:
-        algorithm = RLKL(place="loss", estimator="kl_policy_reference", level="to_go", length=10.0, reference=update)
+        algorithm = KLInLoss(estimator="kl_policy_reference", level="to_go", length=10.0, reference=update)
     return run_fixtures.trainer_of(algorithm, policy, groups, ranks, reference=reference, **options)
 
 

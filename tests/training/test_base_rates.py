@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from mmrl.algorithms import ALGORITHMS
+from mmrl.algorithms import CDPG, FDPG, GRPO
 from mmrl.config.schema import ConfigError
 from mmrl.functional.targets import Tilt
 from mmrl.training.base_rates import prepare, summary
@@ -37,10 +37,10 @@ def test_every_example_has_its_rewards(made):
 def test_a_row_says_how_hard_its_example_is():
     earned = {"accuracy": torch.tensor([1.0, 0, 0, 0]), "total": torch.tensor([2.0, 1, 0, 1])}
     # k = 1 of n = 4: (k + 1/2) / (n + 1) = 0.3
-    plain = summary(earned, ALGORITHMS["grpo"]())
+    plain = summary(earned, GRPO())
     assert plain == pytest.approx({"pass_rate": 0.25, "difficulty": 0.7})
-    assert summary(earned, ALGORITHMS["cdpg"]()) == pytest.approx(plain | {"log_z": math.log(0.3)})
-    tilted = summary(earned, ALGORITHMS["fdpg"](target=(Tilt(0.5, "accuracy", 0, 1),)))
+    assert summary(earned, CDPG()) == pytest.approx(plain | {"log_z": math.log(0.3)})
+    tilted = summary(earned, FDPG(target=(Tilt(0.5, "accuracy", 0, 1),)))
     assert tilted["log_z"] == pytest.approx(math.log(1 + 0.3 * math.expm1(2)))
 
 

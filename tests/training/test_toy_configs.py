@@ -8,14 +8,14 @@ import pytest
 import torch
 import yaml
 
-from mmrl.algorithms import ALGORITHMS, Remembering
+from mmrl.algorithms import ALGORITHMS
 from mmrl.config.load import load
 from mmrl.config.load import parse as parsed
 from mmrl.config.schema import Config
 from mmrl.models.proposal import Proposal
-from mmrl.models.reader import Piece
 from mmrl.training.base_rates import prepare
 from mmrl.training.build import build
+from mmrl.types import RowSlice
 from tests import run_fixtures, tiny_models
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ def sampled_by(policy):
     """Fixed completions as if the policy had drawn them."""
     groups = run_fixtures.fixed_groups(policy)
     with torch.no_grad(), policy.see([group.prompt for group in groups]) as seen:
-        read = policy.read(seen, [Piece(i, group) for i, group in enumerate(groups)])
+        read = policy.read(seen, [RowSlice(i, group) for i, group in enumerate(groups)])
     for group, tokens in zip(groups, read, strict=True):
         group.logp_sampled.copy_(tokens.logp)
     return groups
@@ -36,11 +36,11 @@ def sampled_by(policy):
 @pytest.mark.parametrize("path", TOYS, ids=NAMES)
 def test_its_algorithm_learns(path):
     config = load(Config, path)
-    algorithm, policy = config.algorithm.build(), tiny_models.policy()
+    algorithm, policy = config.algorithm, tiny_models.policy()
     groups = sampled_by(policy)
     earned = {"accuracy": torch.tensor([1.0, 0, 1]), "format": torch.ones(3), "total": torch.tensor([2.0, 1, 2])}
     base = {group.prompt.example.id: earned for group in groups}
-    proposal = Proposal(policy) if getattr(algorithm, "proposal", None) is not None else None
+    proposal = Proposal(policy) if algorithm.needs.proposal is not None else None
     trainer = run_fixtures.trainer_of(
         algorithm, policy, groups, updates=config.updates_per_step, base=base, proposal=proposal
     )
@@ -50,7 +50,7 @@ def test_its_algorithm_learns(path):
         assert all(map(math.isfinite, numbers.values())), numbers
     assert any(not torch.equal(p, s) for p, s in zip(policy.model.parameters(), start, strict=True))
     assert trainer.update_done == 2 * config.updates_per_step
-    assert bool(trainer.memory) <= isinstance(algorithm, Remembering)
+    assert (trainer.memory is None) == (algorithm.needs.memory is None)
 
 
 @pytest.mark.slow

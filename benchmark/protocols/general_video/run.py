@@ -25,7 +25,7 @@ from mmrl.evaluation.media_sampler import Asking
 from mmrl.evaluation.records import FAILED
 from mmrl.evaluation.response_cache import Cache
 from mmrl.evaluation.run_folder import write_run
-from mmrl.models.generic import Plain, check_chat_template
+from mmrl.models.generic import GenericModel, check_chat_template
 from mmrl.models.policy import Policy
 from mmrl.runtime.console import progress
 
@@ -89,7 +89,7 @@ def examined(
     config: EvalConfig,
     sets: Sequence[Planned],
     missing: tuple[str, ...],
-    model: Policy | Plain,
+    model: Policy | GenericModel,
     asked: Asked,
 ) -> Found:
     """One benchmark under one condition."""
@@ -109,7 +109,12 @@ def examined(
 
 
 def ask_all(
-    section: EvaluationSection, sets: Sequence[Planned], opened: Policy | Plain, out: Path, max_rows: int, retry: bool
+    section: EvaluationSection,
+    sets: Sequence[Planned],
+    opened: Policy | GenericModel,
+    out: Path,
+    max_rows: int,
+    retry: bool,
 ) -> dict[str, Summary]:
     """All sets, by name: what is on file, and what is made now."""
     check_chat_template(opened.processor, "the model")

@@ -6,12 +6,13 @@ rewards are those of the config by name, and "total", their weighted sum. A prod
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
+from pydantic import Discriminator
 from torch import Tensor
 
 Bounds = tuple[float, float]  # least and most log-weight
@@ -49,6 +50,7 @@ class Tilt:
     bounded Z, an offline Z from few samples, exact rejection) asks for them, and rewards outside are refused.
     """
 
+    name: Literal["tilt"] = field(default="tilt", kw_only=True)
     beta: float = 0.5  # smaller: closer to the best completions; larger: closer to the reference
     reward: str = "total"
     low: float | None = None
@@ -91,6 +93,7 @@ class Constraint:
     infinite otherwise (KL(pi || p) and its kin).
     """
 
+    name: Literal["constraint"] = field(default="constraint", kw_only=True)
     reward: str = "accuracy"
     at_least: float | None = None  # satisfied from here on; none: the reward must be 0 or 1
     floor: float = 0.0
@@ -126,6 +129,7 @@ class Constraint:
 class Exponential:
     """exp(lambda . phi) with known coefficients; ``mmrl.functional.targets.fit`` finds those that give wanted moments."""
 
+    name: Literal["exponential"] = field(default="exponential", kw_only=True)
     coefficients: Mapping[str, float]  # feature (a reward by name) -> lambda
 
     @property
@@ -153,6 +157,7 @@ class Cautious:
     targets that know how certain a reward is.
     """
 
+    name: Literal["cautious"] = field(default="cautious", kw_only=True)
     members: tuple[str, ...]
     beta: float = 0.5
     k: float = 1.0
@@ -196,6 +201,7 @@ class Ensemble:
     It is led by whoever is most enthusiastic, where ``Cautious`` is led by the doubtful.
     """
 
+    name: Literal["ensemble"] = field(default="ensemble", kw_only=True)
     members: tuple[str, ...]
     beta: float = 0.5
 
@@ -221,13 +227,9 @@ class Ensemble:
         return (members / self.beta).logsumexp(dim=0) - math.log(len(members))
 
 
-FACTORS: Mapping[str, Callable[..., Factor]] = {
-    "tilt": Tilt,
-    "constraint": Constraint,
-    "exponential": Exponential,
-    "cautious": Cautious,
-    "ensemble": Ensemble,
-}
+AnyFactor = Annotated[
+    Tilt | Constraint | Exponential | Cautious | Ensemble, Discriminator("name")
+]  # that a config chooses by name
 
 
 def log_weight(factors: Sequence[Factor], rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:

@@ -5,28 +5,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from mmrl.types import Credit, Group, Prompt, Scored
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Some rows of a group, and what they are worth. ``index`` is the group's place in its bundle."""
-
-    index: int
-    scored: Scored
-    credit: Credit
-
-    @property
-    def group(self) -> Group:
-        return self.scored.group
-
-
-@dataclass(frozen=True, slots=True)
-class Filler:
-    """Something to read that is worth nothing, so that this rank meets the others in every sharded layer."""
-
-    index: int
-    group: Group
+from mmrl.types import Credit, Group, Prompt, RowSlice, Scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +13,7 @@ class Bundle:
     """Groups whose prompts are seen together, and the parts in which their rows are read."""
 
     prompts: tuple[Prompt, ...]
-    parts: tuple[tuple[Piece, ...] | tuple[Filler], ...]
+    parts: tuple[tuple[RowSlice, ...], ...]
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -64,7 +43,7 @@ class Planner:
             if len(chosen) == 1:
                 parts = tuple(self.cut(*chosen[0]))
             else:
-                parts = (tuple(Piece(i, s, c) for i, (s, c) in enumerate(chosen)),)
+                parts = (tuple(RowSlice(i, s.group, s, c) for i, (s, c) in enumerate(chosen)),)
             yield Bundle(tuple(s.group.prompt for s, _ in chosen), parts)
 
     def align(self, bundles: Iterable[Bundle]) -> list[Bundle]:
@@ -86,7 +65,7 @@ class Planner:
         if parts == len(bundle.parts):
             return bundle
         group = self.filler(kinds - bundle.kinds)
-        filler = (Filler(len(bundle.prompts), group),)
+        filler = (RowSlice(len(bundle.prompts), group, filler=True),)
         return Bundle((*bundle.prompts, group.prompt), bundle.parts + (filler,) * (parts - len(bundle.parts)))
 
     def packs(self, groups: Sequence[Group]) -> Iterator[list[int]]:
@@ -100,12 +79,13 @@ class Planner:
         if some:
             yield some
 
-    def cut(self, scored: Scored, credit: Credit) -> Iterator[tuple[Piece]]:
+    def cut(self, scored: Scored, credit: Credit) -> Iterator[tuple[RowSlice]]:
         """A group's rows in parts that cost at most ``part_tokens``, a row at the least. A part of a group is a group."""
         start = 0
         for end in range(1, len(scored.group) + 1):
             if end == len(scored.group) or self.cost([scored.group.rows(slice(start, end + 1))]) > self.part_tokens:
-                yield (Piece(0, scored.rows(slice(start, end)), credit.rows(slice(start, end))),)
+                rows = scored.rows(slice(start, end))
+                yield (RowSlice(0, rows.group, rows, credit.rows(slice(start, end))),)
                 start = end
 
     def cost(self, groups: Sequence[Group]) -> int:

@@ -7,12 +7,11 @@ from unittest.mock import patch
 import pytest
 import torch
 
-from mmrl.algorithms import CARE, GRPO, RLKL, SFT
+from mmrl.algorithms import CARE, GRPO, SFT, KLInLoss
 from mmrl.algorithms.grpo import GRPO as Base
-from mmrl.models.reader import Piece
 from mmrl.models.reference import Reference
 from mmrl.training.step.non_finite import NonFiniteError
-from mmrl.types import EMA, Credit, Frozen
+from mmrl.types import EMA, Credit, Frozen, RowSlice
 from tests import run_fixtures, tiny_models
 
 METHODS = {
@@ -21,7 +20,7 @@ METHODS = {
     "grpo, average, clip, by tokens": GRPO(beta=0.1, clip=0.2, reduce="token", reference=EMA()),
     "grpo, no reference": GRPO(beta=0, reference=None),
     "care": CARE(),
-    "rlkl, over the whole vocabulary": RLKL(place="loss", estimator="kl_policy_reference", level="to_go", length=10.0),
+    "kl in the loss, over the whole vocabulary": KLInLoss(estimator="kl_policy_reference", level="to_go", length=10.0),
     "care, clip": CARE(clip=0.2),
 }
 
@@ -227,7 +226,7 @@ def test_a_clip_stops_what_the_first_update_moved_too_far():
     (group,) = run_fixtures.fixed_groups(policy, ["text"])
     right = {"accuracy": torch.tensor([1.0, 0.0]), "format": torch.zeros(2)}
     with torch.no_grad(), policy.see([group.prompt]) as seen:
-        (now,) = policy.read(seen, [Piece(0, group)])
+        (now,) = policy.read(seen, [RowSlice(0, group)])
     group.logp_sampled.copy_(now.logp - torch.tensor([[1.0], [-1.0]]) * group.mask)  # ratios e and 1/e
     trainer = run_fixtures.trainer_of(GRPO(beta=0, clip=0.2, reference=None), policy, [group], grade=lambda _: right)
     trainer.step()
