@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mmrl.algorithms import RENAMED
+
 
 def explain(problem: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     """A validation problem in our words: where, expected, found."""
@@ -19,7 +21,9 @@ def explain(problem: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
         return placed(problem["msg"].removeprefix("Value error, "), path)
     if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
         found = repr(problem["ctx"]["tag"]) if "tag" in problem["ctx"] else "none"
-        return f"{path}.name: expected one of {', '.join(node['discriminator']['mapping'])}, found {found}"
+        renamed = RENAMED.get(problem["ctx"].get("tag"))
+        hint = f"; it is now {renamed}" if renamed else ""
+        return f"{path}.name: expected one of {', '.join(node['discriminator']['mapping'])}, found {found}{hint}"
     if problem["type"] == "too_short":
         return f"{path}: expected at least {problem['ctx']['min_length']}, found {problem['ctx']['actual_length']}"
     note = " (YAML reads 1e-6 as text: write 1.0e-6)" if looks_like_exponent(found) else ""
