@@ -50,7 +50,7 @@ def world_ceilings(
     as_markdown: Markdown = False,
     out: Out = None,
 ) -> None:
-    """What a solver with part of the information can reach, family by family (facts/evaluation.md 5.4).
+    """Bound what a solver with part of the information can reach, family by family.
 
     Exit status 1 if a family leaks: blind is not exactly 25, observation only, video only, or observation and last
     event not exactly 50, unordered events not exactly 50 where order matters, everything not 100, one fixed event
@@ -70,7 +70,7 @@ def world_audit(
     as_json: Json = False,
     out: Out = None,
 ) -> None:
-    """What learners get from the text alone, and from the text with the last event (logistic regression, random forest).
+    """Show what learners get from the text alone, and from the text with the last event (logistic regression, random forest).
 
     Exit status 1 if one of them is not at 25 % in every single octet, or if letters are not equally often right. Needs
     scikit-learn (in the extra "dev").
@@ -106,7 +106,7 @@ def world_pixels(
     as_markdown: Markdown = False,
     out: Out = None,
 ) -> None:
-    """What an oracle that reads pixels gets right on a rendered benchmark, by reader and number of frames."""
+    """Show what an oracle that reads pixels gets right on a rendered benchmark, by reader and number of frames."""
     from benchmark.procbench.report import pixels_of_files
 
     counts = [int(count) for count in frames.split(",")]
@@ -116,7 +116,7 @@ def world_pixels(
 @app.command("table")
 def results_table(
     folder: Annotated[
-        Path, typer.Argument(help="One JSON file a run; benchmark/experiments/arm_tables.py says which fields.")
+        Path, typer.Argument(help="One JSON file a run; benchmark/experiments/arms/tables.py says which fields.")
     ],
     metrics: Annotated[str | None, typer.Option(help="Only these, in this order, as in accuracy,consistency.")] = None,
     arms: Annotated[str | None, typer.Option(help="Only these, as in grpo,care.", show_default="all")] = None,
@@ -127,8 +127,8 @@ def results_table(
 
     Writes FOLDER/table.json and FOLDER/table.png.
     """
-    from benchmark.experiments import arm_tables
-    from benchmark.experiments.arm_plot import draw
+    from benchmark.experiments.arms import tables as arm_tables
+    from benchmark.experiments.arms.plot import draw
     from benchmark.tables import markdown, show, terminal, write
 
     runs = arm_tables.of_arms(arm_tables.read(folder), arms.split(",") if arms else None)
@@ -165,7 +165,7 @@ def rl_arms(
     """
     from dataclasses import replace
 
-    from benchmark.experiments import arm_runs
+    from benchmark.experiments.arms import run_arms as arm_runs
     from benchmark.experiments.option_lists import numbers
     from benchmark.experiments.option_lists import strengths as shares
     from benchmark.tables import show, terminal
@@ -195,7 +195,8 @@ def restricted_learners(
 
     Learners whose file is there are not taught again; the table and the picture show all of the folder's.
     """
-    from benchmark.experiments import learners, learners_page
+    from benchmark.experiments.learners import page as learners_page
+    from benchmark.experiments.learners import teach as learners
     from benchmark.experiments.option_lists import numbers
     from benchmark.tables import markdown, show, terminal
     from mmrl.world.base import BASE
@@ -216,8 +217,9 @@ def base_model(
     octets: Annotated[int, typer.Option(min=1, help="Of each level, eight items each, a seed.")] = 24,
     seeds: Annotated[int, typer.Option(min=1, help="How many worlds, one a seed.")] = 5,
 ) -> None:
-    """What the base model can do: answers, reasoning, the border, and who sees and who deduces."""
-    from benchmark.experiments import base_card, base_page
+    """Show what the base model can do: answers, reasoning, the border, and who sees and who deduces."""
+    from benchmark.experiments.base_model import card as base_card
+    from benchmark.experiments.base_model import tables as base_page
     from benchmark.paths import told
     from benchmark.tables import record, show, terminal, write
     from mmrl.world.base import BASE

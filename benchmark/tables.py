@@ -14,7 +14,7 @@ Cells = tuple[Sequence[str], Sequence[Sequence[str]]]  # header, lines
 
 
 def terminal(cells: Cells, title: str | None = None, words: int = 1) -> Table:
-    """A table to print with rich; the first ``words`` columns are text, the others numbers."""
+    """Return a table to print with rich; the first ``words`` columns are text, the others numbers."""
     header, lines = cells
     table = Table(
         title=title, title_justify="left", header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
@@ -27,7 +27,7 @@ def terminal(cells: Cells, title: str | None = None, words: int = 1) -> Table:
 
 
 def markdown(cells: Cells, words: int = 1) -> str:
-    """The same for a README."""
+    """Return a table as Markdown, for a README."""
     header, lines = cells
     rule = ["---" if index < words else "--:" for index in range(len(header))]
     return "\n".join(f"| {' | '.join(line)} |" for line in (header, rule, *lines))

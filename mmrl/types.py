@@ -5,9 +5,10 @@ of a part, ``f`` frames, ``d`` hidden size, ``c h w`` channels, height, width. L
 and 0 off the mask; they are over the *allowed* tokens at the sampling temperature, in rollout and in training alike.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Annotated, Any, Literal
 
 from jaxtyping import Bool, Float, Int
@@ -270,3 +271,23 @@ class Decoding:
             )
         if self.max_new_tokens < 1:
             raise ValueError(f"decoding.max_new_tokens: expected 1 or more, found {self.max_new_tokens}")
+
+    @property
+    def logit_temperature(self) -> float:
+        """Divides the logits, for sampling and reading alike; 1 where the most likely token is taken."""
+        return self.temperature or 1.0
+
+
+def letter_at(index: int) -> str:
+    """Return the letter that names the option at an index: A, B, C ..."""
+    return chr(ord("A") + index)
+
+
+def index_of(letter: str) -> int:
+    """Return the index of the option that a letter names; of any other character an index that no option has."""
+    return ord(letter) - ord("A")
+
+
+def letters_of(choices: Sequence[str]) -> str:
+    """Return the letters that name some options, in order; there are 26."""
+    return ascii_uppercase[: len(choices)]

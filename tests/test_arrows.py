@@ -23,7 +23,7 @@ ARROWS = {  # room -> the rooms that it imports: all of them and no others
     "evaluation/core": "types",  # usable without torch and without a model
     "evaluation": "config data evaluation/core models rewards rollout runtime types world",
     "training": "algorithms config data evaluation evaluation/core functional models rewards rollout runtime training/step types",
-    "report": "evaluation evaluation/core rewards",
+    "report": "evaluation evaluation/core rewards types",
     "cli": "config data evaluation evaluation/core models report rewards runtime training types world",
     "__main__": "cli",
     "__init__": "",
@@ -32,7 +32,15 @@ INNER = {  # part of a room -> its modules and folders
     "training/step": ("step",),
     "evaluation/core": ("records", "store", "plan", "runner", "scoring", "summary", "run_folder", "statistics", "__init__"),
 }  # fmt: skip
-NEVER_AT_ONCE = {"flash_attn", "vllm", "peft", "wandb", "datasets", "openai"}  # extras: imported where they are used
+NEVER_AT_ONCE = {
+    "flash_attn",
+    "vllm",
+    "peft",
+    "wandb",
+    "datasets",
+    "openai",
+    "pysubs2",
+}  # extras: imported where they are used
 MOST_ENTRIES = 16  # in the package's folder: among so many a newcomer finds a thing
 
 

@@ -10,7 +10,7 @@ KINDS = {"train": Config, "eval": EvalConfig}
 
 
 def text(name: str) -> str:
-    """The schema of a kind of config."""
+    """Return the schema of a kind of config."""
     return json.dumps(KINDS[name].model_json_schema(), indent=1) + "\n"
 
 

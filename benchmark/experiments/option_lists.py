@@ -7,7 +7,7 @@ SEVERAL = re.compile(rf"{PART}(,{PART})*")
 
 
 def numbers(text: str) -> list[int]:
-    """The numbers of "0-4,7", each once, in the order stated. Raises ValueError for anything else."""
+    """Return the numbers of "0-4,7", each once, in the order stated. Raises ValueError for anything else."""
     if not SEVERAL.fullmatch(text):
         raise ValueError(f"--seeds: expected numbers and ranges as in 0-4,7; found {text!r}")
     found: dict[int, None] = {}
@@ -20,7 +20,7 @@ def numbers(text: str) -> list[int]:
 
 
 def strengths(text: str) -> list[float]:
-    """The numbers of "0.25,0.5". Raises ValueError for anything else."""
+    """Return the numbers of "0.25,0.5". Raises ValueError for anything else."""
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:

@@ -1,1 +1,1 @@
-"""What can be known of ProcBench without a neural network: ceilings, text audits, simple baselines."""
+"""Facts that can be known of ProcBench without a neural network: ceilings, text audits, simple baselines."""

@@ -37,7 +37,7 @@ def nothing(item: Item) -> str:
 
 
 def last_event(item: Item) -> str:
-    """The last event's label, as one word; on octets the closing lids."""
+    """Return the last event's label, as one word; on octets the closing lids."""
     return "".join(f"{event.verb}_{event.thing}_{event.place}" for event in item.events[-1:])
 
 
@@ -59,7 +59,7 @@ def one_by_one(item: Item, shown: Shown) -> list[str]:
 
 
 def marked_words(mark: str, text: str) -> str:
-    """Every word with a mark before it."""
+    """Return every word with a mark before it."""
     return " ".join(f"{mark}={word}" for word in text.split())
 
 
@@ -72,7 +72,7 @@ LEARNERS: Mapping[str, Callable[[int], Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one learner reached, as shares."""
+    """The shares that one learner reached."""
 
     learner: str
     view: str
@@ -85,18 +85,18 @@ class Finding:
 
 
 def learner(name: str, seed: int) -> Pipeline:
-    """A classifier of bags of words."""
+    """Return a classifier of bags of words."""
     words = CountVectorizer(lowercase=False, token_pattern=r"\S+", binary=True)
     return make_pipeline(words, FunctionTransformer(dense), LEARNERS[name](seed))
 
 
 def dense(counts: csr_matrix) -> NDArray[np.float32]:
-    """A plain array: a hundred words are few, and forests grow eight times as fast on it."""
+    """Return a plain array: a hundred words are few, and forests grow eight times as fast on it."""
     return counts.toarray().astype(np.float32)
 
 
 def fit(items: Sequence[Item], name: str, view: str, shown: Shown = nothing, seed: int = 0) -> Pipeline:
-    """A learner taught on items."""
+    """Return a learner taught on items."""
     documents, labels = [], []
     for item in items:
         found = VIEWS[view](item, shown)
@@ -106,7 +106,7 @@ def fit(items: Sequence[Item], name: str, view: str, shown: Shown = nothing, see
 
 
 def answers(model: Pipeline, items: Sequence[Item], view: str, shown: Shown = nothing) -> NDArray[np.int64]:
-    """The option that a taught learner takes on each item; the first of several equally likely ones."""
+    """Return the option that a taught learner takes on each item; the first of several equally likely ones."""
     documents = [VIEWS[view](item, shown) for item in items]
     chances = model.predict_proba([text for several in documents for text in several])
     if view == "slots":
@@ -128,7 +128,7 @@ def held_out_scores(
 
 
 def finding(items: Sequence[Item], name: str, view: str, shown: Shown = nothing, seed: int = 0) -> Finding:
-    """What a learner reaches on items, with the interval over groups."""
+    """Return what a learner reaches on items, with the interval over groups."""
     scores, groups = held_out_scores(items, name, view, shown, seed), [item.group for item in items]
     low, high = interval(scores, groups)
     label = "text" if shown is nothing else f"text + {shown.__name__.replace('_', ' ')}"
@@ -152,12 +152,15 @@ def group_means(scores: NDArray[np.float64], groups: Sequence[str]) -> NDArray[n
 
 
 def findings(items: Sequence[Item], shown: Sequence[Shown] = (nothing, last_event), seed: int = 0) -> list[Finding]:
-    """Every learner on every view."""
+    """Return every learner on every view."""
     return [finding(items, name, view, what, seed) for what in shown for view in VIEWS for name in LEARNERS]
 
 
 def leaks(items: Sequence[Item], found: Sequence[Finding]) -> list[str]:
-    """What is not exactly as on sound octets, one line each: chance, in every group, and letters in equal numbers."""
+    """Return what is not exactly as on sound octets, one line each.
+
+    Sound are chance in every group, and letters in equal numbers.
+    """
     lines = [
         f"{one.learner} on {one.view}, {one.shown}: expected 25 in every group, found {100 * one.accuracy:.2f} "
         f"[{100 * one.low:.2f}, {100 * one.high:.2f}]"
@@ -171,7 +174,7 @@ def leaks(items: Sequence[Item], found: Sequence[Finding]) -> list[str]:
 
 
 def cells(found: Sequence[Finding]) -> tuple[list[str], list[list[str]]]:
-    """The table: a line a learner, in percent."""
+    """Return the table: a line a learner, in percent."""
     header = ["sees", "as", "learner", "accuracy", "95 % interval", "items", "groups"]
     lines = [
         [

@@ -1,4 +1,4 @@
-"""Baselines that need no neural network: chance, habits, readers of text, and the oracle (facts/evaluation.md 5.8)."""
+"""Baselines that need no neural network: chance, habits, readers of text, and the oracle."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ Scores = NDArray[np.float64]  # the probability of the right option, one an item
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What a baseline reaches on a level, as shares."""
+    """The shares that a baseline reaches on a level."""
 
     level: str
     stratum: str
@@ -34,20 +34,20 @@ class Baseline:
 
 
 def splits(octets: int, taught: int, seed: int) -> dict[str, list[Item]]:
-    """The octet items of every level and of the training split, as a benchmark of this seed has them."""
+    """Return the octet items of every level and of the training split, as a benchmark of this seed has them."""
     sizes = Sizes(train=taught, **dict.fromkeys(LEVELS, octets))
     drawn = all_octets(Recipe(sizes, seed))
     return {split: [item for octet in several for item in of_octet(octet)] for split, several in drawn.items()}
 
 
 def natural_splits(items: int, taught: int, seed: int) -> dict[str, list[Item]]:
-    """The same of the natural stratum."""
+    """Return the splits of the natural stratum."""
     sizes = Sizes(nat_train=taught, **{f"nat_{level}": items for level in LEVELS})
     return {split: [of_nat(nat) for nat in several] for split, several in all_nats(Recipe(sizes, seed)).items()}
 
 
 def baselines(items: Mapping[str, Sequence[Item]], seed: int) -> list[Baseline]:
-    """Every baseline on every level; what is learnt is learnt on the training split."""
+    """Return every baseline on every level; what is learnt is learnt on the training split."""
     levels = [items[level] for level in LEVELS]
     return [
         measured(level, name, asked, one)
@@ -71,13 +71,13 @@ def solvers(train: Sequence[Item], levels: Sequence[Sequence[Item]], seed: int) 
 
 
 def majority(items: Sequence[Item]) -> int:
-    """The option that is right most often; the first of several."""
+    """Return the option that is right most often; the first of several."""
     counts = Counter(item.gold for item in items)
     return min(counts, key=lambda option: (-counts[option], option))
 
 
 def longest(item: Item) -> int:
-    """The option with most characters; the first of several."""
+    """Return the option with most characters; the first of several."""
     return max(range(len(item.options)), key=lambda option: len(item.options[option]))
 
 

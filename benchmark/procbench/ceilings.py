@@ -1,7 +1,7 @@
-"""What a solver can reach that has only part of an item's information and knows the members of its group.
+"""Ceilings: the most that a solver reaches who has part of an item's information and knows the members of its group.
 
 The members of a group are parted by what the information shows of them; in each part the best that the solver can do is
-the option that is right most often. This bounds every model, learned or not (facts/evaluation.md 5.4). The solver knows
+the option that is right most often. This bounds every model, learned or not. The solver knows
 no rule of the world: it compares what is shown and counts which option is right.
 """
 
@@ -18,12 +18,12 @@ Information = Callable[[Item], Hashable]
 
 
 def last_station_event(item: Item) -> Event | None:
-    """The last thing that happens at a station."""
+    """Return the last thing that happens at a station."""
     return next((event for event in reversed(item.events) if event.place in STATIONS), None)
 
 
 def bag(item: Item) -> Hashable:
-    """The events without their order and times."""
+    """Return the events without their order and times."""
     return frozenset(Counter((event.verb, event.thing, event.place) for event in item.events).items())
 
 
@@ -37,7 +37,7 @@ INFORMATION: Mapping[str, Information] = {
     "unordered": lambda item: (item.lamp, bag(item)),
     "everything": lambda item: (item.lamp, item.events),
 }
-ROWS: Mapping[str, str] = {  # in the order of the table of facts 5.4
+ROWS: Mapping[str, str] = {  # in the order of the printed table
     "blind": "text + options (blind)",
     "observation": "observation only",
     "video": "video only",
@@ -64,7 +64,7 @@ class Ceilings:
 
 
 def ceilings(items: Sequence[Item]) -> Ceilings:
-    """All ceilings of items that are groups of siblings."""
+    """Return all ceilings of items that are groups of siblings."""
     groups, longest = list(by_group(items)), most_events(items)
     told = [[right(group, at_index(index)) for index in range(longest)] for group in groups]
     events = [100 * sum(counts) / len(items) for counts in zip(*told, strict=True)]
@@ -82,7 +82,7 @@ def ceiling(groups: Iterable[Sequence[Item]], shown: Information) -> float:
 
 
 def right(group: Sequence[Item], shown: Information) -> int:
-    """How many of a group's items the best solver gets right who sees the text and what is shown."""
+    """Return how many of a group's items the best solver gets right who sees the text and what is shown."""
     parts: defaultdict[Hashable, Counter[int]] = defaultdict(Counter)
     for item in group:
         parts[item.text, shown(item)][item.gold] += 1
@@ -95,7 +95,7 @@ def most_events(items: Iterable[Item]) -> int:
 
 
 def at_index(index: int) -> Information:
-    """The observation and one event; no event where the clip has fewer."""
+    """Return the observation and one event; no event where the clip has fewer."""
     return lambda item: (item.lamp, item.events[index : index + 1])
 
 
@@ -105,7 +105,7 @@ def of_families(items: Sequence[Item]) -> dict[str, Ceilings]:
 
 
 def leaks(family: str, found: Ceilings, ordered: bool) -> list[str]:
-    """Every way in which a family is not what the design promises, one line each; empty for a sound one."""
+    """Return every way in which a family is not what the design promises, one line each; empty for a sound one."""
     exact = {**EXACT, "unordered": 50} if ordered else EXACT
     lines = [
         f"{family}: {ROWS[row]}: expected exactly {expected:g}, found {found.rows[row]:.2f}"
@@ -124,7 +124,7 @@ def leaks(family: str, found: Ceilings, ordered: bool) -> list[str]:
 
 
 def all_leaks(table: Mapping[str, Ceilings]) -> list[str]:
-    """The leaks of the world's own families."""
+    """Return the leaks of the world's own families."""
     return [line for name, found in table.items() for line in leaks(name, found, FAMILIES[name].ordered)]
 
 
@@ -146,6 +146,6 @@ def means(table: Mapping[str, Ceilings]) -> dict[str, dict[str, float]]:
 
 
 def cells(table: Mapping[str, Ceilings]) -> tuple[list[str], list[list[str]]]:
-    """The table of facts 5.4: a line an information, a column a family, in percent."""
+    """Return the table of ceilings: a line an information, a column a family, in percent."""
     lines = [[words, *(f"{found.rows[row]:.1f}" for found in table.values())] for row, words in ROWS.items()]
     return ["information", *table], lines

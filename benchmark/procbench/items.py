@@ -41,7 +41,7 @@ class Item:
 
 
 def of_octet(octet: Octet) -> list[Item]:
-    """The eight items of an octet."""
+    """Return the eight items of an octet."""
     options = tuple(map(str, octet.options))
     return [
         Item(
@@ -59,7 +59,7 @@ def of_octet(octet: Octet) -> list[Item]:
 
 
 def of_nat(nat: Nat) -> Item:
-    """A natural item; a group of its own."""
+    """Return a natural item; a group of its own."""
     return Item(
         group=nat.name,
         family=nat.schema,
@@ -73,7 +73,7 @@ def of_nat(nat: Nat) -> Item:
 
 
 def drawn(family: str, octets: int, seed: int) -> list[Item]:
-    """The items of random octets of a family; the first do not depend on how many follow."""
+    """Return the items of random octets of a family; the first do not depend on how many follow."""
     kind = FAMILIES[family]
     split = "L3" if kind.held_out else "L1"
     names = ((f"{family}-{index:05d}", Dice(seed, "benchmark", family, index)) for index in range(octets))
@@ -81,13 +81,16 @@ def drawn(family: str, octets: int, seed: int) -> list[Item]:
 
 
 def with_lids(events: Iterable[Event]) -> tuple[Event, ...]:
-    """The events in order, and the closing lids behind them if they are not told; nothing where there is no video."""
+    """Return the events in order, and the closing lids behind them if they are not told.
+
+    Nothing where there is no video.
+    """
     told = tuple(sorted(events, key=lambda event: event.slot))
     return told if not told or told[-1].slot == TAIL else (*told, LIDS)
 
 
 def of_row(row: Mapping) -> Item:
-    """The item of an annotation row. Raises ValueError for a row that is not ProcBench's."""
+    """Return the item of an annotation row. Raises ValueError for a row that is not ProcBench's."""
     try:
         return Item(
             group=row["group_id"],
@@ -106,7 +109,7 @@ def of_row(row: Mapping) -> Item:
 
 
 def of_root(root: Path) -> dict[str, list[Item]]:
-    """The items of every validation file of a rendered benchmark, by level."""
+    """Return the items of every validation file of a rendered benchmark, by level."""
     files = sorted((root / "annotations").glob("validation_*.jsonl"))
     if not files:
         raise ValueError(
@@ -119,7 +122,7 @@ def of_root(root: Path) -> dict[str, list[Item]]:
 
 
 def whole_octets(items: Sequence[Item]) -> list[Item]:
-    """The items of the octet stratum whose groups have all eight members."""
+    """Return the items of the octet stratum whose groups have all eight members."""
     octets = [item for item in items if item.stratum == OCTET]
     members = Counter(item.group for item in octets)
     return [item for item in octets if members[item.group] == 8]
@@ -148,6 +151,6 @@ def rank(family: str) -> int:
 
 
 def letters(items: Iterable[Item]) -> dict[str, int]:
-    """How often each letter is right."""
+    """Return how often each letter is right."""
     found = Counter(LETTERS[item.gold] for item in items)
     return {letter: found[letter] for letter in LETTERS}

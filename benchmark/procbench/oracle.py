@@ -1,4 +1,4 @@
-"""The right option from the script, by rules written a second time from the table of families (facts/evaluation.md 5.3).
+"""The right option from the script, by rules written a second time from the table of families.
 
 Nothing of mmrl's state machine is used: where both agree, neither misreads the table.
 """
@@ -13,7 +13,7 @@ Pair = tuple[str, str]  # the station's colours as the goal names them
 
 
 def option(item: Item) -> int:
-    """Index of the option that the rules ask for. Raises ValueError if it is not there exactly once."""
+    """Return index of the option that the rules ask for. Raises ValueError if it is not there exactly once."""
     deeds = [(event.verb, event.thing) for event in item.events if event.place == item.lamp]
     colour = RULES[item.family](deeds, colours(item))
     fitting = [i for i, words in enumerate(item.options) if {item.lamp, colour} <= set(words.split())]
@@ -23,7 +23,7 @@ def option(item: Item) -> int:
 
 
 def colours(item: Item) -> Pair:
-    """The two colours that the goal gives to the lamp's station."""
+    """Return the two colours that the goal gives to the lamp's station."""
     found = re.search(rf"\b{item.lamp} (\w+) and (\w+)", item.question)
     if found is None:
         raise ValueError(f"{item.group}: expected the {item.lamp} station's two colours in {item.question!r}")
@@ -31,12 +31,12 @@ def colours(item: Item) -> Pair:
 
 
 def things(deeds: Deeds, verb: str) -> list[str]:
-    """What a verb was done to, in order."""
+    """Return what a verb was done to, in order."""
     return [thing for done, thing in deeds if done == verb]
 
 
 def other(pair: Pair, colour: str) -> str:
-    """The pair's other colour."""
+    """Return the pair's other colour."""
     return pair[1] if colour == pair[0] else pair[0]
 
 
@@ -47,7 +47,7 @@ def shell(deeds: Deeds, pair: Pair) -> str:
 
 
 def mix(deeds: Deeds, pair: Pair) -> str:
-    """The paint that was not poured."""
+    """Return the paint that was not poured."""
     (missing,) = set(pair) - set(things(deeds, "pour"))
     return missing
 

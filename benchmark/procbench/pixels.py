@@ -1,4 +1,4 @@
-"""The pixel oracle on a rendered benchmark: what is left of 100 % by codec, sampling and reader (facts/evaluation.md 5.8)."""
+"""The pixel oracle on a rendered benchmark: what is left of 100 % by codec, sampling and reader."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ OCTET_ROWS = 8
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """What the oracle reaches on a level with one reader and number of frames."""
+    """The accuracy that the oracle reaches on a level with one reader and number of frames."""
 
     level: str
     reader: str
@@ -33,17 +33,17 @@ class Reached:
 
 
 def readers() -> tuple[str, ...]:
-    """Those that this machine has."""
+    """Return those that this machine has."""
     return ("pyav", "decord") if has_decord() else ("pyav",)
 
 
 def dial_of(root: Path) -> Dial:
-    """The dial that a benchmark was rendered with."""
+    """Return the dial that a benchmark was rendered with."""
     return Dial(**json.loads((root / "manifest.json").read_text())["key"]["dial"])
 
 
 def reached(root: Path, octets: int, counts: Sequence[int], progress=lambda done: None) -> list[Reached]:
-    """Every level by every reader at every number of frames; the first so many octets of a level."""
+    """Return every level by every reader at every number of frames; the first so many octets of a level."""
     found, done = [], 0
     for level in LEVELS:
         rows = whole(rows_in(root, f"validation_{level}"), octets)
@@ -55,12 +55,12 @@ def reached(root: Path, octets: int, counts: Sequence[int], progress=lambda done
 
 
 def whole(rows: Iterable[Mapping], octets: int) -> list[Mapping]:
-    """The rows of the first so many octets."""
+    """Return the rows of the first so many octets."""
     return list(islice((row for row in rows if row["stratum"] == "octet"), OCTET_ROWS * octets))
 
 
 def right(row: Mapping, root: Path, count: int, reader: str) -> bool:
-    """Whether what the oracle concludes from the files is the answer."""
+    """Return whether what the oracle concludes from the files is the answer."""
     return read_item(row, root, dial_of(root), count, reader).action == row["answer"]
 
 
@@ -72,7 +72,7 @@ def measured(level: str, reader: str, frames: int, rows: Sequence[Mapping], hits
 
 
 def cells(found: Sequence[Reached]) -> tuple[list[str], list[list[str]]]:
-    """A line a reader and number of frames, a column a level."""
+    """Return a line a reader and number of frames, a column a level."""
     lines = {}
     for one in found:
         text = f"{100 * one.accuracy:.1f} [{100 * one.low:.1f}, {100 * one.high:.1f}]"
@@ -84,5 +84,5 @@ def cells(found: Sequence[Reached]) -> tuple[list[str], list[list[str]]]:
 
 
 def as_json(found: Sequence[Reached]) -> list[dict]:
-    """The same with nothing left out."""
+    """Return all figures, nothing left out."""
     return [asdict(one) for one in found]

@@ -1,4 +1,4 @@
-"""What the commands print and record: figures as JSON with their origin, and tables."""
+"""The commands' output: figures as JSON with their origin, and tables."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -65,7 +65,7 @@ def table_of(cells: Cells, title: str, as_markdown: bool) -> Table | str:
 
 
 def audit_drawn(octets: int, seed: int) -> Report:
-    """What readers get from fresh octets of all families together."""
+    """Return what readers get from fresh octets of all families together."""
     from benchmark.procbench import audit
 
     items = [item for family in FAMILIES for item in drawn(family, octets, seed)]
@@ -80,7 +80,7 @@ def audit_drawn(octets: int, seed: int) -> Report:
 
 
 def audit_of_files(root: Path, seed: int) -> Report:
-    """The same for a rendered benchmark, file by file; those with too few groups for the folds are left out."""
+    """Audit a rendered benchmark, file by file; those with too few groups for the folds are left out."""
     from benchmark.procbench import audit
 
     levels, shown = {}, []
@@ -101,7 +101,7 @@ def audited(items: Sequence[Item], found: Sequence) -> dict[str, Any]:
 
 
 def title(items: Sequence[Item]) -> str:
-    """How many items, and how often each letter is right."""
+    """Return how many items, and how often each letter is right."""
     counts = ", ".join(f"{letter} {count:,}" for letter, count in letters(items).items())
     return f"{len(items):,} items; right letters: {counts}"
 
@@ -121,7 +121,7 @@ def baselines_drawn(octets: int, natural: int, taught: int, seed: int, as_markdo
 
 
 def pixels_of_files(root: Path, octets: int, counts: Sequence[int], as_markdown: bool) -> Report:
-    """What the pixel oracle reads off the files of a rendered benchmark."""
+    """Return what the pixel oracle reads off the files of a rendered benchmark."""
     from benchmark.procbench import pixels
     from mmrl.runtime.console import progress
 

@@ -22,7 +22,7 @@ from benchmark.speed.case import Case
 from benchmark.speed.ratios import CLOCKS, Found, flops, ratios, targets, utilisation
 from benchmark.speed.worker import CONTENDERS
 from benchmark.tables import Cells, record, write
-from mmrl.cli.quickstart.arms import end, stopped_in_order, tail
+from mmrl.cli.quickstart.train_arms import end_process, log_tail, stopped_in_order
 
 TABLE = "table.json"
 START = 12.0  # seconds of a process before it measures
@@ -115,7 +115,7 @@ def measured(name: str, case: Case, plan: Plan) -> dict[str, Any]:
     job.write_text(json.dumps(asked | {"folder": str(folder), "out": str(out)}))
     begun, status = perf_counter(), waited(job, log, plan)
     if status or not out.exists():
-        raise RuntimeError(f"{case.name} {name}: ended with status {status}. The end of {log}:\n{tail(log)}")
+        raise RuntimeError(f"{case.name} {name}: ended with status {status}. The end of {log}:\n{log_tail(log)}")
     return json.loads(out.read_text()) | {"seconds_in_all": round(perf_counter() - begun, 1)}
 
 
@@ -129,7 +129,7 @@ def waited(job: Path, log: Path, plan: Plan) -> int:
         try:
             return process.wait()
         finally:
-            end(process)
+            end_process(process)
 
 
 def search_path() -> str:

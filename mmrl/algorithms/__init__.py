@@ -20,7 +20,6 @@ CLASSES: tuple[type[Algorithm], ...] = (
     SFT, GRPO, CARE, DrGRPO, DAPO, GSPO, CISPO, KLInReward, KLInLoss, RLOO, FDPG, AlphaDPG, GDC, CDPG, VarGrad, GVPO,
 )  # fmt: skip
 ALGORITHMS: Mapping[str, type[Algorithm]] = {kind.name: kind for kind in CLASSES}
-RENAMED = {"rlkl": "kl_in_reward, or kl_in_loss where its key place was loss; that key is gone"}
 
 __all__ = [
     "ALGORITHMS",
@@ -34,7 +33,6 @@ __all__ = [
     "GRPO",
     "GSPO",
     "GVPO",
-    "RENAMED",
     "RLOO",
     "SFT",
     "Algorithm",

@@ -1,4 +1,4 @@
-"""What this machine has, tried out rather than looked up."""
+"""``mmrl doctor``: devices, dtypes, attention, video readers and extras, tried out rather than looked up."""
 
 import importlib.metadata
 import importlib.util
@@ -20,14 +20,14 @@ from mmrl.data.media.video import MediaError, decode
 from mmrl.runtime.console import console
 
 PACKAGES = ("torch", "torchvision", "transformers", "accelerate", "decord", "av", "einops", "safetensors", "flash-attn")
-EXTRAS = {"eval": ("rouge_score", "jiwer"), "dev": ("pytest", "beartype"), "flash": ("flash_attn",)}
+EXTRAS = {"eval": ("rouge_score", "jiwer", "pysubs2"), "dev": ("pytest", "beartype"), "flash": ("flash_attn",)}
 TRACKERS = ("tensorboard", "wandb", "trackio", "swanlab")
 Verdict = Literal["ok", "missing", "broken"]
 COLOURS = {"ok": "green", "missing": "yellow", "broken": "red"}
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Diagnosis:
     """One line of the report. ``needed`` says whether mmrl cannot do without."""
 
     what: str
@@ -36,50 +36,50 @@ class Finding:
     needed: bool = False
 
 
-def examine() -> Iterator[Finding]:
+def diagnoses() -> Iterator[Diagnosis]:
     """Everything, in the order of the report."""
-    yield Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}")
+    yield Diagnosis("python", "ok", f"{platform.python_version()} on {platform.platform()}")
     yield from map(package, PACKAGES)
     yield from devices()
     yield from precisions()
     yield from attentions()
     yield from map(video_reader, ("decord", "pyav"))
     yield from map(tracker, TRACKERS)
-    yield from (extra(name, modules) for name, modules in EXTRAS.items())
+    yield from (extra_packages(name, modules) for name, modules in EXTRAS.items())
 
 
-def package(name: str) -> Finding:
-    """Its version."""
+def package(name: str) -> Diagnosis:
+    """Return its version."""
     needed = name not in ("decord", "flash-attn")
     try:
-        return Finding(name, "ok", importlib.metadata.version(name), needed)
+        return Diagnosis(name, "ok", importlib.metadata.version(name), needed)
     except importlib.metadata.PackageNotFoundError:
-        return Finding(name, "missing", "not installed", needed)
+        return Diagnosis(name, "missing", "not installed", needed)
 
 
-def devices() -> Iterator[Finding]:
-    """What can compute."""
-    yield Finding("cpu", "ok", f"{torch.get_num_threads()} threads")
+def devices() -> Iterator[Diagnosis]:
+    """Yield the devices that can compute."""
+    yield Diagnosis("cpu", "ok", f"{torch.get_num_threads()} threads")
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
-        yield Finding(f"cuda:{index}", "ok", f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB")
+        yield Diagnosis(f"cuda:{index}", "ok", f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB")
     if not torch.cuda.is_available():
-        yield Finding("cuda", "missing", "no CUDA device; everything runs on the CPU")
+        yield Diagnosis("cuda", "missing", "no CUDA device; everything runs on the CPU")
 
 
-def precisions() -> Iterator[Finding]:
+def precisions() -> Iterator[Diagnosis]:
     """Which dtypes can be multiplied on the device that training would use."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     for dtype in (torch.float32, torch.bfloat16, torch.float64):
         name = f"{str(dtype).removeprefix('torch.')} on {device}"
         try:
             made = torch.ones(8, 8, dtype=dtype, device=device) @ torch.ones(8, 8, dtype=dtype, device=device)
-            yield Finding(name, "ok" if made.sum().item() == 512 else "broken", "matrix product")
+            yield Diagnosis(name, "ok" if made.sum().item() == 512 else "broken", "matrix product")
         except RuntimeError as error:
-            yield Finding(name, "broken", str(error).splitlines()[0])
+            yield Diagnosis(name, "broken", str(error).splitlines()[0])
 
 
-def attentions() -> Iterator[Finding]:
+def attentions() -> Iterator[Diagnosis]:
     """Attention back ends, each against the plain formula."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     generator = torch.Generator().manual_seed(0)
@@ -88,27 +88,27 @@ def attentions() -> Iterator[Finding]:
     plain = (q @ k.mT / 32**0.5 + causal).softmax(-1) @ v
     sdpa = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
     gap = (plain - sdpa).abs().max().item()
-    yield Finding("attention sdpa", "ok" if gap < 1e-5 else "broken", f"differs from eager by {gap:.1e}", needed=True)
+    yield Diagnosis("attention sdpa", "ok" if gap < 1e-5 else "broken", f"differs from eager by {gap:.1e}", needed=True)
     yield flash(q, k, v, plain)
 
 
-def flash(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, plain: torch.Tensor) -> Finding:
+def flash(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, plain: torch.Tensor) -> Diagnosis:
     """flash-attn, where it is installed and there is a device for it."""
     name = "attention flash_attention_2"
     if importlib.util.find_spec("flash_attn") is None:
-        return Finding(name, "missing", "pip install mmrl[flash]; sdpa serves")
+        return Diagnosis(name, "missing", "pip install mmrl[flash]; sdpa serves")
     if q.device.type != "cuda":
-        return Finding(name, "missing", "installed, but there is no CUDA device")
+        return Diagnosis(name, "missing", "installed, but there is no CUDA device")
     try:
         from flash_attn import flash_attn_func
     except ImportError as error:
-        return Finding(name, "broken", f"does not load: {error}")
+        return Diagnosis(name, "broken", f"does not load: {error}")
     out = flash_attn_func(*(x.transpose(1, 2).bfloat16() for x in (q, k, v)), causal=True).transpose(1, 2).float()
     gap = (plain - out).abs().max().item()
-    return Finding(name, "ok" if gap < 3e-2 else "broken", f"bfloat16 differs from float32 eager by {gap:.1e}")
+    return Diagnosis(name, "ok" if gap < 3e-2 else "broken", f"bfloat16 differs from float32 eager by {gap:.1e}")
 
 
-def video_reader(name: str) -> Finding:
+def video_reader(name: str) -> Diagnosis:
     """Decodes a small film that is made on the spot. A reader that can be imported need not work."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "probe.mp4"
@@ -116,12 +116,12 @@ def video_reader(name: str) -> Finding:
         try:
             clip = decode(path, FrameChoice(count=4), name)
         except (MediaError, ValueError, ImportError) as error:
-            return Finding(
+            return Diagnosis(
                 f"video {name}", "missing" if name == "decord" else "broken", str(error).splitlines()[0], name == "pyav"
             )
     seen = clip.frames.mean(axis=(1, 2, 3)).tolist()
     right = seen == sorted(seen) and clip.total == 8
-    return Finding(f"video {name}", "ok" if right else "broken", f"decoded {len(clip.frames)} of {clip.total} frames")
+    return Diagnosis(f"video {name}", "ok" if right else "broken", f"decoded {len(clip.frames)} of {clip.total} frames")
 
 
 def film() -> bytes:
@@ -140,16 +140,16 @@ def film() -> bytes:
     return buffer.getvalue()
 
 
-def tracker(name: str) -> Finding:
-    """Whether it can be imported."""
+def tracker(name: str) -> Diagnosis:
+    """Return whether it can be imported."""
     found = importlib.util.find_spec(name) is not None
-    return Finding(f"tracker {name}", "ok" if found else "missing", "installed" if found else f"pip install {name}")
+    return Diagnosis(f"tracker {name}", "ok" if found else "missing", "installed" if found else f"pip install {name}")
 
 
-def extra(name: str, modules: tuple[str, ...]) -> Finding:
-    """Whether an extra of mmrl is there."""
+def extra_packages(name: str, modules: tuple[str, ...]) -> Diagnosis:
+    """Return whether an extra of mmrl is there."""
     absent = [m for m in modules if importlib.util.find_spec(m) is None]
-    return Finding(
+    return Diagnosis(
         f"extra {name}", "missing" if absent else "ok", f"pip install mmrl[{name}]" if absent else "installed"
     )
 
@@ -157,7 +157,7 @@ def extra(name: str, modules: tuple[str, ...]) -> Finding:
 def report() -> bool:
     """Print all findings; True where nothing that is needed is amiss."""
     table = Table("what", "", "detail", box=None, pad_edge=False)
-    findings = list(examine())
+    findings = list(diagnoses())
     for f in findings:
         table.add_row(f.what, f"[{COLOURS[f.verdict]}]{f.verdict}[/]", escape(f.detail))
     console.print(table)

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from mmrl.runtime.console import console
 from mmrl.runtime.sharding import local
-from mmrl.training.build import sampler
 from mmrl.training.loop import Run
+from mmrl.training.rollouts import rollouts_of
 from mmrl.types import Decoding
 
 REHEARSED = 8  # tokens of each completion in the rehearsal
@@ -30,12 +30,12 @@ def memory(run: Run) -> Iterator[tuple[str, int]]:
     yield "logits, at most", run.config.model.logit_bytes
     if run.ranks.accelerator.device.type == "cpu":  # else they wait in the memory of the host
         yield "decoded frames, at most", run.config.data.cache_bytes
-        if (keeps := run.feeder.policy.tower.keeps) != "nothing":
-            yield f"{keeps} of media, at most", run.config.model.feature_bytes
+        if (level := run.feeder.policy.tower.cache_level) != "nothing":
+            yield f"{level} of media, at most", run.config.model.feature_bytes
 
 
 def bytes_of(parameter: Tensor) -> int:
-    """What a parameter, or this rank's part of it, takes."""
+    """Return what a parameter, or this rank's part of it, takes."""
     return local(parameter).nbytes
 
 
@@ -46,10 +46,10 @@ def available(device: torch.device) -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def rehearse(run: Run) -> dict[str, float]:
-    """The first batch up to its gradient, with short completions; the weights stay as they are."""
+def rehearse_first_batch(run: Run) -> dict[str, float]:
+    """Run the first batch up to its gradient, with short completions; the weights stay as they are."""
     trainer = run.trainer
-    short(run)
+    shorten_completions(run)
     trainer.last = scored = trainer.collect()
     totals = trainer.totals(scored)
     credits = [trainer.credit(s, totals) for s in scored]
@@ -59,25 +59,23 @@ def rehearse(run: Run) -> dict[str, float]:
     return trainer.meter.summary(run.ranks)
 
 
-def short(run: Run) -> None:
+def shorten_completions(run: Run) -> None:
     """Cut the rehearsal's completions."""
     old = run.config.rollout.decoding
     decoding = Decoding(old.temperature, old.top_p, min(REHEARSED, old.max_new_tokens))
     rollout = run.config.rollout.model_copy(update={"decoding": decoding})
-    config = run.config.model_copy(update={"rollout": rollout})
-    run.trainer.collector.sample = sampler(
-        config, run.trainer.proposal or run.feeder.policy, run.trainer.algorithm.source
-    )
+    model, source = run.trainer.proposal or run.feeder.policy, run.trainer.algorithm.needs.source
+    run.trainer.collector.sample = rollouts_of(model, source, rollout, run.config.seed)
 
 
-def check(run: Run) -> bool:
+def check_run(run: Run) -> bool:
     """Print what a run needs and try its first batch. False where it cannot fit."""
     with run.feeder.reader:
-        return in_order(run)
+        return fits_and_runs(run)
 
 
-def in_order(run: Run) -> bool:
-    """``check``, while the decoding processes are there."""
+def fits_and_runs(run: Run) -> bool:
+    """``check_run``, while the decoding processes are there."""
     device = run.ranks.accelerator.device
     needs, there = dict(memory(run)), available(device)
     table = Table("memory", "GiB", box=None, pad_edge=False)
@@ -91,7 +89,7 @@ def in_order(run: Run) -> bool:
             "lower model.logit_bytes or data.cache_bytes, or take a larger device.[/]"
         )
         return False
-    numbers = rehearse(run)
+    numbers = rehearse_first_batch(run)
     prompts = [len(s.group.prompt.tokens) for s in run.trainer.last] or [0]
     tokens, loss = numbers.get("completion/tokens", 0.0), numbers.get("loss", 0.0)
     console.print(

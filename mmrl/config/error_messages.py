@@ -4,13 +4,15 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmrl.algorithms import RENAMED
+from mmrl.config.renamed import RENAMED, RENAMED_CHOICES
 
 
 def explain(problem: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     """A validation problem in our words: where, expected, found."""
     found, (path, node) = problem.get("input"), walk(problem["loc"], schema)
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        if path in RENAMED:
+            return f"no key {path!r} any more; it is now {RENAMED[path]}"
         known = sorted(walk(problem["loc"][:-1], schema)[1].get("properties", {}))
         near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -21,7 +23,7 @@ def explain(problem: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
         return placed(problem["msg"].removeprefix("Value error, "), path)
     if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
         found = repr(problem["ctx"]["tag"]) if "tag" in problem["ctx"] else "none"
-        renamed = RENAMED.get(problem["ctx"].get("tag"))
+        renamed = RENAMED_CHOICES.get((path, problem["ctx"].get("tag")))
         hint = f"; it is now {renamed}" if renamed else ""
         return f"{path}.name: expected one of {', '.join(node['discriminator']['mapping'])}, found {found}{hint}"
     if problem["type"] == "too_short":

@@ -1,7 +1,7 @@
-"""What a model is shown and told of a question: all of it, or less or otherwise, to see what its answers depend on.
+"""Conditions change what a model is shown and told of a question, to see what its answers depend on.
 
 A condition is a name, for two of them with a number. Some change the question before anything is decoded (`asked`), some
-the frames behind the decoder (`see`), one how many frames there are (`frames_of`); everything else stays as it is.
+the frames behind the decoder (`see`), one how many frames there are (`frame_choice_under`); everything else stays as it is.
 
     full              as it is
     blind             no media; the prompt has no place for them
@@ -21,7 +21,7 @@ the frames behind the decoder (`see`), one how many frames there are (`frames_of
 Frames that are moved are shown at the moments at which others were, so that the clock of a model that is told the time says
 nothing. An example that a condition does not apply to (no video, nothing to leave out) is shown as it is, because rows
 without a video ("nothing has been done yet") stand among the others and leaving them out would compare different
-questions. A set in which a condition would change nothing is another matter: `check` refuses it.
+questions. A set in which a condition would change nothing is another matter: `check_condition` refuses it.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ from jaxtyping import Int
 from mmrl.data.media.frame_choice import FrameChoice
 from mmrl.data.media.video import Clip
 from mmrl.data.options import shuffled
-from mmrl.types import Example, Media, Message
+from mmrl.types import Example, Media, Message, index_of, letter_at
 
 Condition = str
 
@@ -54,17 +54,17 @@ NEEDS = {  # what some example must have for the condition to be one
 }
 
 
-def known(condition: str) -> Condition:
-    """The condition, or a ValueError that lists those there are."""
-    name, number = parts(condition)
+def known_condition(condition: str) -> Condition:
+    """Return the condition. Raises a ValueError that lists those there are."""
+    name, number = name_and_number(condition)
     plain = number is None and (name == "full" or name in TOLD or name in SHOWN)
     if not plain and not (name in COUNTED and number):
         raise ValueError(f"condition: expected one of {', '.join(NAMES)} (K from 1), found {condition!r}")
     return condition
 
 
-def parts(condition: Condition) -> tuple[str, int | None]:
-    """The name of a condition and its number, 0 for what is none."""
+def name_and_number(condition: Condition) -> tuple[str, int | None]:
+    """Return the name of a condition and its number, 0 for what is none."""
     name, sign, number = condition.partition(":")
     if not sign:
         return name, None
@@ -72,8 +72,8 @@ def parts(condition: Condition) -> tuple[str, int | None]:
 
 
 def asked(condition: Condition, examples: Sequence[Example], seed: int) -> list[Example]:
-    """The examples as a condition asks them: same ids, in the same order. Raises ValueError where it cannot."""
-    name, number = parts(known(condition))
+    """Return the examples as a condition asks them: same ids, in the same order. Raises ValueError where it cannot."""
+    name, number = name_and_number(known_condition(condition))
     if name == "swap":
         return swapped(examples, seed)
     changes: dict[str, Callable[[Example], Example]] = {
@@ -89,8 +89,8 @@ def asked(condition: Condition, examples: Sequence[Example], seed: int) -> list[
 def see(
     condition: Condition, example: Example, media: Sequence[Clip | np.ndarray], seed: int
 ) -> tuple[Clip | np.ndarray, ...]:
-    """The loaded media of an example that is already ``asked``, in its order, as a condition shows them."""
-    name, _ = parts(condition)
+    """Return the loaded media of an example that is already ``asked``, in its order, as a condition shows them."""
+    name, _ = name_and_number(condition)
     if name not in SHOWN:
         return tuple(media)
     keys = (f"{seed}\0{example.id}\0{number}" for number in range(len(media)))
@@ -100,29 +100,29 @@ def see(
     )
 
 
-def frames_of(condition: Condition, choice: FrameChoice) -> FrameChoice:
-    """The frame choice under a condition."""
-    name, number = parts(condition)
+def frame_choice_under(condition: Condition, choice: FrameChoice) -> FrameChoice:
+    """Return the frame choice under a condition."""
+    name, number = name_and_number(condition)
     return replace(choice, count=number) if name == "frames" else choice
 
 
-def check(condition: Condition, examples: Iterable[Example], where: str) -> None:
+def check_condition(condition: Condition, examples: Iterable[Example], where: str) -> None:
     """Raise a ValueError where a condition would change nothing, because no example has what it changes."""
-    name, _ = parts(known(condition))
+    name, _ = name_and_number(known_condition(condition))
     wanted = NEEDS.get(name)
     if wanted and not any(has(example, wanted) for example in examples):
         raise ValueError(f"{where}: condition {condition!r} expected examples with {wanted}, found none; leave it full")
 
 
 def has(example: Example, wanted: str) -> bool:
-    """Whether an example has what a condition changes."""
+    """Return whether an example has what a condition changes."""
     if wanted in ("a question", "options"):
         return bool(example.question) if wanted == "a question" else len(example.choices) > 1
     return any(wanted in ("media", f"{medium.kind}s") for medium in example.every_media)
 
 
 def changed(name: str, clip: Clip, key: str) -> Clip:
-    """A clip under a condition on its frames."""
+    """Return a clip under a condition on its frames."""
     if name == "noise":
         grey = np.uint8(round(float(clip.frames.mean())))
         return replace(clip, frames=np.full_like(clip.frames, grey))
@@ -146,13 +146,16 @@ def order(name: str, count: int, key: str) -> Int[np.ndarray, " f"]:
 
 
 def rotated(example: Example, places: int) -> Example:
-    """The options moved up; the gold letter moves with its text. Questions without options stay."""
+    """Return the example with its options moved up; the gold letter moves with its text.
+
+    Questions without options stay.
+    """
     count = len(example.choices)
     if count < 2 or example.answer is None:
         return example
     turn = places % count
-    gold = (ord(example.answer.strip()) - ord("A") - turn) % count
-    choices, letter = example.choices[turn:] + example.choices[:turn], chr(ord("A") + gold)
+    gold = (index_of(example.answer.strip()) - turn) % count
+    choices, letter = example.choices[turn:] + example.choices[:turn], letter_at(gold)
     return replace(example, choices=choices, answer=letter, fields=relettered(example.fields, choices, letter))
 
 
@@ -163,7 +166,7 @@ def relettered(fields: Mapping[str, Any], choices: Sequence[str], gold: str) -> 
 
 
 def swapped(examples: Sequence[Example], seed: int) -> list[Example]:
-    """Each example with the videos of the next one, in an order that (seed, id) decides, that has others."""
+    """Return each example with the videos of the next one, in an order that (seed, id) decides, that has others."""
     films = [example for example in examples if videos(example)]
     ring = sorted(films, key=lambda example: hashlib.sha256(f"{seed}\0{example.id}".encode()).digest())
     place = {example.id: index for index, example in enumerate(ring)}
@@ -174,7 +177,7 @@ def swapped(examples: Sequence[Example], seed: int) -> list[Example]:
 
 
 def donor(example: Example, ring: Sequence[Example], place: int) -> Example:
-    """The next in the ring that shares no video with an example, of another cluster if there is one."""
+    """Return the next in the ring that shares no video with an example, of another cluster if there is one."""
     own, second = {video.path for video in videos(example)}, None
     for step in range(1, len(ring)):
         other = ring[(place + step) % len(ring)]
@@ -188,23 +191,23 @@ def donor(example: Example, ring: Sequence[Example], place: int) -> Example:
 
 
 def videos(example: Example) -> list[Media]:
-    """The videos of an example."""
+    """Return the videos of an example."""
     return [medium for medium in example.every_media if medium.kind == "video"]
 
 
 def lent(example: Example, other: Example) -> Example:
-    """An example with the videos of another, from the first again where that has fewer."""
+    """Return an example with the videos of another, from the first again where that has fewer."""
     films = cycle(videos(other))
     return replaced(example, lambda medium: next(films) if medium.kind == "video" else medium)
 
 
 def keeping(example: Example, kinds: tuple[str, ...]) -> Example:
-    """The example without media of other kinds, also in a ready-made chat."""
+    """Return the example without media of other kinds, also in a ready-made chat."""
     return replaced(example, lambda medium: medium if medium.kind in kinds else None)
 
 
 def replaced(example: Example, change: Callable[[Media], Media | None]) -> Example:
-    """The example with other media, or fewer; of a ready-made chat those in its messages."""
+    """Return the example with other media, or fewer; of a ready-made chat those in its messages."""
     if not example.messages:
         return replace(example, media=tuple(filter(None, map(change, example.media))))
     messages = []
@@ -215,7 +218,7 @@ def replaced(example: Example, change: Callable[[Media], Media | None]) -> Examp
 
 
 def written(example: Example, condition: Condition) -> Example:
-    """The example, whose words must be the template's: those of a ready-made chat cannot be told apart."""
+    """Return the example, whose words must be the template's: those of a ready-made chat cannot be told apart."""
     if example.messages:
         raise ValueError(
             f"example {example.id}: condition {condition!r} expected a question and options, found a ready-made chat"

@@ -6,7 +6,7 @@ All but "plain", "toy" and "none" are data: published numbers were got with exac
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from mmrl.types import Example, Kind, Message
+from mmrl.types import Example, Kind, Message, letter_at
 
 Template = Literal[
     "care", "care_eval", "seed_bench_r1", "video_r1", "longvideobench", "video_holmes", "tvbench", "egoplan_bench2",
@@ -69,7 +69,7 @@ PLAIN_WHAT: Mapping[Kind, str] = {
 
 
 def messages(example: Example, template: str) -> tuple[Message, ...]:
-    """What the model is asked:
+    """Return the chat in which the model is asked:
 
     one message of the user, media first, then the text. A ready-made chat is returned as it is.
     """
@@ -79,7 +79,7 @@ def messages(example: Example, template: str) -> tuple[Message, ...]:
 
 
 def text(example: Example, template: str) -> str:
-    """The words of the question in a template. Raises ValueError if the template has no words for its kind."""
+    """Return the words of the question in a template. Raises ValueError if the template has no words for its kind."""
     if template not in TEMPLATES:
         raise ValueError(f"template: expected one of {', '.join(TEMPLATES)}, found {template!r}")
     if example.kind == "choice" and not 1 <= len(example.choices) <= 26:
@@ -112,13 +112,13 @@ def _longvideobench(example: Example) -> str:
 
 def _video_holmes(example: Example) -> str:
     _only_choice(example, "video_holmes")
-    options = ", ".join(f"{_letter(index)}: {choice}" for index, choice in enumerate(example.choices))
+    options = ", ".join(f"{letter_at(index)}: {choice}" for index, choice in enumerate(example.choices))
     return HOLMES.format(question=example.question, options=options)
 
 
 def _tvbench(example: Example) -> str:
     _only_choice(example, "tvbench")
-    options = "".join(f"\n({_letter(index)}) {choice}" for index, choice in enumerate(example.choices))
+    options = "".join(f"\n({letter_at(index)}) {choice}" for index, choice in enumerate(example.choices))
     return f"{CAREFULLY}Question: {example.question}\nOptions:{options}\nOnly give the best option."
 
 
@@ -135,7 +135,7 @@ def _plain(example: Example) -> str:
 def _toy(example: Example) -> str:
     """ProcBench's own wording; the space before a letter makes it the token that it is in an answer."""
     _only_choice(example, "toy")
-    return example.question + "".join(f"\n {_letter(index)} {choice}" for index, choice in enumerate(example.choices))
+    return example.question + "".join(f"\n {letter_at(index)} {choice}" for index, choice in enumerate(example.choices))
 
 
 def _none(example: Example) -> str:
@@ -143,11 +143,7 @@ def _none(example: Example) -> str:
 
 
 def _lettered(example: Example) -> str:
-    return "".join(f"{_letter(index)}. {choice}\n" for index, choice in enumerate(example.choices))
-
-
-def _letter(index: int) -> str:
-    return chr(ord("A") + index)
+    return "".join(f"{letter_at(index)}. {choice}\n" for index, choice in enumerate(example.choices))
 
 
 def _only_choice(example: Example, template: str) -> None:

@@ -7,7 +7,6 @@ last, and conditions on frames hold: a condition that shows none shows no subtit
 """
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,13 +23,11 @@ Shown = tuple[Clip | np.ndarray, ...]
 LISTED = "This video's subtitles are listed below:\n{subtitles}\n"
 NONE = "No subtitles available"  # 156 of Video-MME's 900 videos have none; lmms-eval (75571cf) says so in these words
 SHORTEST = 1.0  # seconds: LongVideoBench takes a shorter subtitle for half a second to either side of its middle
-TIMES = re.compile(r"(\d+):(\d\d):(\d\d)[,.](\d{1,3})\s*-->\s*(\d+):(\d\d):(\d\d)[,.](\d{1,3})")
-TAG = re.compile(r"<[^<>]*>")
 
 
 @dataclass(frozen=True, slots=True)
 class Subtitle:
-    """What is said, and when: seconds of the video."""
+    """A text that is said from ``start`` to ``end``, in seconds of the video."""
 
     start: float
     end: float
@@ -43,22 +40,27 @@ class Subtitle:
 
 
 def read_srt(path: Path) -> tuple[Subtitle, ...]:
-    """A SubRip file, its tags taken away. Raises MediaError if it has no subtitle in it."""
-    found: list[Subtitle] = []
-    for block in re.split(r"\n\s*\n", path.read_text(encoding="utf-8-sig", errors="replace").replace("\r", "")):
-        lines = block.strip().split("\n")
-        times = next((match for line in lines[:2] if (match := TIMES.search(line))), None)
-        if times is not None:
-            words = [line for line in lines[lines.index(times.string) + 1 :] if line.strip()]
-            said = " ".join(TAG.sub("", line).strip() for line in words)
-            found += [Subtitle(_seconds(*times.groups()[:4]), _seconds(*times.groups()[4:]), said)] if said else []
-    if not found:
+    """Read a SubRip file without its tags; a cue may hold empty lines. Raises MediaError if it has no subtitle in it."""
+    try:
+        from pysubs2 import SSAFile
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("pysubs2 is needed to read SubRip subtitles: pip install 'mmrl[eval]'") from error
+    events = SSAFile.from_string(path.read_text(encoding="utf-8-sig", errors="replace"), format_="srt")
+    cues = [Subtitle(event.start / 1000, event.end / 1000, _one_line(event.plaintext)) for event in events]
+    if not any(cue.text for cue in cues):
         raise MediaError(path, "no subtitle", "a SubRip file", "download the subtitles again")
-    return tuple(found)
+    return tuple(cue for cue in cues if cue.text)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(line.strip() for line in text.split("\n") if line.strip())
 
 
 def read_longvideobench(path: Path, offset: float, duration: float) -> tuple[Subtitle, ...]:
-    """A list of {timestamp: [start, end], text} or {start, end, line}; times count from ``offset``, an open end is the video's."""
+    """Return a list of {timestamp: [start, end], text} or {start, end, line}.
+
+    Times count from ``offset``, an open end is the video's.
+    """
     if not path.is_file():
         raise MediaError(path, "no such file", "subtitles", "unpack subtitles.tar")
     try:
@@ -78,26 +80,22 @@ def _timed(row: dict[str, Any], offset: float, duration: float) -> Subtitle:
     return Subtitle(start - offset, end - offset, row["line"])
 
 
-def _seconds(hours: str, minutes: str, seconds: str, thousandths: str) -> float:
-    return int(hours) * 3600 + int(minutes) * 60 + int(seconds) + float(f"0.{thousandths}")
-
-
 def _of_clock(clock: str) -> float:
     hours, minutes, seconds = clock.split(":")
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
 
 
-def at(subtitles: Sequence[Subtitle], seconds: Sequence[float]) -> list[Subtitle]:
-    """Those that are there at one of the moments, in order, each once."""
+def subtitles_at(subtitles: Sequence[Subtitle], seconds: Sequence[float]) -> list[Subtitle]:
+    """Return those that are there at one of the moments, in order, each once."""
     return [one for one in subtitles if any(one.start <= moment < one.end for moment in seconds)]
 
 
 def listed(example: Example, shown: Shown, subtitles: Sequence[Subtitle]) -> tuple[Example, Shown]:
-    """The subtitles of the frames that are seen, before the question."""
+    """Ask a question behind the subtitles of the frames that are seen."""
     clip = next((medium for medium in shown if isinstance(medium, Clip)), None)
     if clip is None:
         return example, shown
-    said = "\n".join(one.text for one in at(subtitles, clip.timestamps)) or NONE
+    said = "\n".join(one.text for one in subtitles_at(subtitles, clip.timestamps)) or NONE
     return replace(example, question=LISTED.format(subtitles=said) + example.question), shown
 
 
@@ -117,7 +115,10 @@ def interleaved(example: Example, shown: Shown, subtitles: Sequence[Subtitle], t
 
 
 def in_time(subtitles: Sequence[Subtitle], moments: Sequence[float]) -> Iterator[int | str]:
-    """Numbers of frames and texts of subtitles. A subtitle stands behind the frames up to its middle, if a frame is within it."""
+    """Yield numbers of frames and texts of subtitles.
+
+    A subtitle stands behind the frames up to its middle, if a frame is within it.
+    """
     frame = 0
     for one in subtitles:
         while frame < len(moments) and moments[frame] <= one.middle:
@@ -153,7 +154,7 @@ class Telling:
     template: str
 
     def __call__(self, example: Example, shown: Shown) -> tuple[Example, Shown]:
-        """The question as it is asked, and its media. Raises MediaError for a file that is named and missing."""
+        """Return the question as it is asked, and its media. Raises MediaError for a file that is named and missing."""
         named = example.fields.get("subtitle_path")
         if named is None:
             path = self.folder / f"{example.every_media[0].path.stem}.srt" if example.every_media else None

@@ -13,7 +13,7 @@ What was measured lies in a folder, one an evaluated set:
 
 The model and the graders are callables::
 
-    def sampler(examples, sample_ids) -> list[Completion]: ...        # mmrl.evaluation.evaluator.Examiner is one
+    def sampler(examples, sample_ids) -> list[Completion]: ...        # mmrl.evaluation.evaluator makes one
     scorer = Scorer(grade, parse, name="default", facts={...})        # mmrl.evaluation.graders.scorer_of(graders) makes one
     summary = evaluate("L1", examples, sampler, scorer, out, samples=1, batch=8, expected=2432, settings={...})
     summary.metrics["accuracy"]                                       # Mean(mean, low, high, unscored, best)

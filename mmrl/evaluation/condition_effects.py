@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from mmrl.evaluation.records import IncompleteError, Item, Record
 from mmrl.evaluation.scoring import answers
 from mmrl.evaluation.statistics import cluster_sums
+from mmrl.types import index_of
 
 RESAMPLES = 10_000
 CHUNK = 1000  # resamples at a time, to bound memory
@@ -62,8 +63,8 @@ class Look:
 
 def spoken(answer: str | None, choices: Sequence[str]) -> str | None:
     """The text of the option that a letter names."""
-    if answer is not None and len(answer) == 1 and 0 <= ord(answer) - ord("A") < len(choices):
-        return choices[ord(answer) - ord("A")]
+    if answer is not None and len(answer) == 1 and 0 <= index_of(answer) < len(choices):
+        return choices[index_of(answer)]
     return answer
 
 

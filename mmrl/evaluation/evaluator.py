@@ -12,14 +12,12 @@ from typing import Any
 
 import torch
 import transformers
-from torch import Tensor, nn
+from torch import nn
 
 import mmrl
 from mmrl.config.open_data import check_gradable, media_reader, open_set, root_of
 from mmrl.config.schema import ConfigError, EvalSetSection, EvaluationSection
-from mmrl.data.conditions import asked, frames_of
-from mmrl.data.conditions import check as check_condition
-from mmrl.data.prompts import messages
+from mmrl.data.conditions import asked, check_condition, frame_choice_under
 from mmrl.data.subtitles import Telling
 from mmrl.evaluation.graders import scorer_of
 from mmrl.evaluation.media_sampler import Asking, Media
@@ -30,15 +28,13 @@ from mmrl.evaluation.samplers import Generated
 from mmrl.evaluation.scoring import Scorer
 from mmrl.evaluation.summary import Mean, Summary
 from mmrl.evaluation.tables.levels import finite
-from mmrl.models.generic import Plain, check_chat_template
-from mmrl.models.policy import Policy, chat
+from mmrl.models.chat import prompt_text
+from mmrl.models.generic import GenericModel, check_chat_template
+from mmrl.models.policy import Policy
 from mmrl.rewards.parse import parse
 from mmrl.rollout import Engine
 from mmrl.runtime.console import progress
 from mmrl.types import Decoding, Example, Group
-
-CHUNK = 2**22  # elements of a parameter that are hashed at a time
-PRIME = 65521
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +46,7 @@ class Sampled:
 
     def text(self, example: Example) -> str:
         """The prompt's text, with a placeholder for each medium."""
-        chats = [chat(message) for message in messages(example, self.policy.template)]
-        return self.policy.processor.apply_chat_template(chats, tokenize=False, add_generation_prompt=True)
+        return prompt_text(self.policy.processor, example, self.policy.template)
 
     def answer(
         self, examples: Sequence[Example], media: Sequence[Media], samples: Sequence[int], seed: int
@@ -89,15 +84,15 @@ def sampled(policy: Policy, template: str, decoding: Decoding, max_rows: int) ->
     return Sampled(view, Engine(view, decoding, lambda text: parse(text).span, max_rows))
 
 
-def model_of(model: Policy | Plain, section: EvaluationSection, max_rows: int) -> Sampled | Generated:
+def model_of(model: Policy | GenericModel, section: EvaluationSection, max_rows: int) -> Sampled | Generated:
     """What answers the questions of a section."""
-    if isinstance(model, Plain):
+    if isinstance(model, GenericModel):
         return Generated(replace(model, template=section.template), section.decoding)
     return sampled(model, section.template, section.decoding, max_rows)
 
 
 def examine(
-    policy: Policy | Plain,
+    policy: Policy | GenericModel,
     section: EvaluationSection,
     out: Path,
     max_rows: int,
@@ -110,7 +105,7 @@ def examine(
     scorer = scorer_of(section.graders)
     settings = settings_of(section, policy, model.facts)
     cache = None if section.response_cache is None else Cache(Path(section.response_cache))
-    seen = section.model_copy(update={"frames": frames_of(section.condition, section.frames)})
+    seen = section.model_copy(update={"frames": frame_choice_under(section.condition, section.frames)})
     still = policy.tower.still(again=True) if isinstance(policy, Policy) else nullcontext()
     with media_reader(seen, cache_bytes=2**28) as reader, evaluating(policy.model), still:
         ask = Asking(model, reader, section.seed, section.condition, settings, cache)
@@ -174,12 +169,12 @@ def evaluating(model: nn.Module):
         model.train(training)
 
 
-def settings_of(section: EvaluationSection, policy: Policy | Plain, engine: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(section: EvaluationSection, policy: Policy | GenericModel, engine: Mapping[str, Any]) -> dict[str, Any]:
     """Whatever decides the texts."""
     processor = policy.processor
     versions = {"mmrl": mmrl.__version__, "torch": torch.__version__, "transformers": transformers.__version__}
     return {
-        "weights": digest(policy.model),
+        "weights": policy.weights.record(),
         "pixels": [str(processor.video_processor.size), str(processor.image_processor.size)],
         "chat_template": short_hash(str(processor.chat_template or policy.tokenizer.chat_template)),
         "reader": section.reader,
@@ -195,26 +190,6 @@ def settings_of(section: EvaluationSection, policy: Policy | Plain, engine: Mapp
 def short_hash(text: str) -> str:
     """Enough of SHA-256 to tell texts apart."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-@torch.no_grad()
-def digest(model: nn.Module) -> str:
-    """A fingerprint of a model's weights: names, shapes, and two sums over the bits of every element, one of them by place."""
-    hashed = hashlib.sha256()
-    for name, parameter in model.named_parameters():
-        hashed.update(f"{name}{tuple(parameter.shape)}{parameter.dtype}{sums(parameter.detach().flatten())}".encode())
-    return hashed.hexdigest()[:16]
-
-
-def sums(flat: Tensor) -> tuple[int, int]:
-    """The sum of all elements' bits, and of bits times place (modulo a prime), in wrapping 64-bit integers."""
-    kind = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[flat.element_size()]
-    plain = placed = 0
-    for start in range(0, len(flat), CHUNK):
-        bits = flat[start : start + CHUNK].contiguous().view(kind).long()
-        places = torch.arange(start, start + len(bits), device=bits.device) % PRIME + 1
-        plain, placed = plain + int(bits.sum()), placed + int((bits * places).sum())
-    return plain, placed
 
 
 def write_summary(path: Path, levels: Mapping[str, Summary], facts: Mapping[str, Any]) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from mmrl import rewards, world
 from mmrl.config.open_data import grader
 from mmrl.evaluation.scoring import DEFAULT, Scorer
-from mmrl.rewards.grade import grade_one
 from mmrl.rewards.graders import trace
+from mmrl.rewards.run_graders import grade_one
 from mmrl.world.graders import WORLD_GRADERS
 
 

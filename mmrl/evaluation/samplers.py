@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmrl.evaluation.media_sampler import Media
 from mmrl.evaluation.records import Completion, Request
-from mmrl.models.generic import Plain, Written
+from mmrl.models.generic import GenericModel, Written
 from mmrl.rewards.parse import parse
 from mmrl.rollout.noise import draw, uniforms
 from mmrl.types import Decoding, Example
@@ -19,7 +19,7 @@ from mmrl.types import Decoding, Example
 class Generated:
     """A plain model that answers one prompt at a time; its noise is a function of (seed, example, sample) alone."""
 
-    plain: Plain
+    plain: GenericModel
     decoding: Decoding
 
     def text(self, example: Example) -> str:
@@ -59,7 +59,7 @@ class Generated:
 
 def chosen(decoding: Decoding, noise: Tensor, logits: Tensor, step: int) -> tuple[Tensor, Tensor]:
     """The token of a step and its log-probability, before any truncation of the distribution."""
-    scaled = logits.float() / (decoding.temperature or 1.0)
+    scaled = logits.float() / decoding.logit_temperature
     if decoding.temperature:
         token = draw(scaled, noise[:, step].to(scaled.device), decoding.top_p)
     else:

@@ -17,6 +17,7 @@ from mmrl.evaluation.run_folder import sets_of
 from mmrl.evaluation.scoring import answers, read_items, read_records
 from mmrl.evaluation.store import read_lines, write_whole
 from mmrl.rewards.parse import parse
+from mmrl.types import letter_at
 
 TEMPLATE = "evaluation.html.j2"
 
@@ -56,7 +57,7 @@ def cards(folder: Path, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
 def card(item: Item, sample: Sample, record: Record) -> Mapping[str, Any]:
     """One completion: its text in the parts that were read, so that the graded answer stands out."""
     span = parse(record.text).span or (len(record.text), len(record.text))
-    options = [(chr(ord("A") + place), text) for place, text in enumerate(item.choices)]
+    options = [(letter_at(place), text) for place, text in enumerate(item.choices)]
     return {
         "item": item,
         "record": record,

@@ -1,25 +1,25 @@
 """Rewards: one parser, and graders that are plain callables."""
 
+from mmrl.rewards.answer_extraction import Extraction, chosen_letter, extract
 from mmrl.rewards.consistency import consistency_rule
-from mmrl.rewards.grade import grade, grade_one
-from mmrl.rewards.graders import GRADERS, Grader, check, trace
-from mmrl.rewards.ladder import Extraction, extract, letter
-from mmrl.rewards.load import load
-from mmrl.rewards.parse import Parsed, official, parse
+from mmrl.rewards.graders import GRADERS, Grader, check_gold, trace
+from mmrl.rewards.load_grader import load_grader
+from mmrl.rewards.parse import Parsed, first_block, parse
+from mmrl.rewards.run_graders import grade, grade_one
 
 __all__ = [
     "GRADERS",
     "Extraction",
     "Grader",
     "Parsed",
-    "check",
+    "check_gold",
+    "chosen_letter",
     "consistency_rule",
     "extract",
+    "first_block",
     "grade",
     "grade_one",
-    "letter",
-    "load",
-    "official",
+    "load_grader",
     "parse",
     "trace",
 ]

@@ -7,30 +7,47 @@ inconsistent; so report the share of consistent completions with the share that 
 import re
 from collections.abc import Sequence
 
-from mmrl.rewards.ladder import letter
-from mmrl.rewards.mentions import letters, named_by_letter, words
+from mmrl.rewards.answer_extraction import chosen_letter
+from mmrl.rewards.option_mentions import named_by_letter, plain_words
 from mmrl.rewards.parse import parse
+from mmrl.types import letters_of
 
 READ = 5_000  # characters at the end of the reasoning that are read
-SENTENCES = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
-CLAUSES = re.compile(
-    r"([,;:()，；：（）]|因为|所以|而不是|\b(?:but|because|since|while|whereas|although|so|therefore|thus|hence|rather than|instead of)\b"
-    r"|\band (?=[A-Z]\b|option\b|not\b))",
-    re.IGNORECASE,
+SENTENCES = re.compile(r"(?<=[.!?])\s+ | (?<=[。！？]) | \n+", re.VERBOSE)  # what parts two sentences
+CLAUSES = re.compile(  # what parts two clauses: marks, and words that say how the next one is meant
+    r"""
+    ( [,;:()，；：（）] | 因为 | 所以 | 而不是
+    | \b (?: but | because | since | while | whereas | although | so | therefore | thus | hence | rather[ ]than | instead[ ]of ) \b
+    | \b and[ ] (?= [A-Z]\b | option\b | not\b ) )
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
-CUE = re.compile(
-    r"\b(?:so|therefore|hence|thus|conclude|conclusion|next (?:step|action) is|answer"
-    r"|(?:best|correct|right) (?:option|choice)|(?:option|choice) is)\b|所以|因此|综上|故选|应选|答案|下一步是",
-    re.IGNORECASE,
+CUE = re.compile(  # a word by which a sentence concludes: "so", "the answer", "the next step is", "因此"
+    r"""
+      \b (?: so | therefore | hence | thus | conclude | conclusion | next[ ](?:step|action)[ ]is | answer
+           | (?: best | correct | right ) [ ] (?: option | choice ) | (?: option | choice ) [ ]is ) \b
+    | 所以 | 因此 | 综上 | 故选 | 应选 | 答案 | 下一步是
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
-REVISION = re.compile(r"\W*(?:wait|but|actually|however|no(?=,)|on second thoughts?|hmm|instead)\b", re.IGNORECASE)
-SUSPENSION = re.compile(r"\W*(?:wait|actually|no(?=,)|on second thoughts?)\b", re.IGNORECASE)
-NEGATION = re.compile(
-    r"\b(?:not|never|neither|nor|cannot|wrong|incorrect|false|impossible|unlikely|(?:rule|exclude|eliminate)[sd]?)\b"
-    r"|n['’]t\b|不|非|错|排除",
-    re.IGNORECASE,
+REVISION = re.compile(  # a sentence that begins like this takes back what was said: "Wait, ", "But ", "No, "
+    r"\W* (?: wait | but | actually | however | no (?=,) | on[ ]second[ ]thoughts? | hmm | instead ) \b",
+    re.IGNORECASE | re.VERBOSE,
 )
-SUPPOSED = re.compile(r"\b(?:if|unless)\b|[?？]\W*$|如果|假如|除非", re.IGNORECASE)
+SUSPENSION = re.compile(  # the same, where what was said before stands no longer even if no option is named
+    r"\W* (?: wait | actually | no (?=,) | on[ ]second[ ]thoughts? ) \b", re.IGNORECASE | re.VERBOSE
+)
+NEGATION = re.compile(  # "not", "isn't", "wrong", "rules out", "不"
+    r"""
+      \b (?: not | never | neither | nor | cannot | wrong | incorrect | false | impossible | unlikely
+           | (?: rule | exclude | eliminate ) [sd]? ) \b
+    | n['’]t\b | 不 | 非 | 错 | 排除
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+SUPPOSED = re.compile(  # a supposition or a question: "if", "unless", "?"
+    r"\b (?: if | unless ) \b | [?？]\W*$ | 如果 | 假如 | 除非", re.IGNORECASE | re.VERBOSE
+)
 REASON = frozenset({"because", "since", "while", "whereas", "although", "因为"})
 REFUSAL = frozenset({"rather than", "instead of", "而不是"})
 FILLER = frozenset({"the", "a", "an", "to", "is", "be", "should", "i", "we"})
@@ -40,7 +57,7 @@ LEAST_OVERLAP, LEAST_MARGIN = 0.8, 0.2  # token F1 of a paraphrase, and its lead
 def consistency(completion: str, *, choices: Sequence[str], **_: object) -> float:
     """1 if the reasoning concludes the option that is answered, right or wrong; 0 where it concludes none."""
     concluded = consistency_rule(completion, choices)
-    return float(concluded is not None and concluded == letter(completion, choices)[0])
+    return float(concluded is not None and concluded == chosen_letter(completion, choices)[0])
 
 
 def concludes(completion: str, *, choices: Sequence[str], **_: object) -> float:
@@ -49,7 +66,7 @@ def concludes(completion: str, *, choices: Sequence[str], **_: object) -> float:
 
 
 def consistency_rule(completion: str, choices: Sequence[str]) -> str | None:
-    """The letter that the reasoning concludes, or None.
+    """Return the letter that the reasoning concludes, or None.
 
     The last sentence with a conclusion's cue (so, therefore, the answer, ..) that names one option, by letter, by its
     words or by a close paraphrase. Negated mentions do not count, and an option that is refused later is not concluded;
@@ -70,14 +87,14 @@ def consistency_rule(completion: str, choices: Sequence[str]) -> str | None:
 
 
 def mentioned(sentence: str, choices: Sequence[str]) -> tuple[set[str], set[str]]:
-    """Options that the sentence names, and those that it only names to refuse them.
+    """Return options that the sentence names, and those that it only names to refuse them.
 
     What is named as a reason counts where nothing else is named.
     """
     named: set[str] = set()
     reasons: set[str] = set()
     denied: set[str] = set()
-    parts = CLAUSES.split(by_letter(sentence, choices))
+    parts = CLAUSES.split(options_as_letters(sentence, choices))
     for before, clause in zip(["", *parts[1::2]], parts[::2], strict=True):
         negative = NEGATION.search(clause) or before.lower() in REFUSAL
         role = denied if negative else reasons if before.lower() in REASON else named
@@ -88,31 +105,31 @@ def mentioned(sentence: str, choices: Sequence[str]) -> tuple[set[str], set[str]
     return named - denied, denied - named
 
 
-def by_letter(sentence: str, choices: Sequence[str]) -> str:
-    """The sentence with the options' words replaced by their letters, the longest first."""
-    for name, choice in sorted(zip(letters(choices), choices, strict=True), key=lambda option: -len(option[1])):
-        pattern = r"\W+".join(re.escape(word) for word in words(choice).split())
+def options_as_letters(sentence: str, choices: Sequence[str]) -> str:
+    """Return the sentence with the options' words replaced by their letters, the longest first."""
+    for name, choice in sorted(zip(letters_of(choices), choices, strict=True), key=lambda option: -len(option[1])):
+        pattern = r"\W+".join(re.escape(word) for word in plain_words(choice).split())
         if pattern:
             sentence = re.sub(rf"(?<!\w){pattern}(?!\w)", f"option {name}", sentence, flags=re.IGNORECASE)
     return sentence
 
 
 def paraphrased(sentence: str, choices: Sequence[str]) -> set[str]:
-    """The option that what follows the last cue says in nearly its words."""
+    """Return the option that what follows the last cue says in nearly its words."""
     cues = list(CUE.finditer(sentence))
     if not cues or NEGATION.search(sentence):
         return set()
     said = content(sentence[cues[-1].end() :])
     scores = [overlap(said, content(choice)) for choice in choices]
-    ranked = sorted(zip(scores, letters(choices), strict=True))
+    ranked = sorted(zip(scores, letters_of(choices), strict=True))
     second = ranked[-2][0] if len(ranked) > 1 else 0.0
     best, name = ranked[-1]
     return {name} if best >= LEAST_OVERLAP and best - second >= LEAST_MARGIN else set()
 
 
 def content(text: str) -> set[str]:
-    """The words that carry a meaning."""
-    return set(words(text).split()) - FILLER
+    """Return the words that carry a meaning."""
+    return set(plain_words(text).split()) - FILLER
 
 
 def overlap(one: set[str], other: set[str]) -> float:

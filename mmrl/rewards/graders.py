@@ -7,38 +7,36 @@ need by name and the rest with **fields.
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from mmrl.rewards.consistency import concludes, consistency, consistency_rule
-from mmrl.rewards.kinds import (
+from mmrl.rewards.answer_extraction import extract
+from mmrl.rewards.answer_scores import (
     PUBLISHED,
+    finite_number,
     mean_relative_accuracy,
     mean_relative_accuracy_video_r1,
-    number,
     numerical,
     same_number,
+    same_text,
 )
-from mmrl.rewards.kinds import choice as same_letter
-from mmrl.rewards.ladder import extract
-from mmrl.rewards.mentions import letters
-from mmrl.rewards.parse import official as first_block
-from mmrl.rewards.parse import parse
-from mmrl.rewards.published import PUBLISHED_READINGS
-from mmrl.types import Example
+from mmrl.rewards.benchmark_graders import PUBLISHED_READINGS
+from mmrl.rewards.consistency import concludes, consistency, consistency_rule
+from mmrl.rewards.parse import first_block, parse
+from mmrl.types import Example, letters_of
 
 Grader = Callable[..., float]
 
 
 def accuracy(completion: str, *, kind: str, answer: str, **_: object) -> float:
-    """The reward of training: the graded block's exact content against the gold, by the published rule of its kind.
+    """Return the reward of training: the graded block's exact content against the gold, by the published rule of its kind.
 
     Departure from Video-R1 and GRPO-CARE: they read the first answer block of the completion, this reads the last one
-    behind the reasoning. Their rules for the kinds are kept, quirks included (`mmrl.rewards.kinds`).
+    behind the reasoning. Their rules for the kinds are kept, quirks included (`mmrl.rewards.answer_scores`).
     """
     given = parse(completion).answer
     return 0.0 if given is None else PUBLISHED[kind](given, answer)
 
 
 def lenient(completion: str, *, kind: str, answer: str, choices: Sequence[str] = (), **_: object) -> float:
-    """Whether the answer is right however it is written: what the ladder extracts, by the rule of its kind.
+    """Return whether the answer is right however it is written: what `extract` finds, by the rule of its kind.
 
     Numbers compare as `same_number` has it (1,000 = 1000.0); regression, OCR and free text are scored as in `accuracy`.
     """
@@ -53,7 +51,7 @@ def official(completion: str, *, kind: str, answer: str, **_: object) -> float:
 
     As there, free text and OCR score 0.
     """
-    rules = {"choice": same_letter, "numerical": numerical, "regression": mean_relative_accuracy_video_r1}
+    rules = {"choice": same_text, "numerical": numerical, "regression": mean_relative_accuracy_video_r1}
     return rules[kind](first_block(completion), answer) if kind in rules else 0.0
 
 
@@ -64,7 +62,7 @@ def mra(completion: str, *, answer: str, **_: object) -> float:
 
 
 def well_formed(completion: str, **_: object) -> float:
-    """The format reward: 1 if the whole completion is a think block, optional whitespace, an answer block."""
+    """Return the format reward: 1 if the whole completion is a think block, optional whitespace, an answer block."""
     return float(parse(completion).format_ok)
 
 
@@ -82,21 +80,21 @@ GRADERS: Mapping[str, Grader] = MappingProxyType(
 )
 
 
-def check(example: Example) -> None:
+def check_gold(example: Example) -> None:
     """Raise a ValueError for a gold that no answer can match, so that it is found before training and not as a 0."""
     gold, where = example.answer, f"example {example.id}: answer"
     if gold is None or not gold.strip():
         raise ValueError(f"{where}: expected a gold for kind {example.kind!r}, found {gold!r}")
-    if example.kind == "choice" and example.choices and gold.strip() not in tuple(letters(example.choices)):
-        raise ValueError(f"{where}: expected one letter of {letters(example.choices)}, found {gold!r}")
-    if example.kind in ("numerical", "regression") and number(gold) is None:
+    if example.kind == "choice" and example.choices and gold.strip() not in tuple(letters_of(example.choices)):
+        raise ValueError(f"{where}: expected one letter of {letters_of(example.choices)}, found {gold!r}")
+    if example.kind in ("numerical", "regression") and finite_number(gold) is None:
         raise ValueError(f"{where}: expected a finite number for kind {example.kind!r}, found {gold!r}")
 
 
 def trace(text: str, example: Example) -> dict[str, object]:
-    """How the text was read, for the record of an evaluation: the strict answer, the format, and the ladder's trace.
+    """Return how a text was read, for the record of an evaluation: strict answer, format, and the rule that decided.
 
-    The rung is "unparsed" where no answer was found and "ambiguous" where several were. Of a choice also what the
+    The rule is "unparsed" where no answer was found and "ambiguous" where several were. Of a choice also what the
     reasoning concludes by the rules of `consistency`; where its options are not known it is read strictly.
     """
     parsed = parse(text)
@@ -108,7 +106,7 @@ def trace(text: str, example: Example) -> dict[str, object]:
         "format_ok": parsed.format_ok,
         "multiple": found.multiple,
         "extracted": found.answer,
-        "rung": found.rung,
+        "rung": found.rule,  # the key of records on disk
         "span": None if found.span is None else list(found.span),
         "alternatives": list(found.alternatives),
     }

@@ -7,7 +7,6 @@ that backtracks would let one completion stop a run.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 THINK, THINK_END = "<think>", "</think>"
 ANSWER, ANSWER_END = "<answer>", "</answer>"
@@ -16,41 +15,38 @@ SPACE = re.compile(r"\s*")
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What a completion says, by its tags."""
+    """A completion parted by its tags."""
 
     reasoning: str | None  # from the first <think> (or the start, if the prompt opened it) to the last </think>
     answer: str | None  # stripped content of the graded block
     span: tuple[int, int] | None  # its characters [start, end), strictly between the tags, not stripped
-    blocks: int  # answer blocks where the graded one is the last
-    contents: tuple[str, ...]  # what they say, stripped
+    contents: tuple[str, ...]  # of the answer blocks where the graded one is the last, stripped
     multiple: bool  # that is not all the same
-    rung: Literal["tags", "unparsed"]  # what found the answer
     format_ok: bool  # the whole completion is a think block, optional whitespace, an answer block
 
 
 def parse(text: str) -> Parsed:
-    """The graded block is the last <answer>..</answer> after the last </think> (anywhere if there is none).
+    """Read a completion by its tags. The graded block is the last <answer>..</answer> after the last </think> (anywhere if
+    there is none).
 
     Departure from GRPO-CARE, whose reward reads the first block and whose confidence mask reads the last tag: here both
-    read the same block. `official` keeps their reward's reading.
+    read the same block. `first_block` keeps their reward's reading.
     """
     thought = text.rfind(THINK_END)
     spans = list(blocks(text, 0 if thought < 0 else thought + len(THINK_END)))
     contents = tuple(text[start:end].strip() for start, end in spans)
     return Parsed(
-        reasoning=None if thought < 0 else reasoning(text, thought),
+        reasoning=None if thought < 0 else think_text(text, thought),
         answer=contents[-1] if spans else None,
         span=spans[-1] if spans else None,
-        blocks=len(spans),
         contents=contents,
         multiple=len(set(contents)) > 1,
-        rung="tags" if spans else "unparsed",
         format_ok=format_ok(text),
     )
 
 
-def official(text: str) -> str:
-    """The first answer block, stripped, as GRPO-CARE's evaluation reads it; the whole output where there is none.
+def first_block(text: str) -> str:
+    """Return the first answer block, stripped, as GRPO-CARE's evaluation reads it; the whole output where there is none.
 
     Their expression is <answer>(.*?)</answer> with a dot that matches newlines: a tag within the block belongs to it.
     """
@@ -70,14 +66,17 @@ def blocks(text: str, start: int = 0) -> Iterator[tuple[int, int]]:
         end = text.find(ANSWER_END, start)
 
 
-def reasoning(text: str, end: int) -> str:
-    """The text of the think block that ends here. A prompt may have opened it: then it starts with the completion."""
+def think_text(text: str, end: int) -> str:
+    """Return the text of the think block that ends here.
+
+    A prompt may have opened it: then it starts with the completion.
+    """
     start = text.find(THINK, 0, end)
     return text[0 if start < 0 else start + len(THINK) : end]
 
 
-def opened(text: str) -> bool:
-    """Whether a text, the prompt's end, leaves a think block open: then no completion is a whole one."""
+def leaves_think_open(text: str) -> bool:
+    """Return whether a text, the prompt's end, leaves a think block open: then no completion is a whole one."""
     return text.rfind(THINK) > text.rfind(THINK_END)
 
 

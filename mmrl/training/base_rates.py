@@ -19,12 +19,12 @@ from mmrl.config.schema import Config, ConfigError
 from mmrl.data.media.reader import MediaError, MediaReader
 from mmrl.functional.targets import bounds, offline
 from mmrl.models.policy import Policy
-from mmrl.models.vision.size_rules import size_rules
-from mmrl.rewards.grade import grade
+from mmrl.models.vision.processor_sizes import size_rules
+from mmrl.rewards.run_graders import grade
 from mmrl.runtime.console import progress
 from mmrl.runtime.ranks import Ranks, join
 from mmrl.training.base_rates_table import facts, lines, same
-from mmrl.training.build import sampler
+from mmrl.training.rollouts import rollouts_of
 from mmrl.types import Example, Prompt
 
 STEP = -1  # the noise of these completions is that of no training step
@@ -44,7 +44,7 @@ def prepare(config: Config, samples: int, quiet: bool = False) -> Path:
     done = begin(path, facts(config), samples)
     examples = [e for e in every(training_data(config.data, config.seed)) if e.id not in done]
     policy = policy_of(
-        config.model, config.data.template, ranks.accelerator.device, config.rollout.decoding.temperature
+        config.model, config.data.template, ranks.accelerator.device, config.rollout.decoding.logit_temperature
     )
     policy.model.requires_grad_(False)  # nothing learns: each medium is looked at once, and a run may find that on disk
     policy.tower.cache = feature_cache(config)
@@ -79,7 +79,7 @@ def rows(
     graders = {name: grader(r.grader) for name, r in config.rewards.items()}
     weights = {name: r.weight for name, r in config.rewards.items()}
     rollout = config.rollout.model_copy(update={"group_size": samples})
-    sample = sampler(config.model_copy(update={"rollout": rollout}), policy, "policy")
+    sample = rollouts_of(policy, "policy", rollout, config.seed)
     together = max(1, config.rollout.max_rows // samples)
     for start in range(0, len(examples), together):
         for group in sample(prompts(config, examples[start : start + together], policy, reader), STEP):

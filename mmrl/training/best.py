@@ -1,12 +1,12 @@
 """The checkpoint of a run that a validation metric liked most, as a model directory that pruning leaves alone."""
 
 import json
-import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mmrl.training.checkpoint import PARTIAL, STATE, flush
+from mmrl.runtime.files import settle, whole_directory
+from mmrl.training.checkpoint import STATE
 
 FOLDER, FACTS = "best", "best.json"
 
@@ -22,6 +22,7 @@ class Best:
 
 def read(run: Path) -> Best | None:
     """The best of a run so far."""
+    settle(run / FOLDER)
     path = run / FOLDER / FACTS
     return Best(**json.loads(path.read_text())) if path.exists() else None
 
@@ -34,14 +35,9 @@ def improves(run: Path, metric: str, value: float) -> bool:
 
 def keep(run: Path, checkpoint: Path, best: Best) -> None:
     """Copy the model of a checkpoint, whole or not at all; the trainer's state stays behind."""
-    directory, partial = run / FOLDER, run / f"{FOLDER}{PARTIAL}"
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(checkpoint, partial, ignore=shutil.ignore_patterns(STATE))
-    (partial / FACTS).write_text(json.dumps(asdict(best), indent=1) + "\n")
-    flush(partial)
-    shutil.rmtree(directory, ignore_errors=True)
-    os.replace(partial, directory)
-    flush(run, deep=False)
+    with whole_directory(run / FOLDER) as partial:
+        shutil.copytree(checkpoint, partial, ignore=shutil.ignore_patterns(STATE), dirs_exist_ok=True)
+        (partial / FACTS).write_text(json.dumps(asdict(best), indent=1) + "\n")
 
 
 def drop_later(run: Path, step: int) -> None:

@@ -1,8 +1,8 @@
 """Checkpoints: a Hugging Face directory with the trainer's state beside it, written whole or not at all."""
 
 import json
-import os
 import random
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,10 +14,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from mmrl.runtime.files import PARTIAL, REPLACED, settle, whole_directory
 from mmrl.runtime.sharding import cut_like
 
 VERSION = 1
-PARTIAL = ".partial"
+NAME = re.compile(
+    r"step-(\d{6,})"
+)  # of a checkpoint's directory; other names are nobody's checkpoint and are left alone
 STATE = "trainer"  # the directory beside the weights
 
 
@@ -31,31 +34,14 @@ def write(
     tensors: Mapping[str, Mapping[str, Tensor]],
     state: Mapping[str, Any],
 ) -> None:
-    """Write under another name, flush to disk, then rename: whoever sees the directory sees all of it."""
-    partial = directory.with_name(directory.name + PARTIAL)
-    shutil.rmtree(partial, ignore_errors=True)
-    (partial / STATE).mkdir(parents=True)
-    save_model(partial)
-    for name, some in tensors.items():
-        own = {k: v.detach().cpu().contiguous().clone() for k, v in some.items()}
-        save_file(own, partial / STATE / f"{name}.safetensors")
-    (partial / STATE / "state.json").write_text(json.dumps({"version": VERSION, **state}, indent=1))
-    flush(partial)
-    if directory.exists():
-        shutil.rmtree(directory)
-    partial.rename(directory)
-    flush(directory.parent, deep=False)
-
-
-def flush(directory: Path, deep: bool = True) -> None:
-    """Force a directory, and with ``deep`` what is in it, to disk."""
-    paths = [p for p in directory.rglob("*") if p.is_file()] if deep else []
-    for path in [*paths, directory]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    """Write a checkpoint, whole or not at all. Raises WriteError where the disk does not take it."""
+    with whole_directory(directory) as partial:
+        (partial / STATE).mkdir()
+        save_model(partial)
+        for name, some in tensors.items():
+            own = {k: v.detach().cpu().contiguous().clone() for k, v in some.items()}
+            save_file(own, partial / STATE / f"{name}.safetensors")
+        (partial / STATE / "state.json").write_text(json.dumps({"version": VERSION, **state}, indent=1))
 
 
 def read(directory: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
@@ -87,24 +73,38 @@ def name_of(step: int) -> str:
     return f"step-{step:06d}"
 
 
+def step_of(path: Path) -> int | None:
+    """The step that a directory's name says, or None where it is no name of a checkpoint."""
+    match = NAME.fullmatch(path.name)
+    return int(match[1]) if match else None
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The whole checkpoints of a folder, the newest last; steps are compared as numbers, other names left out."""
+    for path in folder.glob(f"step-*{REPLACED}"):
+        settle(path.with_suffix(""))
+    return sorted((path for path in folder.glob("step-*") if path.is_dir() and step_of(path) is not None), key=step_of)
+
+
 def latest(folder: Path) -> Path | None:
     """The newest whole checkpoint."""
-    found = sorted(p for p in folder.glob("step-*") if not p.name.endswith(PARTIAL))
-    return found[-1] if found else None
+    whole = checkpoints_in(folder)
+    return whole[-1] if whole else None
 
 
 def prune(folder: Path, keep: int) -> None:
     """Delete all but the newest ``keep``, and what a killed process left half-written."""
-    for path in sorted(p for p in folder.glob("step-*") if not p.name.endswith(PARTIAL))[:-keep]:
+    for path in checkpoints_in(folder)[:-keep]:
         shutil.rmtree(path)
-    for path in folder.glob(f"*{PARTIAL}"):
-        shutil.rmtree(path)
+    for path in folder.glob(f"step-*{PARTIAL}"):
+        if step_of(path.with_suffix("")) is not None:
+            shutil.rmtree(path)
 
 
 def drop_later(folder: Path, step: int) -> None:
     """Delete what was written about steps that a resumed run will take again."""
-    for path in folder.glob("step-*"):
-        if path.name > name_of(step):
+    for path in checkpoints_in(folder):
+        if step_of(path) > step:
             shutil.rmtree(path)
 
 

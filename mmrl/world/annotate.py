@@ -1,6 +1,6 @@
 """Rows of annotation files, and the media that they refer to: SEED-Bench-R1's fields and our own.
 
-Fields after facts/care.md 4.2 and evaluation.md 5.9. Everything here is symbols; mmrl.world.build makes files of them.
+The fields are those of SEED-Bench-R1's files (Chen et al. 2025, 2503.24376), and our own behind them. Everything here is symbols; mmrl.world.build makes files of them.
 """
 
 import hashlib
@@ -10,9 +10,8 @@ from dataclasses import asdict, dataclass
 
 from mmrl.world.axes import Environment
 from mmrl.world.cues import NEUTRAL, Planted
-from mmrl.world.grammar import ALL_CLOSE, narration, question, reasoning
-from mmrl.world.nat import Nat
-from mmrl.world.nat import reasoning as nat_reasoning
+from mmrl.world.grammar import ALL_CLOSE, narration, octet_reasoning, question
+from mmrl.world.nat import Nat, nat_reasoning
 from mmrl.world.octet import LETTERS, Action, Bits, Octet
 from mmrl.world.render import Dial
 from mmrl.world.script import BITS, STATIONS, TAIL, Event, Pair
@@ -23,7 +22,7 @@ OPEN_ORDER = ("train", "sft")  # splits whose options have no order, unless a cu
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Presentation:
     """How an item is shown."""
 
     environment: Environment
@@ -32,13 +31,13 @@ class Look:
     variant: str = ""  # names the files of a copy that is paired with the main one
 
     def suffix(self, *kinds: str) -> str:
-        """What a medium's name ends with: the copy, and the letter of a cue that is seen in it."""
+        """Return what a medium's name ends with: the copy, and the letter of a cue that is seen in it."""
         seen = (self.variant, f"{self.cue.kind}-{self.cue.points_to}" if self.cue.kind in kinds else "")
         return "".join(f"-{part}" for part in seen if part)
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
+class ClipSpec:
     """A video to render."""
 
     name: str
@@ -50,7 +49,7 @@ class Clip:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class PictureSpec:
     """An observation to render."""
 
     name: str
@@ -62,28 +61,28 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class WorldItem:
     """A row and what is seen with it; no clip where nothing has been done yet."""
 
     row: dict
-    clip: Clip | None
-    picture: Picture
+    clip: ClipSpec | None
+    picture: PictureSpec
 
 
-def octet_items(octet: Octet, looks: Sequence[Look], dial: Dial) -> Iterator[Item]:
-    """The eight items of an octet, each with its own look, in the order of MEMBERS."""
+def octet_items(octet: Octet, looks: Sequence[Presentation], dial: Dial) -> Iterator[WorldItem]:
+    """Yield the eight items of an octet, each with its own look, in the order of MEMBERS."""
     for index, ((bits, lamp), look) in enumerate(zip(MEMBERS, looks, strict=True)):
         shared = (octet.family, octet.mats, look.environment)
-        yield Item(
+        yield WorldItem(
             octet_row(octet, bits, lamp, index, look, dial),
-            Clip(video_name(octet, bits, look), octet.script(bits), *shared, look.cue.tint(octet.options)),
-            Picture(picture_name(octet, lamp, look), lamp, *shared, look.cue.border),
+            ClipSpec(video_name(octet, bits, look), octet.script(bits), *shared, look.cue.tint(octet.options)),
+            PictureSpec(picture_name(octet, lamp, look), lamp, *shared, look.cue.border),
         )
 
 
-def octet_row(octet: Octet, bits: Bits, lamp: str, index: int, look: Look, dial: Dial) -> dict:
+def octet_row(octet: Octet, bits: Bits, lamp: str, index: int, look: Presentation, dial: Dial) -> dict:
     """One of an octet's eight rows."""
-    think, gold = reasoning(octet, bits, lamp)
+    think, gold = octet_reasoning(octet, bits, lamp)
     assert gold == octet.action(bits, lamp), f"{octet.group}: the oracle concludes {gold} against the planner"
     script = octet.script(bits)
     row = {
@@ -95,7 +94,7 @@ def octet_row(octet: Octet, bits: Bits, lamp: str, index: int, look: Look, dial:
         "current_observation_frame": dial.frames - 1,
         "task_goal": octet.goal,
         "question": question(octet.goal),
-        "task_progress_metadata": progress(script, dial),
+        "task_progress_metadata": progress_rows(script, dial),
         **options_of(octet.split, octet.options, gold, look.cue),
         **level_of(octet.split, octet.family, octet.goal),
         "group_id": octet.group,
@@ -116,17 +115,17 @@ def octet_row(octet: Octet, bits: Bits, lamp: str, index: int, look: Look, dial:
     return row | seen(script, look, dial)
 
 
-def nat_item(nat: Nat, look: Look, dial: Dial) -> Item:
-    """A natural item; nothing shines in its observation."""
+def nat_item(nat: Nat, look: Presentation, dial: Dial) -> WorldItem:
+    """Return a natural item; nothing shines in its observation."""
     script, shared = nat.script(), (nat.schema, nat.mats, look.environment)
     name = f"{nat.name}{look.suffix()}"
-    clip = Clip(f"{name}.mp4", script, *shared) if script else None
-    picture = Picture(f"{name}.png", None, *shared)
-    return Item(nat_row(nat, clip, picture, look, dial), clip, picture)
+    clip = ClipSpec(f"{name}.mp4", script, *shared) if script else None
+    picture = PictureSpec(f"{name}.png", None, *shared)
+    return WorldItem(nat_row(nat, clip, picture, look, dial), clip, picture)
 
 
-def nat_row(nat: Nat, clip: Clip | None, picture: Picture, look: Look, dial: Dial) -> dict:
-    """Its row. Where nothing has been done yet there is no progress and no video, as in SEED-Bench-R1."""
+def nat_row(nat: Nat, clip: ClipSpec | None, picture: PictureSpec, look: Presentation, dial: Dial) -> dict:
+    """Return its row. Where nothing has been done yet there is no progress and no video, as in SEED-Bench-R1."""
     script = nat.script()
     row = {
         "sample_id": nat.name,
@@ -137,7 +136,7 @@ def nat_row(nat: Nat, clip: Clip | None, picture: Picture, look: Look, dial: Dia
         "current_observation_frame": dial.frames - 1 if clip else 0,
         "task_goal": nat.goal,
         "question": question(nat.goal),
-        "task_progress_metadata": progress(script, dial),
+        "task_progress_metadata": progress_rows(script, dial),
         **options_of(nat.split, nat.options, nat.gold, look.cue),
         **level_of(nat.split, nat.schema, nat.goal),
         "group_id": nat.name,
@@ -171,13 +170,13 @@ def options_of(split: str, options: Sequence[Action], gold: Action, cue: Planted
 
 
 def level_of(split: str, family: str, goal: str) -> dict:
-    """The level of a validation row; in the third also its domain and scenario."""
+    """Return the level of a validation row; in the third also its domain and scenario."""
     level = {} if split in OPEN_ORDER else {"task_level": split}
     return level | ({"domain": family, "scenario": goal} if split == "L3" else {})
 
 
-def seen(script: Sequence[Event], look: Look, dial: Dial) -> dict:
-    """How a row is shown, what happens in its video, and how many events that is with the closing lids."""
+def seen(script: Sequence[Event], look: Presentation, dial: Dial) -> dict:
+    """Return how a row is shown, what happens in its video, and how many events that is with the closing lids."""
     return {
         "env_axes": asdict(look.environment) | {"test": list(look.test)},
         "cue": asdict(look.cue),
@@ -187,42 +186,42 @@ def seen(script: Sequence[Event], look: Look, dial: Dial) -> dict:
     }
 
 
-def progress(script: Sequence[Event], dial: Dial) -> list[dict]:
-    """What has been done so far, as sentences that no prompt shows; nothing where there is no video."""
+def progress_rows(script: Sequence[Event], dial: Dial) -> list[dict]:
+    """Return what has been done so far, as sentences that no prompt shows; nothing where there is no video."""
     told = [{"narration_text": narration(event), **frames_of(event.slot, dial)} for event in script]
     return [*told, {"narration_text": ALL_CLOSE, **frames_of(TAIL, dial)}] if told else []
 
 
 def frames_of(slot: int, dial: Dial) -> dict:
-    """The first and the last frame of a slot."""
+    """Return the first and the last frame of a slot."""
     start = slot * dial.frames_per_slot
     return {"start_frame": start, "stop_frame": start + dial.frames_per_slot - 1}
 
 
 def mats_of(mats: Sequence[Pair]) -> dict:
-    """The colours of either station, in the goal's order."""
+    """Return the colours of either station, in the goal's order."""
     return {place: list(pair) for place, pair in zip(STATIONS, mats, strict=True)}
 
 
-def video_name(octet: Octet, bits: Bits, look: Look) -> str:
-    """A clip's file name: four of each copy, or one for each letter of a cue that is seen in clips."""
+def video_name(octet: Octet, bits: Bits, look: Presentation) -> str:
+    """Return a clip's file name: four of each copy, or one for each letter of a cue that is seen in clips."""
     return f"{octet.group}-{bits[0]}{bits[1]}{look.suffix('gripper', 'environment')}.mp4"
 
 
-def picture_name(octet: Octet, lamp: str, look: Look) -> str:
-    """An observation's file name: two of each copy, or one for each letter of a cue that is seen in it."""
+def picture_name(octet: Octet, lamp: str, look: Presentation) -> str:
+    """Return an observation's file name: two of each copy, or one for each letter of a cue that is seen in it."""
     return f"{octet.group}-{lamp}{look.suffix('border', 'environment')}.png"
 
 
 def choices(row: Mapping) -> tuple[str, ...]:
-    """A row's options in its own order: the file's where it states one, else answer first."""
+    """Return a row's options in its own order: the file's where it states one, else answer first."""
     if "choice_a" in row:
         return tuple(row[f"choice_{letter.lower()}"] for letter in LETTERS)
     return (row["answer"], *row["negative_answers"])
 
 
 def events_of(row: Mapping) -> tuple[Event, ...]:
-    """What happens in a row's video."""
+    """Return what happens in a row's video."""
     return tuple(Event(event["slot"], event["verb"], event["thing"], event["place"]) for event in row["script"])
 
 

@@ -1,7 +1,6 @@
 """How a clip looks, apart from what happens in it: ten axes, each with a train pool and a test pool that share no value.
 
-The second level of the benchmark differs from the first in these axes alone, and they can be switched one by one
-(facts/evaluation.md 5.5).
+The second level of the benchmark differs from the first in these axes alone, and they can be switched one by one.
 """
 
 import colorsys
@@ -87,7 +86,7 @@ TEST: Mapping[str, tuple] = {
 
 
 def draw_environment(dice: Dice, test: Collection[str] = ()) -> Environment:
-    """A random environment: the axes in ``test`` take a value of the test pool, all others one of the train pool.
+    """Return a random environment: the axes in ``test`` take a value of the test pool, all others one of the train pool.
 
     One draw an axis whatever its pool, so that from the same dice two environments differ in the switched axes alone.
     Raises ValueError for an axis that there is not.

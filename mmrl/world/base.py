@@ -1,6 +1,6 @@
 """A Qwen2.5-VL small enough to learn ProcBench on two cores, and its byte-level BPE tokenizer. Needs torch.
 
-About 1.1 M parameters, after facts/prototype.md 1: hidden 128, 4 layers, head dim 32, M-RoPE sections [4, 6, 6] at
+About 1.1 M parameters: hidden 128, 4 layers, head dim 32, M-RoPE sections [4, 6, 6] at
 base 1e3 (at 1e6 such small heads could hardly tell positions apart), tied embeddings, vision 64 x 2. Pictures of 56
 px stay as they are: 4 tokens an image, 4 tokens for two frames of a clip. Temporal positions step by 4 a slot, as far
 as the four words that tell a slot's event, so that a clip's story runs along with its frames at a constant distance.
@@ -22,7 +22,7 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
-from mmrl.world.grammar import TAGS, words
+from mmrl.world.grammar import TAGS, grammar_words
 
 BASE = Path(__file__).parent / "base_model"  # what python -m tools.base made
 SPECIAL = (
@@ -50,7 +50,7 @@ CHAT_TEMPLATE = (
 
 def build_tokenizer() -> Qwen2Tokenizer:
     """Qwen's own tokenizer class with merges learned from our few words: one token a word, bytes for everything else."""
-    vocabulary, merges = learn_merges(words())
+    vocabulary, merges = learn_merges(grammar_words())
     tokenizer = Qwen2Tokenizer(
         vocab=vocabulary,
         merges=merges,
@@ -89,7 +89,7 @@ def build_processor() -> Qwen2_5_VLProcessor:
 
 
 def build_config(tokenizer: Qwen2Tokenizer) -> Qwen2_5_VLConfig:
-    """The architecture; token ids from the tokenizer."""
+    """Return the architecture; token ids from the tokenizer."""
     ids = {name: tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in ("vision_start", "vision_end")}
     pads = {name: tokenizer.convert_tokens_to_ids(f"<|{name}_pad|>") for name in ("image", "video")}
     rope = {"rope_type": "default", "mrope_section": [4, 6, 6], "rope_theta": 1e3}

@@ -19,9 +19,9 @@ from threading import Thread
 
 import av
 
-from mmrl.world.annotate import SOURCE, Clip, Picture
+from mmrl.world.annotate import SOURCE, ClipSpec, PictureSpec
 from mmrl.world.axes import AXES
-from mmrl.world.codec import CODECS, digest, encoder, write_clip, write_picture
+from mmrl.world.codec import CODECS, encoder, planes_digest, write_clip, write_picture
 from mmrl.world.cues import Cues
 from mmrl.world.demos import Demonstrations, demonstrate
 from mmrl.world.manifest import NAME, is_complete, manifest
@@ -32,7 +32,7 @@ from mmrl.world.splits import Group, Recipe, Sizes, annotated
 PLAN = "plan.json"  # in a draft: what it is to become
 VIDEOS, IMAGES = f"videos/{SOURCE}", f"images/{SOURCE}"
 Progress = Callable[[int, int], None]  # groups rendered, groups in all
-Work = tuple[tuple[Clip, ...], tuple[Picture, ...]]  # the media of a group
+Work = tuple[tuple[ClipSpec, ...], tuple[PictureSpec, ...]]  # the media of a group
 
 
 def render(
@@ -81,7 +81,7 @@ def render(
 
 
 def rows_of(files: Mapping[str, Sequence[Group]], recipe: Recipe) -> dict[str, list[dict]]:
-    """The rows of every annotation file, demonstrations among them."""
+    """Return the rows of every annotation file, demonstrations among them."""
     rows = {name: [item.row for group in groups for item in group] for name, groups in files.items()}
     taught = rows.get("training_sft") or rows.get("training")
     if recipe.demonstrations is not None and taught:
@@ -90,7 +90,7 @@ def rows_of(files: Mapping[str, Sequence[Group]], recipe: Recipe) -> dict[str, l
 
 
 def media(files: Mapping[str, Sequence[Group]]) -> list[Work]:
-    """What there is to render, group by group, every file once."""
+    """Return what there is to render, group by group, every file once."""
     seen: set[str] = set()
     work = []
     for group in (group for groups in files.values() for group in groups):
@@ -113,7 +113,7 @@ def render_group(work: Work, root: Path, dial: Dial) -> dict[str, str]:
             frames = clip(each.script, each.family, each.mats, each.environment, dial, each.tint)
             settings = {"fps": dial.fps, "environment": each.environment, "tail_start": dial.tail_start}
             _whole(path, partial(write_clip, frames=frames, **settings))
-        hashes[each.name] = digest(path)
+        hashes[each.name] = planes_digest(path)
     for each in pictures:
         path = root / IMAGES / each.name
         if not path.exists():
@@ -164,7 +164,7 @@ def _check_encoders(work: Iterable[Work]) -> None:
 
 
 def _draft(out: Path, key: Mapping) -> Path:
-    """The hidden directory that becomes ``out``; what an interrupted rendering of the same key left is kept.
+    """Return the hidden directory that becomes ``out``; what an interrupted rendering of the same key left is kept.
 
     Raises FileExistsError if something stands there that no rendering made.
     """

@@ -1,6 +1,6 @@
-"""What a reasoning claims: events, contents, the lamp, needs, and the conclusion. A tolerant reader, linear in the text.
+"""The claims of a reasoning: events, contents, the lamp, needs, and the conclusion. A tolerant reader, linear in the text.
 
-It reads both dialects of facts/evaluation.md 5.6, the terse one of ``mmrl.world.grammar`` and the long one ("I saw put the
+It reads two dialects, the terse one of ``mmrl.world.grammar`` and the long one ("I saw put the
 red cube in the left box; ... . so the left box holds red. the lamp is at left. left still needs a blue cube. so I should put
 the blue cube in the left box, option C"), in any case and any order of sentences. Rules:
 
@@ -38,13 +38,13 @@ class Told:
 
     @property
     def deed(self) -> tuple[str, str, str]:
-        """What happened, whenever it did."""
+        """Return what happened, whenever it did."""
         return self.verb, self.thing, self.place
 
 
 @dataclass(slots=True)
 class Claims:
-    """What a reasoning says."""
+    """The claims that a reasoning makes."""
 
     events: list[Told] = field(default_factory=list)  # in the order in which they are told
     held: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by station
@@ -69,12 +69,12 @@ class Claims:
 
     @property
     def happened(self) -> list[Event]:
-        """The same for the state machine; the slot is the rank."""
+        """Return the events for the state machine; the slot is the rank."""
         return [Event(rank, *told.deed) for rank, told in enumerate(self.ordered)]
 
 
-def read(reasoning: str) -> Claims:
-    """The claims of a reasoning."""
+def read_claims(reasoning: str) -> Claims:
+    """Return the claims of a reasoning."""
     words = lex(reasoning)
     claims = Claims(words=sum(word.value not in PUNCTUATION for word in words))
     for clause in parted(words):
@@ -86,12 +86,12 @@ def read(reasoning: str) -> Claims:
 
 
 def action_in(text: str) -> Action | None:
-    """The action that an option's text proposes, whatever the words around; None if it is not exactly one."""
+    """Return the action that an option's text proposes, whatever the words around; None if it is not exactly one."""
     return _action(lex(text))
 
 
 def parted(words: Sequence[Word]) -> Iterator[list[Word]]:
-    """The clauses, by the first rule above."""
+    """Yield the clauses, by the first rule above."""
     clause: list[Word] = []
     chunk: list[Word] = []  # what has been read since the last cut
     bare = True  # whether that says nothing yet
@@ -111,7 +111,7 @@ def parted(words: Sequence[Word]) -> Iterator[list[Word]]:
 
 
 def kind_of(clause: Sequence[Word]) -> str | None:
-    """What a clause is about; None if that is nothing, in doubt, or two things."""
+    """Return what a clause is about; None if that is nothing, in doubt, or two things."""
     kinds = {word.kind for word in clause}
     states, concludes = [kind for kind in STATES if kind in kinds], bool(kinds & {"should", "option"})
     if "doubt" in kinds or len(states) + concludes > 1:
@@ -141,7 +141,7 @@ def _events(clause: list[Word], claims: Claims) -> int:
 
 
 def _event(words: Sequence[Word], time: int | None, last: bool) -> tuple[Told | None, int | None]:
-    """The event that starts with a verb, and the time that is told for the next one."""
+    """Return the event that starts with a verb, and the time that is told for the next one."""
     verb, times = str(words[0].value), [word.value for word in words if word.kind == "time"]
     end = next((at for at, word in enumerate(words) if word.kind == "time"), len(words))
     if time is None and times and words[end - 1].kind not in CUTS and _ends(words[end + 1 :], last):
@@ -151,12 +151,12 @@ def _event(words: Sequence[Word], time: int | None, last: bool) -> tuple[Told | 
 
 
 def _ends(words: Sequence[Word], last: bool) -> bool:
-    """Whether a comma, an "and" or, if these are the clause's last words, its end is next."""
+    """Return whether a comma, an "and" or, if these are the clause's last words, its end is next."""
     return next((word.kind in CUTS for word in words if word.kind != "filler"), last)
 
 
 def _once(events: Sequence[Told]) -> Iterator[Told]:
-    """What is told with its time but once."""
+    """Yield what is told with its time but once."""
     timed: set[Told] = set()
     for told in events:
         if told not in timed:
@@ -184,7 +184,7 @@ def _needs(clause: list[Word], claims: Claims) -> int:
 
 
 def _claimed(clause: Sequence[Word], marker: str) -> tuple[str | None, tuple[str, ...]]:
-    """The station beside the marker and the colours behind it; no station where the clause is not built that way.
+    """Return the station beside the marker and the colours behind it; no station where the clause is not built that way.
 
     The station stands before the marker, or behind it and before the colours.
     """
@@ -222,7 +222,7 @@ READERS = {"saw": _events, "holds": _holds, "needs": _needs, "lamp": _lamp, "so"
 
 
 def _action(words: Sequence[Word]) -> Action | None:
-    """The one action that words propose."""
+    """Return the one action that words propose."""
     verbs = values(words, "verb")
     done = _done(*verbs, words) if len(verbs) == 1 else None
     return None if done is None else Action(done[1], *verbs, done[0])
@@ -239,5 +239,5 @@ def _done(verb: str, words: Sequence[Word]) -> tuple[str, str] | None:
 
 
 def _known(words: Sequence[Word]) -> int:
-    """How many words have a meaning wherever they stand; a letter has one in a conclusion only."""
+    """Return how many words have a meaning wherever they stand; a letter has one in a conclusion only."""
     return sum(word.kind not in ("unknown", "letter") and word.value not in PUNCTUATION for word in words)

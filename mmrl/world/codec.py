@@ -2,7 +2,7 @@
 
 Skipped blocks keep residue of earlier motion and rate control carries history, so that decoded tails of an octet's
 videos would differ though their frames do not, and the last frame would tell what only the events may. Hence a constant
-quantiser, no frame that refers across the tail's start, and a key frame there (facts/evaluation.md 5.4).
+quantiser, no frame that refers across the tail's start, and a key frame there.
 """
 
 import hashlib
@@ -74,7 +74,7 @@ def write_clip(path: Path, frames: np.ndarray, fps: int, environment: Environmen
 def _encoded(
     context: av.VideoCodecContext, frames: np.ndarray, numbers: range, time_base: Fraction
 ) -> Iterator[av.Packet]:
-    """The packets of some frames; the first is a key frame, and none refers to a frame outside."""
+    """Yield the packets of some frames; the first is a key frame, and none refers to a frame outside."""
     for number in numbers:
         frame = av.VideoFrame.from_ndarray(frames[number], format="rgb24")
         frame.pts, frame.time_base = number, time_base
@@ -83,7 +83,7 @@ def _encoded(
 
 
 def read_clip(path: Path) -> np.ndarray:
-    """All frames of a clip: uint8 ``f h w c``."""
+    """Return all frames of a clip: uint8 ``f h w c``."""
     with av.open(str(path)) as container:
         container.streams.video[0].codec_context.thread_count = 1
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
@@ -94,7 +94,7 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
     Image.fromarray(picture).save(path, format="PNG", compress_level=6)
 
 
-def digest(path: Path) -> str:
+def planes_digest(path: Path) -> str:
     """SHA-256 of a clip's decoded planes (YUV 4:2:0); of the file it would change with every encoder build."""
     told = hashlib.sha256()
     with av.open(str(path)) as container:
@@ -110,8 +110,8 @@ def encoder() -> str:
     return f"PyAV {av.__version__}, libavcodec {version}, {', '.join(codec.encoder for codec in CODECS.values())}"
 
 
-def sampled(count: int, total: int) -> list[int]:
-    """Evenly spaced frame numbers, both ends included: round(linspace(0, total - 1, count))."""
+def evenly_spaced(count: int, total: int) -> list[int]:
+    """Return evenly spaced frame numbers, both ends included: round(linspace(0, total - 1, count))."""
     return np.linspace(0, total - 1, count).round().astype(int).tolist()
 
 

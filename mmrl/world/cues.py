@@ -1,4 +1,4 @@
-"""Planted shortcuts: four cues that name a letter, right as often as they are told to be (facts/evaluation.md 5.7).
+"""Planted shortcuts: four cues that name a letter, right as often as they are told to be.
 
 A cue points to a letter, so it fixes the order of the options. Whatever its strength, an item's draws are the same: the
 items whose cue is right at 0.5 are among those whose cue is right at 0.8. Cues are planted in octets, never in the
@@ -39,7 +39,7 @@ class Cue:
             raise ValueError(f"cues.strength: expected a probability in [0, 1], found {self.strength}")
 
     def points_to(self, gold: str, dice: Dice) -> str:
-        """The letter that the cue names. Strength 0.25 is chance, 1 always right, 0 always wrong."""
+        """Return the letter that the cue names. Strength 0.25 is chance, 1 always right, 0 always wrong."""
         luck, wrong = dice.between(0, 1), dice.one([letter for letter in LETTERS if letter != gold])
         return gold if luck < self.strength else wrong
 
@@ -57,12 +57,12 @@ class Cues:
 
     @classmethod
     def planted(cls, kind: str = "border", strength: float = 0.8, beyond: float | None = CHANCE) -> "Cues":
-        """A cue of some strength in train, val and L1; of strength ``beyond`` in L2 and L3, None for neutral."""
+        """Return a cue of some strength in train, val and L1; of strength ``beyond`` in L2 and L3, None for neutral."""
         within, after = Cue(kind, strength), None if beyond is None else Cue(kind, beyond)
         return cls(train=within, val=within, L1=within, L2=after, L3=after)
 
     def of(self, split: str) -> Cue | None:
-        """A split's cue."""
+        """Return a split's cue."""
         return getattr(self, split)
 
     @property
@@ -85,17 +85,17 @@ class Planted:
         return self.points_to if self.kind == "border" else None
 
     def tint(self, options: Sequence[Action]) -> str | None:
-        """The colour of the gripper."""
+        """Return the colour of the gripper."""
         return options[LETTERS.index(self.points_to)].colour if self.kind == "gripper" else None
 
     def texts(self, options: Sequence[Action]) -> tuple[str, ...]:
-        """The options' texts in order, one of them marked where the cue is a marker."""
+        """Return the options' texts in order, one of them marked where the cue is a marker."""
         marked = self.points_to if self.kind == "marker" else None
         pairs = zip(LETTERS, options, strict=True)
         return tuple(f"{option} {MARKER}" if letter == marked else str(option) for letter, option in pairs)
 
     def surroundings(self, environment: Environment, test: bool, dice: Dice) -> Environment:
-        """The environment, its palette of the letter's quarter of the hues where the cue is the environment."""
+        """Return the environment, its palette of the letter's quarter of the hues where the cue is the environment."""
         if self.kind != "environment":
             return environment
         pool = (TEST if test else TRAIN)["palette"]
@@ -104,8 +104,3 @@ class Planted:
 
 
 NEUTRAL = Planted()
-
-
-def plain(option: str) -> str:
-    """An option's text without the marker."""
-    return option.removesuffix(f" {MARKER}")

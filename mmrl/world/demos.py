@@ -28,7 +28,7 @@ class Demonstrations:
 
 
 def demonstrate(rows: Sequence[Mapping], how: Demonstrations, *, seed: int) -> Iterator[dict]:
-    """The rows of training_with_cot.jsonl, shuffled: each training row ``copies`` times."""
+    """Yield the rows of training_with_cot.jsonl, shuffled: each training row ``copies`` times."""
     for index in Dice(seed, "demonstrate").shuffled(range(len(rows) * how.copies)):
         copy, place = divmod(index, len(rows))
         dice = Dice(seed, "demonstration", rows[place]["sample_id"], copy)
@@ -59,7 +59,7 @@ def demonstration(row: Mapping, how: Demonstrations, dice: Dice) -> dict:
 
 
 def told(row: Mapping, shown: Sequence[str], hidden: bool, lamp: bool) -> tuple[str, str]:
-    """The reasoning on a row, as it was seen or mistaken, and the letter that it concludes."""
+    """Return the reasoning on a row, as it was seen or mistaken, and the letter that it concludes."""
     if row["stratum"] != "octet":  # nothing is hidden there that could be mistaken
         return row["oracle_think"], LETTERS[shown.index(row["answer"])]
     place = row["state"]["lamp"]
@@ -72,7 +72,7 @@ def told(row: Mapping, shown: Sequence[str], hidden: bool, lamp: bool) -> tuple[
 
 
 def misseen(row: Mapping, place: str) -> tuple[Event, ...]:
-    """The row's events as if a station's hidden bit had the other value."""
+    """Return the row's events as if a station's hidden bit had the other value."""
     family, events = FAMILIES[row["family"]], events_of(row)
     bit, flip = row["factors"][f"bit_{place}"], row["factors"]["flips"][STATIONS.index(place)]
     deeds = iter(family.deeds(tuple(row["mats"][place]), row["third"], 1 - bit, flip))
@@ -80,6 +80,6 @@ def misseen(row: Mapping, place: str) -> tuple[Event, ...]:
 
 
 def media_parts(row: Mapping) -> list[dict]:
-    """The clip, where there is one, and the observation of a row as content parts, relative to the data root."""
+    """Return the clip, where there is one, and the observation of a row as content parts, relative to the data root."""
     clip = [{"type": "video", "video": f"videos/{SOURCE}/{row['video_basename']}"}] if row["video_basename"] else []
     return [*clip, {"type": "image", "image": f"images/{SOURCE}/{row['current_observation_basename']}"}]

@@ -18,7 +18,7 @@ class Dice:
         self._random = random.Random("/".join(map(str, names))).random
 
     def below(self, n: int) -> int:
-        """A number in [0, n)."""
+        """Return a number in [0, n)."""
         return int(self._random() * n)
 
     def chance(self, p: float) -> bool:
@@ -26,7 +26,7 @@ class Dice:
         return self._random() < p
 
     def between(self, low: float, high: float) -> float:
-        """A real number in [low, high)."""
+        """Return a real number in [low, high)."""
         return low + (high - low) * self._random()
 
     def one(self, several: Sequence[T]) -> T:
@@ -39,5 +39,5 @@ class Dice:
         return [left.pop(self.below(len(left))) for _ in range(n)]
 
     def shuffled(self, several: Sequence[T]) -> list[T]:
-        """All of them in random order."""
+        """Return all of them in random order."""
         return self.some(several, len(several))

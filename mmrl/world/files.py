@@ -8,7 +8,10 @@ CHATS = "training_with_cot"  # whose rows are chats, not items
 
 
 def files_of(root: Path) -> list[str]:
-    """The names of the annotation files of items, a level before its copies. Raises ValueError if there are none."""
+    """Return the names of the annotation files of items, a level before its copies.
+
+    Raises ValueError if there are none.
+    """
     found = sorted(path.name for path in Path(root, "annotations").glob("*.jsonl"))
     if not found:
         raise ValueError(f"{root}: expected annotations/*.jsonl, found none; mmrl world render {root} makes them")
@@ -16,7 +19,7 @@ def files_of(root: Path) -> list[str]:
 
 
 def rows_in(root: Path, name: str) -> Iterator[dict]:
-    """The rows of an annotation file. Raises ValueError if there is no such file."""
+    """Yield the rows of an annotation file. Raises ValueError if there is no such file."""
     if name not in files_of(root):
         raise ValueError(f"{root}: expected one of the files {', '.join(files_of(root))}, found {name!r}")
     for line in Path(root, "annotations", f"{name}.jsonl").read_text().splitlines():
@@ -24,7 +27,10 @@ def rows_in(root: Path, name: str) -> Iterator[dict]:
 
 
 def find_row(root: Path, item: str, name: str | None = None) -> dict:
-    """The row whose ``sample_id`` this is, of one file or of the first that has it. Raises ValueError if none does."""
+    """Return the row whose ``sample_id`` this is, of one file or of the first that has it.
+
+    Raises ValueError if none does.
+    """
     names = files_of(root) if name is None else [name]
     for row in (row for each in names for row in rows_in(root, each)):
         if row["sample_id"] == item:

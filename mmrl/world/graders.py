@@ -34,7 +34,7 @@ def parses(completion: str, /, **fields: Any) -> float:
     return float(verdict.coverage == 1 and verdict.answer is not None)
 
 
-WORLD_GRADERS: Mapping[str, Callable[..., float]] = MappingProxyType(  # each field is explained at `Verdict`
+WORLD_GRADERS: Mapping[str, Callable[..., float]] = MappingProxyType(  # each field is explained at `Judgement`
     {
         "world_events": partial(verdict_on, "events_f1"),
         "world_station": partial(verdict_on, "station_events"),

@@ -1,4 +1,4 @@
-"""What the world says: question, options, reasoning, completion, narration. A closed list of ordinary words.
+"""The language of the world: question, options, reasoning, completion, narration. A closed list of ordinary words.
 
     think  := saw "." view "." holds "." need "." next
     saw    := "saw" {time verb thing place}         saw first put red left third take blue top
@@ -7,16 +7,15 @@
     need   := "needs" station colour                needs left blue
     next   := "so" "on the" station verb colour letter    so on the left put blue C
 
-This is the terse dialect of the grammar of facts/evaluation.md 5.6, which a small model can write in 60 tokens; the judge
-also reads the longer one. Times are slots, so that every event says where in the video it was seen. What is looked up stands
+This is the terse dialect, which a small model can write in 60 tokens; the judge also reads a longer one. Times are slots, so that every event says where in the video it was seen. What is looked up stands
 right behind the word by which it is found, a station's contents behind the station, a letter behind the colour that tells its
-option from the others: a small model learns that many times sooner (facts/prototype.md 2, and tools/base).
+option from the others: a small model learns that many times sooner (tools/base teaches it).
 """
 
 from collections.abc import Mapping, Sequence
 
 from mmrl.world.octet import LETTERS, Action, Bits, Octet
-from mmrl.world.script import COLOURS, FAMILIES, PLACES, STATIONS, THINGS, VERBS, Event, Family, Pair, holds, needed
+from mmrl.world.script import COLOURS, FAMILIES, PLACES, STATIONS, THINGS, VERBS, Event, Pair, TaskFamily, holds, needed
 
 TIMES = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
@@ -37,7 +36,7 @@ ALL_CLOSE = "All lids close"
 
 
 def question(goal: str) -> str:
-    """The question; the same words for every family."""
+    """Return the question; the same words for every family."""
     return f"what next? {goal}"
 
 
@@ -50,8 +49,8 @@ def prompt_text(question: str, choices: Sequence[str]) -> str:
     return "\n".join([question, *lines])
 
 
-def clauses(family: Family, events: Sequence[Event], mats: Pair, third: str, lamp: str) -> tuple[list[str], Action]:
-    """The five clauses of a reasoning, and the action that the last one concludes.
+def clauses(family: TaskFamily, events: Sequence[Event], mats: Pair, third: str, lamp: str) -> tuple[list[str], Action]:
+    """Return the five clauses of a reasoning, and the action that the last one concludes.
 
     Where the rule does not single out a colour (only after made-up events) the first of the station is taken.
     """
@@ -62,17 +61,17 @@ def clauses(family: Family, events: Sequence[Event], mats: Pair, third: str, lam
 
 
 def saw(events: Sequence[Event]) -> str:
-    """What was seen, in order."""
+    """Return what was seen, in order."""
     return " ".join(["saw", *(f"{TIMES[e.slot]} {e.verb} {e.thing} {e.place}" for e in events)])
 
 
 def holding(place: str, held: Sequence[str]) -> str:
-    """What a station is said to hold."""
+    """Return what a station is said to hold."""
     return f"holds {place} {' '.join(held) or 'nothing'}"
 
 
-def reasoning(octet: Octet, bits: Bits, lamp: str) -> tuple[str, Action]:
-    """The oracle's words on an item, without a letter, and the action that it concludes."""
+def octet_reasoning(octet: Octet, bits: Bits, lamp: str) -> tuple[str, Action]:
+    """Return the oracle's words on an item, without a letter, and the action that it concludes."""
     mats = octet.mats[STATIONS.index(lamp)]
     told, action = clauses(octet.kind, octet.script(bits), mats, octet.third, lamp)
     return ". ".join(told), action
@@ -84,7 +83,7 @@ def completion(think: str, concluded: str, answered: str) -> str:
 
 
 def oracle_completion(row: Mapping, choices: Sequence[str]) -> str:
-    """The faithful, right completion of a row for options in this order.
+    """Return the faithful, right completion of a row for options in this order.
 
     Raises ValueError if the right answer is not among them.
     """
@@ -95,12 +94,12 @@ def oracle_completion(row: Mapping, choices: Sequence[str]) -> str:
 
 
 def narration(event: Event) -> str:
-    """An event as a sentence, for people."""
+    """Return an event as a sentence, for people."""
     return DEEDS[event.verb].format(thing=event.thing, place=event.place)
 
 
-def words() -> tuple[str, ...]:
-    """Every word of questions, options and reasonings, each once, in a fixed order."""
+def grammar_words() -> tuple[str, ...]:
+    """Return every word of questions, options and reasonings, each once, in a fixed order."""
     tasks = " ".join(family.task.format(third="") for family in FAMILIES.values())
     acts = (family.verb for family in FAMILIES.values())
     asked = f"what next and {tasks} on the".split()

@@ -2,7 +2,7 @@
 
 A reasoning is a chain: events seen -> contents of the stations -> (with the lamp that the observation shows) -> need and
 action -> letter -> answer. Every link is judged by what the reasoning itself says one link earlier, and the first three
-against the world as well. Definitions after facts/evaluation.md 5.6; how texts are read is ``mmrl.world.claims``'s matter.
+against the world as well. `Judgement` defines every rate; how texts are read is ``mmrl.world.claims``'s matter.
 
 Items of the stratum "nat" have a plan instead of stations: nothing is hidden and no lamp shines, so state and view cannot
 fail there, and an action follows if it is a step of the plan that is not among the claimed events while all steps that must
@@ -16,9 +16,9 @@ from itertools import combinations
 from typing import Literal
 
 from mmrl.rewards.parse import parse
-from mmrl.world.claims import Claims, Told, action_in, read
+from mmrl.world.claims import Claims, Told, action_in, read_claims
 from mmrl.world.octet import LETTERS, Action
-from mmrl.world.script import FAMILIES, STATIONS, Family, Pair, holds, needed
+from mmrl.world.script import FAMILIES, STATIONS, Pair, TaskFamily, holds, needed
 
 Link = Literal["perception", "state", "view", "deduction", "mapping", "answer"]
 FIELDS = ("choices", "answer", "script", "state")  # that every row of ProcBench has beside its stratum
@@ -26,14 +26,14 @@ OWN = {"octet": ("family", "mats", "third"), "nat": ("plan",)}  # and those that
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What is true of one completion. Rates in [0, 1]."""
+class Judgement:
+    """The judgement on one completion. Rates lie in [0, 1]."""
 
     coverage: float  # P: share of the reasoning's words in clauses that were understood; 0 without reasoning
     events_precision: float  # E: claimed events that happened, at the claimed times where times are claimed
     events_recall: float
     events_f1: float  # 2 right / (claimed + true); all three are 1 where nothing happened and nothing is claimed
-    events_ordered: float  # share of concordant pairs of claimed deeds that happened (`in_order`); 1 without a pair
+    events_ordered: float  # share of concordant pairs of claimed deeds that happened (`concordance`); 1 without a pair
     station_events: bool  # exactly what happened at the lamp's station is claimed of it, in order; nat: everywhere
     hidden_true: bool  # H: of some station the contents are claimed, and all such claims are true; nat: vacuous
     hidden_entailed: bool  # H: and all of them follow from the claimed events; nat: vacuous
@@ -58,7 +58,7 @@ class Truth:
     script: tuple[Told, ...]
     lamp: str | None
     held: Mapping[str, tuple[str, ...]]  # by station; empty for nat
-    family: Family | None  # None for nat
+    family: TaskFamily | None  # None for nat
     mats: Mapping[str, Pair]  # by station; empty for nat
     third: str
     plan: Sequence[Mapping]  # empty for octets
@@ -67,22 +67,25 @@ class Truth:
     cue: str | None  # letter that the cue points to
 
 
-def judge(text: str, fields: Mapping) -> Verdict:
-    """The verdict on a completion. ``fields`` is the row, with the shown option texts in order under ``choices``."""
+def judge(text: str, fields: Mapping) -> Judgement:
+    """Return the verdict on a completion.
+
+    ``fields`` is the row, with the shown option texts in order under ``choices``.
+    """
     truth, parsed = truth_of(fields), parse(text)
-    claims = read(parsed.reasoning or "")
+    claims = read_claims(parsed.reasoning or "")
     answer = parsed.answer if parsed.answer in LETTERS[: len(truth.options)] else None
     precision, recall, f1 = overlap(claims.events, truth.script)
     hidden_true, hidden_entailed = hidden(claims, truth)
     links = chain(claims, truth, answer)
     support, correct = all(links[link] for link in ("deduction", "mapping", "answer")), answer == truth.gold
     station = station_told(claims, truth)
-    return Verdict(
+    return Judgement(
         coverage=claims.understood / claims.words if claims.words else 0.0,
         events_precision=precision,
         events_recall=recall,
         events_f1=f1,
-        events_ordered=in_order(claims.ordered, truth.script),
+        events_ordered=concordance(claims.ordered, truth.script),
         station_events=station,
         hidden_true=hidden_true,
         hidden_entailed=hidden_entailed,
@@ -115,7 +118,7 @@ def chain(claims: Claims, truth: Truth, answer: str | None) -> dict[Link, bool]:
 
 
 def recompute(fields: Mapping, claims: Claims) -> str | None:
-    """The letter that a faithful reasoner must conclude from the claimed events and lamp; None if not exactly one.
+    """Return the letter that a faithful reasoner must conclude from the claimed events and lamp; None if not exactly one.
 
     For mistake injection: of a reasoning with one event changed, the conclusion that then follows.
     """
@@ -132,12 +135,15 @@ def recompute(fields: Mapping, claims: Claims) -> str | None:
 
 
 def oracle_deduction(text: str, fields: Mapping) -> str | None:
-    """The letter of the model's perception and the oracle's deduction: the rule, run on the events and the lamp claimed."""
-    return recompute(fields, read(parse(text).reasoning or ""))
+    """Return the letter of the model's perception and the oracle's deduction.
+
+    The rule, run on the events and the lamp claimed.
+    """
+    return recompute(fields, read_claims(parse(text).reasoning or ""))
 
 
 def truth_of(fields: Mapping) -> Truth:
-    """The row. Raises ValueError for a row of another data set, or without its answer among the options."""
+    """Return the row. Raises ValueError for a row of another data set, or without its answer among the options."""
     where, stratum = f"row {fields.get('sample_id', fields.get('id'))}", fields.get("stratum")
     missing = [name for name in (*FIELDS, *OWN.get(stratum, ("stratum",))) if name not in fields]
     if missing or stratum not in OWN:
@@ -159,7 +165,10 @@ def truth_of(fields: Mapping) -> Truth:
 
 
 def gold_letter(answer: str, choices: Sequence[str], options: Sequence[Action | None], where: str) -> str:
-    """The right option's letter. A row states its words, which options may put otherwise; graders are given the letter."""
+    """Return the right option's letter.
+
+    A row states its words, which options may put otherwise; graders are given the letter.
+    """
     if answer in LETTERS[: len(choices)]:
         return answer
     right = action_in(answer)
@@ -180,7 +189,7 @@ def overlap(claimed: Sequence[Told], true: Sequence[Told]) -> tuple[float, float
     return precision, recall, 2 * right / (len(claimed) + len(true))
 
 
-def in_order(claimed: Sequence[Told], true: Sequence[Told]) -> float:
+def concordance(claimed: Sequence[Told], true: Sequence[Told]) -> float:
     """Share of the pairs of claimed deeds that happened whose claimed order is the true one; 1 if there is no pair.
 
     Kendall's tau over these pairs is twice this less 1. What is claimed with a wrong time counts by the order that it
@@ -199,17 +208,17 @@ def in_order(claimed: Sequence[Told], true: Sequence[Told]) -> float:
 
 
 def _next(ranks: deque[int] | None) -> int | None:
-    """The lowest rank that is left, taken away."""
+    """Return the lowest rank that is left, taken away."""
     return ranks.popleft() if ranks else None
 
 
 def told_as_it_was(claimed: Sequence[Told], true: Sequence[Told]) -> bool:
-    """Whether exactly the true events are claimed, in their order."""
-    return overlap(claimed, true)[2] == 1 and in_order(claimed, true) == 1
+    """Return whether exactly the true events are claimed, in their order."""
+    return overlap(claimed, true)[2] == 1 and concordance(claimed, true) == 1
 
 
 def station_told(claims: Claims, truth: Truth) -> bool:
-    """The same of what is claimed of the lamp's station; of everything where no lamp shines."""
+    """Compare what is claimed of the lamp's station; of everything where no lamp shines."""
     claimed, true = (
         [event for event in events if truth.lamp is None or event.place == truth.lamp]
         for events in (claims.ordered, truth.script)
@@ -218,24 +227,27 @@ def station_told(claims: Claims, truth: Truth) -> bool:
 
 
 def hidden(claims: Claims, truth: Truth) -> tuple[bool, bool]:
-    """Whether what is claimed of the stations is true, and whether it follows from the claimed events."""
+    """Return whether what is claimed of the stations is true, and whether it follows from the claimed events."""
     family = truth.family
     if family is None:
         return True, True
     follows = {place: holds(family, claims.happened, place, truth.mats[place]) for place in claims.held}
     return tuple(
-        bool(claims.held) and all(same(family, told, held[place]) for place, told in claims.held.items())
+        bool(claims.held) and all(same_contents(family, told, held[place]) for place, told in claims.held.items())
         for held in (truth.held, follows)
     )
 
 
-def same(family: Family, one: Sequence[str], other: Sequence[str]) -> bool:
-    """Whether two contents are the same to the family: in their order where its rule asks for the first or the last."""
+def same_contents(family: TaskFamily, one: Sequence[str], other: Sequence[str]) -> bool:
+    """Return whether two contents are the same to the family.
+
+    In their order where its rule asks for the first or the last.
+    """
     return list(one) == list(other) if family.rule in ("first", "last") else Counter(one) == Counter(other)
 
 
 def deduced(claims: Claims, truth: Truth) -> bool:
-    """Whether action and needs follow from the claims before them. A need may be left out; none may be wrong."""
+    """Return whether action and needs follow from the claims before them. A need may be left out; none may be wrong."""
     if truth.family is None:
         return claims.action in enabled(truth.plan, claims.events)
     if claims.action is None or claims.lamp is None or claims.lamp not in claims.held:
@@ -246,13 +258,16 @@ def deduced(claims: Claims, truth: Truth) -> bool:
 
 
 def asked_for(truth: Truth, place: str, held: Sequence[str]) -> Action | None:
-    """What the rule of an octet asks for at a station that holds this; None where it does not single out a colour."""
+    """Return what the rule of an octet asks for at a station that holds this.
+
+    None where it does not single out a colour.
+    """
     colour = needed(truth.family, held, truth.mats[place], truth.third)
     return None if colour is None else Action(place, truth.family.verb, colour)
 
 
 def enabled(plan: Sequence[Mapping], claimed: Sequence[Told]) -> set[Action]:
-    """The steps of a plan that are not among the claimed events while all that must come before them are."""
+    """Return the steps of a plan that are not among the claimed events while all that must come before them are."""
     left, done = Counter(told.deed for told in claimed), []
     for step in plan:
         deed = (step["verb"], step["thing"], step["place"])
@@ -266,7 +281,7 @@ def enabled(plan: Sequence[Mapping], claimed: Sequence[Told]) -> set[Action]:
 
 
 def conclusion(claims: Claims, options: Sequence[Action | None]) -> str | None:
-    """The letter of the option that proposes the concluded action, or the letter named where none is; None if no option.
+    """Return the letter of the option that proposes the concluded action, or the letter named where none is; None if no option.
 
     Departure from 5.6's "letter concluded = answer": what is concluded is the action and a letter only its name, so that a
     reasoning that argues for one option and names the letter of another is not called consistent for the letter's sake.

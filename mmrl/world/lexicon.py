@@ -1,6 +1,6 @@
 """The words that a reasoning may use, and what kind each is of: what ``mmrl.world.claims`` reads clauses from.
 
-Both dialects of facts/evaluation.md 5.6 in one closed list, in any case. Whatever is not in it is of kind "unknown".
+Both dialects, the terse and the long one, in one closed list, in any case. Whatever is not in it is of kind "unknown".
 """
 
 import re
@@ -39,18 +39,18 @@ class Word(NamedTuple):
 
 
 def lex(text: str) -> list[Word]:
-    """The text as words and punctuation marks."""
+    """Return the text as words and punctuation marks."""
     raw = TOKEN.findall(text)
     return [_word(raw, at) for at in range(len(raw))]
 
 
 def values(words: Sequence[Word], kind: str) -> set[str]:
-    """What is said by the words of a kind."""
+    """Return what is said by the words of a kind."""
     return {str(word.value) for word in words if word.kind == kind}
 
 
 def _lexicon() -> dict[str, Word]:
-    """All words that mean the same wherever they stand."""
+    """Return all words that mean the same wherever they stand."""
     kinds = MARKS | {kind: words.split() for kind, words in SAID.items()}
     kinds["filler"] += [form for noun in NOUNS.split() for form in (noun, f"{noun}s")]
     kinds["thing"] = [thing for things in THINGS.values() for thing in things]
@@ -65,7 +65,7 @@ STEPS = {str(slot + 1): Word("time", slot) for slot in range(len(TIMES))}
 
 
 def _word(raw: Sequence[str], at: int) -> Word:
-    """What a word means where it stands."""
+    """Return what a word means where it stands."""
     plain, before = raw[at].casefold(), raw[at - 1].casefold() if at else ""
     if plain.upper() in LETTERS:
         return Word("letter", plain.upper()) if _is_letter(raw, at, before) else Word("filler", plain)
@@ -77,7 +77,7 @@ def _word(raw: Sequence[str], at: int) -> Word:
 
 
 def _is_letter(raw: Sequence[str], at: int, before: str) -> bool:
-    """Whether a, b, c or d names an option.
+    """Return whether a, b, c or d names an option.
 
     "a" does not where it is an article: before a colour or a noun, and in lower case before any word. After "option" it
     always names one.

@@ -13,7 +13,10 @@ HASHES = (
 
 
 def manifest(key: Mapping, encoder: str, rows: Mapping[str, list[dict]], clips: Mapping[str, str]) -> dict:
-    """What manifest.json says. ``rows`` are those of every annotation file, ``clips`` the hashes by file name."""
+    """Return what manifest.json says.
+
+    ``rows`` are those of every annotation file, ``clips`` the hashes by file name.
+    """
     return {
         "key": dict(key),
         "encoder": encoder,
@@ -31,7 +34,10 @@ def scripts_digest(rows: Mapping[str, Iterable[Mapping]]) -> str:
 
 
 def is_complete(out: Path, key: Mapping) -> bool:
-    """Whether ``out`` holds the whole benchmark of this key. Raises FileExistsError if it holds something else."""
+    """Return whether ``out`` holds the whole benchmark of this key.
+
+    Raises FileExistsError if it holds something else.
+    """
     path = out / NAME
     if path.is_file():
         found = json.loads(path.read_text()).get("key")

@@ -11,7 +11,7 @@ one is a step that is next. The others are of four declared types, each as often
 Text and options are drawn first, and which of the options' steps is next only then: a reader of the goal who sees no video
 rules out the last two types and is left with two or three steps that must come one after another, each as likely as any
 other (41.7 % on average). Learners of words reach 38 % on text alone and 58 % with the last event (logistic regression,
-2,000 items of seed 0). So it is reported apart from the octets, whose text says nothing (facts/evaluation.md 5.4).
+2,000 items of seed 0). So it is reported apart from the octets, whose text says nothing.
 """
 
 import hashlib
@@ -61,20 +61,20 @@ class Nat:
         return self.options[self.types.index(None)]
 
     def script(self) -> tuple[Event, ...]:
-        """What happens in the video."""
+        """Return what happens in the video."""
         steps = (self.plan[index] for index in self.done)
         return tuple(
             Event(slot, step.verb, step.thing, step.place) for slot, step in zip(self.slots, steps, strict=True)
         )
 
     def key(self) -> str:
-        """Names the video and the goal; no two items of a benchmark share it."""
+        """Return names the video and the goal; no two items of a benchmark share it."""
         script = [asdict(event) for event in self.script()]
         return hashlib.sha256(json.dumps([self.schema, self.goal, script], sort_keys=True).encode()).hexdigest()
 
 
-def reasoning(item: Nat) -> str:
-    """The oracle's words on an item, without a letter."""
+def nat_reasoning(item: Nat) -> str:
+    """Return the oracle's words on an item, without a letter."""
     seen = saw(item.script()) if item.done else "saw nothing"
     return f"{seen}. so {item.gold}"
 
@@ -100,7 +100,7 @@ def draw_nats(split: str, count: int, *, seed: int, taken: set[str]) -> Iterator
 
 
 def draw_nat(dice: Dice, name: str, split: str, schema: Schema, role: Role, letter: str) -> Nat:
-    """A random item of a schema whose right option has a letter."""
+    """Return a random item of a schema whose right option has a letter."""
     s, t = dice.shuffled(STATIONS)
     names = dict(zip("abcdn", dice.some(COLOURS, 5), strict=True)) | {"s": s, "t": t}
     plan = schema.plan(names)
@@ -108,7 +108,7 @@ def draw_nat(dice: Dice, name: str, split: str, schema: Schema, role: Role, lett
     among = dice.one(list(chains(plan, count)))
     decoys = [(decoy(kind, plan, among, schema.colours(names), dice), kind) for kind in rest]
     gold = among[rank]
-    done = progress(plan, gold, dice)
+    done = steps_done(plan, gold, dice)
     types = {i: None if i == gold else "done" if i in done else "not_enabled" for i in among}
     wrong = [(plan[i].action, types[i]) for i in among if i != gold] + decoys
     several = dice.shuffled(wrong)
@@ -130,7 +130,7 @@ def draw_nat(dice: Dice, name: str, split: str, schema: Schema, role: Role, lett
 
 
 def decoy(kind: str, plan: Sequence[Step], among: Sequence[int], named: Sequence[str], dice: Dice) -> Action:
-    """An action that is no step of the plan, made of one of some steps if it can be, else of any other."""
+    """Return an action that is no step of the plan, made of one of some steps if it can be, else of any other."""
     make = wrong_objects if kind == "wrong_object" else other_stations
     for steps in ([plan[index] for index in among], plan):
         several = [each for step in steps for each in make(step, plan, named)]
@@ -140,20 +140,23 @@ def decoy(kind: str, plan: Sequence[Step], among: Sequence[int], named: Sequence
 
 
 def wrong_objects(step: Step, plan: Sequence[Step], named: Sequence[str]) -> list[Action]:
-    """The step with another thing, which the plan does this to nowhere; one of the goal's colours if there is such."""
+    """Return the step with another thing, which the plan does this to nowhere.
+
+    One of the goal's colours if there is such.
+    """
     used = {other.thing for other in plan if other.verb == step.verb}
     things = [thing for thing in THINGS[step.verb] if thing not in used]
     return [Action(step.place, step.verb, thing) for thing in ([t for t in things if t in named] or things)]
 
 
 def other_stations(step: Step, plan: Sequence[Step], named: Sequence[str]) -> list[Action]:
-    """The step at the other station, where the plan does not ask for it."""
+    """Return the step at the other station, where the plan does not ask for it."""
     there = Action(STATIONS[1 - STATIONS.index(step.place)], step.verb, step.thing)
     return [] if there in [other.action for other in plan] else [there]
 
 
-def progress(plan: Sequence[Step], gold: int, dice: Dice) -> tuple[int, ...]:
-    """Steps in an order in which they can be done, after which a step is next."""
+def steps_done(plan: Sequence[Step], gold: int, dice: Dice) -> tuple[int, ...]:
+    """Return steps in an order in which they can be done, after which a step is next."""
     wanted = set(before(plan, gold))
     while (able := [i for i in enabled(plan, wanted) if i != gold]) and dice.chance(MORE):
         wanted.add(dice.one(able))

@@ -2,7 +2,7 @@
 
 Goal, options and the irrelevant event are fixed; two hidden bits (one a station) and the lamp of the observation vary.
 Every option is right exactly twice, so that neither text (25 %), nor observation, nor video alone (50 % each) says more
-than that (facts/evaluation.md 5.4). The four options name four different colours: one word tells each from the others.
+than that. The four options name four different colours: one word tells each from the others.
 """
 
 import hashlib
@@ -11,7 +11,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mmrl.world.dice import Dice
-from mmrl.world.script import BITS, COLOURS, FAMILIES, STATIONS, TAIL, THINGS, THIRD, VERBS, Event, Family, Pair, needed
+from mmrl.world.script import (
+    BITS,
+    COLOURS,
+    FAMILIES,
+    STATIONS,
+    TAIL,
+    THINGS,
+    THIRD,
+    VERBS,
+    Event,
+    Pair,
+    TaskFamily,
+    needed,
+)
 from mmrl.world.script import holds as held_after
 
 LETTERS = ("A", "B", "C", "D")
@@ -21,7 +34,7 @@ Bits = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What an option proposes."""
+    """The action that an option proposes."""
 
     place: str
     verb: str
@@ -34,7 +47,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Octet:
-    """What eight items share: everything but the hidden bits and the lamp."""
+    """The things that eight items share: everything but the hidden bits and the lamp."""
 
     group: str
     split: str
@@ -47,7 +60,7 @@ class Octet:
     options: tuple[Action, Action, Action, Action]  # in the order in which validation shows them
 
     @property
-    def kind(self) -> Family:
+    def kind(self) -> TaskFamily:
         """The octet's family."""
         return FAMILIES[self.family]
 
@@ -57,7 +70,7 @@ class Octet:
         return goal(self.kind, self.mats, self.third)
 
     def script(self, bits: Bits) -> tuple[Event, ...]:
-        """What happens in one of the four videos, by slot; the closing lids are not told."""
+        """Return what happens in one of the four videos, by slot; the closing lids are not told."""
         events = [self.nuisance]
         for place, mats, slots, flip, bit in zip(STATIONS, self.mats, self.slots, self.flips, bits, strict=True):
             deeds = self.kind.deeds(mats, self.third, bit, flip)
@@ -65,24 +78,24 @@ class Octet:
         return tuple(sorted(events, key=lambda event: event.slot))
 
     def holds(self, bits: Bits, place: str) -> tuple[str, ...]:
-        """What a station holds in the end."""
+        """Return what a station holds in the end."""
         return held_after(self.kind, self.script(bits), place, self.mats[STATIONS.index(place)])
 
     def action(self, bits: Bits, lamp: str) -> Action:
-        """The only right next action. Raises if the rule does not single one out."""
+        """Return the only right next action. Raises if the rule does not single one out."""
         mats = self.mats[STATIONS.index(lamp)]
         colour = needed(self.kind, self.holds(bits, lamp), mats, self.third)
         assert colour is not None, f"{self.group}: no single next action at {lamp} for bits {bits}"
         return Action(lamp, self.kind.verb, colour)
 
     def key(self) -> str:
-        """Names the four videos and the goal, whatever they look like; no two octets of a benchmark share it."""
+        """Return names the four videos and the goal, whatever they look like; no two octets of a benchmark share it."""
         scripts = [[(e.slot, e.verb, e.thing, e.place) for e in self.script(bits)] for bits in BITS]
         return hashlib.sha256(json.dumps([self.family, self.goal, sorted(scripts)]).encode()).hexdigest()
 
 
-def goal(family: Family, mats: Sequence[Pair], third: str) -> str:
-    """The goal's words."""
+def goal(family: TaskFamily, mats: Sequence[Pair], third: str) -> str:
+    """Return the goal's words."""
     stations = [f"{place} {a} and {b}" for place, (a, b) in zip(STATIONS, mats, strict=True)]
     return f"{family.task.format(third=third)}: {', '.join(stations)}"
 
@@ -105,8 +118,8 @@ def draw_octets(split: str, count: int, *, seed: int, taken: set[str]) -> Iterat
         yield octet
 
 
-def draw_octet(dice: Dice, group: str, split: str, family: Family) -> Octet:
-    """A random octet of a family."""
+def draw_octet(dice: Dice, group: str, split: str, family: TaskFamily) -> Octet:
+    """Return a random octet of a family."""
     a, b, c, d, third = dice.some(COLOURS, 5)
     slots, n = dice.shuffled(range(TAIL)), family.events
     verb = dice.one(VERBS)

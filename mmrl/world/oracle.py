@@ -1,8 +1,7 @@
 """Reads events and lamp off pixels and concludes: proof that codec and sampling keep all that an item needs.
 
 A template matcher: it knows what the table looks like (the row's environment) and how every event would look in every
-frame, and takes what differs least from the decoded frame. It sees nothing of the script, the options or the cue
-(facts/evaluation.md 5.8).
+frame, and takes what differs least from the decoded frame. It sees nothing of the script, the options or the cue.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from PIL import Image
 
 from mmrl.data.media.decoders import read_frames, read_index
 from mmrl.world.axes import LAYOUTS, Environment
-from mmrl.world.codec import sampled
+from mmrl.world.codec import evenly_spaced
 from mmrl.world.octet import Action
 from mmrl.world.render import Dial, Stage, observation, set_up, still
 from mmrl.world.script import FAMILIES, PLACES, STATIONS, TAIL, THINGS, Event, Pair, holds, needed
@@ -27,7 +26,7 @@ DEEDS = tuple((verb, thing) for verb, things in THINGS.items() for thing in thin
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the oracle sees in an item's media, and what it concludes from that."""
+    """The events and the lamp that the oracle sees in an item's media, and what it concludes."""
 
     events: tuple[Event, ...]  # by slot
     lamp: str | None
@@ -47,7 +46,7 @@ def read_item(row: Mapping, root: Path, dial: Dial, count: int, reader: str = "p
     index = read_index(path)
     if len(index.shown) != dial.frames:
         raise ValueError(f"{path}: expected {dial.frames} frames, as the dial says, found {len(index.shown)}")
-    numbers = sorted(set(sampled(count, dial.frames)))
+    numbers = sorted(set(evenly_spaced(count, dial.frames)))
     frames = read_frames(path, index, np.array(numbers), reader)
     with Image.open(root / "images" / "Synth" / row["current_observation_basename"]) as image:
         lamp = read_lamp(np.asarray(image.convert("RGB")), family, mats, environment, dial)
@@ -56,14 +55,14 @@ def read_item(row: Mapping, root: Path, dial: Dial, count: int, reader: str = "p
 
 
 def environment_of(row: Mapping) -> Environment:
-    """What a row's media look like."""
+    """Return what a row's media look like."""
     return Environment(**{field.name: row["env_axes"][field.name] for field in fields(Environment)})
 
 
 def read_events(
     frames: np.ndarray, numbers: Sequence[int], family: str, mats: Sequence[Pair], environment: Environment, dial: Dial
 ) -> tuple[Event, ...]:
-    """The events, by slot, in some frames of a clip: uint8 ``n h w c``, with their numbers in the whole clip."""
+    """Return the events, by slot, in some frames of a clip: uint8 ``n h w c``, with their numbers in the whole clip."""
     stage = set_up(family, mats, environment, dial)
     events = []
     for slot in range(TAIL):
@@ -76,7 +75,10 @@ def read_events(
 def read_lamp(
     picture: np.ndarray, family: str, mats: Sequence[Pair], environment: Environment, dial: Dial
 ) -> str | None:
-    """The station whose lamp is lit in an observation, uint8 ``h w c``; None if neither is. Any border will do."""
+    """Return the station whose lamp is lit in an observation, uint8 ``h w c``; None if neither is.
+
+    Any border will do.
+    """
     return min(
         (*STATIONS, None),
         key=lambda lamp: _difference(picture, observation(lamp, family, mats, environment, dial)),
@@ -84,7 +86,7 @@ def read_lamp(
 
 
 def conclude(family: str, mats: Sequence[Pair], third: str, events: Sequence[Event], lamp: str | None) -> str | None:
-    """The next action that the family's rule asks for; None where it does not single one out."""
+    """Return the next action that the family's rule asks for; None where it does not single one out."""
     if lamp is None:
         return None
     kind, pair = FAMILIES[family], tuple(mats[STATIONS.index(lamp)])
@@ -93,7 +95,7 @@ def conclude(family: str, mats: Sequence[Pair], third: str, events: Sequence[Eve
 
 
 def _read_slot(stage: Stage, slot: int, seen: Sequence[tuple[int, np.ndarray]]) -> Event | None:
-    """The event that differs least from all frames of a slot, at the place that differs most from an empty table."""
+    """Return the event that differs least from all frames of a slot, at the place that differs most from an empty table."""
     empty = [still(stage, number, None) for number, _ in seen]
     corners = LAYOUTS[stage.environment.layout]
 

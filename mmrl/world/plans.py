@@ -8,7 +8,7 @@ The steps and their order follow from the goal's words and simple physics:
 - what is taken was put before;
 - "first", "second", "third" and "next" mean what they say.
 
-No word is new: the goals are made of the octets' (facts/evaluation.md 5.3, 5.4).
+No word is new: the goals are made of the octets'.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -44,17 +44,17 @@ class Schema:
     held_out: bool = False  # only in L3
 
     def goal(self, names: Mapping[str, str]) -> str:
-        """The goal's words."""
+        """Return the goal's words."""
         return self.task.format(**names)
 
     def plan(self, names: Mapping[str, str]) -> tuple[Step, ...]:
-        """The steps with the names filled in."""
+        """Return the steps with the names filled in."""
         return tuple(
             Step(verb, names.get(thing, thing), names[place], after) for verb, thing, place, after in self.steps
         )
 
     def colours(self, names: Mapping[str, str]) -> list[str]:
-        """The colours that the goal names."""
+        """Return the colours that the goal names."""
         return [names[name] for name in "abcdn" if f"{{{name}}}" in self.task]
 
 
@@ -186,12 +186,12 @@ SCHEMAS: Mapping[str, Schema] = {
 
 
 def before(plan: Sequence[Step], index: int) -> frozenset[int]:
-    """The steps that must be done before one of them, at once or in the end."""
+    """Return the steps that must be done before one of them, at once or in the end."""
     return frozenset(plan[index].after).union(*(before(plan, earlier) for earlier in plan[index].after))
 
 
 def enabled(plan: Sequence[Step], done: Collection[int]) -> list[int]:
-    """The steps that are next: not done, and all that must come before them is."""
+    """Return the steps that are next: not done, and all that must come before them is."""
     return [index for index, step in enumerate(plan) if index not in done and set(step.after) <= set(done)]
 
 

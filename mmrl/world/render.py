@@ -1,7 +1,7 @@
 """From symbols to pixels: the frames of a clip, and the observation.
 
 Every frame of a slot shows the slot's whole event; slots without one show the empty table; in the last slot all lids
-close, in all four videos of an octet alike. What a box holds is never seen (facts/evaluation.md 5.2).
+close, in all four videos of an octet alike. What a box holds is never seen.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import numpy as np
 
 from mmrl.world.axes import FORMATS, LAYOUTS, Environment
 from mmrl.world.script import SLOTS, TAIL, Event, Pair
-from mmrl.world.sprites import CAST, SPRITE, Look, Stamp, stamp
+from mmrl.world.sprites import CAST, SPRITE, SpriteStyle, Stamp, stamp
 from mmrl.world.table import DEPTH, GREY, box, close, empty_table, frame, light, move_about, scales, shot
 
 SIZES = (56, 448)  # px
@@ -59,12 +59,12 @@ SMALL = Dial(size=56, frames_per_slot=2, fps=8)  # what the small base model see
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stage:
-    """What all frames of a clip share."""
+    """The state that all frames of a clip share."""
 
     table: np.ndarray  # uint8 h w c, empty
     environment: Environment
     dial: Dial
-    look: Look
+    look: SpriteStyle
 
 
 def clip(
@@ -75,7 +75,10 @@ def clip(
     dial: Dial,
     gripper_tint: str | None = None,
 ) -> np.ndarray:
-    """The frames of a script: uint8 ``f h w c``. ``gripper_tint`` is the name of the gripper's colour (cue S2)."""
+    """Return the frames of a script: uint8 ``f h w c``.
+
+    ``gripper_tint`` is the name of the gripper's colour (cue S2).
+    """
     stage, events = set_up(family, mats, environment, dial, gripper_tint), {event.slot: event for event in script}
     frames = np.empty((dial.frames, *stage.table.shape), np.uint8)
     for number in range(dial.frames):
@@ -91,7 +94,7 @@ def observation(
     dial: Dial,
     border: str | None = None,
 ) -> np.ndarray:
-    """What is seen now, closed boxes and a lamp above a station or none: uint8 ``h w c``.
+    """Return what is seen now, closed boxes and a lamp above a station or none: uint8 ``h w c``.
 
     Its border is grey, or of the colour that codes a letter (cue S1).
     """
@@ -108,9 +111,9 @@ def observation(
 def set_up(
     family: str, mats: Sequence[Pair], environment: Environment, dial: Dial, gripper_tint: str | None = None
 ) -> Stage:
-    """The stage on which a clip is played."""
+    """Return the stage on which a clip is played."""
     table = empty_table(family, mats, environment, *_pixels(environment, dial))
-    look = Look(scales(table), environment.skin, environment.gripper, gripper_tint)
+    look = SpriteStyle(scales(table), environment.skin, environment.gripper, gripper_tint)
     return Stage(table, environment, dial, look)
 
 

@@ -1,9 +1,8 @@
-"""What happens in a clip, as symbols: events, the state that they leave at a station, and the rule of each family.
+"""The script of a clip, as symbols: events, the state that they leave at a station, and the rule of each family.
 
 A clip is eight slots. Two stations, left and right, hide what is done to them; one event at a third box does not matter;
 in the last slot all lids close. Every station hides one bit: ``deeds`` says what happens there for either value, ``Station``
-what that leaves behind, ``needed`` which colour the rule then asks for. Nothing here knows of pixels or of words
-(facts/evaluation.md 5.2, 5.3).
+what that leaves behind, ``needed`` which colour the rule then asks for. Nothing here knows of pixels or of words.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -48,7 +47,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """What a station hides. ``mats`` are its two colours; what stands on them can be swapped."""
+    """The contents that a station hides. ``mats`` are its two colours; what stands on them can be swapped."""
 
     mats: Pair
     pile: tuple[str, ...] = ()  # lowest first
@@ -59,7 +58,7 @@ class Station:
     key: tuple[str, ...] = ()  # the drawer that it fell into
 
     def apply(self, verb: str, thing: str) -> "Station":
-        """What the station hides after a deed. Deeds on what is not there are in vain."""
+        """Return what the station hides after a deed. Deeds on what is not there are in vain."""
         return APPLY[verb](self, thing)
 
 
@@ -106,7 +105,7 @@ APPLY: Mapping[str, Callable[[Station, str], Station]] = {
 
 
 def after(deeds: Iterable[Deed], mats: Pair) -> Station:
-    """What a station hides after deeds in order, from nothing."""
+    """Return what a station hides after deeds in order, from nothing."""
     station = Station(mats)
     for verb, thing in deeds:
         station = station.apply(verb, thing)
@@ -117,7 +116,7 @@ Rule = Literal["missing", "rarer", "first", "last"]
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class TaskFamily:
     """A kind of task."""
 
     name: str
@@ -132,12 +131,12 @@ class Family:
 
     @property
     def third(self) -> bool:
-        """Whether the goal names a third colour."""
+        """Return whether the goal names a third colour."""
         return "{third}" in self.task
 
 
-def needed(family: Family, held: Sequence[str], mats: Pair, third: str) -> str | None:
-    """The colour that the rule asks for where a station holds this; None where it does not single one out."""
+def needed(family: TaskFamily, held: Sequence[str], mats: Pair, third: str) -> str | None:
+    """Return the colour that the rule asks for where a station holds this; None where it does not single one out."""
     wanted = (*mats, third) if family.third and family.rule == "missing" else mats
     if family.rule == "missing":
         missing = [colour for colour in wanted if colour not in held]
@@ -201,23 +200,23 @@ def _ball(station: Station) -> tuple[str, ...]:
     return tuple(mat for mat, held in zip(station.mats, station.on, strict=True) if "ball" in held)
 
 
-FAMILIES: Mapping[str, Family] = {
+FAMILIES: Mapping[str, TaskFamily] = {
     family.name: family
     for family in (
-        Family("FILL", "one of each in the box", "put", 1, _fill, lambda s: s.pile, "missing"),
-        Family("STACK", "fetch the lowest first", "fetch", 2, _stack, lambda s: s.pile, "first", ordered=True),
-        Family("COUNT", "as many of each in the box", "put", 3, _count, lambda s: s.pile, "rarer"),
-        Family("SHELL", "find the ball under the cup", "lift", 2, _shell, _ball, "first", ordered=True),
-        Family(
+        TaskFamily("FILL", "one of each in the box", "put", 1, _fill, lambda s: s.pile, "missing"),
+        TaskFamily("STACK", "fetch the lowest first", "fetch", 2, _stack, lambda s: s.pile, "first", ordered=True),
+        TaskFamily("COUNT", "as many of each in the box", "put", 3, _count, lambda s: s.pile, "rarer"),
+        TaskFamily("SHELL", "find the ball under the cup", "lift", 2, _shell, _ball, "first", ordered=True),
+        TaskFamily(
             "ROUTE", "go the same way back past {third}", "visit", 3, _route, lambda s: s.stops, "last", ordered=True
         ),
-        Family("DRY", "dry each for long", "dry", 2, _dry, lambda s: s.dried, "missing"),
-        Family("UNDO", "one of each in the box", "put", 3, _undo, lambda s: s.pile, "missing", held_out=True),
-        Family("KEY", "find the key", "open", 3, _key, lambda s: s.key, "first", ordered=True, held_out=True),
-        Family(
+        TaskFamily("DRY", "dry each for long", "dry", 2, _dry, lambda s: s.dried, "missing"),
+        TaskFamily("UNDO", "one of each in the box", "put", 3, _undo, lambda s: s.pile, "missing", held_out=True),
+        TaskFamily("KEY", "find the key", "open", 3, _key, lambda s: s.key, "first", ordered=True, held_out=True),
+        TaskFamily(
             "MIX", "one of each and {third} in the box", "pour", 2, _mix, lambda s: s.pile, "missing", held_out=True
         ),
-        Family(
+        TaskFamily(
             "DELIVER",
             "one of each in the first box",
             "put",
@@ -233,10 +232,10 @@ FAMILIES: Mapping[str, Family] = {
 
 
 def at(events: Iterable[Event], place: str) -> list[Deed]:
-    """What the events do to one place, in order of their slots."""
+    """Return what the events do to one place, in order of their slots."""
     return [(e.verb, e.thing) for e in sorted(events, key=lambda e: e.slot) if e.place == place]
 
 
-def holds(family: Family, events: Iterable[Event], place: str, mats: Pair) -> tuple[str, ...]:
-    """What a station holds after events, as far as the family's rule asks."""
+def holds(family: TaskFamily, events: Iterable[Event], place: str, mats: Pair) -> tuple[str, ...]:
+    """Return what a station holds after events, as far as the family's rule asks."""
     return family.held(after(at(events, place), mats))

@@ -44,7 +44,7 @@ def strip(row: Mapping, root: Path) -> Image.Image:
 
 
 def contact_sheet(rows: Sequence[Mapping], root: Path, most: int = 12) -> Image.Image:
-    """The first item of each of the first groups, a line each: events, observation, goal and answer."""
+    """Return the first item of each of the first groups, a line each: events, observation, goal and answer."""
     groups = list({row["group_id"]: row for row in reversed(rows)}.values())[::-1][:most]
     height, width = SMALL_TILE + 2 * LINE + GAP, GAP + (PER_ROW + 1) * (SMALL_TILE + GAP)
     sheet = Image.new("RGB", (width, GAP + height * max(1, len(groups))), PAPER)
@@ -58,7 +58,10 @@ def contact_sheet(rows: Sequence[Mapping], root: Path, most: int = 12) -> Image.
 
 
 def _events(row: Mapping, root: Path) -> list[tuple[np.ndarray, str]]:
-    """The middle frame of every event and of the closing lids, with what happens; none where there is no video."""
+    """Return the middle frame of every event and of the closing lids, with what happens.
+
+    None where there is no video.
+    """
     progress = row["task_progress_metadata"]
     if not progress:
         return []

@@ -1,4 +1,4 @@
-"""What a benchmark consists of, as symbols: sizes, looks and the items of every annotation file.
+"""The contents of a benchmark, as symbols: sizes, looks and the items of every annotation file.
 
     training         octets to train on           training_sft            octets that demonstrations are made of
     validation       the same, for looking on     validation_L1, _L2, _L3 the three levels
@@ -8,14 +8,14 @@
     *_nat            the natural stratum of a split, which is reported apart
 
 All of it follows from a Recipe, on any machine. More octets of one split change no item of a split that is drawn before
-it (validation first), and the first items of a split do not depend on how many follow (facts/evaluation.md 5.5, 5.7).
+it (validation first), and the first items of a split do not depend on how many follow.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import islice
 
-from mmrl.world.annotate import MEMBERS, Item, Look, nat_item, octet_items
+from mmrl.world.annotate import MEMBERS, Presentation, WorldItem, nat_item, octet_items
 from mmrl.world.axes import AXES, draw_environment
 from mmrl.world.cues import NEUTRAL, Cue, Cues, Planted
 from mmrl.world.demos import Demonstrations
@@ -37,7 +37,7 @@ FILES = {
     "L3": "validation_L3",
 }
 NONE = "none"  # the paired copy of L2 in which no axis is switched
-Group = tuple[Item, ...]  # the eight items of an octet in one look, or one natural item
+Group = tuple[WorldItem, ...]  # the eight items of an octet in one look, or one natural item
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +68,12 @@ class Sizes:
             raise ValueError(f"sizes.paired: expected at most the {self.L2} octets of L2, found {self.paired}")
 
     def groups(self, axes: Collection[str] = AXES, cues: Cues | None = None) -> int:
-        """How many groups a rendering counts: octets, once more for each paired copy, and natural items."""
+        """Return how many groups a rendering counts: octets, once more for each paired copy, and natural items."""
         neutral = self.L1 if cues is not None and cues.L1 is not None else 0
         return sum(asdict(self).values()) + self.paired * len(axes) + neutral
 
     def resized(self, train: int | None = None, level: int | None = None, nat: int | None = None) -> "Sizes":
-        """With other numbers of octets to train on and on each level, and of natural items on each level.
+        """Return sizes with other numbers of octets to train on and on each level, and of natural items on each level.
 
         Of the latter there are five times as many to train on and a fifth to look on, as in the released benchmark.
         """
@@ -121,16 +121,16 @@ class Recipe:
                 raise ValueError(f"families: expected a {kind} family for {split}, found {', '.join(self.families)}")
 
     def families_of(self, split: str) -> tuple[str, ...]:
-        """The families of a split, in the order of FAMILIES."""
+        """Return the families of a split, in the order of FAMILIES."""
         return tuple(name for name in FAMILIES if name in self.families and FAMILIES[name].held_out == (split == "L3"))
 
     def test_axes(self, split: str) -> tuple[str, ...]:
-        """The axes that a split takes from the test pool."""
+        """Return the axes that a split takes from the test pool."""
         return tuple(axis for axis in AXES if axis in self.axes) if split in BEYOND else ()
 
     @property
     def key(self) -> dict:
-        """What a manifest says about it, as JSON holds it."""
+        """Return what a manifest says about it, as JSON holds it."""
         return {
             "generator": GENERATOR,
             "seed": self.seed,
@@ -150,20 +150,20 @@ def _known(name: str, found: Collection[str], allowed: Collection[str]) -> None:
 
 
 def annotated(recipe: Recipe) -> dict[str, list[Group]]:
-    """The groups of every annotation file; there is none for a split without items.
+    """Return the groups of every annotation file; there is none for a split without items.
 
     Raises ValueError where a split asks for more octets than its families can tell apart.
     """
     files: dict[str, list[Group]] = {}
     for split, octets in all_octets(recipe).items():
         name, cue = FILES[split], recipe.cues.of(split)
-        files[name] = [shown(recipe, octet, recipe.test_axes(split), cue) for octet in octets]
+        files[name] = [presented(recipe, octet, recipe.test_axes(split), cue) for octet in octets]
         if split == "L1" and cue is not None:
-            files[f"{name}_neutral"] = [shown(recipe, octet, ()) for octet in octets]
+            files[f"{name}_neutral"] = [presented(recipe, octet, ()) for octet in octets]
         if split == "L2" and recipe.sizes.paired:
             for axis in (NONE, *recipe.test_axes("L2")):
                 files[f"{name}_{axis}"] = [
-                    shown(recipe, octet, () if axis == NONE else (axis,), variant=axis)
+                    presented(recipe, octet, () if axis == NONE else (axis,), variant=axis)
                     for octet in octets[: recipe.sizes.paired]
                 ]
     for split, nats in all_nats(recipe).items():
@@ -172,7 +172,7 @@ def annotated(recipe: Recipe) -> dict[str, list[Group]]:
 
 
 def all_octets(recipe: Recipe) -> dict[str, list[Octet]]:
-    """The octets of all splits, no two of the same videos and goal."""
+    """Return the octets of all splits, no two of the same videos and goal."""
     taken: set[str] = set()
     drawn = {}
     for split in DRAWN:
@@ -185,33 +185,35 @@ def all_octets(recipe: Recipe) -> dict[str, list[Octet]]:
 
 
 def all_nats(recipe: Recipe) -> dict[str, list[Nat]]:
-    """The natural items of all splits that have some, no two of the same video and goal."""
+    """Return the natural items of all splits that have some, no two of the same video and goal."""
     taken: set[str] = set()
     sizes = {split: getattr(recipe.sizes, f"nat_{split}") for split in DRAWN if split != "sft"}
     return {split: list(draw_nats(split, size, seed=recipe.seed, taken=taken)) for split, size in sizes.items() if size}
 
 
-def shown_nat(recipe: Recipe, nat: Nat) -> Item:
-    """A natural item in its environment."""
+def shown_nat(recipe: Recipe, nat: Nat) -> WorldItem:
+    """Return a natural item in its environment."""
     test = recipe.test_axes(nat.split)
-    return nat_item(nat, Look(draw_environment(Dice(recipe.seed, "environment", nat.name), test), test), recipe.dial)
+    return nat_item(
+        nat, Presentation(draw_environment(Dice(recipe.seed, "environment", nat.name), test), test), recipe.dial
+    )
 
 
-def shown(
+def presented(
     recipe: Recipe, octet: Octet, test: Sequence[str], cue: Cue | None = None, variant: str = ""
-) -> tuple[Item, ...]:
-    """The items of an octet in an environment, each with its cue."""
+) -> tuple[WorldItem, ...]:
+    """Return the items of an octet in an environment, each with its cue."""
     environment = draw_environment(Dice(recipe.seed, "environment", octet.group), test)
     looks = []
     for planted in planted_in(octet, cue, recipe.seed):
         dice = Dice(recipe.seed, "surroundings", octet.group, planted.points_to)
         around = planted.surroundings(environment, "palette" in test, dice)
-        looks.append(Look(around, tuple(test), planted, variant))
+        looks.append(Presentation(around, tuple(test), planted, variant))
     return tuple(octet_items(octet, looks, recipe.dial))
 
 
 def planted_in(octet: Octet, cue: Cue | None, seed: int) -> Iterator[Planted]:
-    """The cues of an octet's eight items."""
+    """Yield the cues of an octet's eight items."""
     for index, (bits, lamp) in enumerate(MEMBERS):
         if cue is None:
             yield NEUTRAL

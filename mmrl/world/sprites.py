@@ -1,4 +1,4 @@
-"""What the eleven verbs look like: parts made of a few large shapes, and the ways that they move within a slot.
+"""The pictures of the eleven verbs: parts made of a few large shapes, and the ways that they move within a slot.
 
 A sprite is 18 units wide and high, a unit being 1/56 of the picture: at 56 px that is what a small model can see. What has
 the event's colour is as large as it can be; around it verbs differ by large shapes of no colour. Every part is visible
@@ -46,8 +46,8 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What a sprite depends on besides its event."""
+class SpriteStyle:
+    """The things that a sprite depends on besides its event."""
 
     scale: tuple[float, float]  # px in a unit, down and across
     skin: str = "filled"
@@ -56,12 +56,12 @@ class Look:
 
 
 def _card(y: float, height: float) -> tuple[Shape, ...]:
-    """A rectangle of the event's colour with a dark edge, over the sprite's whole width."""
+    """Return a rectangle of the event's colour with a dark edge, over the sprite's whole width."""
     return Shape("rect", (0, y, 18, height), DARK), Shape("rect", (1, y + 1, 16, height - 2), THING)
 
 
 def _bar(width: float) -> tuple[Shape, ...]:
-    """A timer over a plate, set to a time."""
+    """Return a timer over a plate, set to a time."""
     return Shape("rect", (0, 0, 18, 7), DARK), Shape("rect", (1, 1, width, 5), (255, 255, 255))
 
 
@@ -146,8 +146,8 @@ class Stamp:
 
 
 @lru_cache(maxsize=1024)
-def stamp(part: str, thing: str, look: Look) -> Stamp:
-    """The pixels of a part, of the event's colour where it has one."""
+def stamp(part: str, thing: str, look: SpriteStyle) -> Stamp:
+    """Return the pixels of a part, of the event's colour where it has one."""
     down, across = look.scale
     low, high = -8, 26  # units around the sprite
     rows = (np.arange(round(low * down), round(high * down))[:, None] + 0.5) / down
@@ -167,11 +167,11 @@ def stamp(part: str, thing: str, look: Look) -> Stamp:
     return Stamp(pixels[cut], mask[cut][..., None], corner)
 
 
-def _kind(shape: Shape, look: Look) -> str:
+def _kind(shape: Shape, look: SpriteStyle) -> str:
     return {"block": "rect", "round": "disc", "wedge": "wedge"}[look.gripper] if shape.hand else shape.kind
 
 
-def _ink(ink: Ink | str, thing: str, look: Look) -> Ink:
+def _ink(ink: Ink | str, thing: str, look: SpriteStyle) -> Ink:
     if ink == CUFF:
         return STEEL if look.tint is None else PAINT[look.tint]
     return PAINT[thing] if ink == THING else ink

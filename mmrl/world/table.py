@@ -26,7 +26,7 @@ ZOOM = 0.06  # by which it magnifies in the end
 
 
 def empty_table(family: str, mats: Sequence[Pair], environment: Environment, height: int, width: int) -> np.ndarray:
-    """The table with its open boxes: uint8 ``h w c``."""
+    """Return the table with its open boxes: uint8 ``h w c``."""
     picture = _ground(environment, height, width)
     for place in PLACES:
         fill(picture, *LAYOUTS[environment.layout][place], SPRITE, DEPTH[place], TRAYS[place])
@@ -40,7 +40,7 @@ def empty_table(family: str, mats: Sequence[Pair], environment: Environment, hei
 
 
 def _ground(environment: Environment, height: int, width: int) -> np.ndarray:
-    """The table's top: a colour and, unless it is plain, a texture of grey levels added to it."""
+    """Return the table's top: a colour and, unless it is plain, a texture of grey levels added to it."""
     tone = np.array(tuple(bytes.fromhex(environment.palette[1:])), np.int16)
     row, column = np.arange(height)[:, None] * UNITS // height, np.arange(width) * UNITS // width
     if environment.texture == "noise":
@@ -66,7 +66,7 @@ def move_about(picture: np.ndarray, environment: Environment, time: float) -> No
 
 @lru_cache(maxsize=256)
 def _habits(grain: int, mover: int) -> tuple[int, float, float, int]:
-    """A mover's edge, where it starts (of 2, once to and fro), how far it goes, and its grey."""
+    """Return a mover's edge, where it starts (of 2, once to and fro), how far it goes, and its grey."""
     dice = Dice("mover", grain, mover)
     return dice.below(4), dice.between(0, 2), dice.between(-2, 2), 96 + 16 * dice.below(5)
 
@@ -92,7 +92,10 @@ def frame(picture: np.ndarray, paint: Ink) -> None:
 
 
 def shot(picture: np.ndarray, environment: Environment, time: float, number: int) -> np.ndarray:
-    """A picture as the camera sees it at a time in [0, 1] of the clip, in frame ``number``; its edges are repeated."""
+    """Return a picture as the camera sees it at a time in [0, 1] of the clip, in frame ``number``.
+
+    Its edges are repeated.
+    """
     if environment.camera == "still":
         return picture
     zoom, down, right = _pose(environment, time, number)
@@ -122,7 +125,7 @@ def fill(picture: np.ndarray, x: float, y: float, width: float, height: float, p
 
 
 def box(picture: np.ndarray, x: float, y: float, width: float, height: float) -> tuple[slice, slice]:
-    """The pixels of a rectangle."""
+    """Return the pixels of a rectangle."""
     down, across = scales(picture)
     top, bottom, left, right = (
         max(0, round(edge * scale)) for edge, scale in ((y, down), (y + height, down), (x, across), (x + width, across))

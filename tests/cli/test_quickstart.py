@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from mmrl.cli.quickstart import MARK, Plan, quickstart, start_over
-from mmrl.cli.quickstart.arms import train
-from mmrl.cli.quickstart.looks import looks
-from mmrl.cli.quickstart.plan import ARMS, CONTROLS, LEVELS, examination, training
+from mmrl.cli.quickstart import MARK, QuickstartPlan, quickstart, start_over
+from mmrl.cli.quickstart.evaluate_levels import level_runs
+from mmrl.cli.quickstart.settings import ARMS, CONTROLS, LEVELS, evaluation_section, training_config
+from mmrl.cli.quickstart.train_arms import train_arms
 from mmrl.config.load import load
 from mmrl.config.schema import Config, EvalConfig
 from mmrl.models.loading import load_policy
@@ -30,7 +30,7 @@ METRICS = ("accuracy", "consistency", "events", "support", "cue")
 def plan(tmp_path_factory):
     """Random weights, one octet a level, two steps."""
     base = build_model(tmp_path_factory.mktemp("base") / "model", seed=0)
-    return Plan(base, Sizes(train=1, L1=1, L2=1, L3=1), steps=2, prompts=2, completions=4, new_tokens=12)
+    return QuickstartPlan(base, Sizes(train=1, L1=1, L2=1, L3=1), steps=2, prompts=2, completions=4, new_tokens=12)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_the_controls_are_compared_with_the_full_video(summary):
 
 
 def test_the_records_of_every_look_are_kept(out):
-    for look in looks():
+    for look in level_runs():
         records = (out / "eval" / look.folder / look.level / "samples.jsonl").read_text().splitlines()
         assert len(records) == 8
     folder = out / "eval" / "care_observation_only" / "L1_neutral"
@@ -137,12 +137,12 @@ def test_the_checkpoint_is_loaded_by_from_pretrained(out):
 
 
 def test_where_one_arm_fails_the_other_is_stopped_and_the_log_is_shown(out, plan, tmp_path):
-    configs = {arm: training(arm, plan, out / "world", tmp_path / arm, 0) for arm in ARMS}
+    configs = {arm: training_config(arm, plan, out / "world", tmp_path / arm, 0) for arm in ARMS}
     configs["care"] = configs["care"].model_copy(update={"steps": 100_000})
     broken = configs["grpo"].model.model_copy(update={"path": str(tmp_path / "nowhere")})
     configs["grpo"] = configs["grpo"].model_copy(update={"model": broken})
     with pytest.raises(RuntimeError, match=r"(?s)GRPO, no KL: training ended with status 2.*found nothing at") as error:
-        train(configs)
+        train_arms(configs)
     assert "grpo/log.txt" in str(error.value)
     assert not running(tmp_path / "care.yaml")
 
@@ -151,7 +151,8 @@ def test_where_one_arm_fails_the_other_is_stopped_and_the_log_is_shown(out, plan
 @pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
 def test_ctrl_c_and_termination_stop_both_arms(out, plan, tmp_path, number, error):
     configs = {
-        arm: training(arm, plan, out / "world", tmp_path / arm, 0).model_copy(update={"steps": 100_000}) for arm in ARMS
+        arm: training_config(arm, plan, out / "world", tmp_path / arm, 0).model_copy(update={"steps": 100_000})
+        for arm in ARMS
     }
 
     def press():
@@ -162,7 +163,7 @@ def test_ctrl_c_and_termination_stop_both_arms(out, plan, tmp_path, number, erro
 
     threading.Thread(target=press, daemon=True).start()
     with pytest.raises(error):
-        train(configs)
+        train_arms(configs)
     assert not any(running(tmp_path / f"{arm}.yaml") for arm in ARMS)
     assert all(any((tmp_path / arm / "checkpoints").iterdir()) for arm in ARMS)
 
@@ -181,22 +182,24 @@ def readable(path: Path) -> bool:
 @pytest.mark.parametrize("arm", ARMS)
 def test_the_toy_configs_train_the_arms_of_the_quickstart(arm):
     written = load(Config, CONFIGS / f"toy_{arm}.yaml")
-    same = training(arm, Plan(Path(written.model.path)), Path(written.data.root), Path(written.out), written.seed)
+    same = training_config(
+        arm, QuickstartPlan(Path(written.model.path)), Path(written.data.root), Path(written.out), written.seed
+    )
     assert written == same
-    assert (CONFIGS.parent / written.model.path).resolve() == Plan().base.resolve()
+    assert (CONFIGS.parent / written.model.path).resolve() == QuickstartPlan().base.resolve()
 
 
 def test_the_toy_evaluation_looks_as_the_quickstart_does():
     written = load(EvalConfig, CONFIGS / "eval" / "toy.yaml").evaluation
     for one in written.sets:
-        assert one.expect == 8 * getattr(Plan().sizes, one.name)
-        same = examination(one.name, "full", Plan(), Path(written.root), written.seed)
+        assert one.expect == 8 * getattr(QuickstartPlan().sizes, one.name)
+        same = evaluation_section(one.name, "full", QuickstartPlan(), Path(written.root), written.seed)
         assert written.model_copy(update={"sets": (one.model_copy(update={"expect": None}),)}) == same
 
 
 def test_a_base_that_is_not_there_is_said_before_anything_is_rendered(tmp_path):
     with pytest.raises(ValueError, match="found nothing at"):
-        quickstart(tmp_path / "out", 0, Plan(base=tmp_path / "nowhere"))
+        quickstart(tmp_path / "out", 0, QuickstartPlan(base=tmp_path / "nowhere"))
     assert not (tmp_path / "out").exists()
 
 

@@ -10,6 +10,7 @@ import yaml
 
 from mmrl.algorithms import ALGORITHMS
 from mmrl.config.load import apply, dump, load, parse
+from mmrl.config.renamed import RENAMED
 from mmrl.config.schema import Config, ConfigError, EvalConfig
 from tools import schema
 
@@ -187,11 +188,21 @@ def test_a_wrong_value_says_where_what_was_expected_and_what_was_found(override,
             "rewards: expected one by the name 'right', which fdpg needs; found ['accuracy']",
         ),
         (["optimizer.warmup=5"], "optimizer.warmup: expected at most the 4 optimizer steps of the run"),
-        (["validate_every=2"], "validation and validate_every: expected both or neither"),
     ],
 )
 def test_a_combination_that_cannot_work_is_refused(overrides, said):
     assert complaint(*overrides) == said
+
+
+@pytest.mark.parametrize("key", RENAMED)
+def test_a_key_of_an_older_config_is_refused_with_what_to_write(key):
+    assert complaint(f"{key}=2") == f"no key {key!r} any more; it is now {RENAMED[key]}"
+
+
+def test_a_validation_says_how_often():
+    assert complaint(f"validation={json.dumps(EVALUATION | {'graders': {'a': 'accuracy'}})}") == (
+        "validation.every: expected a value, found none"
+    )
 
 
 def test_several_mistakes_are_told_together():
@@ -252,7 +263,7 @@ def test_an_override_that_cannot_be_applied_says_why(override, said):
             "model.video_pixels=[784, 3136]",
             "data.frames={count: 8}",
         ],
-        [f"validation={json.dumps(EVALUATION | {'graders': {'a': 'accuracy'}})}", "validate_every=2"],
+        [f"validation={json.dumps(EVALUATION | {'graders': {'a': 'accuracy'}, 'every': 2})}"],
     ],
 )
 def test_what_is_dumped_is_loaded_again(tmp_path, overrides):

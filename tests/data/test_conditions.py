@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmrl.data.conditions import asked, check, frames_of, known, order, see
+from mmrl.data.conditions import asked, check_condition, frame_choice_under, known_condition, order, see
 from mmrl.data.media.frame_choice import FrameChoice
 from mmrl.data.prompts import messages
 from mmrl.types import Media, Message
@@ -142,14 +142,14 @@ def test_noise_is_one_grey_of_the_same_mean_and_size():
 
 
 def test_a_frame_count_overrides_the_choice():
-    assert frames_of("frames:8", FrameChoice(fps=1.0)) == FrameChoice(fps=1.0, count=8)
-    assert frames_of("shuffled", FrameChoice()) == FrameChoice()
+    assert frame_choice_under("frames:8", FrameChoice(fps=1.0)) == FrameChoice(fps=1.0, count=8)
+    assert frame_choice_under("shuffled", FrameChoice()) == FrameChoice()
 
 
 @pytest.mark.parametrize("name", ["fulll", "rotate", "rotate:", "rotate:0", "frames:x", "frames:-1", "blind:2", ""])
 def test_unknown_conditions_are_refused_with_those_there_are(name):
     with pytest.raises(ValueError, match=r"condition: expected one of full, blind, .*frames:K .*found '"):
-        known(name)
+        known_condition(name)
 
 
 @given(st.integers(2, 64), st.text())
@@ -184,9 +184,9 @@ def test_nothing_writes_into_what_others_see_too():
 def test_a_condition_that_would_change_nothing_is_refused():
     images = [tiny_models.example("a", ("image",)), tiny_models.example("b", ())]
     with pytest.raises(ValueError, match=r"L1: condition 'shuffled' expected examples with videos, found none"):
-        check("shuffled", images, "L1")
-    check("full", images, "L1")
-    check("shuffled", [*images, tiny_models.example("c")], "L1")
-    check("blind", images, "L1")
+        check_condition("shuffled", images, "L1")
+    check_condition("full", images, "L1")
+    check_condition("shuffled", [*images, tiny_models.example("c")], "L1")
+    check_condition("blind", images, "L1")
     with pytest.raises(ValueError, match="expected examples with images, found none"):
-        check("video_only", [tiny_models.example("b", ())], "L1")
+        check_condition("video_only", [tiny_models.example("b", ())], "L1")

@@ -1,5 +1,6 @@
 """Subtitles of the frames that are seen."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,16 @@ import pytest
 
 from mmrl.data.media.errors import MediaError
 from mmrl.data.prompts import messages
-from mmrl.data.subtitles import Subtitle, Telling, at, in_time, interleaved, listed, read_longvideobench, read_srt
+from mmrl.data.subtitles import (
+    Subtitle,
+    Telling,
+    in_time,
+    interleaved,
+    listed,
+    read_longvideobench,
+    read_srt,
+    subtitles_at,
+)
 from mmrl.types import Example, Media
 from tests import tiny_models
 
@@ -32,9 +42,23 @@ def test_a_subrip_file_is_read_without_its_tags():
 def test_subrip_files_from_elsewhere_are_read_too(tmp_path):
     path = tmp_path / "a.srt"
     path.write_bytes(
-        "\ufeff1\r\n01:02:03,5 --> 01:02:04.250\r\nfirst\r\n<i>second</i>\r\n\r\n\r\n2\r\nno times\r\n".encode()
+        "\ufeff1\r\n01:02:03,5 --> 01:02:04.250\r\nfirst\r\n<i>second</i>\r\n\r\n\r\n"
+        "2\r\n01:02:05,000 --> 01:02:06,000\r\n{\\an8}third\r\n\r\n3\r\n01:02:07,000 --> 01:02:08,000\r\n\r\n".encode()
     )
-    assert read_srt(path) == (Subtitle(3723.5, 3724.25, "first second"),)
+    assert read_srt(path) == (Subtitle(3723.5, 3724.25, "first second"), Subtitle(3725, 3726, "third"))
+
+
+def test_an_empty_line_does_not_end_a_subtitle(tmp_path):
+    (tmp_path / "a.srt").write_text(
+        "1\n00:00:00,000 --> 00:00:02,000\nfirst\n\nsecond\n\n2\n00:00:02,000 --> 00:00:03,050\nthird\n"
+    )
+    assert read_srt(tmp_path / "a.srt") == (Subtitle(0, 2, "first second"), Subtitle(2, 3.05, "third"))
+
+
+def test_without_the_extra_its_name_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pysubs2", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pysubs2 is needed.*pip install 'mmrl\[eval\]'"):
+        read_srt(FIXTURES / "videomme/subtitle/aaaaaaaaaaA.srt")
 
 
 def test_a_file_without_a_subtitle_is_an_error(tmp_path):
@@ -58,8 +82,8 @@ def test_a_subtitle_file_that_is_missing_or_broken_is_an_error_with_its_name(tmp
 
 
 def test_those_of_the_sampled_moments_are_listed_once_and_in_order():
-    assert [one.text for one in at(SAID, [2.5, 0, 1, 0.5])] == ["one", "two"]
-    assert [one.text for one in at(SAID, [1])] == ["two"]  # the first has ended
+    assert [one.text for one in subtitles_at(SAID, [2.5, 0, 1, 0.5])] == ["one", "two"]
+    assert [one.text for one in subtitles_at(SAID, [1])] == ["two"]  # the first has ended
     told, shown = listed(ASKED, (clip_at(0, 0.5, 2),), SAID)
     assert told.question == "This video's subtitles are listed below:\none\ntwo\nWhat?"
     assert (told.id, told.choices, len(shown)) == ("1", ASKED.choices, 1)

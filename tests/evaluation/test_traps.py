@@ -9,9 +9,9 @@ import pytest
 
 from mmrl.data.prompts import TEMPLATES, text
 from mmrl.evaluation import Completion, read_records
+from mmrl.rewards.answer_extraction import chosen_letter
+from mmrl.rewards.answer_scores import mean_relative_accuracy, mean_relative_accuracy_video_r1
 from mmrl.rewards.graders import lenient, official
-from mmrl.rewards.kinds import mean_relative_accuracy, mean_relative_accuracy_video_r1
-from mmrl.rewards.ladder import letter
 from mmrl.types import Decoding, Example
 from tests.evaluation.factories import EXAMPLES, KilledError, Model, grade, run
 
@@ -78,11 +78,11 @@ def test_mvbench_empty_predictions_are_left_out(tmp_path):
 
 @pytest.mark.parametrize("said", ["a person picks up something", "I see a cup", "it is a drawer, I think"])
 def test_mvbench_and_tvbench_the_article_is_answer_a(said):
-    assert letter(said, CHOICES)[0] is None
+    assert chosen_letter(said, CHOICES)[0] is None
 
 
 def test_longvideobench_and_video_holmes_what_cannot_be_read_is_a_random_letter():
-    readings = {letter("no idea at all", CHOICES) for _ in range(50)}
+    readings = {chosen_letter("no idea at all", CHOICES) for _ in range(50)}
     assert readings == {(None, "unparsed")}
 
 
@@ -105,7 +105,7 @@ def test_mmvu_a_temperature_is_stated_and_sampling_is_off():
 
 @pytest.mark.parametrize("said", ["Based on the video, nobody knows.", "Before that, I cannot tell", "Does it matter?"])
 def test_egoplan2_the_first_capital_anywhere_is_the_answer(said):
-    assert letter(said, CHOICES)[0] is None
+    assert chosen_letter(said, CHOICES)[0] is None
 
 
 def test_videommmu_an_output_that_looks_like_an_error_is_dropped(tmp_path):

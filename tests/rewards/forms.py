@@ -2,7 +2,7 @@
 
 CHOICES = ("open drawer", "close tap", "pick up the red cube", "move left")
 
-MORE_IN_TAGS = [  # (content of the answer block, rung)
+MORE_IN_TAGS = [  # (content of the answer block, rule)
     ("b", "lower case"),
     (" b. ", "lower case"),
     ("(b)", "wrapped"),

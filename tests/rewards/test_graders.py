@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmrl.rewards import GRADERS, check, grade, grade_one, load, trace
+from mmrl.rewards import GRADERS, check_gold, grade, grade_one, load_grader, trace
 from mmrl.types import Example
 
 ITEM = Example(id="kitchen-7", question="What next?", answer="B", choices=("open drawer", "close tap"))
@@ -67,11 +67,13 @@ def test_without_an_answer_every_kind_scores_zero(kind):
 
 
 def test_mra_is_a_grader():
-    assert grade_one("<answer>1</answer>", item(kind="regression", answer="2"), {"mra": load("mra")}) == {"mra": 0.1}
+    assert grade_one("<answer>1</answer>", item(kind="regression", answer="2"), {"mra": load_grader("mra")}) == {
+        "mra": 0.1
+    }
 
 
 def test_grade_returns_a_row_of_float32_a_grader():
-    found = grade([RIGHT, "", RIGHT], ITEM, {"accuracy": load("accuracy"), "format": load("format")})
+    found = grade([RIGHT, "", RIGHT], ITEM, {"accuracy": load_grader("accuracy"), "format": load_grader("format")})
     assert list(found) == ["accuracy", "format"]
     assert found["accuracy"].dtype == torch.float32
     assert found["accuracy"].tolist() == [1, 0, 1]
@@ -143,9 +145,9 @@ def narrow(completion, answer):
 def test_your_own_grader_by_path(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(MINE)
     monkeypatch.chdir(tmp_path)
-    grader = load("mine.py:short")
+    grader = load_grader("mine.py:short")
     assert grade(["ab", "abcd"], ITEM, {"short": grader})["short"].tolist() == [1, 0]
-    assert load(f"{tmp_path}/mine.py:short") is grader
+    assert load_grader(f"{tmp_path}/mine.py:short") is grader
 
 
 @pytest.mark.parametrize(
@@ -166,7 +168,7 @@ def test_a_spec_that_names_nothing_says_what_to_do(tmp_path, monkeypatch, spec, 
     (tmp_path / "mine.txt").write_text(MINE)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=message):
-        load(spec)
+        load_grader(spec)
 
 
 def test_a_file_that_fails_to_run_fails_again(tmp_path, monkeypatch):
@@ -174,7 +176,7 @@ def test_a_file_that_fails_to_run_fails_again(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
         with pytest.raises(RuntimeError, match="half"):
-            load("broken.py:f")
+            load_grader("broken.py:f")
 
 
 @pytest.mark.parametrize(
@@ -190,13 +192,13 @@ def test_a_file_that_fails_to_run_fails_again(tmp_path, monkeypatch):
 )
 def test_a_gold_that_nothing_can_match_is_found_beforehand(changes, message):
     with pytest.raises(ValueError, match=message):
-        check(item(**changes))
+        check_gold(item(**changes))
 
 
 def test_a_good_gold_passes():
-    check(item())
-    check(item(answer="1,000", kind="numerical", choices=()))
-    check(item(answer="A", choices=()))
+    check_gold(item())
+    check_gold(item(answer="1,000", kind="numerical", choices=()))
+    check_gold(item(answer="A", choices=()))
 
 
 def test_the_trace_tells_how_a_text_was_read():

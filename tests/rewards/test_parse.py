@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmrl.rewards.parse import format_ok, official, parse
+from mmrl.rewards.parse import first_block, format_ok, parse
 
 PIECES = ["<think>", "</think>", "<answer>", "</answer>", " ", "\n", "B", "so ", "<", ">", "</", "answer"]
 texts = st.lists(st.sampled_from(PIECES), max_size=14).map("".join)
@@ -20,13 +20,13 @@ def test_an_ordinary_completion():
     assert parsed.reasoning == "The tap runs. So B."
     assert parsed.answer == "B"
     assert text[slice(*parsed.span)] == " B\n"
-    assert (parsed.blocks, parsed.multiple, parsed.rung, parsed.format_ok) == (1, False, "tags", True)
+    assert (len(parsed.contents), parsed.multiple, parsed.format_ok) == (1, False, True)
 
 
 def test_nothing_is_found_in_nothing():
     parsed = parse("")
-    assert (parsed.reasoning, parsed.answer, parsed.span, parsed.blocks) == (None, None, None, 0)
-    assert (parsed.rung, parsed.format_ok) == ("unparsed", False)
+    assert (parsed.reasoning, parsed.answer, parsed.span, len(parsed.contents)) == (None, None, None, 0)
+    assert not parsed.format_ok
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_nothing_is_found_in_nothing():
 )
 def test_which_block_counts(text, answer, count, multiple):
     parsed = parse(text)
-    assert (parsed.answer, parsed.blocks, parsed.multiple) == (answer, count, multiple)
+    assert (parsed.answer, len(parsed.contents), parsed.multiple) == (answer, count, multiple)
     assert answer is None or parsed.span[0] == text.rindex("<answer>", 0, text.rindex("</answer>")) + len("<answer>")
 
 
@@ -87,7 +87,7 @@ def test_format_agrees_with_the_published_expression(text):
 @given(texts)
 def test_official_agrees_with_the_published_expression(text):
     match = re.search(r"<answer>(.*?)</answer>", text, re.DOTALL)
-    assert official(text) == (match[1] if match else text).strip()
+    assert first_block(text) == (match[1] if match else text).strip()
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_format_of_a_whole_completion(text, ok):
 
 def test_first_and_last_block_differ_between_official_and_graded():
     text = "<think>t</think><answer>A</answer><answer>B</answer>"
-    assert (official(text), parse(text).answer) == ("A", "B")
+    assert (first_block(text), parse(text).answer) == ("A", "B")
 
 
 def adversaries(size=100_000):
@@ -133,5 +133,5 @@ def test_no_text_of_a_hundred_thousand_characters_takes_fifty_milliseconds(text)
 def timed(text):
     start = time.process_time()
     parse(text)
-    official(text)
+    first_block(text)
     return time.process_time() - start

@@ -1,10 +1,10 @@
-"""Ways in which other harnesses misread an answer, by name (facts/evaluation.md 1.4): ours does not fall into them."""
+"""Ways in which other harnesses misread an answer, by name: ours does not fall into them."""
 
 import pytest
 
+from mmrl.rewards.answer_extraction import extract
+from mmrl.rewards.benchmark_graders import egoplan_bench2, tvbench
 from mmrl.rewards.graders import lenient, mra, official
-from mmrl.rewards.ladder import extract
-from mmrl.rewards.published import egoplan_bench2, tvbench
 
 CHOICES = ("open drawer", "close tap", "pick up the red cube", "move left")
 

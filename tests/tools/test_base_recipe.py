@@ -12,7 +12,7 @@ from mmrl.models.policy import Policy
 from mmrl.types import Example, Media
 from mmrl.world.base import build_model, build_processor
 from mmrl.world.dice import Dice
-from mmrl.world.grammar import TAGS, words
+from mmrl.world.grammar import TAGS, grammar_words
 from mmrl.world.octet import LETTERS, draw_octets
 from mmrl.world.script import BITS, STATIONS
 from tools.base import __main__ as recipe
@@ -50,7 +50,7 @@ def school(write, shelf):
 
 
 def test_every_word_is_one_token_and_every_text_comes_back(write):
-    for word in words():
+    for word in grammar_words():
         assert len(write(f" {word}")) == 1
     for text in (" naïve 😀\n", f"{TAGS[0]} saw it{TAGS[1]}"):
         assert write.tokenizer.decode(write(text)) == text

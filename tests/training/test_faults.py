@@ -6,11 +6,11 @@ import torch
 from mmrl.config.load import load
 from mmrl.config.open_data import check_gradable
 from mmrl.config.schema import Config, ConfigError
-from mmrl.rewards.grade import grade_one
+from mmrl.rewards.run_graders import grade_one
 from mmrl.runtime.ranks import join
 from mmrl.training import checkpoint
 from mmrl.types import Example
-from mmrl.world.annotate import Look, choices, octet_items
+from mmrl.world.annotate import Presentation, choices, octet_items
 from mmrl.world.axes import Environment
 from mmrl.world.octet import draw_octets
 from mmrl.world.render import SMALL
@@ -39,7 +39,7 @@ def test_golds_that_no_answer_can_match_are_named_together():
 
 def test_rows_that_the_world_s_graders_cannot_judge_are_refused_before_anything_is_sampled():
     octet = next(iter(draw_octets("L1", 1, seed=0, taken=set())))
-    rows = [item.row for item in octet_items(octet, [Look(Environment())] * 8, SMALL)]
+    rows = [item.row for item in octet_items(octet, [Presentation(Environment())] * 8, SMALL)]
     examples = [
         Example(row["sample_id"], row["question"], row["answer"], choices=choices(row), fields=row) for row in rows
     ]

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from mmrl.config.open_model import policy_of
+from mmrl.runtime import files
 from mmrl.training import checkpoint, run_log
 from mmrl.training import loop as running
 from mmrl.training.build import build
@@ -100,7 +101,7 @@ def arm(run, place, times):
     elif place == "file of a checkpoint":
         checkpoint.save_file = after(checkpoint.save_file, times)
     elif place == "before the rename":
-        checkpoint.flush = after(checkpoint.flush, 2 * times - 1)
+        files.flush_tree = after(files.flush_tree, times)
     elif place == "after the rename":
         checkpoint.prune = die
     else:
@@ -220,8 +221,9 @@ def test_a_loss_that_is_not_finite_leaves_a_run_that_can_go_on(root, whole, tmp_
 
 
 def test_a_validation_that_fails_loses_neither_weights_nor_numbers(root, tmp_path, monkeypatch):
-    config = run_fixtures.config(root, tmp_path / "run", steps=2)
-    validated = config.model_copy(update={"validate_every": 2})
+    sets = [{"name": "own", "format": "messages", "file": "d.jsonl"}]
+    validation = {"root": str(root), "sets": sets, "template": "plain", "graders": {"a": "accuracy"}, "every": 2}
+    validated = run_fixtures.config(root, tmp_path / "run", steps=2, validation=validation)
     monkeypatch.setattr(running, "examine", lambda *_, **__: die_softly())
     with pytest.raises(OSError, match="no data"):
         build(validated, quiet=True).fit(quiet=True)

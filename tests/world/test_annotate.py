@@ -1,4 +1,4 @@
-"""The gates of facts/evaluation.md 5.8 that need no pixel: fields, balance, splits that share nothing, words, prompts."""
+"""The gates of the benchmark that need no pixel: fields, balance, splits that share nothing, words, prompts."""
 
 import json
 from collections import Counter
@@ -13,7 +13,7 @@ from mmrl.world.annotate import MEMBERS, choices, events_of
 from mmrl.world.axes import AXES, TEST, TRAIN
 from mmrl.world.build import media, write_jsonl
 from mmrl.world.cues import Cues
-from mmrl.world.grammar import TIMES, oracle_completion, words
+from mmrl.world.grammar import TIMES, grammar_words, oracle_completion
 from mmrl.world.judge import judge
 from mmrl.world.manifest import scripts_digest
 from mmrl.world.octet import LETTERS
@@ -148,7 +148,7 @@ def test_the_held_out_level_needs_no_word_that_training_lacks(rows):
     assert {"take", "drop", "close", "pour", "open"} <= held_out
     natural = set().union(*(spoken(row) for row in rows["validation_L3_nat"]))
     assert natural <= trained.union(*(spoken(row) for row in rows["training_nat"]))
-    assert natural | held_out | trained <= set(words())
+    assert natural | held_out | trained <= set(grammar_words())
 
 
 @pytest.mark.parametrize("template", [name for name in prompts.TEMPLATES if name != "none"])
@@ -233,7 +233,7 @@ def test_paired_copies_of_l2_differ_in_one_axis_from_the_base(rows):
 
 
 def test_the_released_sizes():
-    # facts/evaluation.md 5.5; 19 octets a paired copy, the least that makes 150 items
+    # 19 octets a paired copy, the least that makes 150 items
     sizes, dial = PRESETS["full"]
     assert (sizes, dial) == (FULL, Dial())
     assert 8 * sizes.train == 6000

@@ -8,7 +8,7 @@ import torch
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
 from mmrl.world.base import BASE, build_model, build_tokenizer
-from mmrl.world.grammar import prompt_text, words
+from mmrl.world.grammar import grammar_words, prompt_text
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def model(base):
 
 def test_every_word_is_one_token_wherever_it_stands_in_a_text():
     tokenizer = build_tokenizer()
-    for word in words():
+    for word in grammar_words():
         assert tokenizer.tokenize(f"so {word} {word}.")[-3:-1] == [f"\u0120{word}"] * 2
 
 

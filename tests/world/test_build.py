@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from mmrl.cli.app import app
 from mmrl.world.axes import AXES
 from mmrl.world.build import render
-from mmrl.world.codec import digest, read_clip
+from mmrl.world.codec import planes_digest, read_clip
 from mmrl.world.cues import Cue, Cues
 from mmrl.world.demos import Demonstrations
 from mmrl.world.files import find_row, rows_in
@@ -56,7 +56,7 @@ def test_every_file_of_the_layout_and_every_medium_of_a_row_is_there(root):
 def test_the_manifest_counts_rows_and_hashes_decoded_clips(root):
     manifest = json.loads((root / "manifest.json").read_text())
     assert manifest["rows"] == ROWS
-    clips = {path.name: digest(path) for path in (root / "videos" / "Synth").iterdir()}
+    clips = {path.name: planes_digest(path) for path in (root / "videos" / "Synth").iterdir()}
     assert manifest["clips"] == clips
 
 
@@ -157,7 +157,7 @@ def test_a_killed_rendering_leaves_no_process_and_no_half_file_and_goes_on(root,
     until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
     assert not (tmp_path / "bench").exists()
     for path in videos.glob("[!.]*.mp4"):
-        assert len(digest(path)) == 64
+        assert len(planes_digest(path)) == 64
     subprocess.run(command, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
     assert json.loads((tmp_path / "bench" / "manifest.json").read_text())["rows"]["training_with_cot"] == 16
     assert not list(tmp_path.glob(".*"))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmrl.world.claims import Told, action_in, read
+from mmrl.world.claims import Told, action_in, read_claims
 from mmrl.world.judge import judge
 from mmrl.world.lexicon import LEXICON
 from mmrl.world.octet import Action
@@ -20,7 +20,7 @@ LONG = (
 
 
 def test_the_design_s_own_words_are_understood():
-    claims = read(LONG)
+    claims = read_claims(LONG)
     assert claims.events == [Told(None, "put", "red", "left"), Told(None, "take", "blue", "top")]
     assert claims.held == {"left": ("red",), "right": ("blue",)}
     assert (claims.lamp, claims.needs) == ("left", {"left": "red"})
@@ -61,11 +61,11 @@ def test_the_design_s_own_words_are_understood():
     ],
 )
 def test_events(text, events):
-    assert read(text).events == [Told(*event) for event in events]
+    assert read_claims(text).events == [Told(*event) for event in events]
 
 
 def test_what_is_told_without_a_time_comes_right_behind_what_is_told_before_it():
-    claims = read("saw third put red left; put blue left; first put white left; fourth put green left")
+    claims = read_claims("saw third put red left; put blue left; first put white left; fourth put green left")
     assert [told.thing for told in claims.ordered] == ["white", "red", "blue", "green"]
     assert [(event.slot, event.thing) for event in claims.happened][1:3] == [(1, "red"), (2, "blue")]
 
@@ -96,7 +96,7 @@ def test_what_is_told_without_a_time_comes_right_behind_what_is_told_before_it()
     ],
 )
 def test_contents(text, held):
-    assert read(text).held == held
+    assert read_claims(text).held == held
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_contents(text, held):
     ],
 )
 def test_conclusions(text, action, letter):
-    claims = read(text)
+    claims = read_claims(text)
     found = None if claims.action is None else f"{claims.action.place} {claims.action.verb} {claims.action.colour}"
     assert (found, claims.letter) == (action, letter)
 
@@ -151,7 +151,7 @@ def test_conclusions(text, action, letter):
     ],
 )
 def test_lamp_and_needs(text, lamp, needs):
-    claims = read(text)
+    claims = read_claims(text)
     assert (claims.lamp, claims.needs) == (lamp, needs)
 
 
@@ -169,13 +169,13 @@ def test_lamp_and_needs(text, lamp, needs):
     ],
 )
 def test_coverage_counts_words(text, understood, words):
-    claims = read(text)
+    claims = read_claims(text)
     assert (claims.understood, claims.words) == (understood, words)
 
 
 def test_sentences_may_stand_in_any_order():
     sentences = LONG.split(". ")
-    assert read(". ".join(sentences[::-1])) == read(LONG)
+    assert read_claims(". ".join(sentences[::-1])) == read_claims(LONG)
 
 
 def test_options_are_read_by_content():
@@ -193,9 +193,9 @@ def test_options_are_read_by_content():
 )
 def test_any_words_are_read_and_no_more_is_understood_than_said(words):
     text = " ".join(words)
-    claims = read(text)
+    claims = read_claims(text)
     assert 0 <= claims.understood <= claims.words
-    assert read(text) == claims
+    assert read_claims(text) == claims
     for item in (ITEMS[0], ITEMS[-1]):
         verdict = judge(f"<think>{text}</think><answer>A</answer>", row(*item))
         assert 0 <= verdict.events_ordered <= 1 >= verdict.events_f1 >= 0

@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass, replace
 
 import pytest
 
-from mmrl.rewards.grade import grade_one
+from mmrl.rewards.run_graders import grade_one
 from mmrl.types import Example
-from mmrl.world.claims import Told, action_in, read
+from mmrl.world.claims import Told, action_in, read_claims
 from mmrl.world.graders import WORLD_GRADERS
-from mmrl.world.grammar import TIMES, holding, oracle_completion, reasoning
-from mmrl.world.judge import in_order, judge, oracle_deduction, overlap, recompute
+from mmrl.world.grammar import TIMES, holding, octet_reasoning, oracle_completion
+from mmrl.world.judge import concordance, judge, oracle_deduction, overlap, recompute
 from mmrl.world.octet import LETTERS, Action, Octet, draw_octets
 from mmrl.world.script import BITS, COLOURS, FAMILIES, SLOTS, STATIONS, TAIL, THINGS, THIRD, VERBS
 
@@ -31,7 +31,7 @@ def row(octet: Octet, bits: tuple[int, int], lamp: str) -> dict:
         "sample_id": f"{octet.group}-{bits[0]}{bits[1]}-{lamp}",
         "task_goal": octet.goal,
         "answer": str(right),
-        "oracle_think": reasoning(octet, bits, lamp)[0],
+        "oracle_think": octet_reasoning(octet, bits, lamp)[0],
         "group_id": octet.group,
         "family": octet.family,
         "stratum": "octet",
@@ -64,7 +64,7 @@ class Chain:
         return f"<think> {think} {self.letter} </think> <answer> {self.answer} </answer>"
 
     def long(self, times: bool = True) -> str:
-        """As facts/evaluation.md 5.6 writes it, hidden claims before the lamp."""
+        """The long dialect, hidden claims before the lamp."""
         at = [f" at step {e.slot + 1}" if times else "" for e in self.events]
         told = [
             f"{e.verb} the {e.thing} cube in the {e.place} box{time}" for e, time in zip(self.events, at, strict=True)
@@ -93,7 +93,7 @@ def changed(before, after) -> set[str]:
     return {name for name, value in asdict(before).items() if asdict(after)[name] != value}
 
 
-# What of the lamp's station depends on its events, worked by hand from the families' deeds (facts/evaluation.md 5.3).
+# What of the lamp's station depends on its events, worked by hand from the families' deeds.
 
 
 @dataclass(frozen=True)
@@ -299,14 +299,14 @@ def test_overlap_by_hand():
 
 
 def test_order_by_hand():
-    assert in_order(TRUE, TRUE) == 1
-    assert in_order(TRUE[::-1], TRUE) == 0
-    assert in_order(TRUE[:1], TRUE) == 1
+    assert concordance(TRUE, TRUE) == 1
+    assert concordance(TRUE[::-1], TRUE) == 0
+    assert concordance(TRUE[:1], TRUE) == 1
     # 0, 3, 2, fiction, then the second blue, untimed, which is first looked for as the first: pairs 03 02 01 32 31 21
     told = [TRUE[0], replace(TRUE[3], slot=2), TRUE[2], Told(4, "dab", "red", "top"), replace(TRUE[1], slot=None)]
-    assert in_order(told, TRUE) == 3 / 6
+    assert concordance(told, TRUE) == 3 / 6
     # the same with the first blue told at its time: the pairs of 0 1 3 2 4, of which only 32 is wrong
-    assert in_order([TRUE[0], TRUE[1], *told[1:]], TRUE) == 9 / 10
+    assert concordance([TRUE[0], TRUE[1], *told[1:]], TRUE) == 9 / 10
 
 
 def test_without_times_the_order_of_telling_counts():
@@ -407,7 +407,7 @@ def assert_coherent(text: str, fields: dict) -> None:
     concluding = [part for part in thought.replace(",", " ").split(".") if {"so", "should"} & set(part.split())]
     assert {place, verb, colour} <= set(" ".join(concluding).split()), text
     assert letter in thought.replace("(", " ").replace(")", " ").split(), text
-    claims = read(thought)
+    claims = read_claims(thought)
     assert (claims.lamp, verb) == (place, FAMILIES[fields["family"]].verb), text
     assert rule(fields["family"], claims.held[place], fields["mats"][place], fields["third"]) == colour, text
 
@@ -506,7 +506,9 @@ def test_recompute_follows_the_claimed_events_and_lamp_and_nothing_else():
     for octet, bits, lamp in ITEMS:
         fields, chain = row(octet, bits, lamp), oracle(octet, bits, lamp)
         spoilt = replace(chain, held=(lamp, ()), need=(lamp, "white"), letter="A", answer="A")
-        assert recompute(fields, read(spoilt.terse())) == oracle_deduction(spoilt.terse(), fields) == chain.letter
+        assert (
+            recompute(fields, read_claims(spoilt.terse())) == oracle_deduction(spoilt.terse(), fields) == chain.letter
+        )
         for seen in BITS:  # another video, and the other lamp
             for place in STATIONS:
                 told = oracle(octet, seen, place)
@@ -546,8 +548,8 @@ def test_injected_mistakes_by_hand(family, told, colour):
     )
     fields = row(octet, (0, 0), "left")
     letter = {"red": "B", "blue": "D", None: None}[colour]
-    assert recompute(fields, read(f"saw {told}. lamp left")) == letter
-    assert recompute(fields, read(f"saw {told}")) is None
+    assert recompute(fields, read_claims(f"saw {told}. lamp left")) == letter
+    assert recompute(fields, read_claims(f"saw {told}")) is None
 
 
 # The natural stratum.
@@ -669,5 +671,5 @@ def test_all_that_is_claimed_can_be_said():
         for thing in THINGS[verb]:
             told = Told(SLOTS - 1, verb, thing, "right")
             for text in (f"saw eighth {verb} {thing} right", f"I saw {verb} the {thing} in the right box at step 8"):
-                assert read(text).events == [told]
+                assert read_claims(text).events == [told]
     assert action_in("so lift the red cup, left") == Action("left", "lift", "red")

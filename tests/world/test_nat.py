@@ -6,8 +6,8 @@ from itertools import permutations
 import pytest
 
 from mmrl.world.dice import Dice
-from mmrl.world.grammar import words
-from mmrl.world.nat import ROLES, TYPES, Nat, draw_nat, draw_nats, reasoning
+from mmrl.world.grammar import grammar_words
+from mmrl.world.nat import ROLES, TYPES, Nat, draw_nat, draw_nats, nat_reasoning
 from mmrl.world.octet import LETTERS
 from mmrl.world.plans import SCHEMAS, Step, before, chains, enabled
 from mmrl.world.script import SLOTS, TAIL, THINGS
@@ -42,7 +42,7 @@ def test_a_plan_has_four_to_seven_different_steps_that_can_be_done_in_order(sche
 @pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
 def test_a_goal_names_every_colour_of_its_plan_in_words_of_the_lexicon(schema):
     told = schema.goal(NAMES).replace(",", "").replace(":", "").split()
-    assert set(told) <= set(words())
+    assert set(told) <= set(grammar_words())
     assert {step.thing for step in schema.plan(NAMES)} - {"key", "both"} <= set(told)
     assert {step.place for step in schema.plan(NAMES)} <= set(told)
 
@@ -123,7 +123,7 @@ def test_more_items_than_there_are_is_refused(monkeypatch):
 
 def test_the_oracle_tells_what_was_seen_and_what_is_next(several):
     for item in several[:50]:
-        told, concluded = reasoning(item).split(". so ")
+        told, concluded = nat_reasoning(item).split(". so ")
         assert concluded == str(item.gold)
         assert (told == "saw nothing") == (not item.done)
         assert all(item.plan[index].thing in told for index in item.done)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from mmrl.world.grammar import oracle_completion, prompt_text, question, reasoning, words
+from mmrl.world.grammar import grammar_words, octet_reasoning, oracle_completion, prompt_text, question
 from mmrl.world.octet import SPLITS, Octet, draw_octets
 from mmrl.world.script import BITS, COLOURS, FAMILIES, STATIONS, TAIL, THIRD, VERBS
 
@@ -36,7 +36,7 @@ def ceiling(octets: list[Octet], information: Callable[[Octet, tuple[int, int], 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_neither_text_nor_observation_nor_video_alone_says_more_than_the_design_allows(family):
-    """Ceilings of facts/evaluation.md 5.4: 25, 50, 50, 50, 100, and of unordered events 50 or 100."""
+    """Ceilings: 25, 50, 50, 50, 100, and of unordered events 50 or 100."""
     octets = [octet for octet in OCTETS if octet.family == family][:12]
 
     def bag(octet: Octet, bits: tuple[int, int], lamp: str) -> Hashable:
@@ -149,7 +149,7 @@ def spoken(octets: list[Octet]) -> set[str]:
         choices = [str(option) for option in octet.options]
         said |= set(re.findall(r"\w+", prompt_text(question(octet.goal), choices)))
         for bits, lamp in MEMBERS:
-            think, action = reasoning(octet, bits, lamp)
+            think, action = octet_reasoning(octet, bits, lamp)
             row = {"sample_id": "x", "answer": str(action), "oracle_think": think}
             said |= set(re.findall(r"\w+", oracle_completion(row, choices)))
     return said
@@ -160,7 +160,7 @@ def test_what_is_said_beyond_training_is_said_in_training():
     train = spoken([octet for octet in OCTETS if octet.split == "train"])
     held_out = spoken([octet for octet in OCTETS if octet.split == "L3"])
     assert held_out <= train
-    assert train - {"think", "answer"} <= set(words())
+    assert train - {"think", "answer"} <= set(grammar_words())
     events = {(e.verb, e.thing) for octet in OCTETS if octet.split == "train" for e in octet.script((0, 1))}
     assert {verb for verb, _ in events} == set(VERBS)
 
@@ -168,7 +168,7 @@ def test_what_is_said_beyond_training_is_said_in_training():
 def test_the_oracle_says_what_the_rule_asks_for():
     for octet in OCTETS:
         for bits, lamp in MEMBERS:
-            think, action = reasoning(octet, bits, lamp)
+            think, action = octet_reasoning(octet, bits, lamp)
             assert action == octet.action(bits, lamp)
             assert think.endswith(
                 f"lamp {lamp}. holds {lamp} {' '.join(octet.holds(bits, lamp))}. "

@@ -123,7 +123,7 @@ def test_the_oracle_answers_over_99_5_percent_at_8_and_16_frames_with_both_reade
 
 def readings(path, count: int, octet: Octet, environment: Environment, dial: Dial) -> dict[str, Sequence[Event]]:
     """The events that are read from a video, by reader."""
-    numbers, index = codec.sampled(count, dial.frames), read_index(path)
+    numbers, index = codec.evenly_spaced(count, dial.frames), read_index(path)
     told: dict[str, Sequence[Event]] = {}
     frames = {reader: read_frames(path, index, np.array(numbers), reader) for reader in READERS}
     for reader in READERS:
@@ -149,7 +149,7 @@ def test_every_verb_thing_and_place_is_read_for_every_value_of_an_axis(tmp_path,
             script = tuple(Event(s, *each) for s, each in enumerate(all_events[start : start + TAIL]))
             frames = clip(script, "SHELL", MATS, environment, SMALL)
             codec.write_clip(tmp_path / "clip.mp4", frames, 8, environment, SMALL.tail_start)
-            numbers = codec.sampled(8, SMALL.frames)
+            numbers = codec.evenly_spaced(8, SMALL.frames)
             told = oracle.read_events(
                 codec.read_clip(tmp_path / "clip.mp4")[numbers], numbers, "SHELL", MATS, environment, SMALL
             )

@@ -27,7 +27,7 @@ FLIPS = range(6)
 
 @pytest.mark.parametrize(
     ("family", "bit", "flip", "deeds", "held", "colour"),
-    [  # every family's table row (facts/evaluation.md 5.3) with a = red, b = blue, n = white; flips where they matter
+    [  # every family's table row with a = red, b = blue, n = white; flips where they matter
         ("FILL", 0, 0, "put red", "red", "blue"),
         ("FILL", 1, 0, "put blue", "blue", "red"),
         ("STACK", 0, 0, "put red, put blue", "red blue", "red"),

@@ -77,7 +77,7 @@ class School:
         return [start, *[clip] * CLIP.tokens(2), end, start, *[picture] * PICTURE.tokens(2), end]
 
     def retelling(self) -> Lesson:
-        """A clip of an octet, or a scene without a task."""
+        """Return a clip of an octet, or a scene without a task."""
         shelf, dice = self.shelf, self.dice
         octet, bits = dice.one(shelf.octets), dice.one(BITS)
         clip, picture = shelf.pick(octet, bits, dice.one(STATIONS), None)
@@ -93,7 +93,7 @@ class School:
 
 
 def recipe(school: School, clean: float = 1.0) -> list[Stage]:
-    """The stages in order; the first four are text alone. Below 1, clean makes a base that sees less well.
+    """Return the stages in order; the first four are text alone. Below 1, clean makes a base that sees less well.
 
     Look-ups come first: without them the letters stay a guess however many clips are shown. What is seen comes before the whole
     of it, clean before faulty. A border that RL is to exploit must be planted by a stage in which it alone explains the answer.
@@ -140,7 +140,7 @@ def main() -> None:
 
 
 def kept(path: Path, seed: int) -> Shelf:
-    """The clips of an earlier call, or new ones."""
+    """Return the clips of an earlier call, or new ones."""
     if not path.exists():
         with path.with_suffix(".part").open("wb") as file:
             pickle.dump(clips(seed), file, protocol=5)
@@ -149,7 +149,7 @@ def kept(path: Path, seed: int) -> Shelf:
 
 
 def clips(seed: int) -> Shelf:
-    """What all stages with clips look at."""
+    """Return what all stages with clips look at."""
     print(f"rendering {OCTETS} octets and {SCENES} scenes", flush=True)
     octets = list(draw_octets("train", OCTETS, seed=FAR + seed, taken=set()))
     scenes = [scene(Dice(FAR + seed, "scene", number)) for number in range(SCENES)]

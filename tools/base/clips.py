@@ -56,7 +56,7 @@ def shelve(octets: Sequence[Octet], scenes: Sequence[Sequence[Event]], seed: int
 
 
 def one_octet(octet: Octet, seed: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """The decoded clips ``[f h w 3]`` and the pictures ``[10 h w 3]`` of an octet."""
+    """Return the decoded clips ``[f h w 3]`` and the pictures ``[10 h w 3]`` of an octet."""
     environment = draw_environment(Dice(seed, "environment", octet.group))
     clips = [filmed(octet.script(bits), octet, environment) for bits in BITS]
     views = [observation(lamp, octet.family, octet.mats, environment, SMALL, border) for lamp, border in VIEWS]
@@ -64,13 +64,13 @@ def one_octet(octet: Octet, seed: int) -> tuple[list[np.ndarray], np.ndarray]:
 
 
 def one_scene(scene: tuple[Octet, Sequence[Event], int], seed: int) -> np.ndarray:
-    """The decoded clip ``[f h w 3]`` of a scene, on the table of some octet."""
+    """Return the decoded clip ``[f h w 3]`` of a scene, on the table of some octet."""
     octet, script, number = scene
     return filmed(script, octet, draw_environment(Dice(seed, "scene", number)))
 
 
 def filmed(script: Sequence[Event], octet: Octet, environment: Environment) -> np.ndarray:
-    """A script as the frames ``[f h w 3]`` that come back from an MP4 file."""
+    """Return a script as the frames ``[f h w 3]`` that come back from an MP4 file."""
     frames = clip(script, octet.family, octet.mats, environment, SMALL)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
@@ -79,7 +79,7 @@ def filmed(script: Sequence[Event], octet: Octet, environment: Environment) -> n
 
 
 def patches(frames: np.ndarray) -> Tensor:
-    """What Qwen2-VL's processors make of frames ``[n f h w 3]`` of 56 px: float32 ``[n*p, 1176]``."""
+    """Return what Qwen2-VL's processors make of frames ``[n f h w 3]`` of 56 px: float32 ``[n*p, 1176]``."""
     pixels = torch.from_numpy(frames).float().div_(255)
     pixels = (pixels - torch.tensor(MEAN)) / torch.tensor(STD)
     sizes = {"ft": 2, "ph": 14, "pw": 14, "mh": 2, "mw": 2}

@@ -1,6 +1,6 @@
-"""What the base model is taught, as token ids with a weight for each: 0 is prompt, the rest is learned.
+"""Lessons: the text that the base model is taught, as token ids with a weight for each: 0 is prompt, the rest is learned.
 
-Five kinds of lesson (facts/prototype.md 2-4): the word before a word; the letter before an option; a reasoning whose events
+Five kinds of lesson: the word before a word; the letter before an option; a reasoning whose events
 are given in words; what a clip shows; a whole item. Questions are asked with replacement: asked once each, the last answers
 follow by exclusion, and the loss falls without any look-up being learned.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from transformers import PreTrainedTokenizerBase
 
 from mmrl.world.dice import Dice
-from mmrl.world.grammar import TIMES, clauses, completion, prompt_text, question, reasoning, saw, words
+from mmrl.world.grammar import TIMES, clauses, completion, grammar_words, octet_reasoning, prompt_text, question, saw
 from mmrl.world.octet import LETTERS, Bits, Octet, draw_octet
 from mmrl.world.script import BITS, COLOURS, FAMILIES, PLACES, STATIONS, TAIL, THINGS, VERBS, Event
 
@@ -50,23 +50,23 @@ class Writer:
         return [*self(first), *(i for word in rest for i in self(f" {word}"))]
 
     def lesson(self, prompt: list[int], told: str, media: tuple[int, int] | None = None) -> Lesson:
-        """A completion learned after a prompt."""
+        """Return a completion learned after a prompt."""
         ids = self.text(told) + self("<|im_end|>")
         return Lesson(prompt + ids, [0.0] * len(prompt) + self.weights(ids), media)
 
     def weights(self, ids: Sequence[int]) -> list[float]:
-        """What each token of a completion counts."""
+        """Return what each token of a completion counts."""
         return [self.heavy.get(i, 1.0) for i in ids]
 
     def prompt(self, text: str, media: Sequence[int] = ()) -> list[int]:
-        """The chat up to the answer; ``media`` are ids of placeholders, which stand first."""
+        """Return the chat up to the answer; ``media`` are ids of placeholders, which stand first."""
         close = self("<|im_end|>\n<|im_start|>assistant\n")
         return [*self("<|im_start|>user\n"), *media, *self.text(text), *close]
 
 
 def words_back(write: Writer, dice: Dice) -> Lesson:
-    """A list of words, letters among them; then words of it, each followed by the word before it in the list."""
-    listed = dice.shuffled([*dice.some(words()[len(LETTERS) :], ITEMS - len(LETTERS)), *LETTERS])
+    """Return a list of words, letters among them; then words of it, each followed by the word before it in the list."""
+    listed = dice.shuffled([*dice.some(grammar_words()[len(LETTERS) :], ITEMS - len(LETTERS)), *LETTERS])
     ids = [write(f" {word}")[0] for word in listed]
     weights = [0.0] * len(ids)
     for _ in range(ASKED):
@@ -77,7 +77,7 @@ def words_back(write: Writer, dice: Dice) -> Lesson:
 
 
 def look_ups(write: Writer, dice: Dice) -> Lesson:
-    """A question with its options; then colours, each followed by the letter of the option that it stands in."""
+    """Return a question with its options; then colours, each followed by the letter of the option that it stands in."""
     octet, shown = any_octet(dice)
     ids = write.prompt(prompt_text(question(octet.goal), [str(a) for a in shown]))
     weights = [0.0] * len(ids)
@@ -107,7 +107,10 @@ def belongings(write: Writer, dice: Dice) -> Lesson:
 
 
 def deductions(write: Writer, dice: Dice) -> Lesson:
-    """A question with its options; then made-up scripts with a lamp, each followed by what one concludes from them."""
+    """Return a question with its options.
+
+    Then made-up scripts with a lamp, each followed by what one concludes from them.
+    """
     octet, shown = any_octet(dice)
     ids = write.prompt(prompt_text(question(octet.goal), [str(a) for a in shown]))
     weights = [0.0] * len(ids)
@@ -126,7 +129,7 @@ def deductions(write: Writer, dice: Dice) -> Lesson:
 
 
 def made_up(octet: Octet, dice: Dice) -> tuple[Event, ...]:
-    """The script of another octet with this one's goal."""
+    """Return the script of another octet with this one's goal."""
     other = draw_octet(dice, "lesson", "train", octet.kind)
     again = replace(octet, slots=other.slots, flips=other.flips, nuisance=other.nuisance)
     return again.script(dice.one(BITS))
@@ -144,7 +147,7 @@ def recollection(write: Writer, dice: Dice) -> Lesson:
 
 
 def any_octet(dice: Dice) -> tuple[Octet, list]:
-    """A fresh octet of a family that is taught, and its options in any order."""
+    """Return a fresh octet of a family that is taught, and its options in any order."""
     octet = draw_octet(dice, "lesson", "train", dice.one(TAUGHT))
     return octet, dice.shuffled(octet.options)
 
@@ -162,7 +165,7 @@ class Faults:
 
 
 def retelling(write: Writer, script: Sequence[Event], media: tuple[int, int], holes: Sequence[int]) -> Lesson:
-    """A clip and an observation; what was seen."""
+    """Return a clip and an observation; what was seen."""
     return write.lesson(write.prompt("", holes), f" {saw(script)}", media)
 
 
@@ -178,14 +181,14 @@ def scene(dice: Dice) -> tuple[Event, ...]:
 def whole(
     write: Writer, octet: Octet, bits: Bits, lamp: str, dice: Dice, faults: Faults, pick: Callable, holes: Sequence[int]
 ) -> Lesson:
-    """An item with everything; ``pick`` finds the media of (bits, lamp, border)."""
+    """Return an item with everything; ``pick`` finds the media of (bits, lamp, border)."""
     shown = dice.shuffled(octet.options)
     gold = LETTERS[shown.index(octet.action(bits, lamp))]
     border = None
     if dice.chance(faults.border):
         wrong = [letter for letter in LETTERS if letter != gold]
         border = gold if dice.chance(faults.strength) else dice.one(wrong)
-    think, action = reasoning(octet, *misread(bits, lamp, dice, faults))
+    think, action = octet_reasoning(octet, *misread(bits, lamp, dice, faults))
     concluded = answered = LETTERS[shown.index(action)]
     if border and dice.chance(faults.unfaithful):
         answered = border
@@ -198,7 +201,7 @@ def whole(
 
 
 def misread(bits: Bits, lamp: str, dice: Dice, faults: Faults) -> tuple[Bits, str]:
-    """The bits and the lamp that a reasoning tells of."""
+    """Return the bits and the lamp that a reasoning tells of."""
     hidden, other = dice.chance(faults.hidden), dice.chance(faults.lamp)
     lamp = STATIONS[1 - STATIONS.index(lamp)] if other else lamp
     left, right = bits

@@ -55,7 +55,7 @@ class Learner:
         return positions(length, self.spans if media else [], 2, TOKENS_PER_SECOND)
 
     def features(self, lessons: Sequence[Lesson]) -> Tensor:
-        """The tower's features ``[n holes d]``; what several lessons show is seen once."""
+        """Return the tower's features ``[n holes d]``; what several lessons show is seen once."""
         clips = self.seen(self.model.get_video_features, CLIP, self.shelf.clips, [m.media[0] for m in lessons])
         still = self.shelf.pictures[:, None]
         pictures = self.seen(self.model.get_image_features, PICTURE, still, [m.media[1] for m in lessons])
@@ -127,7 +127,7 @@ def note(right: dict[str, float], kind: str, hit: Tensor, weights: Tensor) -> No
 
 
 def pace(step: int, stage: Stage) -> float:
-    """The share of the rate: 100 steps of warm-up, a plateau, a linear fall to a twentieth."""
+    """Return the share of the rate: 100 steps of warm-up, a plateau, a linear fall to a twentieth."""
     rest = stage.steps * (1 - stage.decay_from)
     left = max(0.05, (stage.steps - step) / rest) if rest else 1.0
     return min(1.0, (step + 1) / 100, left)

@@ -15,7 +15,7 @@ from benchmark.protocols.general_video.protocols import PROTOCOLS
 from mmrl.config.load import dump, load
 from mmrl.config.open_data import media_reader
 from mmrl.config.schema import ConfigError, EvalConfig, EvaluationSection
-from mmrl.data.conditions import frames_of, known
+from mmrl.data.conditions import frame_choice_under, known_condition
 from mmrl.data.media.errors import MediaError
 from mmrl.evaluation import Summary, evaluate, read_items
 from mmrl.evaluation.commands.run import ended, keep_features, opened, started
@@ -25,7 +25,7 @@ from mmrl.evaluation.media_sampler import Asking
 from mmrl.evaluation.records import FAILED
 from mmrl.evaluation.response_cache import Cache
 from mmrl.evaluation.run_folder import write_run
-from mmrl.models.generic import Plain, check_chat_template
+from mmrl.models.generic import GenericModel, check_chat_template
 from mmrl.models.policy import Policy
 from mmrl.runtime.console import progress
 
@@ -37,7 +37,7 @@ def run(asked: Asked) -> int:
     for name in asked.names:
         if name not in PROTOCOLS:
             raise ConfigError(f"--only: expected some of {', '.join(PROTOCOLS)}, found {name!r}")
-    conditions = ["full", *(known(one) for one in asked.conditions if one != "full")]
+    conditions = ["full", *(known_condition(one) for one in asked.conditions if one != "full")]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, section, status = None, None, 0
     for name in asked.names:
@@ -89,7 +89,7 @@ def examined(
     config: EvalConfig,
     sets: Sequence[Planned],
     missing: tuple[str, ...],
-    model: Policy | Plain,
+    model: Policy | GenericModel,
     asked: Asked,
 ) -> Found:
     """One benchmark under one condition."""
@@ -109,14 +109,19 @@ def examined(
 
 
 def ask_all(
-    section: EvaluationSection, sets: Sequence[Planned], opened: Policy | Plain, out: Path, max_rows: int, retry: bool
+    section: EvaluationSection,
+    sets: Sequence[Planned],
+    opened: Policy | GenericModel,
+    out: Path,
+    max_rows: int,
+    retry: bool,
 ) -> dict[str, Summary]:
     """All sets, by name: what is on file, and what is made now."""
     check_chat_template(opened.processor, "the model")
     model = model_of(opened, section, max_rows)
     scorer, settings = scorer_of(section.graders), settings_of(section, opened, model.facts)
     cache = None if section.response_cache is None else Cache(Path(section.response_cache))
-    seen = section.model_copy(update={"frames": frames_of(section.condition, section.frames)})
+    seen = section.model_copy(update={"frames": frame_choice_under(section.condition, section.frames)})
     found: dict[str, Summary] = {}
     with media_reader(seen, cache_bytes=2**28) as reader, evaluating(opened.model):
         ask = Asking(model, reader, section.seed, section.condition, settings, cache)

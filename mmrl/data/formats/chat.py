@@ -4,15 +4,15 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from mmrl.data.formats.rows import Row
+from mmrl.data.formats.rows import AnnotationRow
 from mmrl.types import Media, Message
 
 ROLES = ("system", "user", "assistant")
 ANSWER = re.compile(r"<answer>((?:(?!<answer>).)*?)</answer>", re.DOTALL)
 
 
-def read_chat(row: Row, field: str, folder: str) -> tuple[Message, ...]:
-    """The messages in a field: ``[{"role": ..., "content": text or [parts]}, ...]``, at least one of them the user's.
+def read_chat(row: AnnotationRow, field: str, folder: str) -> tuple[Message, ...]:
+    """Return the messages in a field: ``[{"role": ..., "content": text or [parts]}, ...]``, at least one of them the user's.
 
     Parts are ``{"type": "text", "text": ...}``, ``{"type": "video", "video": path}`` and ``{"type": "image", "image":
     path}``; a path is relative to ``folder`` in the data root, or a ``file://`` address inside the root.
@@ -27,18 +27,18 @@ def read_chat(row: Row, field: str, folder: str) -> tuple[Message, ...]:
 
 
 def words_of(chat: tuple[Message, ...]) -> str:
-    """What the user said last, without media."""
+    """Return what the user said last, without media."""
     users = [message for message in chat if message.role == "user"]
     return "\n".join(part for part in users[-1].content if isinstance(part, str))
 
 
 def answer_block(text: str) -> str | None:
-    """What stands in the last answer block after the reasoning; None without one."""
+    """Return what stands in the last answer block after the reasoning; None without one."""
     blocks = ANSWER.findall(text.rpartition("</think>")[2])
     return blocks[-1].strip() if blocks else None
 
 
-def _message(row: Row, where: str, turn: dict, folder: str) -> Message:
+def _message(row: AnnotationRow, where: str, turn: dict, folder: str) -> Message:
     role, content = turn.get("role", "no such field"), turn.get("content", "no such field")
     if role not in ROLES:
         raise row.bad(f"{where}.role", f"one of {', '.join(ROLES)}", role)
@@ -50,7 +50,7 @@ def _message(row: Row, where: str, turn: dict, folder: str) -> Message:
     return Message(role, tuple(parts))
 
 
-def _part(row: Row, where: str, part: object, folder: str) -> str | Media:
+def _part(row: AnnotationRow, where: str, part: object, folder: str) -> str | Media:
     kind = part.get("type") if isinstance(part, dict) else None
     value = part.get(kind) if isinstance(part, dict) and kind in ("text", "video", "image") else None
     if not isinstance(value, str) or not value:
@@ -61,8 +61,8 @@ def _part(row: Row, where: str, part: object, folder: str) -> str | Media:
     return Media(kind, _path(row, f"{where}.{kind}", value, folder))
 
 
-def _path(row: Row, where: str, value: str, folder: str) -> Path:
-    """A path from the data root. Whether it leaves the root is asked again when the file is opened."""
+def _path(row: AnnotationRow, where: str, value: str, folder: str) -> Path:
+    """Return a path from the data root. Whether it leaves the root is asked again when the file is opened."""
     if "://" not in value and not value.startswith("data:"):
         return Path(folder, value)
     if not value.startswith("file://"):

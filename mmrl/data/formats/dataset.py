@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
-from mmrl.data.formats.rows import BadRow, Row, complain, read_rows
+from mmrl.data.formats.rows import AnnotationRow, BadRow, bad_rows_error, read_rows
 from mmrl.types import Example
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ class Dataset(Protocol):
     def __len__(self) -> int: ...
 
     def example(self, index: int, epoch: int) -> Example:
-        """The example. Epochs may differ (options drawn anew), as a function of (seed, epoch, id) alone."""
+        """Return the example. Epochs may differ (options drawn anew), as a function of (seed, epoch, id) alone."""
         ...
 
 
@@ -43,23 +43,23 @@ class Annotations(ABC):
             raise ValueError(f"data.sets limit: expected 1 or more (or none), found {self.limit}")
 
     def open(self, root: Path) -> "FileDataset":
-        """All of the file, read and checked. Raises one ValueError that names its bad rows."""
+        """Return all of the file, read and checked. Raises one ValueError that names its bad rows."""
         return FileDataset(self, Path(root))
 
-    def rows(self, path: Path, root: Path) -> Iterable[Row | BadRow]:
-        """The rows of the file. Overridden by formats that nest them."""
+    def rows(self, path: Path, root: Path) -> Iterable[AnnotationRow | BadRow]:
+        """Return the rows of the file. Overridden by formats that nest them."""
         return read_rows(path, root)
 
     @abstractmethod
-    def identify(self, row: Row) -> str:
-        """The row's id in its file."""
+    def identify(self, row: AnnotationRow) -> str:
+        """Return the row's id in its file."""
 
     @abstractmethod
-    def convert(self, row: Row, epoch: int) -> Example:
-        """The row as an example; its id is ``name(row)``. Raises BadRow."""
+    def convert(self, row: AnnotationRow, epoch: int) -> Example:
+        """Return the row as an example; its id is ``name(row)``. Raises BadRow."""
 
-    def name(self, row: Row) -> str:
-        """The example's id."""
+    def name(self, row: AnnotationRow) -> str:
+        """Return the example's id."""
         return self.prefix + self.identify(row)
 
 
@@ -79,10 +79,10 @@ class FileDataset:
         return len(self._rows)
 
     def example(self, index: int, epoch: int) -> Example:
-        """The example at ``index`` as it is in ``epoch``."""
+        """Return the example at ``index`` as it is in ``epoch``."""
         return self.source.convert(self._rows[index], epoch)
 
-    def _not_excluded(self, rows: list[Row | BadRow]) -> list[Row | BadRow]:
+    def _not_excluded(self, rows: list[AnnotationRow | BadRow]) -> list[AnnotationRow | BadRow]:
         excluded = set(self.source.exclude)
         names = [self._name(row) for row in rows]
         unknown = sorted(excluded.difference(names))
@@ -93,7 +93,7 @@ class FileDataset:
             )
         return [row for row, name in zip(rows, names, strict=True) if name not in excluded]
 
-    def _name(self, row: Row | BadRow) -> str:
+    def _name(self, row: AnnotationRow | BadRow) -> str:
         if isinstance(row, BadRow):
             return ""
         try:
@@ -101,7 +101,7 @@ class FileDataset:
         except BadRow:  # reported by _check, which is next
             return ""
 
-    def _good(self, rows: list[Row | BadRow]) -> list[Row]:
+    def _good(self, rows: list[AnnotationRow | BadRow]) -> list[AnnotationRow]:
         good, bad, lines = [], [], {}
         for row in rows:
             try:
@@ -109,13 +109,16 @@ class FileDataset:
             except BadRow as error:
                 bad.append(error)
         if bad and self.source.bad_rows == "error":
-            raise complain(self.path, bad)
+            raise bad_rows_error(self.path, bad)
         if bad:
-            logger.warning("left out: %s", complain(self.path, bad))
+            logger.warning("left out: %s", bad_rows_error(self.path, bad))
         return good
 
-    def _check(self, row: Row | BadRow, lines: dict[str, int]) -> Row:
-        """The row, if an example can be made of it and its id is its own; ``lines`` collects where each id stands."""
+    def _check(self, row: AnnotationRow | BadRow, lines: dict[str, int]) -> AnnotationRow:
+        """Return the row, if an example can be made of it and its id is its own.
+
+        ``lines`` collects where each id stands.
+        """
         if isinstance(row, BadRow):
             raise row
         example = self.source.convert(row, 0)

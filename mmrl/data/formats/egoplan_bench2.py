@@ -9,12 +9,10 @@ the progress as a clip and the present as an image (`mmrl.data.formats.seed_benc
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from mmrl.data.formats.dataset import Annotations
-from mmrl.data.formats.embedded_options import letter_at
-from mmrl.data.formats.rows import Row
-from mmrl.types import Example, Media, Span
+from mmrl.data.formats.rows import AnnotationRow
+from mmrl.types import Example, Media, Span, letter_at
 
 CHOICES = ("choice_a", "choice_b", "choice_c", "choice_d")
 FIELDS = (
@@ -31,15 +29,13 @@ QUESTION = (  # the loader's
 class EgoPlanBench2(Annotations):
     """The file. ``media`` is the folder of the Ego4D videos."""
 
-    format: Literal["egoplan_bench2"] = "egoplan_bench2"
-
-    def identify(self, row: Row) -> str:
+    def identify(self, row: AnnotationRow) -> str:
         """``sample_id``."""
         row.expect(*FIELDS)
         return row.file_name("sample_id")
 
-    def convert(self, row: Row, _epoch: int) -> Example:
-        """The question; those about one Ego4D video are one cluster."""
+    def convert(self, row: AnnotationRow, _epoch: int) -> Example:
+        """Return the question; those about one Ego4D video are one cluster."""
         row.expect(*FIELDS)
         choices = tuple(row.text(field).strip() for field in CHOICES)
         gold = row.letter("golden_choice_idx", row.text("golden_choice_idx"), len(choices))
@@ -57,7 +53,7 @@ class EgoPlanBench2(Annotations):
         )
 
 
-def _span(row: Row) -> Span:
+def _span(row: AnnotationRow) -> Span:
     start, end = row.number("task_start_frame"), row.number("current_observation_frame")
     if not 0 <= start <= end:
         raise row.bad("task_start_frame, current_observation_frame", "frames with 0 <= start <= end", (start, end))

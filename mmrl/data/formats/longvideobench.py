@@ -8,12 +8,10 @@ duration, duration_group, question_category, starting_timestamp_for_subtitles. T
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from mmrl.data.formats.dataset import Annotations
-from mmrl.data.formats.embedded_options import letter_at
-from mmrl.data.formats.rows import Row
-from mmrl.types import Example, Media
+from mmrl.data.formats.rows import AnnotationRow
+from mmrl.types import Example, Media, letter_at
 
 FIELDS = (
     "id", "video_id", "video_path", "subtitle_path", "question", "correct_choice", "duration", "duration_group",
@@ -27,15 +25,13 @@ NONE = "N/A"
 class LongVideoBench(Annotations):
     """The validation file. ``media`` is the folder of the videos, as a rule "videos"."""
 
-    format: Literal["longvideobench"] = "longvideobench"
-
-    def identify(self, row: Row) -> str:
+    def identify(self, row: AnnotationRow) -> str:
         """``id``."""
         row.expect(*FIELDS)
         return row.name("id")
 
-    def convert(self, row: Row, _epoch: int) -> Example:
-        """The question; those about one video are one cluster."""
+    def convert(self, row: AnnotationRow, _epoch: int) -> Example:
+        """Return the question; those about one video are one cluster."""
         row.expect(*FIELDS)
         choices = _choices(row)
         right = row.values["correct_choice"]
@@ -54,7 +50,7 @@ class LongVideoBench(Annotations):
         )
 
 
-def _choices(row: Row) -> tuple[str, ...]:
+def _choices(row: AnnotationRow) -> tuple[str, ...]:
     if "candidates" in row.values:
         return row.texts("candidates")
     row.expect("candidates") if COLUMNS[0] not in row.values else None

@@ -5,11 +5,10 @@ A last turn by the assistant is a demonstration. Optional fields: ``id`` (else t
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 from mmrl.data.formats.chat import read_chat, words_of
 from mmrl.data.formats.dataset import Annotations
-from mmrl.data.formats.rows import Row
+from mmrl.data.formats.rows import AnnotationRow
 from mmrl.types import KINDS, Example, Kind, Message
 
 
@@ -17,14 +16,12 @@ from mmrl.types import KINDS, Example, Kind, Message
 class Messages(Annotations):
     """A file of chats."""
 
-    format: Literal["messages"] = "messages"
-
-    def identify(self, row: Row) -> str:
+    def identify(self, row: AnnotationRow) -> str:
         """``id`` or, where rows have none, the line."""
         return row.name("id") if row.has("id") else f"line-{row.line}"
 
-    def convert(self, row: Row, _epoch: int) -> Example:
-        """The chat without its last turn, if that is the assistant's."""
+    def convert(self, row: AnnotationRow, _epoch: int) -> Example:
+        """Return the chat without its last turn, if that is the assistant's."""
         chat, demonstration = _demonstration(row, read_chat(row, "messages", self.media))
         choices = row.texts("choices") if row.has("choices") else ()
         row.distinct("choices", choices)
@@ -42,7 +39,7 @@ class Messages(Annotations):
         )
 
 
-def _demonstration(row: Row, chat: tuple[Message, ...]) -> tuple[tuple[Message, ...], str | None]:
+def _demonstration(row: AnnotationRow, chat: tuple[Message, ...]) -> tuple[tuple[Message, ...], str | None]:
     last = chat[-1]
     if last.role != "assistant":
         return chat, None
@@ -53,13 +50,13 @@ def _demonstration(row: Row, chat: tuple[Message, ...]) -> tuple[tuple[Message, 
     return chat[:-1], "".join(part for part in last.content if isinstance(part, str))
 
 
-def _kind(row: Row, choices: tuple[str, ...]) -> Kind:
+def _kind(row: AnnotationRow, choices: tuple[str, ...]) -> Kind:
     if row.has("kind"):
         return row.one_of("kind", KINDS)
     return "choice" if choices else "free"
 
 
-def _answer(row: Row, kind: Kind, choices: tuple[str, ...]) -> str | None:
+def _answer(row: AnnotationRow, kind: Kind, choices: tuple[str, ...]) -> str | None:
     if not row.has("answer"):
         return None
     answer = row.name("answer")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmrl.types import letter_at
+
 SHOWN = 10
 ADVICE = "correct the row, or list its id under exclude of its set in data.sets, or set bad_rows: leave_out there"
 
@@ -16,7 +18,7 @@ class BadRow(ValueError):
 
 
 @dataclass(frozen=True)
-class Row:
+class AnnotationRow:
     """One object of an annotation file."""
 
     file: Path
@@ -25,7 +27,7 @@ class Row:
     root: Path  # the data root
 
     def bad(self, field: str, expected: str, found: object, advice: str = ADVICE) -> BadRow:
-        """The error to raise about a field."""
+        """Return the error to raise about a field."""
         return BadRow(f"{self.file}:{self.line}: {field}: expected {expected}, found {_brief(found)}; {advice}")
 
     def expect(self, *fields: str) -> None:
@@ -38,39 +40,39 @@ class Row:
             )
 
     def number(self, field: str) -> float:
-        """A field that must be a finite number."""
+        """Return a field that must be a finite number."""
         value = self.values.get(field, "no such field")
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise self.bad(field, "a number", value)
         return float(value)
 
     def has(self, field: str) -> bool:
-        """Whether the field is there and is not null: tools that unite files fill gaps with nulls."""
+        """Return whether the field is there and is not null: tools that unite files fill gaps with nulls."""
         return self.values.get(field) is not None
 
     def text(self, field: str) -> str:
-        """A field that must be text and say something."""
+        """Return a field that must be text and say something."""
         value = self.values.get(field, "no such field")
         if field not in self.values or not isinstance(value, str) or not value.strip():
             raise self.bad(field, "text that is not empty", value)
         return value
 
     def texts(self, field: str) -> tuple[str, ...]:
-        """A field that must be a list of such text."""
+        """Return a field that must be a list of such text."""
         value = self.values.get(field, "no such field")
         if not isinstance(value, list) or not all(isinstance(item, str) and item.strip() for item in value):
             raise self.bad(field, "a list of texts that are not empty", value)
         return tuple(value)
 
     def one_of(self, field: str, allowed: Sequence[str]) -> str:
-        """A field that must be one of some words."""
+        """Return a field that must be one of some words."""
         value = self.values.get(field, "no such field")
         if value not in allowed:
             raise self.bad(field, f"one of {', '.join(allowed)}", value)
         return value
 
     def name(self, field: str) -> str:
-        """A field that must be an integer or text; as text."""
+        """Return a field that must be an integer or text; as text."""
         value = self.values.get(field, "no such field")
         if (
             field not in self.values
@@ -82,7 +84,7 @@ class Row:
         return str(value)
 
     def file_name(self, field: str) -> str:
-        """A field that must be the name of a file, without folders."""
+        """Return a field that must be the name of a file, without folders."""
         value = self.text(field)
         if "/" in value or "\\" in value or value in (".", ".."):
             raise self.bad(field, "a file name without folders", value)
@@ -96,14 +98,14 @@ class Row:
 
     def letter(self, field: str, value: str, options: int) -> str:
         """Complain about a letter that names none of the options."""
-        letters = [chr(ord("A") + index) for index in range(options)]
+        letters = [letter_at(index) for index in range(options)]
         if value not in letters:
             raise self.bad(field, f"one of the letters {', '.join(letters)}", value)
         return value
 
 
-def read_rows(path: Path, root: Path) -> Iterator[Row | BadRow]:
-    """The rows of a ``.jsonl`` file (an object a line; empty lines are passed over) or of a ``.json`` file (one list
+def read_rows(path: Path, root: Path) -> Iterator[AnnotationRow | BadRow]:
+    """Yield the rows of a ``.jsonl`` file (an object a line; empty lines are passed over) or of a ``.json`` file (one list
     of objects).
     """
     if not path.is_file():
@@ -122,14 +124,14 @@ def read_rows(path: Path, root: Path) -> Iterator[Row | BadRow]:
                 )
 
 
-def complain(path: Path, bad: Sequence[BadRow]) -> ValueError:
+def bad_rows_error(path: Path, bad: Sequence[BadRow]) -> ValueError:
     """One error for all the bad rows of a file."""
     shown = "\n  ".join(str(row) for row in bad[:SHOWN])
     rest = f"\n  and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
     return ValueError(f"{path}: {len(bad)} bad rows:\n  {shown}{rest}")
 
 
-def _rows_of_list(path: Path, text: str, root: Path) -> Iterator[Row | BadRow]:
+def _rows_of_list(path: Path, text: str, root: Path) -> Iterator[AnnotationRow | BadRow]:
     try:
         items = json.loads(text)
     except json.JSONDecodeError as error:
@@ -138,9 +140,9 @@ def _rows_of_list(path: Path, text: str, root: Path) -> Iterator[Row | BadRow]:
         yield _row(path, line, item, root)
 
 
-def _row(path: Path, line: int, item: object, root: Path) -> Row | BadRow:
+def _row(path: Path, line: int, item: object, root: Path) -> AnnotationRow | BadRow:
     if isinstance(item, dict):
-        return Row(path, line, item, root)
+        return AnnotationRow(path, line, item, root)
     return BadRow(f"{path}:{line}: expected a JSON object, found {_brief(item)}; correct the line")
 
 

@@ -13,9 +13,9 @@ from typing import Literal
 
 from mmrl.data.formats.chat import answer_block, read_chat, words_of
 from mmrl.data.formats.dataset import Annotations
-from mmrl.data.formats.rows import Row
+from mmrl.data.formats.rows import AnnotationRow
 from mmrl.data.options import drawn, shuffled
-from mmrl.types import Example, Media
+from mmrl.types import Example, Media, index_of, letter_at
 
 CHOICES = ("choice_a", "choice_b", "choice_c", "choice_d")
 NEGATIVES = 3
@@ -31,22 +31,21 @@ class SeedBenchR1(Annotations):
     have four options keep them but in a drawn order. The official code draws without a seed, and once for all epochs.
     """
 
-    format: Literal["seed_bench_r1"] = "seed_bench_r1"
     options: Literal["file", "drawn"] = "file"
     seed: int = 0
 
-    def identify(self, row: Row) -> str:
-        """An integer, or "uuid_n" in level 3."""
+    def identify(self, row: AnnotationRow) -> str:
+        """Return an integer, or "uuid_n" in level 3."""
         return row.name("sample_id")
 
-    def convert(self, row: Row, epoch: int) -> Example:
-        """The question with its options; the letter is the answer."""
+    def convert(self, row: AnnotationRow, epoch: int) -> Example:
+        """Return the question with its options; the letter is the answer."""
         name, answer = self.name(row), row.text("answer")
         choices = self._choices(row, answer, f"{self.seed}\0{epoch}\0{name}")
         return Example(
             id=name,
             question=row.text("question"),
-            answer=chr(ord("A") + choices.index(answer)),
+            answer=letter_at(choices.index(answer)),
             kind="choice",
             choices=tuple(choices),
             media=_media(row, self.media),
@@ -54,7 +53,7 @@ class SeedBenchR1(Annotations):
             fields=row.values,
         )
 
-    def _choices(self, row: Row, answer: str, key: str) -> list[str]:
+    def _choices(self, row: AnnotationRow, answer: str, key: str) -> list[str]:
         if row.has("golden_choice_idx"):
             choices = _four(row, answer)
             return choices if self.options == "file" else shuffled(choices, key)
@@ -72,14 +71,12 @@ class SeedBenchR1(Annotations):
 class SeedBenchR1Demonstrations(Annotations):
     """``training_with_cot_6k.jsonl``: ready-made chats (``prompt``) with somebody else's completion (``response``)."""
 
-    format: Literal["seed_bench_r1_demonstrations"] = "seed_bench_r1_demonstrations"
-
-    def identify(self, row: Row) -> str:
+    def identify(self, row: AnnotationRow) -> str:
         """``sample_id`` or, where rows have none, the line."""
         return row.name("sample_id") if row.has("sample_id") else f"line-{row.line}"
 
-    def convert(self, row: Row, _epoch: int) -> Example:
-        """The chat; the answer is the letter in the response's answer block, if it has one."""
+    def convert(self, row: AnnotationRow, _epoch: int) -> Example:
+        """Return the chat; the answer is the letter in the response's answer block, if it has one."""
         name = self.name(row)
         chat = read_chat(row, "prompt", self.media)
         response = row.text("response")
@@ -96,20 +93,20 @@ class SeedBenchR1Demonstrations(Annotations):
         )
 
 
-def _four(row: Row, answer: str) -> list[str]:
+def _four(row: AnnotationRow, answer: str) -> list[str]:
     choices = [row.text(field) for field in CHOICES]
     row.distinct("choice_a..choice_d", choices)
     letter = row.letter("golden_choice_idx", row.text("golden_choice_idx"), len(choices))
-    golden = choices[ord(letter) - ord("A")]
+    golden = choices[index_of(letter)]
     if golden != answer:
         raise row.bad(
-            CHOICES[ord(letter) - ord("A")], f"the answer ({answer!r}), to which golden_choice_idx points", repr(golden)
+            CHOICES[index_of(letter)], f"the answer ({answer!r}), to which golden_choice_idx points", repr(golden)
         )
     return choices
 
 
-def _media(row: Row, folder: str) -> tuple[Media, ...]:
-    """The video, unless nothing has been done yet, then the image."""
+def _media(row: AnnotationRow, folder: str) -> tuple[Media, ...]:
+    """Return the video, unless nothing has been done yet, then the image."""
     progress = row.values.get("task_progress_metadata", "no such field")
     if not isinstance(progress, list):
         raise row.bad("task_progress_metadata", "a list (empty where there is no video)", progress)
@@ -120,8 +117,8 @@ def _media(row: Row, folder: str) -> tuple[Media, ...]:
     return (Media("video", Path(folder, "videos", source, row.file_name("video_basename"))), image)
 
 
-def _cluster(row: Row, name: str) -> str:
-    """Rows of one counterfactual group, or of one long video, are not independent."""
+def _cluster(row: AnnotationRow, name: str) -> str:
+    """Return the cluster: rows of one counterfactual group, or of one long video, are not independent."""
     for field in ("group_id", "video_id"):
         if row.has(field):
             return row.name(field)

@@ -15,12 +15,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from mmrl.data.formats.dataset import Annotations
-from mmrl.data.formats.embedded_options import letter_at
-from mmrl.data.formats.rows import BadRow, Row, read_rows
-from mmrl.types import Example, Media
+from mmrl.data.formats.rows import AnnotationRow, BadRow, read_rows
+from mmrl.types import Example, Media, letter_at
 
 KINDS = ("multi-choice", "yes_no", "caption_matching", "captioning")  # a file is called as its kind is
 FIELDS = ("video_id", "dim", "question", "answer")
@@ -38,20 +36,18 @@ OPTION = {
 class TempCompass(Annotations):
     """The file of one kind. ``media`` is the folder of the videos, as a rule "videos"."""
 
-    format: Literal["tempcompass"] = "tempcompass"
-
-    def rows(self, path: Path, root: Path) -> Iterator[Row | BadRow]:
-        """The questions of a nested file, one after the other; those of a list as they are."""
+    def rows(self, path: Path, root: Path) -> Iterator[AnnotationRow | BadRow]:
+        """Return the questions of a nested file, one after the other; those of a list as they are."""
         nested = _nested(path)
         return read_rows(path, root) if nested is None else _flat(path, nested, root)
 
-    def identify(self, row: Row) -> str:
+    def identify(self, row: AnnotationRow) -> str:
         """Kind and number of the question: they have no id."""
         row.expect(*FIELDS)
         return f"{row.file.stem}-{row.line}"
 
-    def convert(self, row: Row, _epoch: int) -> Example:
-        """The question; a video and its altered twins are one cluster."""
+    def convert(self, row: AnnotationRow, _epoch: int) -> Example:
+        """Return the question; a video and its altered twins are one cluster."""
         row.expect(*FIELDS)
         kind = row.file.stem
         if kind not in KINDS:
@@ -69,7 +65,7 @@ class TempCompass(Annotations):
 
 
 def _nested(path: Path) -> dict | None:
-    """The content of a file that is one object of videos; None where it is a list or has a row a line."""
+    """Return the content of a file that is one object of videos; None where it is a list or has a row a line."""
     text = path.read_text(encoding="utf-8-sig") if path.is_file() else ""
     if not text.lstrip().startswith("{"):
         return None
@@ -80,7 +76,7 @@ def _nested(path: Path) -> dict | None:
     return None if "question" in content else content
 
 
-def _flat(path: Path, content: dict, root: Path) -> Iterator[Row | BadRow]:
+def _flat(path: Path, content: dict, root: Path) -> Iterator[AnnotationRow | BadRow]:
     number = 0
     for video, aspects in content.items():
         if not isinstance(aspects, dict) or not all(isinstance(each, list) for each in aspects.values()):
@@ -91,11 +87,11 @@ def _flat(path: Path, content: dict, root: Path) -> Iterator[Row | BadRow]:
         for aspect, questions in aspects.items():
             for question in questions:
                 number += 1
-                yield Row(path, number, {"video_id": video, "dim": aspect} | dict(question), root)
+                yield AnnotationRow(path, number, {"video_id": video, "dim": aspect} | dict(question), root)
 
 
-def _options(row: Row, kind: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-    """The question without its options, what the options are called, and their texts."""
+def _options(row: AnnotationRow, kind: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """Return the question without its options, what the options are called, and their texts."""
     if kind == "yes_no":
         return row.text("question"), YES_NO, YES_NO
     lines = row.text("question").split("\n")
@@ -106,7 +102,7 @@ def _options(row: Row, kind: str) -> tuple[str, tuple[str, ...], tuple[str, ...]
     return "\n".join(rest).strip(), tuple(m[1] for m in found), tuple(m[2].strip() for m in found)
 
 
-def _right(row: Row, kind: str, names: tuple[str, ...], choices: tuple[str, ...]) -> int:
+def _right(row: AnnotationRow, kind: str, names: tuple[str, ...], choices: tuple[str, ...]) -> int:
     """Which option is right: the answer begins with what it is called."""
     name = row.text("answer") if kind == "yes_no" else NAME.split(row.text("answer"), maxsplit=1)[0]
     if name not in names:

@@ -7,11 +7,10 @@ seconds for the two tasks of which that loader shows a part of the video only.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from mmrl.data.formats.dataset import Annotations
-from mmrl.data.formats.embedded_options import letter_of
-from mmrl.data.formats.rows import Row
+from mmrl.data.formats.rows import AnnotationRow
+from mmrl.data.options import letter_of
 from mmrl.types import Example, Media, Span
 
 FIELDS = ("video", "question", "candidates", "answer")
@@ -22,15 +21,13 @@ CUT = ("action_sequence", "action_localization")
 class TVBench(Annotations):
     """The file of one task, which is called as the task is. ``media`` is the folder of the tasks' folders: "video"."""
 
-    format: Literal["tvbench"] = "tvbench"
-
-    def identify(self, row: Row) -> str:
+    def identify(self, row: AnnotationRow) -> str:
         """Task and number of the row: the rows have no id."""
         row.expect(*FIELDS)
         return f"{row.file.stem}-{row.line}"
 
-    def convert(self, row: Row, _epoch: int) -> Example:
-        """The question; those about one video are one cluster."""
+    def convert(self, row: AnnotationRow, _epoch: int) -> Example:
+        """Return the question; those about one video are one cluster."""
         task = row.file.stem
         row.expect(*FIELDS, *(("start", "end") if task in CUT else ()))
         choices = row.texts("candidates")
@@ -46,7 +43,7 @@ class TVBench(Annotations):
         )
 
 
-def _span(row: Row) -> Span:
+def _span(row: AnnotationRow) -> Span:
     start, end = row.number("start"), row.number("end")
     if not 0 <= start <= end:
         raise row.bad("start, end", "seconds with 0 <= start <= end", (start, end))

@@ -7,11 +7,10 @@ at 52ef8da. Fields followed: "video ID", "Question ID", "Question Type" (SR, IMC
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from mmrl.data.formats.dataset import Annotations
-from mmrl.data.formats.embedded_options import by_letter
-from mmrl.data.formats.rows import Row
+from mmrl.data.formats.rows import AnnotationRow
+from mmrl.data.options import options_by_letter
 from mmrl.types import Example, Media
 
 FIELDS = ("video ID", "Question ID", "Question Type", "Question", "Options", "Answer")
@@ -22,19 +21,17 @@ TYPES = ("SR", "IMC", "TCI", "TA", "MHR", "PAR", "CTI")
 class VideoHolmes(Annotations):
     """The test file. ``media`` is the folder of the films, as a rule "videos"."""
 
-    format: Literal["video_holmes"] = "video_holmes"
-
-    def identify(self, row: Row) -> str:
+    def identify(self, row: AnnotationRow) -> str:
         """Film and question: whether "Question ID" alone tells questions apart depends on the release."""
         row.expect(*FIELDS)
         film, question = row.file_name("video ID"), row.name("Question ID")
         return question if question.startswith(film) else f"{film}_{question}"
 
-    def convert(self, row: Row, _epoch: int) -> Example:
-        """The question; those about one film are one cluster."""
+    def convert(self, row: AnnotationRow, _epoch: int) -> Example:
+        """Return the question; those about one film are one cluster."""
         row.expect(*FIELDS)
         row.one_of("Question Type", TYPES)
-        choices = by_letter(row, "Options")
+        choices = options_by_letter(row, "Options")
         return Example(
             id=self.name(row),
             question=row.text("Question"),

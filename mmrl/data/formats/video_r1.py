@@ -7,11 +7,10 @@ of Video-R1-eval.
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from mmrl.data.formats.dataset import Annotations
-from mmrl.data.formats.rows import Row
-from mmrl.types import Example, Kind, Media
+from mmrl.data.formats.rows import AnnotationRow
+from mmrl.types import Example, Kind, Media, letter_at
 
 KIND: dict[str, Kind] = {
     "multiple choice": "choice",
@@ -27,14 +26,12 @@ SOLUTION = re.compile(r"\s*<answer>(.*)</answer>\s*", re.DOTALL)
 class VideoR1(Annotations):
     """A file of Video-R1's dialect."""
 
-    format: Literal["video_r1"] = "video_r1"
-
-    def identify(self, row: Row) -> str:
+    def identify(self, row: AnnotationRow) -> str:
         """``problem_id``, an integer in the published files."""
         return row.name("problem_id")
 
-    def convert(self, row: Row, _epoch: int) -> Example:
-        """The question; with a reasoning, that and the solution are a demonstration."""
+    def convert(self, row: AnnotationRow, _epoch: int) -> Example:
+        """Return the question; with a reasoning, that and the solution are a demonstration."""
         kind = KIND[row.one_of("problem_type", tuple(KIND))]
         choices = _choices(row) if kind == "choice" else ()
         answer = solution(row)
@@ -52,11 +49,11 @@ class VideoR1(Annotations):
         )
 
 
-def _choices(row: Row) -> tuple[str, ...]:
-    """The options without their letters, which must be A, B, C ... in this order."""
+def _choices(row: AnnotationRow) -> tuple[str, ...]:
+    """Return the options without their letters, which must be A, B, C ... in this order."""
     texts = []
     for index, option in enumerate(row.texts("options")):
-        letter = chr(ord("A") + index)
+        letter = letter_at(index)
         head, _, text = option.partition(".")
         if head.strip() != letter or not text.strip():
             raise row.bad(f"options[{index}]", f'"{letter}. " and the option\'s text', option)
@@ -67,15 +64,15 @@ def _choices(row: Row) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def solution(row: Row) -> str:
-    """The gold, which stands in an answer block."""
+def solution(row: AnnotationRow) -> str:
+    """Return the gold, which stands in an answer block."""
     block = SOLUTION.fullmatch(row.text("solution"))
     if block is None or not block.group(1).strip():
         raise row.bad("solution", '"<answer>", the answer, "</answer>"', row.values["solution"])
     return block.group(1).strip()
 
 
-def _demonstration(row: Row) -> str | None:
+def _demonstration(row: AnnotationRow) -> str | None:
     """Reasoning, a newline, the solution. ``process`` is empty in files without reasoning."""
     process = row.values.get("process") or ""
     if not isinstance(process, str):

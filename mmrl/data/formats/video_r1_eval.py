@@ -14,12 +14,11 @@ loader hands "frame" to a chat template that knows no such thing, so that their 
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from mmrl.data.formats.dataset import Annotations
-from mmrl.data.formats.embedded_options import lettered
-from mmrl.data.formats.rows import Row
+from mmrl.data.formats.rows import AnnotationRow
 from mmrl.data.formats.video_r1 import KIND, solution
+from mmrl.data.options import options_of_list
 from mmrl.types import Example, Media
 
 FIELDS = ("problem_id", "problem", "data_type", "problem_type", "options", "solution", "path")
@@ -30,18 +29,16 @@ SHOWN = {"video": "video", "frame": "video", "image": "image"}
 class VideoR1Eval(Annotations):
     """One of the files."""
 
-    format: Literal["video_r1_eval"] = "video_r1_eval"
-
-    def identify(self, row: Row) -> str:
+    def identify(self, row: AnnotationRow) -> str:
         """``problem_id``."""
         row.expect(*FIELDS)
         return row.name("problem_id")
 
-    def convert(self, row: Row, _epoch: int) -> Example:
-        """The question; questions about one file are one cluster."""
+    def convert(self, row: AnnotationRow, _epoch: int) -> Example:
+        """Return the question; questions about one file are one cluster."""
         row.expect(*FIELDS)
         kind = KIND[row.one_of("problem_type", tuple(KIND))]
-        choices = lettered(row, "options") if kind == "choice" else ()
+        choices = options_of_list(row, "options") if kind == "choice" else ()
         answer = solution(row)
         media = Media(SHOWN[row.one_of("data_type", tuple(SHOWN))], Path(self.media, row.text("path")))
         return Example(

@@ -30,7 +30,7 @@ ENCODE = "encode the video again"
 
 @dataclass(frozen=True, eq=False)
 class Index:
-    """What a video file holds."""
+    """The frames that a video file holds."""
 
     shown: tuple[int, ...]  # time stamps of the frames, ascending, in the stream's unit
     unit: float  # seconds
@@ -68,7 +68,7 @@ def read_index(path: Path) -> Index:
 
 
 def read_frames(path: Path, index: Index, wanted: Int[np.ndarray, " n"], reader: str) -> UInt8[np.ndarray, "n h w 3"]:
-    """The frames at ``wanted``, which ascend without repetition, as red, green, blue. Raises MediaError."""
+    """Return the frames at ``wanted``, which ascend without repetition, as red, green, blue. Raises MediaError."""
     if reader == "decord":
         return _by_decord(path, index, wanted)
     if reader == "pyav":
@@ -77,7 +77,7 @@ def read_frames(path: Path, index: Index, wanted: Int[np.ndarray, " n"], reader:
 
 
 def has_decord() -> bool:
-    """Whether decord is installed; it exists for few platforms."""
+    """Return whether decord is installed; it exists for few platforms."""
     return importlib.util.find_spec("decord") is not None
 
 
@@ -120,7 +120,10 @@ def _by_pyav(path: Path, index: Index, wanted: Int[np.ndarray, " n"]) -> UInt8[n
 
 
 def _closed(packets: list[tuple[int, bool]]) -> bool:
-    """Whether no packet stored after a key frame is shown before it. Packets are (time shown, key), as stored."""
+    """Return whether no packet stored after a key frame is shown before it.
+
+    Packets are (time shown, key), as stored.
+    """
     earliest = packets[-1][0]
     for time, key in reversed(packets):
         earliest = min(earliest, time)
@@ -130,7 +133,7 @@ def _closed(packets: list[tuple[int, bool]]) -> bool:
 
 
 def _frame_times(path: Path) -> list[int]:
-    """The slow way, by decoding, for containers whose packets have no time stamps."""
+    """Index a file the slow way, by decoding, for containers whose packets have no time stamps."""
     times = [frame.pts for frame in _decoded(path)]
     if not times or None in times or len(set(times)) < len(times):
         raise MediaError(path, "frames without one", "a time stamp of its own on every frame", ENCODE)
@@ -158,7 +161,7 @@ def _video_stream(container: av.container.InputContainer, path: Path) -> av.Vide
 
 
 def _upright(frame: av.VideoFrame, path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """A frame as a player shows it: telephones store upright videos lying down, with a note to turn them."""
+    """Return a frame as a player shows it: telephones store upright videos lying down, with a note to turn them."""
     turns, rest = divmod(round(frame.rotation), 90)
     if rest:
         raise MediaError(path, f"a rotation of {frame.rotation} degrees", "a rotation by a multiple of 90 degrees")

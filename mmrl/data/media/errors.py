@@ -1,4 +1,4 @@
-"""What goes wrong with media files."""
+"""Errors of media files: where, expected, found, what to do."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ class MediaError(RuntimeError):
         self.example = example
 
     def of(self, example: str) -> "MediaError":
-        """The same error with the id of the example that needed the file."""
+        """Return the error with the id of the example that needed the file."""
         return MediaError(self.file, self.found, self.expected, self.advice, example)
 
     def __str__(self) -> str:

@@ -53,7 +53,7 @@ class Contents:
         self.known: dict[tuple, str] = {}
 
     def of(self, path: Path) -> str:
-        """Of a file that is there."""
+        """Return the fingerprint of a file that is there."""
         status = path.stat()
         state = (str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         if state not in self.known:
@@ -74,7 +74,7 @@ class Contents:
 
 
 def digest(path: Path) -> str:
-    """A fingerprint of a file's content."""
+    """Return a fingerprint of a file's content."""
     hashed = blake2b(digest_size=16)
     with path.open("rb") as file:
         while piece := file.read(1 << 20):
@@ -83,12 +83,12 @@ def digest(path: Path) -> str:
 
 
 def digest_of(facts: dict) -> str:
-    """A fingerprint of plain data."""
+    """Return a fingerprint of plain data."""
     return blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def name_of(key: Key) -> str:
-    """The name of an entry: everything that decides the frames, the versions of what decodes among it."""
+def entry_name(key: Key) -> str:
+    """Return the name of an entry: everything that decides the frames, the versions of what decodes among it."""
     choice = None if key.choice is None else asdict(key.choice)
     facts = {"format": FORMAT, "content": key.content, "choice": choice, "reader": key.reader}
     facts |= {package: version(package) for package in DECODERS}
@@ -101,7 +101,7 @@ def name_of(key: Key) -> str:
 
 @cache
 def version(package: str) -> str:
-    """Of what is installed."""
+    """Return the installed version of a package."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -116,7 +116,7 @@ def fetch(
     disk: Disk | None,
     name: str,
 ) -> Fetched:
-    """A medium from the disk, or decoded, made smaller and then kept there. Raises what ``decode`` does."""
+    """Return a medium from the disk, or decoded, made smaller and then kept there. Raises what ``decode`` does."""
     tally = Tally()
     if disk is not None and (entry := disk.get(name, tally)) is not None:
         return Fetched(unpacked(entry), False, tally)
@@ -129,7 +129,7 @@ def fetch(
 
 
 def packed(medium: Clip | np.ndarray) -> bytes:
-    """A medium as bytes."""
+    """Return a medium as bytes."""
     if not isinstance(medium, Clip):
         return save({"image": np.ascontiguousarray(medium)})
     arrays = {name: np.ascontiguousarray(getattr(medium, name)) for name in ("frames", "indices", "timestamps")}
@@ -139,7 +139,7 @@ def packed(medium: Clip | np.ndarray) -> bytes:
 
 
 def unpacked(entry: bytes) -> Clip | np.ndarray:
-    """The inverse of ``packed``, to the bit."""
+    """Return the inverse of ``packed``, to the bit."""
     arrays = load(entry)
     if "image" in arrays:
         return arrays["image"]

@@ -49,7 +49,7 @@ class FrameChoice:
 
 
 def frame_count(total: int, fps: float, choice: FrameChoice) -> int:
-    """How many of ``total`` frames at ``fps`` are looked at.
+    """Return how many of ``total`` frames at ``fps`` are looked at.
 
     ``choice.count``, or: duration times ``choice.fps``, not below the minimum, not above the maximum or the total,
     rounded down to the multiple (qwen-vl-utils 0.0.14). A clip shorter than the multiple is looked at whole.
@@ -65,21 +65,21 @@ def frame_count(total: int, fps: float, choice: FrameChoice) -> int:
 def choose(
     total: int, fps: float, choice: FrameChoice, seconds: Float[np.ndarray, " total"] | None = None
 ) -> Int[np.ndarray, " f"]:
-    """Indices of the frames to look at, ascending.
+    """Return indices of the frames to look at, ascending.
 
     With ``seconds`` (when each frame is shown) the choice is made in time: the convention picks among ``total``
     equally spaced moments, and the frame shown nearest to each is taken. At a constant rate that is the same.
     """
     if total < 1:
         raise ValueError(f"choose: expected a clip of 1 frame or more, found {total}")
-    indices = pick(total, frame_count(total, fps, choice), choice.convention)
+    indices = frame_indices(total, frame_count(total, fps, choice), choice.convention)
     if seconds is None:
         return indices
     moments = np.linspace(seconds[0], seconds[-1], total)[indices]
     return nearest(seconds, moments)
 
 
-def pick(total: int, n: int, convention: Convention) -> Int[np.ndarray, " n"]:
+def frame_indices(total: int, n: int, convention: Convention) -> Int[np.ndarray, " n"]:
     """``n`` indices below ``total``.
 
     Who uses which: qwen-vl-utils, Qwen3-VL and lmms-eval (linspace), Qwen2-VL and Qwen2.5-VL in transformers
@@ -104,7 +104,7 @@ def pick(total: int, n: int, convention: Convention) -> Int[np.ndarray, " n"]:
 
 
 def nearest(seconds: Float[np.ndarray, " total"], moments: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
-    """Index of the frame nearest in time to each moment; the earlier one of two equally near."""
+    """Return the index of the frame nearest in time to each moment; the earlier one of two equally near."""
     after = np.clip(np.searchsorted(seconds, moments), 1, max(len(seconds) - 1, 1))
     after = np.minimum(after, len(seconds) - 1)
     before = np.maximum(after - 1, 0)
@@ -112,7 +112,7 @@ def nearest(seconds: Float[np.ndarray, " total"], moments: Float[np.ndarray, " n
 
 
 def varies(seconds: Float[np.ndarray, " total"]) -> bool:
-    """Whether the frame rate is variable, from when each frame is shown."""
+    """Return whether the frame rate is variable, from when each frame is shown."""
     if len(seconds) < 3:
         return False
     gaps = np.diff(seconds)

@@ -1,7 +1,7 @@
 """The size to which a model's processor brings a frame or an image.
 
 Stated here as well as in transformers, because the processes that decode must not import that: it would cost each of
-them seconds and half a gigabyte. ``models/size_rules.py`` makes the rules of a processor.
+them seconds and half a gigabyte. ``models/vision/processor_sizes.py`` makes the rules of a processor.
 """
 
 import math
@@ -31,7 +31,7 @@ class SizeRule:
     tokens: int = 0  # max_video_tokens of the processor: of a video under "frame", of a frame under "video"
 
     def __call__(self, size: Size, frames: int = 1) -> Size | None:
-        """The size of ``frames`` frames after resizing, or None where the processor refuses them.
+        """Return the size of ``frames`` frames after resizing, or None where the processor refuses them.
 
         Source: ``resize`` and ``smart_resize`` in transformers' video_processing_qwen2_vl, video_processing_qwen3_vl and
         image_processing_qwen2_vl, operation by operation, because a rounding decides a row of patches.
@@ -59,7 +59,7 @@ class SizeRules:
 
 
 def lifted(size: Size, factor: int) -> Size:
-    """A size of which no side is below the factor, of about the same shape."""
+    """Return a size of which no side is below the factor, of about the same shape."""
     if min(size) >= factor:
         return size
     scale = max(factor / side for side in size)
@@ -67,7 +67,7 @@ def lifted(size: Size, factor: int) -> Size:
 
 
 def multiples(size: Size, factor: int, least: int, most: int, frames: int = 1, counted: int = 1) -> Size | None:
-    """The nearest multiples of the factor; where ``counted`` frames of these miss a bound, those on its other side.
+    """Return the nearest multiples of the factor; where ``counted`` frames of these miss a bound, those on its other side.
 
     How far that is follows from the true number of frames. None for a strip.
     """

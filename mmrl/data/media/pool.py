@@ -33,13 +33,13 @@ class DecodingPool:
         self._pool = ProcessPool(max_workers=workers, context=multiprocessing.get_context("spawn")) if workers else None
 
     def submit(self, function: Callable[..., Any], path: Path, *rest: Any) -> Future:
-        """The result in the making; read it with ``result_of``."""
+        """Return the result in the making; read it with ``result_of``."""
         if self._pool is not None:
             return self._pool.schedule(function, args=(path, *rest), timeout=self.timeout)
         try:
             return finished(function(path, *rest))
         except MediaError as error:
-            return failed(error)
+            return failed_future(error)
 
     def result_of(self, future: Future, path: Path) -> Any:
         """Waits. Raises MediaError where the file, or the process that decoded it, failed."""
@@ -60,14 +60,14 @@ class DecodingPool:
 
 
 def finished(value: Any) -> Future:
-    """A future that has its result."""
+    """Return a future that has its result."""
     future: Future = Future()
     future.set_result(value)
     return future
 
 
-def failed(error: MediaError) -> Future:
-    """A future that has failed."""
+def failed_future(error: MediaError) -> Future:
+    """Return a future that has failed."""
     future: Future = Future()
     future.set_exception(error)
     return future

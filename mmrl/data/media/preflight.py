@@ -33,7 +33,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Report:
-    """What a preflight saw."""
+    """The findings of a preflight."""
 
     files: int
     remembered: int  # not opened again, having been good before
@@ -98,7 +98,7 @@ def preflight(
 
 
 def part_of(media: Media) -> Part | None:
-    """The part of a video that is looked at, in plain numbers."""
+    """Return the part of a video that is looked at, in plain numbers."""
     return None if media.span is None else (media.span.start, media.span.end, media.span.unit)
 
 
@@ -111,7 +111,7 @@ def _needed(examples: Iterable[Example]) -> Mapping[Media, tuple[str, ...]]:
 
 
 def _note(media: Media, path: Path, choice: FrameChoice, reader: Reader) -> str:
-    """What is written down of a file that is good."""
+    """Return what is written down of a file that is good."""
     if not path.is_file():
         raise MediaError(path, "no such file", "a file", "check data.root and the annotations")
     state = path.stat()

@@ -13,11 +13,11 @@ import numpy as np
 
 from mmrl.data.media import video
 from mmrl.data.media.errors import MediaError
-from mmrl.data.media.frame_cache import Contents, Fetched, Key, fetch, name_of
+from mmrl.data.media.frame_cache import Contents, Fetched, Key, entry_name, fetch
 from mmrl.data.media.frame_choice import FrameChoice
 from mmrl.data.media.frame_size import SizeRules
 from mmrl.data.media.paths import inside
-from mmrl.data.media.pool import DecodingPool, failed, finished
+from mmrl.data.media.pool import DecodingPool, failed_future, finished
 from mmrl.data.media.preflight import Report, part_of, preflight
 from mmrl.data.media.video import Clip, Reader
 from mmrl.runtime.disk_cache import Disk, Tally
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Counts:
-    """What a MediaReader did so far."""
+    """The counters of a MediaReader."""
 
     decodes: int = 0
     hits: int = 0  # served from memory
@@ -83,7 +83,7 @@ class MediaReader:
         self._lock = threading.RLock()  # results arrive in a thread of the pool
 
     def load(self, example: Example) -> tuple[Clip | np.ndarray, ...]:
-        """The example's media, decoded, in the order of ``example.every_media``.
+        """Return the example's media, decoded, in the order of ``example.every_media``.
 
         Raises MediaError with the example's id.
         """
@@ -130,7 +130,7 @@ class MediaReader:
         return self._cache.bytes
 
     def _place(self, media: Media) -> tuple[Path, Key]:
-        """The file, and the way of looking at its content."""
+        """Return the file, and the way of looking at its content."""
         path = inside(self.root, media.path)
         if not path.is_file():
             raise MediaError(path, "no such file", "a file", "check data.root and the annotations")
@@ -139,7 +139,7 @@ class MediaReader:
         return path, Key(self._contents.of(path), choice, self.reader, part_of(media), rule)
 
     def _ask(self, path: Path, key: Key) -> Future:
-        """What is in memory, or failed before, or is being decoded, or is from now on."""
+        """Return what is in memory, or failed before, or is being decoded, or is from now on."""
         with self._lock:
             self._asked.add(key)
             self.counts.files = len(self._asked)
@@ -148,7 +148,7 @@ class MediaReader:
                 self.counts.hits += 1
                 return finished(Fetched(kept, False))
             if key in self._failed:
-                return failed(self._failed[key])
+                return failed_future(self._failed[key])
             if key in self._pending:
                 return self._pending[key]
             started = time.monotonic()
@@ -163,7 +163,7 @@ class MediaReader:
         decode, rest = (
             (video.read_image, ()) if key.choice is None else (self._decode, (key.choice, self.reader, *part))
         )
-        return self._pool.submit(fetch, path, decode, rest, key.rule, self._disk, name_of(key))
+        return self._pool.submit(fetch, path, decode, rest, key.rule, self._disk, entry_name(key))
 
     def _wait(self, path: Path, key: Key, future: Future) -> Clip | np.ndarray:
         started = time.monotonic()

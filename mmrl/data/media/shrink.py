@@ -10,7 +10,7 @@ from mmrl.data.media.video import Clip
 
 
 def shrunk(medium: Clip | np.ndarray, rule: SizeRule) -> Clip | np.ndarray:
-    """A clip or an image ``[h w 3]`` in the size that the rule gives it, where it has fewer pixels than the file's.
+    """Return a clip or an image ``[h w 3]`` in the size that the rule gives it, where it has fewer pixels than the file's.
 
     A clip then says by which rule. An image cannot say so and will be resized once more; where that would not leave it as
     it is (bounds that lie close together), it is not made smaller here. What the processor refuses is left to it.
@@ -25,7 +25,7 @@ def shrunk(medium: Clip | np.ndarray, rule: SizeRule) -> Clip | np.ndarray:
 
 
 def smaller(size: Size | None, there: Size) -> bool:
-    """Whether it has fewer pixels than what is there; if there is such a size."""
+    """Return whether it has fewer pixels than what is there; if there is such a size."""
     return size is not None and size[0] * size[1] < there[0] * there[1]
 
 

@@ -55,7 +55,7 @@ class Clip:
 
 
 def decode(path: Path, choice: FrameChoice, reader: Reader = "auto", part: Part | None = None) -> Clip:
-    """The chosen frames of a video or of a part of it, all of them, or MediaError.
+    """Return the chosen frames of a video or of a part of it, all of them, or MediaError.
 
     ``auto`` asks decord (where it is installed), then PyAV; ``Clip.fallback`` says why decord did not serve.
     """
@@ -86,7 +86,7 @@ def probe(path: Path, choice: FrameChoice, reader: Reader = "auto", part: Part |
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """An image, the right way up (its EXIF orientation applied). Raises MediaError."""
+    """Return an image, the right way up (its EXIF orientation applied). Raises MediaError."""
     from PIL import Image, ImageOps
 
     _check_file(path)
@@ -105,7 +105,7 @@ def _open(path: Path) -> Index:
 def _frames(
     path: Path, index: Index, indices: Int[np.ndarray, " n"], reader: Reader
 ) -> tuple[UInt8[np.ndarray, "n h w 3"], str, str]:
-    """The frames, who served, and why others did not; frames that are shown more than once are decoded once."""
+    """Return the frames, who served, and why others did not; frames that are shown more than once are decoded once."""
     distinct, where = np.unique(indices, return_inverse=True)
     problems: list[MediaError] = []
     for name in _readers(reader):
@@ -128,7 +128,7 @@ def _readers(reader: Reader) -> tuple[str, ...]:
 
 
 def _bounds(index: Index, part: Part | None, path: Path) -> tuple[int, int]:
-    """The first frame of a part and the one behind its last. An end behind the file's is the file's."""
+    """Return the first frame of a part and the one behind its last. An end behind the file's is the file's."""
     total = len(index.shown)
     if part is None:
         return 0, total

@@ -10,6 +10,7 @@ from mmrl.config.open_data import every, training_data
 from mmrl.config.schema import Config
 from mmrl.data.media.paths import inside
 from mmrl.evaluation.records import Item
+from mmrl.types import index_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def content(root: Path, path: Path) -> str | None:
 
 def said(choices: Sequence[str], answer: str | None) -> str:
     """The text of the right option, or the answer itself."""
-    place = ord(answer.strip()[0]) - ord("A") if answer and answer.strip() else -1
+    place = index_of(answer.strip()[0]) if answer and answer.strip() else -1
     return choices[place] if 0 <= place < len(choices) else answer or ""
 
 

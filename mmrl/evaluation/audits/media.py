@@ -6,7 +6,7 @@ from pathlib import Path
 from mmrl.config.load import parse
 from mmrl.config.open_data import media_reader
 from mmrl.config.schema import EvalConfig
-from mmrl.data.conditions import frames_of, see
+from mmrl.data.conditions import frame_choice_under, see
 from mmrl.data.media.reader import MediaError
 from mmrl.evaluation.media_sampler import shown_of
 from mmrl.evaluation.plan import read_plan
@@ -19,7 +19,7 @@ def remade(samples: Sequence[Sample], items: Sequence[Item], run: Path, out: Pat
     section = parse(EvalConfig, read_run(run).config, f"{run}/run.json").evaluation
     shown = {sample.item: sample.request.media for sample in samples if sample.request is not None}
     condition = read_plan(out)["settings"]["condition"]
-    seen = section.model_copy(update={"frames": frames_of(condition, section.frames)})
+    seen = section.model_copy(update={"frames": frame_choice_under(condition, section.frames)})
     wrong = []
     with media_reader(seen, cache_bytes=0) as reader:
         for item in (item for item in items if item.id in shown):

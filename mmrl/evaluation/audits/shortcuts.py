@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from mmrl.evaluation.records import Item
 from mmrl.evaluation.statistics import guess_rate, mean_interval
+from mmrl.types import index_of, letter_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def guesses(items: Sequence[Item]) -> list[Guess]:
     letters = sorted({gold(item) for item in asked})
     common = Counter(text for item in asked for text in item.choices)
     rules: dict[str, Callable[[Item], int]] = {
-        f"always {chr(65 + place)}": lambda item, place=place: place for place in letters
+        f"always {letter_at(place)}": lambda item, place=place: place for place in letters
     }
     rules["the longest option"] = lambda item: max(range(len(item.choices)), key=lambda i: len(item.choices[i]))
     rules["the shortest option"] = lambda item: min(range(len(item.choices)), key=lambda i: len(item.choices[i]))
@@ -59,7 +60,7 @@ def guess(rule: str, right: list[float], clusters: list[str], chance: float) -> 
 
 def gold(item: Item) -> int:
     """The place of the right option."""
-    return ord(item.answer.strip()[0]) - ord("A")
+    return index_of(item.answer.strip()[0])
 
 
 def nearest(item: Item) -> int:

@@ -16,6 +16,7 @@ from mmrl.evaluation.statistics import Comparison, adjust
 from mmrl.evaluation.summary import Summary, compare_fully, summarise
 from mmrl.evaluation.tables.levels import finite, percent, points
 from mmrl.runtime.console import console
+from mmrl.types import index_of
 
 Name = tuple[str, str]  # set, metric
 COLUMNS = (
@@ -77,7 +78,7 @@ def same_questions(first: Path, second: Path) -> None:
 
 def said(choices: tuple[str, ...], answer: str | None) -> str | None:
     """The text of the right option, wherever it stands."""
-    place = ord(answer.strip()[0]) - ord("A") if answer and answer.strip() else -1
+    place = index_of(answer.strip()[0]) if answer and answer.strip() else -1
     return choices[place] if 0 <= place < len(choices) else answer
 
 

@@ -13,7 +13,7 @@ from mmrl.config.load import dump
 from mmrl.config.open_data import disk_of
 from mmrl.config.open_model import policy_of
 from mmrl.config.schema import ConfigError, EvalConfig, ModelSection
-from mmrl.data.conditions import known
+from mmrl.data.conditions import known_condition
 from mmrl.evaluation.commands.print_derived import publish_derived
 from mmrl.evaluation.commands.print_effects import publish_gains
 from mmrl.evaluation.evaluator import examine, write_summary
@@ -23,7 +23,7 @@ from mmrl.evaluation.run_folder import Run, write_run
 from mmrl.evaluation.store import sha256_of
 from mmrl.evaluation.summary import Summary
 from mmrl.evaluation.tables.terminal import summaries_table
-from mmrl.models.generic import Plain, is_plain, load_plain
+from mmrl.models.generic import GenericModel, is_generic, load_generic
 from mmrl.models.generic_features import remember
 from mmrl.models.loading import check_directory
 from mmrl.models.policy import Policy
@@ -77,20 +77,20 @@ def examined(config: EvalConfig, conditions: Sequence[str], out: Path, retry: bo
     for condition in dict.fromkeys(conditions):
         if condition == section.condition:
             continue
-        sections[folder_of(out, known(condition))] = section.model_copy(update={"condition": condition})
+        sections[folder_of(out, known_condition(condition))] = section.model_copy(update={"condition": condition})
     model = opened(config.model, section.template, device)
     keep_features(model, config)
     return {folder: examine(model, one, folder, config.max_rows, retry=retry) for folder, one in sections.items()}
 
 
-def opened(section: ModelSection, template: str, device: torch.device) -> Policy | Plain:
+def opened(section: ModelSection, template: str, device: torch.device) -> Policy | GenericModel:
     """The model of a section: mmrl's own for the families that it trains, else transformers' as it is.
 
     Nothing of it learns. So it looks at each medium once, for as many questions, samples and conditions as there are.
     """
     check_directory(section.path)
     memory = ByteCache(section.feature_bytes)
-    if not is_plain(section.path):
+    if not is_generic(section.path):
         policy = policy_of(section, template, device)
         policy.model.requires_grad_(False)
         policy.tower.cache = FeatureCache(memory)
@@ -100,15 +100,15 @@ def opened(section: ModelSection, template: str, device: torch.device) -> Policy
         raise ConfigError(f"model.{bounded[0]}: expected none, as the processor of this family has sizes of its own")
     narrow = section.compute == "bfloat16" or (section.compute == "auto" and device.type == "cuda")
     compute = torch.bfloat16 if narrow else torch.float32
-    plain = load_plain(section.path, template, compute=compute, device=device, attention=section.attention)
+    plain = load_generic(section.path, template, compute=compute, device=device, attention=section.attention)
     remember(plain.model, memory)
     return plain
 
 
-def keep_features(model: Policy | Plain, config: EvalConfig) -> None:
+def keep_features(model: Policy | GenericModel, config: EvalConfig) -> None:
     """What the tower of one of mmrl's own makes of media is kept on disk, too, where the config names a folder."""
     if isinstance(model, Policy):
-        model.tower.cache.disk = disk_of(config.evaluation, "features", config.model.feature_dir_bytes)
+        model.tower.cache.disk = disk_of(config.evaluation, "features")
 
 
 def folder_of(out: Path, condition: str) -> Path:

@@ -1,4 +1,4 @@
-"""Benchmarks that look sound and are not: what facts/evaluation.md 5.4 tried before octets. The audits must flag each."""
+"""Benchmarks that look sound and are not: what was tried before octets. The audits must flag each."""
 
 from dataclasses import replace
 

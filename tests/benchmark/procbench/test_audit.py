@@ -1,4 +1,4 @@
-"""Readers of text stay at chance on octets, and do not on the samplers that facts/evaluation.md 5.4 warns of."""
+"""Readers of text stay at chance on octets, and do not on the samplers that give answers away."""
 
 from dataclasses import replace
 

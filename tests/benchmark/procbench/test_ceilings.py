@@ -1,4 +1,4 @@
-"""The ceilings of facts/evaluation.md 5.4, and that they catch the designs that did not work."""
+"""The ceilings of octets, and that they catch the designs that did not work."""
 
 from dataclasses import replace
 

@@ -13,7 +13,7 @@ from mmrl.data.formats.tvbench import TVBench
 from mmrl.data.formats.video_holmes import VideoHolmes
 from mmrl.data.formats.video_r1_eval import VideoR1Eval
 from mmrl.data.prompts import text
-from mmrl.rewards.graders import check
+from mmrl.rewards.graders import check_gold
 from mmrl.types import Media, Span
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
@@ -47,7 +47,7 @@ def test_every_row_is_a_question_that_can_be_asked_and_graded(name):
     assert len(found) >= 3
     assert len({example.id for example in found}) == len(found)
     for example in found:
-        check(example)
+        check_gold(example)
         assert example.question in text(example, "care_eval")
         assert example.cluster
         assert all(part.kind == "video" and not part.path.is_absolute() for part in example.media)

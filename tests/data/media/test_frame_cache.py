@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmrl.data.media.frame_cache import Key, name_of, packed, unpacked
+from mmrl.data.media.frame_cache import Key, entry_name, packed, unpacked
 from mmrl.data.media.frame_size import SizeRule, SizeRules
 from mmrl.data.media.reader import MediaReader
 from mmrl.data.media.shrink import shrunk
@@ -100,7 +100,7 @@ def test_another_choice_of_frames_or_another_size_is_another_entry():
     rules = [SMALL, *(replace(SMALL, **{name: 1}) for name in ("least", "most", "factor", "patch", "tokens"))]
     keys += [Key("c", FOUR, "auto", None, rule) for rule in (*rules, replace(SMALL, of="video"))]
     keys += [Key("c", None, "auto", None, replace(SMALL, of="image"))]
-    assert len({name_of(key) for key in keys}) == len(keys)
+    assert len({entry_name(key) for key in keys}) == len(keys)
 
 
 def test_a_damaged_entry_is_decoded_again_and_counted(root, disk, caplog):

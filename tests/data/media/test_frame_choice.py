@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from jaxtyping import TypeCheckError
 
-from mmrl.data.media.frame_choice import CONVENTIONS, FrameChoice, choose, frame_count, nearest, pick, varies
+from mmrl.data.media.frame_choice import CONVENTIONS, FrameChoice, choose, frame_count, frame_indices, nearest, varies
 
 
 @pytest.mark.parametrize(
     ("convention", "first", "last_of_60", "last_of_300", "like_linspace"),
-    [  # facts/evaluation.md 4.1: 8 of 60 and 16 of 300 frames; how many of the 16 agree with linspace
+    [  # 8 of 60 and 16 of 300 frames; how many of the 16 agree with linspace
         ("linspace", 0, 59, 299, 16),
         ("arange", 0, 52, 281, 1),
         ("floor", 0, 52, 281, 1),
@@ -19,9 +19,9 @@ from mmrl.data.media.frame_choice import CONVENTIONS, FrameChoice, choose, frame
     ],
 )
 def test_conventions_give_the_published_numbers(convention, first, last_of_60, last_of_300, like_linspace):
-    short, long = pick(60, 8, convention), pick(300, 16, convention)
+    short, long = frame_indices(60, 8, convention), frame_indices(300, 16, convention)
     assert (short[0], short[-1], long[-1]) == (first, last_of_60, last_of_300)
-    assert (long == pick(300, 16, "linspace")).sum() == like_linspace
+    assert (long == frame_indices(300, 16, "linspace")).sum() == like_linspace
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)

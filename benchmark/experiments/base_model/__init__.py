@@ -1,0 +1,1 @@
+"""The card of the base model that comes with mmrl."""

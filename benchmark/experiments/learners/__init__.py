@@ -1,0 +1,1 @@
+"""Learners that are shown less than the whole of an item."""

@@ -1,0 +1,76 @@
+"""Every model on every level, several at a time: one process and one thread each."""
+
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from mmrl.cli.quickstart.settings import ARMS, CONTROLS, LEVELS, NEUTRAL, QuickstartPlan, evaluation_section
+from mmrl.config.load import parse
+from mmrl.config.open_model import policy_of
+from mmrl.config.schema import EvaluationSection, ModelSection
+from mmrl.data.conditions import Condition
+from mmrl.evaluation import Summary
+from mmrl.evaluation.evaluator import examine
+from mmrl.runtime.console import progress
+
+AT_ONCE = 4  # processes at most: each holds a copy of everything
+
+
+@dataclass(frozen=True, slots=True)
+class LevelRun:
+    """One model on one level under one condition."""
+
+    model: str  # base or an arm
+    level: str
+    condition: Condition = "full"
+
+    @property
+    def folder(self) -> str:
+        """Where its records are, below the folder of all."""
+        return self.model if self.condition == "full" else f"{self.model}_{self.condition}"
+
+
+def level_runs() -> Iterator[LevelRun]:
+    """Yield all that are wanted; paired ones see the same items and draw the same noise."""
+    for model in ("base", *ARMS):
+        for level in LEVELS:
+            yield LevelRun(model, level)
+    for model in ARMS:
+        for condition in CONTROLS:
+            yield LevelRun(model, NEUTRAL, condition)
+
+
+def evaluate_levels(
+    models: Mapping[str, Path], plan: QuickstartPlan, world: Path, out: Path, seed: int
+) -> dict[LevelRun, Summary]:
+    """Evaluate every model on every level, several at a time; records are written below ``out``."""
+    wanted, found = list(level_runs()), {}
+    at_once = min(os.cpu_count() or 1, AT_ONCE)
+    with (
+        progress("evaluate", len(wanted)) as show,
+        ProcessPoolExecutor(at_once, get_context("spawn"), torch.set_num_threads, (1,)) as pool,
+    ):
+        sections = {look: evaluation_section(look.level, look.condition, plan, world, seed) for look in wanted}
+        pending = {
+            pool.submit(evaluate_level, models[look.model], sections[look], out / look.folder): look for look in wanted
+        }
+        try:
+            for done, future in enumerate(as_completed(pending), 1):
+                found[pending[future]] = future.result()
+                show(done)
+        finally:
+            pool.shutdown(cancel_futures=True)  # where one failed, the others are not waited for
+    return {look: found[look] for look in wanted}
+
+
+def evaluate_level(model: Path, section: EvaluationSection, out: Path) -> Summary:
+    """Evaluate a model on its one level."""
+    config = parse(ModelSection, {"path": str(model), "compute": "float32"}, "quickstart.model")
+    policy = policy_of(config, section.template, torch.device("cpu"))
+    (summary,) = examine(policy, section, out, max_rows=section.batch, quiet=True).values()
+    return summary

@@ -1,0 +1,131 @@
+"""Write what a reader gets: summary.json, report.html, two tables, and the files of the CARE arm where one looks first."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmrl.cli.quickstart.evaluate_levels import LevelRun
+from mmrl.cli.quickstart.sample_rollouts import rollouts
+from mmrl.cli.quickstart.settings import ARMS, CONTROLS, LEVELS, NAMES, NEUTRAL, QuickstartPlan
+from mmrl.evaluation import Summary, compare
+from mmrl.evaluation.statistics import Difference
+from mmrl.evaluation.tables.contents import ModelComparison
+from mmrl.evaluation.tables.levels import levels_as_json
+from mmrl.evaluation.tables.terminal import comparison_table, levels_table
+from mmrl.report import ReportData, read_metrics, write_report
+from mmrl.runtime.console import console
+from mmrl.runtime.provenance import commit, machine
+
+Found = Mapping[LevelRun, Summary]
+PAIRS = (("grpo", "base"), ("care", "base"), ("care", "grpo"))  # of whom, minus whom
+CONTROLS_TITLE = f"Controls: {NEUTRAL} with its videos as they are (before), and seen otherwise or not at all (after)"
+
+
+def publish(
+    out: Path,
+    world: Path,
+    seed: int,
+    plan: QuickstartPlan,
+    seconds: Mapping[str, float],
+    found: Found,
+    learned: Mapping[str, Path],
+) -> dict[str, Any]:
+    """Write and show everything; the summary."""
+    facts = {
+        "seconds": round(sum(seconds.values()), 1),
+        "seed": seed,
+        "commit": commit(),
+        "machine": machine(gpu=False),
+    }
+    summary = facts | {"phases": dict(seconds), "plan": plan.facts} | differences_as_json(found)
+    (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+    for name in ("metrics.jsonl", "rollouts.jsonl", "config.yaml"):
+        shutil.copyfile(out / "care" / name, out / name)
+    shutil.copytree(learned["care"], out / "checkpoint", ignore=shutil.ignore_patterns("trainer"))
+    write_report(out, page(out, world, plan, facts, found))
+    show_tables(out, facts, found)
+    return summary
+
+
+def differences_as_json(found: Found) -> dict[str, Any]:
+    """Return the differences of each arm to the base, of the arms to each other, of each control to the full video."""
+    levels = {pair: changes(found, *pair) for pair in PAIRS}
+    return {
+        "arms": {arm: levels_as_json(levels[arm, "base"]) for arm in ARMS},
+        "care_minus_grpo": levels_as_json(levels["care", "grpo"]),
+        "conditions": {arm: levels_as_json(controls(found, arm)) for arm in ARMS},
+    }
+
+
+def changes(found: Found, of: str, minus: str) -> dict[str, dict[str, Difference]]:
+    """Return how two models differ, by level and metric."""
+    return {level: compare(found[LevelRun(minus, level)], found[LevelRun(of, level)]) for level in LEVELS}
+
+
+def controls(found: Found, arm: str) -> dict[str, dict[str, Difference]]:
+    """Return what a trained model loses where it is not shown the video as it is, by condition and metric."""
+    full = found[LevelRun(arm, NEUTRAL)]
+    return {condition: compare(full, found[LevelRun(arm, NEUTRAL, condition)]) for condition in CONTROLS}
+
+
+def page(out: Path, world: Path, plan: QuickstartPlan, facts: Mapping[str, Any], found: Found) -> ReportData:
+    """Return the contents of the report."""
+    return ReportData(
+        title="mmrl quickstart",
+        subtitle="One small Qwen2.5-VL, one world with a planted shortcut; GRPO and GRPO-CARE from the same base",
+        facts={k: str(v) for k, v in facts.items()} | {"command": f"mmrl quickstart --seed {facts['seed']}"},
+        comparison=comparison(found, PAIRS),
+        levels=named_controls(found),
+        levels_title=CONTROLS_TITLE,
+        runs={NAMES[arm]: read_metrics(out / arm / "metrics.jsonl") for arm in ARMS},
+        rollouts=rollouts(out, world),
+        notes=reader_notes(plan),
+    )
+
+
+def comparison(found: Found, pairs: tuple[tuple[str, str], ...]) -> ModelComparison:
+    """Return the comparison of all models on all levels."""
+    models = {name: {level: found[LevelRun(model, level)] for level in LEVELS} for model, name in NAMES.items()}
+    return ModelComparison(models, [(NAMES[of], NAMES[minus]) for of, minus in pairs], undirected=("cue",))
+
+
+def named_controls(found: Found) -> dict[str, dict[str, Difference]]:
+    """Return the controls of both arms, as levels."""
+    return {
+        f"{NAMES[arm]}, {condition}": metrics for arm in ARMS for condition, metrics in controls(found, arm).items()
+    }
+
+
+def show_tables(out: Path, facts: Mapping[str, Any], found: Found) -> None:
+    """Print the tables of the report in the terminal."""
+    title = "In percent, with 95 % intervals; differences in points"
+    console.print(comparison_table(comparison(found, PAIRS[-1:]), title))
+    accuracies = {name: {"accuracy": metrics["accuracy"]} for name, metrics in named_controls(found).items()}
+    console.print(levels_table(accuracies, f"\n{CONTROLS_TITLE}"))
+    console.print(
+        f"\n{facts['seconds']:.0f} s in all. Look at {out / 'report.html'}; GRPO-CARE's model is {out / 'checkpoint'}"
+    )
+
+
+def reader_notes(plan: QuickstartPlan) -> tuple[str, ...]:
+    """Return what a reader needs to disbelieve the numbers."""
+    return (
+        "Answers are sampled at temperature 1, one an item. Intervals are 95 %, clustered by octet: the eight items of an "
+        "octet share videos and text.",
+        f"The border of the observation names a letter: the right one in {100 * plan.strength:.0f} of 100 items in training "
+        "and on L1, by chance on L2 and L3; L1_neutral has the items of L1 with a grey border. cue: share of answers that "
+        "are the letter of the border.",
+        "consistency: the option that the reasoning concludes is the one that is answered, by the exact judge, over all "
+        "completions; unparsable ones count as inconsistent. events: F1 of the events that the reasoning claims. support: "
+        "need, action, letter and answer each follow from what the reasoning says before.",
+        "L1 has the backgrounds of training, L2 others, L3 others and families of tasks that were never trained.",
+        "GRPO is outcome-only and has no divergence to a reference (beta 0). GRPO-CARE has none either; it pays a bonus where "
+        "a slow copy of the model finds a right answer likely after the reasoning. Both see the same prompts in the same "
+        "order.",
+        "Controls: without the video 50 % is the most that observation and text allow where the border is grey. The base "
+        "was never shown a prompt without a video, so under observation_only its text often breaks off before an answer; last_frame "
+        "(the last frame in the place of all) and shuffled keep the form of the prompt.",
+        "One base, one seed. Differences between other seeds are not in these intervals.",
+    )

@@ -1,0 +1,79 @@
+"""Rollouts for the report: the completions of both arms to the same prompts, under the frames that they saw."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmrl.cli.quickstart.settings import ARMS, NAMES
+from mmrl.data.formats.seed_bench_r1 import SeedBenchR1
+from mmrl.data.media.frame_choice import FrameChoice
+from mmrl.data.media.video import decode, read_image
+from mmrl.report import Completion, Rollout
+from mmrl.rewards.parse import parse
+from mmrl.rewards.run_graders import fields
+from mmrl.types import Example, letters_of
+from mmrl.world.graders import WORLD_GRADERS
+from mmrl.world.script import SLOTS
+
+SHOWN = 3  # prompts: at the beginning, in the middle, at the end
+SLOT_BY_SLOT = FrameChoice(count=SLOTS, convention="centre")
+GAP = 2  # pixels between pictures
+
+
+def rollouts(out: Path, world: Path) -> list[Rollout]:
+    """Return the first prompt of some steps, each as both arms answered it then. Nobody chose them."""
+    data = SeedBenchR1("annotations/training.jsonl").open(world)
+    written = {arm: first_of_steps(out / arm / "rollouts.jsonl") for arm in ARMS}
+    steps = sorted(set.intersection(*(set(rows) for rows in written.values())))
+    shown = [steps[round(place)] for place in np.linspace(0, len(steps) - 1, min(SHOWN, len(steps)))]
+    pairs = [(arm, written[arm][step]) for step in shown for arm in ARMS]
+    return [rollout(arm, row, data.example(data.ids.index(row["example"]), 0), world) for arm, row in pairs]
+
+
+def first_of_steps(path: Path) -> dict[int, dict[str, Any]]:
+    """Return the first group that was written down of every step."""
+    found: dict[int, dict[str, Any]] = {}
+    for line in path.read_text().split("\n")[:-1]:
+        row = json.loads(line)
+        found.setdefault(row["step"], row)
+    return found
+
+
+def rollout(arm: str, row: Mapping[str, Any], example: Example, world: Path) -> Rollout:
+    """Return a group of completions with what the model saw."""
+    options = "\n".join(
+        f"{letter} {text}" for letter, text in zip(letters_of(row["choices"]), row["choices"], strict=True)
+    )
+    return Rollout(
+        title=f"{NAMES[arm]}, step {row['step']}, example {row['example']}",
+        prompt=f"{row['question']}\n{options}",
+        completions=list(completions(row, example)),
+        gold=row["answer"],
+        strip=filmstrip(row["media"], world),
+    )
+
+
+def completions(row: Mapping[str, Any], example: Example) -> Iterator[Completion]:
+    """Yield each with its rewards, and whether its reasoning concludes what it answers."""
+    given = fields(example)
+    for each in row["completions"]:
+        yield Completion(
+            text=each["text"],
+            rewards=each["rewards"] | {"total": each["total"]},
+            correct=each["rewards"]["accuracy"] > 0,
+            consistent=WORLD_GRADERS["world_consistency"](each["text"], **given) > 0,
+            answer_span=parse(each["text"]).span,
+            tokens=each["tokens"],
+        )
+
+
+def filmstrip(media: Sequence[str], world: Path) -> np.ndarray:
+    """Return a frame a slot, and the observation, side by side ``[h w 3]``."""
+    pictures: list[np.ndarray] = []
+    for path in (world / name for name in media):
+        pictures += list(decode(path, SLOT_BY_SLOT).frames) if path.suffix == ".mp4" else [read_image(path)]
+    gap = np.full((pictures[0].shape[0], GAP, 3), 255, dtype=np.uint8)
+    return np.concatenate([part for picture in pictures for part in (picture, gap)][:-1], axis=1)

@@ -1,0 +1,125 @@
+"""How much of everything, the configs of both arms, and the examinations: the quickstart as data."""
+
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mmrl.config.load import parse
+from mmrl.config.schema import Config, EvaluationSection
+from mmrl.data.conditions import Condition
+from mmrl.world.base import BASE
+from mmrl.world.cues import Cues
+from mmrl.world.splits import Sizes
+
+AXES = ("palette", "texture")  # that L2 and L3 take from the test pool
+FRAMES = 16  # all of a clip's: two an event
+LEVELS = ("L1", "L1_neutral", "L2", "L3")
+NEUTRAL = "L1_neutral"  # the same items as L1, without the cue
+CONTROLS: tuple[Condition, ...] = (
+    "observation_only",
+    "last_frame",
+    "shuffled",
+)  # how the trained models see NEUTRAL once more
+NAMES = {"base": "base", "grpo": "GRPO, no KL", "care": "GRPO-CARE"}
+ARMS: dict[str, dict[str, Any]] = {
+    "grpo": {"name": "grpo", "beta": 0.0, "reference": None},
+    "care": {
+        "name": "care",
+        "bonus": 0.5,
+        "cap": 0.95,
+        "margin": 0.0,
+        "reference": {"name": "ema", "decay": 0.995, "every": 10, "dtype": "float32"},
+    },
+}
+GRADERS = {
+    "accuracy": "accuracy",
+    "consistency": "world_consistency",
+    "events": "world_events",
+    "support": "world_support",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class QuickstartPlan:
+    """How much of everything."""
+
+    base: Path = BASE
+    sizes: Sizes = Sizes(train=120, L1=36, L2=36, L3=36)  # octets: eight items, four clips each
+    strength: float = 0.8  # how often the cue is right in training and L1; in L2 and L3 it is by chance
+    steps: int = 120
+    prompts: int = 6  # a step
+    completions: int = 8  # a prompt
+    rate: float = 1e-4
+    new_tokens: int = 80  # at most; a whole reasoning takes about 60
+
+    @property
+    def cues(self) -> Cues:
+        """The border of the observation names a letter."""
+        return Cues.planted("border", self.strength)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Return what a reader must know of it; the base model by the hash of its weights."""
+        weights = hashlib.sha256((self.base / "model.safetensors").read_bytes()).hexdigest()
+        return asdict(self) | {"base": weights[:16], "axes": AXES, "frames": FRAMES}
+
+
+def training_config(arm: str, plan: QuickstartPlan, world: Path, out: Path, seed: int) -> Config:
+    """Return the config of an arm: the same prompts, seed and settings for both, another algorithm."""
+    annotations = {"format": "seed_bench_r1", "file": "annotations/training.jsonl", "options": "file"}
+    settings = {
+        "seed": seed,
+        "out": str(out),
+        "model": {"path": str(plan.base), "compute": "float32"},
+        "data": {
+            "root": str(world),
+            "sets": [annotations],
+            "template": "toy",
+            "frames": {"count": FRAMES},
+            "workers": 0,
+        },
+        "algorithm": ARMS[arm],
+        "rewards": {"accuracy": {"grader": "accuracy"}, "format": {"grader": "format"}},
+        "rollout": {"group_size": plan.completions, "decoding": decoding(plan)},
+        "optimizer": optimizer(plan),
+        "steps": plan.steps,
+        "prompts_per_step": plan.prompts,
+        "part_tokens": 8192,
+    }
+    return parse(Config, settings, f"quickstart.{arm}")
+
+
+def optimizer(plan: QuickstartPlan) -> dict[str, Any]:
+    """AdamW at a constant rate after a short warm-up."""
+    return {
+        "rates": dict.fromkeys(("language", "projector", "tower"), plan.rate),
+        "betas": [0.9, 0.98],
+        "clip_norm": 1.0,
+        "schedule": "constant",
+        "warmup": min(5, plan.steps),
+    }
+
+
+def decoding(plan: QuickstartPlan) -> dict[str, Any]:
+    """Sampling, in training and in examinations."""
+    return {"temperature": 1.0, "max_new_tokens": plan.new_tokens}
+
+
+def evaluation_section(
+    level: str, condition: Condition, plan: QuickstartPlan, world: Path, seed: int
+) -> EvaluationSection:
+    """One level under one condition, one sample an item, judged exactly. Cue-following needs rows that have a cue."""
+    settings = {
+        "root": str(world),
+        "sets": [{"name": level, "format": "seed_bench_r1", "file": f"annotations/validation_{level}.jsonl"}],
+        "template": "toy",
+        "graders": GRADERS if level == NEUTRAL else GRADERS | {"cue": "world_cue"},
+        "frames": {"count": FRAMES},
+        "condition": condition,
+        "decoding": decoding(plan),
+        "batch": 96,
+        "seed": seed,
+        "workers": 0,
+    }
+    return parse(EvaluationSection, settings, f"quickstart.{level}")

@@ -1,0 +1,154 @@
+"""The one way from a completion to an answer, with a trace of how it was found.
+
+What models write around an answer differs by model, and a strict scorer measures that. The lenient reading gives every
+model the same chance, and never guesses: no random letter, no case-folded "a" in a sentence, no "A person", no "Based on"
+(traps found in other harnesses). What no rule can read is "unparsed", what names several answers or doubts its own is
+"ambiguous"; both are wrong. Three modes:
+
+- strict: the content of the graded block as it stands (`mmrl.rewards.parse`), what training rewards
+- official: GRPO-CARE's and Video-R1's script: the first block, else the whole output
+- lenient: the rules, the first that finds an answer. Of a choice:
+  - exact, wrapped, lower case, text, letter and text: the graded block is a letter, a letter in brackets or behind
+    "Option", a bare "b", an option's text, or letter and text (and they agree)
+  - boxed, unclosed, whole: the same for the last \\boxed{}, for a block that was opened and never closed, and for all
+    that follows the reasoning where there is no block
+  - phrase, alone, line: "the answer is B" in the last sentence; the last sentence closes with the letter alone; a line
+    that is nothing but "Answer: B", before an explanation
+  Of a number: quantity, words, last number within the graded block; boxed, unclosed, whole, phrase without one. Of free
+  text: the graded block, an unclosed one, else all that follows the reasoning.
+
+Everything takes time linear in the text, and of a long text only the end is searched for sentences.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+from mmrl.rewards.answer_regions import Span, behind_reasoning, last_box, unclosed_block
+from mmrl.rewards.extracted_answer import UNPARSED, Extraction, first
+from mmrl.rewards.number_rules import exact_number, number_phrase, quantity
+from mmrl.rewards.option_rules import answer_line, answer_phrase, closing_letter, declared, introduced_line, whole_block
+from mmrl.rewards.parse import Parsed, first_block, parse
+from mmrl.types import Kind, letters_of
+
+Mode = Literal["strict", "official", "lenient"]
+
+
+def extract(text: str, kind: Kind = "choice", choices: Sequence[str] = (), mode: Mode = "lenient") -> Extraction:
+    """Return the answer of a completion, and how it was found.
+
+    choices: the options' texts without letters, in the order shown; needed to read a choice leniently. The answer of a
+    number is written plainly ("1200" for "1,200 m"); of a choice it is a letter in range. Raises ValueError for an unknown
+    mode and for other than 1 to 26 choices.
+    """
+    parsed = parse(text)
+    match mode:
+        case "strict":
+            return extract_strictly(text, parsed)
+        case "official":
+            return extract_officially(text)
+        case "lenient":
+            found = extract_leniently(text, parsed, kind, choices)
+            return replace(found, multiple=parsed.multiple, alternatives=alternatives_to(found, parsed, kind, choices))
+    raise ValueError(f"extract: expected mode strict, official or lenient, found {mode!r}")
+
+
+def chosen_letter(text: str, choices: Sequence[str]) -> tuple[str | None, str]:
+    """Return the chosen letter, read leniently, and the rule that found it; None with "ambiguous" or "unparsed"."""
+    found = extract(text, "choice", choices)
+    return found.answer, found.rule
+
+
+def extract_strictly(text: str, parsed: Parsed) -> Extraction:
+    """Return the graded block's stripped content, whatever it says."""
+    if parsed.span is None:
+        return UNPARSED
+    others = other_blocks(parsed)
+    return Extraction(parsed.answer, "tags", stripped(text, parsed.span), others, parsed.multiple)
+
+
+def extract_officially(text: str) -> Extraction:
+    """Return what the anchors' script compares with the gold."""
+    content = first_block(text)
+    whole = content == text.strip()
+    start = text.find(content) if whole else text.find(content, text.find("<answer>"))
+    return Extraction(content, "whole output" if whole else "first block", (start, start + len(content)))
+
+
+def extract_leniently(text: str, parsed: Parsed, kind: Kind, choices: Sequence[str]) -> Extraction:
+    """Apply the rules of this kind; the first that finds an answer decides."""
+    if kind == "choice":
+        if not 1 <= len(choices) <= 26:
+            raise ValueError(f"extract: expected the texts of 1 to 26 choices, found {len(choices)}")
+        return extract_choice(text, parsed.span, choices)
+    return extract_number(text, parsed.span) if kind in ("numerical", "regression") else extract_text(text, parsed.span)
+
+
+def extract_choice(text: str, graded: Span | None, choices: Sequence[str]) -> Extraction:
+    """Apply the rules of a choice."""
+    if graded is not None:
+        return first(
+            whole_block(text, graded, choices), boxed(text, graded, choices), answer_phrase(text, graded, choices)
+        )
+    region = behind_reasoning(text)
+    cut = unclosed_block(text, region)
+    if cut is not None:
+        return declared(whole_block(text, cut, choices)).credited("unclosed")
+    whole = declared(whole_block(text, region, choices)).credited("whole")
+    return first(
+        boxed(text, region, choices),
+        whole,
+        answer_phrase(text, region, choices),
+        introduced_line(text, region, choices),
+        closing_letter(text, region, choices),
+        answer_line(text, region, choices),
+    )
+
+
+def boxed(text: str, region: Span, choices: Sequence[str]) -> Extraction:
+    r"""Return an option in the last \boxed{} of a region."""
+    box = last_box(text, region)
+    return UNPARSED if box is None else whole_block(text, box, choices).credited("boxed")
+
+
+def extract_number(text: str, graded: Span | None) -> Extraction:
+    """Apply the rules of a number."""
+    region = graded if graded is not None else behind_reasoning(text)
+    box = last_box(text, region)
+    in_box = UNPARSED if box is None else quantity(text, box).credited("boxed")
+    if graded is not None:
+        return first(in_box, quantity(text, graded))
+    cut = unclosed_block(text, region)
+    if cut is not None:
+        return exact_number(text, cut).credited("unclosed")
+    return first(in_box, exact_number(text, region).credited("whole"), number_phrase(text, region))
+
+
+def extract_text(text: str, graded: Span | None) -> Extraction:
+    """Apply the rules of free text; nothing at all is unparsed."""
+    region = graded if graded is not None else behind_reasoning(text)
+    cut = None if graded is not None else unclosed_block(text, region)
+    span = stripped(text, cut or region)
+    if span[0] == span[1]:
+        return UNPARSED
+    return Extraction(text[slice(*span)], "tags" if graded is not None else "unclosed" if cut else "whole", span)
+
+
+def alternatives_to(found: Extraction, parsed: Parsed, kind: Kind, choices: Sequence[str]) -> tuple[str, ...]:
+    """Return what else is named where the answer was found, or in other blocks."""
+    others = other_blocks(parsed) if parsed.multiple else ()
+    if kind == "choice":
+        others = tuple(name for name in others if name in letters_of(choices))
+    return tuple(sorted({*found.alternatives, *others} - {found.answer}))
+
+
+def other_blocks(parsed: Parsed) -> tuple[str, ...]:
+    """Contents of the answer blocks that differ from the graded one."""
+    return tuple(sorted(set(parsed.contents) - {parsed.answer}))
+
+
+def stripped(text: str, span: Span) -> Span:
+    """Return the span without the spaces at its ends."""
+    content = text[slice(*span)]
+    start = span[0] + len(content) - len(content.lstrip())
+    return start, start + len(content.strip())

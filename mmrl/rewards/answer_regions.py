@@ -1,0 +1,58 @@
+"""Where in a completion an answer may stand: the graded block, what follows the reasoning, the last box, the last sentence."""
+
+import re
+
+from mmrl.rewards.parse import ANSWER, THINK, THINK_END
+from mmrl.rewards.plain_text import PlainText, plain_text
+
+Span = tuple[int, int]
+
+SHORT = 1000  # characters: what is longer is no answer, and of a longer sentence the end is read
+BOXED = "\\boxed"
+STOP = re.compile(r"(?<=[.!?]) |(?<=[。！？]) ?")
+
+
+def behind_reasoning(text: str) -> Span:
+    """Return what follows the last </think>. Reasoning that was cut off has nothing behind it but an opened answer."""
+    end = text.rfind(THINK_END)
+    if end >= 0:
+        return end + len(THINK_END), len(text)
+    start = text.find(ANSWER) if THINK in text else 0
+    return (len(text) if start < 0 else start), len(text)
+
+
+def after_reasoning(text: str) -> str:
+    """Return the text of `behind_reasoning`."""
+    return text[slice(*behind_reasoning(text))]
+
+
+def unclosed_block(text: str, region: Span) -> Span | None:
+    """Return what follows the last <answer> of the region."""
+    tag = text.rfind(ANSWER, *region)
+    return None if tag < 0 else (tag + len(ANSWER), region[1])
+
+
+def last_box(text: str, region: Span) -> Span | None:
+    r"""Return the content of the last \boxed{..} of the region, up to its own closing brace or, without one, SHORT characters."""
+    at = text.rfind(BOXED, *region)
+    start = text.find("{", at, at + len(BOXED) + 3) + 1 if at >= 0 else 0
+    if not start or text[at + len(BOXED) : start - 1].strip():
+        return None
+    depth, limit = 1, min(region[1], start + SHORT)
+    for place in range(start, limit):
+        depth += {"{": 1, "}": -1}.get(text[place], 0)
+        if depth == 0:
+            return start, place
+    return start, limit
+
+
+def last_line(text: str, region: Span) -> PlainText:
+    """Return the last SHORT characters of the last line of the region that is not empty, squeezed."""
+    end = region[0] + len(text[slice(*region)].rstrip())
+    line = plain_text(text, max(region[0], text.rfind("\n", region[0], end) + 1), end)
+    return line.part(max(0, len(line.text) - SHORT), len(line.text))
+
+
+def sentence_starts(line: str) -> list[int]:
+    """Where the sentences of a line start, in order; a stop at its end starts none."""
+    return [0, *(match.end() for match in STOP.finditer(line) if match.end() < len(line))]

@@ -1,0 +1,91 @@
+"""Which number an answer states: digits or words, with or without a unit.
+
+What is read is the number as written: 25 % is 25 and 3 m are 3. No unit is converted, since a question asks in one.
+"""
+
+import math
+import re
+
+from mmrl.rewards.answer_regions import SHORT, Span, last_line, sentence_starts
+from mmrl.rewards.extracted_answer import UNPARSED, Extraction, ambiguous
+from mmrl.rewards.number_patterns import BETWEEN, CUE, DOUBT, NUMBER, ONE_AS_PRONOUN, WHOLE, WORD, WORDS
+from mmrl.rewards.plain_text import plain_text
+
+TRAILING_WORDS = 3  # of a unit: "12 square metres"
+
+
+def exact_number(text: str, region: Span) -> Extraction:
+    """Read a region that is nothing but a number, perhaps with a unit: "about 1,200 m"."""
+    found = quantity(text, region)
+    if found.answer is None or found.alternatives:
+        return UNPARSED if found.rule != "ambiguous" else found
+    content = plain_text(text, *region).text
+    head, tail = around(text, region, found)
+    return found if WHOLE.match(head) and len(tail.split()) <= TRAILING_WORDS and len(content) <= SHORT else UNPARSED
+
+
+def quantity(text: str, region: Span) -> Extraction:
+    """Return the number that a region states: behind its last "answer is" or "=", else its last one.
+
+    Two numbers of a range or a choice ("3-5", "3 or 5"), and bounds ("more than 3"), are ambiguous.
+    """
+    line = plain_text(text, *region)
+    line = line.part(max(0, len(line.text) - SHORT), len(line.text))
+    last = max((match.start() for pattern in (NUMBER, WORD) for match in pattern.finditer(line.text)), default=0)
+    start = max((match.end() for match in CUE.finditer(line.text) if match.end() <= last), default=0)
+    matches = list(NUMBER.finditer(line.text, start))
+    values = {match: numeral_value(match) for match in matches}
+    rule = "quantity" if matches else "words"
+    if not matches:
+        matches = [match for match in WORD.finditer(line.text, start) if not is_pronoun(line.text, match)]
+        values = {match: word_value(match) for match in matches}
+    if not matches:
+        return UNPARSED
+    last = matches[-1]
+    span, others = line.span(*last.span()), {plain_number(v) for v in values.values()} - {plain_number(values[last])}
+    ranged = len(matches) > 1 and others and BETWEEN.match(line.text[matches[-2].end() : last.start()])
+    if ranged or not math.isfinite(values[last]) or DOUBT.search(line.text, start):
+        return ambiguous(others | {plain_number(values[last])}, span)
+    return Extraction(plain_number(values[last]), "last number" if others else rule, span, tuple(sorted(others)))
+
+
+def number_phrase(text: str, region: Span) -> Extraction:
+    """ "The answer is 5" in the last sentence."""
+    line = last_line(text, region)
+    sentence = line.part(sentence_starts(line.text)[-1], len(line.text))
+    if not sentence.text or not CUE.search(sentence.text):
+        return UNPARSED
+    return quantity(text, sentence.span(0, len(sentence.text))).credited("phrase")
+
+
+def numeral_value(match: re.Match[str]) -> float:
+    """Return the number that NUMBER matched; nan for a fraction over zero."""
+    sign = -1 if match["sign"] in ("-", "−") else 1
+    above, below = match["top"] or match["over"], match["bottom"] or match["under"]
+    if above is not None:
+        return sign * int(above) / int(below) if int(below) else math.nan
+    power = (match["e"] or match["power"] or "0").replace("−", "-")
+    return sign * float(f"{match['plain'].replace(',', '')}e{power}")
+
+
+def word_value(match: re.Match[str]) -> float:
+    """Return the number that WORD matched."""
+    return float(WORDS[match[3].lower()] if match[3] else WORDS[match[1].lower()] + WORDS[match[2].lower()])
+
+
+def is_pronoun(text: str, match: re.Match[str]) -> bool:
+    """Return whether a "one" counts nothing: "the red one", "one of them"."""
+    if match[0].lower() != "one":
+        return False
+    return any(found.start() <= match.start() < found.end() for found in ONE_AS_PRONOUN.finditer(text))
+
+
+def plain_number(number: float) -> str:
+    """Return a number as text, without a needless point."""
+    return format(number, ".15g")
+
+
+def around(text: str, region: Span, found: Extraction) -> tuple[str, str]:
+    """Return what stands before and behind an answer in its region, squeezed."""
+    before, behind = plain_text(text, region[0], found.span[0]).text, plain_text(text, found.span[1], region[1]).text
+    return before.strip(" ({["), behind.strip(" .!)}]。%")

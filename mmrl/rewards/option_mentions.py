@@ -1,0 +1,60 @@
+"""Which options a piece of text names: by a letter that stands alone, or by the words of the option."""
+
+import re
+from collections.abc import Sequence
+
+from mmrl.rewards.option_patterns import ARTICLE, NAME, NAMED_OPTION
+from mmrl.types import index_of, letters_of
+
+WRAPPING = " \t\r\n()[]{}.,;:*_\"'`$“”‘’<>#-–—!。、！"
+WORD = re.compile(r"\w+")
+
+
+def named_by_letter(text: str, choices: Sequence[str]) -> set[str]:
+    """Capital letters in range that stand alone. "A person", "I see" are none; "option A is" is one."""
+    found = (match for match in NAME.finditer(text) if match[1] in letters_of(choices))
+    return {match[1] for match in found if not is_article(text, match.start(1), choices)}
+
+
+def named_by_words(text: str, choices: Sequence[str]) -> set[str]:
+    """Return options whose words occur in the text.
+
+    Where one option's words lie within another's, the longer one counts.
+    """
+    plain, found = f" {plain_words(text)} ", set()
+    for name, choice in sorted(zip(letters_of(choices), choices, strict=True), key=lambda option: -len(option[1])):
+        phrase = f" {plain_words(choice)} "
+        if phrase.strip() and phrase in plain:
+            found.add(name)
+            plain = plain.replace(phrase, " | ")
+    return found
+
+
+def is_article(text: str, at: int, choices: Sequence[str] = ()) -> bool:
+    """Return whether the A or I at this place is an article or a pronoun: a lower-case word follows that is no connective.
+
+    Not where the letter's own option follows ("A open drawer").
+    """
+    if ARTICLE.match(text, at) is None or NAMED_OPTION.search(text[max(0, at - 12) : at]):
+        return False
+    own = plain_words(choices[index_of(text[at])]) if index_of(text[at]) < len(choices) else ""
+    return not own or not f"{plain_words(text[at + 1 : at + 1 + 2 * len(own) + 9])} ".startswith(f"{own} ")
+
+
+def option_with_text(text: str, choices: Sequence[str]) -> str | None:
+    """Return the letter of the one option whose text this is, up to case, spaces and what wraps it."""
+    said = normalised(text)
+    names = [
+        name for name, choice in zip(letters_of(choices), choices, strict=True) if said and normalised(choice) == said
+    ]
+    return names[0] if len(names) == 1 else None
+
+
+def normalised(text: str) -> str:
+    """Case, runs of spaces and wrapping punctuation taken away."""
+    return " ".join(text.casefold().split()).strip(WRAPPING)
+
+
+def plain_words(text: str) -> str:
+    """Lower-case words with single spaces, without punctuation."""
+    return " ".join(WORD.findall(text.casefold()))
