@@ -92,6 +92,19 @@ def test_an_unknown_key_names_its_nearest_neighbour(override, path, near):
             "algorithm={name: fdpg, divergence: {name: alpha, aa: 1}}",
             "no key 'algorithm.divergence.aa'; did you mean 'a'? (known: a, name)",
         ),
+        (
+            "algorithm={name: rlkl, place: loss}",
+            f"algorithm.name: expected one of {NAMES}, found 'rlkl'; it is now kl_in_reward, or kl_in_loss where its key place was "
+            "loss; that key is gone",
+        ),
+        (
+            "algorithm={name: kl_in_reward, estimator: k2}",
+            "algorithm.estimator: expected 'k1' or 'k3', found 'k2'",
+        ),
+        (
+            "algorithm={name: kl_in_loss, estimator: k2, level: to_go}",
+            "algorithm.level: expected sequence or token for k2 in the loss, found to_go",
+        ),
         ("algorithm={}", f"algorithm.name: expected one of {NAMES}, found none"),
         ("algorithm=care", "algorithm: expected an object, found 'care'"),
         ("algorithm.clip=1.5", "algorithm.clip: expected a number in (0, 1) or none, found 1.5"),
@@ -144,6 +157,11 @@ def test_a_wrong_value_says_where_what_was_expected_and_what_was_found(override,
             ["updates_per_step=2"],
             "updates_per_step: expected 1 without algorithm.clip, because the ratio is to the policy as it is; "
             "found 2. Set algorithm.clip, for example 0.2",
+        ),
+        (
+            ["algorithm={name: rloo}", "updates_per_step=2"],
+            "updates_per_step: expected 1 without algorithm.ratio, because the ratio is to the policy as it is; "
+            "found 2. Set algorithm.ratio, for example token",
         ),
         (
             ["rollout.decoding.temperature=0"],
