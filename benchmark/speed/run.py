@@ -21,8 +21,9 @@ from benchmark.paths import ROOT, told
 from benchmark.speed.case import Case
 from benchmark.speed.ratios import CLOCKS, Found, flops, ratios, targets, utilisation
 from benchmark.speed.worker import CONTENDERS
-from benchmark.tables import Cells, record, write
+from benchmark.tables import Cells, record
 from mmrl.cli.quickstart.train_arms import end_process, log_tail, stopped_in_order
+from mmrl.runtime.files import write_json
 
 TABLE = "table.json"
 START = 12.0  # seconds of a process before it measures
@@ -141,7 +142,7 @@ def keep(case: Case, name: str, found: dict[str, Any], plan: Plan) -> None:
     """One contender more in a point's file, and what follows from all."""
     everybody = read(plan.path(case))["contenders"] | {name: found}
     asked = f"speed {told(plan.out)} {words_of(case, plan)}"
-    write(plan.path(case), record(asked, **point(case, everybody, plan)))
+    write_json(plan.path(case), record(asked, **point(case, everybody, plan)))
 
 
 def words_of(case: Case, plan: Plan) -> str:

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from mmrl.runtime.console import console
 from mmrl.runtime.sharding import local
-from mmrl.training.build import sampler
 from mmrl.training.loop import Run
+from mmrl.training.rollouts import rollouts_of
 from mmrl.types import Decoding
 
 REHEARSED = 8  # tokens of each completion in the rehearsal
@@ -64,10 +64,8 @@ def shorten_completions(run: Run) -> None:
     old = run.config.rollout.decoding
     decoding = Decoding(old.temperature, old.top_p, min(REHEARSED, old.max_new_tokens))
     rollout = run.config.rollout.model_copy(update={"decoding": decoding})
-    config = run.config.model_copy(update={"rollout": rollout})
-    run.trainer.collector.sample = sampler(
-        config, run.trainer.proposal or run.feeder.policy, run.trainer.algorithm.source
-    )
+    model, source = run.trainer.proposal or run.feeder.policy, run.trainer.algorithm.needs.source
+    run.trainer.collector.sample = rollouts_of(model, source, rollout, run.config.seed)
 
 
 def check_run(run: Run) -> bool:

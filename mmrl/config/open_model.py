@@ -7,7 +7,6 @@ from mmrl.config.schema import Config, ModelSection
 from mmrl.models.loading import load_policy
 from mmrl.models.policy import Policy
 from mmrl.models.vision.feature_cache import FeatureCache
-from mmrl.runtime.disk_cache import Disk
 from mmrl.runtime.memory_cache import ByteCache
 
 
@@ -31,9 +30,4 @@ def policy_of(section: ModelSection, template: str, device: torch.device, temper
 
 def feature_cache(config: Config) -> FeatureCache:
     """What frozen blocks made of media, in memory and beside it."""
-    return FeatureCache(ByteCache(config.model.feature_bytes), feature_disk(config))
-
-
-def feature_disk(config: Config) -> Disk | None:
-    """Where features are kept beside memory."""
-    return disk_of(config.data, "features", config.model.feature_dir_bytes)
+    return FeatureCache(ByteCache(config.model.feature_bytes), disk_of(config.data, "features"))

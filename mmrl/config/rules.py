@@ -78,8 +78,6 @@ def of_the_run(config: Any) -> Iterator[str]:
     updates = config.steps * config.updates_per_step
     if config.optimizer.warmup > updates:
         yield f"optimizer.warmup: expected at most the {updates} optimizer steps of the run"
-    if (config.validate_every is None) != (config.validation is None):
-        yield "validation and validate_every: expected both or neither"
     known = (
         []
         if config.validation is None

@@ -1,8 +1,6 @@
 """How a model is examined: levels of questions, one after the other. Training's validation and ``mmrl eval run`` both call this."""
 
 import copy
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -34,6 +32,7 @@ from mmrl.models.policy import Policy
 from mmrl.rewards.parse import parse
 from mmrl.rollout import Engine
 from mmrl.runtime.console import progress
+from mmrl.runtime.files import short_hash, write_json
 from mmrl.types import Decoding, Example, Group
 
 
@@ -187,11 +186,6 @@ def settings_of(section: EvaluationSection, policy: Policy | GenericModel, engin
     }
 
 
-def short_hash(text: str) -> str:
-    """Enough of SHA-256 to tell texts apart."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def write_summary(path: Path, levels: Mapping[str, Summary], facts: Mapping[str, Any]) -> None:
     """What was found, as JSON; a limit that is not known (a single cluster) is null."""
     found = {
@@ -206,8 +200,7 @@ def write_summary(path: Path, levels: Mapping[str, Summary], facts: Mapping[str,
         }
         for name, s in levels.items()
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(dict(facts) | {"levels": found}, indent=1, allow_nan=False) + "\n")
+    write_json(path, dict(facts) | {"levels": found})
 
 
 def mean_as_json(mean: Mean) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Graders by name as the scorer of an evaluation, and what decides its verdicts: the specs and the code behind them."""
 
-import hashlib
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -10,6 +9,7 @@ from mmrl.config.open_data import grader
 from mmrl.evaluation.scoring import DEFAULT, Scorer
 from mmrl.rewards.graders import trace
 from mmrl.rewards.run_graders import grade_one
+from mmrl.runtime.files import short_hash
 from mmrl.world.graders import WORLD_GRADERS
 
 
@@ -32,7 +32,4 @@ def code_of(spec: str) -> str:
 
 def fingerprint(paths: list[Path]) -> str:
     """Enough of SHA-256 over some files to tell versions apart."""
-    hashed = hashlib.sha256()
-    for path in paths:
-        hashed.update(path.name.encode() + path.read_bytes())
-    return hashed.hexdigest()[:16]
+    return short_hash(*(part for path in paths for part in (path.name, path.read_bytes())))

@@ -1,6 +1,5 @@
 """A model as the sampler of an evaluation: media loaded, conditions applied, failures told apart, responses cached."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -12,6 +11,7 @@ from mmrl.data.media.reader import MediaError, MediaReader
 from mmrl.data.media.video import Clip
 from mmrl.evaluation.records import Completion, Request, Shown
 from mmrl.evaluation.response_cache import Cache, key_of
+from mmrl.runtime.files import sha256
 from mmrl.types import Example
 
 DECIDES = (
@@ -157,7 +157,7 @@ def tokens_of(completion: Completion) -> int:
 def shown_of(medium: Any, decoded: Clip | np.ndarray) -> Shown:
     """A medium as it was decoded and shown."""
     pixels = decoded.frames if isinstance(decoded, Clip) else decoded
-    size, sha = pixels.shape[-3:-1], hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest()
+    size, sha = pixels.shape[-3:-1], sha256(memoryview(np.ascontiguousarray(pixels)))
     if not isinstance(decoded, Clip):
         return Shown(medium.kind, str(medium.path), size, sha)
     indices, seconds = tuple(map(int, decoded.indices)), tuple(round(float(s), 6) for s in decoded.timestamps)

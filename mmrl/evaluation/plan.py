@@ -1,7 +1,5 @@
 """What is to be measured, and how much of it is on record already."""
 
-import fcntl
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mmrl.evaluation.records import FAILED, SCHEMA, Sample, item_of
-from mmrl.evaluation.store import line, read_line, split, write_lines, write_whole
+from mmrl.evaluation.store import line, read_line, write_lines
+from mmrl.runtime.files import sha256, write_json, write_whole
+from mmrl.runtime.json_lines import split
+from mmrl.runtime.lock import LockedError, lock_or_refuse
 from mmrl.types import Example
 
 PLAN, ITEMS, SAMPLES = "plan.json", "items.jsonl", "samples.jsonl"
@@ -67,8 +68,8 @@ class Plan:
             "items": len(self.examples),
             "samples": self.samples,
             "batch": self.batch,
-            "examples": hashlib.sha256(canonical(asked).encode()).hexdigest(),
-            HASH: hashlib.sha256(items.encode()).hexdigest(),
+            "examples": sha256(canonical(asked)),
+            HASH: sha256(items),
             "settings": json.loads(canonical(self.settings)),
         }
 
@@ -81,7 +82,7 @@ def open_plan(plan: Plan, out: Path) -> None:
     if samples.exists() and samples.stat().st_size:
         same_plan(facts, out)
     write_whole(out / ITEMS, items)
-    write_whole(out / PLAN, json.dumps(facts, indent=1, sort_keys=True) + "\n")
+    write_json(out / PLAN, facts, sort_keys=True)
 
 
 def recorded(plan: Plan, out: Path, retry: bool = False) -> dict[Pair, Sample]:
@@ -158,12 +159,11 @@ def difference(before: Any, now: Any) -> str:
 def alone(out: Path) -> Iterator[None]:
     """Nobody else writes into the folder meanwhile. The lock goes with the process, however that ends."""
     out.mkdir(parents=True, exist_ok=True)
-    with (out / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise PlanError(f"{out}: another process is writing here; wait for it, or give another folder") from None
-        yield
+    try:
+        with lock_or_refuse(out / ".lock"):
+            yield
+    except LockedError as error:
+        raise PlanError(str(error)) from None
 
 
 def media(example: Example) -> list[Any]:

@@ -1,6 +1,5 @@
 """Evaluations on disk: a run is a folder with run.json; beneath it, one folder with a plan for each evaluated set."""
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -9,7 +8,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from mmrl.evaluation.plan import PLAN, SAMPLES, read_plan
 from mmrl.evaluation.records import SCHEMA, STRICT
-from mmrl.evaluation.store import split, write_whole
+from mmrl.runtime.files import write_json
+from mmrl.runtime.json_lines import split
 
 RUN = "run.json"
 
@@ -36,7 +36,7 @@ class Run:
 
 def write_run(out: Path, run: Run) -> None:
     """Write run.json, whole."""
-    write_whole(out / RUN, json.dumps(asdict(run), indent=1) + "\n")
+    write_json(out / RUN, asdict(run))
 
 
 def read_run(out: Path) -> Run:

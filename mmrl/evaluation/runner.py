@@ -1,6 +1,5 @@
 """Sample, record, score: batch by batch, continuing where a killed run stopped."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
@@ -9,8 +8,9 @@ from typing import Any
 from mmrl.evaluation.plan import SAMPLES, Pair, Plan, alone, in_order, open_plan, recorded
 from mmrl.evaluation.records import Completion, IncompleteError, Sample
 from mmrl.evaluation.scoring import Scorer, score
-from mmrl.evaluation.store import line, write_whole
+from mmrl.evaluation.store import line
 from mmrl.evaluation.summary import Summary, summarise
+from mmrl.runtime.json_lines import append, append_lines, cut_torn_end, read
 from mmrl.types import Example
 
 COSTS = "costs.jsonl"  # seconds and tokens of each batch, apart from the samples, which are the same on each run
@@ -59,21 +59,20 @@ def generate(
     total = len(plan.pairs)
     if progress is not None and done:
         progress(len(done), total)
-    whole_lines(out / COSTS)
+    cut_torn_end(out / COSTS)
+    (out / SAMPLES).touch()
     left = [batch for batch in plan.batches if (batch[0][0].id, batch[0][1]) not in done]
-    with (out / SAMPLES).open("ab") as file, (out / COSTS).open("a") as costs:
-        for number, part in enumerate(left):
-            began = perf_counter()
-            made = generated(plan.name, part, sample)
-            file.write("".join(map(line, made)).encode())
-            file.flush()
-            done |= {(one.item, one.sample): one for one in made}
-            seconds, tokens = round(perf_counter() - began, 3), sum(one.response.tokens for one in made)
-            costs.write(json.dumps({"samples": len(made), "tokens": tokens, "seconds": seconds}) + "\n")
-            if progress is not None:
-                progress(len(done), total)
-            if number == 0:
-                tried()
+    for number, part in enumerate(left):
+        began = perf_counter()
+        made = generated(plan.name, part, sample)
+        append_lines(out / SAMPLES, map(line, made))
+        done |= {(one.item, one.sample): one for one in made}
+        seconds, tokens = round(perf_counter() - began, 3), sum(one.response.tokens for one in made)
+        append(out / COSTS, [{"samples": len(made), "tokens": tokens, "seconds": seconds}])
+        if progress is not None:
+            progress(len(done), total)
+        if number == 0:
+            tried()
     in_order(plan, done, out)
 
 
@@ -88,16 +87,10 @@ def generated(name: str, part: Sequence[tuple[Example, int]], sample: Sampler) -
     ]
 
 
-def whole_lines(path: Path) -> None:
-    """Cut off what a kill left half-written."""
-    if path.exists():
-        write_whole(path, path.read_text().rpartition("\n")[0] + "\n")
-
-
 def cost(out: Path) -> dict[str, float]:
     """Seconds and tokens that a folder's samples took, over all its sessions; 0 where nothing is written down."""
     total = {"seconds": 0.0, "tokens": 0.0}
     path = out / COSTS
-    for text in filter(None, path.read_text().split("\n")[:-1]) if path.exists() else ():
-        total = {key: total[key] + value for key, value in json.loads(text).items() if key in total}
+    for row in read(path) if path.exists() else ():
+        total = {key: total[key] + value for key, value in row.items() if key in total}
     return total

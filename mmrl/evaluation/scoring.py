@@ -9,7 +9,8 @@ from typing import Any
 
 from mmrl.evaluation.plan import ITEMS, SAMPLES, Pair, canonical, read_plan
 from mmrl.evaluation.records import FAILED, IncompleteError, Item, Record, Sample, Verdict, record_of
-from mmrl.evaluation.store import read_lines, write_lines, write_whole
+from mmrl.evaluation.store import read_lines, write_lines
+from mmrl.runtime.files import write_json
 from mmrl.types import Example
 
 DEFAULT = "default"  # the scorer that a run comes with
@@ -75,7 +76,7 @@ def score(out: Path, scorer: Scorer, anew: bool = False) -> list[Record]:
     kept = {} if anew else given_before(out, scorer)
     verdicts = [kept.get((s.item, s.sample)) or scorer.verdict(items[s.item], s) for s in samples]
     write_lines(verdicts_path(out, scorer.name), verdicts)
-    write_whole(facts_path(out, scorer.name), json.dumps(described(scorer), indent=1, sort_keys=True) + "\n")
+    write_json(facts_path(out, scorer.name), described(scorer), sort_keys=True)
     return [record_of(items[s.item], s, v) for s, v in zip(samples, verdicts, strict=True)]
 
 

@@ -15,8 +15,9 @@ from mmrl.evaluation.plan import SAMPLES
 from mmrl.evaluation.records import Item, Record, Sample
 from mmrl.evaluation.run_folder import sets_of
 from mmrl.evaluation.scoring import answers, read_items, read_records
-from mmrl.evaluation.store import read_lines, write_whole
+from mmrl.evaluation.store import read_lines
 from mmrl.rewards.parse import parse
+from mmrl.runtime.files import write_whole
 from mmrl.types import letter_at
 
 TEMPLATE = "evaluation.html.j2"

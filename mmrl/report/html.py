@@ -3,7 +3,6 @@
 import base64
 import io
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from mmrl.evaluation.tables.arms import lines
 from mmrl.evaluation.tables.levels import percent, points, rows
 from mmrl.report.curves import compared, curves, others, others_compared, read_metrics
 from mmrl.report.data import Completion, ReportData
+from mmrl.runtime.files import write_whole
 
 TEMPLATE = "report.html.j2"
 GAP = 2  # pixels between frames
@@ -47,10 +47,8 @@ def write_report(run: Path, data: ReportData) -> Path:
         curves=list(compared(data.runs) if data.runs else curves(metrics)),
         others=list(others_compared(data.runs) if data.runs else others(metrics)),
     )
-    run.mkdir(parents=True, exist_ok=True)
-    path, unfinished = run / "report.html", run / "report.html.part"
-    unfinished.write_text(page, encoding="utf-8")
-    os.replace(unfinished, path)
+    path = run / "report.html"
+    write_whole(path, page)
     return path
 
 

@@ -28,10 +28,10 @@ from mmrl.training.step.non_finite import NonFiniteError
 from mmrl.training.step.trainer import Trainer
 
 FREE_TO_CHANGE = (  # when a run is resumed: what decides its length, what it writes, and what it takes of the machine
-    "out", "steps", "save_every", "keep", "rollouts_every", "trackers", "validate_every", "validation", "best",
+    "out", "steps", "save_every", "keep", "rollouts_every", "trackers", "validation", "best",
     "data.on_bad_media", "data.workers", "data.timeout", "data.cache_bytes", "data.cache_dir",
     "data.cache_dir_bytes", "data.max_prompt_tokens",
-    "part_tokens", "rollout.max_rows", "model.logit_bytes", "model.feature_bytes", "model.feature_dir_bytes",
+    "part_tokens", "rollout.max_rows", "model.logit_bytes", "model.feature_bytes",
     "model.gradient_checkpointing", "model.shard", "model.share_prefix",
 )  # fmt: skip
 TOGETHER = (Stopped, NonFiniteError, MediaError, PromptError, TargetError)  # raised by all ranks at the same place
@@ -103,7 +103,7 @@ class Run:
         numbers |= self.costs.of_step(perf_counter() - start, numbers)
         step = self.trainer.step_done
         try:
-            if self.config.validate_every and step % self.config.validate_every == 0:
+            if self.config.validation is not None and step % self.config.validation.every == 0:
                 numbers |= self.validate(step)
         finally:
             self.journal.log(step, numbers)

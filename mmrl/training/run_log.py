@@ -1,10 +1,11 @@
 """What a run writes while it goes: metrics.jsonl, rollouts.jsonl and the trackers. Rank 0 only."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmrl.runtime.files import write_whole
+from mmrl.runtime.json_lines import append, line_of, read
 from mmrl.types import Scored
 
 
@@ -60,18 +61,7 @@ def rollout(step: int, scored: Scored) -> dict[str, Any]:
     }
 
 
-def append(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add lines and flush them."""
-    with path.open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
 def keep_until(path: Path, step: int) -> None:
     """Drop lines of later steps, and a line that a killed process left half-written."""
-    if not path.exists():
-        return
-    *lines, _ = path.read_text(encoding="utf-8").split("\n")  # not splitlines: completions may hold other separators
-    kept = [line for line in lines if json.loads(line)["step"] <= step]
-    partial = path.with_suffix(".partial")
-    partial.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-    partial.replace(path)
+    if path.exists():
+        write_whole(path, "".join(line_of(row) for row in read(path) if row["step"] <= step))

@@ -147,7 +147,7 @@ def test_where_one_arm_fails_the_other_is_stopped_and_the_log_is_shown(out, plan
     assert not running(tmp_path / "care.yaml")
 
 
-@pytest.mark.slow
+@pytest.mark.slow("two real trainings; test_app presses Ctrl-C in one")
 @pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
 def test_ctrl_c_and_termination_stop_both_arms(out, plan, tmp_path, number, error):
     configs = {

@@ -104,11 +104,9 @@ def settings(root, out, shard=False):
     """A run of CARE that samples, checkpoints and validates."""
     examined = {"name": "own", "format": "messages", "file": "d.jsonl", "limit": 3}
     validation = {"root": str(root), "sets": [examined], "template": "plain", "graders": {"accuracy": "accuracy"}}
-    validation |= {"workers": 0, "decoding": {"max_new_tokens": 8}}
+    validation |= {"every": 4, "workers": 0, "decoding": {"max_new_tokens": 8}}
     model = {"path": str(root / "model"), "shard": shard}
-    plain = run_fixtures.settings(
-        root, out, "care", steps=4, save_every=2, keep=9, validate_every=4, validation=validation
-    )
+    plain = run_fixtures.settings(root, out, "care", steps=4, save_every=2, keep=9, validation=validation)
     return parse(Config, plain | {"model": model}, "made")
 
 

@@ -221,8 +221,9 @@ def test_a_loss_that_is_not_finite_leaves_a_run_that_can_go_on(root, whole, tmp_
 
 
 def test_a_validation_that_fails_loses_neither_weights_nor_numbers(root, tmp_path, monkeypatch):
-    config = run_fixtures.config(root, tmp_path / "run", steps=2)
-    validated = config.model_copy(update={"validate_every": 2})
+    sets = [{"name": "own", "format": "messages", "file": "d.jsonl"}]
+    validation = {"root": str(root), "sets": sets, "template": "plain", "graders": {"a": "accuracy"}, "every": 2}
+    validated = run_fixtures.config(root, tmp_path / "run", steps=2, validation=validation)
     monkeypatch.setattr(running, "examine", lambda *_, **__: die_softly())
     with pytest.raises(OSError, match="no data"):
         build(validated, quiet=True).fit(quiet=True)

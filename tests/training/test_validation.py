@@ -25,8 +25,9 @@ def validated(root, out, steps=4, **changes):
         "graders": {"accuracy": "accuracy", "chance": f"{root}/graders.py:chance"},
         "decoding": {"temperature": 1.0, "max_new_tokens": 4},
         "workers": 0,
+        "every": 1,
     }
-    return run_fixtures.config(root, out, steps=steps, validate_every=1, validation=validation, **changes)
+    return run_fixtures.config(root, out, steps=steps, validation=validation, **changes)
 
 
 def weights(folder):

@@ -11,9 +11,9 @@ from benchmark.protocols.general_video.protocol import Protocol
 from benchmark.protocols.general_video.protocols import PROTOCOLS
 from benchmark.tables import Cells, record, terminal
 from benchmark.tables import show as show_table
-from benchmark.tables import write as write_json
 from mmrl.evaluation import compare
 from mmrl.evaluation.condition_effects import Look, gains
+from mmrl.runtime.files import write_json
 
 OURS = "lenient"  # the reading that gains are made of
 

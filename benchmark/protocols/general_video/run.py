@@ -28,6 +28,7 @@ from mmrl.evaluation.run_folder import write_run
 from mmrl.models.generic import GenericModel, check_chat_template
 from mmrl.models.policy import Policy
 from mmrl.runtime.console import progress
+from mmrl.runtime.files import write_whole
 
 CONFIGS = ROOT / "configs" / "eval"
 
@@ -99,7 +100,7 @@ def examined(
     out.mkdir(parents=True, exist_ok=True)
     record = started(config, f"python -m benchmark general_video {asked.command}")
     write_run(out, record)
-    (out / "config.yaml").write_text(dump(config.model_copy(update={"evaluation": section})))
+    write_whole(out / "config.yaml", dump(config.model_copy(update={"evaluation": section})))
     summaries = ask_all(section, sets, model, out, config.max_rows, asked.retry)
     write_run(out, ended(record, {one.name: one.expect for one in section.sets}, out, {out: summaries}))
     answered = [each for summary in summaries.values() for each in summary.records]

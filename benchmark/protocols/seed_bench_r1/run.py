@@ -7,8 +7,9 @@ from pathlib import Path
 from benchmark.protocols.seed_bench_r1.page import as_json, domains, ours, theirs
 from benchmark.protocols.seed_bench_r1.protocol import check_counts, configured, world
 from benchmark.protocols.seed_bench_r1.published import PUBLISHED, differs
-from benchmark.tables import record, show, terminal, write
+from benchmark.tables import record, show, terminal
 from mmrl.evaluation.commands.run import Finding, run_all
+from mmrl.runtime.files import write_json
 
 
 @dataclass(frozen=True)
@@ -46,4 +47,4 @@ def publish(finding: Finding, model: str, label: str, toy: bool, command: str) -
     for paper, rows in PUBLISHED.items():
         show(terminal(theirs(rows), f"\nAs published: {paper}"))
     show("\nWhat differs:\n" + "\n".join(f"- {note}" for note in notes))
-    write(out / "seed_bench_r1.json", record(command, partial=bool(label), **as_json(levels, parts, notes)))
+    write_json(out / "seed_bench_r1.json", record(command, partial=bool(label), **as_json(levels, parts, notes)))

@@ -21,8 +21,10 @@ from mmrl.evaluation.plan import HASH, ITEMS, SAMPLES, read_plan
 from mmrl.evaluation.records import FAILED, Item, Sample, Verdict
 from mmrl.evaluation.run_folder import RUN, progress_of, read_run, sets_of
 from mmrl.evaluation.scoring import DEFAULT, answers, read_records, scorers_of, verdicts_path
-from mmrl.evaluation.store import read_lines, sha256_of
+from mmrl.evaluation.store import read_lines
 from mmrl.runtime.console import console
+from mmrl.runtime.files import sha256_of
+from mmrl.runtime.json_lines import split
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def file_problems(out: Path) -> Iterator[str]:
     done, planned = progress_of(out)
     if done != planned:
         yield f"{done} of {planned} samples are on record; run the evaluation again to resume it"
-    if not (out / SAMPLES).read_bytes().endswith(b"\n"):
+    if split((out / SAMPLES).read_bytes())[1]:
         yield f"{out / SAMPLES}: the last line was cut off in writing"
 
 

@@ -1,6 +1,5 @@
 """What follows from a run's records beside its means, as a table and as JSON."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,9 +8,9 @@ from mmrl.evaluation.commands.print_effects import right_by
 from mmrl.evaluation.derived import derived
 from mmrl.evaluation.evaluator import mean_as_json
 from mmrl.evaluation.scoring import read_items
-from mmrl.evaluation.store import write_whole
 from mmrl.evaluation.summary import Summary
 from mmrl.evaluation.tables.levels import percent
+from mmrl.runtime.files import write_json
 
 
 def publish_derived(out: Path, levels: Mapping[str, Summary]) -> None:
@@ -21,7 +20,7 @@ def publish_derived(out: Path, levels: Mapping[str, Summary]) -> None:
         for name, summary in levels.items()
     }
     plain = {name: {what: mean_as_json(mean) for what, mean in some.items()} for name, some in found.items()}
-    write_whole(out / "derived.json", json.dumps(plain, indent=1, allow_nan=False) + "\n")
+    write_json(out / "derived.json", plain)
     made = table("\nWhat follows", ("set", "what", "value", "95 % interval"))
     for name, some in found.items():
         for number, (what, mean) in enumerate(some.items()):

@@ -12,8 +12,8 @@ from mmrl.evaluation.condition_effects import Gain, Look, gains
 from mmrl.evaluation.records import IncompleteError, Record
 from mmrl.evaluation.run_folder import sets_of
 from mmrl.evaluation.scoring import read_items, read_records
-from mmrl.evaluation.store import write_whole
 from mmrl.evaluation.tables.levels import percent
+from mmrl.runtime.files import write_whole
 
 METRICS = ("accuracy", "lenient")  # the first of these that there is; else the first of all
 

@@ -20,7 +20,6 @@ from mmrl.evaluation.evaluator import examine, write_summary
 from mmrl.evaluation.plan import SAMPLES
 from mmrl.evaluation.records import FAILED
 from mmrl.evaluation.run_folder import Run, write_run
-from mmrl.evaluation.store import sha256_of
 from mmrl.evaluation.summary import Summary
 from mmrl.evaluation.tables.terminal import summaries_table
 from mmrl.models.generic import GenericModel, is_generic, load_generic
@@ -29,6 +28,7 @@ from mmrl.models.loading import check_directory
 from mmrl.models.policy import Policy
 from mmrl.models.vision.feature_cache import FeatureCache
 from mmrl.runtime.console import console
+from mmrl.runtime.files import sha256_of, write_whole
 from mmrl.runtime.memory_cache import ByteCache
 from mmrl.runtime.provenance import commit, machine
 
@@ -55,7 +55,7 @@ def run_all(config: EvalConfig, conditions: Sequence[str], retry: bool, command:
     out = Path(config.out)
     record = started(config, command)
     write_run(out, record)
-    (out / "config.yaml").write_text(dump(config))
+    write_whole(out / "config.yaml", dump(config))
     found = examined(config, conditions, out, retry)
     sets = {s.name: s.expect for s in config.evaluation.sets}
     for folder, levels in found.items():
@@ -108,7 +108,7 @@ def opened(section: ModelSection, template: str, device: torch.device) -> Policy
 def keep_features(model: Policy | GenericModel, config: EvalConfig) -> None:
     """What the tower of one of mmrl's own makes of media is kept on disk, too, where the config names a folder."""
     if isinstance(model, Policy):
-        model.tower.cache.disk = disk_of(config.evaluation, "features", config.model.feature_dir_bytes)
+        model.tower.cache.disk = disk_of(config.evaluation, "features")
 
 
 def folder_of(out: Path, condition: str) -> Path:

@@ -118,7 +118,7 @@ def test_a_comparison_in_one_line_worked_by_hand():
     assert "Holm" not in describe(compare([0.5, 0], [0, 1], range(2)))
 
 
-@pytest.mark.slow
+@pytest.mark.slow("many worlds; test_paired_interval_covers_the_truth takes some")
 @pytest.mark.parametrize("clusters", [5, 12, 60])
 def test_intervals_of_changes_of_right_and_wrong_cover_the_truth(clusters):
     generator, covered = np.random.default_rng(17), 0

@@ -117,7 +117,7 @@ def test_an_estimate_holds_what_its_parts_say():
     assert estimate([1.0], ["v"]).error == math.inf
 
 
-@pytest.mark.slow
+@pytest.mark.slow("many worlds; test_clustered_intervals_cover_the_truth takes some")
 @pytest.mark.parametrize("rate", [0.5, 0.9])
 def test_both_intervals_of_clustered_shares_cover_the_truth(rate):
     generator, boot, closed = np.random.default_rng(12), 0, 0
