@@ -202,6 +202,33 @@ def test_a_validation_says_how_often():
     )
 
 
+@pytest.mark.parametrize("name", ["../../x", "L1/dev", "..", ".", "", "a b", "x\\y", "conditions"])
+def test_the_name_of_an_evaluated_set_is_the_name_of_a_folder_in_the_run(name):
+    sets = [{"name": name, "format": "messages", "file": "d.jsonl"}]
+    config = {
+        "out": "x",
+        "model": {"path": "m"},
+        "evaluation": EVALUATION | {"sets": sets, "graders": {"a": "accuracy"}},
+    }
+    with pytest.raises(ConfigError, match="sets: name: expected letters, digits"):
+        parse(EvalConfig, config, "made.yaml")
+
+
+def test_evaluated_sets_have_names_of_their_own():
+    one = {"name": "L1-dev_2.0", "format": "messages", "file": "d.jsonl"}
+    config = {
+        "out": "x",
+        "model": {"path": "m"},
+        "evaluation": EVALUATION | {"sets": [one], "graders": {"a": "accuracy"}},
+    }
+    assert parse(EvalConfig, config, "made.yaml").evaluation.sets[0].name == "L1-dev_2.0"
+    config["evaluation"]["sets"] = [one, one | {"name": "x"}, one]
+    with pytest.raises(
+        ConfigError, match=r"sets: expected a name of its own for each set, found L1-dev_2\.0 more than once"
+    ):
+        parse(EvalConfig, config, "made.yaml")
+
+
 def test_several_mistakes_are_told_together():
     assert complaint("steps=ten", "seed=x").count("\n") == 1
 
