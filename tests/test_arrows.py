@@ -18,7 +18,7 @@ ARROWS = {  # room -> the rooms that it imports: all of them and no others
     "models": "data runtime types",
     "rollout": "models types",
     "world": "data rewards runtime",
-    "config": "algorithms data functional models rewards runtime types world",
+    "config": "algorithms data models rewards runtime types world",
     "training/step": "algorithms functional runtime types",  # blind to algorithms' names, to models and to files
     "evaluation/core": "runtime types",  # usable without torch and without a model
     "evaluation": "config data evaluation/core models rewards rollout runtime types world",
