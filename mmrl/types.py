@@ -205,6 +205,13 @@ class RowSlice:
     credit: Credit | None = None  # of the same rows, where the policy learns from them
     filler: bool = False  # worth nothing: read so that this rank meets the others in every sharded layer
 
+    @property
+    def learned(self) -> tuple[Scored, Credit]:
+        """What the policy learns from. Raises ValueError for rows that are only read."""
+        if self.scored is None or self.credit is None:
+            raise ValueError(f"rows of {self.group.prompt.example.id}: expected credit to learn from, found none")
+        return self.scored, self.credit
+
 
 @dataclass(frozen=True, slots=True)
 class Frozen:

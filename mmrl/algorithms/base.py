@@ -7,7 +7,7 @@ method by name, and a method knows neither models nor files.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,6 +17,7 @@ from mmrl.functional import policy_gradient
 from mmrl.types import Adaptive, Credit, Direction, Group, Scored, Tokens, Totals, Update
 
 Source = Literal["policy", "demonstrations"]
+Value = TypeVar("Value")
 
 
 class Memory(ABC):
@@ -100,6 +101,10 @@ class Algorithm(ABC):
         """Numbers about a group that only this method knows; the metrics hold their average over groups."""
         return {}
 
+    def report_base(self, earned: Mapping[str, Float[Tensor, " n"]]) -> Mapping[str, float]:
+        """Numbers about what the base model earned on an example, for the table that ``mmrl prepare`` writes."""
+        return {}
+
     def notes(self, scored: Scored, memory: Any) -> Any:
         """What is to be remembered of a group; small, as all ranks exchange it."""
         return None
@@ -126,6 +131,15 @@ class Algorithm(ABC):
     @abstractmethod
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
         """The loss of each token before its share. ``now`` carries the gradient; ``rows`` are whole completions."""
+
+
+def known(value: Value | None, need: str) -> Value:
+    """A value that ``need`` promises. Raises ValueError where the method does not declare it, so that nobody made it."""
+    if value is None:
+        raise ValueError(
+            f"algorithm.needs: expected {need}, as the method reads what it provides; found none; declare it in needs"
+        )
+    return value
 
 
 def old_logp(now: Tokens, rows: Scored, clip: float | None) -> Float[Tensor, "n t"]:

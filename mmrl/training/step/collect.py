@@ -60,8 +60,8 @@ class Collector:
         They are taken in the order of the examples, however many ranks there are.
         """
         kept: list[Graded] = []
-        found = size = 0
-        while self.drawn < algorithm.needs.draws and (found < size or not self.drawn):
+        found, size, most = 0, 0, algorithm.needs.draws or 1
+        while self.drawn < most and (found < size or not self.drawn):
             graded = self.draw(step, meter)
             useful = [pair for pair in graded if algorithm.useful(*pair)]
             counts = self.ranks.gather((len(graded), len(useful)))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from mmrl.algorithms.base import Algorithm, Memory
 from mmrl.runtime.sharding import clip_gradients
@@ -149,15 +150,16 @@ class Trainer:
         if part[0].filler:
             (0 * now[0].logp).sum().backward()
             return
-        losses = [
-            (self.algorithm.loss(tokens, rows.credit, rows.scored) * rows.credit.share).sum()
-            for tokens, rows in zip(now, part, strict=True)
-        ]
+        losses = [self.loss(tokens, *rows.learned) for tokens, rows in zip(now, part, strict=True)]
         observe(meter, now, part, losses)
         for rows, loss in zip(part, losses, strict=True):
             if not loss.isfinite():
                 meter.bad.append(rows.group.prompt.example.id)
         torch.stack(losses).sum().backward()  # also where it is not finite, as other ranks wait; update refuses it
+
+    def loss(self, now: Tokens, rows: Scored, credit: Credit) -> Tensor:
+        """The part of the step's loss that some rows are."""
+        return (self.algorithm.loss(now, credit, rows) * credit.share).sum()
 
     def update(self, batch: Sequence[Scored], totals: Totals) -> None:
         """Reduce once over ranks, clip, step, zero; the reference follows."""
