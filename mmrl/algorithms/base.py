@@ -35,7 +35,7 @@ class Memory(ABC):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """What a method asks of sampler, reference and config. The defaults fit a group-relative method without a reference."""
+    """A record of what a method asks of sampler, reference and config. The defaults fit a group-relative method without a reference."""
 
     source: Source = "policy"  # who writes the completions
     rewards: tuple[str, ...] = ()  # rewards that must exist by these names
@@ -90,7 +90,7 @@ class Algorithm(ABC):
         return None
 
     def useful(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> bool:
-        """Whether a group is learned from; where it is not, others are drawn."""
+        """True where a group is learned from; others are drawn in the place of those that are not."""
         return True
 
     def reads(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> Bool[Tensor, "g t"] | None:
@@ -106,7 +106,7 @@ class Algorithm(ABC):
         return {}
 
     def notes(self, scored: Scored, memory: Any) -> Any:
-        """What is to be remembered of a group; small, as all ranks exchange it."""
+        """A note of what to remember of a group; small, as all ranks exchange it."""
         return None
 
     def remember(self, memory: Any, notes: Sequence[Any]) -> Any:
@@ -114,7 +114,7 @@ class Algorithm(ABC):
         return memory
 
     def adopt(self, memory: Any) -> bool:
-        """Whether the policy replaces the proposal; asked after steps ``every``, 2 ``every``, ... of ``needs.proposal``."""
+        """True where the policy replaces the proposal; asked after steps ``every``, 2 ``every``, ... of ``needs.proposal``."""
         return False
 
     def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]:

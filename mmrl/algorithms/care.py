@@ -85,7 +85,7 @@ class CARE(Algorithm):
         return replace(credit, pull=self.beta * scored.group.mask.to(credit.worth.dtype))
 
     def bonuses(self, scored: Scored) -> Float[Tensor, " g"]:
-        """What each completion earns for consistency."""
+        """The reward that each completion earns for consistency."""
         accuracy = scored.rewards["accuracy"]
         chosen, likelihood = self.eligible(scored.group, accuracy), self.likelihoods(scored)
         if self.consistency == "dense":

@@ -63,7 +63,7 @@ class KLRegularised(Algorithm):
             raise ValueError(f"algorithm.{problem}")
 
     def problems(self) -> Iterator[str]:
-        """What is wrong with settings that are each in order."""
+        """Name what is wrong with settings that are each in order."""
         if self.beta == 0 and self.reference is not None:
             yield (
                 "beta: expected above 0, because the optimum is pi0 exp(R / beta) / Z; found 0. To learn from rewards alone say so "
@@ -83,7 +83,7 @@ class KLRegularised(Algorithm):
 
     @property
     def tokens_differ(self) -> bool:
-        """Whether the tokens of a completion have different advantages."""
+        """True where the tokens of a completion have different advantages."""
         return False
 
     @property
@@ -102,7 +102,7 @@ class KLRegularised(Algorithm):
         return Credit(worth, torch.zeros_like(worth), share)
 
     def token_advantages(self, scored: Scored) -> Float[Tensor, "g t"]:
-        """What multiplies each token's score: the reward's advantage alone."""
+        """The weight of each token's score: the reward's advantage alone."""
         return policy_gradient.per_token(policy_gradient.advantage(scored.total, self.baseline), scored.group.mask)
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:

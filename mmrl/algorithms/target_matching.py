@@ -1,4 +1,4 @@
-"""What the methods share that match a target distribution: its log-probability, its Z, its moments, how far the policy is.
+"""The base of methods that match a target distribution: its log-probability, its Z, its moments, how far the policy is.
 
 A method's own equation says what a completion is worth, given these; see ``fdpg``, ``dpg``, ``vargrad``, ``gvpo``.
 """
@@ -83,7 +83,7 @@ class Distances(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TargetState(Memory):
-    """What a method that matches a target keeps between steps."""
+    """The state that a method which matches a target keeps between steps."""
 
     running_z: Mapping[str, RunningZ] = field(default_factory=dict)  # by example id: a question has its own
     coefficients: Float[Tensor, " k"] | None = None  # lambda of the wanted moments
@@ -114,7 +114,7 @@ class TargetState(Memory):
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """What is to be remembered of one group."""
+    """One group as the state remembers it."""
 
     example: str
     reached: bool  # whether a completion was in the target's support
@@ -173,7 +173,7 @@ class TargetMatching(Algorithm):
 
     @property
     def hard(self) -> bool:
-        """Whether the target is 0 somewhere."""
+        """True where the target is 0 somewhere."""
         return any(factor.hard for factor in self.target)
 
     @property
@@ -269,7 +269,7 @@ class TargetMatching(Algorithm):
         return TargetState(coefficients=result.coefficients, effective=float(result.effective.min()))
 
     def notes(self, scored: Scored, memory: TargetState) -> Visit:
-        """Whether the group reached the target, and its part of its prompt's running Z."""
+        """Note whether the group reached the target, and its part of its prompt's running Z."""
         weight = self.logs(scored, memory).weight
         reached = bool((weight > -math.inf).any())
         return Visit(scored.group.prompt.example.id, reached, float(weight.logsumexp(dim=0)), len(weight))
@@ -316,7 +316,7 @@ def features(rewards: Mapping[str, Float[Tensor, " n"]], moments: Mapping[str, f
 
 
 def credit_of(worth: Float[Tensor, " g"], scored: Scored, totals: Totals, length: float) -> Credit:
-    """The same worth on every token of a completion, whose score is their sum: a mean over tokens would move the target."""
+    """Give every token the worth of its completion, whose score is the sum of theirs: a mean over tokens would move the target."""
     mask, dtype = scored.group.mask, known(scored.now, "old_log_probs").logp.dtype
     spread = policy_gradient.per_token(worth.to(dtype), mask)
     return Credit(spread, torch.zeros_like(spread), policy_gradient.shares(mask, totals, "constant", dtype, length))

@@ -1,4 +1,4 @@
-"""What a target multiplies the reference with: p(x) = pi0(x) product of factors / Z, each factor a function of rewards.
+"""The factors that a target multiplies the reference with: p(x) = pi0(x) product of factors / Z, each factor a function of rewards.
 
 Factors are in log space and per completion: ``log_weight`` is log of (factor at x), -inf where the target has no mass. The
 rewards are those of the config by name, and "total", their weighted sum. A product of targets is a tuple of factors:
@@ -29,7 +29,7 @@ class Factor(Protocol):
 
     @property
     def hard(self) -> bool:
-        """Whether it is 0 somewhere, so that the target's support is smaller than the reference's."""
+        """True where it is 0 somewhere, so that the target's support is smaller than the reference's."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""What is seen and read together: groups in bundles, rows in parts, ranks in step. It cuts for memory only."""
+"""Plan what is seen and read together: groups in bundles, rows in parts, ranks in step. It cuts for memory only."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Bundle:
 
     @property
     def kinds(self) -> frozenset[str]:
-        """Which media there are; the tower is called once for each kind."""
+        """The kinds of media that there are; the tower is called once for each kind."""
         return frozenset(medium.kind for prompt in self.prompts for medium in prompt.example.every_media)
 
 
@@ -33,7 +33,7 @@ class Planner:
     shares: bool = True  # whether a prompt is read once for all of its completions
 
     def plan(self, loud: Sequence[tuple[Scored, Credit]]) -> Iterable[Bundle]:
-        """What is seen and read for an update; where weights are sharded, in step with the other ranks."""
+        """Plan what is seen and read for an update; where weights are sharded, in step with the other ranks."""
         bundles = self.bundles(loud)
         return bundles if self.filler is None else self.align(bundles, self.filler)
 

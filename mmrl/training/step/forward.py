@@ -1,4 +1,4 @@
-"""What policy and reference say of groups, read in parts that memory suffices for."""
+"""Log-probabilities of groups by policy and reference, read in parts that memory suffices for."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 
 class PolicyModel(Protocol):
-    """What training needs of the model that learns."""
+    """The model that learns, as training uses it."""
 
     def whole(self) -> AbstractContextManager: ...  # inside, ranks read independently of one another
     def still(self) -> AbstractContextManager: ...  # inside, nobody writes to its weights
@@ -27,7 +27,7 @@ class PolicyModel(Protocol):
 
 
 class ReferenceModel(Protocol):
-    """What training needs of the model that it compares with."""
+    """The model that training compares with, as training uses it."""
 
     def whole(self) -> AbstractContextManager: ...  # inside, ranks read independently of one another
     def score(self, groups: Sequence[Group], where: Sequence[Tensor], keep: bool) -> list[Tokens]: ...

@@ -46,7 +46,7 @@ class Meter:
             self.total(f"seconds/{name}", perf_counter() - start)
 
     def absorb(self, other: "Meter") -> None:
-        """What another one gathered, too."""
+        """Add what another one gathered."""
         for mine, its in ((self.sums, other.sums), (self.counts, other.counts), (self.totals, other.totals)):
             for name, value in its.items():
                 mine[name] = mine.get(name, 0.0) + value
