@@ -28,9 +28,8 @@ def explain(problem: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
         return f"{path}.name: expected one of {', '.join(node['discriminator']['mapping'])}, found {found}{hint}"
     if problem["type"] == "too_short":
         return f"{path}: expected at least {problem['ctx']['min_length']}, found {problem['ctx']['actual_length']}"
-    note = " (YAML reads 1e-6 as text: write 1.0e-6)" if looks_like_exponent(found) else ""
     message = problem["msg"][0].lower() + problem["msg"][1:]
-    return f"{path}: {message.replace('input should be', 'expected')}, found {found!r}{note}"
+    return f"{path}: {message.replace('input should be', 'expected')}, found {found!r}"
 
 
 def placed(message: str, path: str) -> str:
@@ -47,13 +46,6 @@ def first_causes(problems: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any
     return [
         p for p in problems if p["type"] != "too_short" or not any(q[: len(p["loc"])] == p["loc"] != q for q in places)
     ]
-
-
-def looks_like_exponent(value: Any) -> bool:
-    """Whether YAML 1.1 took a number for text."""
-    if not isinstance(value, str) or "e" not in value.lower():
-        return False
-    return value.lower().replace("e", "", 1).replace("-", "").replace("+", "").replace(".", "").isdigit()
 
 
 def walk(place: Sequence[Any], schema: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:

@@ -1,8 +1,9 @@
 """One experiment, complete and strict: the keys of the YAML are the fields here and of every room's dataclasses."""
 
-from typing import Annotated, Any, Literal, Union
+import re
+from typing import Annotated, Literal, Union
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, model_validator
 
 from mmrl.algorithms import ALGORITHMS
 from mmrl.config.rules import incoherences
@@ -22,11 +23,6 @@ def in_order(pixels: tuple[int, int]) -> tuple[int, int]:
     if pixels[0] > pixels[1]:
         raise ValueError(f"pixels: expected the least and then the most, found {list(pixels)}")
     return pixels
-
-
-def as_written(value: Any) -> Any:
-    """``on`` and ``off``, which YAML 1.1 takes for true and false."""
-    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
 
 Pixels = Annotated[tuple[Positive, Positive], AfterValidator(in_order)]
@@ -50,7 +46,7 @@ class ModelSection(Section):
     path: str  # a Hugging Face directory or name
     attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
     compute: Literal["float32", "bfloat16", "auto"] = "auto"  # auto: bfloat16 on CUDA; weights are float32
-    share_prefix: Annotated[Literal["auto", "off"], BeforeValidator(as_written)] = (
+    share_prefix: Literal["auto", "off"] = (
         "auto"  # auto: once a group where the architecture allows (not with recurrent states); off: once a completion
     )
     gradient_checkpointing: bool = False
@@ -143,10 +139,19 @@ class SubtitlesSection(Section):
     expect: Positive | None = None  # how many files there must be
 
 
+def set_name(name: str) -> str:
+    """Return the name of an evaluated set, or raise ValueError if it cannot be the name of a folder within the run's."""
+    if not re.fullmatch(r"[\w.-]+", name) or not name.strip(".") or name == "conditions":
+        raise ValueError(
+            f"sets: name: expected letters, digits, '.', '_' and '-', as records lie in a folder of this name beside 'conditions'; found {name!r}"
+        )
+    return name
+
+
 class EvalSetSection(Section):
     """One level or split."""
 
-    name: str
+    name: Annotated[str, AfterValidator(set_name)]
     format: Format
     file: str  # relative to root
     media: str = ""  # the folder inside root from which the file's media paths start
@@ -155,10 +160,19 @@ class EvalSetSection(Section):
     subtitles: SubtitlesSection | None = None  # shown with the frames: listed (.srt), or interleaved (longvideobench)
 
 
+def named_once(sets: tuple[EvalSetSection, ...]) -> tuple[EvalSetSection, ...]:
+    """Return the sets, or raise ValueError if two have one name and so one folder."""
+    names = [one.name for one in sets]
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"sets: expected a name of its own for each set, found {', '.join(twice)} more than once")
+    return sets
+
+
 class EvaluationSection(MediaSection):
     """How a model is evaluated: the same inside training and in ``mmrl eval run``."""
 
-    sets: Annotated[tuple[EvalSetSection, ...], Field(min_length=1)]
+    sets: Annotated[tuple[EvalSetSection, ...], Field(min_length=1), AfterValidator(named_once)]
     graders: Annotated[dict[str, str], Field(min_length=1)]
     condition: ConditionName = "full"  # what is seen and told of a question; the others are controls
     decoding: Decoding = Decoding(temperature=0.0, max_new_tokens=1024)

@@ -3,7 +3,6 @@
 So a run that resumes sees what it would have seen, on as many ranks as it then has.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from jaxtyping import Int
 
 from mmrl.data.formats.dataset import Dataset
+from mmrl.runtime.files import short_hash
 from mmrl.types import Example
 
 
@@ -129,4 +129,4 @@ def _unique_ids(datasets: Sequence[Dataset]) -> None:
 
 
 def _digest(dataset: Dataset) -> str:
-    return hashlib.sha256("\0".join(dataset.ids).encode()).hexdigest()[:16]
+    return short_hash("\0".join(dataset.ids))

@@ -1,6 +1,5 @@
 """Digests of weights: models with one digest hold the same numbers, to the bit."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -8,6 +7,7 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
+from mmrl.runtime.files import short_hash
 from mmrl.runtime.sharding import is_sharded
 
 CHUNK = 2**22  # elements that are summed at a time
@@ -21,10 +21,8 @@ def digest(tensors: Iterable[tuple[str, Tensor]], facts: str = "") -> str:
 
     ``facts`` are hashed with them. The sums are computed where a tensor lies, so that no weight is copied to the host.
     """
-    hashed = hashlib.sha256(facts.encode())
-    for name, tensor in tensors:
-        hashed.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}{sums(tensor.detach().flatten())}".encode())
-    return hashed.hexdigest()[:16]
+    lines = (f"{name}{tuple(t.shape)}{t.dtype}{sums(t.detach().flatten())}" for name, t in tensors)
+    return short_hash(facts, *lines)
 
 
 def sums(flat: Tensor) -> tuple[int, int]:

@@ -8,7 +8,6 @@ functions encodes in every call.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
-from hashlib import blake2b
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from transformers.utils import ModelOutput
 
 from mmrl.models.vision.feature_cache import memory_of
+from mmrl.runtime.files import sha256
 from mmrl.runtime.memory_cache import ByteCache
 
 ASKED = ("get_image_features", "get_video_features")
@@ -92,9 +92,9 @@ def moved(value: Any, device: torch.device) -> Any:
 def key_of(value: Any) -> str:
     """Hashes a value, tensors bit by bit."""
     if isinstance(value, list | tuple):
-        content = ",".join(map(key_of, value)).encode()
+        content = ",".join(map(key_of, value))
     elif isinstance(value, Tensor):
-        content = f"{value.dtype}{tuple(value.shape)}".encode() + bytes(memory_of(value))
+        return sha256(f"{type(value).__name__}{value.dtype}{tuple(value.shape)}", memory_of(value))
     else:
-        content = repr(value).encode()
-    return blake2b(type(value).__name__.encode() + content, digest_size=16).hexdigest()
+        content = repr(value)
+    return sha256(type(value).__name__, content)

@@ -1,7 +1,6 @@
 """Training curves as SVG text that takes its colours and its font from the page around it."""
 
 import io
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from mmrl.runtime.json_lines import read
 
 INK = "#010203"  # replaced by currentColor, so that text is readable on light and dark pages
 COLORS = ("#3f7fd6", "#dd7a3c", "#3a9f68", "#a862c4", "#c9505f", "#b8961f", "#4aa8b0", "#8b8f98")
@@ -57,8 +58,7 @@ class Curve:
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The rows of metrics.jsonl; a last line that is still being written is left out."""
-    lines = path.read_text().split("\n")[:-1] if path.exists() else []
-    return [json.loads(line) for line in lines if line]
+    return read(path) if path.exists() else []
 
 
 def curves(rows: Rows) -> Iterator[Curve]:

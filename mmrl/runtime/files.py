@@ -5,11 +5,13 @@ loses power, leaves what was there before or all of the new content, never a par
 """
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 PARTIAL = ".partial"  # ends the name of what is being written
 REPLACED = ".replaced"  # ends the name of a directory whose place a new one is taking
@@ -24,6 +26,11 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file whole; text is UTF-8. Raises WriteError, and keeps the old file, where that fails."""
     with whole_file(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def write_json(path: Path, value: Any, sort_keys: bool = False) -> None:
+    """Write a value as indented JSON, whole. Raises ValueError for a number that is not finite."""
+    write_whole(path, json.dumps(value, indent=1, allow_nan=False, sort_keys=sort_keys) + "\n")
 
 
 @contextmanager

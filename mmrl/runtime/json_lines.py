@@ -7,11 +7,13 @@ say so; who wants to append cuts it off first. Any other line that is not JSON i
 
 import json
 import logging
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 logger = logging.getLogger(__name__)
+TAIL = 2**16  # bytes at the end of a file that mostly show that it is whole, without reading all of it
 
 
 def split(data: bytes) -> tuple[list[bytes], int]:
@@ -43,24 +45,41 @@ def value(line: bytes, where: str) -> Any:
         ) from None
 
 
-def text(value: Any) -> str:
+def line_of(value: Any) -> str:
     """A value as one line."""
     return json.dumps(value, ensure_ascii=False) + "\n"
 
 
 def append(path: Path, values: Iterable[Mapping[str, Any]]) -> None:
-    """Add lines to a file without a torn end, in one write, and hand them to the operating system: a kill cannot lose them."""
+    """Add values to a file without a torn end."""
+    append_lines(path, map(line_of, values))
+
+
+def append_lines(path: Path, lines: Iterable[str]) -> None:
+    """Add lines that end in newlines, in one write, and hand them to the operating system: a kill cannot lose them."""
     with path.open("ab") as file:
-        file.write("".join(map(text, values)).encode())
+        file.write("".join(lines).encode())
 
 
 def cut_torn_end(path: Path) -> int:
-    """Cut off what stands behind the last whole line, so that lines can be added; the number of bytes. No file has no end."""
-    if not path.exists():
+    """Cut off what stands behind the last whole line, so that lines can be added, and return the number of bytes.
+
+    A file that does not exist has no torn end.
+    """
+    if not path.exists() or ends_whole(path):
         return 0
     data = path.read_bytes()
     torn = split(data)[1]
-    if torn:
-        with path.open("r+b") as file:
-            file.truncate(len(data) - torn)
+    with path.open("r+b") as file:
+        file.truncate(len(data) - torn)
+    logger.warning("%s: cut off the last %d bytes, a line that was not written to its end", path, torn)
     return torn
+
+
+def ends_whole(path: Path) -> bool:
+    """Tell from its last bytes, where these suffice, that a file has no torn end."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - TAIL))
+        tail = file.read()
+    return size == 0 or (tail.endswith(b"\n") and b"\0" not in tail and (b"\n" in tail[:-1] or size <= TAIL))

@@ -20,7 +20,7 @@ class LockedError(RuntimeError):
 @contextmanager
 def waiting_lock(path: Path) -> Iterator[None]:
     """Hold the lock file ``path``; wait for as long as another process holds it."""
-    with FileLock(path, poll_interval=POLL):
+    with FileLock(path).acquire(poll_interval=POLL):
         yield
 
 

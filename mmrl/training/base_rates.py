@@ -3,7 +3,6 @@
 Base-model pass rates are normalisers (Z of a tilt or of a constraint), wanted moments' starting point and difficulty at once.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,8 @@ from mmrl.models.policy import Policy
 from mmrl.models.vision.processor_sizes import size_rules
 from mmrl.rewards.run_graders import grade
 from mmrl.runtime.console import progress
+from mmrl.runtime.files import write_whole
+from mmrl.runtime.json_lines import append, cut_torn_end, line_of
 from mmrl.runtime.ranks import Ranks, join
 from mmrl.training.base_rates_table import facts, lines, same
 from mmrl.training.rollouts import rollouts_of
@@ -46,10 +47,9 @@ def prepare(config: Config, samples: int, quiet: bool = False) -> Path:
     policy.model.requires_grad_(False)  # nothing learns: each medium is looked at once, and a run may find that on disk
     policy.tower.cache = feature_cache(config)
     reader = media_reader(config.data, config.data.cache_bytes, size_rules(policy.processor))
-    with path.open("a") as file, reader, progress("prepare", len(examples), quiet=quiet) as show:
+    with reader, progress("prepare", len(examples), quiet=quiet) as show:
         for count, row in enumerate(rows(config, examples, policy, reader, samples), 1):
-            file.write(json.dumps(row) + "\n")
-            file.flush()
+            append(path, [row])
             show(count, "")
     return path
 
@@ -62,10 +62,9 @@ def begin(path: Path, made_with: Mapping[str, Any], samples: int) -> set[str]:
         same(head, made_with, path)
         if head["samples"] != samples:
             raise ConfigError(f"--samples: expected {head['samples']}, as {path} was begun with; found {samples}")
-        path.write_text("".join(json.dumps(row) + "\n" for row in (head, *found)))  # without a half-written line
+        cut_torn_end(path)
         return {row["id"] for row in found}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"made_with": made_with, "samples": samples}) + "\n")
+    write_whole(path, line_of({"made_with": made_with, "samples": samples}))
     return set()
 
 

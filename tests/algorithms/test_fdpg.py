@@ -383,7 +383,7 @@ def test_an_enumerated_step_is_a_draw_of_the_expectation():
     assert (error < 5 * samples.std(dim=0) / math.sqrt(len(samples))).all()
 
 
-@pytest.mark.slow
+@pytest.mark.slow("thousands of steps; the gradients that lead there are exact above")
 def test_reward_alone_collapses_and_regularised_reward_comes_to_rest_at_the_posterior():
     three = categorical(3)
     prior, reward = three.logits(7), torch.tensor([1.0, 0.8, 0.0], dtype=torch.float64)

@@ -6,9 +6,9 @@ from copy import deepcopy
 from pathlib import Path
 
 import pytest
-import yaml
 
 from mmrl.algorithms import ALGORITHMS
+from mmrl.config import yaml_text
 from mmrl.config.load import apply, dump, load, parse
 from mmrl.config.renamed import RENAMED
 from mmrl.config.schema import Config, ConfigError, EvalConfig
@@ -65,10 +65,7 @@ def test_an_unknown_key_names_its_nearest_neighbour(override, path, near):
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        (
-            "optimizer.rates.language=1e-6",
-            "optimizer.rates.language: expected a valid number, found '1e-6' (YAML reads 1e-6 as text: write 1.0e-6)",
-        ),
+        ("optimizer.rates.language='1e-6'", "optimizer.rates.language: expected a valid number, found '1e-6'"),
         ("steps=ten", "steps: expected a valid integer, found 'ten'"),
         ("steps=3.0", "steps: expected a valid integer, found 3.0"),
         ("steps=true", "steps: expected a valid integer, found True"),
@@ -205,6 +202,33 @@ def test_a_validation_says_how_often():
     )
 
 
+@pytest.mark.parametrize("name", ["../../x", "L1/dev", "..", ".", "", "a b", "x\\y", "conditions"])
+def test_the_name_of_an_evaluated_set_is_the_name_of_a_folder_in_the_run(name):
+    sets = [{"name": name, "format": "messages", "file": "d.jsonl"}]
+    config = {
+        "out": "x",
+        "model": {"path": "m"},
+        "evaluation": EVALUATION | {"sets": sets, "graders": {"a": "accuracy"}},
+    }
+    with pytest.raises(ConfigError, match="sets: name: expected letters, digits"):
+        parse(EvalConfig, config, "made.yaml")
+
+
+def test_evaluated_sets_have_names_of_their_own():
+    one = {"name": "L1-dev_2.0", "format": "messages", "file": "d.jsonl"}
+    config = {
+        "out": "x",
+        "model": {"path": "m"},
+        "evaluation": EVALUATION | {"sets": [one], "graders": {"a": "accuracy"}},
+    }
+    assert parse(EvalConfig, config, "made.yaml").evaluation.sets[0].name == "L1-dev_2.0"
+    config["evaluation"]["sets"] = [one, one | {"name": "x"}, one]
+    with pytest.raises(
+        ConfigError, match=r"sets: expected a name of its own for each set, found L1-dev_2\.0 more than once"
+    ):
+        parse(EvalConfig, config, "made.yaml")
+
+
 def test_several_mistakes_are_told_together():
     assert complaint("steps=ten", "seed=x").count("\n") == 1
 
@@ -237,7 +261,11 @@ def test_an_override_fills_what_is_null():
         ("data.sets.1.weight=3", "override 'data.sets.1.weight=3': expected an index from 0 to 0, found '1'"),
         ("data.sets.x=3", "override 'data.sets.x=3': expected an index from 0 to 0, found 'x'"),
         ("data.sets.4=3", "override 'data.sets.4=3': expected an index from 0 to 0, found '4'"),
-        ("out=[1", "override 'out=[1': expected a value in YAML; put text with special characters in quotes"),
+        (
+            "out=[1",
+            "override 'out=[1', line 1: expected ',' or ']', but got '<stream end>'; expected a value in YAML, text with special "
+            "characters in quotes",
+        ),
     ],
 )
 def test_an_override_that_cannot_be_applied_says_why(override, said):
@@ -276,7 +304,11 @@ def test_files_that_hold_no_config_are_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"expected a YAML file, found nothing at .*nowhere\.yaml"):
         load(Config, tmp_path / "nowhere.yaml")
     for content, said in (
-        ("a: [1", "not YAML"),
+        ("a: [1", r"bad.yaml, line 1: expected ',' or ']'.*; expected YAML 1.2"),
+        ("seed: 1\nout: a\nseed: 2\n", 'bad.yaml, line 3: found duplicate key "seed"'),
+        ("? [a, b]\n: 1", "bad.yaml, line 1: expected text as a key, found a sequence"),
+        ("a: !!set {x, y}", "bad.yaml, line 1: could not determine a constructor for the tag"),
+        ("a: \0", "bad.yaml: unacceptable character"),
         ("- 1", "expected a mapping of keys, found list"),
         ("", "found NoneType"),
     ):
@@ -295,12 +327,12 @@ def test_a_named_section_builds_the_object_with_its_own_defaults():
 def test_every_config_file_loads_and_starts_with_its_command_and_source(path):
     command, source = path.read_text().split("\n")[:2]
     relative = path.relative_to(path.parents[[p.name for p in path.parents].index("configs")].parent)
-    kind, words = (Config, "train") if "algorithm" in yaml.safe_load(path.read_text()) else (EvalConfig, "eval run")
+    kind, words = (Config, "train") if "algorithm" in yaml_text.read(path.read_text(), "") else (EvalConfig, "eval run")
     assert re.match(rf"# (torchrun .* -m )?mmrl {words} {relative}( |$)", command)
     assert source.startswith("# ")
     assert len(source) > 10
     config = load(kind, path)
-    assert parse(kind, yaml.safe_load(dump(config)), str(path)) == config
+    assert parse(kind, yaml_text.read(dump(config), "dumped"), str(path)) == config
 
 
 @pytest.mark.parametrize("name", schema.KINDS)

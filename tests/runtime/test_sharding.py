@@ -23,7 +23,7 @@ from mmrl.types import RowSlice
 from tests import run_fixtures, tiny_models
 from tests.runtime import two_ranks, two_shards
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow("two processes, several minutes; test_ranks trains in two processes")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """What evaluation and training share: files, by name and by content, and questions."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from mmrl.config.open_data import every, training_data
 from mmrl.config.schema import Config
 from mmrl.data.media.paths import inside
 from mmrl.evaluation.records import Item
+from mmrl.runtime.files import sha256_of
 from mmrl.types import index_of
 
 
@@ -52,10 +52,7 @@ def shared(items: Sequence[Item], trained: Trained) -> Iterator[str]:
 def content(root: Path, path: Path) -> str | None:
     """The hash of a file; None where it is not there."""
     whole = inside(root, path)
-    if not whole.is_file():
-        return None
-    with whole.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(whole) if whole.is_file() else None
 
 
 def said(choices: Sequence[str], answer: str | None) -> str:

@@ -10,7 +10,6 @@ import json
 import logging
 import platform
 from dataclasses import dataclass, field
-from hashlib import blake2b
 
 import torch
 import transformers
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 
 from mmrl.models.families import Grid
 from mmrl.runtime.disk_cache import Disk, Tally
+from mmrl.runtime.files import sha256
 from mmrl.runtime.memory_cache import ByteCache
 
 logger = logging.getLogger(__name__)
@@ -79,8 +79,5 @@ def memory_of(tensor: Tensor) -> memoryview:
 
 def name_of(pixels: Tensor, grid: Grid, weights: str) -> str:
     """Names the entry of a medium, as encoded by weights with this digest."""
-    hashed = blake2b(digest_size=16)
     shape = (grid.kind, grid.frames, grid.height, grid.width, str(pixels.dtype), tuple(pixels.shape))
-    hashed.update(f"{weights} {shape}".encode())
-    hashed.update(memory_of(pixels))
-    return hashed.hexdigest()
+    return sha256(f"{weights} {shape}", memory_of(pixels))
