@@ -9,11 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import ascii_uppercase
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from jaxtyping import Bool, Float, Int
 from pydantic import Discriminator
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
+else:
+    try:
+        from torch import Tensor
+    except ImportError:  # evaluations are read, scored and compared where torch is not installed, too
+        Tensor = Any
 
 Direction = Literal["kl_policy_reference", "kl_reference_policy"]  # KL by the order of its arguments
 Kind = Literal["choice", "numerical", "regression", "ocr", "free"]  # how an answer is graded
