@@ -11,7 +11,7 @@ import torch
 
 from mmrl.config.load import dump
 from mmrl.config.open_data import disk_of
-from mmrl.config.open_model import policy_of
+from mmrl.config.open_model import narrow, policy_of
 from mmrl.config.schema import ConfigError, EvalConfig, ModelSection
 from mmrl.data.conditions import known_condition
 from mmrl.evaluation.commands.publish import publish_derived, publish_effects
@@ -99,8 +99,7 @@ def opened(section: ModelSection, template: str, device: torch.device) -> Policy
     bounded = [name for name in ("video_pixels", "image_pixels") if getattr(section, name) is not None]
     if bounded:
         raise ConfigError(f"model.{bounded[0]}: expected none, as the processor of this family has sizes of its own")
-    narrow = section.compute == "bfloat16" or (section.compute == "auto" and device.type == "cuda")
-    compute = torch.bfloat16 if narrow else torch.float32
+    compute = narrow(section, device) or torch.float32
     model = load_generic(section.path, template, compute=compute, device=device, attention=section.attention)
     remember(model.model, memory)
     return model
