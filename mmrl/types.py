@@ -1,4 +1,4 @@
-"""What flows through mmrl, in the order in which it flows.
+"""The types that flow through mmrl, in the order in which they flow.
 
 One legend of axes for the whole project: ``g`` completions of a group, ``t`` completion tokens, ``p`` prompt tokens, ``n`` rows
 of a part, ``f`` frames, ``d`` hidden size, ``c h w`` channels, height, width. Log-probabilities are natural, at least float32,
@@ -9,11 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import ascii_uppercase
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from jaxtyping import Bool, Float, Int
 from pydantic import Discriminator
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
+else:
+    try:
+        from torch import Tensor
+    except ImportError:  # evaluations are read, scored and compared where torch is not installed, too
+        Tensor = Any
 
 Direction = Literal["kl_policy_reference", "kl_reference_policy"]  # KL by the order of its arguments
 Kind = Literal["choice", "numerical", "regression", "ocr", "free"]  # how an answer is graded
@@ -117,7 +124,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What a model says of the tokens of some completions."""
+    """Log-probability and entropy that a model gives to each token of some completions."""
 
     logp: Float[Tensor, "n t"]
     entropy: Float[Tensor, "n t"]  # in nats, of the distribution that the token was drawn from; carries no gradient
@@ -125,14 +132,14 @@ class Tokens:
     states: Float[Tensor, "n t d"] | None = None  # last hidden states, from which the token is predicted; if asked for
 
     def rows(self, part: slice) -> "Tokens":
-        """The same for a part of the completions."""
+        """Cut to a part of the completions."""
         more = (None if value is None else value[part] for value in (self.divergence, self.states))
         return Tokens(self.logp[part], self.entropy[part], *more)
 
 
 @dataclass(frozen=True, slots=True)
 class Against:
-    """What a policy's laws of the next token are compared with, in full, while it reads some completions."""
+    """The reference distribution of a full-vocabulary KL: its hidden states and its output head."""
 
     states: tuple[Float[Tensor, "_ _ d"], ...]  # of the reference, for each piece that is read
     head: Float[Tensor, "v d"]  # of the reference
@@ -155,7 +162,7 @@ class Scored:
     )
 
     def rows(self, part: slice) -> "Scored":
-        """The same for a part of the group."""
+        """Cut to a part of the group."""
         return Scored(
             group=self.group.rows(part),
             rewards={name: reward[part] for name, reward in self.rewards.items()},
@@ -179,19 +186,19 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """What the tokens of a group are worth to one update."""
+    """The weights of the tokens of a group in one update."""
 
     worth: Float[Tensor, "g t"]  # multiplies the surrogate
     pull: Float[Tensor, "g t"]  # multiplies the divergence to the reference
     share: Float[Tensor, "g t"]  # the token's part of the step's loss over all ranks; 0 off the mask
 
     def rows(self, part: slice) -> "Credit":
-        """The same for a part of the group."""
+        """Cut to a part of the group."""
         return Credit(self.worth[part], self.pull[part], self.share[part])
 
     @property
     def silent(self) -> bool:
-        """Whether no token of the group moves the policy."""
+        """True where no token of the group moves the policy."""
         return not bool(((self.worth != 0) | (self.pull != 0)).logical_and(self.share != 0).any())
 
 
@@ -204,6 +211,13 @@ class RowSlice:
     scored: Scored | None = None  # the same rows with all that is known of them
     credit: Credit | None = None  # of the same rows, where the policy learns from them
     filler: bool = False  # worth nothing: read so that this rank meets the others in every sharded layer
+
+    @property
+    def learned(self) -> tuple[Scored, Credit]:
+        """The scores and the credit that the policy learns from. Raises ValueError for rows that are only read."""
+        if self.scored is None or self.credit is None:
+            raise ValueError(f"rows of {self.group.prompt.example.id}: expected credit to learn from, found none")
+        return self.scored, self.credit
 
 
 @dataclass(frozen=True, slots=True)

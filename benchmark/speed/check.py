@@ -1,4 +1,4 @@
-"""How exact log-probabilities are: the distance of mmrl's, and of the plain path's, to the plain path in float64."""
+"""Measures how exact log-probabilities are: distances of mmrl's and of the plain path's to the plain path in float64."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,7 +47,7 @@ def distances(found: Tensor, exact: Tensor) -> dict[str, float]:
 
 @contextmanager
 def in_float64(model: nn.Module) -> Iterator[None]:
-    """Where transformers casts to float32 (norms, rotations), float64 stays float64."""
+    """Keeps float64 where transformers casts to float32 (norms, rotations)."""
     norms = {type(m) for m in model.modules() if type(m).__name__.endswith("RMSNorm")}
     assert norms, "the model's norms go by another name"
     with mock.patch.object(torch.Tensor, "float", torch.Tensor.double):

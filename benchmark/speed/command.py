@@ -1,4 +1,4 @@
-"""What the command line asks for, turned into points and shown."""
+"""Turns what the command line asks for into points, and shows them."""
 
 import json
 import os

@@ -33,7 +33,7 @@ TRIES = {"mmrl": 0, "floor": 0, "trl": 0, "plain": 3}  # trainings besides steps
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How everything is measured."""
+    """Says how everything is measured."""
 
     out: Path
     contenders: tuple[str, ...] = ("mmrl", "plain", "floor")
@@ -100,12 +100,12 @@ def run(cases: Sequence[Case], plan: Plan, tell: Callable[[str], None]) -> list[
 
 
 def folder_of(case: Case, plan: Plan) -> Path:
-    """Where models, clips and logs of a point are while it is measured."""
+    """Names the folder of a point's models, clips and logs while it is measured."""
     return (plan.out / "work" / case.name).resolve()
 
 
 def measured(name: str, case: Case, plan: Plan) -> dict[str, Any]:
-    """What one contender's process found. Raises RuntimeError with the end of its log where it failed."""
+    """Measures one contender in its own process. Raises RuntimeError with the end of its log if it failed."""
     folder = folder_of(case, plan)
     shutil.rmtree(folder / name, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
@@ -170,7 +170,7 @@ def point(case: Case, found: Found, plan: Plan) -> dict[str, Any]:
 
 
 def listing(cases: Sequence[Case], plan: Plan) -> tuple[Cells, str]:
-    """What would be run, and about how long that takes."""
+    """Lists what would be run, and about how long that takes."""
     lines, left, rates = [], 0.0, speeds(plan)
     for case in cases:
         for name in plan.contenders:

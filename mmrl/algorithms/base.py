@@ -7,7 +7,7 @@ method by name, and a method knows neither models nor files.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,6 +17,7 @@ from mmrl.functional import policy_gradient
 from mmrl.types import Adaptive, Credit, Direction, Group, Scored, Tokens, Totals, Update
 
 Source = Literal["policy", "demonstrations"]
+Value = TypeVar("Value")
 
 
 class Memory(ABC):
@@ -34,7 +35,7 @@ class Memory(ABC):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """What a method asks of sampler, reference and config. The defaults fit a group-relative method without a reference."""
+    """A record of what a method asks of sampler, reference and config. The defaults fit a group-relative method without a reference."""
 
     source: Source = "policy"  # who writes the completions
     rewards: tuple[str, ...] = ()  # rewards that must exist by these names
@@ -89,7 +90,7 @@ class Algorithm(ABC):
         return None
 
     def useful(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> bool:
-        """Whether a group is learned from; where it is not, others are drawn."""
+        """True where a group is learned from; others are drawn in the place of those that are not."""
         return True
 
     def reads(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> Bool[Tensor, "g t"] | None:
@@ -100,8 +101,12 @@ class Algorithm(ABC):
         """Numbers about a group that only this method knows; the metrics hold their average over groups."""
         return {}
 
+    def report_base(self, earned: Mapping[str, Float[Tensor, " n"]]) -> Mapping[str, float]:
+        """Numbers about what the base model earned on an example, for the table that ``mmrl prepare`` writes."""
+        return {}
+
     def notes(self, scored: Scored, memory: Any) -> Any:
-        """What is to be remembered of a group; small, as all ranks exchange it."""
+        """A note of what to remember of a group; small, as all ranks exchange it."""
         return None
 
     def remember(self, memory: Any, notes: Sequence[Any]) -> Any:
@@ -109,7 +114,7 @@ class Algorithm(ABC):
         return memory
 
     def adopt(self, memory: Any) -> bool:
-        """Whether the policy replaces the proposal; asked after steps ``every``, 2 ``every``, ... of ``needs.proposal``."""
+        """True where the policy replaces the proposal; asked after steps ``every``, 2 ``every``, ... of ``needs.proposal``."""
         return False
 
     def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]:
@@ -126,6 +131,15 @@ class Algorithm(ABC):
     @abstractmethod
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
         """The loss of each token before its share. ``now`` carries the gradient; ``rows`` are whole completions."""
+
+
+def known(value: Value | None, need: str) -> Value:
+    """A value that ``need`` promises. Raises ValueError where the method does not declare it, so that nobody made it."""
+    if value is None:
+        raise ValueError(
+            f"algorithm.needs: expected {need}, as the method reads what it provides; found none; declare it in needs"
+        )
+    return value
 
 
 def old_logp(now: Tokens, rows: Scored, clip: float | None) -> Float[Tensor, "n t"]:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmrl.algorithms.base import Algorithm, Needs, check_clip, check_kl_weight, old_logp
+from mmrl.algorithms.base import Algorithm, Needs, check_clip, check_kl_weight, known, old_logp
 from mmrl.functional import policy_gradient
 from mmrl.types import EMA, Credit, Group, Scored, Tokens, Totals, Update
 
@@ -85,7 +85,7 @@ class CARE(Algorithm):
         return replace(credit, pull=self.beta * scored.group.mask.to(credit.worth.dtype))
 
     def bonuses(self, scored: Scored) -> Float[Tensor, " g"]:
-        """What each completion earns for consistency."""
+        """The reward that each completion earns for consistency."""
         accuracy = scored.rewards["accuracy"]
         chosen, likelihood = self.eligible(scored.group, accuracy), self.likelihoods(scored)
         if self.consistency == "dense":
@@ -94,12 +94,16 @@ class CARE(Algorithm):
 
     def likelihoods(self, scored: Scored) -> Float[Tensor, " g"]:
         """How likely the reference finds each answer, at most cap; meaningless for rows that it did not read."""
-        return policy_gradient.likelihood(scored.reference, scored.group.answer, self.likelihood).clamp(max=self.cap)
+        return policy_gradient.likelihood(
+            known(scored.reference, "reference"), scored.group.answer, self.likelihood
+        ).clamp(max=self.cap)
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
         ratio = policy_gradient.ratio(now.logp, old_logp(now, rows, self.clip))
         gain = policy_gradient.surrogate(ratio, credit.worth, self.clip)
-        return credit.pull * policy_gradient.k3(now.logp, rows.reference) - gain if self.beta > 0 else -gain
+        if self.beta == 0:
+            return -gain
+        return credit.pull * policy_gradient.k3(now.logp, known(rows.reference, "reference")) - gain
 
     def report(self, scored: Scored, memory: Any = None) -> Mapping[str, float]:
         chosen = self.eligible(scored.group, scored.rewards["accuracy"])

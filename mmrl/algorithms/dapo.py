@@ -51,14 +51,14 @@ class DAPO(Algorithm):
         return Needs(rewards=("accuracy",), off_policy=True, draws=self.draws, max_new_tokens=self.limit)
 
     def useful(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> bool:
-        """Whether some completions are more right than others."""
+        """True where some completions are more right than others."""
         return bool(rewards["accuracy"].max() > rewards["accuracy"].min())
 
     def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]:
         return policy_gradient.standardised(scored.total + self.lengths(scored))
 
     def lengths(self, scored: Scored) -> Float[Tensor, " g"]:
-        """What the completions' lengths cost."""
+        """The (negative) reward for each completion's length."""
         lengths = scored.group.mask.sum(dim=1).to(scored.total.dtype)
         if self.limit is None:
             return torch.zeros_like(lengths)

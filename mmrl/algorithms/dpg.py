@@ -71,7 +71,7 @@ class DPG(TargetMatching):
         return replace(super().remember(memory, notes), kl=kl)
 
     def adopt(self, memory: TargetState) -> bool:
-        """Whether the policy is closer to the target than the proposal, KL(p || pi) < KL(p || q)."""
+        """True where the policy is closer to the target than the proposal, KL(p || pi) < KL(p || q)."""
         return memory.kl is not None and memory.kl.policy < memory.kl.proposal
 
 

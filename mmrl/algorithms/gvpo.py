@@ -7,6 +7,7 @@ from typing import Any, Literal
 from jaxtyping import Float
 from torch import Tensor
 
+from mmrl.algorithms.base import sampler_logp
 from mmrl.algorithms.target_matching import TargetMatching
 from mmrl.functional import policy_gradient
 from mmrl.functional.targets import AnyFactor, Tilt
@@ -45,7 +46,7 @@ class GVPO(TargetMatching):
 
     def prior(self, scored: Scored) -> Float[Tensor, "g t"]:
         """Log-probabilities of the tokens by pi'."""
-        return scored.reference if self.toward == "reference" else scored.group.logp_sampled
+        return super().prior(scored) if self.toward == "reference" else sampler_logp(scored, "algorithm.toward")
 
     def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]:
         logs = self.logs(scored, memory)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mmrl.algorithms.base import Algorithm, Needs, check_clip, check_kl_weight, check_length, sampler_logp
+from mmrl.algorithms.base import Algorithm, Needs, check_clip, check_kl_weight, check_length, known, sampler_logp
 from mmrl.algorithms.target_matching import distances, log_probs
 from mmrl.functional import policy_gradient
 from mmrl.types import Credit, Direction, Frozen, Scored, Tokens, Totals, Update
@@ -63,7 +63,7 @@ class KLRegularised(Algorithm):
             raise ValueError(f"algorithm.{problem}")
 
     def problems(self) -> Iterator[str]:
-        """What is wrong with settings that are each in order."""
+        """Name what is wrong with settings that are each in order."""
         if self.beta == 0 and self.reference is not None:
             yield (
                 "beta: expected above 0, because the optimum is pi0 exp(R / beta) / Z; found 0. To learn from rewards alone say so "
@@ -83,7 +83,7 @@ class KLRegularised(Algorithm):
 
     @property
     def tokens_differ(self) -> bool:
-        """Whether the tokens of a completion have different advantages."""
+        """True where the tokens of a completion have different advantages."""
         return False
 
     @property
@@ -102,7 +102,7 @@ class KLRegularised(Algorithm):
         return Credit(worth, torch.zeros_like(worth), share)
 
     def token_advantages(self, scored: Scored) -> Float[Tensor, "g t"]:
-        """What multiplies each token's score: the reward's advantage alone."""
+        """The weight of each token's score: the reward's advantage alone."""
         return policy_gradient.per_token(policy_gradient.advantage(scored.total, self.baseline), scored.group.mask)
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
@@ -121,7 +121,9 @@ class KLRegularised(Algorithm):
         """How far the policy is from p* and from the reference, where it was read before it learns."""
         if self.beta == 0 or scored.now is None:
             return {}
-        return distances(log_probs(scored, scored.reference, scored.total.double() / self.beta), scored)
+        return distances(
+            log_probs(scored, known(scored.reference, "reference"), scored.total.double() / self.beta), scored
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,10 +158,11 @@ class KLInReward(KLRegularised):
         mask, reward, estimate = scored.group.mask, scored.total, ESTIMATORS[self.estimator]
         if self.beta == 0:
             return super().token_advantages(scored)
+        logp, prior = known(scored.now, "old_log_probs").logp, known(scored.reference, "reference")
         if self.level == "sequence":
-            cost = estimate(scored.now.logp.sum(dim=1), scored.reference.sum(dim=1))
+            cost = estimate(logp.sum(dim=1), prior.sum(dim=1))
             return policy_gradient.per_token(policy_gradient.advantage(reward - self.beta * cost, self.baseline), mask)
-        costs = self.beta * estimate(scored.now.logp, scored.reference) * mask
+        costs = self.beta * estimate(logp, prior) * mask
         if self.level == "token":
             return (policy_gradient.advantage(reward, self.baseline)[:, None] - costs) * mask
         return advantages_to_go(reward, costs, self.baseline) * mask
@@ -226,7 +229,8 @@ class KLInLoss(KLRegularised):
         if not self.tokens_differ:
             return super().token_advantages(scored)
         mask = scored.group.mask
-        costs = self.beta * scored.now.divergence * mask
+        divergence = known(known(scored.now, "old_log_probs").divergence, "full_vocabulary_kl")
+        costs = self.beta * divergence * mask
         return (advantages_to_go(scored.total, costs, self.baseline) + costs) * mask
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
@@ -236,12 +240,13 @@ class KLInLoss(KLRegularised):
     def divergence(self, now: Tokens, rows: Scored) -> Float[Tensor, "n t"]:
         """The divergence by tokens; a sequence's in equal parts on its tokens."""
         if self.full_vocabulary_kl is not None:
-            return now.divergence
+            return known(now.divergence, "full_vocabulary_kl")
+        prior = known(rows.reference, "reference")
         estimate, corrected, mask = ESTIMATORS[self.estimator], self.estimator == "ratio_k3", rows.group.mask
         if self.level == "token":
-            divergence = estimate(now.logp, rows.reference)
+            divergence = estimate(now.logp, prior)
             return policy_gradient.ratio(now.logp, self.old_logp(now, rows)) * divergence if corrected else divergence
-        divergence = estimate(now.logp.sum(dim=1), rows.reference.sum(dim=1))
+        divergence = estimate(now.logp.sum(dim=1), prior.sum(dim=1))
         weight = (now.logp - self.old_logp(now, rows)).mul(mask).sum(dim=1).exp() if corrected else 1.0
         return policy_gradient.spread(weight * divergence, mask)
 

@@ -1,4 +1,4 @@
-"""What the methods share that match a target distribution: its log-probability, its Z, its moments, how far the policy is.
+"""The base of methods that match a target distribution: its log-probability, its Z, its moments, how far the policy is.
 
 A method's own equation says what a completion is worth, given these; see ``fdpg``, ``dpg``, ``vargrad``, ``gvpo``.
 """
@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mmrl.algorithms.base import Algorithm, Memory, Needs, check_length
+from mmrl.algorithms.base import Algorithm, Memory, Needs, check_length, known
 from mmrl.functional import policy_gradient
 from mmrl.functional.targets import (
     AnyFactor,
@@ -83,7 +83,7 @@ class Distances(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TargetState(Memory):
-    """What a method that matches a target keeps between steps."""
+    """The state that a method which matches a target keeps between steps."""
 
     running_z: Mapping[str, RunningZ] = field(default_factory=dict)  # by example id: a question has its own
     coefficients: Float[Tensor, " k"] | None = None  # lambda of the wanted moments
@@ -93,7 +93,7 @@ class TargetState(Memory):
 
     def to_tensors(self) -> dict[str, Tensor]:
         tensors = {f"z/{example}": double(z) for example, z in self.running_z.items()}
-        if self.coefficients is not None:
+        if self.coefficients is not None and self.effective is not None:
             tensors |= {"lambda": self.coefficients, "moments_ess": double(self.effective)}
         if self.kl is not None:
             tensors["kl"] = double(self.kl)
@@ -114,7 +114,7 @@ class TargetState(Memory):
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """What is to be remembered of one group."""
+    """One group as the state remembers it."""
 
     example: str
     reached: bool  # whether a completion was in the target's support
@@ -173,7 +173,7 @@ class TargetMatching(Algorithm):
 
     @property
     def hard(self) -> bool:
-        """Whether the target is 0 somewhere."""
+        """True where the target is 0 somewhere."""
         return any(factor.hard for factor in self.target)
 
     @property
@@ -200,27 +200,29 @@ class TargetMatching(Algorithm):
 
     def prior(self, scored: Scored) -> Float[Tensor, "g t"]:
         """Log-probabilities of the tokens by pi0."""
-        return scored.reference
+        return known(scored.reference, "reference")
 
     def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]], memory: TargetState) -> Float[Tensor, " n"]:
         """log P - log pi0, in float64."""
         rewards = {name: reward.double() for name, reward in rewards.items()}
         weight = log_weight(self.target, rewards)
-        return weight + features(rewards, self.moments) @ memory.coefficients if self.moments else weight
+        if not self.moments:
+            return weight
+        return weight + features(rewards, self.moments) @ known(memory.coefficients, "memory")
 
     def log_z(self, scored: Scored, logs: Logs, memory: TargetState) -> Float[Tensor, " g"]:
         """log Z as each completion sees it; always finite."""
         if self.z == "none":
             return torch.zeros_like(logs.policy)
         if self.z == "offline":
-            known = None if self.moments else bounds(self.target)
-            log_z = offline(self.log_weight(scored.base, memory), known).expand(len(logs.policy))
+            base, limits = known(scored.base, "base_rewards"), None if self.moments else bounds(self.target)
+            log_z = offline(self.log_weight(base, memory), limits).expand(len(logs.policy))
         elif self.z == "plug_in":
             log_z = plug_in(logs.weight)
         else:
             past = memory.running_z.get(scored.group.prompt.example.id) if self.z == "running" else None
-            earlier = () if past is None else (double(past.log_sum), past.count)
-            log_z = leave_one_out(logs.weight, *earlier)
+            past, count = (None, 0.0) if past is None else (double(past.log_sum), past.count)
+            log_z = leave_one_out(logs.weight, past, count)
         return usable(log_z, bounds(self.target) if self.bound_z else None)
 
     @abstractmethod
@@ -240,27 +242,34 @@ class TargetMatching(Algorithm):
             numbers["moments/ess"] = memory.effective
         return numbers
 
+    def report_base(self, earned: Mapping[str, Float[Tensor, " n"]]) -> Mapping[str, float]:
+        """log Z of the example, where the coefficients are known without a fit, and where it is finite."""
+        if self.moments:
+            return {}
+        log_z = float(offline(self.log_weight(earned, TargetState()), bounds(self.target)))
+        return {"log_z": log_z} if log_z > -math.inf else {}
+
     def start(self, base: Mapping[str, Mapping[str, Tensor]] | None) -> TargetState:
         """The coefficients of the wanted moments. Raises MomentsError where they are out of reach."""
         if self.needs_base_rewards and base is None:
             raise ValueError(
                 f"prepared: expected what the base model earned, for moments and an offline Z; found none; {PREPARE}"
             )
-        return self.fitted(list(base.values())) if self.moments else TargetState()
+        return self.fitted(list(base.values()), self.moments) if base and self.moments else TargetState()
 
-    def fitted(self, base: Sequence[Mapping[str, Tensor]]) -> TargetState:
+    def fitted(self, base: Sequence[Mapping[str, Tensor]], moments: Mapping[str, float]) -> TargetState:
         """The coefficients that give the wanted moments on what the base model earned, prompt by prompt."""
         rows = [{name: earned.double() for name, earned in row.items()} for row in base]
-        phi, weights = [features(row, self.moments) for row in rows], [log_weight(self.target, row) for row in rows]
+        phi, weights = [features(row, moments) for row in rows], [log_weight(self.target, row) for row in rows]
         try:
-            result = fit(phi, weights, torch.tensor(list(self.moments.values()), dtype=torch.float64))
+            result = fit(phi, weights, torch.tensor(list(moments.values()), dtype=torch.float64))
         except MomentsError as error:
-            error.add_note(f"algorithm.moments: features are {', '.join(self.moments)}, in this order")
+            error.add_note(f"algorithm.moments: features are {', '.join(moments)}, in this order")
             raise
         return TargetState(coefficients=result.coefficients, effective=float(result.effective.min()))
 
     def notes(self, scored: Scored, memory: TargetState) -> Visit:
-        """Whether the group reached the target, and its part of its prompt's running Z."""
+        """Note whether the group reached the target, and its part of its prompt's running Z."""
         weight = self.logs(scored, memory).weight
         reached = bool((weight > -math.inf).any())
         return Visit(scored.group.prompt.example.id, reached, float(weight.logsumexp(dim=0)), len(weight))
@@ -287,7 +296,8 @@ class TargetMatching(Algorithm):
 
 def log_probs(scored: Scored, prior: Float[Tensor, "g t"], log_weight: Float[Tensor, " g"]) -> Logs:
     """Log-probabilities of whole completions where the target is the prior times exp(log_weight)."""
-    policy, sampler = scored.now.logp.double().sum(dim=1), scored.group.logp_sampled.double().sum(dim=1)
+    policy = known(scored.now, "old_log_probs").logp.double().sum(dim=1)
+    sampler = known(scored.group.logp_sampled, "sampler_log_probs").double().sum(dim=1)
     log_prior = prior.double().sum(dim=1)
     return Logs(policy, sampler, log_prior, log_prior + log_weight)
 
@@ -306,8 +316,8 @@ def features(rewards: Mapping[str, Float[Tensor, " n"]], moments: Mapping[str, f
 
 
 def credit_of(worth: Float[Tensor, " g"], scored: Scored, totals: Totals, length: float) -> Credit:
-    """The same worth on every token of a completion, whose score is their sum: a mean over tokens would move the target."""
-    mask, dtype = scored.group.mask, scored.now.logp.dtype
+    """Give every token the worth of its completion, whose score is the sum of theirs: a mean over tokens would move the target."""
+    mask, dtype = scored.group.mask, known(scored.now, "old_log_probs").logp.dtype
     spread = policy_gradient.per_token(worth.to(dtype), mask)
     return Credit(spread, torch.zeros_like(spread), policy_gradient.shares(mask, totals, "constant", dtype, length))
 

@@ -52,7 +52,7 @@ def rehearse_first_batch(run: Run) -> dict[str, float]:
     shorten_completions(run)
     trainer.last = scored = trainer.collect()
     totals = trainer.totals(scored)
-    credits = [trainer.credit(s, totals) for s in scored]
+    credits = [trainer.algorithm.credit(s, totals, trainer.memory) for s in scored]
     trainer.learn(trainer.loud(scored, credits))
     trainer.refuse(trainer.meter.bad, "loss")
     trainer.optimizer.zero_grad(set_to_none=True)

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmrl.config.renamed import RENAMED
+from mmrl.config.renamed import RENAMED, RENAMED_CHOICES
 
 
 def explain(problem: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
@@ -23,7 +23,9 @@ def explain(problem: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
         return placed(problem["msg"].removeprefix("Value error, "), path)
     if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
         found = repr(problem["ctx"]["tag"]) if "tag" in problem["ctx"] else "none"
-        return f"{path}.name: expected one of {', '.join(node['discriminator']['mapping'])}, found {found}"
+        renamed = RENAMED_CHOICES.get((path, problem["ctx"].get("tag")))
+        hint = f"; it is now {renamed}" if renamed else ""
+        return f"{path}.name: expected one of {', '.join(node['discriminator']['mapping'])}, found {found}{hint}"
     if problem["type"] == "too_short":
         return f"{path}: expected at least {problem['ctx']['min_length']}, found {problem['ctx']['actual_length']}"
     message = problem["msg"][0].lower() + problem["msg"][1:]

@@ -1,4 +1,4 @@
-"""What is wrong with a training config whose parts are each in order."""
+"""Find what is wrong with a training config whose parts are each in order."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,5 +1,6 @@
 """One experiment, complete and strict: the keys of the YAML are the fields here and of every room's dataclasses."""
 
+import re
 from typing import Annotated, Literal, Union
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, model_validator
@@ -138,10 +139,19 @@ class SubtitlesSection(Section):
     expect: Positive | None = None  # how many files there must be
 
 
+def set_name(name: str) -> str:
+    """Return the name of an evaluated set, or raise ValueError if it cannot be the name of a folder within the run's."""
+    if not re.fullmatch(r"[\w.-]+", name) or not name.strip(".") or name == "conditions":
+        raise ValueError(
+            f"sets: name: expected letters, digits, '.', '_' and '-', as records lie in a folder of this name beside 'conditions'; found {name!r}"
+        )
+    return name
+
+
 class EvalSetSection(Section):
     """One level or split."""
 
-    name: str
+    name: Annotated[str, AfterValidator(set_name)]
     format: Format
     file: str  # relative to root
     media: str = ""  # the folder inside root from which the file's media paths start
@@ -150,10 +160,19 @@ class EvalSetSection(Section):
     subtitles: SubtitlesSection | None = None  # shown with the frames: listed (.srt), or interleaved (longvideobench)
 
 
+def named_once(sets: tuple[EvalSetSection, ...]) -> tuple[EvalSetSection, ...]:
+    """Return the sets, or raise ValueError if two have one name and so one folder."""
+    names = [one.name for one in sets]
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"sets: expected a name of its own for each set, found {', '.join(twice)} more than once")
+    return sets
+
+
 class EvaluationSection(MediaSection):
     """How a model is evaluated: the same inside training and in ``mmrl eval run``."""
 
-    sets: Annotated[tuple[EvalSetSection, ...], Field(min_length=1)]
+    sets: Annotated[tuple[EvalSetSection, ...], Field(min_length=1), AfterValidator(named_once)]
     graders: Annotated[dict[str, str], Field(min_length=1)]
     condition: ConditionName = "full"  # what is seen and told of a question; the others are controls
     decoding: Decoding = Decoding(temperature=0.0, max_new_tokens=1024)

@@ -1,4 +1,4 @@
-"""What is to be measured, and how much of it is on record already."""
+"""The plan of a measurement, and how much of it is on record already."""
 
 import json
 from collections import Counter
@@ -27,7 +27,7 @@ class PlanError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be measured, in order."""
+    """The questions, samples and settings of a measurement, in order."""
 
     name: str
     examples: Sequence[Example]
@@ -60,8 +60,10 @@ class Plan:
         return "".join(line(item_of(example)) for example in self.examples)
 
     def facts(self, items: str) -> dict[str, Any]:
-        """What must be the same when a run is resumed. Where media lie may differ between machines."""
-        asked = [[e.id, e.cluster, e.question, e.answer, e.kind, e.choices, said(e), media(e)] for e in self.examples]
+        """Return what must be the same when a run is resumed. The folders of media may differ between machines."""
+        asked = [
+            [e.id, e.cluster, e.question, e.answer, e.kind, e.choices, chat_words(e), files(e)] for e in self.examples
+        ]
         return {
             "schema": SCHEMA,
             "name": self.name,
@@ -86,7 +88,7 @@ def open_plan(plan: Plan, out: Path) -> None:
 
 
 def recorded(plan: Plan, out: Path, retry: bool = False) -> dict[Pair, Sample]:
-    """The samples of whole batches that are on record; what a kill left half-written is cut off the file.
+    """Return the samples of whole batches that are on record; cut off the file what a kill left half-written.
 
     retry: batches in which something failed count as not done.
     """
@@ -111,7 +113,7 @@ def recorded(plan: Plan, out: Path, retry: bool = False) -> dict[Pair, Sample]:
 
 
 def whole(plan: Plan, found: Mapping[Pair, Sample], retry: bool) -> Iterator[list[Pair]]:
-    """The batches of which all is there."""
+    """Yield the batches of which all is there."""
     for batch in plan.batches:
         pairs = [(example.id, sample) for example, sample in batch]
         if all(p in found for p in pairs) and not (retry and any(found[p].response.status in FAILED for p in pairs)):
@@ -135,7 +137,7 @@ def same_plan(facts: Mapping[str, Any], out: Path) -> None:
 
 
 def read_plan(out: Path) -> dict[str, Any]:
-    """The plan of a folder of records."""
+    """Return the plan of a folder of records. Raises PlanError where there is none, or one of another schema."""
     path = out / PLAN
     if not path.exists():
         raise PlanError(f"{out} has {SAMPLES} but no {PLAN}, so nobody knows what they measure; give another folder")
@@ -148,7 +150,7 @@ def read_plan(out: Path) -> dict[str, Any]:
 
 
 def difference(before: Any, now: Any) -> str:
-    """What differs; of two mappings only the keys that do."""
+    """Say what differs; of two mappings only the keys that do."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         keys = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
         return ", ".join(f"{key}: {difference(before.get(key), now.get(key))}" for key in keys)
@@ -157,7 +159,7 @@ def difference(before: Any, now: Any) -> str:
 
 @contextmanager
 def alone(out: Path) -> Iterator[None]:
-    """Nobody else writes into the folder meanwhile. The lock goes with the process, however that ends."""
+    """Lock the folder, so that no other process writes into it. The lock goes with the process, however that ends."""
     out.mkdir(parents=True, exist_ok=True)
     try:
         with lock_or_refuse(out / ".lock"):
@@ -166,16 +168,16 @@ def alone(out: Path) -> Iterator[None]:
         raise PlanError(str(error)) from None
 
 
-def media(example: Example) -> list[Any]:
-    """The names of the example's files and which part is shown; not where they lie, which may differ between machines."""
+def files(example: Example) -> list[Any]:
+    """Return the names of the example's files and which part is shown; their folders may differ between machines."""
     return [[each.path.name, str(each.span)] if each.span else each.path.name for each in example.every_media]
 
 
-def said(example: Example) -> list[Any]:
-    """The words of a ready-made chat."""
+def chat_words(example: Example) -> list[Any]:
+    """Return the words of a ready-made chat."""
     return [[m.role, [part for part in m.content if isinstance(part, str)]] for m in example.messages]
 
 
 def canonical(value: Any) -> str:
-    """JSON that is the same for equal values; paths and the like as text."""
+    """Return JSON that is the same for equal values; paths and the like as text."""
     return json.dumps(value, sort_keys=True, default=str)

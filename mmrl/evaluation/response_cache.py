@@ -18,7 +18,7 @@ FILE, LOCK = "responses.jsonl", ".lock"
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class CachedResponse:
     """A line of the cache."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -28,7 +28,7 @@ class Kept:
     schema: int = SCHEMA
 
 
-class Cache:
+class ResponseCache:
     """A file of responses that several processes may share. What a kill left half-written is cut off when it is opened."""
 
     def __init__(self, folder: Path) -> None:
@@ -37,15 +37,15 @@ class Cache:
         self.path.touch()
         with waiting_lock(folder / LOCK):
             cut_torn_end(self.path)
-            self.kept = {one.key: one for one in read_lines(Kept, self.path)}
+            self.kept = {one.key: one for one in read_lines(CachedResponse, self.path)}
 
-    def get(self, key: str) -> Kept | None:
-        """What is kept under a key."""
+    def get(self, key: str) -> CachedResponse | None:
+        """Return the response under a key, or None."""
         return self.kept.get(key)
 
     def put(self, made: Mapping[str, tuple[Request, Response]]) -> None:
-        """Keep some responses; what is there already stays."""
-        new = [Kept(key, *pair) for key, pair in made.items() if key not in self.kept]
+        """Keep new responses; what is there already stays."""
+        new = [CachedResponse(key, *pair) for key, pair in made.items() if key not in self.kept]
         self.kept |= {one.key: one for one in new}
         with waiting_lock(self.path.with_name(LOCK)):
             cut_torn_end(self.path)  # of a process that was killed meanwhile
@@ -53,5 +53,5 @@ class Cache:
 
 
 def key_of(**decides: Any) -> str:
-    """SHA-256 of the canonical JSON of all that decides a response."""
+    """Return the SHA-256 of the canonical JSON of all that decides a response."""
     return sha256(canonical(decides))

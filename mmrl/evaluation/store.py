@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def read_lines(kind: type[T], path: Path) -> list[T]:
-    """All records of a file. Raises IncompleteError for one whose end was cut off, ValueError that names a bad line."""
+    """Return all records of a file. Raises IncompleteError for one whose end was cut off, ValueError that names a bad line."""
     lines, torn = split(path.read_bytes())
     if torn:
         raise IncompleteError(f"{path}: the last line was cut off in writing; run the evaluation again to resume it")
@@ -25,7 +25,7 @@ def read_lines(kind: type[T], path: Path) -> list[T]:
 
 
 def read_line(kind: type[T], text: bytes, path: Path, number: int) -> T:
-    """One record; a ValueError that names the line if it is none."""
+    """Return one record. Raises ValueError that names the line if it is none."""
     where, name = f"{path}, line {number}", kind.__name__.lower()
     try:
         row = json.loads(text)
@@ -48,12 +48,12 @@ def read_line(kind: type[T], text: bytes, path: Path, number: int) -> T:
 
 @cache
 def adapter(kind: type) -> TypeAdapter:
-    """The validator of a type."""
+    """Return the validator of a type."""
     return TypeAdapter(kind)
 
 
 def line(record: Any) -> str:
-    """A record as one line of JSON."""
+    """Return a record as one line of JSON. Raises ValueError for what JSON cannot hold."""
     try:
         return json.dumps(asdict(record), allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:

@@ -133,7 +133,7 @@ def k3(logp: Float[Tensor, "..."], reference: Float[Tensor, "..."]) -> Float[Ten
 
 
 def overlong(lengths: Float[Tensor, " g"], limit: int, buffer: int) -> Float[Tensor, " g"]:
-    """What a completion's length costs: 0 up to limit - buffer tokens, then linearly to -1 at the limit.
+    """The (negative) reward for a completion's length: 0 up to limit - buffer tokens, then linearly to -1 at the limit.
 
     Source: Yu et al. 2025 (2503.14476), eq. 13 ("soft overlong punishment").
     """
@@ -163,5 +163,5 @@ def spread(value: Float[Tensor, " n"], mask: Bool[Tensor, "n t"]) -> Float[Tenso
 
 
 def per_token(value: Float[Tensor, " g"], mask: Bool[Tensor, "g t"]) -> Float[Tensor, "g t"]:
-    """The same value on every token of a completion, 0 off the mask."""
+    """Repeat a value on every token of its completion; 0 off the mask."""
     return value[:, None] * mask

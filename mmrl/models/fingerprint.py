@@ -21,8 +21,8 @@ def digest(tensors: Iterable[tuple[str, Tensor]], facts: str = "") -> str:
 
     ``facts`` are hashed with them. The sums are computed where a tensor lies, so that no weight is copied to the host.
     """
-    each = (f"{name}{tuple(t.shape)}{t.dtype}{sums(t.detach().flatten())}" for name, t in tensors)
-    return short_hash(facts, *each)
+    lines = (f"{name}{tuple(t.shape)}{t.dtype}{sums(t.detach().flatten())}" for name, t in tensors)
+    return short_hash(facts, *lines)
 
 
 def sums(flat: Tensor) -> tuple[int, int]:

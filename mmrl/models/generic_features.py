@@ -92,9 +92,9 @@ def moved(value: Any, device: torch.device) -> Any:
 def key_of(value: Any) -> str:
     """Hashes a value, tensors bit by bit."""
     if isinstance(value, list | tuple):
-        content = ",".join(map(key_of, value)).encode()
+        content = ",".join(map(key_of, value))
     elif isinstance(value, Tensor):
-        content = f"{value.dtype}{tuple(value.shape)}".encode() + bytes(memory_of(value))
+        return sha256(f"{type(value).__name__}{value.dtype}{tuple(value.shape)}", memory_of(value))
     else:
-        content = repr(value).encode()
+        content = repr(value)
     return sha256(type(value).__name__, content)

@@ -1,4 +1,4 @@
-"""What to do when the GPU's memory does not suffice: the same again in smaller batches, and say so."""
+"""Try again in smaller batches where the GPU's memory does not suffice, and say so."""
 
 import logging
 from collections.abc import Callable

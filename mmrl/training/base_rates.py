@@ -3,20 +3,17 @@
 Base-model pass rates are normalisers (Z of a tilt or of a constraint), wanted moments' starting point and difficulty at once.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from mmrl.algorithms import Algorithm, TargetMatching
-from mmrl.algorithms.target_matching import TargetState
+from mmrl.algorithms import Algorithm
 from mmrl.config.open_data import every, grader, media_reader, training_data
 from mmrl.config.open_model import feature_cache, policy_of
 from mmrl.config.schema import Config, ConfigError
 from mmrl.data.media.reader import MediaError, MediaReader
-from mmrl.functional.targets import bounds, offline
 from mmrl.models.policy import Policy
 from mmrl.models.vision.processor_sizes import size_rules
 from mmrl.rewards.run_graders import grade
@@ -93,15 +90,11 @@ def summary(earned: Mapping[str, Tensor], algorithm: Algorithm) -> dict[str, flo
     """For people and other programs: a run computes what it needs from the rewards.
 
     ``pass_rate`` is the share k / n of completions with an accuracy (or, where none is graded, a total) above 0, ``difficulty`` is
-    1 - (k + 1/2) / (n + 1), which tells 0 of 4 from 0 of 64, and ``log_z`` that of the algorithm's target, if it has one whose
-    coefficients are known. -inf is left out.
+    1 - (k + 1/2) / (n + 1), which tells 0 of 4 from 0 of 64; the algorithm may add more, such as ``log_z`` of its target.
     """
     right = (earned.get("accuracy", earned["total"]) > 0).double()
-    found = {"pass_rate": float(right.mean()), "difficulty": 1 - float((right.sum() + 0.5) / (len(right) + 1))}
-    if isinstance(algorithm, TargetMatching) and not algorithm.moments:
-        log_z = float(offline(algorithm.log_weight(earned, TargetState()), bounds(algorithm.target)))
-        found |= {"log_z": log_z} if log_z > -math.inf else {}
-    return found
+    rates = {"pass_rate": float(right.mean()), "difficulty": 1 - float((right.sum() + 0.5) / (len(right) + 1))}
+    return {**rates, **algorithm.report_base(earned)}
 
 
 def prompts(config: Config, examples: Sequence[Example], policy: Policy, reader: MediaReader) -> list[Prompt]:

@@ -14,7 +14,6 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch.optim import Optimizer
 
-from mmrl.algorithms import Algorithm
 from mmrl.config.load import dump, flat
 from mmrl.config.open_data import every, grader, media_reader, training_data
 from mmrl.config.open_model import feature_cache, policy_of
@@ -48,7 +47,6 @@ class Inputs:
     """Stage 1: a config and its data, checked, on ranks that have joined."""
 
     config: Config
-    algorithm: Algorithm
     data: Mixture
     ranks: Ranks
     newest: Path | None  # the checkpoint that the run goes on from
@@ -104,7 +102,7 @@ def read_inputs(config: Config, resume: bool, accelerator: Accelerator | None, q
     newest = checkpoint_to_resume(config, resume)
     data = training_data(config.data, config.seed)
     check_inputs(config, list(every(data)), ranks, quiet)
-    return Inputs(config, config.algorithm, data, ranks, newest)
+    return Inputs(config, data, ranks, newest)
 
 
 def load_policy(inputs: Inputs) -> FrozenParts:
@@ -121,10 +119,10 @@ def load_policy(inputs: Inputs) -> FrozenParts:
 
 def copy_policy(inputs: Inputs, frozen: FrozenParts) -> Models:
     """Copy the policy as often as the algorithm asks for; then cut all copies into shards."""
-    policy, algorithm, reference = frozen.policy, inputs.algorithm, None
-    if algorithm.needs.reference is not None:
-        reference = Reference(first_policy(inputs, frozen), algorithm.needs.reference)
-    proposal = None if algorithm.needs.proposal is None else Proposal(policy)
+    policy, needs, reference = frozen.policy, inputs.config.algorithm.needs, None
+    if needs.reference is not None:
+        reference = Reference(first_policy(inputs, frozen), needs.reference)
+    proposal = None if needs.proposal is None else Proposal(policy)
     cache = feature_cache(inputs.config)
     readers: list[Reader] = [reader for reader in (policy, reference, proposal) if reader is not None]
     for reader in readers:
@@ -172,7 +170,7 @@ def feeder_of(inputs: Inputs, policy: Policy) -> Feeder:
     config, ranks = inputs.config, inputs.ranks
     stream = Stream(inputs.data, config.prompts_per_step, config.seed, ranks.rank, ranks.world)
     reader = media_reader(config.data, config.data.cache_bytes, size_rules(policy.processor))
-    new_tokens = config.rollout.decoding.max_new_tokens if inputs.algorithm.needs.source == "policy" else 0
+    new_tokens = config.rollout.decoding.max_new_tokens if config.algorithm.needs.source == "policy" else 0
     return Feeder(policy, reader, stream, ranks, config.data.on_bad_media, new_tokens, config.data.max_prompt_tokens)
 
 
@@ -188,7 +186,7 @@ def collector_of(inputs: Inputs, models: Models, feeder: Feeder) -> Collector:
         examples=feeder.examples,
         prepare=feeder.prepare,
         sample=rollouts_of(
-            models.proposal or models.policy, inputs.algorithm.needs.source, config.rollout, config.seed
+            models.proposal or models.policy, config.algorithm.needs.source, config.rollout, config.seed
         ),
         grade=lambda group: grade(group.texts, group.prompt.example, graders),
         weights=MappingProxyType({name: r.weight for name, r in config.rewards.items()}),
@@ -202,9 +200,9 @@ def trainer_of(inputs: Inputs, learner: Learner, collector: Collector) -> Traine
     policy, total = models.policy, config.steps * config.updates_per_step
     planner = Planner(ranks, config.part_tokens, policy.filler if config.model.shard else None, policy.shares)
     return Trainer(
-        inputs.algorithm,
+        config.algorithm,
         collector,
-        Readings(inputs.algorithm, policy, models.reference, planner),
+        Readings(config.algorithm, policy, models.reference, planner),
         learner.optimizer,
         partial(rate_at, total=total, section=config.optimizer),
         ranks,

@@ -18,9 +18,7 @@ from mmrl.runtime.files import PARTIAL, REPLACED, settle, whole_directory
 from mmrl.runtime.sharding import cut_like
 
 VERSION = 1
-NAME = re.compile(
-    r"step-(\d{6,})"
-)  # of a checkpoint's directory; other names are nobody's checkpoint and are left alone
+NAME = re.compile(r"step-(\d{6,})")  # of a checkpoint's directory; directories of other names are left alone
 STATE = "trainer"  # the directory beside the weights
 
 

@@ -14,7 +14,7 @@ from mmrl.config.load import flat
 from mmrl.config.schema import Config, ConfigError
 from mmrl.data.media.reader import MediaError
 from mmrl.evaluation import cost
-from mmrl.evaluation.evaluator import examine
+from mmrl.evaluation.evaluator import evaluate_model
 from mmrl.models.context import PromptError
 from mmrl.runtime.console import progress
 from mmrl.runtime.interrupt import Stopped, stopping
@@ -117,7 +117,7 @@ class Run:
         with policy.whole():
             if self.ranks.main:
                 out = self.folder / "validation" / checkpoint.name_of(step)
-                levels = examine(policy, self.config.validation, out, self.config.rollout.max_rows, quiet=True)
+                levels = evaluate_model(policy, self.config.validation, out, self.config.rollout.max_rows, quiet=True)
                 found = {f"validation/{n}/{m}": v.mean for n, s in levels.items() for m, v in s.metrics.items()}
                 found["work/validation_tokens"] = sum(cost(out / name)["tokens"] for name in levels)
             self.ranks.wait()

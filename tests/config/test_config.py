@@ -92,6 +92,19 @@ def test_an_unknown_key_names_its_nearest_neighbour(override, path, near):
             "algorithm={name: fdpg, divergence: {name: alpha, aa: 1}}",
             "no key 'algorithm.divergence.aa'; did you mean 'a'? (known: a, name)",
         ),
+        (
+            "algorithm={name: rlkl, place: loss}",
+            f"algorithm.name: expected one of {NAMES}, found 'rlkl'; it is now kl_in_reward, or kl_in_loss where its key place was "
+            "loss; that key is gone",
+        ),
+        (
+            "algorithm={name: kl_in_reward, estimator: k2}",
+            "algorithm.estimator: expected 'k1' or 'k3', found 'k2'",
+        ),
+        (
+            "algorithm={name: kl_in_loss, estimator: k2, level: to_go}",
+            "algorithm.level: expected sequence or token for k2 in the loss, found to_go",
+        ),
         ("algorithm={}", f"algorithm.name: expected one of {NAMES}, found none"),
         ("algorithm=care", "algorithm: expected an object, found 'care'"),
         ("algorithm.clip=1.5", "algorithm.clip: expected a number in (0, 1) or none, found 1.5"),
@@ -146,6 +159,11 @@ def test_a_wrong_value_says_where_what_was_expected_and_what_was_found(override,
             "found 2. Set algorithm.clip, for example 0.2",
         ),
         (
+            ["algorithm={name: rloo}", "updates_per_step=2"],
+            "updates_per_step: expected 1 without algorithm.ratio, because the ratio is to the policy as it is; "
+            "found 2. Set algorithm.ratio, for example token",
+        ),
+        (
             ["rollout.decoding.temperature=0"],
             "rollout.decoding.temperature: expected more than 0, as a group of equal completions teaches nothing; "
             "found 0",
@@ -182,6 +200,33 @@ def test_a_validation_says_how_often():
     assert complaint(f"validation={json.dumps(EVALUATION | {'graders': {'a': 'accuracy'}})}") == (
         "validation.every: expected a value, found none"
     )
+
+
+@pytest.mark.parametrize("name", ["../../x", "L1/dev", "..", ".", "", "a b", "x\\y", "conditions"])
+def test_the_name_of_an_evaluated_set_is_the_name_of_a_folder_in_the_run(name):
+    sets = [{"name": name, "format": "messages", "file": "d.jsonl"}]
+    config = {
+        "out": "x",
+        "model": {"path": "m"},
+        "evaluation": EVALUATION | {"sets": sets, "graders": {"a": "accuracy"}},
+    }
+    with pytest.raises(ConfigError, match="sets: name: expected letters, digits"):
+        parse(EvalConfig, config, "made.yaml")
+
+
+def test_evaluated_sets_have_names_of_their_own():
+    one = {"name": "L1-dev_2.0", "format": "messages", "file": "d.jsonl"}
+    config = {
+        "out": "x",
+        "model": {"path": "m"},
+        "evaluation": EVALUATION | {"sets": [one], "graders": {"a": "accuracy"}},
+    }
+    assert parse(EvalConfig, config, "made.yaml").evaluation.sets[0].name == "L1-dev_2.0"
+    config["evaluation"]["sets"] = [one, one | {"name": "x"}, one]
+    with pytest.raises(
+        ConfigError, match=r"sets: expected a name of its own for each set, found L1-dev_2\.0 more than once"
+    ):
+        parse(EvalConfig, config, "made.yaml")
 
 
 def test_several_mistakes_are_told_together():

@@ -204,7 +204,7 @@ def test_a_second_run_with_the_cache_samples_nothing(mmrl, tmp_path, monkeypatch
     def never(*_):
         raise AssertionError("it was sampled again")
 
-    monkeypatch.setattr("mmrl.evaluation.evaluator.Sampled.answer", never)
+    monkeypatch.setattr("mmrl.evaluation.samplers.EngineSampler.answer", never)
     assert mmrl(f"out={tmp_path / 'two'}", **cached)[0] == 0
     one, two = ((tmp_path / name / "all" / "samples.jsonl").read_bytes() for name in ("one", "two"))
     assert one == two

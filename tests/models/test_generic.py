@@ -10,7 +10,7 @@ import torch
 from transformers import GenerationConfig
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from mmrl.evaluation.samplers import Generated, chosen
+from mmrl.evaluation.samplers import GenerateSampler, choose_token
 from mmrl.models.generic import GenericModel, check_chat_template, load_generic
 from mmrl.models.generic_features import remember, remembered
 from mmrl.rollout.noise import uniforms
@@ -33,7 +33,7 @@ def media(kinds, seed=0):
 
 
 def answer(plain, kinds=("video", "image"), sample=0, seed=0, pictures=0, **decoding):
-    model = Generated(plain, Decoding(**({"temperature": 0.0, "max_new_tokens": 6} | decoding)))
+    model = GenerateSampler(plain, Decoding(**({"temperature": 0.0, "max_new_tokens": 6} | decoding)))
     return model.answer([tiny_models.example("a", kinds)], [media(kinds, pictures)], [sample], seed)[0]
 
 
@@ -89,7 +89,7 @@ def test_sampled_frequencies_are_the_probabilities():
     wanted = logps(plain, (), 0).exp()[0]
     decoding, seen = Decoding(temperature=1.0, max_new_tokens=1), []
     for n in range(80):
-        choose = partial(chosen, decoding, uniforms(0, 0, "a", [n], 1))
+        choose = partial(choose_token, decoding, uniforms(0, 0, "a", [n], 1))
         seen.append(plain.write(tiny_models.example("a", ()), (), choose, 1).tokens[0])
     token = int(wanted.argmax())
     share = sum(one == token for one in seen) / len(seen)

@@ -48,7 +48,9 @@ def test_the_second_is_told_who_the_first_is(tmp_path, holder):
 
 def test_a_patient_one_waits(tmp_path, holder):
     _, free = holder
-    waiter = FORK.Process(target=hold, args=(tmp_path / ".lock", FORK.Event(), free, waiting_lock))
+    at_once = FORK.Event()
+    at_once.set()
+    waiter = FORK.Process(target=hold, args=(tmp_path / ".lock", FORK.Event(), at_once, waiting_lock))
     waiter.start()
     time.sleep(0.2)
     assert waiter.is_alive()

@@ -122,7 +122,7 @@ def test_ranks_get_equally_many_parts_and_the_same_kinds_of_media():
 def made_up(policy, shapes):
     """Bundles of shapes."""
     groups = {kind: policy.filler({kind}) for _, kind in shapes}
-    return [Bundle((groups[k].prompt,), ((RowSlice(0, None),),) * count) for count, k in shapes]
+    return [Bundle((groups[k].prompt,), ((RowSlice(0, groups[k]),),) * count) for count, k in shapes]
 
 
 def levelled(policy, *ranks):
@@ -130,9 +130,11 @@ def levelled(policy, *ranks):
     shapes = []
     alone = Planner(SimpleNamespace(gather=lambda mine: shapes.append(mine) or [mine]), filler=policy.filler)
     for bundles in ranks:
-        alone.align(bundles)
+        alone.align(bundles, policy.filler)
     together = Planner(SimpleNamespace(gather=lambda _: shapes), filler=policy.filler)
-    return [[(len(b.parts), set(b.kinds), fillers(b)) for b in together.align(bundles)] for bundles in ranks]
+    return [
+        [(len(b.parts), set(b.kinds), fillers(b)) for b in together.align(bundles, policy.filler)] for bundles in ranks
+    ]
 
 
 def fillers(bundle):

@@ -225,7 +225,7 @@ def test_a_validation_that_fails_loses_neither_weights_nor_numbers(root, tmp_pat
     sets = [{"name": "own", "format": "messages", "file": "d.jsonl"}]
     validation = {"root": str(root), "sets": sets, "template": "plain", "graders": {"a": "accuracy"}, "every": 2}
     validated = run_fixtures.config(root, tmp_path / "run", steps=2, validation=validation)
-    monkeypatch.setattr(running, "examine", lambda *_, **__: die_softly())
+    monkeypatch.setattr(running, "evaluate_model", lambda *_, **__: die_softly())
     with pytest.raises(OSError, match="no data"):
         build(validated, quiet=True).fit(quiet=True)
     assert checkpoint.latest(tmp_path / "run" / "checkpoints").name == "step-000002"
@@ -292,3 +292,13 @@ def test_the_journal_keeps_lines_whatever_completions_hold(tmp_path):
     run_log.keep_until(tmp_path / "rollouts.jsonl", 2)
     assert run_fixtures.lines(tmp_path / "rollouts.jsonl") == rows[:2]
     assert [p.name for p in tmp_path.iterdir()] == ["rollouts.jsonl"]
+
+
+def test_records_of_a_run_without_a_checkpoint_are_set_aside_and_named(root, tmp_path, capsys):
+    build(run_fixtures.config(root, tmp_path / "run", steps=1), quiet=True).step()  # and is killed
+    for number in (1, 2):
+        (before,) = run_fixtures.lines(tmp_path / "run" / "metrics.jsonl")
+        build(run_fixtures.config(root, tmp_path / "run", steps=1), quiet=True).step()
+        assert run_fixtures.lines(tmp_path / "run" / f"metrics.{number}.jsonl") == [before]
+        assert (tmp_path / "run" / f"rollouts.{number}.jsonl").exists()
+        assert f"its records are in metrics.{number}.jsonl now" in capsys.readouterr().out

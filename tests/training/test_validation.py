@@ -100,7 +100,7 @@ def scripted(monkeypatch, values):
         value = next(left)
         return {"own": Summary("own", 1, 1, 1, 1, 1, {"ok": 1}, {"accuracy": Mean(value, 0, 1)}, ())}
 
-    monkeypatch.setattr(running, "examine", examine)
+    monkeypatch.setattr(running, "evaluate_model", examine)
 
 
 def test_the_best_model_by_a_metric_is_kept_and_can_be_loaded(root, tmp_path, monkeypatch):

@@ -92,7 +92,7 @@ def test_an_interrupted_rendering_goes_on_and_ends_the_same(root, tmp_path):
     made = {
         path.name: path.stat().st_mtime_ns for path in (tmp_path / ".bench.rendering" / "videos" / "Synth").iterdir()
     }
-    (tmp_path / ".bench.rendering" / "videos" / "Synth" / ".1.half.mp4").write_bytes(b"half a file")
+    (tmp_path / ".bench.rendering" / "videos" / "Synth" / "half.mp4.1.partial").write_bytes(b"half a file")
     told = []
     render(out, SIZES, **HOW, progress=lambda *done: told.append(done), workers=2)
     total = SIZES.groups(HOW["axes"], HOW["cues"])

@@ -12,7 +12,7 @@ from benchmark.protocols.general_video.protocols import PROTOCOLS
 from benchmark.tables import Cells, record, terminal
 from benchmark.tables import show as show_table
 from mmrl.evaluation import compare
-from mmrl.evaluation.condition_effects import Look, gains
+from mmrl.evaluation.condition_effects import ConditionRecords, effects
 from mmrl.runtime.files import write_json
 
 OURS = "lenient"  # the reading that gains are made of
@@ -36,7 +36,9 @@ def show(found: Sequence[Found]) -> None:
 
 def told_by_conditions(found: Sequence[Found]) -> Cells:
     """Visual and temporal gain, TSS and RR, of our own reading."""
-    looks = {one.condition: Look({(r.item, r.sample): r for r in one.records}, one.items) for one in found}
+    conditions = {
+        one.condition: ConditionRecords({(r.item, r.sample): r for r in one.records}, one.items) for one in found
+    }
     rows = [
         [
             one.name,
@@ -45,7 +47,7 @@ def told_by_conditions(found: Sequence[Found]) -> Cells:
             f"{100 * one.low:+.1f} to {100 * one.high:+.1f}",
             f"{one.n:,}",
         ]
-        for one in gains(looks, OURS)
+        for one in effects(conditions, OURS)
     ]
     return ["what the conditions tell (ours)", "of", "value", "95 %", "n"], rows
 

@@ -10,7 +10,7 @@ from mmrl.cli.quickstart.settings import ARMS, NAMES
 from mmrl.data.formats.seed_bench_r1 import SeedBenchR1
 from mmrl.data.media.frame_choice import FrameChoice
 from mmrl.data.media.video import decode, read_image
-from mmrl.report import Completion, Rollout
+from mmrl.report import Rollout, RolloutCompletion
 from mmrl.rewards.parse import parse
 from mmrl.rewards.run_graders import fields
 from mmrl.runtime.json_lines import read
@@ -55,11 +55,11 @@ def rollout(arm: str, row: Mapping[str, Any], example: Example, world: Path) -> 
     )
 
 
-def completions(row: Mapping[str, Any], example: Example) -> Iterator[Completion]:
+def completions(row: Mapping[str, Any], example: Example) -> Iterator[RolloutCompletion]:
     """Yield each with its rewards, and whether its reasoning concludes what it answers."""
     given = fields(example)
     for each in row["completions"]:
-        yield Completion(
+        yield RolloutCompletion(
             text=each["text"],
             rewards=each["rewards"] | {"total": each["total"]},
             correct=each["rewards"]["accuracy"] > 0,

@@ -16,19 +16,19 @@ from rich.table import Table
 from mmrl.evaluation.audits.contamination import Trained, shared
 from mmrl.evaluation.audits.media import remade
 from mmrl.evaluation.audits.shortcuts import Guess, guesses
-from mmrl.evaluation.commands.ls import show, table
 from mmrl.evaluation.plan import HASH, ITEMS, SAMPLES, read_plan
 from mmrl.evaluation.records import FAILED, Item, Sample, Verdict
 from mmrl.evaluation.run_folder import RUN, progress_of, read_run, sets_of
 from mmrl.evaluation.scoring import DEFAULT, answers, read_records, scorers_of, verdicts_path
 from mmrl.evaluation.store import read_lines
+from mmrl.evaluation.tables.terminal import plain_table, show
 from mmrl.runtime.console import console
 from mmrl.runtime.files import sha256_of
 from mmrl.runtime.json_lines import split
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class SetAudit:
     """What an audit of one set found."""
 
     name: str
@@ -41,7 +41,7 @@ def audit(folder: Path, trained: Trained | None, media: bool) -> int:
     """Print the findings; the exit status."""
     sets = sets_of(folder)
     found = [audited(name, out, folder, trained, media) for name, out in sets.items()]
-    found.append(Finding("run", list(run_problems(folder, sets)), [] if (folder / RUN).exists() else [f"no {RUN}"]))
+    found.append(SetAudit("run", list(run_problems(folder, sets)), [] if (folder / RUN).exists() else [f"no {RUN}"]))
     show(notes_table(found))
     for one in found:
         for problem in one.broken:
@@ -51,18 +51,18 @@ def audit(folder: Path, trained: Trained | None, media: bool) -> int:
     return 1 if count else 0
 
 
-def audited(name: str, out: Path, run: Path, trained: Trained | None, media: bool) -> Finding:
+def audited(name: str, out: Path, run: Path, trained: Trained | None, media: bool) -> SetAudit:
     """One set."""
     broken = list(file_problems(out))
     if broken:
-        return Finding(name, broken, [])
+        return SetAudit(name, broken, [])
     items, samples = read_lines(Item, out / ITEMS), read_lines(Sample, out / SAMPLES)
     broken += record_problems(out, items, samples)
     if trained is not None:
         broken += shared(items, trained)
     if media:
         broken += remade(samples, items, run, out)
-    return Finding(name, broken, [*notes(items, samples), *letters(out, items)], guesses(items))
+    return SetAudit(name, broken, [*notes(items, samples), *letters(out, items)], guesses(items))
 
 
 def file_problems(out: Path) -> Iterator[str]:
@@ -142,9 +142,9 @@ def letters(out: Path, items: Sequence[Item]) -> Iterator[str]:
         yield f"{what}: " + ", ".join(f"{name} {100 * counts[name] / total:.0f} %" for name in sorted(counts))
 
 
-def notes_table(found: Sequence[Finding]) -> Table:
+def notes_table(found: Sequence[SetAudit]) -> Table:
     """The notes and the guesses, a line each."""
-    made = table("Audit", ("set", "what"))
+    made = plain_table("Audit", ("set", "what"))
     for one in found:
         lines = [*one.notes, *(guess.line for guess in one.guesses)]
         for number, text in enumerate(lines):

@@ -9,12 +9,12 @@ from typing import Any
 import typer
 from rich.table import Table
 
-from mmrl.evaluation.commands.ls import show, table
 from mmrl.evaluation.run_folder import sets_of
 from mmrl.evaluation.scoring import expected_of, read_items, read_records
 from mmrl.evaluation.statistics import Comparison, adjust
 from mmrl.evaluation.summary import Summary, compare_fully, summarise
 from mmrl.evaluation.tables.levels import finite, percent, points
+from mmrl.evaluation.tables.terminal import plain_table, show
 from mmrl.runtime.console import console
 from mmrl.types import index_of
 
@@ -90,7 +90,7 @@ def complete(folder: Path, scorer: str) -> Summary:
 
 def shown(found: Mapping[Name, Comparison], title: str) -> Table:
     """A line each."""
-    made, last = table(title, COLUMNS), ""
+    made, last = plain_table(title, COLUMNS), ""
     for (name, metric), one in found.items():
         change = one.difference
         counts = ("", "") if one.discordant is None else map(str, one.discordant)

@@ -18,32 +18,6 @@ from mmrl.evaluation.statistics.clusters import (
     probability,
 )
 
-SUM_TOLERANCE = 1e-4  # probabilities that were stored in float32 or rounded sum to 1 only so well
-
-
-def option_probabilities(logits: ArrayLike) -> Values:
-    """softmax over the option letters' logits (or log-probabilities) at the answer position, [items, options]."""
-    values = np.asarray(logits, dtype=np.float64)
-    if values.ndim != 2 or values.size == 0 or not np.isfinite(values).all():
-        raise ValueError(f"option_probabilities: expected finite logits [items, options], found shape {values.shape}")
-    weights = np.exp(values - values.max(1, keepdims=True))
-    return weights / weights.sum(1, keepdims=True)
-
-
-def brier(probabilities: ArrayLike, gold: ArrayLike) -> Values:
-    """Brier score of every item, sum_k (p_k - [k = gold])^2 in [0, 2] (Brier 1950); a uniform guess gives 1 - 1/K.
-
-    probabilities: [items, options], rows sum to 1; gold: index of the right option. Average with `mean_interval`.
-    """
-    p, index = np.asarray(probabilities, dtype=np.float64), np.asarray(gold)
-    if p.ndim != 2 or index.shape != p.shape[:1] or len(p) == 0:
-        raise ValueError(f"brier: expected [items, options] and a gold an item, found {p.shape} and {index.shape}")
-    if not (np.isfinite(p).all() and (p >= 0).all() and np.allclose(p.sum(1), 1, rtol=0, atol=SUM_TOLERANCE)):
-        raise ValueError("brier: expected rows of probabilities that sum to 1")
-    if not np.issubdtype(index.dtype, np.integer) or ((index < 0) | (index >= p.shape[1])).any():
-        raise ValueError(f"brier: expected indices of {p.shape[1]} options as gold")
-    return np.square(p).sum(1) - 2 * p[np.arange(len(p)), index] + 1
-
 
 def calibration_error(confidence: ArrayLike, right: ArrayLike, bins: int = 15) -> float:
     """Expected calibration error: sum_b n_b / n |accuracy_b - confidence_b| over bins of equal mass, in [0, 1].
@@ -98,22 +72,6 @@ def calibration_interval(
         errors.append(np.abs(drawn @ gap).sum(1) / (drawn @ size))
     low, high = np.quantile(np.concatenate(errors), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
-
-
-def selective_risk(confidence: ArrayLike, right: ArrayLike) -> Values:
-    """Share of errors among the i most confident items, for i = 1 .. n. Equal confidences count as their average."""
-    p, y = said_and_right(confidence, right)
-    index = np.unique(-p, return_inverse=True)[1]
-    average = np.bincount(index, weights=1 - y) / np.bincount(index)  # of wrong, by confidence, from the highest
-    return np.cumsum(average[np.sort(index)]) / np.arange(1, len(p) + 1)
-
-
-def risk_coverage_area(confidence: ArrayLike, right: ArrayLike) -> float:
-    """AURC, the mean of `selective_risk` over all coverages (Geifman and El-Yaniv 2017); lower is better.
-
-    A confidence that says nothing gives the error rate.
-    """
-    return float(selective_risk(confidence, right).mean())
 
 
 def binned_error(p: Values, y: NDArray, bins: int) -> Values:

@@ -2,10 +2,7 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import ArrayLike
-
-from mmrl.evaluation.statistics.clusters import Clusters, Values, finite, numbered
+from mmrl.evaluation.statistics.clusters import finite
 
 
 def guess_rate(options: Sequence[int]) -> float:
@@ -24,13 +21,3 @@ def chance_corrected(accuracy: float, guess: float) -> float:
     if not 0 <= accuracy <= 1 or not 0 <= guess < 1:
         raise ValueError(f"chance_corrected: expected shares, the guesser's below 1, found {accuracy} and {guess}")
     return (accuracy - guess) / (1 - guess)
-
-
-def all_right(right: ArrayLike, groups: Clusters) -> Values:
-    """1 for every group whose items are all right (pair or octet accuracy), else 0; in order of first appearance."""
-    values, index = finite(right), numbered(groups)
-    if len(values) != len(index):
-        raise ValueError(f"all_right: expected one group an item, found {len(values)} items and {len(index)} groups")
-    worst = np.ones(index.max() + 1)
-    np.minimum.at(worst, index, (values == 1).astype(np.float64))
-    return worst

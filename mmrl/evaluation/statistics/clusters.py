@@ -46,30 +46,13 @@ def design_effect(scores: ArrayLike, clusters: Clusters) -> float:
     return 1.0 if alone == 0 or math.isinf(alone) else (clustered_error(scores, clusters) / alone) ** 2
 
 
-def variance_parts(scores: ArrayLike, items: Clusters) -> tuple[float, float]:
-    """Variance between items and within an item, of scores of which each item has several samples.
-
-    within = mean over items of the unbiased sample variance; between = variance of the items' means - mean(1/k) within,
-    at least 0. So k samples an item give a mean of variance (between + within mean(1/k)) / items. Raises ValueError
-    where an item has one sample only, for then the two cannot be told apart, and where there is one item only.
-    """
-    sums, counts = cluster_sums(scores, items)
-    if len(sums) < 2 or counts.min() < 2:
-        found = f"{len(sums)} items, of which one has {int(counts.min())} samples"
-        raise ValueError(f"variance_parts: expected at least 2 items with at least 2 samples each, found {found}")
-    squares = cluster_sums(np.square(finite(scores)), items)[0]
-    within = float(((squares - sums**2 / counts) / (counts - 1)).mean())
-    between = float((sums / counts).var(ddof=1)) - within * float((1 / counts).mean())
-    return max(0.0, between), max(0.0, within)
-
-
 def cluster_sums(scores: ArrayLike, clusters: Clusters) -> tuple[Values, Values]:
     """Sum of the scores and number of items of every cluster, in order of first appearance."""
     values = finite(scores)
     if len(values) != len(clusters):
         raise ValueError(f"expected one score and one cluster an item, found {values.shape} and ({len(clusters)},)")
     index = numbered(clusters)
-    return np.bincount(index, weights=values), np.bincount(index).astype(np.float64)
+    return np.bincount(index, weights=values).astype(np.float64), np.bincount(index).astype(np.float64)
 
 
 def numbered(clusters: Clusters) -> NDArray[np.intp]:

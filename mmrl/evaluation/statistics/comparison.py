@@ -87,16 +87,6 @@ def adjust(comparisons: Mapping[Name, Comparison], exploratory: Collection[Name]
     return {name: replace(one, p_holm=p.get(name)) for name, one in comparisons.items()}
 
 
-def describe(one: Comparison) -> str:
-    """A comparison of shares in one line, in percentage points."""
-    found, p = one.difference, f"p = {one.difference.p_signflip:.2g}"
-    p += "" if one.p_holm is None else f", Holm {one.p_holm:.2g}"
-    counts = "" if one.discordant is None else f"; lost {one.discordant[0]}, gained {one.discordant[1]}"
-    items = f"{found.n} items in {found.clusters} clusters"
-    limits = f"{100 * found.mean:+.1f} points [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
-    return f"{limits}, {p}; detectable {100 * one.mde:.1f}{counts}; {items}"
-
-
 def paired(
     before: ArrayLike, after: ArrayLike, clusters: Clusters, confidence: float = 0.95, seed: int = 0
 ) -> Difference:

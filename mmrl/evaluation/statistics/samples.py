@@ -5,20 +5,9 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
-
-from mmrl.evaluation.statistics.clusters import Values
 
 # Each function takes what is known of n samples of an item and says what k of them, drawn without replacement, give
 # on average over all C(n, k) draws. Average over items with `mean_interval`, the item's video as its cluster.
-
-
-def mean_at_k(right: ArrayLike) -> Values:
-    """Mean over the samples of every item, [items, k] -> [items]. The score to report first."""
-    scores = np.asarray(right, dtype=np.float64)
-    if scores.ndim != 2 or 0 in scores.shape or not np.isfinite(scores).all():
-        raise ValueError(f"mean_at_k: expected finite scores [items, k], found shape {scores.shape}")
-    return scores.mean(1)
 
 
 def pass_at_k(n: int, right: int, k: int) -> float:

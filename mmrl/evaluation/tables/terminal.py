@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -10,8 +11,23 @@ from mmrl.evaluation.summary import Mean, Summary
 from mmrl.evaluation.tables.arms import Gap, lines
 from mmrl.evaluation.tables.contents import Levels, ModelComparison
 from mmrl.evaluation.tables.levels import percent, points, rows
+from mmrl.runtime.console import console
 
+WIDE = 200  # columns: a table is never cut
 STYLES = {"better": "green", "worse": "red", "unclear": "bright_black", "differs": "bold"}
+
+
+def show(table: Table) -> None:
+    """Print a table whole; a narrow terminal wraps its lines."""
+    Console(width=max(console.width, WIDE)).print(table)
+
+
+def plain_table(title: str, columns: tuple[str, ...]) -> Table:
+    """Return a table without lines yet, whose columns are never cut."""
+    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    return table
 
 
 def levels_table(levels: Levels, title: str | None = None) -> Table:

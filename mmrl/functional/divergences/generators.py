@@ -18,7 +18,7 @@ from mmrl.functional.divergences.numerics import exp, expm1, power_log, sign
 
 @runtime_checkable
 class Divergence(Protocol):
-    """What is known of every divergence."""
+    """The generator f of a divergence, and what follows from it."""
 
     @property
     def slope_at_infinity(self) -> float:

@@ -1,4 +1,4 @@
-"""What a target multiplies the reference with: p(x) = pi0(x) product of factors / Z, each factor a function of rewards.
+"""The factors that a target multiplies the reference with: p(x) = pi0(x) product of factors / Z, each factor a function of rewards.
 
 Factors are in log space and per completion: ``log_weight`` is log of (factor at x), -inf where the target has no mass. The
 rewards are those of the config by name, and "total", their weighted sum. A product of targets is a tuple of factors:
@@ -29,7 +29,7 @@ class Factor(Protocol):
 
     @property
     def hard(self) -> bool:
-        """Whether it is 0 somewhere, so that the target's support is smaller than the reference's."""
+        """True where it is 0 somewhere, so that the target's support is smaller than the reference's."""
         ...
 
     @property
@@ -58,7 +58,8 @@ class Tilt:
 
     def __post_init__(self) -> None:
         positive("tilt.beta", self.beta)
-        if (self.low is None) != (self.high is None) or (self.low is not None and not self.low < self.high):
+        ordered = self.low is self.high if self.low is None or self.high is None else self.low < self.high
+        if not ordered:
             raise ValueError(
                 f"tilt: expected both low and high, low below high, or neither; found {self.low}, {self.high}"
             )
@@ -73,11 +74,13 @@ class Tilt:
 
     @property
     def bounds(self) -> Bounds | None:
-        return None if self.low is None else (self.low / self.beta, self.high / self.beta)
+        return None if self.low is None or self.high is None else (self.low / self.beta, self.high / self.beta)
 
     def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
         reward = found(rewards, self.reward)
-        if self.low is not None and bool(((reward < self.low) | (reward > self.high)).any()):
+        if self.low is None or self.high is None:
+            return reward / self.beta
+        if bool(((reward < self.low) | (reward > self.high)).any()):
             raise ValueError(
                 f"reward {self.reward!r}: expected within [{self.low}, {self.high}] as its tilt declares, found "
                 f"{reward.tolist()}; correct tilt.low and tilt.high, or leave both out"
@@ -145,7 +148,8 @@ class Exponential:
         return None
 
     def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
-        return sum(value * found(rewards, name) for name, value in self.coefficients.items())
+        terms = (value * found(rewards, name) for name, value in self.coefficients.items())
+        return sum(terms, torch.zeros_like(next(iter(rewards.values()))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,8 +244,8 @@ def log_weight(factors: Sequence[Factor], rewards: Mapping[str, Float[Tensor, " 
 
 def bounds(factors: Sequence[Factor]) -> Bounds | None:
     """The least and most log-weight of a product, where those of all factors are known. log Z lies between them."""
-    known = [factor.bounds for factor in factors]
-    return None if None in known else (sum(low for low, _ in known), sum(high for _, high in known))
+    known = [factor.bounds for factor in factors if factor.bounds is not None]
+    return (sum(low for low, _ in known), sum(high for _, high in known)) if len(known) == len(factors) else None
 
 
 def found(rewards: Mapping[str, Float[Tensor, " n"]], name: str) -> Float[Tensor, " n"]:

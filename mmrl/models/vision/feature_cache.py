@@ -6,7 +6,6 @@ other weights finds nothing; one with equal weights, such as the reference's, fi
 the states before it are kept, and the weights are those of the blocks.
 """
 
-import hashlib
 import json
 import logging
 import platform
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 
 from mmrl.models.families import Grid
 from mmrl.runtime.disk_cache import Disk, Tally
+from mmrl.runtime.files import sha256
 from mmrl.runtime.memory_cache import ByteCache
 
 logger = logging.getLogger(__name__)
@@ -79,8 +79,5 @@ def memory_of(tensor: Tensor) -> memoryview:
 
 def name_of(pixels: Tensor, grid: Grid, weights: str) -> str:
     """Names the entry of a medium, as encoded by weights with this digest."""
-    hashed = hashlib.sha256()
     shape = (grid.kind, grid.frames, grid.height, grid.width, str(pixels.dtype), tuple(pixels.shape))
-    hashed.update(f"{weights} {shape}".encode())
-    hashed.update(memory_of(pixels))
-    return hashed.hexdigest()
+    return sha256(f"{weights} {shape}", memory_of(pixels))

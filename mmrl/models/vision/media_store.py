@@ -1,4 +1,4 @@
-"""Where one result of the tower for each medium is kept: with the prompt, in memory, on disk."""
+"""Keeps one result of the tower for each medium: with the prompt, in memory, on disk."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

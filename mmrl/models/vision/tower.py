@@ -80,7 +80,7 @@ class Tower:
 
     @property
     def cache_level(self) -> CacheLevel:
-        """How far the results on a medium are the same for the whole run."""
+        """Tells how far the results on a medium stay the same for the whole run."""
         if self.fixed_level is not None:
             return self.fixed_level
         trained = self.trained

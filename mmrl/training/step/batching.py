@@ -1,4 +1,4 @@
-"""What is seen and read together: groups in bundles, rows in parts, ranks in step. It cuts for memory only."""
+"""Plan what is seen and read together: groups in bundles, rows in parts, ranks in step. It cuts for memory only."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,8 @@ from itertools import zip_longest
 from typing import Any
 
 from mmrl.types import Credit, Group, Prompt, RowSlice, Scored
+
+Filler = Callable[[frozenset[str]], Group]  # kinds of media -> a group about them that is worth nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +19,7 @@ class Bundle:
 
     @property
     def kinds(self) -> frozenset[str]:
-        """Which media there are; the tower is called once for each kind."""
+        """The kinds of media that there are; the tower is called once for each kind."""
         return frozenset(medium.kind for prompt in self.prompts for medium in prompt.example.every_media)
 
 
@@ -27,13 +29,13 @@ class Planner:
 
     ranks: Any
     part_tokens: int = 16384  # the most tokens, padding included, in one forward pass with a gradient
-    filler: Callable[[frozenset[str]], Group] | None = None  # about media of these kinds; None where weights are whole
+    filler: Filler | None = None  # about media of these kinds; None where weights are whole
     shares: bool = True  # whether a prompt is read once for all of its completions
 
     def plan(self, loud: Sequence[tuple[Scored, Credit]]) -> Iterable[Bundle]:
-        """What is seen and read for an update; where weights are sharded, in step with the other ranks."""
+        """Plan what is seen and read for an update; where weights are sharded, in step with the other ranks."""
         bundles = self.bundles(loud)
-        return bundles if self.filler is None else self.align(bundles)
+        return bundles if self.filler is None else self.align(bundles, self.filler)
 
     def bundles(self, loud: Sequence[tuple[Scored, Credit]]) -> Iterator[Bundle]:
         """Groups that fit into one forward pass go together; one that does not fit is read in parts."""
@@ -46,7 +48,7 @@ class Planner:
                 parts = (tuple(RowSlice(i, s.group, s, c) for i, (s, c) in enumerate(chosen)),)
             yield Bundle(tuple(s.group.prompt for s, _ in chosen), parts)
 
-    def align(self, bundles: Iterable[Bundle]) -> list[Bundle]:
+    def align(self, bundles: Iterable[Bundle], filler: Filler) -> list[Bundle]:
         """Bundles such that every rank calls every layer equally often.
 
         A sharded layer is gathered by all ranks together, forward and backward. So the k-th bundles of all ranks get
@@ -56,17 +58,7 @@ class Planner:
         shapes = self.ranks.gather([(len(b.parts), b.kinds) for b in mine])
         mine += [Bundle((), ())] * (max(map(len, shapes)) - len(mine))
         together = zip_longest(*shapes, fillvalue=(0, frozenset()))
-        return [self.filled(bundle, shapes) for bundle, shapes in zip(mine, together, strict=True)]
-
-    def filled(self, bundle: Bundle, shapes: Sequence[tuple[int, frozenset[str]]]) -> Bundle:
-        """The bundle with the parts and kinds of media that it lacks of the shapes of all ranks."""
-        kinds = frozenset().union(*(k for _, k in shapes))
-        parts = max(count + (k != kinds) for count, k in shapes)  # media that a rank lacks bring a part of their own
-        if parts == len(bundle.parts):
-            return bundle
-        group = self.filler(kinds - bundle.kinds)
-        filler = (RowSlice(len(bundle.prompts), group, filler=True),)
-        return Bundle((*bundle.prompts, group.prompt), bundle.parts + (filler,) * (parts - len(bundle.parts)))
+        return [filled(bundle, shapes, filler) for bundle, shapes in zip(mine, together, strict=True)]
 
     def packs(self, groups: Sequence[Group]) -> Iterator[list[int]]:
         """Neighbours together as long as they cost at most ``part_tokens``; never none."""
@@ -99,3 +91,14 @@ class Planner:
         return sum(map(len, groups)) * max(
             (len(group.prompt.tokens) + group.tokens.shape[1] for group in groups), default=0
         )
+
+
+def filled(bundle: Bundle, shapes: Sequence[tuple[int, frozenset[str]]], filler: Filler) -> Bundle:
+    """The bundle with the parts and kinds of media that it lacks of the shapes of all ranks."""
+    kinds = frozenset().union(*(k for _, k in shapes))
+    parts = max(count + (k != kinds) for count, k in shapes)  # media that a rank lacks bring a part of their own
+    if parts == len(bundle.parts):
+        return bundle
+    group = filler(kinds - bundle.kinds)
+    rows = (RowSlice(len(bundle.prompts), group, filler=True),)
+    return Bundle((*bundle.prompts, group.prompt), bundle.parts + (rows,) * (parts - len(bundle.parts)))

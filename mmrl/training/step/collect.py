@@ -1,4 +1,4 @@
-"""What a step learns from: examples drawn, completions sampled and graded, and of these the groups that are kept."""
+"""Collect what a step learns from: draw examples, sample and grade completions, keep some groups of them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -60,8 +60,8 @@ class Collector:
         They are taken in the order of the examples, however many ranks there are.
         """
         kept: list[Graded] = []
-        found = size = 0
-        while self.drawn < algorithm.needs.draws and (found < size or not self.drawn):
+        found, size, most = 0, 0, algorithm.needs.draws or 1
+        while self.drawn < most and (found < size or not self.drawn):
             graded = self.draw(step, meter)
             useful = [pair for pair in graded if algorithm.useful(*pair)]
             counts = self.ranks.gather((len(graded), len(useful)))
@@ -79,7 +79,7 @@ class Collector:
         return sum((w * rewards[name] for name, w in self.weights.items()), torch.zeros(len(group)))
 
     def base_of(self, group: Group) -> Mapping[str, Tensor] | None:
-        """What the base model earned on the group's example. Raises ValueError where the table lacks it."""
+        """The rewards of the base model on the group's example. Raises ValueError where the table lacks it."""
         if self.base is None:
             return None
         name = group.prompt.example.id

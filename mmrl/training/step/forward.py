@@ -1,4 +1,4 @@
-"""What policy and reference say of groups, read in parts that memory suffices for."""
+"""Log-probabilities of groups by policy and reference, read in parts that memory suffices for."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from mmrl.algorithms.base import Algorithm
+from mmrl.algorithms.base import Algorithm, known
 from mmrl.runtime.out_of_memory import run_with_smaller_batches
 from mmrl.training.step.batching import Planner
 from mmrl.training.step.metrics import Meter
@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 
 class PolicyModel(Protocol):
-    """What training needs of the model that learns."""
+    """The model that learns, as training uses it."""
 
     def whole(self) -> AbstractContextManager: ...  # inside, ranks read independently of one another
     def still(self) -> AbstractContextManager: ...  # inside, nobody writes to its weights
@@ -27,7 +27,7 @@ class PolicyModel(Protocol):
 
 
 class ReferenceModel(Protocol):
-    """What training needs of the model that it compares with."""
+    """The model that training compares with, as training uses it."""
 
     def whole(self) -> AbstractContextManager: ...  # inside, ranks read independently of one another
     def score(self, groups: Sequence[Group], where: Sequence[Tensor], keep: bool) -> list[Tokens]: ...
@@ -51,7 +51,8 @@ class Readings:
 
     def by_reference(self, scored: Sequence[Scored], meter: Meter) -> list[Scored]:
         """Add the reference's log-probabilities, where it read, and, for a full-vocabulary KL, its hidden states."""
-        if self.reference is None:
+        reference = self.reference
+        if reference is None:
             return list(scored)
         groups = [s.group for s in scored]
         where = [self.algorithm.reads(s.group, s.rewards) for s in scored]
@@ -60,10 +61,10 @@ class Readings:
 
         def attempt(planner: Planner) -> list[Tokens]:
             packs = list(planner.packs(groups))
-            read = [self.reference.score([groups[i] for i in p], [where[i] for i in p], keep) for p in packs]
+            read = [reference.score([groups[i] for i in p], [where[i] for i in p], keep) for p in packs]
             return [tokens for some in read for tokens in some]
 
-        with self.reference.whole():
+        with reference.whole():
             read = self.within_memory(attempt, groups, self.least(groups), meter)
         together = zip(scored, read, where, strict=True)
         return [replace(s, reference=tokens.logp, read=w, states=tokens.states) for s, tokens, w in together]
@@ -92,14 +93,15 @@ class Readings:
 
     def head(self) -> Tensor | None:
         """The reference's output head, for a divergence over the whole vocabulary. All ranks must ask together."""
-        return None if self.algorithm.needs.full_vocabulary_kl is None else self.reference.head()
+        exact = self.algorithm.needs.full_vocabulary_kl is not None
+        return self.reference.head() if exact and self.reference is not None else None
 
     def read(self, seen: Any, part: Sequence[RowSlice], head: Tensor | None) -> list[Tokens]:
         """Read rows by the policy; with a head also how far it is from the reference, over the whole vocabulary."""
         direction = self.algorithm.needs.full_vocabulary_kl
         if head is None or direction is None or part[0].filler:
             return self.policy.read(seen, part)
-        states = tuple(rows.scored.states for rows in part)
+        states = tuple(known(rows.scored and rows.scored.states, "full_vocabulary_kl") for rows in part)
         return self.policy.read(seen, part, against=Against(states, head, direction))
 
     def least(self, groups: Sequence[Group]) -> int:

@@ -46,7 +46,7 @@ class Meter:
             self.total(f"seconds/{name}", perf_counter() - start)
 
     def absorb(self, other: "Meter") -> None:
-        """What another one gathered, too."""
+        """Add what another one gathered."""
         for mine, its in ((self.sums, other.sums), (self.counts, other.counts), (self.totals, other.totals)):
             for name, value in its.items():
                 mine[name] = mine.get(name, 0.0) + value
@@ -93,13 +93,13 @@ def describe(meter: Meter, scored: Iterable[Scored], algorithm: Algorithm, memor
 def observe(meter: Meter, now: Sequence[Tokens], part: Sequence[RowSlice], losses: Sequence[Tensor]) -> None:
     """Add numbers about what the policy says now of the rows of a part."""
     for tokens, rows, loss in zip(now, part, losses, strict=True):
-        mask, sampled = rows.group.mask, rows.group.logp_sampled
+        (scored, _), mask, sampled = rows.learned, rows.group.mask, rows.group.logp_sampled
         meter.total("loss", loss.item())
         meter.total("work/trained_tokens", float(mask.sum()))
         meter.add("policy/entropy", (tokens.entropy.sum() / mask.sum()).item(), int(mask.sum()))
         if sampled is not None:
             meter.most("policy/sampler_gap", ((tokens.logp.detach() - sampled) * mask).abs().max().item())
-        read = rows.scored.read
-        if read is not None and read.any():
-            divergence = policy_gradient.k3(tokens.logp.detach(), rows.scored.reference)[read]
+        read, reference = scored.read, scored.reference
+        if read is not None and reference is not None and read.any():
+            divergence = policy_gradient.k3(tokens.logp.detach(), reference)[read]
             meter.add("reference/k3", divergence.mean().item(), int(read.sum()))

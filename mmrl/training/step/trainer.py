@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from mmrl.algorithms.base import Algorithm, Memory
 from mmrl.runtime.sharding import clip_gradients
@@ -17,7 +18,7 @@ from mmrl.types import Credit, RowSlice, Scored, Tokens, Totals
 
 
 class ProposalModel(Protocol):
-    """What the trainer needs of a model that samples in the policy's place."""
+    """A model that samples in the policy's place, as the trainer uses it."""
 
     def adopt(self, policy: Any) -> None: ...
 
@@ -81,7 +82,7 @@ class Trainer:
         return scored
 
     def remember(self, scored: Sequence[Scored]) -> Memory | None:
-        """What the algorithm will know after this step; and the policy replaces the proposal, where it asks for that."""
+        """The memory of the algorithm after this step; and the policy replaces the proposal, where it asks for that."""
         needs = self.algorithm.needs
         if needs.memory is None:
             return None
@@ -106,7 +107,7 @@ class Trainer:
         return Totals(*self.ranks.sums([len(batch), sequences, tokens]))
 
     def loud(self, batch: Sequence[Scored], credits: Sequence[Credit]) -> list[tuple[Scored, Credit]]:
-        """What is learned from. A group of which no token moves the policy is left out, and counted."""
+        """The groups that are learned from. One of which no token moves the policy is left out, and counted."""
         loud = [(s, c) for s, c in zip(batch, credits, strict=True) if not c.silent]
         self.meter.add("groups/useful", len(loud) / len(batch) if batch else 0.0, len(batch))
         return loud
@@ -139,8 +140,8 @@ class Trainer:
         if self.compare is None or (self.compared is not None and bundle.kinds <= self.compared):
             return
         with self.meter.phase("compare"):
-            found = self.compare(seen, bundle.parts[0])
-        for name, value in found.items():
+            distances = self.compare(seen, bundle.parts[0])
+        for name, value in distances.items():
             self.meter.most(f"work/compare_{name}", value)
         self.compared = bundle.kinds | (self.compared or frozenset())
 
@@ -149,15 +150,16 @@ class Trainer:
         if part[0].filler:
             (0 * now[0].logp).sum().backward()
             return
-        losses = [
-            (self.algorithm.loss(tokens, rows.credit, rows.scored) * rows.credit.share).sum()
-            for tokens, rows in zip(now, part, strict=True)
-        ]
+        losses = [self.loss(tokens, *rows.learned) for tokens, rows in zip(now, part, strict=True)]
         observe(meter, now, part, losses)
         for rows, loss in zip(part, losses, strict=True):
             if not loss.isfinite():
                 meter.bad.append(rows.group.prompt.example.id)
         torch.stack(losses).sum().backward()  # also where it is not finite, as other ranks wait; update refuses it
+
+    def loss(self, now: Tokens, rows: Scored, credit: Credit) -> Tensor:
+        """The part of the step's loss that some rows are."""
+        return (self.algorithm.loss(now, credit, rows) * credit.share).sum()
 
     def update(self, batch: Sequence[Scored], totals: Totals) -> None:
         """Reduce once over ranks, clip, step, zero; the reference follows."""

@@ -1,4 +1,4 @@
-"""Graders by name as the scorer of an evaluation, and what decides its verdicts: the specs and the code behind them."""
+"""The scorer of an evaluation, made of graders by name, and the fingerprint of the code that decides its verdicts."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -14,22 +14,23 @@ from mmrl.world.graders import WORLD_GRADERS
 
 
 def scorer_of(graders: Mapping[str, str], name: str = DEFAULT) -> Scorer:
-    """The scorer of metrics, each a grader's name or path.py:function."""
+    """Return the scorer of some metrics, each with a grader's name or path.py:function. Raises ValueError for none."""
     if not graders:
         raise ValueError("graders: expected one or more metrics, as in accuracy=accuracy; found none")
-    found = {metric: grader(spec) for metric, spec in graders.items()}
+    by_metric = {metric: grader(spec) for metric, spec in graders.items()}
     facts = {"graders": dict(graders), "code": {metric: code_of(spec) for metric, spec in graders.items()}}
-    return Scorer(partial(grade_one, graders=found), trace, name, facts)
+    return Scorer(partial(grade_one, graders=by_metric), trace, name, facts)
 
 
 def code_of(spec: str) -> str:
-    """A fingerprint of the code that a grader is made of: its file, or the room that it comes from."""
+    """Return a fingerprint of the code that a grader is made of: its file, or all files of the room that it comes from."""
     own, sign, _ = spec.rpartition(":")
     if sign:
         return fingerprint([Path(own)])
-    return fingerprint(sorted(Path((world if spec in WORLD_GRADERS else rewards).__file__).parent.rglob("*.py")))
+    room = world if spec in WORLD_GRADERS else rewards
+    return fingerprint(sorted(Path(str(room.__file__)).parent.rglob("*.py")))
 
 
 def fingerprint(paths: list[Path]) -> str:
-    """Enough of SHA-256 over some files to tell versions apart."""
-    return short_hash(*(part for path in paths for part in (path.name, path.read_bytes())))
+    """Return a short hash of the names and contents of some files."""
+    return short_hash(*(path.name.encode() + path.read_bytes() for path in paths))
