@@ -1,4 +1,4 @@
-"""``mmrl eval view``: what was asked and written, as one page without scripts or anything from elsewhere.
+"""``mmrl eval view``: questions and completions as one page without scripts or anything from elsewhere.
 
 Whatever models wrote is escaped; the page has no code that could run.
 """
