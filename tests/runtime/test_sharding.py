@@ -122,7 +122,7 @@ def test_ranks_get_equally_many_parts_and_the_same_kinds_of_media():
 def made_up(policy, shapes):
     """Bundles of shapes."""
     groups = {kind: policy.filler({kind}) for _, kind in shapes}
-    return [Bundle((groups[k].prompt,), ((RowSlice(0, None),),) * count) for count, k in shapes]
+    return [Bundle((groups[k].prompt,), ((RowSlice(0, groups[k]),),) * count) for count, k in shapes]
 
 
 def levelled(policy, *ranks):
