@@ -176,11 +176,12 @@ def restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensor
     """Take over the tensors of ``optimizer_tensors``, which every rank has read, cut as the model is; rates stay."""
     if not tensors:
         return
-    state = get_optimizer_state_dict(model, optimizer)
+    states: dict[str, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         kind, name = key.split("/", 1)
-        state["state"][name][kind] = value
-    set_optimizer_state_dict(model, optimizer, state, options=WHOLE)
+        states.setdefault(name, {})[kind] = value
+    groups = get_optimizer_state_dict(model, optimizer)["param_groups"]
+    set_optimizer_state_dict(model, optimizer, {"state": states, "param_groups": groups}, options=WHOLE)
 
 
 def randomness() -> dict[str, Any]:
