@@ -334,7 +334,7 @@ def general_video(
 
     Exit status 1 where a table is missing, partial, or holds questions that could not be asked.
     """
-    from benchmark.protocols.general_video.found import Asked
+    from benchmark.protocols.general_video.result import Asked
     from benchmark.protocols.general_video.run import run
 
     told = shlex.join(sys.argv[2:])

@@ -166,26 +166,26 @@ def resampled(full: ConditionRecords, metric: str) -> Iterator[Effect]:
 
 
 def gain(full: ConditionRecords, others: Sequence[ConditionRecords], metric: str) -> Ratio:
-    """acc(full) - max over the others of acc(other)."""
+    """Return acc(full) - max over the others of acc(other)."""
     right = full.right(metric)
     return Ratio(right, np.ones_like(right), full.clusters, minus=tuple(other.right(metric) for other in others))
 
 
 def changed_answers(full: ConditionRecords, other: ConditionRecords, metric: str) -> Ratio:
-    """The share of what is right in full whose answer is another one in the other."""
+    """Return the share of what is right in full whose answer is another one in the other."""
     right = full.right(metric)
     changed = [before != after for before, after in zip(full.answer_texts(), other.answer_texts(), strict=True)]
     return Ratio(right * np.array(changed, dtype=np.float64), right, full.clusters)
 
 
 def still_right(full: ConditionRecords, other: ConditionRecords, metric: str) -> Ratio:
-    """The share of what is right in full that is right in the other, too."""
+    """Return the share of what is right in full that is right in the other, too."""
     right = full.right(metric)
     return Ratio(right * other.right(metric), right, full.clusters)
 
 
 def right_in_all(conditions: Sequence[ConditionRecords], metric: str) -> Ratio:
-    """The share of all pairs that are right under every condition."""
+    """Return the share of all pairs that are right under every condition."""
     right = np.minimum.reduce([each.right(metric) for each in conditions])
     return Ratio(right, np.ones_like(right), conditions[0].clusters)
 

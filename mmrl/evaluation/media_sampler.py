@@ -130,8 +130,9 @@ class MediaSampler:
         completions = self.sampled(questions) if questions else []
         questions = [with_response(*pair) for pair in zip(questions, completions, strict=True)]
         if self.cache is not None:
-            good = [each for each in questions if each.completion.status != "engine_error"]
-            self.cache.put({each.key: (each.completion.request, each.completion.response) for each in good})
+            pairs = zip(questions, completions, strict=True)
+            good = [(each, made.response) for each, made in pairs if made.status != "engine_error"]
+            self.cache.put({each.key: (each.request, response) for each, response in good})
         return questions
 
     def sampled(self, questions: Sequence[Question]) -> list[Completion]:
@@ -197,7 +198,7 @@ def with_response(question: Question, completion: Completion) -> Question:
     """Return the question with its completion, whose request is the question's own with the length of the prompt."""
     tokens = 0 if completion.request is None else completion.request.tokens
     request = replace(question.request, tokens=tokens)
-    return replace(question, completion=replace(completion, request=request))
+    return replace(question, request=request, completion=replace(completion, request=request))
 
 
 def from_cache(question: Question, kept: CachedResponse) -> Question:
@@ -213,7 +214,7 @@ def from_cache(question: Question, kept: CachedResponse) -> Question:
 def shown_of(medium: Any, decoded: Clip | np.ndarray) -> Shown:
     """Return the record of a medium as it was decoded and shown."""
     pixels = decoded.frames if isinstance(decoded, Clip) else decoded
-    size, sha = pixels.shape[-3:-1], sha256(memoryview(np.ascontiguousarray(pixels)))
+    size, sha = pixels.shape[-3:-1], sha256(np.ascontiguousarray(pixels).data)
     if not isinstance(decoded, Clip):
         return Shown(medium.kind, str(medium.path), size, sha)
     indices, seconds = tuple(map(int, decoded.indices)), tuple(round(float(s), 6) for s in decoded.timestamps)

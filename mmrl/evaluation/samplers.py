@@ -66,7 +66,9 @@ class EngineSampler:
 def completion_of(group: Group) -> Completion:
     """Return the completion of a group of one as it is recorded."""
     finished = bool(group.finished[0])
-    logp = float(group.logp_sampled[0, group.answer[0]].sum()) if bool(group.answer[0].any()) else None
+    logp = None
+    if group.logp_sampled is not None and bool(group.answer[0].any()):
+        logp = float(group.logp_sampled[0, group.answer[0]].sum())
     return Completion(
         group.texts[0],
         int(group.mask.sum()),

@@ -1,4 +1,4 @@
-"""Scoring what was generated, again and again: no model, no data root, one file of verdicts for each scorer."""
+"""Scoring of records, as often as wanted: without a model or a data root, one file of verdicts for each scorer."""
 
 import json
 import math
@@ -11,7 +11,7 @@ from mmrl.evaluation.plan import ITEMS, SAMPLES, Pair, canonical, read_plan
 from mmrl.evaluation.records import FAILED, IncompleteError, Item, Record, Sample, Verdict, record_of
 from mmrl.evaluation.store import read_lines, write_lines
 from mmrl.runtime.files import write_json
-from mmrl.types import Example
+from mmrl.types import Example, index_of
 
 DEFAULT = "default"  # the scorer that a run comes with
 
@@ -117,6 +117,12 @@ def expected_of(out: Path) -> tuple[str, int, int]:
     """Return the name of a folder's evaluation, how many items it must have, and how many samples of each."""
     plan = read_plan(out)
     return plan["name"], plan["items"], plan["samples"]
+
+
+def gold_text(choices: Sequence[str], answer: str | None) -> str | None:
+    """Return the text of the right option, wherever it stands; an answer that names no option as it is."""
+    place = index_of(answer.strip()[0]) if answer and answer.strip() else -1
+    return choices[place] if 0 <= place < len(choices) else answer
 
 
 def answers(records: Sequence[Record]) -> list[str | None]:

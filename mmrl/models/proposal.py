@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mmrl.models.policy import Policy
-from mmrl.runtime.sharding import cut_like
+from mmrl.runtime.sharding import load_whole_state, whole_state
 
 
 class Proposal(Policy):
@@ -30,10 +30,9 @@ class Proposal(Policy):
             mine.copy_(its)
 
     def state(self) -> Mapping[str, Tensor]:
-        """Gives the tensors to save, from which ``restore`` makes the proposal again."""
-        return dict(self.model.state_dict())
+        """Gives, on rank 0, the tensors from which ``restore`` makes the proposal again."""
+        return whole_state(self.model)
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Takes over what ``state`` gave."""
-        own = self.model.state_dict()
-        self.model.load_state_dict({name: cut_like(t, own[name]) for name, t in state.items()}, strict=True)
+        load_whole_state(self.model, state)

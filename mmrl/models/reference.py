@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmrl.models.reader import Reader
 from mmrl.models.vision.tower import CacheLevel
-from mmrl.runtime.sharding import cut_like, full, local, pick, somewhere
+from mmrl.runtime.sharding import full, load_whole_state, local, pick, somewhere, whole_state
 from mmrl.types import EMA, Frozen, Group, RowSlice, Tokens, Update
 
 WATCHED = 65536  # coordinates on which the average is also kept exactly
@@ -76,16 +76,13 @@ class Reference(Reader):
         return full(self.model.get_output_embeddings().weight.detach())
 
     def state(self) -> Mapping[str, Tensor]:
-        """Gives the tensors to save, from which ``restore`` makes the reference again; none if it never moves."""
-        return {} if self.watch is None else dict(self.model.state_dict()) | self.watch.state()
+        """Gives, on rank 0, the tensors from which ``restore`` makes the reference again; none if it never moves."""
+        return {} if self.watch is None else whole_state(self.model) | self.watch.state()
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Takes over what ``state`` gave."""
         if self.watch is not None:
-            own = self.model.state_dict()
-            weights = {n: t for n, t in state.items() if not n.startswith(Watch.prefix)}
-            cut = {n: cut_like(t, own[n]) if n in own else t for n, t in weights.items()}
-            self.model.load_state_dict(cut, strict=True)
+            load_whole_state(self.model, {n: t for n, t in state.items() if not n.startswith(Watch.prefix)})
             for weights in (self.tower.weights, self.tower.blocks):
                 weights.forget()
             self.watch.restore(state)

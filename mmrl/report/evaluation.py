@@ -1,4 +1,4 @@
-"""``mmrl eval view``: what was asked and written, as one page without scripts or anything from elsewhere.
+"""``mmrl eval view``: questions and completions as one page without scripts or anything from elsewhere.
 
 Whatever models wrote is escaped; the page has no code that could run.
 """
@@ -23,7 +23,7 @@ TEMPLATE = "evaluation.html.j2"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class CompletionFilter:
     """The choice of the completions that are shown."""
 
     scorer: str
@@ -37,7 +37,7 @@ class Wanted:
         return (self.status is None or record.status == self.status) and not (self.wrong and right)
 
 
-def view(folder: Path, wanted: Wanted, out: Path) -> Path:
+def view(folder: Path, wanted: CompletionFilter, out: Path) -> Path:
     """Write the page and return its path."""
     sets = {name: cards(path, wanted) for name, path in sets_of(folder).items()}
     shown = {name: list(islice(some, wanted.most)) for name, some in sets.items()}
@@ -45,7 +45,7 @@ def view(folder: Path, wanted: Wanted, out: Path) -> Path:
     return out
 
 
-def cards(folder: Path, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
+def cards(folder: Path, wanted: CompletionFilter) -> Iterator[Mapping[str, Any]]:
     """Yield the contents of the page, a completion each."""
     items, samples = read_items(folder), read_lines(Sample, folder / SAMPLES)
     for sample, record in zip(samples, read_records(folder, wanted.scorer), strict=True):

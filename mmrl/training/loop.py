@@ -7,8 +7,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from torch import Tensor
-
 from mmrl.algorithms.target_matching import TargetError
 from mmrl.config.load import flat
 from mmrl.config.schema import Config, ConfigError
@@ -19,8 +17,8 @@ from mmrl.models.context import PromptError
 from mmrl.runtime.console import progress
 from mmrl.runtime.interrupt import Stopped, stopping
 from mmrl.runtime.ranks import Ranks
-from mmrl.runtime.sharding import collected
-from mmrl.training import best, checkpoint
+from mmrl.runtime.sharding import whole_state
+from mmrl.training import checkpoint
 from mmrl.training.profile import Costs
 from mmrl.training.prompts import Feeder
 from mmrl.training.run_log import Journal
@@ -85,7 +83,7 @@ class Run:
                 numbers = self.step()
                 show(trainer.step_done, note_of(numbers))
                 if config.save_every and trainer.step_done % config.save_every == 0:
-                    self.save()
+                    self.keep()
                 if any(self.ranks.gather(stop.asked)):
                     raise Stopped
 
@@ -131,37 +129,31 @@ class Run:
         if metric is None:
             return
         value = found.get(f"validation/{metric}")
-        if any(self.ranks.gather(value is not None and best.improves(self.folder, metric, value))):
+        if any(self.ranks.gather(value is not None and checkpoint.improves(self.folder, metric, value))):
             directory = self.save()
             if self.ranks.main:
-                best.keep(self.folder, directory, best.Best(step, metric, value))
+                checkpoint.keep_best(self.folder, directory, checkpoint.Best(step, metric, value))
             self.ranks.wait()
 
     def save(self) -> Path:
         """A checkpoint of this step. Rank 0 writes it, whole, so that any number of ranks can go on from it."""
         directory, trainer = self.checkpoints / checkpoint.name_of(self.trainer.step_done), self.trainer
-        tensors = {"optimizer": checkpoint.optimizer_tensors(trainer.optimizer, self.names)}
+        policy = self.feeder.policy
+        tensors = {"optimizer": checkpoint.optimizer_tensors(policy.model, trainer.optimizer)}
         if trainer.reference is not None:
             tensors["reference"] = trainer.reference.state()
         if trainer.proposal is not None:
             tensors["proposal"] = trainer.proposal.state()
-        keep, policy = self.ranks.main, self.feeder.policy
-        tensors = {name: collected(some, keep) for name, some in tensors.items()}
         if trainer.memory is not None:
             tensors["memory"] = trainer.memory.to_tensors()
-        weights = collected(policy.model.state_dict(keep_vars=True), keep) if self.config.model.shard else None
-        if keep:
+        weights = whole_state(policy.model) if self.config.model.shard else None
+        if self.ranks.main:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             checkpoint.write(directory, partial(policy.save, weights=weights), tensors, self.state())
             checkpoint.prune(self.checkpoints, self.config.keep)
         self.saved = trainer.step_done
         self.ranks.wait()
         return directory
-
-    @property
-    def names(self) -> dict[Tensor, str]:
-        """Trained parameters by themselves."""
-        return {p: name for name, p in self.feeder.policy.model.named_parameters() if p.requires_grad}
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint says beside its tensors."""
@@ -187,7 +179,7 @@ class Run:
         if trainer.algorithm.needs.memory is not None:
             trainer.memory = trainer.algorithm.needs.memory.from_tensors(tensors["memory"])
         self.feeder.skipped = state["skipped"]
-        checkpoint.restore_optimizer(trainer.optimizer, self.names, tensors["optimizer"])
+        checkpoint.restore_optimizer(self.feeder.policy.model, trainer.optimizer, tensors["optimizer"])
         if trainer.reference is not None:
             trainer.reference.restore(tensors["reference"])
         if trainer.proposal is not None:
@@ -196,7 +188,7 @@ class Run:
         checkpoint.restore_randomness(self.random)
         if self.ranks.main:
             checkpoint.drop_later(self.folder / "validation", state["step"])
-            best.drop_later(self.folder, state["step"])
+            checkpoint.drop_later_best(self.folder, state["step"])
 
 
 def note_of(numbers: Mapping[str, float]) -> str:

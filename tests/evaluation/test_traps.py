@@ -1,4 +1,4 @@
-"""Traps found in published evaluation code, each by the project in which it was found (facts/evaluation.md 1.4).
+"""Traps found in published evaluation code, each by the project in which it was found.
 
 What is tested at length elsewhere is tested here once more in a line, so that the list is whole.
 """

@@ -16,7 +16,7 @@ from transformers import AutoModelForImageTextToText
 from mmrl.config.load import parse
 from mmrl.config.schema import ConfigError, EvalConfig
 from mmrl.runtime.ranks import Ranks
-from mmrl.runtime.sharding import clip_gradients, cut_like, full, local, whole
+from mmrl.runtime.sharding import clip_gradients, full, load_whole_state, local, whole, whole_state
 from mmrl.training.build import build
 from mmrl.training.step.batching import Bundle, Planner
 from mmrl.types import RowSlice
@@ -149,7 +149,11 @@ def test_whole_weights_are_left_alone():
         assert all(p is before[name] for name, p in policy.model.named_parameters())
     p = next(iter(before.values()))
     assert all(same(p) is p for same in (full, local))
-    assert cut_like(p, p) is p
+    state = whole_state(policy.model)
+    assert state["lm_head.weight"] is state["model.language_model.embed_tokens.weight"]
+    state = {name: tensor + 1 for name, tensor in state.items()}
+    load_whole_state(policy.model, state)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in policy.model.state_dict().items())
     p.grad = torch.full_like(p, 2.0)
     assert clip_gradients([p], 1.0) == pytest.approx(2 * p.numel() ** 0.5)
 

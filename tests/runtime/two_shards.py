@@ -13,7 +13,7 @@ from mmrl.config.load import parse
 from mmrl.config.schema import Config
 from mmrl.models.loading import checkpoint_activations
 from mmrl.runtime.ranks import Ranks, join
-from mmrl.runtime.sharding import collected
+from mmrl.runtime.sharding import full
 from mmrl.training.build import build
 from mmrl.training.step.non_finite import NonFiniteError
 from mmrl.types import EMA
@@ -81,12 +81,12 @@ def learn(variant, names, ranks):
     trainer = prepared(variant, names, ranks)
     numbers = [trainer.step()]
     trained = [name for name, p in trainer.policy.model.named_parameters() if p.requires_grad]
-    gradients = collected(dict(zip(trained, trainer.optimizer.given, strict=True)), keep=True)
+    gradients = {name: full(g) for name, g in zip(trained, trainer.optimizer.given, strict=True)}
     numbers += [trainer.step() for _ in range(STEPS - 1)]
     return trainer, {
         "gradients": gradients,
-        "weights": collected(dict(trainer.policy.model.named_parameters()), keep=True),
-        "average": collected(trainer.reference.state(), keep=True),
+        "weights": {name: full(p.detach()) for name, p in trainer.policy.model.named_parameters()},
+        "average": dict(trainer.reference.state()),
         "numbers": numbers,
     }
 

@@ -6,7 +6,7 @@ import signal
 import pytest
 import torch
 
-from mmrl.training import best, checkpoint
+from mmrl.training import checkpoint
 from tests import run_fixtures
 
 STRAYS = ("step-000002.tar", "step-000040-backup", "step-7", "step-000040-backup.partial")
@@ -82,10 +82,12 @@ def test_a_kill_while_a_better_model_takes_the_place_of_the_best_leaves_one(tmp_
     for step in (1, 2):
         (tmp_path / f"model-{step}").mkdir()
         (tmp_path / f"model-{step}" / "weights").write_text(str(step))
-    best.keep(tmp_path, tmp_path / "model-1", best.Best(1, "own/accuracy", 0.1))
-    die_after_first_rename(lambda: best.keep(tmp_path, tmp_path / "model-2", best.Best(2, "own/accuracy", 0.2)))
+    checkpoint.keep_best(tmp_path, tmp_path / "model-1", checkpoint.Best(1, "own/accuracy", 0.1))
+    die_after_first_rename(
+        lambda: checkpoint.keep_best(tmp_path, tmp_path / "model-2", checkpoint.Best(2, "own/accuracy", 0.2))
+    )
     assert not (tmp_path / "best").exists()
-    assert best.read(tmp_path) == best.Best(2, "own/accuracy", 0.2)
+    assert checkpoint.read_best(tmp_path) == checkpoint.Best(2, "own/accuracy", 0.2)
     assert (tmp_path / "best" / "weights").read_text() == "2"
     assert names(tmp_path) == ["best", "model-1", "model-2"]
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 
 from benchmark.paths import ROOT
-from benchmark.protocols.general_video.found import Asked, Found
 from benchmark.protocols.general_video.lines import lines
 from benchmark.protocols.general_video.page import show, write
 from benchmark.protocols.general_video.planned import Planned, planned
 from benchmark.protocols.general_video.protocols import PROTOCOLS
+from benchmark.protocols.general_video.result import Asked, BenchmarkResult
 from mmrl.config.load import dump, load
 from mmrl.config.schema import ConfigError, EvalConfig, EvaluationSection
 from mmrl.data.conditions import known_condition
@@ -27,7 +27,7 @@ CONFIGS = ROOT / "configs" / "eval"
 
 
 def run(asked: Asked) -> int:
-    """All benchmarks; the exit status: 1 where a table is missing or incomplete. An error costs its own benchmark."""
+    """Run all benchmarks. Return the exit status: 1 where a table is missing or incomplete. An error costs its own benchmark."""
     for name in asked.names:
         if name not in PROTOCOLS:
             raise ConfigError(f"--only: expected some of {', '.join(PROTOCOLS)}, found {name!r}")
@@ -35,7 +35,7 @@ def run(asked: Asked) -> int:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, section, status = None, None, 0
     for name in asked.names:
-        found: list[Found] = []
+        found: list[BenchmarkResult] = []
         try:
             config = config_of(name, asked)
             sets, missing = planned(config.evaluation, asked.partial)
@@ -58,7 +58,7 @@ def run(asked: Asked) -> int:
 
 
 def config_of(name: str, asked: Asked) -> EvalConfig:
-    """The benchmark's config with the command line's model and data."""
+    """Return the benchmark's config with the command line's model and data."""
     told = [
         f"model.path={asked.model}",
         f"evaluation.root={data_of(name, asked.data)}",
@@ -68,13 +68,13 @@ def config_of(name: str, asked: Asked) -> EvalConfig:
 
 
 def data_of(name: str, data: Path) -> Path:
-    """A folder of the benchmark's name, with or without what it is asked with, or else the root itself."""
+    """Return a folder of the benchmark's name, with or without what it is asked with, or else the root itself."""
     bare = name.removesuffix("_subtitles").removesuffix("_questions")
     return next((data / one for one in (name, bare) if (data / one).is_dir()), data)
 
 
 def folder_of(name: str, asked: Asked) -> Path:
-    """Where a benchmark's records lie; those of a part of it apart."""
+    """Return the folder of a benchmark's records; those of a part of it lie apart."""
     return asked.out / (f"{name}.partial" if asked.partial else name)
 
 
@@ -86,8 +86,8 @@ def examined(
     missing: tuple[str, ...],
     model: EvaluatedModel,
     asked: Asked,
-) -> Found:
-    """One benchmark under one condition."""
+) -> BenchmarkResult:
+    """Measure one benchmark under one condition."""
     section = config.evaluation.model_copy(update={"condition": condition})
     out = folder_of(name, asked)
     out = out if condition == "full" else out / CONDITIONS / condition.replace(":", "-")
@@ -100,7 +100,7 @@ def examined(
     answered = [each for summary in summaries.values() for each in summary.records]
     items = {id: item for one in sets for id, item in read_items(out / one.section.name).items()}
     expected = sum(one.expect or 0 for one in section.sets)
-    return Found(name, condition, items, answered, lines(PROTOCOLS[name], items, answered), expected, missing)
+    return BenchmarkResult(name, condition, items, answered, lines(PROTOCOLS[name], items, answered), expected, missing)
 
 
 def summaries_of(
@@ -111,7 +111,7 @@ def summaries_of(
         return {one.section.name: evaluation.summary(one.section, one.keep) for one in sets}
 
 
-def complain(found: Sequence[Found]) -> int:
+def complain(found: Sequence[BenchmarkResult]) -> int:
     """Say what is incomplete; 1 if anything is."""
     status = 0
     for one in found:

@@ -14,7 +14,7 @@ from mmrl.runtime.files import write_json
 
 @dataclass(frozen=True)
 class Asked:
-    """What the command line said."""
+    """The request of the command line."""
 
     model: str
     data: Path
@@ -27,7 +27,7 @@ class Asked:
 
 
 def run(asked: Asked) -> int:
-    """Everything; the exit status: 1 where the table is partial or a question could not be asked."""
+    """Measure and publish. Return the exit status: 1 where the table is partial or a question could not be asked."""
     out = asked.out if asked.partial is None else asked.out.with_name(f"{asked.out.name}.partial")
     config = configured(asked.model, asked.data, out, asked.partial, asked.overrides)
     check_counts(config)

@@ -1,4 +1,4 @@
-"""``mmrl eval audit``: whether a run is what it says, and what its questions give away without being watched.
+"""``mmrl eval audit``: finds records that were changed or are missing, and answers that questions give away.
 
 What is broken (a file that was changed, a missing record, a medium that is another one now, a question that was trained
 on) is listed and ends with status 1. What a reader should know (how often each letter is right, what a reader of nothing
@@ -29,7 +29,7 @@ from mmrl.runtime.json_lines import split
 
 @dataclass(frozen=True, slots=True)
 class SetAudit:
-    """What an audit of one set found."""
+    """The problems, notes and shortcuts of one set."""
 
     name: str
     broken: Sequence[str]
@@ -52,7 +52,7 @@ def audit(folder: Path, trained: Trained | None, media: bool) -> int:
 
 
 def audited(name: str, out: Path, run: Path, trained: Trained | None, media: bool) -> SetAudit:
-    """One set."""
+    """Return the audit of one set."""
     broken = list(file_problems(out))
     if broken:
         return SetAudit(name, broken, [])
@@ -66,7 +66,7 @@ def audited(name: str, out: Path, run: Path, trained: Trained | None, media: boo
 
 
 def file_problems(out: Path) -> Iterator[str]:
-    """Files that are not there, not whole, or not those of the plan."""
+    """Yield what is wrong with the files: not there, not whole, or not those of the plan."""
     plan = read_plan(out)
     for path in (out / ITEMS, out / SAMPLES):
         if not path.exists():
@@ -82,7 +82,7 @@ def file_problems(out: Path) -> Iterator[str]:
 
 
 def record_problems(out: Path, items: Sequence[Item], samples: Sequence[Sample]) -> Iterator[str]:
-    """Pairs that are missing, twice or strange, and verdicts that do not fit."""
+    """Yield what is wrong with the records: pairs that are missing, twice or strange, and verdicts that do not fit."""
     count = read_plan(out)["samples"]
     wanted = {(item.id, number) for item in items for number in range(count)}
     pairs = [(sample.item, sample.sample) for sample in samples]
@@ -98,7 +98,7 @@ def record_problems(out: Path, items: Sequence[Item], samples: Sequence[Sample])
 
 
 def run_problems(folder: Path, sets: dict[str, Path]) -> Iterator[str]:
-    """What run.json says and the folders do not."""
+    """Yield what run.json says and the folders do not."""
     if not (folder / RUN).exists():
         return
     run = read_run(folder)
@@ -115,7 +115,7 @@ def run_problems(folder: Path, sets: dict[str, Path]) -> Iterator[str]:
 
 
 def notes(items: Sequence[Item], samples: Sequence[Sample]) -> Iterator[str]:
-    """What a reader should know."""
+    """Yield what a reader should know, such as questions that failed, were cut off or occur twice."""
     failed = [sample for sample in samples if sample.response.status in FAILED]
     if failed:
         yield f"{len(failed)} of {len(samples)} could not be asked and count as wrong, such as {failed[0].item!r}"
@@ -133,7 +133,7 @@ def notes(items: Sequence[Item], samples: Sequence[Sample]) -> Iterator[str]:
 
 
 def letters(out: Path, items: Sequence[Item]) -> Iterator[str]:
-    """How often each letter is right and how often it was answered, by the run's own scorer; nothing without letters."""
+    """Yield how often each letter is right and how often it was answered, by the run's own scorer; nothing without letters."""
     if DEFAULT not in scorers_of(out) or not all(len(item.choices) > 1 for item in items):
         return
     said = Counter(answer or "none" for answer in answers(read_records(out)))
@@ -143,7 +143,7 @@ def letters(out: Path, items: Sequence[Item]) -> Iterator[str]:
 
 
 def notes_table(found: Sequence[SetAudit]) -> Table:
-    """The notes and the guesses, a line each."""
+    """Return a table of the notes and the shortcuts, a line each."""
     made = plain_table("Audit", ("set", "what"))
     for one in found:
         lines = [*one.notes, *(guess.line for guess in one.guesses)]

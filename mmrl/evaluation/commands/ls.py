@@ -20,7 +20,7 @@ def listing(folder: Path) -> None:
 
 
 def benchmarks(folder: Path) -> Table:
-    """The configs of a folder: their name, and what their second line says."""
+    """Return a table of the configs of a folder: their names, and their second lines."""
     listed = plain_table(f"Benchmarks ({folder})", ("name", "what"))
     for path in sorted(folder.glob("*.yaml")):
         listed.add_row(path.stem, [*path.read_text().splitlines(), "", ""][1].lstrip("# "))
@@ -28,7 +28,7 @@ def benchmarks(folder: Path) -> Table:
 
 
 def runs(folder: Path) -> Table:
-    """Runs below a folder, each of their sets with the samples that are there of those planned."""
+    """Return a table of the runs below a folder: how many samples of each set are there of those planned."""
     listed = plain_table(f"Runs ({folder})", ("run", "set", "samples", "model", "started"))
     for path in sorted(folder.rglob(RUN)):
         run = read_run(path.parent)
@@ -41,5 +41,5 @@ def runs(folder: Path) -> Table:
 
 
 def started_sets(folder: Path) -> dict[str, Path]:
-    """The sets of a run; none where it was stopped before its first."""
+    """Return the sets of a run; none where it was stopped before its first."""
     return sets_of(folder) if any(folder.rglob("plan.json")) else {}

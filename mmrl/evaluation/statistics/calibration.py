@@ -1,4 +1,4 @@
-"""Whether a model is right as often as it says: Brier score, calibration error, risk against coverage.
+"""Calibration: a model should be right as often as it says.
 
 confidence is the probability given to the chosen answer, right is 1 or 0, both one an item; the order of items, also of
 items with equal confidence, changes nothing.
@@ -20,7 +20,7 @@ from mmrl.evaluation.statistics.clusters import (
 
 
 def calibration_error(confidence: ArrayLike, right: ArrayLike, bins: int = 15) -> float:
-    """Expected calibration error: sum_b n_b / n |accuracy_b - confidence_b| over bins of equal mass, in [0, 1].
+    """Return expected calibration error: sum_b n_b / n |accuracy_b - confidence_b| over bins of equal mass, in [0, 1].
 
     Naeini et al. 2015, with the equal-mass bins of Nguyen and O'Connor (2015): an item with m items of less confidence
     is in bin floor(m bins / n), so equal confidences share a bin. Never below 0 and so above 0 by chance alone:
@@ -31,7 +31,7 @@ def calibration_error(confidence: ArrayLike, right: ArrayLike, bins: int = 15) -
 
 
 def perfect_error(confidence: ArrayLike, bins: int = 15, resamples: int = 1000, seed: int = 0) -> tuple[float, float]:
-    """Mean and 95th percentile of the calibration error of a perfectly calibrated model with these confidences.
+    """Return mean and 95th percentile of the calibration error of a perfectly calibrated model with these confidences.
 
     Draws right ~ Bernoulli(confidence) (consistency resampling, Bröcker and Smith 2007). An error below the percentile
     is no sign of miscalibration. Items count as independent.
@@ -53,7 +53,7 @@ def calibration_interval(
     resamples: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Percentiles of the calibration error over clusters drawn with replacement, in the bins of the data.
+    """Return percentiles of the calibration error over clusters drawn with replacement, in the bins of the data.
 
     The error is an absolute value: near 0 its resamples lie above it, so the lower limit never reaches 0. Compare with
     `perfect_error` instead of asking whether the interval holds 0. A single cluster gives no width.
@@ -75,20 +75,20 @@ def calibration_interval(
 
 
 def binned_error(p: Values, y: NDArray, bins: int) -> Values:
-    """The calibration error of each row of y, [rows, items]."""
+    """Return the calibration error of each row of y, [rows, items]."""
     index = bin_of(p, bins)
     return np.abs((y - p) @ np.eye(bins)[index]).sum(1) / len(p)
 
 
 def bin_of(p: Values, bins: int) -> NDArray[np.intp]:
-    """The bin of every item: floor(m bins / n) for m items with less confidence."""
+    """Return the bin of every item: floor(m bins / n) for m items with less confidence."""
     if bins < 1:
         raise ValueError(f"expected at least one bin, found {bins}")
     return np.searchsorted(np.sort(p), p, side="left") * bins // len(p)
 
 
 def said_and_right(confidence: ArrayLike, right: ArrayLike) -> tuple[Values, Values]:
-    """Both as float64; a ValueError unless they are as long as each other, probabilities, and 0 or 1."""
+    """Return both as float64; a ValueError unless they are as long as each other, probabilities, and 0 or 1."""
     p, y = finite(confidence), finite(right)
     if len(p) != len(y):
         raise ValueError(f"expected a confidence and a 0 or 1 for every item, found {len(p)} and {len(y)}")

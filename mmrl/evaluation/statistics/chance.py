@@ -1,4 +1,4 @@
-"""What guessing gives, taken off; and items that count only together."""
+"""Accuracy without what guessing gives."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from mmrl.evaluation.statistics.clusters import finite
 
 
 def guess_rate(options: Sequence[int]) -> float:
-    """Accuracy of a uniform guesser: mean of 1/K over items with K options each. Raises ValueError for K < 2."""
+    """Return accuracy of a uniform guesser: mean of 1/K over items with K options each. Raises ValueError for K < 2."""
     counts = finite(options)
     if (counts < 2).any():
         raise ValueError(f"guess_rate: expected at least 2 options an item, found {int(counts.min())}")
@@ -14,7 +14,7 @@ def guess_rate(options: Sequence[int]) -> float:
 
 
 def chance_corrected(accuracy: float, guess: float) -> float:
-    """(accuracy - g) / (1 - g): 0 for a guesser, 1 for all right, below 0 for worse than guessing.
+    """Return (accuracy - g) / (1 - g): 0 for a guesser, 1 for all right, below 0 for worse than guessing.
 
     Linear, so limits of an interval are corrected by the same call; makes benchmarks with different K comparable.
     """

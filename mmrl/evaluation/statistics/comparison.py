@@ -29,7 +29,7 @@ Name = TypeVar("Name", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What changed between two measurements of the same items."""
+    """The change between two measurements of the same items."""
 
     before: float  # mean score
     after: float
@@ -58,7 +58,7 @@ class Comparison:
 def compare(
     before: ArrayLike, after: ArrayLike, clusters: Clusters, confidence: float = 0.95, seed: int = 0
 ) -> Comparison:
-    """Everything about after - before over the same items. Raises ValueError for lists that do not match or hold NaN."""
+    """Return everything about after - before over the same items. Raises ValueError for lists that do not match or hold NaN."""
     first, second = aligned(before, after)
     change = second - first
     binary = is_binary(first) and is_binary(second)
@@ -75,7 +75,7 @@ def compare(
 
 
 def adjust(comparisons: Mapping[Name, Comparison], exploratory: Collection[Name] = ()) -> dict[Name, Comparison]:
-    """The comparisons of one table with p_holm set; those named exploratory claim nothing, so theirs stays None."""
+    """Return the comparisons of one table with p_holm set; those named exploratory claim nothing, so theirs stays None."""
     unknown = set(exploratory) - set(comparisons)
     if unknown:
         raise ValueError(
@@ -90,7 +90,7 @@ def adjust(comparisons: Mapping[Name, Comparison], exploratory: Collection[Name]
 def paired(
     before: ArrayLike, after: ArrayLike, clusters: Clusters, confidence: float = 0.95, seed: int = 0
 ) -> Difference:
-    """The mean of after - before over the same items: mean +- t_{C-1} * clustered error, p by sign flips of clusters.
+    """Return the mean of after - before over the same items: mean +- t_{C-1} * clustered error, p by sign flips of clusters.
 
     Where all clusters differ by the same amount the error is 0 but the doubt is not: shares then get the half width
     that Wilson gives to none of C. A single cluster says nothing: all that is possible is in its interval.
@@ -115,7 +115,7 @@ def paired(
 
 
 def correlation(first: Values, second: Values) -> float | None:
-    """Pearson's correlation; None where one of the two does not vary."""
+    """Return Pearson's correlation; None where one of the two does not vary."""
     if min(np.ptp(first), np.ptp(second)) <= ROUNDING:
         return None
     return float(np.corrcoef(first, second)[0, 1])

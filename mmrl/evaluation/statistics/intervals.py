@@ -19,7 +19,7 @@ from mmrl.evaluation.statistics.clusters import (
 
 
 def wilson(mean: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval of a share (Wilson 1927). n may be an effective, fractional number of items: n / design effect."""
+    """Return interval of a share (Wilson 1927). n may be an effective, fractional number of items: n / design effect."""
     if not 0 <= mean <= 1 or not 0 < n < math.inf:
         raise ValueError(f"wilson: expected a share in [0, 1] of a positive number of items, found {mean} of {n}")
     probability("wilson: confidence", confidence)
@@ -33,7 +33,7 @@ def wilson(mean: float, n: float, confidence: float = 0.95) -> tuple[float, floa
 def bootstrap_interval(
     scores: ArrayLike, clusters: Clusters, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentiles of the mean over clusters drawn with replacement (Efron and Tibshirani 1993).
+    """Return percentiles of the mean over clusters drawn with replacement (Efron and Tibshirani 1993).
 
     Clusters with the same sum and size are exchangeable, so one multinomial draw over the distinct ones is the
     resample; the order of items and the names of clusters change nothing. Undercovers with fewer than about 20
@@ -53,7 +53,7 @@ def bootstrap_interval(
 def mean_interval(
     scores: ArrayLike, clusters: Clusters, confidence: float = 0.95, seed: int = 0
 ) -> tuple[float, float]:
-    """Interval of the mean by the cluster bootstrap.
+    """Return interval of the mean by the cluster bootstrap.
 
     Where resampling has nothing to vary, shares get Wilson's interval with one trial a cluster. A single cluster of
     scores that are no shares says nothing of the spread: (-inf, inf).
@@ -68,7 +68,7 @@ def mean_interval(
 
 
 def half_width(scores: ArrayLike, clusters: Clusters, confidence: float) -> float:
-    """Half of the t interval of the mean, t_{C-1} * clustered error; inf for a single cluster."""
+    """Return half of the t interval of the mean, t_{C-1} * clustered error; inf for a single cluster."""
     probability("half_width: confidence", confidence)
     freedom = len(set(clusters)) - 1
     error = clustered_error(scores, clusters)

@@ -6,7 +6,7 @@ from mmrl.evaluation.statistics.comparison import Difference, paired
 
 
 def seed_difference(before: Mapping[int, float], after: Mapping[int, float], confidence: float = 0.95) -> Difference:
-    """Two methods trained with the same seeds, one number a seed: paired t interval with S - 1 degrees of freedom.
+    """Return two methods trained with the same seeds, one number a seed: paired t interval with S - 1 degrees of freedom.
 
     A seed must fix what both runs share (order of the data, sampling noise). p_signflip flips whole seeds, so below six
     seeds it cannot reach 5 %. Raises ValueError where the seeds differ.
