@@ -37,8 +37,18 @@ def step(algorithm, rows, of="policy", part_tokens=10**6, times=10**6):
     return trainer, flat(trainer.optimizer.given), numbers, weights(policy)
 
 
-@pytest.mark.parametrize("of", ["policy", "reference"])
-@pytest.mark.parametrize("algorithm", [GRPO(beta=0.1), CARE()], ids=["grpo", "care"])
+REPEATED = pytest.mark.slow("both readers and both algorithms starve once by default")
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "of"),
+    [
+        pytest.param(GRPO(beta=0.1), "policy", id="grpo-policy"),
+        pytest.param(GRPO(beta=0.1), "reference", id="grpo-reference", marks=REPEATED),
+        pytest.param(CARE(), "policy", id="care-policy", marks=REPEATED),
+        pytest.param(CARE(), "reference", id="care-reference"),
+    ],
+)
 def test_a_step_that_did_not_fit_is_the_step_that_does(algorithm, of, caplog):
     _, gradient, numbers, after = step(algorithm, 10**6)
     rows = {"policy": 2, "reference": 4}[of]  # the reference reads whole groups
