@@ -129,7 +129,8 @@ def results_table(
     """
     from benchmark.experiments.arms import tables as arm_tables
     from benchmark.experiments.arms.plot import draw
-    from benchmark.tables import markdown, show, terminal, write
+    from benchmark.tables import markdown, show, terminal
+    from mmrl.runtime.files import write_json
 
     runs = arm_tables.of_arms(arm_tables.read(folder), arms.split(",") if arms else None)
     wanted = metrics.split(",") if metrics else None
@@ -141,7 +142,7 @@ def results_table(
         show(terminal(arm_tables.mean_cells(means), "Means over seeds", words=3))
         show(terminal(arm_tables.difference_cells(differences), "\nPaired by seed", words=3))
     table = folder / (f"{name}.{arm_tables.TABLE}" if name else arm_tables.TABLE)
-    write(table, arm_tables.as_json(runs, means, differences))
+    write_json(table, arm_tables.as_json(runs, means, differences))
     draw(means, table.with_suffix(".png"))
     typer.echo(f"{table} and {table.with_suffix('.png')} written", err=as_markdown)
 
@@ -221,13 +222,14 @@ def base_model(
     from benchmark.experiments.base_model import card as base_card
     from benchmark.experiments.base_model import tables as base_page
     from benchmark.paths import told
-    from benchmark.tables import record, show, terminal, write
+    from benchmark.tables import record, show, terminal
+    from mmrl.runtime.files import write_json
     from mmrl.world.base import BASE
 
     found = base_card.card(base or BASE, base_card.measured(base or BASE, octets, seeds, typer.echo))
     named = "" if base is None else f" --base {told(base)}"
     asked = f"base {told(out)} --octets {octets} --seeds {seeds}{named}"
-    write(out, record(asked, octets=octets, seeds=seeds, **found))
+    write_json(out, record(asked, octets=octets, seeds=seeds, **found))
     for title, cells in base_page.tables(found):
         show(terminal(cells, title))
     typer.echo(f"{out} written")
@@ -332,7 +334,7 @@ def general_video(
 
     Exit status 1 where a table is missing, partial, or holds questions that could not be asked.
     """
-    from benchmark.protocols.general_video.found import Asked
+    from benchmark.protocols.general_video.result import Asked
     from benchmark.protocols.general_video.run import run
 
     told = shlex.join(sys.argv[2:])
@@ -342,7 +344,8 @@ def general_video(
 
 def finish(figures: Mapping[str, Any], shown: list, as_json: bool, out: Path | None) -> None:
     """Prints tables or JSON, writes the JSON where asked, and ends with status 1 on a leak."""
-    from benchmark.tables import show, write
+    from benchmark.tables import show
+    from mmrl.runtime.files import write_json
 
     if as_json:
         typer.echo(json.dumps(figures, indent=1, allow_nan=False))
@@ -350,7 +353,7 @@ def finish(figures: Mapping[str, Any], shown: list, as_json: bool, out: Path | N
         for part in shown:
             show(part)
     if out is not None:
-        write(out, figures)
+        write_json(out, figures)
     for leak in figures.get("leaks", ()):
         typer.echo(f"LEAK {leak}", err=True)
     if figures.get("leaks"):

@@ -1,9 +1,6 @@
 """Tables of text, for the terminal and for Markdown, and records of where figures come from."""
 
-import json
-import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -46,11 +43,3 @@ def record(command: str, **figures: Any) -> dict[str, Any]:
     from mmrl.runtime.provenance import commit, machine
 
     return {"command": f"python -m benchmark {command}", "commit": commit(), "machine": machine(), **figures}
-
-
-def write(path: Path, what: Mapping[str, Any]) -> None:
-    """Writes JSON, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{os.getpid()}.{path.name}")
-    part.write_text(json.dumps(what, indent=1, allow_nan=False) + "\n")
-    os.replace(part, path)

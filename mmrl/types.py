@@ -1,4 +1,4 @@
-"""What flows through mmrl, in the order in which it flows.
+"""The types that flow through mmrl, in the order in which they flow.
 
 One legend of axes for the whole project: ``g`` completions of a group, ``t`` completion tokens, ``p`` prompt tokens, ``n`` rows
 of a part, ``f`` frames, ``d`` hidden size, ``c h w`` channels, height, width. Log-probabilities are natural, at least float32,
@@ -9,10 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import ascii_uppercase
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from pydantic import Discriminator
+
+if TYPE_CHECKING:
+    from torch import Tensor
+else:
+    try:
+        from torch import Tensor
+    except ImportError:  # evaluations are read, scored and compared where torch is not installed, too
+        Tensor = Any
 
 Direction = Literal["kl_policy_reference", "kl_reference_policy"]  # KL by the order of its arguments
 Kind = Literal["choice", "numerical", "regression", "ocr", "free"]  # how an answer is graded
@@ -116,7 +124,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What a model says of the tokens of some completions."""
+    """Log-probability and entropy that a model gives to each token of some completions."""
 
     logp: Float[Tensor, "n t"]
     entropy: Float[Tensor, "n t"]  # in nats, of the distribution that the token was drawn from; carries no gradient
@@ -124,14 +132,14 @@ class Tokens:
     states: Float[Tensor, "n t d"] | None = None  # last hidden states, from which the token is predicted; if asked for
 
     def rows(self, part: slice) -> "Tokens":
-        """The same for a part of the completions."""
+        """Cut to a part of the completions."""
         more = (None if value is None else value[part] for value in (self.divergence, self.states))
         return Tokens(self.logp[part], self.entropy[part], *more)
 
 
 @dataclass(frozen=True, slots=True)
 class Against:
-    """What a policy's laws of the next token are compared with, in full, while it reads some completions."""
+    """The reference distribution of a full-vocabulary KL: its hidden states and its output head."""
 
     states: tuple[Float[Tensor, "_ _ d"], ...]  # of the reference, for each piece that is read
     head: Float[Tensor, "v d"]  # of the reference
@@ -154,7 +162,7 @@ class Scored:
     )
 
     def rows(self, part: slice) -> "Scored":
-        """The same for a part of the group."""
+        """Cut to a part of the group."""
         return Scored(
             group=self.group.rows(part),
             rewards={name: reward[part] for name, reward in self.rewards.items()},
@@ -178,35 +186,56 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """What the tokens of a group are worth to one update."""
+    """The weights of the tokens of a group in one update."""
 
     worth: Float[Tensor, "g t"]  # multiplies the surrogate
     pull: Float[Tensor, "g t"]  # multiplies the divergence to the reference
     share: Float[Tensor, "g t"]  # the token's part of the step's loss over all ranks; 0 off the mask
 
     def rows(self, part: slice) -> "Credit":
-        """The same for a part of the group."""
+        """Cut to a part of the group."""
         return Credit(self.worth[part], self.pull[part], self.share[part])
 
     @property
     def silent(self) -> bool:
-        """Whether no token of the group moves the policy."""
+        """True where no token of the group moves the policy."""
         return not bool(((self.worth != 0) | (self.pull != 0)).logical_and(self.share != 0).any())
+
+
+@dataclass(frozen=True, slots=True)
+class RowSlice:
+    """Rows of one group that are read together. ``index`` is the place of the group's prompt among those that were seen."""
+
+    index: int
+    group: Group  # of these rows alone: a part of a group is a group
+    scored: Scored | None = None  # the same rows with all that is known of them
+    credit: Credit | None = None  # of the same rows, where the policy learns from them
+    filler: bool = False  # worth nothing: read so that this rank meets the others in every sharded layer
+
+    @property
+    def learned(self) -> tuple[Scored, Credit]:
+        """The scores and the credit that the policy learns from. Raises ValueError for rows that are only read."""
+        if self.scored is None or self.credit is None:
+            raise ValueError(f"rows of {self.group.prompt.example.id}: expected credit to learn from, found none")
+        return self.scored, self.credit
 
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
     """A reference that stays what the policy was at the start."""
 
+    name: Literal["frozen"] = field(default="frozen", kw_only=True)
+
 
 @dataclass(frozen=True, slots=True)
 class EMA:
     """A reference that follows the policy: phi <- decay phi + (1 - decay) theta after optimizer steps every, 2 every, ...
 
-    ``dtype`` is that of the average. bfloat16 is the published behaviour, in which the average hardly moves
-    (facts: care.md 1.4); it is kept because frozen, float32 and bfloat16 are a comparison worth making.
+    ``dtype`` is that of the average. bfloat16 is what the released code of GRPO-CARE does, where the average hardly moves, as its
+    steps are smaller than bfloat16's spacing; it is kept because frozen, float32 and bfloat16 are a comparison worth making.
     """
 
+    name: Literal["ema"] = field(default="ema", kw_only=True)
     decay: float = 0.995
     every: int = 10
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -220,7 +249,7 @@ class EMA:
             raise ValueError(f"reference.every: expected 1 or more optimizer steps, found {self.every}")
 
 
-Update = Frozen | EMA  # how a reference moves
+Update = Annotated[Frozen | EMA, Discriminator("name")]  # how a reference moves; a config chooses it by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,9 +264,6 @@ class Adaptive:
     def __post_init__(self) -> None:
         if self.every < 1:
             raise ValueError(f"proposal.every: expected 1 or more steps, found {self.every}")
-
-
-Memory = Mapping[str, Tensor]  # what an algorithm knows from earlier steps; saved in checkpoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +285,11 @@ class Decoding:
             )
         if self.max_new_tokens < 1:
             raise ValueError(f"decoding.max_new_tokens: expected 1 or more, found {self.max_new_tokens}")
+
+    @property
+    def logit_temperature(self) -> float:
+        """Divides the logits, for sampling and reading alike; 1 where the most likely token is taken."""
+        return self.temperature or 1.0
 
 
 def letter_at(index: int) -> str:

@@ -12,6 +12,13 @@ CHECKED = (  # where signatures state shapes of one tensor at a time
 install_import_hook([f"mmrl.{room}" for room in CHECKED], f"{type_checks.__name__}.check")
 
 
+def pytest_itemcollected(item):
+    """A slow test says why it is slow, and which test covers its law by default."""
+    for mark in item.iter_markers("slow"):
+        if not mark.args:
+            raise pytest.UsageError(f'{item.nodeid}: expected pytest.mark.slow("reason"), found no reason')
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     """The tests' models are too small to gain from more."""

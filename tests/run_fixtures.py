@@ -2,8 +2,10 @@
 
 import json
 import signal
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import av
@@ -148,11 +150,19 @@ def numbers(folder: Path) -> list[dict]:
     return [{k: v for k, v in line.items() if not k.startswith(costs)} for line in lines(folder / "metrics.jsonl")]
 
 
+def fork(work: Callable[[], object]) -> BaseProcess:
+    """Begin something in a copy of this process, which has imported torch already."""
+    process = get_context("fork").Process(target=work)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12: a fork beside the threads of pytest-xdist
+        process.start()
+    return process
+
+
 def death_of(work: Callable[[], object]) -> int:
     """Do something in a process of its own; the signal that ended it, or its exit status."""
-    process = get_context("fork").Process(target=work)
-    process.start()
-    process.join(60)
+    process = fork(work)
+    process.join(240)
     assert process.exitcode is not None
     return signal.SIGKILL if process.exitcode == -signal.SIGKILL else process.exitcode
 
@@ -220,8 +230,8 @@ def trainer_of(
 ) -> Trainer:
     """A trainer of one rank, fed with the same completions at each step."""
     reference = options.pop("reference", None)
-    if reference is None and algorithm.reference is not None:
-        reference = disturbed(policy, algorithm.reference)
+    if reference is None and algorithm.needs.reference is not None:
+        reference = disturbed(policy, algorithm.needs.reference)
     parameters = [p for p in policy.model.parameters() if p.requires_grad]
     ranks = ranks or Ranks(Accelerator(cpu=True))
     planner = Planner(ranks, **{k: options.pop(k) for k in ("part_tokens", "filler") if k in options})

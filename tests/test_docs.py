@@ -97,3 +97,16 @@ def test_the_readme_draws_every_room():
 )
 def test_what_is_cited_is_in_the_repository(page):
     assert CITATION.findall(page.read_text()) == []
+
+
+def test_the_readme_shows_the_step_as_it_is():
+    shown = (ROOT / "README.md").read_text().split("## The step")[1].split("That is `Trainer.step`")[0]
+    lines = code_lines("\n".join(re.findall(r"```python\n(.*?)```", shown, re.DOTALL)))
+    assert [
+        line for line in lines if line not in code_lines((ROOT / "mmrl/training/step/trainer.py").read_text())
+    ] == []
+
+
+def code_lines(text: str) -> list[str]:
+    """The lines of some code without indents and comments."""
+    return [line.partition("  # ")[0].strip() for line in text.splitlines() if line.strip()]

@@ -1,4 +1,4 @@
-"""Format, lint and tests: what a change must pass. `make check`."""
+"""Format, lint, types and tests: what a change must pass. `make check`."""
 
 import subprocess
 import sys
@@ -6,6 +6,7 @@ import sys
 COMMANDS = (
     ("ruff", "format", "--check", "."),
     ("ruff", "check", "."),
+    ("pyright",),  # over the rooms that pyproject.toml lists
     ("pytest",),
 )
 

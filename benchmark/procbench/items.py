@@ -4,12 +4,12 @@ From freshly drawn octets or from the annotation files of a rendered benchmark. 
 but the answer that a generator or a file states.
 """
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmrl.runtime.json_lines import read
 from mmrl.world.dice import Dice
 from mmrl.world.grammar import question
 from mmrl.world.nat import Nat
@@ -115,10 +115,7 @@ def of_root(root: Path) -> dict[str, list[Item]]:
         raise ValueError(
             f"{root}: expected annotations/validation_*.jsonl, found none; mmrl world render DIR makes them"
         )
-    return {
-        path.stem.removeprefix("validation_"): [of_row(json.loads(line)) for line in path.read_text().splitlines()]
-        for path in files
-    }
+    return {path.stem.removeprefix("validation_"): [of_row(row) for row in read(path)] for path in files}
 
 
 def whole_octets(items: Sequence[Item]) -> list[Item]:

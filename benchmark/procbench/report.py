@@ -1,6 +1,5 @@
 """The commands' output: figures as JSON with their origin, and tables."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from benchmark.procbench import ceilings as bounds
 from benchmark.procbench.ceilings import Ceilings
 from benchmark.procbench.items import OCTET, Item, by_group, drawn, letters, of_root, whole_octets
 from benchmark.tables import Cells, markdown, record, terminal
+from mmrl.runtime.files import sha256_of
 from mmrl.world.script import FAMILIES
 
 Report = tuple[dict[str, Any], list[Table | str]]  # figures, what to print
@@ -128,7 +128,6 @@ def pixels_of_files(root: Path, octets: int, counts: Sequence[int], as_markdown:
     with progress("pixel oracle", len(pixels.LEVELS) * len(pixels.readers()) * len(counts)) as bar:
         found = pixels.reached(root, octets, counts, bar)
     asked = f"world pixels --root {root.name} --octets {octets} --frames {','.join(map(str, counts))}"
-    manifest = (root / "manifest.json").read_bytes()
-    figures = record(asked, manifest=hashlib.sha256(manifest).hexdigest(), reached=pixels.as_json(found))
+    figures = record(asked, manifest=sha256_of(root / "manifest.json"), reached=pixels.as_json(found))
     title = f"Pixel oracle, percent [95 % over octets], {octets} octets a level, {pixels.dial_of(root).size} px"
     return figures, [table_of(pixels.cells(found), title, as_markdown)]

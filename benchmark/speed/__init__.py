@@ -1,4 +1,4 @@
-"""How fast a step is: mmrl, transformers alone and TRL on one model, each in a process of its own, beside a floor.
+"""Measures how fast a step is: mmrl, transformers alone and TRL on one model, each in its own process, beside a floor.
 
 case.py       what is measured: prompt length, group, new tokens, vocabulary, tower
 model.py      a random Qwen2.5-VL of that case with its processor, and prompts with real clips

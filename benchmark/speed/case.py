@@ -10,7 +10,7 @@ Tower = Literal["trained", "frozen"]
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a prompt shows: frames of one size. Two frames are one temporal patch, 28 x 28 pixels of it one token."""
+    """Describes the video of a prompt. Two frames are one temporal patch, and 28 x 28 pixels of that are one token."""
 
     frames: int
     height: int
@@ -18,12 +18,12 @@ class View:
 
     @property
     def tokens(self) -> int:
-        """Of video in the prompt."""
+        """Counts the video tokens in the prompt."""
         return self.frames // 2 * (self.height // 28) * (self.width // 28)
 
     @property
     def patches(self) -> int:
-        """Into the tower."""
+        """Counts the patches that enter the tower."""
         return 4 * self.tokens
 
 
@@ -109,7 +109,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """What its file is called."""
+        """Names the point's file."""
         marks = "_checkpointing" * self.checkpointing + "_no_reference" * (self.beta == 0)
         return f"{self.model}_p{self.prompt}_g{self.group}_t{self.new_tokens}_v{self.words}_{self.tower}{marks}"
 
@@ -132,7 +132,7 @@ def cases(
 
 
 def distance(case: Case) -> tuple[int, int]:
-    """In how many ways a case is not the central one, and how much there is to do."""
+    """Counts the ways in which a case differs from the central one, and how much there is to do."""
     centre = Case()
     names = ("prompt", "group", "new_tokens", "vocabulary")
     return sum(getattr(case, n) != getattr(centre, n) for n in names), case.prompt * case.group

@@ -1,4 +1,4 @@
-"""How exact log-probabilities are: the distance of mmrl's, and of the plain path's, to the plain path in float64."""
+"""Measures how exact log-probabilities are: distances of mmrl's and of the plain path's to the plain path in float64."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from benchmark.speed.plain import logp
 from benchmark.speed.prompts import of_prompt, untouched
 from mmrl.models.policy import Policy
-from mmrl.models.reader import Piece
-from mmrl.types import Group
+from mmrl.types import Group, RowSlice
 
 MOST = 10_000  # tokens of plain rows, in float32 and in float64
 
@@ -27,7 +26,7 @@ def logp_errors(policy: Policy, group: Group, root: Path) -> dict[str, Any]:
     group = group.rows(slice(max(1, MOST // (len(group.prompt.tokens) + group.tokens.shape[1]))))
     policy.model.eval()
     with policy.see([group.prompt]) as seen:
-        (tokens,) = policy.read(seen, [Piece(0, group)])
+        (tokens,) = policy.read(seen, [RowSlice(0, group)])
     model = untouched(root)
     model.load_state_dict(policy.model.state_dict())
     prompt, rows = of_prompt(group.prompt, model.device), group.tokens.to(model.device)
@@ -48,7 +47,7 @@ def distances(found: Tensor, exact: Tensor) -> dict[str, float]:
 
 @contextmanager
 def in_float64(model: nn.Module) -> Iterator[None]:
-    """Where transformers casts to float32 (norms, rotations), float64 stays float64."""
+    """Keeps float64 where transformers casts to float32 (norms, rotations)."""
     norms = {type(m) for m in model.modules() if type(m).__name__.endswith("RMSNorm")}
     assert norms, "the model's norms go by another name"
     with mock.patch.object(torch.Tensor, "float", torch.Tensor.double):

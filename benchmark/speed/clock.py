@@ -18,14 +18,14 @@ from torch import nn
 
 @dataclass(frozen=True, slots=True)
 class Lap:
-    """How long something took: on the wall, and of all threads' time together."""
+    """Times something: by the wall's clock, and by the processor time of all threads together."""
 
     seconds: float
     cpu: float
 
     @property
     def undisturbed(self) -> float:
-        """Processor time where one thread did all, so that other processes do not count; else the wall's."""
+        """Gives processor time if one thread did all, so that other processes do not count, else the wall's."""
         return self.cpu if torch.get_num_threads() == 1 and not torch.cuda.is_available() else self.seconds
 
 
@@ -45,7 +45,7 @@ class Watch:
         self.laps.setdefault(name, []).append(Lap(perf_counter() - start, process_time() - cpu))
 
     def around(self, name: str, call: Callable) -> Callable:
-        """The same callable, timed."""
+        """Wraps a callable so that each call is timed."""
 
         def timed(*args, **options):
             with self(name):
@@ -54,13 +54,13 @@ class Watch:
         return timed
 
     def join(self, name: str, every: int) -> None:
-        """So many laps, one after the other, become one."""
+        """Adds up each ``every`` laps in a row to one."""
         laps = self.laps[name]
         some = [laps[i : i + every] for i in range(0, len(laps), every)]
         self.laps[name] = [Lap(sum(lap.seconds for lap in few), sum(lap.cpu for lap in few)) for few in some]
 
     def rest(self, name: str, whole: str, parts: Iterable[str]) -> None:
-        """What is left of the laps of a whole without its parts, each of which happens once in it."""
+        """Subtracts parts, each of which happens once in a whole, from the laps of the whole."""
         rows = zip(self.laps[whole], *(self.laps[part] for part in parts), strict=True)
         self.laps[name] = [
             Lap(all_.seconds - sum(p.seconds for p in some), all_.cpu - sum(p.cpu for p in some))
@@ -98,7 +98,7 @@ class Peak:
     """
 
     def start(self) -> None:
-        """From here on, above this."""
+        """Starts to measure, above the memory in use now."""
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -125,13 +125,13 @@ def resident(name: str) -> int:
 
 
 def gradient_bytes(model: nn.Module) -> int:
-    """Of a gradient for every trained weight."""
+    """Counts the bytes of a gradient for every trained weight."""
     return sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
 
 
 @dataclass
 class Counts:
-    """What passed since it was last asked."""
+    """Counts patches and tokens that passed through models since ``clear``."""
 
     patches: int = 0  # through the tower
     patches_with_gradient: int = 0
@@ -159,7 +159,7 @@ class Counts:
         self.tokens_with_gradient += tokens * torch.is_grad_enabled()
 
     def clear(self) -> None:
-        """From 0 again."""
+        """Counts from 0 again."""
         self.__init__()
 
     def per_step(self, steps: int, patches: int) -> dict[str, float]:

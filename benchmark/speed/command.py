@@ -1,4 +1,4 @@
-"""What the command line asks for, turned into points and shown."""
+"""Turns what the command line asks for into points, and shows them."""
 
 import json
 import os
@@ -9,7 +9,8 @@ from pathlib import Path
 
 from benchmark.speed import page, run
 from benchmark.speed.case import GPU_CASES, PUBLISHED, Case, cases
-from benchmark.tables import markdown, show, terminal, write
+from benchmark.tables import markdown, show, terminal
+from mmrl.runtime.files import write_json
 
 SWITCH = {"off": (False,), "on": (True,), "both": (False, True)}
 QUICK = ("mmrl", "plain", "floor")
@@ -103,7 +104,7 @@ def present(out: Path, tell: Tell) -> None:
     table, goals = page.cells(found), page.goals(found)
     show(terminal(table, page.TITLE))
     show(terminal(goals, page.TITLE_TARGETS, words=2))
-    write(out / run.TABLE, page.as_json(found))
+    write_json(out / run.TABLE, page.as_json(found))
     (out / "table.md").write_text(f"{markdown(table)}\n\n{markdown(goals, words=2)}\n")
     page.draw(found, out / "speed.png")
     tell(f"{out / 'table.md'}, {out / run.TABLE} and {out / 'speed.png'} written")

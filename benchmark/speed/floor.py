@@ -72,7 +72,7 @@ def sample(model: nn.Module, embedded: Tensor, case: Case, watch: Watch) -> None
 
 
 def logits(model: nn.Module, embedded: Tensor, wanted: int) -> Tensor:
-    """Of the last so many tokens of a row."""
+    """Computes logits of the last tokens of a row."""
     out = model.model.language_model(inputs_embeds=embedded, use_cache=False)
     return model.lm_head(out.last_hidden_state[:, -wanted:]).float()
 

@@ -15,7 +15,7 @@ FORWARD, TRAINED = 1, 3  # a pass, and a pass with its backward pass
 
 @dataclass(frozen=True, slots=True)
 class Flops:
-    """Of one path through a step's training part, by where they are spent."""
+    """Counts operations of one path through a step's training part, by where they are spent."""
 
     body: float  # the language model's matrices
     attention: float
@@ -35,7 +35,7 @@ def body(shape: Shape) -> float:
 
 
 def pairs(length: int, before: int = 0) -> float:
-    """How many (query, key) pairs causal attention has: ``length`` queries that also see ``before`` earlier keys."""
+    """Counts (query, key) pairs of causal attention: ``length`` queries that also see ``before`` earlier keys."""
     return length * before + length * (length + 1) / 2
 
 
@@ -84,7 +84,7 @@ def sampling(case: Case, prompt: int) -> float:
 
 
 def reading(case: Case, prompt: int) -> float:
-    """What the reference must read: prompt once, completions, clip once."""
+    """Counts operations of the reference: prompt once, completions, clip once."""
     group, new, shape = case.group, case.new_tokens, case.shape
     seen = pairs(prompt) + group * pairs(new, prompt)
     return (prompt + group * new) * body(shape) + attention(shape, seen) + group * new * head(case) + tower(case)

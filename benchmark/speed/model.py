@@ -20,6 +20,7 @@ from transformers import (
 )
 
 from benchmark.speed.case import TEXT, WINDOW, WORDS, Case, View
+from mmrl.runtime.files import write_whole
 from mmrl.world.base import CHAT_TEMPLATE, SPECIAL
 
 GAIN = 1.5  # standard deviation of what a random matrix makes of unit input: attention that depends on position
@@ -135,7 +136,7 @@ def make_root(root: Path, case: Case, prompts: int) -> Path:
         processor.save_pretrained(root / "model")
         for index in range(prompts):
             write_clip(root / f"{index}.mp4", frames(case.view, index))
-        done.write_text("".join(json.dumps(row(index)) + "\n" for index in range(prompts)))
+        write_whole(done, "".join(json.dumps(row(index)) + "\n" for index in range(prompts)))
     return root
 
 

@@ -31,7 +31,7 @@ def points(folder: Path) -> list[Point]:
 
 
 def case_of(point: Point) -> Case:
-    """Which point it is."""
+    """Reads the case of a point."""
     return Case(**point["case"])
 
 
@@ -89,7 +89,7 @@ def told(target: Target) -> list[str]:
 
 
 def as_json(found: Sequence[Point]) -> dict[str, Any]:
-    """What table and picture show, with where each point comes from."""
+    """Collects what table and picture show, and where each point comes from."""
     kept = ("case", "command", "commit", "machine", "repetitions", "clock", "ratios", "targets")
     return {"points": [{name: point[name] for name in kept} for point in found]}
 
@@ -107,7 +107,7 @@ def draw(found: Sequence[Point], path: Path) -> None:
 
 
 def seconds(point: Point, name: str) -> float | None:
-    """Of a contender's whole step, or of the floor, by the point's clock."""
+    """Times a contender's whole step, or the floor, by the point's clock."""
     found, clock = point["contenders"].get(name), CLOCKS[point["clock"]]
     if found is None:
         return None
@@ -115,7 +115,7 @@ def seconds(point: Point, name: str) -> float | None:
 
 
 def mebibytes(point: Point, name: str) -> float | None:
-    """What a contender needs on top; the floor's is not measured."""
+    """Gives the memory that a contender needs on top; the floor's is not measured."""
     found = point["contenders"].get(name, {})
     return found["peak_bytes_above"] / MIB if "peak_bytes_above" in found else None
 
@@ -155,7 +155,7 @@ def bars(axes: Axes, found: Sequence[Point], title: str, value) -> None:
 
 
 def first(found: Sequence[Point], row: int, name: str) -> bool:
-    """Whether no earlier point has this contender."""
+    """True if no earlier point has this contender."""
     return all(name not in point["contenders"] for point in found[:row])
 
 

@@ -143,7 +143,7 @@ def logp(model: nn.Module, prompt: Asked, rows: Tensor, allowed: Tensor | None =
 
 @torch.no_grad()
 def read(model: nn.Module, prompt: Asked, rows: Tensor, micro: int, case: Case) -> Tensor:
-    """What the reference says."""
+    """Reads log-probabilities by the reference."""
     with autocast(model, case):
         return torch.cat([logp(model, prompt, part) for part in rows.split(micro)])
 

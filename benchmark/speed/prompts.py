@@ -1,4 +1,4 @@
-"""What all contenders are asked: mmrl's prompts as plain tensors, and the untouched model that reads them."""
+"""Makes the questions for all contenders: mmrl's prompts as plain tensors, and the untouched model that reads them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,6 +57,6 @@ def of_prompt(prompt, device) -> Asked:
 
 
 def banned(model: nn.Module, root: Path) -> list[int]:
-    """What mmrl never samples, and the end of a turn."""
+    """Lists the tokens that mmrl never samples, and the end of a turn."""
     policy = Policy(model, AutoProcessor.from_pretrained(root / "model"), "plain")
     return sorted({*(~policy.rules.allowed).nonzero().flatten().tolist(), policy.end})

@@ -1,4 +1,4 @@
-"""What a point's figures say of one another, and which targets they meet."""
+"""Compares a point's figures with one another and with targets."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -45,7 +45,7 @@ def flops_ratio(case: Case, prompt: int) -> float:
 
 
 def flops(case: Case, prompt: int) -> dict[str, Any]:
-    """What both paths need, in operations."""
+    """Counts the operations of both paths."""
     both = {name: training(case, prompt, shared) for name, shared in (("shared", True), ("rows", False))}
     parts = {
         name: {part: getattr(f, part) for part in ("body", "attention", "head", "tower", "total")}
@@ -81,13 +81,13 @@ def targets(case: Case, figures: Mapping[str, float]) -> list[Target]:
 
 
 def met(target: Target) -> bool:
-    """Whether it is reached."""
+    """True if the target is reached."""
     _, found, how, limit = target
     return found >= limit if how == "at least" else found <= limit
 
 
 def growth(points: Sequence[tuple[Case, float]]) -> list[Target]:
-    """How a step of mmrl grows from a group of 8 to one of 16, and with twice the frames."""
+    """Measures how a step of mmrl grows from a group of 8 to one of 16, and with twice the frames."""
     steps, out = dict(points), []
     for case, seconds in steps.items():
         kin = {name: getattr(case, name) for name in case.__slots__}

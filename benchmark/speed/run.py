@@ -21,8 +21,9 @@ from benchmark.paths import ROOT, told
 from benchmark.speed.case import Case
 from benchmark.speed.ratios import CLOCKS, Found, flops, ratios, targets, utilisation
 from benchmark.speed.worker import CONTENDERS
-from benchmark.tables import Cells, record, write
+from benchmark.tables import Cells, record
 from mmrl.cli.quickstart.train_arms import end_process, log_tail, stopped_in_order
+from mmrl.runtime.files import write_json
 
 TABLE = "table.json"
 START = 12.0  # seconds of a process before it measures
@@ -32,7 +33,7 @@ TRIES = {"mmrl": 0, "floor": 0, "trl": 0, "plain": 3}  # trainings besides steps
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How everything is measured."""
+    """Says how everything is measured."""
 
     out: Path
     contenders: tuple[str, ...] = ("mmrl", "plain", "floor")
@@ -99,12 +100,12 @@ def run(cases: Sequence[Case], plan: Plan, tell: Callable[[str], None]) -> list[
 
 
 def folder_of(case: Case, plan: Plan) -> Path:
-    """Where models, clips and logs of a point are while it is measured."""
+    """Names the folder of a point's models, clips and logs while it is measured."""
     return (plan.out / "work" / case.name).resolve()
 
 
 def measured(name: str, case: Case, plan: Plan) -> dict[str, Any]:
-    """What one contender's process found. Raises RuntimeError with the end of its log where it failed."""
+    """Measures one contender in its own process. Raises RuntimeError with the end of its log if it failed."""
     folder = folder_of(case, plan)
     shutil.rmtree(folder / name, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
@@ -141,7 +142,7 @@ def keep(case: Case, name: str, found: dict[str, Any], plan: Plan) -> None:
     """One contender more in a point's file, and what follows from all."""
     everybody = read(plan.path(case))["contenders"] | {name: found}
     asked = f"speed {told(plan.out)} {words_of(case, plan)}"
-    write(plan.path(case), record(asked, **point(case, everybody, plan)))
+    write_json(plan.path(case), record(asked, **point(case, everybody, plan)))
 
 
 def words_of(case: Case, plan: Plan) -> str:
@@ -169,7 +170,7 @@ def point(case: Case, found: Found, plan: Plan) -> dict[str, Any]:
 
 
 def listing(cases: Sequence[Case], plan: Plan) -> tuple[Cells, str]:
-    """What would be run, and about how long that takes."""
+    """Lists what would be run, and about how long that takes."""
     lines, left, rates = [], 0.0, speeds(plan)
     for case in cases:
         for name in plan.contenders:

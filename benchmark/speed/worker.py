@@ -20,7 +20,7 @@ def main(job: Path) -> None:
     from benchmark.speed.case import Case
     from benchmark.speed.clock import surroundings
     from benchmark.speed.model import make_root
-    from benchmark.tables import write
+    from mmrl.runtime.files import write_json
 
     disable_progress_bar()
     torch.set_num_threads(asked["threads"])
@@ -31,7 +31,7 @@ def main(job: Path) -> None:
     before = os.getloadavg()[0]
     found = contender.measure(case, root, folder / asked["contender"], repetitions)
     around = surroundings() | {"load_average": [round(before, 2), round(os.getloadavg()[0], 2)]}
-    write(Path(asked["out"]), found | around)
+    write_json(Path(asked["out"]), found | around)
 
 
 if __name__ == "__main__":

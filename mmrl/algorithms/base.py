@@ -1,105 +1,179 @@
-"""The questions that a trainer asks of an algorithm. An algorithm is a frozen dataclass that answers them; no base class.
+"""The joint between a method and the trainer: what the method needs, and what it is asked in each step.
 
-``Algorithm`` is what everyone answers. What only some need is asked of those that have it: ``claims`` (an attribute that is not
-there is False), a memory (``Remembering``), a proposal (``Proposing``), a choice of groups (``Choosing``).
+A method is a frozen dataclass that inherits from ``Algorithm``. The trainer calls only what stands here, so that it knows no
+method by name, and a method knows neither models nor files.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, TypeVar
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmrl.types import Adaptive, Credit, Direction, Group, Memory, Scored, Tokens, Totals, Update
+from mmrl.functional import policy_gradient
+from mmrl.types import Adaptive, Credit, Direction, Group, Scored, Tokens, Totals, Update
 
 Source = Literal["policy", "demonstrations"]
-Claim = Literal[
-    "needs_now",  # ``scored.now``: what the policy says of the completions as an update finds it, one more pass for each
-    "needs_q",  # ``logp_sampled`` as the distribution that was drawn from: nothing truncated may have been sampled
-    "needs_base",  # ``scored.base``: what completions of the base model earned, from the file that ``prepared`` names
-    "unread",  # the reference is never read, as its weight is 0, so that none is loaded
-    "reuses",  # several updates may use the same completions, because credit or loss correct for it
-]
+Value = TypeVar("Value")
 
 
-@runtime_checkable
-class Algorithm(Protocol):
-    """Its fields are the paper's hyper-parameters, its methods the paper's equations."""
+class Memory(ABC):
+    """State that a method keeps between steps. It is equal on all ranks, and checkpoints hold its tensors."""
 
-    source: ClassVar[Source]  # who writes the completions
-    siblings: ClassVar[bool]  # whether the rest of the group is the baseline, so that a group of one is refused
-    rewards: ClassVar[tuple[str, ...]]  # rewards that must exist by these names
-    reference: Update | None
+    @abstractmethod
+    def to_tensors(self) -> dict[str, Tensor]:
+        """The state as named tensors, for a checkpoint."""
 
-    def reads(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> Bool[Tensor, "g t"] | None:
-        """The tokens that the reference must read; None for none at all."""
-        ...
-
-    def credit(self, scored: Scored, totals: Totals) -> Credit:
-        """What is each token worth to this update? A ``Remembering`` algorithm is also given its memory."""
-        ...
-
-    def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
-        """What does each token cost, before it is multiplied by its share? ``rows`` are whole completions."""
-        ...
-
-    def report(self, scored: Scored) -> Mapping[str, float]:
-        """Numbers about a group that only this algorithm knows; averaged over groups in the metrics."""
-        ...
+    @classmethod
+    @abstractmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "Memory":
+        """The state that ``to_tensors`` wrote."""
 
 
-@runtime_checkable
-class Remembering(Protocol):
-    """An algorithm that knows something from earlier steps: a running Z, a multiplier, whether its proposal is stale.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """A record of what a method asks of sampler, reference and config. The defaults fit a group-relative method without a reference."""
 
-    The credit of a step goes by the memory as it was before the step, so that what is remembered is independent of the samples
-    that it is applied to. The memory is equal on all ranks and saved in checkpoints.
+    source: Source = "policy"  # who writes the completions
+    rewards: tuple[str, ...] = ()  # rewards that must exist by these names
+    group_baseline: bool = True  # siblings are the baseline, so that a group of one is refused
+    reference: Update | None = None  # how the reference moves; None: none is loaded, and ``scored.reference`` is None
+    full_vocabulary_kl: Direction | None = None  # a divergence summed over the vocabulary, in ``Tokens.divergence``
+    old_log_probs: bool = (
+        False  # ``scored.now``: the policy re-reads the completions before each update, without gradient
+    )
+    sampler_log_probs: bool = False  # ``logp_sampled`` must be exact, so that top_p below 1 is refused
+    base_rewards: bool = False  # ``scored.base``: rewards of the base model, from the file that ``prepared`` names
+    off_policy: bool = False  # several updates may use the same completions, because credit or loss correct for it
+    off_policy_setting: str = ""  # a setting that would make it so, for the error message: "clip, for example 0.2"
+    draws: int | None = (
+        None  # the most batches drawn for a step until enough groups are ``useful``; None: one, all used
+    )
+    max_new_tokens: int | None = None  # what rollout.decoding.max_new_tokens must be, where ``limit`` names it
+    memory: type[Memory] | None = None  # the class of what is kept between steps
+    proposal: Adaptive | None = None  # a copy of the policy samples, and is replaced when ``adopt`` says so
+
+
+@dataclass(frozen=True, kw_only=True)
+class Algorithm(ABC):
+    """A method: its fields are the paper's hyper-parameters (and the keys of its YAML), its methods the paper's equations.
+
+    A group-relative method has to define ``loss`` alone. Everything else has a default, and is asked in this order:
+
+        once, before the first step     start
+        in each step, of each group     useful     where ``needs.draws`` is given: is the group kept?
+                                        reads      which tokens the reference reads
+                                        report     numbers for the metrics
+                                        notes, remember, adopt       where ``needs.memory`` is given
+        in each update                  advantages, by credit        one number a completion, one weight a token
+        in each forward pass            loss       of rows that may be part of a group
+
+    ``memory`` is what ``start`` or ``remember`` returned, None for a method without one. Credit goes by the memory from before
+    the step, so that what is remembered is independent of the samples that it is applied to.
+
+    >>> @dataclass(frozen=True, kw_only=True)
+    ... class Reinforce(Algorithm):
+    ...     def loss(self, now, credit, rows):
+    ...         return -credit.worth * now.logp
     """
 
-    def start(self, base: Mapping[str, Mapping[str, Tensor]] | None) -> Memory:
-        """The memory before the first step. ``base``: example id -> reward -> [n], where a file of it was given."""
-        ...
+    name: str = ""  # that a config chooses it by
+    needs: ClassVar[Needs] = Needs()  # a property where it depends on the settings
+    reduce: ClassVar[policy_gradient.Reduce] = "sequence"  # how tokens are averaged: see ``policy_gradient.shares``
+    length: ClassVar[float] = 1.0  # what a completion counts as where reduce is constant
 
-    def credit(self, scored: Scored, totals: Totals, memory: Memory) -> Credit: ...
-
-    def report(self, scored: Scored, memory: Memory) -> Mapping[str, float]: ...
-
-    def notes(self, scored: Scored, memory: Memory) -> Mapping[str, Any]:
-        """What there is to remember of a group, right after it was collected; small, it goes to all ranks."""
-        ...
-
-    def remember(self, memory: Memory, notes: Sequence[Mapping[str, Any]]) -> Memory:
-        """The memory after a step. ``notes`` are of all groups of all ranks, in the order of ranks."""
-        ...
-
-
-@runtime_checkable
-class Proposing(Protocol):
-    """A ``Remembering`` algorithm whose completions are drawn from a proposal and not from the policy."""
-
-    proposal: Adaptive | None  # None: the policy samples
-
-    def adopt(self, memory: Memory) -> bool:
-        """Whether the policy is closer to the target than the proposal, and so takes its place."""
-        ...
-
-
-@runtime_checkable
-class Choosing(Protocol):
-    """An algorithm that learns from some groups only, and has more drawn until there are enough of them."""
-
-    draws: int  # the most batches drawn for a step; it is learnt from what there is then
+    def start(self, base: Mapping[str, Mapping[str, Tensor]] | None) -> Any:
+        """The memory before the first step. ``base``: example id -> reward -> [n], what the base model earned; None without."""
+        return None
 
     def useful(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> bool:
-        """Whether a group is kept."""
-        ...
+        """True where a group is learned from; others are drawn in the place of those that are not."""
+        return True
+
+    def reads(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> Bool[Tensor, "g t"] | None:
+        """The tokens whose log-probability the reference must give; None for none at all."""
+        return None if self.needs.reference is None else group.mask
+
+    def report(self, scored: Scored, memory: Any = None) -> Mapping[str, float]:
+        """Numbers about a group that only this method knows; the metrics hold their average over groups."""
+        return {}
+
+    def report_base(self, earned: Mapping[str, Float[Tensor, " n"]]) -> Mapping[str, float]:
+        """Numbers about what the base model earned on an example, for the table that ``mmrl prepare`` writes."""
+        return {}
+
+    def notes(self, scored: Scored, memory: Any) -> Any:
+        """A note of what to remember of a group; small, as all ranks exchange it."""
+        return None
+
+    def remember(self, memory: Any, notes: Sequence[Any]) -> Any:
+        """The memory after a step. ``notes`` are of all groups of all ranks, in the order of ranks."""
+        return memory
+
+    def adopt(self, memory: Any) -> bool:
+        """True where the policy replaces the proposal; asked after steps ``every``, 2 ``every``, ... of ``needs.proposal``."""
+        return False
+
+    def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]:
+        """One number a completion: how much better than its siblings it is."""
+        return policy_gradient.standardised(scored.total)
+
+    def credit(self, scored: Scored, totals: Totals, memory: Any = None) -> Credit:
+        """One weight a token: what it is worth to this update, how strongly it is pulled, its share in the loss."""
+        mask = scored.group.mask
+        worth = policy_gradient.per_token(self.advantages(scored, memory), mask)
+        share = policy_gradient.shares(mask, totals, self.reduce, worth.dtype, self.length)
+        return Credit(worth, torch.zeros_like(worth), share)
+
+    @abstractmethod
+    def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
+        """The loss of each token before its share. ``now`` carries the gradient; ``rows`` are whole completions."""
 
 
-def claims(algorithm: Algorithm, claim: Claim) -> bool:
-    """Whether an algorithm has this need or ability; one that does not speak of it has not."""
-    return bool(getattr(algorithm, claim, False))
+def known(value: Value | None, need: str) -> Value:
+    """A value that ``need`` promises. Raises ValueError where the method does not declare it, so that nobody made it."""
+    if value is None:
+        raise ValueError(
+            f"algorithm.needs: expected {need}, as the method reads what it provides; found none; declare it in needs"
+        )
+    return value
 
 
-def exact(algorithm: Algorithm) -> Direction | None:
-    """The divergence that an algorithm wants over the whole vocabulary, in ``Tokens.divergence``; most want none."""
-    return getattr(algorithm, "exact", None)
+def old_logp(now: Tokens, rows: Scored, clip: float | None) -> Float[Tensor, "n t"]:
+    """The denominator of a ratio: the policy that sampled where a clip needs it, else the policy as it is."""
+    return now.logp.detach() if clip is None else sampler_logp(rows, "algorithm.clip")
+
+
+def sampler_logp(rows: Scored, key: str) -> Float[Tensor, "n t"]:
+    """Log-probabilities by the policy that sampled. Raises ValueError, naming the setting, where nobody kept them."""
+    if rows.group.logp_sampled is None:
+        raise ValueError(f"{key}: needs the log-probabilities of the sampler, and these completions have none")
+    return rows.group.logp_sampled
+
+
+def check_kl_weight(beta: float) -> None:
+    """Refuse a negative weight of a divergence."""
+    if beta < 0:
+        raise ValueError(f"algorithm.beta: expected 0 or more, found {beta}")
+
+
+def check_clip(clip: float | None) -> None:
+    """Refuse a bound of a ratio outside (0, 1)."""
+    if clip is not None and not 0 < clip < 1:
+        raise ValueError(f"algorithm.clip: expected a number in (0, 1) or none, found {clip}")
+
+
+def check_length(length: float) -> None:
+    """Refuse a number of tokens that nothing can be divided by."""
+    if not length > 0:
+        raise ValueError(f"algorithm.length: expected a number of tokens above 0, found {length}")
+
+
+def check_positive(**settings: float | None) -> None:
+    """Refuse settings of 0 or less; None stands for no bound."""
+    for name, value in settings.items():
+        if value is not None and not value > 0:
+            raise ValueError(f"algorithm.{name}: expected a number above 0, found {value}")

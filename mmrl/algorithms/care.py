@@ -1,20 +1,19 @@
 """GRPO-CARE: consistency-aware reward enhancement."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmrl.algorithms.base import Source
-from mmrl.algorithms.grpo import before, check
+from mmrl.algorithms.base import Algorithm, Needs, check_clip, check_kl_weight, known, old_logp
 from mmrl.functional import policy_gradient
 from mmrl.types import EMA, Credit, Group, Scored, Tokens, Totals, Update
 
 
-@dataclass(frozen=True, slots=True)
-class CARE:
+@dataclass(frozen=True, kw_only=True)
+class CARE(Algorithm):
     """GRPO whose KL penalty is replaced by a bonus for answers that follow from the reasoning.
 
     A slow copy of the policy reads question and reasoning and says how likely it finds the answer. A completion that is
@@ -36,10 +35,11 @@ class CARE:
     GRPO's.
     """
 
+    name: Literal["care"] = "care"
     bonus: float = 0.5  # lambda; times the accuracy
     cap: float = 0.95  # likelihoods above this count as this
     margin: float = 0.0  # how far below the mean of the accurate siblings still counts as consistent
-    floor: float = 0.1  # accuracy at or below which no completion is eligible
+    floor: float = policy_gradient.ACCURACY_FLOOR  # accuracy at or below which no completion is eligible
     likelihood: policy_gradient.Likelihood = "geometric"
     consistency: Literal["relative", "dense"] = (
         "relative"  # a bonus for the likelier siblings, or as large as the likelihood
@@ -50,20 +50,22 @@ class CARE:
     reduce: policy_gradient.Reduce = "sequence"
     reference: Update = EMA()
 
-    source: ClassVar[Source] = "policy"
-    siblings: ClassVar[bool] = True
-    rewards: ClassVar[tuple[str, ...]] = ("accuracy",)
-
     def __post_init__(self) -> None:
-        check(self.beta, self.clip)
+        check_kl_weight(self.beta)
+        check_clip(self.clip)
         if not 0 < self.cap <= 1:
             raise ValueError(f"algorithm.cap: expected a probability in (0, 1], found {self.cap}")
         if self.bonus < 0 or self.margin < 0:
             raise ValueError(f"algorithm: expected bonus and margin of 0 or more, found {self.bonus} and {self.margin}")
 
     @property
-    def reuses(self) -> bool:
-        return self.clip is not None
+    def needs(self) -> Needs:
+        return Needs(
+            rewards=("accuracy",),
+            reference=self.reference,
+            off_policy=self.clip is not None,
+            off_policy_setting="algorithm.clip, for example 0.2",
+        )
 
     def reads(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> Bool[Tensor, "g t"]:
         """The answers of the rows that can earn the bonus; everything where a divergence is kept."""
@@ -74,18 +76,16 @@ class CARE:
         findable = group.answer.any(dim=1)
         return findable & (accuracy > 0) if self.consistency == "dense" else accurate(accuracy, findable, self.floor)
 
-    def credit(self, scored: Scored, totals: Totals) -> Credit:
-        mask, reward = scored.group.mask, scored.total + self.bonuses(scored)
-        advantage = (
-            policy_gradient.standardised(reward) if self.standardise == "std" else policy_gradient.centred(reward)
-        )
-        worth = policy_gradient.per_token(advantage, mask)
-        return Credit(
-            worth, self.beta * mask.to(worth.dtype), policy_gradient.shares(mask, totals, self.reduce, reward.dtype)
-        )
+    def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]:
+        reward = scored.total + self.bonuses(scored)
+        return policy_gradient.standardised(reward) if self.standardise == "std" else policy_gradient.centred(reward)
+
+    def credit(self, scored: Scored, totals: Totals, memory: Any = None) -> Credit:
+        credit = super().credit(scored, totals, memory)
+        return replace(credit, pull=self.beta * scored.group.mask.to(credit.worth.dtype))
 
     def bonuses(self, scored: Scored) -> Float[Tensor, " g"]:
-        """What each completion earns for consistency."""
+        """The reward that each completion earns for consistency."""
         accuracy = scored.rewards["accuracy"]
         chosen, likelihood = self.eligible(scored.group, accuracy), self.likelihoods(scored)
         if self.consistency == "dense":
@@ -94,15 +94,18 @@ class CARE:
 
     def likelihoods(self, scored: Scored) -> Float[Tensor, " g"]:
         """How likely the reference finds each answer, at most cap; meaningless for rows that it did not read."""
-        return policy_gradient.likelihood(scored.reference, scored.group.answer, self.likelihood).clamp(max=self.cap)
+        return policy_gradient.likelihood(
+            known(scored.reference, "reference"), scored.group.answer, self.likelihood
+        ).clamp(max=self.cap)
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
-        gain = policy_gradient.surrogate(
-            policy_gradient.ratio(now.logp, before(now, rows, self.clip)), credit.worth, self.clip
-        )
-        return credit.pull * policy_gradient.k3(now.logp, rows.reference) - gain if self.beta > 0 else -gain
+        ratio = policy_gradient.ratio(now.logp, old_logp(now, rows, self.clip))
+        gain = policy_gradient.surrogate(ratio, credit.worth, self.clip)
+        if self.beta == 0:
+            return -gain
+        return credit.pull * policy_gradient.k3(now.logp, known(rows.reference, "reference")) - gain
 
-    def report(self, scored: Scored) -> Mapping[str, float]:
+    def report(self, scored: Scored, memory: Any = None) -> Mapping[str, float]:
         chosen = self.eligible(scored.group, scored.rewards["accuracy"])
         numbers = {
             "care/bonus": self.bonuses(scored).mean().item(),

@@ -2,20 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mmrl.algorithms.base import Source
-from mmrl.algorithms.grpo import check, check_high, sampled
+from mmrl.algorithms.base import Algorithm, Needs, check_clip, check_positive, sampler_logp
 from mmrl.functional import policy_gradient
-from mmrl.types import Credit, Group, Scored, Tokens, Totals
+from mmrl.types import Credit, Group, Scored, Tokens
 
 
-@dataclass(frozen=True, slots=True)
-class DAPO:
+@dataclass(frozen=True, kw_only=True)
+class DAPO(Algorithm):
     """GRPO with four changes: rare tokens may grow more, groups must be of use, tokens count alike, length is a slope.
 
         R_g  = reward_g + overlong(T_g)                                       0, then linearly to -1 over the last ``buffer`` tokens
@@ -28,21 +27,18 @@ class DAPO:
     cost nothing. Give ``limit`` as rollout.decoding.max_new_tokens.
     """
 
+    name: Literal["dapo"] = "dapo"
     clip: float = 0.2
     high: float = 0.28
     limit: int | None = None  # the most tokens of a completion; none: lengths cost nothing
     buffer: int = 16  # the last so many tokens before the limit cost
     draws: int = 8  # the most batches drawn for a step
 
-    source: ClassVar[Source] = "policy"
-    siblings: ClassVar[bool] = True
-    rewards: ClassVar[tuple[str, ...]] = ("accuracy",)
-    reference: ClassVar[None] = None
-    reuses: ClassVar[bool] = True
+    reduce: ClassVar[policy_gradient.Reduce] = "token"
 
     def __post_init__(self) -> None:
-        check(0.0, self.clip)
-        check_high(self.high)
+        check_clip(self.clip)
+        check_positive(high=self.high)
         if self.draws < 1:
             raise ValueError(f"algorithm.draws: expected 1 or more, found {self.draws}")
         if self.limit is not None and not 0 < self.buffer <= self.limit:
@@ -50,30 +46,27 @@ class DAPO:
                 f"algorithm.buffer: expected 1 to {self.limit} tokens, the limit of a completion; found {self.buffer}"
             )
 
-    def reads(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> None:
-        return None
+    @property
+    def needs(self) -> Needs:
+        return Needs(rewards=("accuracy",), off_policy=True, draws=self.draws, max_new_tokens=self.limit)
 
     def useful(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> bool:
-        """Whether some completions are more right than others."""
+        """True where some completions are more right than others."""
         return bool(rewards["accuracy"].max() > rewards["accuracy"].min())
 
-    def credit(self, scored: Scored, totals: Totals) -> Credit:
-        mask, reward = scored.group.mask, scored.total + self.lengths(scored)
-        worth = policy_gradient.per_token(policy_gradient.standardised(reward), mask)
-        return Credit(worth, torch.zeros_like(worth), policy_gradient.shares(mask, totals, "token", worth.dtype))
+    def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]:
+        return policy_gradient.standardised(scored.total + self.lengths(scored))
 
     def lengths(self, scored: Scored) -> Float[Tensor, " g"]:
-        """What the completions' lengths cost."""
+        """The (negative) reward for each completion's length."""
         lengths = scored.group.mask.sum(dim=1).to(scored.total.dtype)
-        return (
-            torch.zeros_like(lengths)
-            if self.limit is None
-            else policy_gradient.overlong(lengths, self.limit, self.buffer)
-        )
+        if self.limit is None:
+            return torch.zeros_like(lengths)
+        return policy_gradient.overlong(lengths, self.limit, self.buffer)
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
-        ratio = policy_gradient.ratio(now.logp, sampled(rows, "algorithm.clip"))
+        ratio = policy_gradient.ratio(now.logp, sampler_logp(rows, "algorithm.clip"))
         return -policy_gradient.surrogate(ratio, credit.worth, self.clip, self.high)
 
-    def report(self, scored: Scored) -> Mapping[str, float]:
+    def report(self, scored: Scored, memory: Any = None) -> Mapping[str, float]:
         return {"dapo/overlong": self.lengths(scored).mean().item()}

@@ -1,24 +1,23 @@
 """Distributional policy gradient for any f-divergence."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
-import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
-from mmrl.algorithms.base import Source
-from mmrl.algorithms.target_matching import OF_THE_GROUP, Aim, Logs, distances, reinforce, still
+from mmrl.algorithms.base import Needs, check_positive
+from mmrl.algorithms.target_matching import OF_THE_GROUP, Logs, TargetMatching
 from mmrl.functional import policy_gradient
-from mmrl.functional.divergences import Divergence, JensenShannon
-from mmrl.functional.targets import Factor, Partition, Tilt
-from mmrl.types import Credit, Frozen, Group, Memory, Scored, Tokens, Totals, Update
+from mmrl.functional.divergences import Alpha, AnyDivergence, JensenShannon
+from mmrl.functional.targets import AnyFactor, Constraint, Partition, Tilt
+from mmrl.types import Scored
 
 
-@dataclass(frozen=True, slots=True)
-class FDPG:
+@dataclass(frozen=True, kw_only=True)
+class FDPG(TargetMatching):
     """minimise D_f(pi || p): REINFORCE with the pseudo-reward r = -f'(pi / p).
 
         r_gh = -f'(pi_h Z_g / P_h)          P = pi0 x factors, of whole completions; Z_g as completion g sees it
@@ -34,11 +33,12 @@ class FDPG:
 
     Reverse KL is KL-regularised RL (times 1 / beta, with any Z); forward KL is DPG; alpha joins them. Which Z to choose: with small
     groups forward KL and its like want one that is independent of the samples, "leave_one_out" or better "offline";
-    total variation is refused any but "offline" (facts: divergences.md 4.2).
+    total variation is refused any but "offline", as its reward then is the sign of a noisy difference.
     """
 
-    divergence: Divergence = JensenShannon()
-    target: tuple[Factor, ...] = (Tilt(),)
+    name: Literal["fdpg"] = "fdpg"
+    divergence: AnyDivergence = JensenShannon()
+    target: tuple[AnyFactor, ...] = (Tilt(),)
     moments: Mapping[str, float] | None = None  # wanted averages of rewards, by name
     z: Partition = "leave_one_out"
     bound_z: bool = False  # cut Z to what the target's bounds allow: at most 1 for a constraint
@@ -46,74 +46,70 @@ class FDPG:
     baseline: policy_gradient.Baseline = "siblings"
     cap: float | None = None  # the most that a pseudo-reward counts
     ratio_cap: float | None = None  # the most that pi / q counts
-    length: float = 1.0  # a constant that completions' sums over tokens are divided by
-    reference: Update = Frozen()
-
-    source: ClassVar[Source] = "policy"
-    needs_now: ClassVar[bool] = True
-    needs_q: ClassVar[bool] = True
-    reuses: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        still(self.reference, self.aim)
-        refuse(self.divergence, self.aim)
-        for name, value in (("cap", self.cap), ("ratio_cap", self.ratio_cap), ("length", self.length)):
-            if value is not None and not value > 0:
-                raise ValueError(f"algorithm.{name}: expected a number above 0, found {value}")
+        super().__post_init__()
+        check_positive(cap=self.cap, ratio_cap=self.ratio_cap)
+        self.check_divergence()
         if self.baseline == "group_std":
             raise ValueError(
                 "algorithm.baseline: expected siblings, group or none; group_std gives each prompt a scale of its own, "
-                "and what is then minimised is no divergence from the target (facts: divergences.md 4.3)"
+                "and what is then minimised is no divergence from the target"
+            )
+
+    def check_divergence(self) -> None:
+        """Refuse a divergence that has no finite gradient, or whose gradient the Z of these settings does not give."""
+        name = type(self.divergence).__name__
+        if self.hard and math.isinf(self.divergence.slope_at_infinity):
+            raise ValueError(
+                f"algorithm.divergence: {name} is infinite for a target that is 0 somewhere, as a constraint makes it. Use js, "
+                "forward_kl or alpha below 1, or give the constraint a floor"
+            )
+        if self.z in OF_THE_GROUP and math.isnan(self.divergence.curvature):
+            raise ValueError(
+                f"algorithm.z: {name} with a Z of the group, found {self.z}: the sign of a noisy difference, uncorrelated with "
+                "the gradient. Use z: offline, or another divergence"
+            )
+        if self.z == "none" and self.divergence.power is None:
+            raise ValueError(
+                f"algorithm.z: {name} depends on Z in more than scale, found none. Use leave_one_out, running or offline"
             )
 
     @property
-    def aim(self) -> Aim:
-        return Aim(self.target, self.moments, self.z, self.bound_z, self.forget)
+    def needs(self) -> Needs:
+        return replace(super().needs, group_baseline=self.baseline != "none" or self.z in OF_THE_GROUP)
 
-    @property
-    def siblings(self) -> bool:
-        return self.baseline != "none" or self.z in OF_THE_GROUP
+    def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]:
+        logs = self.logs(scored, memory)
+        rewards = pseudo_rewards(self.divergence, logs, self.log_z(scored, logs, memory), self.cap)
+        return logs.ratio(self.ratio_cap) * against_baseline(rewards, self.baseline)
 
-    @property
-    def rewards(self) -> tuple[str, ...]:
-        return self.aim.rewards
-
-    @property
-    def needs_base(self) -> bool:
-        return self.aim.needs_base
-
-    def reads(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> Bool[Tensor, "g t"]:
-        return group.mask
-
-    def credit(self, scored: Scored, totals: Totals, memory: Memory) -> Credit:
-        logs = self.aim.logs(scored, memory)
-        rewards = pseudo_rewards(self.divergence, logs, self.aim.log_z(scored, logs, memory), self.cap)
-        worth = logs.ratio(self.ratio_cap) * advantages(rewards, self.baseline)
-        return credit_of(worth, scored, totals, self.length)
-
-    def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
-        return reinforce(now, credit)
-
-    def report(self, scored: Scored, memory: Memory) -> Mapping[str, float]:
-        logs = self.aim.logs(scored, memory)
-        rewards = pseudo_rewards(self.divergence, logs, self.aim.log_z(scored, logs, memory), None).diagonal()
+    def report(self, scored: Scored, memory: Any = None) -> Mapping[str, float]:
+        logs = self.logs(scored, memory)
+        rewards = pseudo_rewards(self.divergence, logs, self.log_z(scored, logs, memory), None).diagonal()
         capped = 0.0 if self.cap is None else float((rewards > self.cap).double().mean())
-        return distances(logs, scored) | self.aim.fitted(memory) | {"fdpg/capped": capped}
+        return {**super().report(scored, memory), "fdpg/capped": capped}
 
-    def start(self, base: Mapping[str, Mapping[str, Tensor]] | None) -> Memory:
-        return self.aim.start(base)
 
-    def notes(self, scored: Scored, memory: Memory) -> Mapping[str, Any]:
-        return self.aim.notes(scored, memory)
+@dataclass(frozen=True, kw_only=True)
+class AlphaDPG(FDPG):
+    """The alpha family on pi0 restricted to what a verifier accepts: alpha near 0 covers, near 1 is precise.
 
-    def remember(self, memory: Memory, notes: Sequence[Mapping[str, Any]]) -> Memory:
-        return self.aim.remember(memory, notes)
+    Source: Kruszewski et al. 2026 (2512.05962). Their cap of 10 is on 1 - a times this pseudo-reward.
+    """
+
+    name: Literal["alpha_dpg"] = "alpha_dpg"
+    divergence: AnyDivergence = Alpha(0.75)
+    target: tuple[AnyFactor, ...] = (Constraint(),)
+    z: Partition = "plug_in"
+    bound_z: bool = True
+    cap: float | None = 40.0
 
 
 def pseudo_rewards(
-    divergence: Divergence, logs: Logs, log_z: Float[Tensor, " g"], cap: float | None
+    divergence: AnyDivergence, logs: Logs, log_z: Float[Tensor, " g"], cap: float | None
 ) -> Float[Tensor, "g g"]:
-    """-f'(pi_h Z_g / P_h) of each completion h (column) by the Z that each completion g (row) sees; at most ``cap``.
+    """-f'(pi_h Z_g / P_h) in row g and column h, at most ``cap``: how completion h is judged by the Z that completion g sees.
 
     It is -f'(inf) where the target has no mass.
     """
@@ -121,7 +117,7 @@ def pseudo_rewards(
     return rewards if cap is None else rewards.clamp(max=cap)
 
 
-def advantages(rewards: Float[Tensor, "g g"], baseline: policy_gradient.Baseline) -> Float[Tensor, " g"]:
+def against_baseline(rewards: Float[Tensor, "g g"], baseline: policy_gradient.Baseline) -> Float[Tensor, " g"]:
     """Each completion's own reward minus the mean of its siblings', or of the whole group's, in its row.
 
     Exactly 0 where all are equal. Raises ValueError for a group of one, which has no siblings.
@@ -129,32 +125,6 @@ def advantages(rewards: Float[Tensor, "g g"], baseline: policy_gradient.Baseline
     own = rewards.diagonal()
     if baseline == "none":
         return own
-    policy_gradient.compare(own)
+    policy_gradient.require_siblings(own)
     count = len(own) - 1 if baseline == "siblings" else len(own)
     return (own[:, None] - rewards).sum(dim=1) / count
-
-
-def credit_of(worth: Float[Tensor, " g"], scored: Scored, totals: Totals, length: float) -> Credit:
-    """The same worth on every token of a completion, whose score is their sum: a mean over tokens would move the target."""
-    mask, dtype = scored.group.mask, scored.now.logp.dtype
-    spread = policy_gradient.per_token(worth.to(dtype), mask)
-    return Credit(spread, torch.zeros_like(spread), policy_gradient.shares(mask, totals, "constant", dtype, length))
-
-
-def refuse(divergence: Divergence, aim: Aim) -> None:
-    """Refuse what has no finite gradient or not that of the divergence."""
-    name = type(divergence).__name__
-    if aim.hard and math.isinf(divergence.slope_at_infinity):
-        raise ValueError(
-            f"algorithm.divergence: {name} is infinite for a target that is 0 somewhere, as a constraint makes it. Use js, "
-            "forward_kl or alpha below 1, or give the constraint a floor"
-        )
-    if aim.z in OF_THE_GROUP and math.isnan(divergence.curvature):
-        raise ValueError(
-            f"algorithm.z: {name} with a Z of the group, found {aim.z}: the sign of a noisy difference, uncorrelated with the "
-            "gradient (facts: divergences.md 4.2). Use z: offline, or another divergence"
-        )
-    if aim.z == "none" and divergence.power is None:
-        raise ValueError(
-            f"algorithm.z: {name} depends on Z in more than scale, found none. Use leave_one_out, running or offline"
-        )

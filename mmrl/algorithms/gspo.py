@@ -1,21 +1,18 @@
 """Group sequence policy optimisation."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mmrl.algorithms.base import Source
-from mmrl.algorithms.grpo import check, check_high, sampled
+from mmrl.algorithms.base import Algorithm, Needs, check_clip, check_positive, sampler_logp
 from mmrl.functional import policy_gradient
-from mmrl.types import Credit, Group, Scored, Tokens, Totals
+from mmrl.types import Credit, Scored, Tokens
 
 
-@dataclass(frozen=True, slots=True)
-class GSPO:
+@dataclass(frozen=True, kw_only=True)
+class GSPO(Algorithm):
     """GRPO whose ratio is the completion's and not the token's, because the reward is.
 
         s_g  = (pi(o_g) / pi_sampled(o_g))^(1/T_g)                            the geometric mean of its tokens' ratios
@@ -26,30 +23,17 @@ class GSPO:
     of a completion are worth the same.
     """
 
+    name: Literal["gspo"] = "gspo"
     clip: float = 3e-4
     high: float = 4e-4
 
-    source: ClassVar[Source] = "policy"
-    siblings: ClassVar[bool] = True
-    rewards: ClassVar[tuple[str, ...]] = ()
-    reference: ClassVar[None] = None
-    reuses: ClassVar[bool] = True
+    needs: ClassVar[Needs] = Needs(off_policy=True)
 
     def __post_init__(self) -> None:
-        check(0.0, self.clip)
-        check_high(self.high)
-
-    def reads(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> None:
-        return None
-
-    def credit(self, scored: Scored, totals: Totals) -> Credit:
-        mask = scored.group.mask
-        worth = policy_gradient.per_token(policy_gradient.standardised(scored.total), mask)
-        return Credit(worth, torch.zeros_like(worth), policy_gradient.shares(mask, totals, "sequence", worth.dtype))
+        check_clip(self.clip)
+        check_positive(high=self.high)
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
-        ratio = policy_gradient.sequence_ratio(now.logp, sampled(rows, "algorithm.clip"), rows.group.mask, mean=True)
+        old = sampler_logp(rows, "algorithm.clip")
+        ratio = policy_gradient.sequence_ratio(now.logp, old, rows.group.mask, mean=True)
         return -policy_gradient.surrogate(ratio, credit.worth, self.clip, self.high)
-
-    def report(self, scored: Scored) -> Mapping[str, float]:
-        return {}

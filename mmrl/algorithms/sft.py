@@ -1,42 +1,31 @@
 """Supervised fine-tuning: somebody else's completions, each token worth one."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mmrl.algorithms.base import Source
+from mmrl.algorithms.base import Algorithm, Needs
 from mmrl.functional import policy_gradient
-from mmrl.types import Credit, Group, Scored, Tokens, Totals
+from mmrl.types import Credit, Scored, Tokens
 
 
-@dataclass(frozen=True, slots=True)
-class SFT:
+@dataclass(frozen=True, kw_only=True)
+class SFT(Algorithm):
     """loss = - sum_t share_t log pi(o_t | x, o_<t) over the demonstrations.
 
     ``reduce: token`` is the usual mean over all tokens of the batch; ``sequence`` gives short demonstrations the same say.
     """
 
+    name: Literal["sft"] = "sft"
     reduce: policy_gradient.Reduce = "token"
 
-    source: ClassVar[Source] = "demonstrations"
-    siblings: ClassVar[bool] = False
-    rewards: ClassVar[tuple[str, ...]] = ()
-    reference: ClassVar[None] = None
+    needs: ClassVar[Needs] = Needs(source="demonstrations", group_baseline=False)
 
-    def reads(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> None:
-        return None
-
-    def credit(self, scored: Scored, totals: Totals) -> Credit:
-        mask = scored.group.mask
-        worth = mask.to(scored.total.dtype)
-        return Credit(worth, torch.zeros_like(worth), policy_gradient.shares(mask, totals, self.reduce, worth.dtype))
+    def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]:
+        return torch.ones_like(scored.total)
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
         return -credit.worth * now.logp
-
-    def report(self, scored: Scored) -> Mapping[str, float]:
-        return {}

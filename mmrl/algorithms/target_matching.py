@@ -1,19 +1,22 @@
-"""What the methods share that match a target distribution: its log-probability, its Z, its moments, how far the policy is.
+"""The base of methods that match a target distribution: its log-probability, its Z, its moments, how far the policy is.
 
-A method's own equation says what a completion is worth, given these; see ``fdpg``, ``dpg``, ``vargrad``.
+A method's own equation says what a completion is worth, given these; see ``fdpg``, ``dpg``, ``vargrad``, ``gvpo``.
 """
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mmrl.algorithms.base import Algorithm, Memory, Needs, check_length, known
+from mmrl.functional import policy_gradient
 from mmrl.functional.targets import (
-    Factor,
+    AnyFactor,
     MomentsError,
     Partition,
     bounds,
@@ -28,7 +31,7 @@ from mmrl.functional.targets import (
     total_variation,
     usable,
 )
-from mmrl.types import EMA, Credit, Memory, Scored, Tokens, Update
+from mmrl.types import EMA, Credit, Frozen, Scored, Tokens, Totals, Update
 
 OF_THE_GROUP = ("plug_in", "leave_one_out", "running")  # Z that wants siblings, the last one at a first visit
 PATIENCE = 20  # steps in a row without a single completion in the target's support, after which a run stops
@@ -41,9 +44,9 @@ class TargetError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Logs:
-    """Of each completion, in float64: the logarithm of its probability by whom."""
+    """Log-probabilities of whole completions, in float64."""
 
-    policy: Float[Tensor, " g"]  # as it is
+    policy: Float[Tensor, " g"]  # as the update finds it
     sampler: Float[Tensor, " g"]
     prior: Float[Tensor, " g"]  # the reference
     target: Float[Tensor, " g"]  # before it is normalised; -inf outside its support
@@ -59,139 +62,249 @@ class Logs:
         return log.clamp(max=math.inf if cap is None else math.log(cap)).exp()
 
 
-@dataclass(frozen=True, slots=True)
-class Aim:
-    """p(x) = pi0(x) prod factors(x) exp(lambda . phi(x)) / Z for each prompt.
+class RunningZ(NamedTuple):
+    """The weights P / q that a prompt's completions had so far."""
 
-    ``moments`` are the wanted averages of features, rewards by name. Their coefficients lambda, the same for all prompts, are
-    fitted once, before the first step, to what completions of the base model earned.
+    log_sum: float
+    count: float  # how many they are; less where earlier ones are forgotten
+
+    def add(self, log_sum: float, count: float, forget: float) -> "RunningZ":
+        """Pool them with one more group; what is earlier counts ``forget`` as much."""
+        pooled = torch.logaddexp(double(self.log_sum) + math.log(forget), double(log_sum))
+        return RunningZ(pooled.item(), forget * self.count + count)
+
+
+class Distances(NamedTuple):
+    """KL(p || policy) and KL(p || proposal), by the newest samples: on the same ones they differ less by chance."""
+
+    policy: float
+    proposal: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TargetState(Memory):
+    """The state that a method which matches a target keeps between steps."""
+
+    running_z: Mapping[str, RunningZ] = field(default_factory=dict)  # by example id: a question has its own
+    coefficients: Float[Tensor, " k"] | None = None  # lambda of the wanted moments
+    effective: float | None = None  # the fewest effective samples of a prompt that the coefficients rest on
+    barren: int = 0  # steps in a row in which no completion was in the target's support
+    kl: Distances | None = None
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        tensors = {f"z/{example}": double(z) for example, z in self.running_z.items()}
+        if self.coefficients is not None and self.effective is not None:
+            tensors |= {"lambda": self.coefficients, "moments_ess": double(self.effective)}
+        if self.kl is not None:
+            tensors["kl"] = double(self.kl)
+        return tensors | ({"barren": double(self.barren)} if self.barren else {})
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "TargetState":
+        running = {name[2:]: RunningZ(*z.tolist()) for name, z in tensors.items() if name.startswith("z/")}
+        effective, kl, barren = tensors.get("moments_ess"), tensors.get("kl"), tensors.get("barren")
+        return cls(
+            running,
+            tensors.get("lambda"),
+            None if effective is None else effective.item(),
+            0 if barren is None else int(barren),
+            None if kl is None else Distances(*kl.tolist()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One group as the state remembers it."""
+
+    example: str
+    reached: bool  # whether a completion was in the target's support
+    log_sum: float  # of the weights P / q of its completions
+    count: int
+    kl: Distances | None = None  # where there is a proposal to compare with
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetMatching(Algorithm):
+    """The base of methods that bring the policy to p(x) = pi0(x) prod factors(x) exp(lambda . phi(x)) / Z of each prompt.
+
+    A method says with ``advantages`` what each completion is worth, given ``logs`` and ``log_z``; the loss is REINFORCE's. The
+    coefficients lambda of the wanted ``moments``, the same for all prompts, are fitted once, before the first step, to what
+    completions of the base model earned. What a method has no key for is fixed below.
     """
 
-    factors: tuple[Factor, ...]
-    moments: Mapping[str, float] | None
-    z: Partition
-    bound: bool  # cut log Z to what the factors' bounds allow
-    forget: float  # 1 keeps all of a running Z; less forgets, as a target that moves needs
+    length: float = 1.0  # a constant that completions' sums over tokens are divided by
+    reference: Update | None = Frozen()
+
+    target: ClassVar[tuple[AnyFactor, ...]]  # the factors
+    moments: ClassVar[Mapping[str, float] | None] = None  # wanted averages of features, which are rewards, by name
+    z: ClassVar[Partition] = "none"
+    bound_z: ClassVar[bool] = False  # cut log Z to what the factors' bounds allow
+    forget: ClassVar[float] = 1.0  # 1 keeps all of a running Z; less forgets, as a target that moves needs
 
     def __post_init__(self) -> None:
-        if not self.factors and not self.moments:
+        self.check_target()
+        self.check_reference()
+        check_length(self.length)
+
+    def check_target(self) -> None:
+        """Refuse a target that is none, and bounds that are not known."""
+        if not self.target and not self.moments:
             raise ValueError(
                 "algorithm.target: expected a factor or moments, found none: the target would be the reference"
             )
         if not 0 < self.forget <= 1:
             raise ValueError(f"algorithm.forget: expected a number in (0, 1], found {self.forget}")
-        if self.bound and (self.moments or bounds(self.factors) is None):
+        if self.bound_z and (self.moments or bounds(self.target) is None):
             raise ValueError(
                 "algorithm.bound_z: expected a target whose log-weights have known bounds, found one without; "
                 "declare low and high of its tilt, or set bound_z: false"
             )
 
-    @property
-    def rewards(self) -> tuple[str, ...]:
-        """The rewards that must exist."""
-        named = [name for factor in self.factors for name in factor.rewards] + list(self.moments or ())
-        return tuple(dict.fromkeys(name for name in named if name != "total"))
+    def check_reference(self) -> None:
+        """Refuse no reference at all, and one that moves where what is remembered is about one that stays."""
+        if self.reference is None:
+            raise ValueError("algorithm.reference: expected one, as the target is made of it; found none")
+        remembers = self.needs_base_rewards or (self.z == "running" and self.forget == 1)
+        if isinstance(self.reference, EMA) and remembers:
+            raise ValueError(
+                "algorithm.reference: expected frozen, as an offline or running Z and fitted moments are of one target; found "
+                "one that moves. Set reference: {name: frozen}, z: leave_one_out, or, for a running Z, forget below 1"
+            )
 
     @property
     def hard(self) -> bool:
-        return any(factor.hard for factor in self.factors)
+        """True where the target is 0 somewhere."""
+        return any(factor.hard for factor in self.target)
 
     @property
-    def needs_base(self) -> bool:
+    def needs_base_rewards(self) -> bool:
         return self.z == "offline" or bool(self.moments)
 
-    def logs(self, scored: Scored, memory: Memory) -> Logs:
-        """What everybody says of the group's completions."""
-        prior = scored.reference.double().sum(dim=1)
-        weight = self.weight(dict(scored.rewards) | {"total": scored.total}, memory)
-        policy = scored.now.logp.double().sum(dim=1)
-        return Logs(policy, scored.group.logp_sampled.double().sum(dim=1), prior, prior + weight)
+    @property
+    def needs(self) -> Needs:
+        named = [name for factor in self.target for name in factor.rewards] + list(self.moments or ())
+        return Needs(
+            rewards=tuple(dict.fromkeys(name for name in named if name != "total")),
+            reference=self.reference,
+            base_rewards=self.needs_base_rewards,
+            old_log_probs=True,
+            sampler_log_probs=True,  # weights divide by q; and what cannot be sampled is never balanced
+            off_policy=True,
+            memory=TargetState,
+        )
 
-    def weight(self, rewards: Mapping[str, Float[Tensor, " n"]], memory: Memory) -> Float[Tensor, " n"]:
+    def logs(self, scored: Scored, memory: TargetState) -> Logs:
+        """Log-probabilities of the group's completions by policy, sampler, reference and target."""
+        weight = self.log_weight(dict(scored.rewards) | {"total": scored.total}, memory)
+        return log_probs(scored, self.prior(scored), weight)
+
+    def prior(self, scored: Scored) -> Float[Tensor, "g t"]:
+        """Log-probabilities of the tokens by pi0."""
+        return known(scored.reference, "reference")
+
+    def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]], memory: TargetState) -> Float[Tensor, " n"]:
         """log P - log pi0, in float64."""
         rewards = {name: reward.double() for name, reward in rewards.items()}
-        weight = log_weight(self.factors, rewards)
-        return weight + features(rewards, self.moments) @ memory["lambda"] if self.moments else weight
+        weight = log_weight(self.target, rewards)
+        if not self.moments:
+            return weight
+        return weight + features(rewards, self.moments) @ known(memory.coefficients, "memory")
 
-    def log_z(self, scored: Scored, logs: Logs, memory: Memory) -> Float[Tensor, " g"]:
+    def log_z(self, scored: Scored, logs: Logs, memory: TargetState) -> Float[Tensor, " g"]:
         """log Z as each completion sees it; always finite."""
         if self.z == "none":
             return torch.zeros_like(logs.policy)
         if self.z == "offline":
-            known = None if self.moments else bounds(self.factors)
-            found = offline(self.weight(scored.base, memory), known).expand(len(logs.policy))
+            base, limits = known(scored.base, "base_rewards"), None if self.moments else bounds(self.target)
+            log_z = offline(self.log_weight(base, memory), limits).expand(len(logs.policy))
         elif self.z == "plug_in":
-            found = plug_in(logs.weight)
+            log_z = plug_in(logs.weight)
         else:
-            past = memory.get(place(scored)) if self.z == "running" else None
-            found = leave_one_out(logs.weight) if past is None else leave_one_out(logs.weight, past[0], float(past[1]))
-        return usable(found, bounds(self.factors) if self.bound else None)
+            past = memory.running_z.get(scored.group.prompt.example.id) if self.z == "running" else None
+            past, count = (None, 0.0) if past is None else (double(past.log_sum), past.count)
+            log_z = leave_one_out(logs.weight, past, count)
+        return usable(log_z, bounds(self.target) if self.bound_z else None)
 
-    def start(self, base: Mapping[str, Mapping[str, Tensor]] | None) -> Memory:
+    @abstractmethod
+    def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]: ...
+
+    def credit(self, scored: Scored, totals: Totals, memory: Any = None) -> Credit:
+        return credit_of(self.advantages(scored, memory), scored, totals, self.length)
+
+    def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
+        return reinforce(now, credit)
+
+    def report(self, scored: Scored, memory: Any = None) -> Mapping[str, float]:
+        """The distances to target and reference; the coefficients of the moments, and how much they rest on."""
+        numbers = distances(self.logs(scored, memory), scored)
+        if self.moments:
+            numbers |= {f"lambda/{n}": float(v) for n, v in zip(self.moments, memory.coefficients, strict=True)}
+            numbers["moments/ess"] = memory.effective
+        return numbers
+
+    def report_base(self, earned: Mapping[str, Float[Tensor, " n"]]) -> Mapping[str, float]:
+        """log Z of the example, where the coefficients are known without a fit, and where it is finite."""
+        if self.moments:
+            return {}
+        log_z = float(offline(self.log_weight(earned, TargetState()), bounds(self.target)))
+        return {"log_z": log_z} if log_z > -math.inf else {}
+
+    def start(self, base: Mapping[str, Mapping[str, Tensor]] | None) -> TargetState:
         """The coefficients of the wanted moments. Raises MomentsError where they are out of reach."""
-        if self.needs_base and base is None:
+        if self.needs_base_rewards and base is None:
             raise ValueError(
                 f"prepared: expected what the base model earned, for moments and an offline Z; found none; {PREPARE}"
             )
-        if not self.moments:
-            return {}
-        rows = [{name: earned.double() for name, earned in row.items()} for row in base.values()]
-        wanted = torch.tensor(list(self.moments.values()), dtype=torch.float64)
+        return self.fitted(list(base.values()), self.moments) if base and self.moments else TargetState()
+
+    def fitted(self, base: Sequence[Mapping[str, Tensor]], moments: Mapping[str, float]) -> TargetState:
+        """The coefficients that give the wanted moments on what the base model earned, prompt by prompt."""
+        rows = [{name: earned.double() for name, earned in row.items()} for row in base]
+        phi, weights = [features(row, moments) for row in rows], [log_weight(self.target, row) for row in rows]
         try:
-            found = fit(
-                [features(row, self.moments) for row in rows], [log_weight(self.factors, row) for row in rows], wanted
-            )
+            result = fit(phi, weights, torch.tensor(list(moments.values()), dtype=torch.float64))
         except MomentsError as error:
-            error.add_note(f"algorithm.moments: features are {', '.join(self.moments)}, in this order")
+            error.add_note(f"algorithm.moments: features are {', '.join(moments)}, in this order")
             raise
-        return {"lambda": found.coefficients, "moments_ess": found.effective.min()}
+        return TargetState(coefficients=result.coefficients, effective=float(result.effective.min()))
 
-    def fitted(self, memory: Memory) -> dict[str, float]:
-        """The coefficients, and the fewest effective samples of a prompt that they rest on, for the metrics."""
-        if not self.moments:
-            return {}
-        named = {f"lambda/{name}": float(v) for name, v in zip(self.moments, memory["lambda"], strict=True)}
-        return named | {"moments/ess": float(memory["moments_ess"])}
-
-    def notes(self, scored: Scored, memory: Memory) -> dict[str, Any]:
-        """Whether the group reached the target, and its part of its prompt's running Z."""
+    def notes(self, scored: Scored, memory: TargetState) -> Visit:
+        """Note whether the group reached the target, and its part of its prompt's running Z."""
         weight = self.logs(scored, memory).weight
-        note: dict[str, Any] = {"mass": bool((weight > -math.inf).any())}
-        if self.z == "running":
-            note |= {"place": place(scored), "log_sum": float(weight.logsumexp(dim=0)), "count": len(weight)}
-        return note
+        reached = bool((weight > -math.inf).any())
+        return Visit(scored.group.prompt.example.id, reached, float(weight.logsumexp(dim=0)), len(weight))
 
-    def remember(self, memory: Memory, notes: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        """Running sums of weights and how many they are, by prompt; and for how many steps the target was out of reach.
+    def remember(self, memory: TargetState, notes: Sequence[Visit]) -> TargetState:
+        """The running Z of each prompt; and for how many steps the target was out of reach.
 
         Raises TargetError after PATIENCE of those.
         """
-        new = dict(memory)
-        for note in notes if self.z == "running" else ():
-            one = torch.tensor([note["log_sum"], note["count"]], dtype=torch.float64)
-            new[note["place"]] = pooled(new.get(note["place"]), one, self.forget)
+        running, barren = dict(memory.running_z), memory.barren
+        for visit in notes if self.z == "running" else ():
+            past, new = running.get(visit.example), (visit.log_sum, visit.count)
+            running[visit.example] = RunningZ(*new) if past is None else past.add(*new, self.forget)
         if self.hard and notes:
-            reached = any(note["mass"] for note in notes)
-            new["barren"] = torch.zeros(()) if reached else new.get("barren", torch.zeros(())) + 1
-            if new["barren"] >= PATIENCE:
-                raise TargetError(
-                    f"algorithm.target: expected a completion in its support within {PATIENCE} steps, found none: the policy has "
-                    "no mass there, and nothing is learnt. Use a tilt, give the constraint a floor, or train on "
-                    "demonstrations first"
-                )
-        return new
+            barren = 0 if any(visit.reached for visit in notes) else barren + 1
+        if barren >= PATIENCE:
+            raise TargetError(
+                f"algorithm.target: expected a completion in its support within {PATIENCE} steps, found none: the policy has "
+                "no mass there, and nothing is learnt. Use a tilt, give the constraint a floor, or train on "
+                "demonstrations first"
+            )
+        return replace(memory, running_z=running, barren=barren)
 
 
-def pooled(past: Tensor | None, one: Tensor, forget: float) -> Tensor:
-    """(log-sum, count) of earlier weights and of one more group; what is earlier counts ``forget`` as much."""
-    if past is None:
-        return one
-    return torch.stack([torch.logaddexp(past[0] + math.log(forget), one[0]), forget * past[1] + one[1]])
+def log_probs(scored: Scored, prior: Float[Tensor, "g t"], log_weight: Float[Tensor, " g"]) -> Logs:
+    """Log-probabilities of whole completions where the target is the prior times exp(log_weight)."""
+    policy = known(scored.now, "old_log_probs").logp.double().sum(dim=1)
+    sampler = known(scored.group.logp_sampled, "sampler_log_probs").double().sum(dim=1)
+    log_prior = prior.double().sum(dim=1)
+    return Logs(policy, sampler, log_prior, log_prior + log_weight)
 
 
-def place(scored: Scored) -> str:
-    """Where a prompt's running Z is kept: a question has its own, whatever else shares its video."""
-    return f"z/{scored.group.prompt.example.id}"
+def double(values: float | Sequence[float]) -> Tensor:
+    """Numbers as a tensor in float64, which holds them as they are."""
+    return torch.tensor(values, dtype=torch.float64)
 
 
 def features(rewards: Mapping[str, Float[Tensor, " n"]], moments: Mapping[str, float]) -> Float[Tensor, "n k"]:
@@ -202,15 +315,11 @@ def features(rewards: Mapping[str, Float[Tensor, " n"]], moments: Mapping[str, f
     return torch.stack([rewards[name] for name in moments], dim=1)
 
 
-def still(reference: Update | None, aim: Aim) -> None:
-    """Refuse a reference that moves where what is remembered is about one that stays, and no reference at all."""
-    if reference is None:
-        raise ValueError("algorithm.reference: expected one, as the target is made of it; found none")
-    if isinstance(reference, EMA) and (aim.needs_base or (aim.z == "running" and aim.forget == 1)):
-        raise ValueError(
-            "algorithm.reference: expected frozen, as an offline or running Z and fitted moments are of one target; found "
-            "one that moves. Set reference: {name: frozen}, z: leave_one_out, or, for a running Z, forget below 1"
-        )
+def credit_of(worth: Float[Tensor, " g"], scored: Scored, totals: Totals, length: float) -> Credit:
+    """Give every token the worth of its completion, whose score is the sum of theirs: a mean over tokens would move the target."""
+    mask, dtype = scored.group.mask, known(scored.now, "old_log_probs").logp.dtype
+    spread = policy_gradient.per_token(worth.to(dtype), mask)
+    return Credit(spread, torch.zeros_like(spread), policy_gradient.shares(mask, totals, "constant", dtype, length))
 
 
 def reinforce(now: Tokens, credit: Credit) -> Float[Tensor, "n t"]:

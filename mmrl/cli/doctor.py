@@ -76,7 +76,7 @@ def precisions() -> Iterator[Diagnosis]:
             made = torch.ones(8, 8, dtype=dtype, device=device) @ torch.ones(8, 8, dtype=dtype, device=device)
             yield Diagnosis(name, "ok" if made.sum().item() == 512 else "broken", "matrix product")
         except RuntimeError as error:
-            yield Diagnosis(name, "broken", str(error).splitlines()[0])
+            yield Diagnosis(name, "broken", first_line(error))
 
 
 def attentions() -> Iterator[Diagnosis]:
@@ -112,16 +112,20 @@ def video_reader(name: str) -> Diagnosis:
     """Decodes a small film that is made on the spot. A reader that can be imported need not work."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "probe.mp4"
-        path.write_bytes(film())
         try:
+            path.write_bytes(film())
             clip = decode(path, FrameChoice(count=4), name)
         except (MediaError, ValueError, ImportError) as error:
-            return Diagnosis(
-                f"video {name}", "missing" if name == "decord" else "broken", str(error).splitlines()[0], name == "pyav"
-            )
+            verdict = "missing" if name == "decord" else "broken"
+            return Diagnosis(f"video {name}", verdict, first_line(error), name == "pyav")
     seen = clip.frames.mean(axis=(1, 2, 3)).tolist()
     right = seen == sorted(seen) and clip.total == 8
     return Diagnosis(f"video {name}", "ok" if right else "broken", f"decoded {len(clip.frames)} of {clip.total} frames")
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of a message, or the kind of an error that has none."""
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def film() -> bytes:

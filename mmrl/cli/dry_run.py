@@ -9,8 +9,8 @@ from torch import Tensor
 
 from mmrl.runtime.console import console
 from mmrl.runtime.sharding import local
-from mmrl.training.build import sampler
 from mmrl.training.loop import Run
+from mmrl.training.rollouts import rollouts_of
 from mmrl.types import Decoding
 
 REHEARSED = 8  # tokens of each completion in the rehearsal
@@ -30,8 +30,8 @@ def memory(run: Run) -> Iterator[tuple[str, int]]:
     yield "logits, at most", run.config.model.logit_bytes
     if run.ranks.accelerator.device.type == "cpu":  # else they wait in the memory of the host
         yield "decoded frames, at most", run.config.data.cache_bytes
-        if (keeps := run.feeder.policy.tower.keeps) != "nothing":
-            yield f"{keeps} of media, at most", run.config.model.feature_bytes
+        if (level := run.feeder.policy.tower.cache_level) != "nothing":
+            yield f"{level} of media, at most", run.config.model.feature_bytes
 
 
 def bytes_of(parameter: Tensor) -> int:
@@ -52,7 +52,7 @@ def rehearse_first_batch(run: Run) -> dict[str, float]:
     shorten_completions(run)
     trainer.last = scored = trainer.collect()
     totals = trainer.totals(scored)
-    credits = [trainer.credit(s, totals) for s in scored]
+    credits = [trainer.algorithm.credit(s, totals, trainer.memory) for s in scored]
     trainer.learn(trainer.loud(scored, credits))
     trainer.refuse(trainer.meter.bad, "loss")
     trainer.optimizer.zero_grad(set_to_none=True)
@@ -64,10 +64,8 @@ def shorten_completions(run: Run) -> None:
     old = run.config.rollout.decoding
     decoding = Decoding(old.temperature, old.top_p, min(REHEARSED, old.max_new_tokens))
     rollout = run.config.rollout.model_copy(update={"decoding": decoding})
-    config = run.config.model_copy(update={"rollout": rollout})
-    run.trainer.collector.sample = sampler(
-        config, run.trainer.proposal or run.feeder.policy, run.trainer.algorithm.source
-    )
+    model, source = run.trainer.proposal or run.feeder.policy, run.trainer.algorithm.needs.source
+    run.trainer.collector.sample = rollouts_of(model, source, rollout, run.config.seed)
 
 
 def check_run(run: Run) -> bool:

@@ -33,7 +33,7 @@ def eval_run(
         bool, typer.Option("--retry", help="Generate again what failed: media that could not be read, engine errors.")
     ] = False,
 ) -> None:
-    """Examine a model as CONFIG says. Interrupted, it goes on where it stopped; done, it only prints.
+    """Evaluate a model as CONFIG says. Interrupted, it goes on where it stopped; done, it only prints.
 
     Exit status 1 where a question could not be asked; it counts as wrong.
     """
@@ -49,7 +49,7 @@ def eval_run(
 
 
 def found(config: Path) -> Path:
-    """The file, or that of this name in configs/eval."""
+    """Return the file, or that of this name in configs/eval."""
     named = Path("configs", "eval", f"{config}.yaml")
     return named if not config.exists() and named.exists() else config
 
@@ -76,7 +76,7 @@ def eval_compare(
     scorer: ScorerName = "default",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, not the table.")] = False,
 ) -> None:
-    """What changed between two runs, set by set and metric by metric: paired by item and sample, clustered by video."""
+    """Compare two runs, set by set and metric by metric: paired by item and sample, clustered by video."""
     from mmrl.evaluation.commands.compare import compare_runs
 
     compare_runs(before, after, scorer, as_json)
@@ -92,7 +92,7 @@ def eval_audit(
         bool, typer.Option("--media", help="Decode all media again and compare them with what the model was shown.")
     ] = False,
 ) -> None:
-    """Whether a run is whole and unchanged, what it shares with training, and what its options give away.
+    """Check that a run is whole and unchanged, and say what it shares with training and what its options give away.
 
     Exit status 1 where something is broken.
     """
@@ -103,7 +103,7 @@ def eval_audit(
 
 
 def root_of(folder: Path) -> Path | None:
-    """The data root of a run, if it says so and the root is there."""
+    """Return the data root of a run, if it says so and the root is there."""
     from mmrl.evaluation.run_folder import RUN, read_run
 
     root = Path(read_run(folder).config["evaluation"]["root"]) if (folder / RUN).exists() else None
@@ -119,17 +119,17 @@ def eval_view(
     wrong: Annotated[bool, typer.Option("--wrong", help="Only what is not right by the first metric.")] = False,
     most: Annotated[int, typer.Option(min=1, help="Completions at most.")] = 500,
 ) -> None:
-    """One HTML page that needs nothing else: questions, what the model received and wrote, how it was read, its scores."""
-    from mmrl.report.evaluation import Wanted, view
+    """Write one HTML page that needs nothing else: questions, what the model received and wrote, how it was read, its scores."""
+    from mmrl.report.evaluation import CompletionFilter, view
 
-    typer.echo(view(folder, Wanted(scorer, status, wrong, most), out or folder / "view.html"))
+    typer.echo(view(folder, CompletionFilter(scorer, status, wrong, most), out or folder / "view.html"))
 
 
 @evaluation.command("ls")
 def eval_ls(
     folder: Annotated[Path, typer.Argument(help="Where runs are looked for.")] = Path("runs"),
 ) -> None:
-    """The benchmarks of configs/eval, the conditions, and the runs below FOLDER with how much of them is done."""
+    """List the benchmarks of configs/eval, the conditions, and the runs below FOLDER with how much of them is done."""
     from mmrl.evaluation.commands.ls import listing
 
     listing(folder)

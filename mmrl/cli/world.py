@@ -75,15 +75,21 @@ class RenderOptions:
         strength = 0.8 if self.strength is None else self.strength
         return Cues.planted(self.cue, strength, None if self.neutral_beyond else after)
 
-    def resized(self):
-        """Return the sizes of the preset as resized, and the other arguments of ``mmrl.world.build.render``."""
+    def sizes(self):
+        """Return how much to render: the preset's sizes, but for those that are given."""
+        from mmrl.world.splits import PRESETS
+
+        return PRESETS[self.preset][0].resized(self.train, self.level, self.nat)
+
+    def settings(self) -> dict[str, Any]:
+        """Return how to render it, as arguments of ``mmrl.world.build.render``."""
         from mmrl.world.axes import AXES
         from mmrl.world.script import FAMILIES
         from mmrl.world.splits import PRESETS
 
-        sizes, dial = PRESETS[self.preset]
+        dial = PRESETS[self.preset][1]
         shape = {"size": self.size, "frames_per_slot": self.frames_per_slot}
-        return sizes.resized(self.train, self.level, self.nat), {
+        return {
             "seed": self.seed,
             "dial": replace(dial, **{name: value for name, value in shape.items() if value is not None}),
             "cues": self.planted_cues(),
@@ -121,7 +127,7 @@ def world_render(options: RenderOptions) -> None:
     from mmrl.world.build import render
     from mmrl.world.demos import Demonstrations
 
-    sizes, settings = options.resized()
+    sizes, settings = options.sizes(), options.settings()
     with progress("render", sizes.groups(settings["axes"], settings["cues"])) as show:
         render(options.out, sizes, **settings, progress=lambda done, _: show(done), demonstrations=Demonstrations())
     counts = f"{8 * sizes.train} questions to train on, {8 * sizes.L1} on L1"

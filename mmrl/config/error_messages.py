@@ -4,11 +4,15 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mmrl.config.renamed import RENAMED, RENAMED_CHOICES
+
 
 def explain(problem: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     """A validation problem in our words: where, expected, found."""
     found, (path, node) = problem.get("input"), walk(problem["loc"], schema)
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        if path in RENAMED:
+            return f"no key {path!r} any more; it is now {RENAMED[path]}"
         known = sorted(walk(problem["loc"][:-1], schema)[1].get("properties", {}))
         near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -19,12 +23,13 @@ def explain(problem: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
         return placed(problem["msg"].removeprefix("Value error, "), path)
     if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
         found = repr(problem["ctx"]["tag"]) if "tag" in problem["ctx"] else "none"
-        return f"{path}.name: expected one of {', '.join(node['discriminator']['mapping'])}, found {found}"
+        renamed = RENAMED_CHOICES.get((path, problem["ctx"].get("tag")))
+        hint = f"; it is now {renamed}" if renamed else ""
+        return f"{path}.name: expected one of {', '.join(node['discriminator']['mapping'])}, found {found}{hint}"
     if problem["type"] == "too_short":
         return f"{path}: expected at least {problem['ctx']['min_length']}, found {problem['ctx']['actual_length']}"
-    note = " (YAML reads 1e-6 as text: write 1.0e-6)" if looks_like_exponent(found) else ""
     message = problem["msg"][0].lower() + problem["msg"][1:]
-    return f"{path}: {message.replace('input should be', 'expected')}, found {found!r}{note}"
+    return f"{path}: {message.replace('input should be', 'expected')}, found {found!r}"
 
 
 def placed(message: str, path: str) -> str:
@@ -41,13 +46,6 @@ def first_causes(problems: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any
     return [
         p for p in problems if p["type"] != "too_short" or not any(q[: len(p["loc"])] == p["loc"] != q for q in places)
     ]
-
-
-def looks_like_exponent(value: Any) -> bool:
-    """Whether YAML 1.1 took a number for text."""
-    if not isinstance(value, str) or "e" not in value.lower():
-        return False
-    return value.lower().replace("e", "", 1).replace("-", "").replace("+", "").replace(".", "").isdigit()
 
 
 def walk(place: Sequence[Any], schema: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:

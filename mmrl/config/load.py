@@ -5,26 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from mmrl.config.error_messages import explain, first_causes
-from mmrl.config.schema import ConfigError
-from mmrl.config.variants import Section
-
-
-class OneOfAKey(yaml.SafeLoader):
-    """YAML in which a key may stand once; the plain loader silently takes the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} stands twice", key.start_mark
-                )
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
+from mmrl.config.schema import ConfigError, Section
+from mmrl.config.yaml_text import read, write
 
 
 def load(kind: type[Section], path: Path, overrides: Sequence[str] = ()) -> Any:
@@ -32,9 +17,9 @@ def load(kind: type[Section], path: Path, overrides: Sequence[str] = ()) -> Any:
     if not path.is_file():
         raise ConfigError(f"config: expected a YAML file, found nothing at {path}")
     try:
-        data = yaml.load(path.read_text(), OneOfAKey)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {error}") from error
+        data = read(path.read_text(), str(path))
+    except ValueError as error:
+        raise ConfigError(f"{error}; expected YAML 1.2") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected a mapping of keys, found {type(data).__name__}")
     for override in overrides:
@@ -45,7 +30,7 @@ def load(kind: type[Section], path: Path, overrides: Sequence[str] = ()) -> Any:
 def parse(kind: type[Section], data: Mapping[str, Any], where: str) -> Any:
     """A config from plain data, or a ConfigError with a line for each problem."""
     try:
-        return kind.model_validate_json(json.dumps(data, default=str))  # YAML has dates, which were meant as text
+        return kind.model_validate_json(json.dumps(data))
     except ValidationError as error:
         schema = kind.model_json_schema()
         lines = [explain(problem, schema) for problem in first_causes(error.errors())]
@@ -58,11 +43,9 @@ def apply(data: dict[str, Any], override: str) -> None:
     if not sign or not key:
         raise ConfigError(f"override: expected key.to.it=value, found {override!r}")
     try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise ConfigError(
-            f"override {override!r}: expected a value in YAML; put text with special characters in quotes"
-        ) from None
+        parsed = read(value, f"override {override!r}")
+    except ValueError as error:
+        raise ConfigError(f"{error}; expected a value in YAML, text with special characters in quotes") from None
     *parents, last = key.split(".")
     for parent in parents:
         data = step_into(data, parent, override)
@@ -89,7 +72,7 @@ def index_of(data: list, key: str, override: str) -> int:
 
 def dump(config: Section) -> str:
     """The resolved config as YAML."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, width=120, allow_unicode=True)
+    return write(config.model_dump(mode="json"))
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

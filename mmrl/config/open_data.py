@@ -3,18 +3,12 @@
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Literal
 
-from mmrl.config.schema import ConfigError, DataSection, EvalSetSection, EvaluationSection, SetSection
-from mmrl.data.formats.dataset import Annotations, Dataset
-from mmrl.data.formats.egoplan_bench2 import EgoPlanBench2
-from mmrl.data.formats.longvideobench import LongVideoBench
-from mmrl.data.formats.messages import Messages
-from mmrl.data.formats.seed_bench_r1 import SeedBenchR1, SeedBenchR1Demonstrations
-from mmrl.data.formats.tempcompass import TempCompass
-from mmrl.data.formats.tvbench import TVBench
-from mmrl.data.formats.video_holmes import VideoHolmes
-from mmrl.data.formats.video_r1 import VideoR1
-from mmrl.data.formats.video_r1_eval import VideoR1Eval
+from mmrl.config.schema import ConfigError, DataSection, EvalSetSection, MediaSection, SetSection
+from mmrl.data.formats.dataset import Dataset
+from mmrl.data.formats.registry import FORMATS
+from mmrl.data.formats.seed_bench_r1 import SeedBenchR1
 from mmrl.data.media.frame_size import SizeRules
 from mmrl.data.media.reader import MediaReader, preflight
 from mmrl.data.stream import Mixture
@@ -27,18 +21,6 @@ from mmrl.runtime.disk_cache import Disk, open_disk
 from mmrl.types import Example
 from mmrl.world.graders import WORLD_GRADERS
 
-FORMATS: dict[str, type[Annotations]] = {
-    "seed_bench_r1": SeedBenchR1,
-    "seed_bench_r1_demonstrations": SeedBenchR1Demonstrations,
-    "video_r1": VideoR1,
-    "messages": Messages,
-    "video_r1_eval": VideoR1Eval,
-    "tempcompass": TempCompass,
-    "longvideobench": LongVideoBench,
-    "video_holmes": VideoHolmes,
-    "tvbench": TVBench,
-    "egoplan_bench2": EgoPlanBench2,
-}
 READ_THE_GOLD = {
     "accuracy",
     "lenient",
@@ -46,6 +28,7 @@ READ_THE_GOLD = {
     "mra",
     *PUBLISHED_READINGS,
 }  # graders that need an answer to compare with
+THIRDS = {"frames": 2, "features": 1}  # of cache_dir_bytes
 READ_THE_OPTIONS = {"consistency", "concludes"}
 MEMORY = ".mmrl_media_seen.jsonl"  # in cache_dir or the data root: what the pre-flight check found good
 
@@ -60,7 +43,7 @@ def grader(spec: str) -> Grader:
     return load_grader(spec)
 
 
-def root_of(section: DataSection | EvaluationSection) -> Path:
+def root_of(section: MediaSection) -> Path:
     """The data root, which must be there."""
     root = Path(section.root)
     if not root.is_dir():
@@ -93,23 +76,21 @@ def every(data: Mixture) -> Iterator[Example]:
             yield dataset.example(index, 0)
 
 
-def media_reader(
-    section: DataSection | EvaluationSection, cache_bytes: int, sizes: SizeRules = SizeRules()
-) -> MediaReader:
+def media_reader(section: MediaSection, cache_bytes: int, sizes: SizeRules = SizeRules()) -> MediaReader:
     """The decoder of a section; with a model's ``sizes`` for what only this model looks at."""
     how = (section.frames, section.workers, section.timeout, section.reader)
     return MediaReader(root_of(section), *how, cache_bytes=cache_bytes, disk=disk_of(section, "frames"), sizes=sizes)
 
 
-def disk_of(section: DataSection | EvaluationSection, what: str, limit: int | None = None) -> Disk | None:
-    """The part of a section's cache on disk that keeps frames, or something else; none where no folder is named.
+def disk_of(section: MediaSection, content: Literal["frames", "features"]) -> Disk | None:
+    """The part of a section's cache on disk for frames or for features; None where no folder is named.
 
     Raises ConfigError where the folder cannot be written.
     """
     if section.cache_dir is None:
         return None
     try:
-        return open_disk(Path(section.cache_dir) / what, limit or section.cache_dir_bytes, "cache_dir")
+        return open_disk(Path(section.cache_dir) / content, section.cache_dir_bytes * THIRDS[content] // 3, "cache_dir")
     except ValueError as error:
         raise ConfigError(str(error)) from None
 
@@ -137,7 +118,7 @@ def check_gradable(examples: Iterable[Example], specs: Iterable[str], where: str
         raise ConfigError(f"{where}: " + f"\n{where}: ".join(bad[:10]) + more)
 
 
-def check_media(section: DataSection | EvaluationSection, examples: list[Example], quiet: bool = False) -> None:
+def check_media(section: MediaSection, examples: list[Example], quiet: bool = False) -> None:
     """Open every file before the first step. Raises MediaError that lists the bad ones."""
     files = len({medium for example in examples for medium in example.every_media})
     root = root_of(section)

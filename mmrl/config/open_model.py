@@ -7,20 +7,24 @@ from mmrl.config.schema import Config, ModelSection
 from mmrl.models.loading import load_policy
 from mmrl.models.policy import Policy
 from mmrl.models.vision.feature_cache import FeatureCache
-from mmrl.runtime.disk_cache import Disk
 from mmrl.runtime.memory_cache import ByteCache
+
+
+def narrow(section: ModelSection, device: torch.device) -> torch.dtype | None:
+    """Choose the type of matrix products where it is narrower than float32, else None."""
+    chosen = section.compute == "bfloat16" or (section.compute == "auto" and device.type == "cuda")
+    return torch.bfloat16 if chosen else None
 
 
 def policy_of(section: ModelSection, template: str, device: torch.device, temperature: float = 1.0) -> Policy:
     """The model of a section, in float32 masters."""
-    narrow = section.compute == "bfloat16" or (section.compute == "auto" and device.type == "cuda")
     return load_policy(
         section.path,
         template,
         temperature=temperature,
         logit_bytes=section.logit_bytes,
         attention=section.attention,
-        compute=torch.bfloat16 if narrow else None,
+        compute=narrow(section, device),
         device="cpu" if section.shard else device,  # whole masters may not fit into the device
         checkpointing=section.gradient_checkpointing,
         video_pixels=section.video_pixels,
@@ -31,9 +35,4 @@ def policy_of(section: ModelSection, template: str, device: torch.device, temper
 
 def feature_cache(config: Config) -> FeatureCache:
     """What frozen blocks made of media, in memory and beside it."""
-    return FeatureCache(ByteCache(config.model.feature_bytes), feature_disk(config))
-
-
-def feature_disk(config: Config) -> Disk | None:
-    """Where features are kept beside memory."""
-    return disk_of(config.data, "features", config.model.feature_dir_bytes)
+    return FeatureCache(ByteCache(config.model.feature_bytes), disk_of(config.data, "features"))

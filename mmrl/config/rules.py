@@ -1,67 +1,69 @@
-"""What is wrong with a training config whose parts are each in order."""
+"""Find what is wrong with a training config whose parts are each in order."""
 
 from collections.abc import Iterator
 from typing import Any
 
-from mmrl.algorithms import claims
+from mmrl.algorithms import Needs
 
 
-def incoherences(config: Any, algorithm: Any) -> Iterator[str]:
+def incoherences(config: Any) -> Iterator[str]:
     """A line for each problem, with the key that it is of."""
-    yield from of_rewards(config, algorithm)
-    yield from of_sampling(config, algorithm)
+    needs = config.algorithm.needs
+    yield from of_rewards(config, needs)
+    yield from of_sampling(config, needs)
     yield from of_the_run(config)
 
 
-def of_rewards(config: Any, algorithm: Any) -> Iterator[str]:
+def of_rewards(config: Any, needs: Needs) -> Iterator[str]:
     """Rewards that an algorithm lacks, or has no use for."""
-    samples = algorithm.source == "policy"
-    if algorithm.siblings and config.rollout.group_size < 2:
+    samples = needs.source == "policy"
+    if needs.group_baseline and config.rollout.group_size < 2:
         yield (
             f"rollout.group_size: expected 2 or more, as {config.algorithm.name} compares siblings; "
             f"found {config.rollout.group_size}"
         )
     if "total" in config.rewards:
         yield "rewards.total: the name is that of the rewards' weighted sum; choose another"
-    for name in algorithm.rewards:
+    for name in needs.rewards:
         if name not in config.rewards:
             yield (
                 f"rewards: expected one by the name {name!r}, which {config.algorithm.name} needs; "
                 f"found {list(config.rewards)}"
             )
-    if samples and not config.rewards and not algorithm.rewards:
+    if samples and not config.rewards and not needs.rewards:
         yield f"rewards: expected one or more, as {config.algorithm.name} learns from them; found none"
     if not samples and config.rewards:
         name = config.algorithm.name
         yield f"rewards: expected none, as {name} learns from demonstrations; found {list(config.rewards)}"
 
 
-def of_sampling(config: Any, algorithm: Any) -> Iterator[str]:
+def of_sampling(config: Any, needs: Needs) -> Iterator[str]:
     """Completions that an algorithm could not learn from."""
-    samples = algorithm.source == "policy"
+    samples = needs.source == "policy"
     if samples and config.rollout.decoding.temperature == 0:
         yield (
             "rollout.decoding.temperature: expected more than 0, as a group of equal completions teaches nothing; "
             "found 0"
         )
-    if samples and config.updates_per_step > 1 and not claims(algorithm, "reuses"):
-        remedy = "algorithm.ratio" if hasattr(algorithm, "ratio") else "algorithm.clip"
+    if samples and config.updates_per_step > 1 and not needs.off_policy:
+        key = needs.off_policy_setting.split(",")[0]
+        without, remedy = (f" without {key}", f". Set {needs.off_policy_setting}") if key else ("", "")
         yield (
-            f"updates_per_step: expected 1 without {remedy}, because the ratio is to the policy as it is; "
-            f"found {config.updates_per_step}. Set {remedy}, for example {'token' if 'ratio' in remedy else 0.2}"
+            f"updates_per_step: expected 1{without}, because the ratio is to the policy as it is; "
+            f"found {config.updates_per_step}{remedy}"
         )
-    if samples and config.rollout.decoding.top_p < 1 and claims(algorithm, "needs_q"):
+    if samples and config.rollout.decoding.top_p < 1 and needs.sampler_log_probs:
         yield (
             f"rollout.decoding.top_p: expected 1, as {config.algorithm.name} divides by the probability with which a completion "
             f"was drawn; found {config.rollout.decoding.top_p}"
         )
     most = config.rollout.decoding.max_new_tokens
-    if getattr(algorithm, "limit", None) not in (None, most):
+    if needs.max_new_tokens not in (None, most):
         yield (
             f"algorithm.limit: expected rollout.decoding.max_new_tokens, the most that a completion may have, which is {most}; "
-            f"found {algorithm.limit}"
+            f"found {needs.max_new_tokens}"
         )
-    if claims(algorithm, "needs_base") and config.prepared is None:
+    if needs.base_rewards and config.prepared is None:
         yield (
             f"prepared: expected a file, as {config.algorithm.name} so configured goes by what the base model earns; found none. Set "
             "prepared: runs/base.jsonl and run mmrl prepare with this config"
@@ -76,8 +78,6 @@ def of_the_run(config: Any) -> Iterator[str]:
     updates = config.steps * config.updates_per_step
     if config.optimizer.warmup > updates:
         yield f"optimizer.warmup: expected at most the {updates} optimizer steps of the run"
-    if (config.validate_every is None) != (config.validation is None):
-        yield "validation and validate_every: expected both or neither"
     known = (
         []
         if config.validation is None

@@ -1,32 +1,19 @@
 """One experiment, complete and strict: the keys of the YAML are the fields here and of every room's dataclasses."""
 
-from typing import Annotated, Any, Literal
+import re
+from typing import Annotated, Literal, Union
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, model_validator
 
 from mmrl.algorithms import ALGORITHMS
 from mmrl.config.rules import incoherences
-from mmrl.config.variants import Section, choice
 from mmrl.data.conditions import known_condition
+from mmrl.data.formats.registry import FORMATS
 from mmrl.data.media.frame_choice import FrameChoice
 from mmrl.data.prompts import Template
-from mmrl.functional.divergences import DIVERGENCES, Divergence
-from mmrl.functional.targets import FACTORS, Factor
-from mmrl.types import EMA, Decoding, Frozen, Update
+from mmrl.types import Decoding
 
-UPDATES = {"frozen": Frozen, "ema": EMA}
-UpdateSection = choice(UPDATES)
-DivergenceSection = choice(DIVERGENCES)
-FactorSection = choice(FACTORS)
-AlgorithmSection = choice(
-    ALGORITHMS,
-    {
-        Update: (UpdateSection, UPDATES),
-        Divergence: (DivergenceSection, DIVERGENCES),
-        Factor: (FactorSection, FACTORS),
-    },
-)
-
+AlgorithmChoice = Annotated[Union[tuple(ALGORITHMS.values())], Discriminator("name")]  # noqa: UP007
 Positive = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -38,21 +25,19 @@ def in_order(pixels: tuple[int, int]) -> tuple[int, int]:
     return pixels
 
 
-def as_written(value: Any) -> Any:
-    """``on`` and ``off``, which YAML 1.1 takes for true and false."""
-    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
-
-
 Pixels = Annotated[tuple[Positive, Positive], AfterValidator(in_order)]
 ConditionName = Annotated[str, AfterValidator(known_condition)]
-Format = Literal[
-    "seed_bench_r1", "seed_bench_r1_demonstrations", "video_r1", "messages",
-    "video_r1_eval", "tempcompass", "longvideobench", "video_holmes", "tvbench", "egoplan_bench2",
-]  # fmt: skip
+Format = Literal[tuple(FORMATS)]  # type: ignore[valid-type]
 
 
 class ConfigError(ValueError):
     """A config that cannot be run: where, expected, found, what to do."""
+
+
+class Section(BaseModel):
+    """A part of a config: unknown keys and wrong types are refused, nothing is converted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, validate_default=False, allow_inf_nan=False)
 
 
 class ModelSection(Section):
@@ -61,7 +46,7 @@ class ModelSection(Section):
     path: str  # a Hugging Face directory or name
     attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
     compute: Literal["float32", "bfloat16", "auto"] = "auto"  # auto: bfloat16 on CUDA; weights are float32
-    share_prefix: Annotated[Literal["auto", "off"], BeforeValidator(as_written)] = (
+    share_prefix: Literal["auto", "off"] = (
         "auto"  # auto: once a group where the architecture allows (not with recurrent states); off: once a completion
     )
     gradient_checkpointing: bool = False
@@ -69,7 +54,6 @@ class ModelSection(Section):
     image_pixels: Pixels | None = None
     logit_bytes: Positive = 2**28  # the most bytes of logits that exist at a time
     feature_bytes: Annotated[int, Field(ge=0)] = 2**30  # what frozen blocks of the tower made of media, kept in memory
-    feature_dir_bytes: Positive = 2**35  # the same in cache_dir, of data or evaluation, where there is one
     shard: bool = False  # training: each rank keeps a part of weights, gradients, moments and reference (FSDP2)
 
 
@@ -87,19 +71,26 @@ class SetSection(Section):
     bad_rows: Literal["error", "leave_out"] = "error"  # leave_out logs them
 
 
-class DataSection(Section):
-    """What is learned from."""
+class MediaSection(Section):
+    """Where examples and their media are, how they are shown, and who decodes them: the same in training and evaluation."""
 
     root: str  # media paths are relative to it and may not leave it
-    sets: Annotated[tuple[SetSection, ...], Field(min_length=1)]
     template: Template  # the wording of questions
     frames: FrameChoice = FrameChoice()
     reader: Literal["auto", "decord", "pyav"] = "auto"
-    workers: Annotated[int, Field(ge=0)] = 2  # decoding processes; 0 decodes in the training process
+    workers: Annotated[int, Field(ge=0)] = 2  # decoding processes; 0 decodes in the main process
     timeout: Annotated[float, Field(gt=0)] = 60.0  # seconds for one file
+    cache_dir: str | None = None  # a folder that keeps frames and features; ranks, runs and evaluations may share it
+    cache_dir_bytes: Positive = (
+        3 * 2**35
+    )  # in that folder, a third of it for features; the least recently used go first
+
+
+class DataSection(MediaSection):
+    """The examples that a run learns from."""
+
+    sets: Annotated[tuple[SetSection, ...], Field(min_length=1)]
     cache_bytes: Annotated[int, Field(ge=0)] = 2**30  # decoded frames kept in memory
-    cache_dir: str | None = None  # a folder that keeps them, too; ranks and runs may share it
-    cache_dir_bytes: Positive = 2**36  # in that folder; the least recently used are given up first
     max_prompt_tokens: Positive | None = None  # a longer prompt is an error; the model's context always is a bound
     on_bad_media: Literal["stop", "skip"] = "stop"  # stop writes a checkpoint; skip counts what it leaves out
 
@@ -148,10 +139,19 @@ class SubtitlesSection(Section):
     expect: Positive | None = None  # how many files there must be
 
 
+def set_name(name: str) -> str:
+    """Return the name of an evaluated set, or raise ValueError if it cannot be the name of a folder within the run's."""
+    if not re.fullmatch(r"[\w.-]+", name) or not name.strip(".") or name == "conditions":
+        raise ValueError(
+            f"sets: name: expected letters, digits, '.', '_' and '-', as records lie in a folder of this name beside 'conditions'; found {name!r}"
+        )
+    return name
+
+
 class EvalSetSection(Section):
     """One level or split."""
 
-    name: str
+    name: Annotated[str, AfterValidator(set_name)]
     format: Format
     file: str  # relative to root
     media: str = ""  # the folder inside root from which the file's media paths start
@@ -160,25 +160,32 @@ class EvalSetSection(Section):
     subtitles: SubtitlesSection | None = None  # shown with the frames: listed (.srt), or interleaved (longvideobench)
 
 
-class EvaluationSection(Section):
-    """How a model is examined; the same inside training and in ``mmrl eval run``."""
+def named_once(sets: tuple[EvalSetSection, ...]) -> tuple[EvalSetSection, ...]:
+    """Return the sets, or raise ValueError if two have one name and so one folder."""
+    names = [one.name for one in sets]
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"sets: expected a name of its own for each set, found {', '.join(twice)} more than once")
+    return sets
 
-    root: str
-    sets: Annotated[tuple[EvalSetSection, ...], Field(min_length=1)]
-    template: Template  # the wording of questions
+
+class EvaluationSection(MediaSection):
+    """How a model is evaluated: the same inside training and in ``mmrl eval run``."""
+
+    sets: Annotated[tuple[EvalSetSection, ...], Field(min_length=1), AfterValidator(named_once)]
     graders: Annotated[dict[str, str], Field(min_length=1)]
-    frames: FrameChoice = FrameChoice()
     condition: ConditionName = "full"  # what is seen and told of a question; the others are controls
     decoding: Decoding = Decoding(temperature=0.0, max_new_tokens=1024)
     samples: Positive = 1  # completions an item
     batch: Positive = 32  # items generated together
     seed: int = 0
-    reader: Literal["auto", "decord", "pyav"] = "auto"
-    workers: Annotated[int, Field(ge=0)] = 2
-    timeout: Annotated[float, Field(gt=0)] = 60.0
-    cache_dir: str | None = None  # a folder that keeps frames and features; training and evaluations may share it
-    cache_dir_bytes: Positive = 2**36
     response_cache: str | None = None  # a folder that keeps what models wrote; runs may share it
+
+
+class ValidationSection(EvaluationSection):
+    """An evaluation of the policy during training."""
+
+    every: Positive  # steps between two
 
 
 class Config(Section):
@@ -188,7 +195,7 @@ class Config(Section):
     out: str  # the run's directory
     model: ModelSection
     data: DataSection
-    algorithm: AlgorithmSection  # type: ignore[valid-type]
+    algorithm: AlgorithmChoice  # type: ignore[valid-type]
     rewards: dict[str, RewardSection] = Field(default={})
     rollout: RolloutSection = RolloutSection()
     optimizer: OptimizerSection = OptimizerSection()
@@ -200,16 +207,14 @@ class Config(Section):
     save_every: Positive | None = None  # steps; a checkpoint is always written at the end
     keep: Positive = 2  # checkpoints kept
     rollouts_every: Positive = 10  # steps between written rollouts
-    validate_every: Positive | None = None
-    validation: EvaluationSection | None = None
+    validation: ValidationSection | None = None
     best: str | None = None  # SET/METRIC of the validation, as in L1/accuracy: where it was highest stays in OUT/best
     trackers: tuple[Literal["tensorboard", "wandb", "trackio", "swanlab"], ...] = ("tensorboard",)
 
     @model_validator(mode="after")
     def coherent(self) -> "Config":
         """Refuse combinations that cannot work."""
-        algorithm = self.algorithm.build()
-        problems = list(incoherences(self, algorithm))
+        problems = list(incoherences(self))
         if problems:
             raise ValueError("; ".join(problems))
         return self

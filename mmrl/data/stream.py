@@ -3,15 +3,14 @@
 So a run that resumes sees what it would have seen, on as many ranks as it then has.
 """
 
-import hashlib
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
 from mmrl.data.formats.dataset import Dataset
+from mmrl.runtime.files import short_hash
 from mmrl.types import Example
 
 
@@ -56,7 +55,7 @@ class Mixture:
         _unique_ids(self.datasets)
 
     def place(self, position: int, seed: int) -> tuple[int, int]:
-        """Whose turn it is at a position, and how many turns of it came before."""
+        """The dataset whose turn it is at a position, by number, and how many turns it had before."""
         cycle, offset = divmod(position, sum(self.weights))
         turns = np.repeat(np.arange(len(self.weights)), self.weights)
         turns = np.random.default_rng(np.random.SeedSequence((seed, len(self.weights), cycle))).permutation(turns)
@@ -68,13 +67,7 @@ class Mixture:
 
 
 class Stream:
-    """The batches of one rank.
-
-    ``batch(step)`` is a pure function; iterating remembers the step, which can be saved and restored.
-
-    Ends after ``steps`` steps, or when each example was seen ``epochs`` times (the last step is filled up from the
-    next epoch), or never.
-    """
+    """The batches of one rank: ``batch(step)`` is a pure function. ``position``, the next step, is saved and restored."""
 
     def __init__(
         self,
@@ -83,8 +76,6 @@ class Stream:
         seed: int = 0,
         rank: int = 0,
         world: int = 1,
-        epochs: float | None = None,
-        steps: int | None = None,
     ) -> None:
         if per_step < 1 or per_step % world:
             raise ValueError(f"per_step: expected a positive multiple of {world} (the ranks), found {per_step}")
@@ -95,36 +86,20 @@ class Stream:
         self._mixture = data if isinstance(data, Mixture) else Mixture([data], [1])
         self._sources = [Shuffled(dataset, seed, place) for place, dataset in enumerate(self._mixture.datasets)]
         self.per_step, self.seed, self.rank, self.world = per_step, seed, rank, world
-        self.steps = _steps(self._mixture, per_step, epochs, steps)
-        self.position = 0  # the next step
+        self.position = 0
 
     def batch(self, step: int) -> tuple[Example, ...]:
-        """What this rank learns from at a step. The ranks' batches, joined in order, are the batch of a single rank."""
-        share = self.per_step // self.world
-        first = step * self.per_step + self.rank * share
-        return tuple(self._at(position) for position in range(first, first + share))
-
-    def peek(self, steps: int = 1) -> tuple[Example, ...]:
-        """What this rank needs in its next steps, for decoding ahead."""
-        last = self.position + steps if self.steps is None else min(self.position + steps, self.steps)
-        return tuple(example for step in range(self.position, last) for example in self.batch(step))
-
-    def __iter__(self) -> Iterator[tuple[Example, ...]]:
-        return self
-
-    def __next__(self) -> tuple[Example, ...]:
-        if self.steps is not None and self.position >= self.steps:
-            raise StopIteration
-        batch = self.batch(self.position)
-        self.position += 1
-        return batch
+        """This rank's examples of a step. The ranks' batches, joined in order, are the batch of a single rank."""
+        size = self.per_step // self.world
+        first = step * self.per_step + self.rank * size
+        return tuple(self._at(position) for position in range(first, first + size))
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the stream stands, and of what; the number of ranks may change."""
+        """The position, and what the stream consists of; the number of ranks may change between saving and loading."""
         return {"position": self.position, **self._identity()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from there. Raises ValueError if the stream is another one."""
+        """Set the position. Raises ValueError if the state is of another stream."""
         for name, mine in self._identity().items():
             if state[name] != mine:
                 saved = f"expected {state[name]}, as when the run was saved"
@@ -144,16 +119,6 @@ class Stream:
         }
 
 
-def _steps(mixture: Mixture, per_step: int, epochs: float | None, steps: int | None) -> int | None:
-    if epochs is None:
-        return steps
-    if steps is not None:
-        raise ValueError("stream: expected epochs or steps, found both; state one")
-    if len(mixture.datasets) > 1:
-        raise ValueError("epochs: expected one dataset, found several, which end at different times; state steps")
-    return math.ceil(epochs * len(mixture) / per_step)
-
-
 def _unique_ids(datasets: Sequence[Dataset]) -> None:
     seen: dict[str, int] = {}
     for place, dataset in enumerate(datasets):
@@ -164,4 +129,4 @@ def _unique_ids(datasets: Sequence[Dataset]) -> None:
 
 
 def _digest(dataset: Dataset) -> str:
-    return hashlib.sha256("\0".join(dataset.ids).encode()).hexdigest()[:16]
+    return short_hash("\0".join(dataset.ids))

@@ -13,9 +13,10 @@ What was measured lies in a folder, one an evaluated set:
 
 The model and the graders are callables::
 
-    def sampler(examples, sample_ids) -> list[Completion]: ...        # mmrl.evaluation.evaluator makes one
-    scorer = Scorer(grade, parse, name="default", facts={...})        # mmrl.evaluation.graders.scorer_of(graders) makes one
-    summary = evaluate("L1", examples, sampler, scorer, out, samples=1, batch=8, expected=2432, settings={...})
+    def sampler(examples, sample_ids) -> list[Completion]: ...        # mmrl.evaluation.media_sampler.MediaSampler is one
+    scorer = Scorer(grade, parse, name="default", facts={...})        # mmrl.evaluation.scorers.scorer_of(graders) makes one
+    job = EvaluationJob("L1", examples, sampler, scorer, out, samples=1, batch=8, expected=2432, settings={...})
+    summary = evaluate(job)                                           # mmrl.evaluation.evaluator.evaluate_model: all sets of a config
     summary.metrics["accuracy"]                                       # Mean(mean, low, high, unscored, best)
     records = score(out, another_scorer)                              # re-score what is on record: nothing is generated
     records = read_records(out, scorer="default")                     # Record: item, sample, cluster, text, status, parse, scores, ...
@@ -38,12 +39,13 @@ from mmrl.evaluation.records import (
     Shown,
     Verdict,
 )
-from mmrl.evaluation.runner import cost, evaluate
+from mmrl.evaluation.runner import EvaluationJob, cost, evaluate
 from mmrl.evaluation.scoring import Scorer, read_items, read_records, score
 from mmrl.evaluation.summary import Mean, Summary, compare, compare_fully, summarise
 
 __all__ = [
     "Completion",
+    "EvaluationJob",
     "File",
     "IncompleteError",
     "Item",

@@ -1,4 +1,4 @@
-"""What conditions tell of a model, set by set: how much of its accuracy needs eyes, and how much needs time.
+"""Numbers derived from a set under several conditions: how much of a model's accuracy needs eyes, and how much needs time.
 
     visual gain     acc(full) - acc(blind)
     temporal gain   acc(full) - max(acc(shuffled), acc(last_frame)), of those two that there are
@@ -13,7 +13,7 @@ tss and rr after INFACT (2603.11481). Intervals are 95 %, by resampling clusters
 anew in each resample, so the choice of the larger and the doubt in the denominator are in them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,14 +26,15 @@ from mmrl.types import index_of
 
 RESAMPLES = 10_000
 CHUNK = 1000  # resamples at a time, to bound memory
-TIMELESS = ("shuffled", "reversed")  # orders in which the truth is not told
-SAME_ANSWER = ("frames:", "rotate:")  # conditions that leave the answer as it is
+ORDER_LOST = ("shuffled", "reversed")  # conditions under which the order of the frames is not what happened
+ORDER_HIDDEN = ("shuffled", "last_frame")  # conditions that temporal gain is measured against
+SAME_ANSWER = ("frames:", "rotate:")  # prefixes of conditions that leave the answer as it is
 
-Values = NDArray[np.float64]
+Values = NDArray[np.float64]  # one a pair of item and sample
 
 
 @dataclass(frozen=True, slots=True)
-class Gain:
+class Effect:
     """One derived number with its 95 % interval."""
 
     name: str
@@ -45,109 +46,161 @@ class Gain:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Ratio:
+    """A quotient of sums over pairs: (sum of numerator - largest sum of those in minus) / sum of denominator."""
+
+    numerator: Values
+    denominator: Values
+    clusters: Sequence[str]  # one a pair
+    minus: tuple[Values, ...] = ()
+
+    def estimate(self, seed: int = 0) -> tuple[float, float, float]:
+        """Return the quotient over all pairs, and its 95 % percentile interval over clusters drawn with replacement."""
+        columns = (self.numerator, *self.minus, self.denominator)
+        sums = np.stack([cluster_sums(column, self.clusters)[0] for column in columns], axis=-1)
+        count, generator, values = len(sums), np.random.default_rng(seed), []
+        for _ in range(RESAMPLES // CHUNK):
+            drawn = generator.multinomial(count, np.full(count, 1 / count), size=CHUNK)
+            values.append(quotient(drawn @ sums))
+        low, high = np.nanquantile(np.concatenate(values), [0.025, 0.975])
+        return float(quotient(sums.sum(axis=0))), float(low), float(high)
+
+    def effect(self, name: str, *conditions: str) -> Effect:
+        """Return the quotient with its interval as a derived number of ``full`` and these conditions."""
+        return Effect(name, ("full", *conditions), *self.estimate(), int(self.denominator.sum()))
+
+
+def quotient(sums: Values) -> Values:
+    """Return (first - largest of those between) / last along the last axis; NaN where a resample has nothing in the last."""
+    largest = sums[..., 1:-1].max(axis=-1) if sums.shape[-1] > 2 else 0.0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (sums[..., 0] - largest) / sums[..., -1]
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionRecords:
     """A set under one condition: its records by (item, sample), and its items."""
 
     records: Mapping[tuple[str, int], Record]
     items: Mapping[str, Item]
 
+    @property
+    def clusters(self) -> list[str]:
+        """The cluster of each record."""
+        return [record.cluster for record in self.records.values()]
+
     def right(self, metric: str) -> Values:
-        """1 where the answer is right, in the order of the records."""
+        """Return 1 for each right answer and 0 for each wrong one, in the order of the records."""
         return np.array([record.scores.get(metric) or 0.0 for record in self.records.values()])
 
-    def said(self) -> list[str | None]:
-        """What was answered, an option by its text, so that moved options can be compared."""
-        told = answers(list(self.records.values()))
-        return [spoken(answer, self.items[item].choices) for answer, (item, _) in zip(told, self.records, strict=True)]
+    def answer_texts(self) -> list[str | None]:
+        """Return the answers, an option by its text, so that options that were moved can be compared."""
+        letters = answers(list(self.records.values()))
+        return [
+            option_text(answer, self.items[item].choices)
+            for answer, (item, _) in zip(letters, self.records, strict=True)
+        ]
+
+    def of_pairs(self, pairs: Sequence[tuple[str, int]]) -> "ConditionRecords":
+        """Return the records of these pairs, in this order."""
+        return ConditionRecords({pair: self.records[pair] for pair in pairs}, self.items)
 
 
-def spoken(answer: str | None, choices: Sequence[str]) -> str | None:
-    """The text of the option that a letter names."""
+def option_text(answer: str | None, choices: Sequence[str]) -> str | None:
+    """Return the text of the option that a letter names; any other answer as it is."""
     if answer is not None and len(answer) == 1 and 0 <= index_of(answer) < len(choices):
         return choices[index_of(answer)]
     return answer
 
 
-def gains(looks: Mapping[str, Look], metric: str) -> list[Gain]:
-    """All that these conditions allow to say. ``looks`` must hold full; all must be of the same pairs."""
-    looks = alike(looks)
-    full = looks["full"].right(metric)
-    clusters = [record.cluster for record in looks["full"].records.values()]
-    right = {name: look.right(metric) for name, look in looks.items()}
-    changed = {name: differs(looks["full"], look) for name, look in looks.items()}
-    found = []
+def effects(conditions: Mapping[str, ConditionRecords], metric: str) -> list[Effect]:
+    """Return every number that these conditions allow, ``full`` among them.
 
-    def add(name: str, of: Sequence[str], columns: Sequence[Values], statistic: Callable[[Values], Values]) -> None:
-        denominator = columns[-1].sum() if name in ("tss", "rr") else len(full)
-        found.append(Gain(name, tuple(of), *resampled(columns, clusters, statistic), int(denominator)))
-
-    if "blind" in looks:
-        add("visual gain", ("full", "blind"), [full, right["blind"], np.ones_like(full)], gap)
-    still = [name for name in ("shuffled", "last_frame") if name in looks]
-    if still:
-        add("temporal gain", ("full", *still), [full, *(right[name] for name in still), np.ones_like(full)], gap)
-    if full.any():
-        for name in (name for name in TIMELESS if name in looks):
-            add("tss", ("full", name), [full * changed[name], full], ratio)
-        for name in (name for name in looks if name.startswith(SAME_ANSWER)):
-            add("rr", ("full", name), [full * right[name], full], ratio)
-    turns = [name for name in looks if name.startswith("rotate:")]
-    if turns:
-        every = np.minimum.reduce([full, *(right[name] for name in turns)])
-        add("circular", ("full", *turns), [every, np.ones_like(full)], ratio)
-    return found + again(looks["full"], metric)
+    Raises IncompleteError where ``full`` is missing, or where the conditions are not of the same pairs.
+    """
+    conditions = aligned(conditions)
+    full = conditions["full"]
+    return [
+        *gains(conditions, metric),
+        *stability(conditions, metric),
+        *circular(conditions, metric),
+        *resampled(full, metric),
+    ]
 
 
-def again(full: Look, metric: str) -> list[Gain]:
-    """How often a second sample answers otherwise than a right first one; nothing where there is one sample."""
-    pairs = [item for item, sample in full.records if sample == 0 and (item, 1) in full.records]
-    first, second = ({key: full.records[key] for key in ((item, n) for item in pairs)} for n in (0, 1))
-    if not pairs:
-        return []
-    one, two = Look(first, full.items), Look(second, full.items)
-    right, clusters = one.right(metric), [record.cluster for record in first.values()]
-    if not right.any():
-        return []
-    moved = np.array([a != b for a, b in zip(one.said(), two.said(), strict=True)], dtype=np.float64)
-    return [Gain("resampled", ("full",), *resampled([right * moved, right], clusters, ratio), int(right.sum()))]
+def gains(conditions: Mapping[str, ConditionRecords], metric: str) -> Iterator[Effect]:
+    """Yield visual and temporal gain, where the conditions that they need are there."""
+    full = conditions["full"]
+    hidden = [name for name in ORDER_HIDDEN if name in conditions]
+    if "blind" in conditions:
+        yield gain(full, [conditions["blind"]], metric).effect("visual gain", "blind")
+    if hidden:
+        yield gain(full, [conditions[name] for name in hidden], metric).effect("temporal gain", *hidden)
 
 
-def alike(looks: Mapping[str, Look]) -> dict[str, Look]:
-    """The looks with their records in one order. Raises IncompleteError where they are not of the same pairs."""
-    if "full" not in looks:
-        raise IncompleteError(f"gains: expected the condition 'full' among those compared, found {list(looks)}")
-    order = list(looks["full"].records)
-    for name, look in looks.items():
-        missing = look.records.keys() ^ set(order)
+def stability(conditions: Mapping[str, ConditionRecords], metric: str) -> Iterator[Effect]:
+    """Yield tss and rr of every condition that they are defined for; nothing where no answer in full is right."""
+    full = conditions["full"]
+    if not full.right(metric).any():
+        return
+    for name in (name for name in ORDER_LOST if name in conditions):
+        yield changed_answers(full, conditions[name], metric).effect("tss", name)
+    for name in (name for name in conditions if name.startswith(SAME_ANSWER)):
+        yield still_right(full, conditions[name], metric).effect("rr", name)
+
+
+def circular(conditions: Mapping[str, ConditionRecords], metric: str) -> Iterator[Effect]:
+    """Yield circular accuracy, where options were rotated."""
+    rotated = [name for name in conditions if name.startswith("rotate:")]
+    if rotated:
+        every = [conditions["full"], *(conditions[name] for name in rotated)]
+        yield right_in_all(every, metric).effect("circular", *rotated)
+
+
+def resampled(full: ConditionRecords, metric: str) -> Iterator[Effect]:
+    """Yield how often a second sample answers otherwise than a right first one; nothing where there is one sample."""
+    items = [item for item, sample in full.records if sample == 0 and (item, 1) in full.records]
+    first, second = (full.of_pairs([(item, sample) for item in items]) for sample in (0, 1))
+    if first.right(metric).any():
+        yield changed_answers(first, second, metric).effect("resampled")
+
+
+def gain(full: ConditionRecords, others: Sequence[ConditionRecords], metric: str) -> Ratio:
+    """Return acc(full) - max over the others of acc(other)."""
+    right = full.right(metric)
+    return Ratio(right, np.ones_like(right), full.clusters, minus=tuple(other.right(metric) for other in others))
+
+
+def changed_answers(full: ConditionRecords, other: ConditionRecords, metric: str) -> Ratio:
+    """Return the share of what is right in full whose answer is another one in the other."""
+    right = full.right(metric)
+    changed = [before != after for before, after in zip(full.answer_texts(), other.answer_texts(), strict=True)]
+    return Ratio(right * np.array(changed, dtype=np.float64), right, full.clusters)
+
+
+def still_right(full: ConditionRecords, other: ConditionRecords, metric: str) -> Ratio:
+    """Return the share of what is right in full that is right in the other, too."""
+    right = full.right(metric)
+    return Ratio(right * other.right(metric), right, full.clusters)
+
+
+def right_in_all(conditions: Sequence[ConditionRecords], metric: str) -> Ratio:
+    """Return the share of all pairs that are right under every condition."""
+    right = np.minimum.reduce([each.right(metric) for each in conditions])
+    return Ratio(right, np.ones_like(right), conditions[0].clusters)
+
+
+def aligned(conditions: Mapping[str, ConditionRecords]) -> dict[str, ConditionRecords]:
+    """Return the conditions with their records in one order. Raises IncompleteError as `effects` does."""
+    if "full" not in conditions:
+        raise IncompleteError(
+            f"condition effects: expected the condition 'full' among those compared, found {list(conditions)}"
+        )
+    order = list(conditions["full"].records)
+    for name, measured in conditions.items():
+        missing = measured.records.keys() ^ set(order)
         if missing:
-            raise IncompleteError(f"gains: {len(missing)} records are in only one of full and {name}; complete both")
-    return {name: Look({key: look.records[key] for key in order}, look.items) for name, look in looks.items()}
-
-
-def differs(full: Look, other: Look) -> Values:
-    """1 where another answer was given."""
-    return np.array([a != b for a, b in zip(full.said(), other.said(), strict=True)], dtype=np.float64)
-
-
-def gap(sums: Values) -> Values:
-    """(first - largest of those between) / last."""
-    return (sums[..., 0] - sums[..., 1:-1].max(axis=-1)) / sums[..., -1]
-
-
-def ratio(sums: Values) -> Values:
-    """first / last; not a number where the last is 0, as in resamples without a right answer."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return sums[..., 0] / sums[..., -1]
-
-
-def resampled(
-    columns: Sequence[Values], clusters: Sequence[str], statistic: Callable[[Values], Values], seed: int = 0
-) -> tuple[float, float, float]:
-    """A statistic of sums over all pairs, and its 95 % percentile interval over clusters drawn with replacement."""
-    sums = np.stack([cluster_sums(column, clusters)[0] for column in columns], axis=-1)
-    count, generator, values = len(sums), np.random.default_rng(seed), []
-    for _ in range(RESAMPLES // CHUNK):
-        drawn = generator.multinomial(count, np.full(count, 1 / count), size=CHUNK)
-        values.append(statistic(drawn @ sums))
-    low, high = np.nanquantile(np.concatenate(values), [0.025, 0.975])
-    return float(statistic(sums.sum(axis=0))), float(low), float(high)
+            raise IncompleteError(
+                f"condition effects: {len(missing)} records are in only one of full and {name}; complete both"
+            )
+    return {name: measured.of_pairs(order) for name, measured in conditions.items()}

@@ -1,4 +1,4 @@
-"""What follows from the records of one set beside the means of its metrics, with 95 % intervals over clusters.
+"""Numbers derived from the records of one set, beside the means of its metrics, with 95 % intervals over clusters.
 
 chance-corrected   (accuracy - g) / (1 - g), g the mean of 1 / options: benchmarks with other numbers of options compare
 pass@k, pass^k, maj@k   any, all, most of the k samples of a question; guess@k is pass@k of a uniform guesser
@@ -33,7 +33,7 @@ AGREEMENTS = (
 
 
 def derived(records: Sequence[Record], items: Mapping[str, Item], metric: str) -> dict[str, Mean]:
-    """All that these records allow. ``metric`` says which answers are right: scores of 0 and 1, else nothing follows."""
+    """Return every number that these records allow. ``metric`` says which answers are right: scores of 0 and 1, else nothing follows."""
     right = [record.scores.get(metric, 0.0) for record in records]
     if not all(score in (0.0, 1.0) for score in right):
         return {}
@@ -46,7 +46,7 @@ def derived(records: Sequence[Record], items: Mapping[str, Item], metric: str) -
 def corrected(
     records: Sequence[Record], items: Mapping[str, Item], right: Sequence[float]
 ) -> Iterator[tuple[str, Mean]]:
-    """Accuracy without what guessing gives, where every question has options."""
+    """Yield accuracy without what guessing gives, where every question has options."""
     options = [len(items[record.item].choices) for record in records]
     if min(options) > 1:
         mean, guess = mean_of(right, clusters_of(records)), guess_rate(options)
@@ -57,7 +57,7 @@ def corrected(
 def of_samples(
     records: Sequence[Record], items: Mapping[str, Item], right: Sequence[float]
 ) -> Iterator[tuple[str, Mean]]:
-    """Several samples of a question together; nothing where there is one."""
+    """Yield what several samples of a question say together; nothing where there is one."""
     groups: dict[str, list[int]] = {}
     for place, record in enumerate(records):
         groups.setdefault(record.item, []).append(place)
@@ -81,7 +81,7 @@ def of_samples(
 def agreements(
     records: Sequence[Record], items: Mapping[str, Item], right: Sequence[float]
 ) -> Iterator[tuple[str, Mean]]:
-    """The answer against the reasoning's conclusion, where the records say what that is."""
+    """Yield how answers agree with the reasoning's conclusion, where the records say what that is."""
     if not any("concluded" in record.parse for record in records):
         return
     kinds = [
@@ -93,7 +93,7 @@ def agreements(
 
 
 def agreement(concluded: str | None, said: str | None, gold: str, right: bool) -> str:
-    """Which of the six a record is."""
+    """Return which of the six kinds of agreement a record is."""
     if concluded is None:
         return "nothing concluded"
     if right:
@@ -104,7 +104,7 @@ def agreement(concluded: str | None, said: str | None, gold: str, right: bool) -
 
 
 def calibration(records: Sequence[Record], right: Sequence[float]) -> Iterator[tuple[str, Mean]]:
-    """How well the probability of an answer tells whether it is right."""
+    """Yield how well the probability of an answer tells right answers from wrong ones."""
     known = [place for place, record in enumerate(records) if record.answer_logp is not None]
     if not known:
         return
@@ -118,10 +118,10 @@ def calibration(records: Sequence[Record], right: Sequence[float]) -> Iterator[t
 
 
 def clusters_of(records: Sequence[Record]) -> list[str]:
-    """A label each."""
+    """Return the cluster of each record."""
     return [record.cluster for record in records]
 
 
 def over(scores: Sequence[float], clusters: Sequence[str]) -> Mean:
-    """The mean with its interval."""
+    """Return the mean with its interval."""
     return Mean(sum(scores) / len(scores), *mean_interval(scores, clusters))

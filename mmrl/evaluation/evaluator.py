@@ -1,160 +1,132 @@
-"""How a model is examined: levels of questions, one after the other. Training's validation and ``mmrl eval run`` both call this."""
+"""How a model is evaluated: set after set of a section. Training's validation and ``mmrl eval run`` both call this."""
 
-import copy
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
-from itertools import groupby
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import torch
-import transformers
-from torch import Tensor, nn
+from torch import nn
 
-import mmrl
 from mmrl.config.open_data import check_gradable, media_reader, open_set, root_of
 from mmrl.config.schema import ConfigError, EvalSetSection, EvaluationSection
 from mmrl.data.conditions import asked, check_condition, frame_choice_under
-from mmrl.data.prompts import messages
 from mmrl.data.subtitles import Telling
-from mmrl.evaluation.graders import scorer_of
-from mmrl.evaluation.media_sampler import Asking, Media
-from mmrl.evaluation.records import Completion, Request
-from mmrl.evaluation.response_cache import Cache
-from mmrl.evaluation.runner import evaluate
-from mmrl.evaluation.samplers import Generated
+from mmrl.evaluation.media_sampler import MediaSampler
+from mmrl.evaluation.response_cache import ResponseCache
+from mmrl.evaluation.runner import EvaluationJob, evaluate
+from mmrl.evaluation.samplers import sampler_of
+from mmrl.evaluation.scorers import scorer_of
 from mmrl.evaluation.scoring import Scorer
-from mmrl.evaluation.summary import Mean, Summary
-from mmrl.evaluation.tables.levels import finite
-from mmrl.models.generic import Plain, check_chat_template
-from mmrl.models.policy import Policy, chat
-from mmrl.rewards.parse import parse
-from mmrl.rollout import Engine
+from mmrl.evaluation.settings import settings_of
+from mmrl.evaluation.summary import Summary
+from mmrl.models.generic import GenericModel, check_chat_template
+from mmrl.models.policy import Policy
 from mmrl.runtime.console import progress
-from mmrl.types import Decoding, Example, Group
-
-CHUNK = 2**22  # elements of a parameter that are hashed at a time
-PRIME = 65521
+from mmrl.types import Example
 
 
 @dataclass(frozen=True, slots=True)
-class Sampled:
-    """A policy that answers through mmrl's own engine."""
+class EvaluatedModel:
+    """A model, and what its evaluations under several conditions share: the cache of responses is read once."""
 
-    policy: Policy
-    engine: Engine
-
-    def text(self, example: Example) -> str:
-        """The prompt's text, with a placeholder for each medium."""
-        chats = [chat(message) for message in messages(example, self.policy.template)]
-        return self.policy.processor.apply_chat_template(chats, tokenize=False, add_generation_prompt=True)
-
-    def answer(
-        self, examples: Sequence[Example], media: Sequence[Media], samples: Sequence[int], seed: int
-    ) -> list[Completion]:
-        """A completion each. The samples of a question stand together: its prompt is made, seen and read once for all of them."""
-        places = [list(some) for _, some in groupby(range(len(examples)), key=lambda i: examples[i].id)]
-        prompts = self.policy.prompts([examples[some[0]] for some in places], [media[some[0]] for some in places])
-        groups = self.engine.sample(prompts, [[samples[i] for i in some] for some in places], seed)
-        return [completion(group.rows(slice(row, row + 1))) for group in groups for row in range(len(group))]
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What of the engine decides the texts."""
-        return {"name": "mmrl", "compute": str(self.policy.compute), "max_rows": self.engine.max_rows}
+    model: Policy | GenericModel
+    max_rows: int  # completions that the engine samples at a time
+    responses: ResponseCache | None = None
 
 
-def completion(group: Group) -> Completion:
-    """A completion, as a group of one, on record."""
-    finished = bool(group.finished[0])
-    certain = float(group.logp_sampled[0, group.answer[0]].sum()) if bool(group.answer[0].any()) else None
-    return Completion(
-        group.texts[0],
-        int(group.mask.sum()),
-        finished,
-        "ok" if finished else "truncated",
-        request=Request("", len(group.prompt.tokens)),
-        answer_logp=certain,
-    )
+def evaluated_model(model: Policy | GenericModel, section: EvaluationSection, max_rows: int) -> EvaluatedModel:
+    """Return the model with the section's cache of responses. Raises ValueError for a model without a chat template."""
+    check_chat_template(model.processor, "the model")
+    responses = None if section.response_cache is None else ResponseCache(Path(section.response_cache))
+    return EvaluatedModel(model, max_rows, responses)
 
 
-def sampled(policy: Policy, template: str, decoding: Decoding, max_rows: int) -> Sampled:
-    """A policy under an evaluation's template and decoding."""
-    view = copy.copy(policy)
-    view.template = template
-    return Sampled(view, Engine(view, decoding, lambda text: parse(text).span, max_rows))
-
-
-def model_of(model: Policy | Plain, section: EvaluationSection, max_rows: int) -> Sampled | Generated:
-    """What answers the questions of a section."""
-    if isinstance(model, Plain):
-        return Generated(replace(model, template=section.template), section.decoding)
-    return sampled(model, section.template, section.decoding, max_rows)
-
-
-def examine(
-    policy: Policy | Plain,
-    section: EvaluationSection,
-    out: Path,
-    max_rows: int,
-    quiet: bool = False,
-    retry: bool = False,
+def evaluate_model(
+    model: Policy | GenericModel, section: EvaluationSection, out: Path, max_rows: int, quiet: bool = False
 ) -> dict[str, Summary]:
-    """A summary of each set; records in ``out/NAME``. The model's weights and mode, and all random states, stay as they are."""
-    check_chat_template(policy.processor, "the model")
-    model = model_of(policy, section, max_rows)
-    scorer = scorer_of(section.graders)
-    settings = settings_of(section, policy, model.facts)
-    cache = None if section.response_cache is None else Cache(Path(section.response_cache))
-    seen = section.model_copy(update={"frames": frame_choice_under(section.condition, section.frames)})
-    still = policy.tower.still(again=True) if isinstance(policy, Policy) else nullcontext()
-    with media_reader(seen, cache_bytes=2**28) as reader, evaluating(policy.model), still:
-        ask = Asking(model, reader, section.seed, section.condition, settings, cache)
-        return {s.name: level(s, section, ask, scorer, out / s.name, quiet, retry) for s in section.sets}
+    """Return a summary of each set of a section; the records lie in ``out/NAME``.
+
+    The model's weights and mode, and all random states, stay as they are.
+    """
+    return evaluate_section(evaluated_model(model, section, max_rows), section, out, quiet)
 
 
-def level(
-    one: EvalSetSection, section: EvaluationSection, ask: Asking, scorer: Scorer, out: Path, quiet: bool, retry: bool
-) -> Summary:
-    """One set."""
-    examples, ask = questions(one, section), telling(ask, one, section)
-    with progress(f"evaluate {one.name}", len(examples) * section.samples, quiet=quiet) as show:
-        return evaluate(
-            one.name,
-            examples,
-            ask,
-            scorer,
-            out,
-            section.samples,
-            section.batch,
-            one.expect,
-            lambda done, _: show(done),
-            ask.settings,
-            retry,
+def evaluate_section(
+    evaluated: EvaluatedModel, section: EvaluationSection, out: Path, quiet: bool = False, retry: bool = False
+) -> dict[str, Summary]:
+    """Return what `evaluate_model` does, of a model of which several sections are evaluated. ``retry``: ask again what failed."""
+    with open_evaluation(evaluated, section, out, quiet, retry) as evaluation:
+        return {one.name: evaluation.summary(one) for one in section.sets}
+
+
+@contextmanager
+def open_evaluation(
+    evaluated: EvaluatedModel, section: EvaluationSection, out: Path, quiet: bool = False, retry: bool = False
+) -> Iterator["SectionEvaluation"]:
+    """Yield the evaluation of a model under a section, whose sets can be measured inside."""
+    model = evaluated.model
+    sampler = sampler_of(model, section, evaluated.max_rows)
+    settings = settings_of(section, model, sampler.facts)
+    shown = section.model_copy(update={"frames": frame_choice_under(section.condition, section.frames)})
+    still = model.tower.still(again=True) if isinstance(model, Policy) else nullcontext()
+    with media_reader(shown, cache_bytes=2**28) as reader, evaluating(model.model), still:
+        media = MediaSampler(sampler, reader, section.seed, section.condition, settings, evaluated.responses)
+        yield SectionEvaluation(section, media, scorer_of(section.graders), out, quiet, retry)
+
+
+@dataclass(frozen=True, slots=True)
+class SectionEvaluation:
+    """A section with an open model: what the jobs of all its sets have in common."""
+
+    section: EvaluationSection
+    sampler: MediaSampler
+    scorer: Scorer
+    out: Path
+    quiet: bool = False  # no progress bar
+    retry: bool = False
+
+    def summary(self, one: EvalSetSection, keep: Collection[str] | None = None) -> Summary:
+        """Measure a set; where ``keep`` is given, only the questions with these ids, all of which must be there."""
+        job = self.job(one, keep)
+        total = len(job.examples) * job.samples
+        with progress(f"evaluate {one.name}", total, quiet=self.quiet) as show:
+            return evaluate(replace(job, progress=lambda done, _: show(done)))
+
+    def job(self, one: EvalSetSection, keep: Collection[str] | None = None) -> EvaluationJob:
+        """Return the job of a set."""
+        examples, sampler = questions(one, self.section), self.sampler_for(one)
+        if keep is not None:
+            examples = [example for example in examples if example.id in keep]
+        return EvaluationJob(
+            name=one.name,
+            examples=examples,
+            sampler=sampler,
+            scorer=self.scorer,
+            out=self.out / one.name,
+            samples=self.section.samples,
+            batch=self.section.batch,
+            expected=one.expect if keep is None else len(keep),
+            settings=sampler.settings,
+            retry=self.retry,
         )
 
-
-def telling(ask: Asking, one: EvalSetSection, section: EvaluationSection) -> Asking:
-    """The sampler of a set, which shows its subtitles if it has any."""
-    if one.subtitles is None:
-        return ask
-    folder = root_of(section) / one.subtitles.folder
-    files = len(list(folder.iterdir())) if folder.is_dir() else 0
-    if files == 0 or (one.subtitles.expect or files) != files:
-        wanted = one.subtitles.expect or "some"
-        raise ConfigError(
-            f"{one.name}: subtitles: expected {wanted} files in {folder}, found {files}; unpack all of them"
-        )
-    return replace(
-        ask, tell=Telling(folder, section.template), settings={**ask.settings, "subtitles": one.subtitles.folder}
-    )
+    def sampler_for(self, one: EvalSetSection) -> MediaSampler:
+        """Return the sampler of a set, which shows the set's subtitles. Raises ConfigError unless all of them are there."""
+        if one.subtitles is None:
+            return self.sampler
+        folder = root_of(self.section) / one.subtitles.folder
+        files = len(list(folder.iterdir())) if folder.is_dir() else 0
+        if files == 0 or (one.subtitles.expect or files) != files:
+            wanted = one.subtitles.expect or "some"
+            raise ConfigError(
+                f"{one.name}: subtitles: expected {wanted} files in {folder}, found {files}; unpack all of them"
+            )
+        settings = {**self.sampler.settings, "subtitles": one.subtitles.folder}
+        return replace(self.sampler, tell=Telling(folder, self.section.template), settings=settings)
 
 
 def questions(one: EvalSetSection, section: EvaluationSection) -> list[Example]:
-    """The examples of a set as the section's condition asks them, checked."""
+    """Return the examples of a set as the section's condition asks them, checked."""
     data = open_set(one, root_of(section), "file", section.seed)
     examples = [data.example(i, 0) for i in range(len(data))]
     check_gradable(examples, section.graders.values(), one.name)
@@ -163,78 +135,11 @@ def questions(one: EvalSetSection, section: EvaluationSection) -> list[Example]:
 
 
 @contextmanager
-def evaluating(model: nn.Module):
-    """The model in evaluation mode, and back."""
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode, and back."""
     training = model.training
     model.eval()
     try:
         yield
     finally:
         model.train(training)
-
-
-def settings_of(section: EvaluationSection, policy: Policy | Plain, engine: Mapping[str, Any]) -> dict[str, Any]:
-    """Whatever decides the texts."""
-    processor = policy.processor
-    versions = {"mmrl": mmrl.__version__, "torch": torch.__version__, "transformers": transformers.__version__}
-    return {
-        "weights": digest(policy.model),
-        "pixels": [str(processor.video_processor.size), str(processor.image_processor.size)],
-        "chat_template": short_hash(str(processor.chat_template or policy.tokenizer.chat_template)),
-        "reader": section.reader,
-        "template": section.template,
-        "decoding": asdict(section.decoding),
-        "frames": asdict(section.frames),
-        "condition": section.condition,
-        "seed": section.seed,
-        "engine": dict(engine) | versions,
-    }
-
-
-def short_hash(text: str) -> str:
-    """Enough of SHA-256 to tell texts apart."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-@torch.no_grad()
-def digest(model: nn.Module) -> str:
-    """A fingerprint of a model's weights: names, shapes, and two sums over the bits of every element, one of them by place."""
-    hashed = hashlib.sha256()
-    for name, parameter in model.named_parameters():
-        hashed.update(f"{name}{tuple(parameter.shape)}{parameter.dtype}{sums(parameter.detach().flatten())}".encode())
-    return hashed.hexdigest()[:16]
-
-
-def sums(flat: Tensor) -> tuple[int, int]:
-    """The sum of all elements' bits, and of bits times place (modulo a prime), in wrapping 64-bit integers."""
-    kind = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[flat.element_size()]
-    plain = placed = 0
-    for start in range(0, len(flat), CHUNK):
-        bits = flat[start : start + CHUNK].contiguous().view(kind).long()
-        places = torch.arange(start, start + len(bits), device=bits.device) % PRIME + 1
-        plain, placed = plain + int(bits.sum()), placed + int((bits * places).sum())
-    return plain, placed
-
-
-def write_summary(path: Path, levels: Mapping[str, Summary], facts: Mapping[str, Any]) -> None:
-    """What was found, as JSON; a limit that is not known (a single cluster) is null."""
-    found = {
-        name: {
-            "expected": s.expected,
-            "scored": s.scored,
-            "samples": s.samples,
-            "n": s.n,
-            "clusters": s.clusters,
-            "statuses": dict(s.statuses),
-            "metrics": {metric: mean_as_json(mean) for metric, mean in s.metrics.items()},
-        }
-        for name, s in levels.items()
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(dict(facts) | {"levels": found}, indent=1, allow_nan=False) + "\n")
-
-
-def mean_as_json(mean: Mean) -> dict[str, Any]:
-    """A mean; how many records are unscored, and the mean if those were all right, only where there are any."""
-    open_ = {} if mean.best is None else {"unscored": mean.unscored, "best": mean.best}
-    return {"mean": mean.mean, "interval": [finite(mean.low), finite(mean.high)]} | open_

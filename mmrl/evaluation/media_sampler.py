@@ -1,6 +1,5 @@
-"""A model as the sampler of an evaluation: media loaded, conditions applied, failures told apart, responses cached."""
+"""The sampler of an evaluated set: loads media, applies the condition, keeps failures apart and responses in a cache."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -11,7 +10,8 @@ from mmrl.data.conditions import Condition, see
 from mmrl.data.media.reader import MediaError, MediaReader
 from mmrl.data.media.video import Clip
 from mmrl.evaluation.records import Completion, Request, Shown
-from mmrl.evaluation.response_cache import Cache, key_of
+from mmrl.evaluation.response_cache import CachedResponse, ResponseCache, key_of
+from mmrl.runtime.files import sha256
 from mmrl.types import Example
 
 DECIDES = (
@@ -20,144 +20,201 @@ DECIDES = (
     "chat_template",
     "decoding",
     "engine",
-)  # of the settings; the rest is in prompt and frames
+)  # settings that enter the cache's keys; the rest is in prompt and frames
 Media = tuple[Clip | np.ndarray, ...]
+NO_REQUEST = Request("", 0)
 Tell = Callable[[Example, Media], tuple[Example, Media]]  # the question as it is asked once its frames are chosen
 
 
-def as_it_is(example: Example, media: Media) -> tuple[Example, Media]:
-    """Nothing is added."""
-    return example, media
+class EngineError(RuntimeError):
+    """The engine stopped working, so that whatever it fails at from now on is no property of the items."""
 
 
-class Model(Protocol):
-    """What answers questions: mmrl's own sampler, or transformers' generate for other families."""
+class ResponseSampler(Protocol):
+    """A model that answers questions: through mmrl's own engine, or through transformers' generate."""
 
     def text(self, example: Example) -> str:
-        """The prompt's text, with a placeholder for each medium."""
+        """Return the prompt's text, with a placeholder for each medium."""
         ...
 
     def answer(
         self, examples: Sequence[Example], media: Sequence[Media], samples: Sequence[int], seed: int
     ) -> list[Completion]:
-        """A completion each; the number of the prompt's tokens in its request."""
+        """Return a completion for each; its request holds the number of the prompt's tokens."""
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One (example, sample) on its way to a completion: loaded, told, requested, answered."""
+
+    example: Example  # as it is told, once it is
+    sample: int
+    media: Media = ()  # as they are shown
+    request: Request = NO_REQUEST  # what the model is given, once the question has its words
+    completion: Completion | None = None  # the response, or why there is none
+    error: ValueError | None = None  # why the model cannot take the question
+
+    @property
+    def key(self) -> str:
+        """The key of the response in the cache."""
+        return self.request.key
+
+
+def as_it_is(example: Example, media: Media) -> tuple[Example, Media]:
+    """Add nothing to a question."""
+    return example, media
+
+
 @dataclass
-class Asking:
+class MediaSampler:
     """The sampler of one evaluated set.
 
     A file that cannot be read, a question that the model cannot take and a generation that fails each cost their own item
-    and nobody else's; where nothing worked yet, an engine's error passes through, because it is no property of the item.
+    and nobody else's. An engine that fails before it answered anything, or that no longer answers what it answered before,
+    ends the evaluation, and nothing of the batch is recorded: that is no property of an item.
     """
 
-    model: Model
+    sampler: ResponseSampler
     reader: MediaReader
     seed: int
     condition: Condition = "full"
-    settings: Mapping[str, Any] = field(default_factory=dict)  # of the run; those of DECIDES enter the cache's keys
-    cache: Cache | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of the run
+    cache: ResponseCache | None = None
     tell: Tell = as_it_is
-    worked: bool = False  # whether anything was generated yet
+    answered: Question | None = None  # the last question that the engine answered; None before the first
 
     def __call__(self, examples: Sequence[Example], samples: Sequence[int]) -> list[Completion]:
-        made: dict[int, Completion] = {}
-        refused: list[ValueError] = []
-        told: dict[int, Example] = {}
-        shown: dict[int, Media] = {}
-        requests: dict[int, Request] = {}
+        """Return a completion of each (example, sample), in order."""
         self.reader.ahead(examples)
-        for index, example in enumerate(examples):
-            try:
-                seen = see(self.condition, example, self.reader.load(example), self.seed)
-                told[index], shown[index] = self.tell(example, seen)
-                requests[index] = self.request(told[index], shown[index], samples[index])
-            except MediaError as error:
-                made[index] = Completion("", finished=False, status="media_error", error=str(error))
-            except ValueError as error:  # a question that the template or the chat template cannot take
-                made[index] = failed(error)
-                refused.append(error)
-        if refused and len(refused) == len(examples) and not self.worked:
-            raise refused[0]
-        kept = self.kept(requests)
-        if kept is None:
-            asked = list(requests)
-            some = [[each[i] for i in asked] for each in (told, shown, samples)]
-            kept = dict(zip(asked, self.generated(*some), strict=True))
-            kept = {i: replace(one, request=replace(requests[i], tokens=tokens_of(one))) for i, one in kept.items()}
-            self.keep(kept)
-        return [(made | kept)[index] for index in range(len(examples))]
+        questions = [Question(*pair) for pair in zip(examples, samples, strict=True)]
+        questions = [attempt(self.shown, each) for each in questions]
+        questions = [attempt(self.requested, each) for each in questions]
+        self.refuse_unaskable(questions)
+        waiting = [each for each in questions if each.completion is None]
+        answered = iter(self.cached(waiting) or self.generated(waiting))
+        questions = [next(answered) if each.completion is None else each for each in questions]
+        return [each.completion for each in questions if each.completion is not None]
 
-    def request(self, example: Example, media: Media, sample: int) -> Request:
-        """What the model is given, and the key of the response."""
-        text = self.model.text(example)
-        seen = tuple(map(shown_of, example.every_media, media))
-        hashes = [[one.kind, one.sha256, one.seconds] for one in seen]
+    def shown(self, question: Question) -> Question:
+        """Return the question as the condition asks it, with the media that it shows."""
+        media = see(self.condition, question.example, self.reader.load(question.example), self.seed)
+        example, media = self.tell(question.example, media)
+        return replace(question, example=example, media=media)
+
+    def requested(self, question: Question) -> Question:
+        """Return the question with what the model is given, and the key of its response."""
+        example, text = question.example, self.sampler.text(question.example)
+        shown = tuple(map(shown_of, example.every_media, question.media))
+        hashes = [[each.kind, each.sha256, each.seconds] for each in shown]
         shared = {name: self.settings.get(name) for name in DECIDES}
-        key = key_of(prompt=text, media=hashes, sample=[self.seed, example.id, sample], **shared)
-        return Request(text, 0, seen, key)
+        key = key_of(prompt=text, media=hashes, sample=[self.seed, example.id, question.sample], **shared)
+        return replace(question, request=Request(text, 0, shown, key))
 
-    def kept(self, requests: Mapping[int, Request]) -> dict[int, Completion] | None:
-        """The cached responses, if all of the batch are: rounding depends on the neighbours, so a batch is not torn."""
-        found = {i: self.cache.get(one.key) for i, one in requests.items()} if self.cache is not None else {}
-        if len(found) < len(requests) or None in found.values():
-            return None
-        return {
-            i: Completion(
-                one.response.text, one.response.tokens, one.response.finished, one.response.status,
-                request=replace(requests[i], tokens=one.request.tokens), answer_logp=one.response.answer_logp,
-            )
-            for i, one in found.items()
-        }  # fmt: skip
+    def refuse_unaskable(self, questions: Sequence[Question]) -> None:
+        """Raise the first error where the model can take none of the first questions: no single item is to blame."""
+        errors = [each.error for each in questions if each.error is not None]
+        if errors and len(errors) == len(questions) and self.answered is None:
+            raise errors[0]
 
-    def keep(self, made: Mapping[int, Completion]) -> None:
-        """Put what was generated into the cache."""
-        if self.cache is not None:
-            good = [one for one in made.values() if one.status != "engine_error"]
-            self.cache.put({one.request.key: (one.request, one.response) for one in good})
-
-    def generated(
-        self, examples: Sequence[Example], media: Sequence[Media], samples: Sequence[int]
-    ) -> list[Completion]:
-        """The model's completions; where the batch fails, each alone, so that one item does not cost the others."""
-        if not examples:
+    def cached(self, questions: Sequence[Question]) -> list[Question]:
+        """Return the questions with cached responses; none unless all are cached, as rounding depends on a batch's neighbours."""
+        kept = [] if self.cache is None else [self.cache.get(each.key) for each in questions]
+        found = [each for each in kept if each is not None]
+        if len(found) < len(questions):
             return []
-        try:
-            made = self.model.answer(examples, media, samples, self.seed)
-        except (ValueError, RuntimeError) as error:  # out of memory is a RuntimeError
-            if len(examples) == 1 and self.worked:
-                return [failed(error)]
-            if len(examples) == 1:
-                raise
-            made = [self.alone(*one) for one in zip(examples, media, samples, strict=True)]
-            if not self.worked and all(one.status == "engine_error" for one in made):
-                raise
-        self.worked = True
-        return made
+        return [from_cache(*pair) for pair in zip(questions, found, strict=True)]
 
-    def alone(self, example: Example, media: Media, sample: int) -> Completion:
-        """One completion, or why there is none."""
+    def generated(self, questions: Sequence[Question]) -> list[Question]:
+        """Return the questions with the model's responses, which the cache keeps."""
+        completions = self.sampled(questions) if questions else []
+        questions = [with_response(*pair) for pair in zip(questions, completions, strict=True)]
+        if self.cache is not None:
+            pairs = zip(questions, completions, strict=True)
+            good = [(each, made.response) for each, made in pairs if made.status != "engine_error"]
+            self.cache.put({each.key: (each.request, response) for each, response in good})
+        return questions
+
+    def sampled(self, questions: Sequence[Question]) -> list[Completion]:
+        """Return the model's completions; where the batch fails, each alone, so that one item does not cost the others."""
         try:
-            return self.model.answer([example], [media], [sample], self.seed)[0]
+            completions = self.answers(questions)
+        except (ValueError, RuntimeError) as error:  # out of memory is a RuntimeError
+            completions = [self.alone(each) for each in questions] if len(questions) > 1 else [failed(error)]
+            self.remember(questions, completions)
+            if self.answered is None:
+                raise
+            self.refuse_broken_engine(self.answered, error)
+        self.remember(questions, completions)
+        return completions
+
+    def alone(self, question: Question) -> Completion:
+        """Return the completion of one question, or the failure in its place."""
+        try:
+            return self.answers([question])[0]
         except (ValueError, RuntimeError) as error:
             return failed(error)
 
+    def answers(self, questions: Sequence[Question]) -> list[Completion]:
+        """Return what the model answers; raises whatever its engine raises."""
+        examples, media = [each.example for each in questions], [each.media for each in questions]
+        return self.sampler.answer(examples, media, [each.sample for each in questions], self.seed)
+
+    def remember(self, questions: Sequence[Question], completions: Sequence[Completion]) -> None:
+        """Remember the last question that the engine answered."""
+        good = [each for each, made in zip(questions, completions, strict=True) if made.status != "engine_error"]
+        self.answered = good[-1] if good else self.answered
+
+    def refuse_broken_engine(self, answered: Question, error: Exception) -> None:
+        """Raise EngineError if the engine fails at a question that it answered before, as after an error of the device."""
+        try:
+            self.answers([answered])
+        except (ValueError, RuntimeError) as again:
+            raise EngineError(
+                f"the engine stopped working: it failed with {type(error).__name__}: {error}, and now fails at item "
+                f"{answered.example.id!r}, too, which it answered before ({type(again).__name__}: {again}). Nothing of this batch "
+                "is recorded: mend it and run the same command again, which goes on from here"
+            ) from again
+
+
+def attempt(stage: Callable[[Question], Question], question: Question) -> Question:
+    """Return the question after a stage, or with the failure that ends it; a question that has ended passes unchanged."""
+    if question.completion is not None:
+        return question
+    try:
+        return stage(question)
+    except MediaError as error:
+        return replace(question, completion=Completion("", finished=False, status="media_error", error=str(error)))
+    except ValueError as error:  # the template or the chat template cannot take it
+        return replace(question, completion=failed(error), error=error)
+
 
 def failed(error: Exception) -> Completion:
-    """The record of a failure."""
+    """Return the record of a failure."""
     return Completion("", finished=False, status="engine_error", error=f"{type(error).__name__}: {error}")
 
 
-def tokens_of(completion: Completion) -> int:
-    """How long the prompt was."""
-    return 0 if completion.request is None else completion.request.tokens
+def with_response(question: Question, completion: Completion) -> Question:
+    """Return the question with its completion, whose request is the question's own with the length of the prompt."""
+    tokens = 0 if completion.request is None else completion.request.tokens
+    request = replace(question.request, tokens=tokens)
+    return replace(question, request=request, completion=replace(completion, request=request))
+
+
+def from_cache(question: Question, kept: CachedResponse) -> Question:
+    """Return the question with a cached response."""
+    response = kept.response
+    completion = Completion(
+        response.text, response.tokens, response.finished, response.status,
+        request=kept.request, answer_logp=response.answer_logp,
+    )  # fmt: skip
+    return with_response(question, completion)
 
 
 def shown_of(medium: Any, decoded: Clip | np.ndarray) -> Shown:
-    """A medium as it was decoded and shown."""
+    """Return the record of a medium as it was decoded and shown."""
     pixels = decoded.frames if isinstance(decoded, Clip) else decoded
-    size, sha = pixels.shape[-3:-1], hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest()
+    size, sha = pixels.shape[-3:-1], sha256(np.ascontiguousarray(pixels).data)
     if not isinstance(decoded, Clip):
         return Shown(medium.kind, str(medium.path), size, sha)
     indices, seconds = tuple(map(int, decoded.indices)), tuple(round(float(s), 6) for s in decoded.timestamps)

@@ -1,7 +1,5 @@
-"""What is to be measured, and how much of it is on record already."""
+"""The plan of a measurement, and how much of it is on record already."""
 
-import fcntl
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mmrl.evaluation.records import FAILED, SCHEMA, Sample, item_of
-from mmrl.evaluation.store import line, read_line, split, write_lines, write_whole
+from mmrl.evaluation.store import line, read_line, write_lines
+from mmrl.runtime.files import sha256, write_json, write_whole
+from mmrl.runtime.json_lines import split
+from mmrl.runtime.lock import LockedError, lock_or_refuse
 from mmrl.types import Example
 
 PLAN, ITEMS, SAMPLES = "plan.json", "items.jsonl", "samples.jsonl"
@@ -26,7 +27,7 @@ class PlanError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be measured, in order."""
+    """The questions, samples and settings of a measurement, in order."""
 
     name: str
     examples: Sequence[Example]
@@ -59,16 +60,18 @@ class Plan:
         return "".join(line(item_of(example)) for example in self.examples)
 
     def facts(self, items: str) -> dict[str, Any]:
-        """What must be the same when a run is resumed. Where media lie may differ between machines."""
-        asked = [[e.id, e.cluster, e.question, e.answer, e.kind, e.choices, said(e), media(e)] for e in self.examples]
+        """Return what must be the same when a run is resumed. The folders of media may differ between machines."""
+        asked = [
+            [e.id, e.cluster, e.question, e.answer, e.kind, e.choices, chat_words(e), files(e)] for e in self.examples
+        ]
         return {
             "schema": SCHEMA,
             "name": self.name,
             "items": len(self.examples),
             "samples": self.samples,
             "batch": self.batch,
-            "examples": hashlib.sha256(canonical(asked).encode()).hexdigest(),
-            HASH: hashlib.sha256(items.encode()).hexdigest(),
+            "examples": sha256(canonical(asked)),
+            HASH: sha256(items),
             "settings": json.loads(canonical(self.settings)),
         }
 
@@ -81,11 +84,11 @@ def open_plan(plan: Plan, out: Path) -> None:
     if samples.exists() and samples.stat().st_size:
         same_plan(facts, out)
     write_whole(out / ITEMS, items)
-    write_whole(out / PLAN, json.dumps(facts, indent=1, sort_keys=True) + "\n")
+    write_json(out / PLAN, facts, sort_keys=True)
 
 
 def recorded(plan: Plan, out: Path, retry: bool = False) -> dict[Pair, Sample]:
-    """The samples of whole batches that are on record; what a kill left half-written is cut off the file.
+    """Return the samples of whole batches that are on record; cut off the file what a kill left half-written.
 
     retry: batches in which something failed count as not done.
     """
@@ -110,7 +113,7 @@ def recorded(plan: Plan, out: Path, retry: bool = False) -> dict[Pair, Sample]:
 
 
 def whole(plan: Plan, found: Mapping[Pair, Sample], retry: bool) -> Iterator[list[Pair]]:
-    """The batches of which all is there."""
+    """Yield the batches of which all is there."""
     for batch in plan.batches:
         pairs = [(example.id, sample) for example, sample in batch]
         if all(p in found for p in pairs) and not (retry and any(found[p].response.status in FAILED for p in pairs)):
@@ -134,7 +137,7 @@ def same_plan(facts: Mapping[str, Any], out: Path) -> None:
 
 
 def read_plan(out: Path) -> dict[str, Any]:
-    """The plan of a folder of records."""
+    """Return the plan of a folder of records. Raises PlanError where there is none, or one of another schema."""
     path = out / PLAN
     if not path.exists():
         raise PlanError(f"{out} has {SAMPLES} but no {PLAN}, so nobody knows what they measure; give another folder")
@@ -147,7 +150,7 @@ def read_plan(out: Path) -> dict[str, Any]:
 
 
 def difference(before: Any, now: Any) -> str:
-    """What differs; of two mappings only the keys that do."""
+    """Say what differs; of two mappings only the keys that do."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         keys = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
         return ", ".join(f"{key}: {difference(before.get(key), now.get(key))}" for key in keys)
@@ -156,26 +159,25 @@ def difference(before: Any, now: Any) -> str:
 
 @contextmanager
 def alone(out: Path) -> Iterator[None]:
-    """Nobody else writes into the folder meanwhile. The lock goes with the process, however that ends."""
+    """Lock the folder, so that no other process writes into it. The lock goes with the process, however that ends."""
     out.mkdir(parents=True, exist_ok=True)
-    with (out / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise PlanError(f"{out}: another process is writing here; wait for it, or give another folder") from None
-        yield
+    try:
+        with lock_or_refuse(out / ".lock"):
+            yield
+    except LockedError as error:
+        raise PlanError(str(error)) from None
 
 
-def media(example: Example) -> list[Any]:
-    """The names of the example's files and which part is shown; not where they lie, which may differ between machines."""
+def files(example: Example) -> list[Any]:
+    """Return the names of the example's files and which part is shown; their folders may differ between machines."""
     return [[each.path.name, str(each.span)] if each.span else each.path.name for each in example.every_media]
 
 
-def said(example: Example) -> list[Any]:
-    """The words of a ready-made chat."""
+def chat_words(example: Example) -> list[Any]:
+    """Return the words of a ready-made chat."""
     return [[m.role, [part for part in m.content if isinstance(part, str)]] for m in example.messages]
 
 
 def canonical(value: Any) -> str:
-    """JSON that is the same for equal values; paths and the like as text."""
+    """Return JSON that is the same for equal values; paths and the like as text."""
     return json.dumps(value, sort_keys=True, default=str)

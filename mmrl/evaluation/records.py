@@ -1,4 +1,4 @@
-"""What an evaluation writes down, as types: what is asked, what the model received and wrote, how that was read, its scores.
+"""The records of an evaluation: the question, what the model received and wrote, how that was read, and its scores.
 
 All are versioned, and validated when they are read (`mmrl.evaluation.store`). Generation and scoring have files of their own,
 so that a completion is generated once and scored as often as anyone likes.
@@ -16,7 +16,7 @@ from mmrl.types import Example, Kind, Media, Span
 SCHEMA = 2  # version of all records; a reader refuses others
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
-Sampled = Literal["ok", "truncated", "empty", "media_error", "engine_error"]  # what became of a request
+ResponseStatus = Literal["ok", "truncated", "empty", "media_error", "engine_error"]  # what became of a request
 Status = Literal["ok", "truncated", "empty", "media_error", "engine_error", "unparsable"]
 FAILED = ("media_error", "engine_error")  # nothing was generated: there is no text to grade, and it counts as 0
 
@@ -36,18 +36,25 @@ class File:
     end: float | None = None
     unit: Literal["seconds", "frames"] | None = None
 
+    def __post_init__(self) -> None:
+        if len({self.start is None, self.end is None, self.unit is None}) > 1:
+            found = f"{self.start!r}, {self.end!r}, {self.unit!r}"
+            raise ValueError(f"file {self.path!r}: expected start, end and unit, or none of them, found {found}")
+
     @property
     def media(self) -> Media:
-        """As examples have it."""
-        span = None if self.unit is None else Span(self.start, self.end, self.unit)
-        return Media(self.kind, Path(self.path), span)
+        """The file as examples have it."""
+        if self.start is None or self.end is None or self.unit is None:
+            return Media(self.kind, Path(self.path))
+        return Media(self.kind, Path(self.path), Span(self.start, self.end, self.unit))
 
 
 def file_of(media: Media) -> File:
-    """A medium as it is recorded."""
+    """Return the record of a medium."""
     span = media.span
-    part = (span.start, span.end, span.unit) if span else ()
-    return File(media.kind, str(media.path), *part)
+    if span is None:
+        return File(media.kind, str(media.path))
+    return File(media.kind, str(media.path), span.start, span.end, span.unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +83,7 @@ class Item:
 
 
 def item_of(example: Example) -> Item:
-    """An example as it is recorded."""
+    """Return the record of an example."""
     media = tuple(map(file_of, example.every_media))
     return Item(
         example.id, example.cluster or example.id, example.question, example.answer, example.kind,
@@ -100,7 +107,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the model received for one (item, sample)."""
+    """The prompt and the media that the model received for one (item, sample)."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     prompt: str  # the chat template's text; each medium stands as one placeholder
@@ -111,13 +118,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What the model wrote, or why it could not."""
+    """The text that the model wrote, or why there is none."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     text: str  # raw
     tokens: int
     finished: bool  # ended by itself, not by the token limit
-    status: Sampled
+    status: ResponseStatus
     error: str | None = None
     answer_logp: float | None = None  # log-probability of the graded answer's tokens, where the engine knows it
 
@@ -148,23 +155,23 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a sampler says of one (example, sample)."""
+    """The answer of a sampler to one (example, sample)."""
 
     text: str
     tokens: int = 0
     finished: bool = True  # ended by itself, not by the token limit
-    status: Sampled = "ok"
+    status: ResponseStatus = "ok"
     error: str | None = None
     request: Request | None = None
     answer_logp: float | None = None
 
     def __post_init__(self) -> None:
-        if self.status not in get_args(Sampled):
-            raise ValueError(f"completion: expected a status of {get_args(Sampled)}, found {self.status!r}")
+        if self.status not in get_args(ResponseStatus):
+            raise ValueError(f"completion: expected a status of {get_args(ResponseStatus)}, found {self.status!r}")
 
     @property
     def response(self) -> Response:
-        """As it is recorded. What UTF-8 cannot say becomes a question mark; a text of nothing but space is empty."""
+        """The record of the completion. A character that UTF-8 has not becomes a question mark; a text of white space is empty."""
         text = self.text.encode(errors="replace").decode()
         status = "empty" if self.status == "ok" and not text.strip() else self.status
         return Response(text, self.tokens, self.finished, status, self.error, self.answer_logp)
@@ -172,7 +179,7 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Everything about one (item, sample), put together from the files: what means and comparisons are made of."""
+    """Everything about one (item, sample), put together from the files; means and comparisons are made of these."""
 
     item: str
     sample: int
@@ -189,7 +196,7 @@ class Record:
 
 
 def record_of(item: Item, sample: Sample, verdict: Verdict) -> Record:
-    """The whole of one (item, sample)."""
+    """Return all that is on record about one (item, sample)."""
     response, request = sample.response, sample.request
     unparsable = response.status == "ok" and verdict.parse.get("rung") == "unparsed"
     frames = [list(shown.indices) for shown in request.media if shown.indices is not None] if request else []

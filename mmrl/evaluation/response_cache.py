@@ -1,7 +1,5 @@
 """Responses kept across runs, by all that decides them. Sampled ones too: seed and sample id are part of what decides."""
 
-import fcntl
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +9,16 @@ from pydantic import ConfigDict
 
 from mmrl.evaluation.plan import canonical
 from mmrl.evaluation.records import SCHEMA, STRICT, Request, Response
-from mmrl.evaluation.store import line, read_line, split
+from mmrl.evaluation.store import line, read_lines
+from mmrl.runtime.files import sha256
+from mmrl.runtime.json_lines import append_lines, cut_torn_end
+from mmrl.runtime.lock import waiting_lock
 
-FILE = "responses.jsonl"
+FILE, LOCK = "responses.jsonl", ".lock"
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class CachedResponse:
     """A line of the cache."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -27,34 +28,30 @@ class Kept:
     schema: int = SCHEMA
 
 
-class Cache:
+class ResponseCache:
     """A file of responses that several processes may share. What a kill left half-written is cut off when it is opened."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / FILE
         self.path.touch()
-        with self.path.open("r+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            lines, rest = split(file.read())
-            if rest:
-                file.truncate(sum(len(text) + 1 for text in lines))
-        found = [read_line(Kept, text, self.path, number) for number, text in enumerate(lines, 1)]
-        self.kept = {one.key: one for one in found}
+        with waiting_lock(folder / LOCK):
+            cut_torn_end(self.path)
+            self.kept = {one.key: one for one in read_lines(CachedResponse, self.path)}
 
-    def get(self, key: str) -> Kept | None:
-        """What is kept under a key."""
+    def get(self, key: str) -> CachedResponse | None:
+        """Return the response under a key, or None."""
         return self.kept.get(key)
 
     def put(self, made: Mapping[str, tuple[Request, Response]]) -> None:
-        """Keep some responses; what is there already stays."""
-        new = [Kept(key, *pair) for key, pair in made.items() if key not in self.kept]
+        """Keep new responses; what is there already stays."""
+        new = [CachedResponse(key, *pair) for key, pair in made.items() if key not in self.kept]
         self.kept |= {one.key: one for one in new}
-        with self.path.open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            file.write("".join(map(line, new)).encode())
+        with waiting_lock(self.path.with_name(LOCK)):
+            cut_torn_end(self.path)  # of a process that was killed meanwhile
+            append_lines(self.path, map(line, new))
 
 
 def key_of(**decides: Any) -> str:
-    """SHA-256 of the canonical JSON of all that decides a response."""
-    return hashlib.sha256(canonical(decides).encode()).hexdigest()
+    """Return the SHA-256 of the canonical JSON of all that decides a response."""
+    return sha256(canonical(decides))

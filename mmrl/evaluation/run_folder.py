@@ -1,6 +1,5 @@
 """Evaluations on disk: a run is a folder with run.json; beneath it, one folder with a plan for each evaluated set."""
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -9,14 +8,16 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from mmrl.evaluation.plan import PLAN, SAMPLES, read_plan
 from mmrl.evaluation.records import SCHEMA, STRICT
-from mmrl.evaluation.store import split, write_whole
+from mmrl.runtime.files import write_json
+from mmrl.runtime.json_lines import split
 
 RUN = "run.json"
+CONDITIONS = "conditions"  # the folder of a run in which further conditions lie, each with its sets
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """run.json: what a run was made with. Written when it starts, and again when it ends."""
+class RunRecord:
+    """run.json: the settings, machine and counts of a run. Written when it starts, and again when it ends."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     model: str
@@ -34,25 +35,25 @@ class Run:
     schema: int = SCHEMA
 
 
-def write_run(out: Path, run: Run) -> None:
+def write_run(out: Path, run: RunRecord) -> None:
     """Write run.json, whole."""
-    write_whole(out / RUN, json.dumps(asdict(run), indent=1) + "\n")
+    write_json(out / RUN, asdict(run))
 
 
-def read_run(out: Path) -> Run:
-    """run.json; a ValueError that says what is wrong with it."""
+def read_run(out: Path) -> RunRecord:
+    """Return what run.json says. Raises ValueError, which says what is wrong with it."""
     path = out / RUN
     if not path.exists():
         raise ValueError(f"{out}: expected a run of mmrl eval, found no {RUN} in it")
     try:
-        return TypeAdapter(Run).validate_json(path.read_bytes())
+        return TypeAdapter(RunRecord).validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"{path}: expected a run of schema {SCHEMA}; {first['loc']}: {first['msg']}") from None
 
 
 def sets_of(path: Path) -> dict[str, Path]:
-    """The evaluated sets in a folder, by their path within it. Raises ValueError if there are none."""
+    """Return the evaluated sets in a folder, by their path within it. Raises ValueError if there are none."""
     if not path.is_dir():
         raise ValueError(f"expected a folder of an evaluation, found nothing at {path}")
     found = {str(plan.parent.relative_to(path)): plan.parent for plan in sorted(path.rglob(PLAN))}
@@ -62,7 +63,7 @@ def sets_of(path: Path) -> dict[str, Path]:
 
 
 def progress_of(folder: Path) -> tuple[int, int]:
-    """Samples on record and samples planned of a set."""
+    """Return how many samples of a set are on record, and how many are planned."""
     plan = read_plan(folder)
     path = folder / SAMPLES
     done = len(split(path.read_bytes())[0]) if path.exists() else 0

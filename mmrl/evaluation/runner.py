@@ -1,7 +1,7 @@
 """Sample, record, score: batch by batch, continuing where a killed run stopped."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -9,95 +9,94 @@ from typing import Any
 from mmrl.evaluation.plan import SAMPLES, Pair, Plan, alone, in_order, open_plan, recorded
 from mmrl.evaluation.records import Completion, IncompleteError, Sample
 from mmrl.evaluation.scoring import Scorer, score
-from mmrl.evaluation.store import line, write_whole
+from mmrl.evaluation.store import line
 from mmrl.evaluation.summary import Summary, summarise
+from mmrl.runtime.json_lines import append, append_lines, cut_torn_end, read
 from mmrl.types import Example
 
 COSTS = "costs.jsonl"  # seconds and tokens of each batch, apart from the samples, which are the same on each run
 
 Sampler = Callable[[Sequence[Example], Sequence[int]], Sequence[Completion]]  # examples and sample ids, pairwise
+Progress = Callable[[int, int], None]  # the number of finished pairs, and of all
 
 
-def evaluate(
-    name: str,
-    examples: Sequence[Example],
-    sample: Sampler,
-    scorer: Scorer,
-    out: Path,
-    samples: int = 1,
-    batch: int = 8,
-    expected: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    settings: Mapping[str, Any] | None = None,
-    retry: bool = False,
-) -> Summary:
-    """Generate what is not yet on record in the folder, score, and summarise all of it.
+@dataclass(frozen=True, slots=True)
+class EvaluationJob:
+    """One set to be measured: what is asked, who answers, how that is scored, and where the records lie."""
 
-    batch: (example, sample) pairs given to `sample` at once; a batch that was not finished is generated again, whole.
-    expected: how many examples there must be (a truncated download is an error). progress: called with the number of
-    finished pairs and of all. settings: whatever decides the texts (weights, decoding, frames); a folder with other
-    settings is refused with a PlanError. retry: generate again the batches in which something failed.
+    name: str
+    examples: Sequence[Example]
+    sampler: Sampler
+    scorer: Scorer
+    out: Path
+    samples: int = 1  # completions an example
+    batch: int = 8  # (example, sample) pairs sampled together; a batch that was not finished is generated again, whole
+    expected: int | None = None  # examples that there must be: a truncated download is an error
+    settings: Mapping[str, Any] = field(default_factory=dict)  # all that decides the texts: weights, decoding, frames
+    retry: bool = False  # generate again the batches in which something failed
+    progress: Progress | None = None
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the measurement, as it is recorded. Raises ValueError for one that measures nothing."""
+        return Plan(self.name, self.examples, self.samples, self.batch, self.settings)
+
+
+def evaluate(job: EvaluationJob) -> Summary:
+    """Generate what is not yet on record in the job's folder, score it, and summarise all of it.
+
+    Raises IncompleteError where there are not as many examples as expected, and PlanError where the folder holds records of
+    another plan: other examples, or other settings.
     """
-    plan = Plan(name, examples, samples, batch, settings or {})
-    if expected is not None and len(examples) != expected:
-        raise IncompleteError(f"evaluation {name!r}: expected {expected} examples, found {len(examples)}")
-    with alone(out):
-        open_plan(plan, out)
-        generate(plan, sample, out, recorded(plan, out, retry), progress, lambda: score(out, scorer))
-        return summarise(name, score(out, scorer), len(examples), samples)
+    plan = job.plan
+    if job.expected is not None and len(job.examples) != job.expected:
+        raise IncompleteError(f"evaluation {job.name!r}: expected {job.expected} examples, found {len(job.examples)}")
+    with alone(job.out):
+        open_plan(plan, job.out)
+        generate(job, plan, recorded(plan, job.out, job.retry))
+        return summarise(job.name, score(job.out, job.scorer), len(job.examples), job.samples)
 
 
-def generate(
-    plan: Plan,
-    sample: Sampler,
-    out: Path,
-    done: dict[Pair, Sample],
-    progress: Callable[[int, int], None] | None,
-    tried: Callable[[], Any],
-) -> None:
-    """Write the samples of all batches that are not done. ``tried`` is called after the first: a grader that fails does so early."""
-    total = len(plan.pairs)
-    if progress is not None and done:
+def generate(job: EvaluationJob, plan: Plan, done: dict[Pair, Sample]) -> None:
+    """Write the samples of all batches that are not done. Those of the first are scored at once: a grader that fails does so early."""
+    progress, total = job.progress or no_progress, len(plan.pairs)
+    if done:
         progress(len(done), total)
-    whole_lines(out / COSTS)
+    cut_torn_end(job.out / COSTS)
+    (job.out / SAMPLES).touch()
     left = [batch for batch in plan.batches if (batch[0][0].id, batch[0][1]) not in done]
-    with (out / SAMPLES).open("ab") as file, (out / COSTS).open("a") as costs:
-        for number, part in enumerate(left):
-            began = perf_counter()
-            made = generated(plan.name, part, sample)
-            file.write("".join(map(line, made)).encode())
-            file.flush()
-            done |= {(one.item, one.sample): one for one in made}
-            seconds, tokens = round(perf_counter() - began, 3), sum(one.response.tokens for one in made)
-            costs.write(json.dumps({"samples": len(made), "tokens": tokens, "seconds": seconds}) + "\n")
-            if progress is not None:
-                progress(len(done), total)
-            if number == 0:
-                tried()
-    in_order(plan, done, out)
+    for number, part in enumerate(left):
+        began = perf_counter()
+        new = generated(job.name, part, job.sampler)
+        append_lines(job.out / SAMPLES, map(line, new))
+        done |= {(one.item, one.sample): one for one in new}
+        seconds, tokens = round(perf_counter() - began, 3), sum(one.response.tokens for one in new)
+        append(job.out / COSTS, [{"samples": len(new), "tokens": tokens, "seconds": seconds}])
+        progress(len(done), total)
+        if number == 0:
+            score(job.out, job.scorer)
+    in_order(plan, done, job.out)
 
 
-def generated(name: str, part: Sequence[tuple[Example, int]], sample: Sampler) -> list[Sample]:
-    """The samples of one batch."""
-    completions = sample([example for example, _ in part], [index for _, index in part])
+def no_progress(done: int, total: int) -> None:
+    """Show nothing."""
+
+
+def generated(name: str, part: Sequence[tuple[Example, int]], sampler: Sampler) -> list[Sample]:
+    """Return the samples of one batch. Raises ValueError unless the sampler returns one completion for each."""
+    completions = sampler([example for example, _ in part], [index for _, index in part])
     if len(completions) != len(part):
         raise ValueError(f"evaluation {name!r}: {len(part)} completions asked for, {len(completions)} returned")
     return [
-        Sample(example.id, index, made.request, made.response)
-        for (example, index), made in zip(part, completions, strict=True)
+        Sample(example.id, index, completion.request, completion.response)
+        for (example, index), completion in zip(part, completions, strict=True)
     ]
 
 
-def whole_lines(path: Path) -> None:
-    """Cut off what a kill left half-written."""
-    if path.exists():
-        write_whole(path, path.read_text().rpartition("\n")[0] + "\n")
-
-
 def cost(out: Path) -> dict[str, float]:
-    """Seconds and tokens that a folder's samples took, over all its sessions; 0 where nothing is written down."""
+    """Return the seconds and tokens that a folder's samples took, over all its sessions; 0 where nothing is written down."""
     total = {"seconds": 0.0, "tokens": 0.0}
     path = out / COSTS
-    for text in filter(None, path.read_text().split("\n")[:-1]) if path.exists() else ():
-        total = {key: total[key] + value for key, value in json.loads(text).items() if key in total}
+    for row in read(path) if path.exists() else ():
+        total = {key: total[key] + value for key, value in row.items() if key in total}
     return total

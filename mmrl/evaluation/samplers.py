@@ -1,65 +1,133 @@
-"""A model of another family as the sampler of an evaluation: transformers' generate, with mmrl's keyed noise."""
+"""Models that sample responses to questions whose media are decoded: mmrl's own engine, or transformers' generate."""
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 from torch import Tensor
 
+from mmrl.config.schema import EvaluationSection
 from mmrl.evaluation.media_sampler import Media
 from mmrl.evaluation.records import Completion, Request
-from mmrl.models.generic import Plain, Written
+from mmrl.models.chat import prompt_text
+from mmrl.models.generic import GenericModel, Written
+from mmrl.models.policy import Policy
 from mmrl.rewards.parse import parse
+from mmrl.rollout import Engine
 from mmrl.rollout.noise import draw, uniforms
-from mmrl.types import Decoding, Example
+from mmrl.types import Decoding, Example, Group
+
+
+def sampler_of(
+    model: Policy | GenericModel, section: EvaluationSection, max_rows: int
+) -> "EngineSampler | GenerateSampler":
+    """Return the sampler of a model under a section's template and decoding."""
+    if isinstance(model, GenericModel):
+        return GenerateSampler(replace(model, template=section.template), section.decoding)
+    return engine_sampler(model, section.template, section.decoding, max_rows)
+
+
+def engine_sampler(policy: Policy, template: str, decoding: Decoding, max_rows: int) -> "EngineSampler":
+    """Return mmrl's own sampler of a policy, which itself keeps its template."""
+    view = copy.copy(policy)
+    view.template = template
+    return EngineSampler(view, Engine(view, decoding, lambda text: parse(text).span, max_rows))
 
 
 @dataclass(frozen=True, slots=True)
-class Generated:
-    """A plain model that answers one prompt at a time; its noise is a function of (seed, example, sample) alone."""
+class EngineSampler:
+    """A policy that answers through mmrl's own engine."""
 
-    plain: Plain
-    decoding: Decoding
+    policy: Policy
+    engine: Engine
 
     def text(self, example: Example) -> str:
-        """The prompt's text, with a placeholder for each medium."""
-        return self.plain.text(example)
+        """Return the prompt's text, with a placeholder for each medium."""
+        return prompt_text(self.policy.processor, example, self.policy.template)
 
     def answer(
         self, examples: Sequence[Example], media: Sequence[Media], samples: Sequence[int], seed: int
     ) -> list[Completion]:
-        """A completion each."""
-        length = self.decoding.max_new_tokens
-        made = []
-        for example, some, sample in zip(examples, media, samples, strict=True):
-            noise = uniforms(seed, 0, example.id, [sample], length)
-            made.append(self.completion(self.plain.write(example, some, partial(chosen, self.decoding, noise), length)))
-        return made
+        """Return a completion for each. The samples of a question stand together, and share its prompt."""
+        places = [list(each) for _, each in groupby(range(len(examples)), key=lambda i: examples[i].id)]
+        prompts = self.policy.prompts([examples[each[0]] for each in places], [media[each[0]] for each in places])
+        groups = self.engine.sample(prompts, [[samples[i] for i in each] for each in places], seed)
+        return [completion_of(group.rows(slice(row, row + 1))) for group in groups for row in range(len(group))]
 
-    def completion(self, written: Written) -> Completion:
-        """What was written as a completion on record."""
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The settings of the engine that decide the texts."""
+        return {"name": "mmrl", "compute": str(self.policy.compute), "max_rows": self.engine.max_rows}
+
+
+def completion_of(group: Group) -> Completion:
+    """Return the completion of a group of one as it is recorded."""
+    finished = bool(group.finished[0])
+    logp = None
+    if group.logp_sampled is not None and bool(group.answer[0].any()):
+        logp = float(group.logp_sampled[0, group.answer[0]].sum())
+    return Completion(
+        group.texts[0],
+        int(group.mask.sum()),
+        finished,
+        "ok" if finished else "truncated",
+        request=Request("", len(group.prompt.tokens)),
+        answer_logp=logp,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateSampler:
+    """A model of another family that answers one prompt at a time by transformers' generate.
+
+    Its noise is mmrl's: a function of (seed, example, sample) alone.
+    """
+
+    model: GenericModel
+    decoding: Decoding
+
+    def text(self, example: Example) -> str:
+        """Return the prompt's text, with a placeholder for each medium."""
+        return self.model.text(example)
+
+    def answer(
+        self, examples: Sequence[Example], media: Sequence[Media], samples: Sequence[int], seed: int
+    ) -> list[Completion]:
+        """Return a completion for each."""
+        length = self.decoding.max_new_tokens
+        completions = []
+        for example, shown, sample in zip(examples, media, samples, strict=True):
+            noise = uniforms(seed, 0, example.id, [sample], length)
+            written = self.model.write(example, shown, partial(choose_token, self.decoding, noise), length)
+            completions.append(self.completion_of(written))
+        return completions
+
+    def completion_of(self, written: Written) -> Completion:
+        """Return what was written as it is recorded."""
         span = parse(written.text).span
-        mask = self.plain.mask_of(written.tokens, span) if span else []
-        certain = sum(logp for logp, graded in zip(written.logp, mask, strict=False) if graded)
+        mask = self.model.mask_of(written.tokens, span) if span else []
+        logp = sum(logp for logp, graded in zip(written.logp, mask, strict=False) if graded)
         return Completion(
             written.text,
             len(written.tokens),
             written.finished,
             "ok" if written.finished else "truncated",
             request=Request("", written.prompt_tokens),
-            answer_logp=certain if any(mask) else None,
+            answer_logp=logp if any(mask) else None,
         )
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What of the engine decides the texts."""
-        return {"name": "transformers.generate", "compute": str(self.plain.compute)}
+        """The settings of the engine that decide the texts."""
+        return {"name": "transformers.generate", "compute": str(self.model.compute)}
 
 
-def chosen(decoding: Decoding, noise: Tensor, logits: Tensor, step: int) -> tuple[Tensor, Tensor]:
-    """The token of a step and its log-probability, before any truncation of the distribution."""
-    scaled = logits.float() / (decoding.temperature or 1.0)
+def choose_token(decoding: Decoding, noise: Tensor, logits: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    """Return the token of a step and its log-probability, before any truncation of the distribution."""
+    scaled = logits.float() / decoding.logit_temperature
     if decoding.temperature:
         token = draw(scaled, noise[:, step].to(scaled.device), decoding.top_p)
     else:

@@ -1,4 +1,4 @@
-"""Scoring what was generated, again and again: no model, no data root, one file of verdicts for each scorer."""
+"""Scoring of records, as often as wanted: without a model or a data root, one file of verdicts for each scorer."""
 
 import json
 import math
@@ -9,8 +9,9 @@ from typing import Any
 
 from mmrl.evaluation.plan import ITEMS, SAMPLES, Pair, canonical, read_plan
 from mmrl.evaluation.records import FAILED, IncompleteError, Item, Record, Sample, Verdict, record_of
-from mmrl.evaluation.store import read_lines, write_lines, write_whole
-from mmrl.types import Example
+from mmrl.evaluation.store import read_lines, write_lines
+from mmrl.runtime.files import write_json
+from mmrl.types import Example, index_of
 
 DEFAULT = "default"  # the scorer that a run comes with
 
@@ -20,21 +21,19 @@ Parse = Callable[[str, Example], Mapping[str, Any]]  # its "rung" is "unparsed" 
 
 @dataclass(frozen=True, slots=True)
 class Scorer:
-    """How completions are read and graded."""
+    """The functions that read and grade completions."""
 
     grade: Grade
     parse: Parse | None = None
     name: str = DEFAULT
-    facts: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # what decides the verdicts: graders, fingerprint of their code
+    facts: Mapping[str, Any] = field(default_factory=dict)  # decide the verdicts: graders, fingerprint of their code
 
     def __post_init__(self) -> None:
         if not self.name.replace("_", "").replace("-", "").isalnum():
             raise ValueError(f"scorer: expected a name of letters, digits, - and _, found {self.name!r}")
 
     def verdict(self, item: Item, sample: Sample) -> Verdict:
-        """The verdict on one response. What was not generated is not graded; what cannot be parsed is, and named."""
+        """Return the verdict on one response. A response that was not generated is not graded; one that cannot be parsed is."""
         if sample.response.status in FAILED:
             return Verdict(sample.item, sample.sample, {}, {})
         text, example = sample.response.text, item.example
@@ -44,29 +43,29 @@ class Scorer:
 
 
 def checked(metric: str, value: float | None, item: str) -> float | None:
-    """The score, which is a finite number or None."""
+    """Return the score if it is a finite number or None. Raises ValueError for anything else."""
     if value is not None and not math.isfinite(value):
         raise ValueError(f"example {item!r}, metric {metric!r}: expected a finite number, found {value}")
     return None if value is None else float(value)
 
 
 def verdicts_path(out: Path, name: str = DEFAULT) -> Path:
-    """Where a scorer's verdicts lie."""
+    """Return the file of a scorer's verdicts."""
     return out / f"scores.{name}.jsonl"
 
 
 def facts_path(out: Path, name: str = DEFAULT) -> Path:
-    """Where it is written what the scorer was."""
+    """Return the file that says what the scorer was."""
     return out / f"scores.{name}.json"
 
 
 def scorers_of(out: Path) -> list[str]:
-    """The scorers whose verdicts a folder holds."""
+    """Return the names of the scorers whose verdicts a folder holds."""
     return sorted(path.name.split(".")[1] for path in out.glob("scores.*.jsonl"))
 
 
 def score(out: Path, scorer: Scorer, anew: bool = False) -> list[Record]:
-    """Verdicts on all samples on record, written whole, in the order of the samples.
+    """Write the verdicts on all samples on record, in the order of the samples, and return the records.
 
     Verdicts that this very scorer gave before stand (a judge or a time-out may decide otherwise the next time), unless
     ``anew``. Those of other scorers are not touched.
@@ -75,12 +74,12 @@ def score(out: Path, scorer: Scorer, anew: bool = False) -> list[Record]:
     kept = {} if anew else given_before(out, scorer)
     verdicts = [kept.get((s.item, s.sample)) or scorer.verdict(items[s.item], s) for s in samples]
     write_lines(verdicts_path(out, scorer.name), verdicts)
-    write_whole(facts_path(out, scorer.name), json.dumps(described(scorer), indent=1, sort_keys=True) + "\n")
+    write_json(facts_path(out, scorer.name), described(scorer), sort_keys=True)
     return [record_of(items[s.item], s, v) for s, v in zip(samples, verdicts, strict=True)]
 
 
 def given_before(out: Path, scorer: Scorer) -> dict[Pair, Verdict]:
-    """The verdicts on record, if they are of this very scorer (one without facts is nobody); those on what failed are given again."""
+    """Return the verdicts on record that this very scorer gave; none of a scorer without facts, and none on what failed."""
     path, facts = verdicts_path(out, scorer.name), facts_path(out, scorer.name)
     if not (scorer.facts and path.exists() and facts.exists() and json.loads(facts.read_text()) == described(scorer)):
         return {}
@@ -88,19 +87,19 @@ def given_before(out: Path, scorer: Scorer) -> dict[Pair, Verdict]:
 
 
 def described(scorer: Scorer) -> dict[str, Any]:
-    """What decides the verdicts, as JSON."""
+    """Return the facts of a scorer as JSON has them."""
     return json.loads(canonical(scorer.facts))
 
 
 def read_items(out: Path) -> dict[str, Item]:
-    """The items of a folder by id."""
+    """Return the items of a folder by id. Raises ValueError where there are none."""
     if not (out / ITEMS).exists():
         raise ValueError(f"{out}: expected a folder of an evaluation, found no {ITEMS} in it")
     return {item.id: item for item in read_lines(Item, out / ITEMS)}
 
 
 def read_records(out: Path, scorer: str = DEFAULT) -> list[Record]:
-    """All records of a folder, as one scorer judged them."""
+    """Return all records of a folder with one scorer's verdicts. Raises IncompleteError where those are of other samples."""
     items, samples = read_items(out), read_lines(Sample, out / SAMPLES)
     path = verdicts_path(out, scorer)
     if not path.exists():
@@ -115,11 +114,17 @@ def read_records(out: Path, scorer: str = DEFAULT) -> list[Record]:
 
 
 def expected_of(out: Path) -> tuple[str, int, int]:
-    """The name of a folder's evaluation, how many items it must have, and how many samples of each."""
+    """Return the name of a folder's evaluation, how many items it must have, and how many samples of each."""
     plan = read_plan(out)
     return plan["name"], plan["items"], plan["samples"]
 
 
+def gold_text(choices: Sequence[str], answer: str | None) -> str | None:
+    """Return the text of the right option, wherever it stands; an answer that names no option as it is."""
+    place = index_of(answer.strip()[0]) if answer and answer.strip() else -1
+    return choices[place] if 0 <= place < len(choices) else answer
+
+
 def answers(records: Sequence[Record]) -> list[str | None]:
-    """What was answered: the letter that the ladder read, else the strict answer."""
+    """Return the answers: the letter that the lenient rules read, else the strict answer."""
     return [record.parse.get("extracted") or record.parse.get("answer") for record in records]

@@ -1,8 +1,6 @@
 """Files of records: one line of JSON each, validated when read; half-written ends are seen; rewriting is all or nothing."""
 
-import hashlib
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict
 from functools import cache
@@ -12,26 +10,22 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from mmrl.evaluation.records import SCHEMA, IncompleteError
+from mmrl.runtime.files import write_whole
+from mmrl.runtime.json_lines import split
 
 T = TypeVar("T")
 
 
 def read_lines(kind: type[T], path: Path) -> list[T]:
-    """All records of a file. Raises IncompleteError for one whose end was cut off, ValueError that names a bad line."""
-    lines, rest = split(path.read_bytes())
-    if rest:
+    """Return all records of a file. Raises IncompleteError for one whose end was cut off, ValueError that names a bad line."""
+    lines, torn = split(path.read_bytes())
+    if torn:
         raise IncompleteError(f"{path}: the last line was cut off in writing; run the evaluation again to resume it")
     return [read_line(kind, text, path, number) for number, text in enumerate(lines, 1)]
 
 
-def split(data: bytes) -> tuple[list[bytes], bytes]:
-    """Whole lines, and what stands behind the last line's end because it was cut off in writing."""
-    *lines, rest = data.split(b"\n")
-    return lines, rest
-
-
 def read_line(kind: type[T], text: bytes, path: Path, number: int) -> T:
-    """One record; a ValueError that names the line if it is none."""
+    """Return one record. Raises ValueError that names the line if it is none."""
     where, name = f"{path}, line {number}", kind.__name__.lower()
     try:
         row = json.loads(text)
@@ -54,12 +48,12 @@ def read_line(kind: type[T], text: bytes, path: Path, number: int) -> T:
 
 @cache
 def adapter(kind: type) -> TypeAdapter:
-    """The validator of a type."""
+    """Return the validator of a type."""
     return TypeAdapter(kind)
 
 
 def line(record: Any) -> str:
-    """A record as one line of JSON."""
+    """Return a record as one line of JSON. Raises ValueError for what JSON cannot hold."""
     try:
         return json.dumps(asdict(record), allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:
@@ -69,20 +63,6 @@ def line(record: Any) -> str:
         ) from error
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that whoever sees it sees all of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    os.replace(partial, path)
-
-
 def write_lines(path: Path, records: Iterable[Any]) -> None:
-    """The same for records."""
+    """Write a file of records, whole."""
     write_whole(path, "".join(map(line, records)))
-
-
-def sha256_of(path: Path) -> str:
-    """The hash of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

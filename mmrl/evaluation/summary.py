@@ -26,7 +26,7 @@ class Mean:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What an evaluation found."""
+    """The counts and means of an evaluated set, with its records."""
 
     name: str
     expected: int  # items there must be
@@ -40,7 +40,7 @@ class Summary:
 
 
 def summarise(name: str, records: Sequence[Record], expected: int, samples: int = 1) -> Summary:
-    """Means over all records with intervals over clusters; an IncompleteError where a record is missing.
+    """Return means over all records with intervals over clusters. Raises IncompleteError where a record is missing.
 
     A record without scores (its media could not be read) counts as 0 in every metric.
     """
@@ -64,21 +64,22 @@ def summarise(name: str, records: Sequence[Record], expected: int, samples: int 
 
 
 def mean_of(scores: Sequence[float | None], clusters: Sequence[str]) -> Mean:
-    """The mean, worst case, with an interval that holds from the worst case to the best."""
-    if None not in scores:
-        return Mean(sum(scores) / len(scores), *mean_interval(scores, clusters))
-    found = bounded_mean(scores, clusters)
-    return Mean(found.least, found.low, found.high, found.unscored, found.most)
+    """Return the mean, worst case, with an interval that holds from the worst case to the best."""
+    known = [score for score in scores if score is not None]
+    if len(known) == len(scores):
+        return Mean(sum(known) / len(known), *mean_interval(known, clusters))
+    bounds = bounded_mean(scores, clusters)
+    return Mean(bounds.least, bounds.low, bounds.high, bounds.unscored, bounds.most)
 
 
 def compare(before: Summary | Sequence[Record], after: Summary | Sequence[Record]) -> dict[str, Difference]:
-    """What changed, by metric: paired by (item, sample), intervals over clusters. Both must hold the same pairs."""
+    """Return the change of each metric: paired by (item, sample), intervals over clusters. Both must hold the same pairs."""
     earlier, later, clusters = side_by_side(before, after)
     return {metric: difference(earlier[metric], later[metric], clusters) for metric in earlier}
 
 
 def compare_fully(before: Summary | Sequence[Record], after: Summary | Sequence[Record]) -> dict[str, Comparison]:
-    """The same with all that a reader needs to disbelieve it: discordant counts, McNemar, what could have been seen."""
+    """Return the change of each metric with discordant counts, McNemar and the smallest effect that could have been seen."""
     earlier, later, clusters = side_by_side(before, after)
     found = {}
     for metric in earlier:
@@ -93,7 +94,10 @@ Columns = dict[str, list[float | None]]  # scores by metric
 def side_by_side(
     before: Summary | Sequence[Record], after: Summary | Sequence[Record]
 ) -> tuple[Columns, Columns, list[str]]:
-    """Scores of both in one order, and the clusters. Raises where they are not of the same pairs, or not scored alike."""
+    """Return the scores of both in one order, and the clusters.
+
+    Raises IncompleteError where they are not of the same pairs, ValueError where they are not scored alike.
+    """
     first, second = by_pair(before), by_pair(after)
     missing = first.keys() ^ second.keys()
     if missing:
@@ -108,21 +112,21 @@ def side_by_side(
 
 
 def difference(before: Sequence[float | None], after: Sequence[float | None], clusters: Sequence[str]) -> Difference:
-    """The paired difference; what is unscored counts as 0, and the interval holds whatever it truly is."""
-    found = paired(*(counted(scores) for scores in (before, after)), clusters)
+    """Return the paired difference; what is unscored counts as 0, and the interval holds whatever its score would be."""
+    change = paired(counted(before), counted(after), clusters)
     if None not in before and None not in after:
-        return found
+        return change
     bounds = bounded_difference(before, after, clusters)
-    return replace(found, low=bounds.low, high=bounds.high)
+    return replace(change, low=bounds.low, high=bounds.high)
 
 
 def counted(scores: Sequence[float | None]) -> list[float]:
-    """The scores with 0 for what has no verdict."""
+    """Return the scores with 0 for what has no verdict."""
     return [0.0 if score is None else score for score in scores]
 
 
 def columns(name: str, records: Sequence[Record]) -> dict[str, list[float | None]]:
-    """Scores by metric, one a record; 0 for what was not generated, None for what has no verdict."""
+    """Return scores by metric, one a record; 0 for what was not generated, None for what has no verdict."""
     metrics = list(dict.fromkeys(metric for record in records for metric in record.scores))
     if not metrics:
         error = next((record.error for record in records if record.error), "no record has scores")
@@ -135,7 +139,7 @@ def columns(name: str, records: Sequence[Record]) -> dict[str, list[float | None
 
 
 def by_pair(measured: Summary | Sequence[Record]) -> dict[tuple[str, int], Record]:
-    """Records by (item, sample)."""
+    """Return records by (item, sample). Raises ValueError where one occurs twice."""
     records = measured.records if isinstance(measured, Summary) else measured
     pairs = {(record.item, record.sample): record for record in records}
     if len(pairs) < len(records):

@@ -9,6 +9,7 @@ from torch import Tensor
 from mmrl.types import Totals
 
 STD_EPSILON = 1e-4  # added to a group's standard deviation, as in the released GRPO code
+ACCURACY_FLOOR = 0.1  # accuracy at or below which no completion counts as accurate, as in GRPO-CARE
 ROUNDING = 1e-6  # a float32 mean of equal numbers may exceed them
 LOG_RATIO_LIMIT = 10.0  # log-ratios are cut here before they are exponentiated, as in the released GRPO code
 
@@ -33,7 +34,7 @@ def leave_one_out(reward: Float[Tensor, " g"]) -> Float[Tensor, " g"]:
 
     Source: Kool, van Hoof, Welling 2019. Raises ValueError for a group of one.
     """
-    compare(reward)
+    require_siblings(reward)
     return centred(reward) * (len(reward) / (len(reward) - 1))
 
 
@@ -47,17 +48,17 @@ def standardised(reward: Float[Tensor, " g"]) -> Float[Tensor, " g"]:
 
     Raises ValueError for a group of one, which has no siblings to be compared with.
     """
-    compare(reward)
+    require_siblings(reward)
     return centred(reward) / (reward.std() + STD_EPSILON)
 
 
-def compare(reward: Float[Tensor, " g"]) -> None:
+def require_siblings(reward: Float[Tensor, " g"]) -> None:
     """Refuse a group of one."""
     if len(reward) < 2:
         raise ValueError(f"group size: expected 2 or more where siblings are the baseline, found {len(reward)}")
 
 
-def accurate(accuracy: Float[Tensor, " g"], floor: float) -> Bool[Tensor, " g"]:
+def accurate(accuracy: Float[Tensor, " g"], floor: float = ACCURACY_FLOOR) -> Bool[Tensor, " g"]:
     """Right enough, and no less right than the group on average. Source: Chen et al. 2025 (2506.16141), algorithm 1."""
     return (accuracy > floor) & (accuracy >= accuracy.mean() - ROUNDING)
 
@@ -125,14 +126,14 @@ def k3(logp: Float[Tensor, "..."], reference: Float[Tensor, "..."]) -> Float[Ten
     """exp(x) - x - 1 with x = log pi_ref - log pi cut to [-10, 10]: KL(pi || ref), estimated, never negative.
 
     Source: Schulman 2020; Shao et al. 2024, eq. 4. Differentiated in the loss its expected gradient is that of the *forward*
-    KL(ref || pi), for a token at the states visited (facts: divergences.md 4.4).
+    KL(ref || pi), for a token at the states visited (tests/algorithms/test_kl_regularised.py enumerates it).
     """
     x = (reference - logp).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
     return x.expm1() - x
 
 
 def overlong(lengths: Float[Tensor, " g"], limit: int, buffer: int) -> Float[Tensor, " g"]:
-    """What a completion's length costs: 0 up to limit - buffer tokens, then linearly to -1 at the limit.
+    """The (negative) reward for a completion's length: 0 up to limit - buffer tokens, then linearly to -1 at the limit.
 
     Source: Yu et al. 2025 (2503.14476), eq. 13 ("soft overlong punishment").
     """
@@ -162,5 +163,5 @@ def spread(value: Float[Tensor, " n"], mask: Bool[Tensor, "n t"]) -> Float[Tenso
 
 
 def per_token(value: Float[Tensor, " g"], mask: Bool[Tensor, "g t"]) -> Float[Tensor, "g t"]:
-    """The same value on every token of a completion, 0 off the mask."""
+    """Repeat a value on every token of its completion; 0 off the mask."""
     return value[:, None] * mask

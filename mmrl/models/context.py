@@ -1,4 +1,4 @@
-"""How long a prompt may be."""
+"""Limits the length of prompts."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,11 +8,11 @@ ADVICE = "show fewer frames (frames) or smaller ones (model.video_pixels), or ex
 
 
 class PromptError(ValueError):
-    """A prompt that the model cannot read to the end of its completion. Nothing was sampled."""
+    """Says that the model cannot read a prompt to the end of its completion. Nothing was sampled."""
 
 
 def too_long(prompts: Sequence[Prompt], context: int, new_tokens: int, most: int | None = None) -> Iterator[str]:
-    """What is wrong with prompts that leave no room for ``new_tokens``, or have more tokens than ``most``.
+    """Describes each prompt that leaves no room for ``new_tokens``, or has more tokens than ``most``.
 
     ``context`` bounds tokens and positions, which run ahead of the tokens where few frames are shown of a long video.
     """
@@ -28,7 +28,7 @@ def too_long(prompts: Sequence[Prompt], context: int, new_tokens: int, most: int
 
 
 def refuse(problems: Sequence[str]) -> None:
-    """Raises PromptError that names the first, where there are any."""
+    """Raises PromptError with the first problem, if there is any."""
     if problems:
         rest = len(problems) - 1
         raise PromptError(problems[0] + (f" (and {rest} more)" if rest else ""))

@@ -1,4 +1,4 @@
-"""What is special about each supported family of models: where its parts are, and how its positions run."""
+"""Supported families of models: where the parts of each are, and how its positions run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,13 +10,13 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A model family of transformers, by its config's model_type."""
+    """Describes a model family of transformers."""
 
-    name: str
-    tokens_per_second: bool  # whether temporal positions run with the clock, or one a temporal patch
+    name: str  # the config's model_type
+    tokens_per_second: bool  # True: temporal positions run with the clock; False: one a temporal patch
     tower: str = "model.visual."  # parameter name prefixes
     projector: tuple[str, ...] = ("model.visual.merger.",)
-    timestamps: bool = False  # whether a video is told frame by frame, each after its time in words
+    timestamps: bool = False  # True: each frame of a video stands by itself, after its time in words
 
 
 FAMILIES = {
@@ -36,7 +36,7 @@ FAMILIES = {
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """The shape of one video or image in patches, before spatial merging."""
+    """Gives the shape of one video or image in patches, before spatial merging."""
 
     kind: str  # "video" or "image"
     frames: int  # temporal patches
@@ -51,12 +51,12 @@ class Grid:
         return replace(self, frames=1, times=())
 
     def tokens(self, merge: int) -> int:
-        """How many placeholder tokens it takes."""
+        """Counts the placeholder tokens that it takes."""
         return self.frames * (self.height // merge) * (self.width // merge)
 
 
 def family_of(model_type: str) -> Family:
-    """The family, or a ValueError that lists those there are."""
+    """Finds a family. Raises ValueError, which lists all families, for another type."""
     if model_type not in FAMILIES:
         raise ValueError(f"model: expected one of the families {sorted(FAMILIES)}, found {model_type!r}")
     return FAMILIES[model_type]
@@ -65,14 +65,14 @@ def family_of(model_type: str) -> Family:
 def positions(
     length: int, spans: Sequence[tuple[int, Grid]], merge: int, tokens_per_second: float | None
 ) -> Int[Tensor, "3 p"]:
-    """M-RoPE positions (temporal, height, width) of a prompt of ``length`` tokens.
+    """Computes M-RoPE positions (temporal, height, width) of a prompt of ``length`` tokens.
 
     ``spans`` holds where each block of placeholders starts, and its grid. Text counts one by one in all three axes. Inside a
     video the temporal axis advances by int(i x seconds x tokens_per_second) for the i-th temporal patch (Qwen2.5-VL), or by i
     (Qwen2-VL, and any image). Text resumes after the *largest* position of the block, as in the model authors' code (Bai et al.
     2025, 2502.13923; Qwen2.5-VL's release). transformers 5.x resumes after max(height, width) instead and so puts the
     text inside a long video (huggingface/transformers#45381, #41152); that is why positions are computed here and passed in.
-    Qwen3-VL and Qwen3.5 tell a video frame by frame with words in between, so that every frame is a block of its own (Qwen3-VL technical
+    Qwen3-VL and Qwen3.5 show a video frame by frame with words in between, so that every frame is a block of its own (Qwen3-VL technical
     report, 2511.21631, and transformers' get_rope_index); there all conventions agree.
     """
     parts, cursor, place = [], 0, 0
@@ -87,12 +87,12 @@ def positions(
 
 
 def text_positions(length: int, start: int) -> Int[Tensor, "3 p"]:
-    """start, start + 1, ... on all three axes."""
+    """Counts start, start + 1, ... on all three axes."""
     return torch.arange(start, start + length).expand(3, length)
 
 
 def vision_positions(grid: Grid, merge: int, tokens_per_second: float | None) -> Int[Tensor, "3 p"]:
-    """The block's own positions, from 0, in the order of its tokens."""
+    """Computes positions inside a block, from 0, in the order of its tokens."""
     step = 1.0 if tokens_per_second is None or grid.kind == "image" else grid.seconds * tokens_per_second
     time = (torch.arange(grid.frames, dtype=torch.float64) * step).long()
     height, width = torch.arange(grid.height // merge), torch.arange(grid.width // merge)

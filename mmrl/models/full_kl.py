@@ -1,4 +1,4 @@
-"""The divergence between two models' laws of the next token, over the whole vocabulary, without ever holding all their logits."""
+"""KL divergence between two models' distributions of the next token, over the whole vocabulary, chunk by chunk."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -7,7 +7,7 @@ from torch import Tensor
 from mmrl.models.logprobs import chunk_logits, rows_of
 from mmrl.types import Direction
 
-TENSORS = 3  # of a chunk's logits that exist at a time: one of each model and one to normalise with
+TENSORS = 3  # tensors as wide as the vocabulary at a time: one for each model and one to normalise with
 
 
 def token_divergence(
@@ -20,11 +20,11 @@ def token_divergence(
     direction: Direction,
     logit_bytes: int,
 ) -> Float[Tensor, " m"]:
-    """KL(policy || reference) of each next token, or the other way round, in nats; the gradient is the policy's alone.
+    """Computes KL(policy || reference) of each next token, or KL(reference || policy), in nats; only the policy gets a gradient.
 
     ``hidden`` and ``weight`` are the policy's last hidden states and head, ``states`` and ``head`` the reference's. Both heads are
-    applied chunk by chunk, so that at most ``logit_bytes`` of tensors as wide as the vocabulary exist at a time, forward and backward,
-    or what a single token needs. The distributions are those that are sampled from: allowed tokens, at the sampling temperature.
+    applied chunk by chunk: tensors as wide as the vocabulary take at most ``logit_bytes`` at a time, forward and backward, or as
+    much as one token needs. The distributions are over the allowed tokens, at the sampling temperature.
     """
     dtype = torch.promote_types(hidden.dtype, torch.float32)
     rows = rows_of(logit_bytes, len(weight), dtype, TENSORS)
@@ -34,30 +34,30 @@ def token_divergence(
 
 
 class TokenDivergence(torch.autograd.Function):
-    """A chunk's logits are thrown away and made again in the backward pass.
+    """Computes divergences in chunks; the backward pass computes each chunk's logits again.
 
     d KL(p || q) / d logits of p = p (log p/q - KL(p || q)),        d KL(q || p) / d logits of p = p - q
     """
 
     @staticmethod
     def forward(ctx, hidden, weight, states, head, allowed, temperature, mine_first, rows):
-        found = hidden.new_empty(len(hidden))
+        values = hidden.new_empty(len(hidden))
         for start in range(0, len(hidden), rows):
             at = slice(start, start + rows)
-            found[at] = divergence_of(*both(hidden[at], weight, states[at], head, allowed, temperature), mine_first)
-        ctx.save_for_backward(hidden, weight, states, head, allowed, found)
+            values[at] = divergence_of(*both(hidden[at], weight, states[at], head, allowed, temperature), mine_first)
+        ctx.save_for_backward(hidden, weight, states, head, allowed, values)
         ctx.temperature, ctx.mine_first, ctx.rows = temperature, mine_first, rows
-        return found
+        return values
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, gradient):
-        hidden, weight, states, head, allowed, found = ctx.saved_tensors
+        hidden, weight, states, head, allowed, values = ctx.saved_tensors
         to_hidden, to_weight = torch.empty_like(hidden), torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
         for start in range(0, len(hidden), ctx.rows):
             at = slice(start, start + ctx.rows)
             wide = both(hidden[at], weight, states[at], head, allowed, ctx.temperature)
-            slope = slope_of(*wide, found[at, None] if ctx.mine_first else None)
+            slope = slope_of(*wide, values[at, None] if ctx.mine_first else None)
             slope.mul_(gradient[at, None] / ctx.temperature)
             to_hidden[at] = slope @ weight
             if to_weight is not None:
@@ -67,26 +67,26 @@ class TokenDivergence(torch.autograd.Function):
 
 
 def both(hidden: Tensor, weight: Tensor, states: Tensor, head: Tensor, *rules) -> tuple[Tensor, Tensor]:
-    """Log-probabilities of a chunk by the policy and by the reference."""
+    """Computes a chunk's log-probabilities by the policy and by the reference."""
     return logs(hidden, weight, *rules), logs(states, head, *rules)
 
 
 def divergence_of(p: Tensor, q: Tensor, mine_first: bool) -> Float[Tensor, " m"]:
-    """KL(p || q) or KL(q || p) from log-probabilities, in place."""
+    """Computes KL(p || q) or KL(q || p) from log-probabilities, in place."""
     first, second = (p, q) if mine_first else (q, p)
     gap = second.neg_().add_(first)
     return (first.exp_()[:, None] @ gap[..., None]).flatten()
 
 
 def slope_of(p: Tensor, q: Tensor, divergence: Tensor | None) -> Float[Tensor, "m v"]:
-    """The derivative by the logits of p, in place, from log-probabilities: of KL(p || q) where it is given, else of KL(q || p)."""
+    """Differentiates by the logits of p, in place, from log-probabilities: KL(p || q) if its value is given, else KL(q || p)."""
     if divergence is None:
         return p.exp_().sub_(q.exp_())
     return q.neg_().add_(p).sub_(divergence).mul_(p.exp_())
 
 
 def logs(hidden: Tensor, weight: Tensor, allowed: Tensor, temperature: float) -> Float[Tensor, "m v"]:
-    """Log-probabilities of a chunk; the banned tokens' are so low in both models that nothing comes of their difference."""
+    """Computes a chunk's log-probabilities; those of banned tokens are finite, with probability 0 in both models."""
     logits = chunk_logits(hidden, weight, allowed, temperature)
     most = logits.amax(dim=-1, keepdim=True)
     logits -= most

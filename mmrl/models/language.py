@@ -1,7 +1,8 @@
 """Embedding, decoder layers and head of one set of weights."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -9,15 +10,42 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mmrl.models import full_kl, logprobs
-from mmrl.models.precision import autocast
-from mmrl.models.work import Work
 from mmrl.runtime.sharding import full
 from mmrl.types import Against
 
 
+@dataclass
+class Work:
+    """Counts the work of a reader, where it is done."""
+
+    vision_passes: int = 0  # videos and images through the tower
+    forward_tokens: int = 0  # tokens through the language model, padding included
+    padding: int = 0  # tokens among these that are padding, or come after a completion's end
+    logit_bytes: int = 0  # the most that existed at a time
+    halvings: int = 0  # of the rows that are sampled at a time
+
+    def taken(self) -> "Work":
+        """Gives the counts so far, and counts from zero again."""
+        done = replace(self)
+        self.__init__()
+        return done
+
+
+def dtype_of(model: nn.Module) -> torch.dtype:
+    """The type of the master weights; sharded layers may be gathered in another."""
+    return model.get_input_embeddings().weight.dtype
+
+
+def autocast(model: nn.Module, compute: torch.dtype | None):
+    """Lets matrix products be in ``compute``, where that is narrower than the weights."""
+    if compute is None or compute == dtype_of(model):
+        return nullcontext()
+    return torch.autocast(model.device.type, dtype=compute)
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the distribution over the next token is taken over."""
+    """Says which tokens may come next, at which temperature, and how much memory their logits may take."""
 
     allowed: Bool[Tensor, " v"]
     placeholders: tuple[int, ...]  # ids of the image and video placeholder tokens
@@ -27,7 +55,7 @@ class Rules:
 
 @dataclass(slots=True)
 class Language:
-    """The language half of a model: tokens and features in, hidden states and log-probabilities out."""
+    """Runs the language half of a model: tokens and features in, hidden states and log-probabilities out."""
 
     model: nn.Module
     rules: Rules
@@ -44,25 +72,25 @@ class Language:
         return self.model.model.language_model
 
     def tokens(self, ids: Int[Tensor, "n l"]) -> Float[Tensor, "n l d"]:
-        """Token embeddings."""
+        """Looks up token embeddings."""
         table = self.model.get_input_embeddings()
         return functional.embedding(ids, full(table.weight), table.padding_idx)
 
     def holes(self, ids: Int[Tensor, "*n l"]) -> Bool[Tensor, "*n l"]:
-        """Where placeholders are."""
+        """Marks the placeholders."""
         return torch.isin(ids, torch.tensor(self.rules.placeholders, device=ids.device))
 
     def check(self, ids: Sequence[Int[Tensor, " l"]], features: Sequence[Float[Tensor, "v k d"]]) -> None:
-        """Raises ValueError where some have more or fewer placeholders than features: a video would be seen in part, or not."""
-        found, expected = [int(self.holes(i).sum()) for i in ids], [len(f) for f in features]
-        if found != expected:
-            raise ValueError(f"vision placeholders: expected {expected} (one per feature of the tower), found {found}")
+        """Raises ValueError if a row's placeholders are not as many as its features: a video would be seen in part, or not."""
+        holes, expected = [int(self.holes(i).sum()) for i in ids], [len(f) for f in features]
+        if holes != expected:
+            raise ValueError(f"vision placeholders: expected {expected} (one per feature of the tower), found {holes}")
 
     def embed(self, ids: Int[Tensor, "n l"], features: Sequence[Float[Tensor, "v k d"]]) -> tuple[Tensor, dict]:
-        """Token embeddings with the tower's features in the places of the placeholders, and what the layers are told of these.
+        """Embeds tokens with the tower's features in place of the placeholders; gives arguments for deeper layers beside it.
 
-        ``features`` are in the order of the placeholders. Their first level stands in for the tokens; further levels are added
-        to the hidden states of as many layers, at the same places (Meng et al. 2024, DeepStack, 2406.04334).
+        ``features`` are in the order of the placeholders. Their first level replaces the embeddings; each further level is
+        added to the hidden states after one more layer, at the same places (Meng et al. 2024, DeepStack, 2406.04334).
         """
         embedded = self.tokens(ids)
         if not sum(map(len, features)):
@@ -74,13 +102,13 @@ class Language:
         return self.leaf(embedded), deep
 
     def leaf(self, embedded: Float[Tensor, "n l d"]) -> Float[Tensor, "n l d"]:
-        """Whatever is trained and seen, the backward pass comes through every layer, on every rank."""
+        """Makes the embeddings need a gradient, so that the backward pass runs through every layer, on every rank."""
         if torch.is_grad_enabled() and not embedded.requires_grad:
             embedded.requires_grad_()
         return embedded
 
     def forward(self, embedded: Float[Tensor, "n l d"], positions: Int[Tensor, "3 n l"], **options):
-        """Through all layers."""
+        """Runs all layers."""
         options = {"use_cache": False, "attention_mask": None} | options
         with autocast(self.model, self.compute):
             return self.layers(inputs_embeds=embedded, position_ids=positions.to(self.device), **options)
@@ -92,26 +120,29 @@ class Language:
         states: Float[Tensor, "m d"] | None = None,
         against: Against | None = None,
     ) -> list[Float[Tensor, " m"]]:
-        """Log-probabilities and entropies from hidden states; and the exact divergence from another model's, whose states are
-        given. The head is gathered once either way, so that ranks that ask for different things keep step."""
+        """Computes log-probabilities and entropies from hidden states, and with ``against`` the exact divergence as well.
+
+        ``states`` are those of the other model. The head is gathered once in both cases, so that ranks that ask for
+        different things keep step.
+        """
         rules, weight = self.rules, full(self.model.get_output_embeddings().weight)
         self.rows(hidden, logprobs.TENSORS)
-        found = [*logprobs.token_logp(hidden, tokens, weight, rules.allowed, rules.temperature, rules.logit_bytes)]
+        values = [*logprobs.token_logp(hidden, tokens, weight, rules.allowed, rules.temperature, rules.logit_bytes)]
         if against is not None:
             self.rows(hidden, full_kl.TENSORS)
             how = (rules.allowed, rules.temperature, against.direction, rules.logit_bytes)
-            found.append(full_kl.token_divergence(hidden, states.to(hidden), weight, against.head, *how))
-        return found
+            values.append(full_kl.token_divergence(hidden, states.to(hidden), weight, against.head, *how))
+        return values
 
     def rows(self, hidden: Float[Tensor, "m d"], tensors: int) -> int:
-        """Of how many of these states so many tensors as wide as the vocabulary may exist at a time; what they take is counted."""
+        """Rows per chunk, so that ``tensors`` tensors as wide as the vocabulary stay within ``logit_bytes``; records the peak."""
         dtype, entries = torch.promote_types(hidden.dtype, torch.float32), len(self.rules.allowed)
         rows = min(len(hidden), logprobs.rows_of(self.rules.logit_bytes, entries, dtype, tensors))
         self.work.logit_bytes = max(self.work.logit_bytes, tensors * rows * entries * dtype.itemsize)
         return rows
 
     def logits(self, hidden: Float[Tensor, "n d"], temperature: float) -> Float[Tensor, "n v"]:
-        """What the next token is drawn from."""
+        """Computes the logits that the next token is drawn from."""
         return logprobs.allowed_logits(
             hidden, self.model.get_output_embeddings().weight, self.rules.allowed, temperature
         )

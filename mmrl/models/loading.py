@@ -1,4 +1,4 @@
-"""A policy from a directory of Hugging Face files."""
+"""Loads a policy from a directory of Hugging Face files."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def load_policy(
     image_pixels: tuple[int, int] | None = None,
     share_prefix: bool = True,
 ) -> Policy:
-    """A policy from a Hugging Face directory or name, with float32 master weights by default.
+    """Loads a policy from a Hugging Face directory or name, with float32 master weights by default.
 
     ``video_pixels`` and ``image_pixels`` bound the pixels of a frame or image (least, most) after resizing.
     """
@@ -52,7 +52,7 @@ def load_policy(
 
 
 def checkpoint_activations(model) -> None:
-    """Gradient checkpointing, by the name that this version of transformers has for it."""
+    """Turns gradient checkpointing on, by the name that this version of transformers has for it."""
     options = {"use_reentrant": False}
     if hasattr(model, "activation_checkpointing_enable"):
         model.activation_checkpointing_enable(options)
@@ -61,7 +61,7 @@ def checkpoint_activations(model) -> None:
 
 
 def check_directory(path: str | Path) -> None:
-    """Refuse a local directory that lacks what a model needs. A name that is no directory is left to the Hub."""
+    """Refuses a local directory that lacks a model's files. A name that is no directory is left to the Hub."""
     path = Path(path)
     if not path.is_dir():
         if path.is_absolute() or str(path).startswith("."):

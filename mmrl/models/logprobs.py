@@ -1,4 +1,9 @@
-"""From hidden states to log-probabilities: only where they are wanted, in chunks, in float32 or better."""
+"""From hidden states to log-probabilities: only where they are wanted, in chunks, in float32 or better.
+
+Two functions compute the logits of the allowed tokens, and their masks differ. ``allowed_logits`` is for sampling: banned tokens get
+-inf, so that neither argmax, softmax nor top-p can choose one. ``chunk_logits`` is for reading: banned tokens get a finite number, so
+low that their probability is exactly 0, because entropy and divergence multiply probabilities with logits, and 0 x -inf is not a number.
+"""
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -6,13 +11,13 @@ from torch import Tensor
 
 from mmrl.types import Tokens
 
-TENSORS = 2  # of a chunk's logits that exist at a time in ``token_logp``
+TENSORS = 2  # tensors as wide as the vocabulary that ``token_logp`` holds at a time
 
 
 def allowed_logits(
     hidden: Float[Tensor, "m d"], weight: Float[Tensor, "v d"], allowed: Bool[Tensor, " v"], temperature: float
 ) -> Float[Tensor, "m v"]:
-    """Logits of the allowed tokens at the sampling temperature, -inf elsewhere; at least float32."""
+    """Computes logits to sample from: divided by the temperature, at least float32, and -inf for banned tokens."""
     dtype = torch.promote_types(hidden.dtype, torch.float32)
     with torch.autocast(hidden.device.type, enabled=False):
         logits = hidden.to(dtype) @ weight.to(dtype).T
@@ -20,7 +25,7 @@ def allowed_logits(
 
 
 class TokenLogp(torch.autograd.Function):
-    """Log-probabilities and entropies in chunks; each chunk's logits are thrown away and made again in the backward pass."""
+    """Computes log-probabilities and entropies in chunks; the backward pass computes each chunk's logits again."""
 
     @staticmethod
     def forward(ctx, hidden, weight, tokens, allowed, temperature, rows):
@@ -52,7 +57,7 @@ class TokenLogp(torch.autograd.Function):
 def chunk_values(
     hidden: Tensor, weight: Tensor, tokens: Tensor, allowed: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Log-sum-exp, the tokens' logits and entropies. What is wide is gone before the next chunk's is made."""
+    """Computes log-sum-exp, the tokens' logits and entropies of a chunk; its wide tensors are freed at return."""
     logits = chunk_logits(hidden, weight, allowed, temperature)
     chosen = logits.gather(-1, tokens[:, None]).squeeze(-1)
     most = logits.amax(dim=-1, keepdim=True)
@@ -64,13 +69,13 @@ def chunk_values(
 
 
 def chunk_logits(hidden: Tensor, weight: Tensor, allowed: Tensor, temperature: float) -> Float[Tensor, "m v"]:
-    """Logits at the sampling temperature; those of banned tokens are so low that their probability is 0."""
-    low = torch.finfo(hidden.dtype).min / 4
+    """Computes logits to read with: at the sampling temperature, and finite but of probability 0 for banned tokens."""
+    low = torch.finfo(hidden.dtype).min / 4  # finite after another logit was subtracted
     return (hidden @ weight.T).div_(temperature).masked_fill_(~allowed, low)
 
 
 def rows_of(logit_bytes: int, vocabulary: int, dtype: torch.dtype, tensors: int) -> int:
-    """Of how many tokens so many tensors as wide as the vocabulary may exist at a time; at least of one."""
+    """Tokens per chunk, at least one, so that ``tensors`` tensors as wide as the vocabulary stay within ``logit_bytes``."""
     return max(1, logit_bytes // (tensors * vocabulary * dtype.itemsize))
 
 
@@ -82,10 +87,10 @@ def token_logp(
     temperature: float,
     logit_bytes: int,
 ) -> tuple[Float[Tensor, " m"], Float[Tensor, " m"]]:
-    """The log-probability of each token and the entropy of its distribution (nats); the entropy carries no gradient.
+    """Computes each token's log-probability and the entropy of its distribution, in nats; the entropy carries no gradient.
 
-    At most ``logit_bytes`` of tensors as wide as the vocabulary and as long as tokens exist at a time, forward and
-    backward, or what a single token needs. Log-sum-exp in float32, or float64 for float64.
+    Tensors as wide as the vocabulary take at most ``logit_bytes`` at a time, forward and backward, or as much as one
+    token needs. Log-sum-exp is in float32, or in float64 for float64.
     """
     dtype = torch.promote_types(hidden.dtype, torch.float32)
     with torch.autocast(hidden.device.type, enabled=False):
@@ -93,20 +98,20 @@ def token_logp(
         return TokenLogp.apply(hidden.to(dtype), weight.to(dtype), tokens, allowed, temperature, rows)
 
 
-def scatter(
+def scatter_values(
     where: Bool[Tensor, "n t"],
     logp: Float[Tensor, " m"],
     entropy: Float[Tensor, " m"],
     divergence: Float[Tensor, " m"] | None = None,
 ) -> Tokens:
-    """Values of the wanted tokens back in their places, 0 elsewhere."""
+    """Puts values of the marked tokens into their places, and 0 elsewhere."""
     zeros = logp.new_zeros(where.shape)
-    found = (None if value is None else zeros.masked_scatter(where, value.to(zeros)) for value in (entropy, divergence))
-    return Tokens(zeros.masked_scatter(where, logp), *found)
+    more = (None if value is None else zeros.masked_scatter(where, value.to(zeros)) for value in (entropy, divergence))
+    return Tokens(zeros.masked_scatter(where, logp), *more)
 
 
-def placed(states: Float[Tensor, "m d"], where: Bool[Tensor, "n t"]) -> Float[Tensor, "n t d"]:
-    """States of the wanted tokens in their places, 0 elsewhere."""
+def scatter_states(states: Float[Tensor, "m d"], where: Bool[Tensor, "n t"]) -> Float[Tensor, "n t d"]:
+    """Puts states of the marked tokens into their places, and 0 elsewhere."""
     out = states.new_zeros(*where.shape, states.shape[-1])
     out[where] = states
     return out

@@ -1,4 +1,4 @@
-"""The model that learns: a reader that also turns examples into prompts and texts into tokens, and is saved."""
+"""The model that learns: a reader that also makes prompts of examples, makes tokens of texts, and saves itself."""
 
 import logging
 import re
@@ -11,14 +11,14 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from mmrl.data.media.video import Clip
-from mmrl.data.prompts import messages
 from mmrl.models.attention.shared import use_shared, why_not
+from mmrl.models.chat import chat, completion_text, prompt_text
 from mmrl.models.families import Grid, family_of, positions
 from mmrl.models.language import Rules
 from mmrl.models.reader import Reader
 from mmrl.models.spans import Span, span_mask
-from mmrl.models.vision.patches import patch_media
-from mmrl.models.vision.tower import Vision
+from mmrl.models.vision.patches import Vision, patch_media
+from mmrl.models.vision.tower import CacheLevel
 from mmrl.types import Example, Group, Media, Message, Prompt
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ STRUCTURAL = ("<|im_start|>", *BOUNDS, "<|vision_pad|>", "<|image_pad|>", "<|vid
 
 
 class Policy(Reader):
-    """A Qwen2-VL, Qwen2.5-VL, Qwen3-VL or Qwen3.5 with its processor."""
+    """Holds a Qwen2-VL, Qwen2.5-VL, Qwen3-VL or Qwen3.5 with its processor."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Policy(Reader):
         self.tokens_per_second = model.config.vision_config.tokens_per_second if clocked else None
 
     def share(self) -> None:
-        """Compute what a group's rows have in common once, where the architecture allows it; else say why not."""
+        """Lets a group's rows share their prompt's keys and values if the architecture allows it; else warns and says why not."""
         if reason := why_not(self.language.layers):
             logger.warning("model: every completion is read with a copy of its prompt, because %s", reason)
         else:
@@ -59,15 +59,15 @@ class Policy(Reader):
 
     @property
     def context(self) -> int:
-        """The most positions that the model was made for."""
+        """The number of positions that the model was made for."""
         return self.model.config.get_text_config().max_position_embeddings
 
     def placeholders(self) -> tuple[int, int]:
-        """Ids of the image and the video placeholder."""
+        """Gives the ids of the image and the video placeholder."""
         return self.processor.image_token_id, self.processor.video_token_id
 
     def check_placeholders(self) -> None:
-        """Refuse a model and a processor that mean different tokens."""
+        """Refuses a model and a processor that mean different tokens."""
         config = self.model.config
         expected = (config.image_token_id, config.video_token_id)
         if self.placeholders() != expected:
@@ -77,7 +77,7 @@ class Policy(Reader):
             )
 
     def allowed_tokens(self, model) -> Bool[Tensor, " v"]:
-        """Everything but padding, the tokens that build a chat, and rows of the embedding that no token has.
+        """Allows every token but padding, the tokens that build a chat, and rows of the embedding that no token has.
 
         A sampled placeholder would ask for features that do not exist; a padded row cannot be decoded.
         """
@@ -92,25 +92,23 @@ class Policy(Reader):
         return allowed
 
     def prompts(self, examples: Sequence[Example], media: Sequence[Sequence]) -> list[Prompt]:
-        """Examples as the model reads them. ``media`` holds, per example, a Clip or an image ``[h w 3]`` for each medium."""
+        """Makes prompts of examples. ``media`` holds, per example, a Clip or an image ``[h w 3]`` for each medium."""
         visions = patch_media(self.processor, media)
-        made = []
+        prompts = []
         for example, vision in zip(examples, visions, strict=True):
             tokens, spans = self.tokenise(example, vision)
             places = positions(len(tokens), spans, self.merge, self.tokens_per_second)
-            made.append(Prompt(example, tokens, places, vision if vision.grids else None))
-        return made
+            prompts.append(Prompt(example, tokens, places, vision if vision.grids else None))
+        return prompts
 
     def tokenise(self, example: Example, vision: Vision) -> tuple[Int[Tensor, " p"], list[tuple[int, Grid]]]:
-        """The prompt's tokens, and where each medium's placeholders start."""
-        text = self.processor.apply_chat_template(
-            [chat(message) for message in messages(example, self.template)], tokenize=False, add_generation_prompt=True
-        )
+        """Makes the prompt's tokens, and lists the start and the grid of each block of placeholders."""
+        text = prompt_text(self.processor, example, self.template)
         kinds = dict(zip(self.placeholders(), ("image", "video"), strict=True))
-        found = [kinds[i] for i in self.ids(text) if i in kinds]
-        if found != [grid.kind for grid in vision.grids]:
+        placeholders = [kinds[i] for i in self.ids(text) if i in kinds]
+        if placeholders != [grid.kind for grid in vision.grids]:
             raise ValueError(
-                f"example {example.id}: expected one placeholder each for {[g.kind for g in vision.grids]}, found {found}; "
+                f"example {example.id}: expected one placeholder each for {[g.kind for g in vision.grids]}, found {placeholders}; "
                 "a question must not hold placeholder tokens, and the chat template must write one per medium"
             )
         tokens, spans = [], []
@@ -127,34 +125,35 @@ class Policy(Reader):
         return torch.tensor(tokens), spans
 
     def ids(self, text: str) -> list[int]:
-        """The tokens of a text, and of nothing around it."""
+        """Makes tokens of a text, and adds none around it."""
         return self.tokenizer(text, add_special_tokens=False).input_ids
 
     def timed(self, text: str, videos: Sequence[Sequence[float]]) -> str:
-        """A prompt with each video told frame by frame: the time in words, and the frame's placeholder in bounds of its own.
+        """Replaces each video's placeholder by one for each frame: the time in words, then a placeholder in bounds of its own.
 
-        The bounds that the template wrote around the video go, as in the model authors' release; transformers 5.23 leaves
-        them. It is done before the text is cut into tokens, as a word's last letters and a time's first may be one.
+        The bounds that the template wrote around the video are removed, as in the model authors' release; transformers 5.23
+        leaves them. This is done before the text is cut into tokens, because one token may hold the end of a word and the
+        beginning of a time.
         """
         start, end, pad = *BOUNDS, self.processor.video_token
         before, *after = re.split(f"{re.escape(start + pad + end)}|{re.escape(pad)}", text)
-        told = ("".join(f"<{t:.1f} seconds>{start}{pad}{end}" for t in times) for times in videos)
-        return before + "".join(video + rest for video, rest in zip(told, after, strict=True))
+        frames = ("".join(f"<{t:.1f} seconds>{start}{pad}{end}" for t in times) for times in videos)
+        return before + "".join(video + rest for video, rest in zip(frames, after, strict=True))
 
     @property
     def opening(self) -> str:
-        """What the chat template says in the model's place, so that no completion begins with it."""
-        asked = [chat(Message("user", ("?",)))]
+        """The text that the chat template puts at the start of the model's turn, so that no completion begins with it."""
+        question = [chat(Message("user", ("?",)))]
         bare, begun = (
-            self.processor.apply_chat_template(asked, tokenize=False, add_generation_prompt=begin)
+            self.processor.apply_chat_template(question, tokenize=False, add_generation_prompt=begin)
             for begin in (False, True)
         )
         return begun.removeprefix(bare)
 
     def encode(self, completion: str, where: str) -> list[int]:
-        """The tokens of somebody's completion, its end-of-turn token included.
+        """Makes tokens of somebody's completion, its end-of-turn token included.
 
-        Raises ValueError where it holds a token that is never sampled.
+        Raises ValueError if it holds a token that is never sampled.
         """
         ids = [*self.ids(completion), self.end]
         banned = [i for i in ids if not self.rules.allowed[i]]
@@ -164,40 +163,31 @@ class Policy(Reader):
         return ids
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of a completion, without the end of its turn; whatever else was sampled is there to be graded."""
-        tokens = tokens[:-1] if len(tokens) and tokens[-1] == self.end else tokens
-        return self.tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        """Decodes a completion, without the end of its turn."""
+        return completion_text(self.tokenizer, tokens, (self.end,))
 
     def mask_of(self, tokens: Sequence[int], width: int, span: Span | None) -> Bool[Tensor, " t"]:
-        """The tokens of a span of the completion's text."""
+        """Marks the tokens of a span of the completion's text."""
         return span_mask(tokens, self.decode, span, width)
 
     def filler(self, kinds: Iterable[str]) -> Group:
-        """One token about the smallest media of these kinds: something to read that passes through every layer.
+        """Makes a group of one token about the smallest media of these kinds: reading it runs every layer once.
 
-        No media where the tower is frozen: what it made of the step's media is there before ranks keep step. Where its
-        projector trains, media that only this passes through.
+        It has no media if features are kept, as they are there before ranks keep step. If the projector trains, its media
+        have zeros for block states, so that only the projector runs.
         """
-        kinds = () if self.tower.keeps == "features" else kinds
-        made = {"video": Clip(np.zeros((2, 56, 56, 3), np.uint8), np.arange(2), np.arange(2) / 2, 2.0, 2, "made")}
-        made["image"] = made["video"].frames[0]
+        kinds = () if self.tower.cache_level == CacheLevel.FEATURES else kinds
+        small = {"video": Clip(np.zeros((2, 56, 56, 3), np.uint8), np.arange(2), np.arange(2) / 2, 2.0, 2, "made")}
+        small["image"] = small["video"].frames[0]
         shown = tuple(Media(kind, Path("filler")) for kind in sorted(kinds))
         example = Example("filler", "", messages=(Message("user", (*shown, "filler")),))
-        (prompt,) = self.prompts([example], [[made[medium.kind] for medium in shown]])
-        if self.tower.keeps == "states" and shown:
-            self.tower.pretend(prompt.vision)
+        (prompt,) = self.prompts([example], [[small[medium.kind] for medium in shown]])
+        if self.tower.cache_level == CacheLevel.STATES and shown:
+            self.tower.keep_zeros(prompt.vision)
         true = torch.ones(1, 1, dtype=torch.bool)
         return Group(prompt, torch.tensor([[self.end]]), true, ~true, ("",), true[0])
 
     def save(self, directory: Path, weights: Mapping[str, Tensor] | None = None) -> None:
-        """A directory that from_pretrained loads; ``weights`` stand for the model's own where these are sharded."""
+        """Writes a directory that from_pretrained loads; ``weights`` replace the model's own if these are sharded."""
         self.model.save_pretrained(directory, state_dict=None if weights is None else dict(weights))
         self.processor.save_pretrained(directory)
-
-
-def chat(message: Message) -> dict:
-    """A message as a chat template takes it."""
-    parts = [
-        {"type": part.kind} if isinstance(part, Media) else {"type": "text", "text": part} for part in message.content
-    ]
-    return {"role": message.role, "content": parts}

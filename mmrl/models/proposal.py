@@ -1,4 +1,4 @@
-"""A copy of the policy that samples in its place, for methods that learn from samples of a slower model."""
+"""A copy of the policy that samples in its place, for methods that learn from samples of an older policy."""
 
 import copy
 from collections.abc import Mapping
@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from mmrl.models.policy import Policy
-from mmrl.runtime.sharding import cut_like
+from mmrl.runtime.sharding import load_whole_state, whole_state
 
 
 class Proposal(Policy):
-    """Weights of its own, which stay until the trainer says that the policy is closer to the target.
+    """Holds weights of its own, which stay until the trainer says that the policy is closer to the target.
 
     Source: Parshakova, Andreoli, Dymetman 2019 (1912.08517), algorithm 1.
     """
@@ -21,19 +21,18 @@ class Proposal(Policy):
         rules = policy.rules
         same = rules.temperature, rules.logit_bytes, policy.compute, policy.shares
         super().__init__(model, policy.processor, policy.template, *same)
-        self.tower.told = policy.tower.keeps
+        self.tower.fixed_level = policy.tower.cache_level
 
     @torch.no_grad()
     def adopt(self, policy: Policy) -> None:
-        """Become the policy as it is now."""
+        """Copies the policy's weights."""
         for mine, its in zip(self.model.parameters(), policy.model.parameters(), strict=True):
             mine.copy_(its)
 
     def state(self) -> Mapping[str, Tensor]:
-        """What must be saved for the proposal to go on as it is."""
-        return dict(self.model.state_dict())
+        """Gives, on rank 0, the tensors from which ``restore`` makes the proposal again."""
+        return whole_state(self.model)
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """The inverse of ``state``."""
-        own = self.model.state_dict()
-        self.model.load_state_dict({name: cut_like(t, own[name]) for name, t in state.items()}, strict=True)
+        """Takes over what ``state`` gave."""
+        load_whole_state(self.model, state)

@@ -1,44 +1,57 @@
-"""A Hugging Face video language model seen as: see prompts once, read their answers, decode new ones."""
+"""A Hugging Face video language model as three operations: see prompts once, read their completions, decode new ones."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 
-from mmrl.models.attention.decode import Plain, Shared, decoder
+from mmrl.models.attention.decode import Decoder, decoder
 from mmrl.models.attention.prefix import Prefix, answers, held
 from mmrl.models.attention.shared import NAME
 from mmrl.models.attention.unshared import whole_rows
 from mmrl.models.families import Family
-from mmrl.models.language import Language, Rules
-from mmrl.models.logprobs import placed, scatter
-from mmrl.models.precision import autocast, dtype_of
-from mmrl.models.vision.tower import Seen, Tower, visions_of
-from mmrl.models.work import Work
+from mmrl.models.fingerprint import Fingerprint
+from mmrl.models.language import Language, Rules, Work, autocast, dtype_of
+from mmrl.models.logprobs import scatter_states, scatter_values
+from mmrl.models.vision.encoder import Encoder
+from mmrl.models.vision.patches import visions_of
+from mmrl.models.vision.tower import CacheLevel, Seen, Tower
 from mmrl.runtime.sharding import gathered, shard, whole
-from mmrl.types import Against, Group, Prompt, Tokens
+from mmrl.types import Against, Prompt, RowSlice, Tokens
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """Some completions of one of the prompts that were seen."""
+class Wanted:
+    """A completion of which some tokens are read."""
 
-    index: int  # of the prompt
-    group: Group
+    piece: RowSlice
+    row: int  # of the piece's group
+    positions: Int[Tensor, " m"]  # of the tokens to read, in the completion; at least one
+
+    @property
+    def tokens(self) -> Int[Tensor, " m"]:
+        """Gives the tokens to read."""
+        return self.piece.group.tokens[self.row, self.positions]
+
+    @property
+    def inputs(self) -> Int[Tensor, " t"]:
+        """Gives the completion's tokens before the last one to read: the model must be fed these, and no more."""
+        return self.piece.group.tokens[self.row, : int(self.positions[-1])]
 
 
 class Reader:
-    """One set of weights. It knows the model's parts; it knows nothing of files, texts or algorithms."""
+    """Holds one set of weights and the model's parts. It knows nothing of files, texts or algorithms."""
 
     def __init__(self, model: nn.Module, family: Family, rules: Rules, compute: torch.dtype | None = None):
         self.model, self.family, self.compute = model, family, compute
         self.work = Work()
-        self.tower = Tower(model, family, compute, self.work)
+        self.tower = Tower(Encoder(model, family, compute, self.work))
         self.language = Language(model, rules, compute, self.work)
+        self.weights = Fingerprint(model)
 
     @property
     def rules(self) -> Rules:
@@ -50,43 +63,43 @@ class Reader:
 
     @property
     def dtype(self) -> torch.dtype:
-        """That of the masters; sharded layers may be gathered in another."""
+        """The type of the master weights; sharded layers may be gathered in another."""
         return dtype_of(self.model)
 
     @property
     def shares(self) -> bool:
-        """Whether a prompt's keys and values are computed once for all of its answers."""
+        """True if a prompt's keys and values are computed once for all of its completions."""
         return self.language.layers.config._attn_implementation.startswith(NAME)
 
     def shard(self, mesh: DeviceMesh, device: torch.device) -> None:
-        """Keep this rank's part of the weights only."""
+        """Keeps only this rank's part of the weights."""
         shard(self.model, mesh, device, None if self.compute == self.dtype else self.compute)
         self.language.rules = replace(self.rules, allowed=self.rules.allowed.to(device))
 
     def whole(self):
-        """The weights complete on every rank, for reading without waiting for one another."""
+        """Makes the weights complete on every rank: inside, ranks read without waiting for one another."""
         return whole(self.model)
 
     def autocast(self):
-        """Matrix products in ``compute``, where that is narrower than the weights."""
+        """Lets matrix products be in ``compute``, where that is narrower than the weights."""
         return autocast(self.model, self.compute)
 
     def look(self, prompts: Sequence[Prompt]) -> None:
-        """Let frozen blocks see the prompts before anything is asked of them: then no reading passes through them.
+        """Encodes the prompts' media as far as a frozen tower allows, and keeps the results for all later calls.
 
-        All ranks must call it, with whatever prompts. Nothing where the blocks train.
+        All ranks must call it, each with prompts of its own. It does nothing if the tower's blocks train.
         """
-        if self.tower.keeps != "nothing":
+        if self.tower.cache_level != CacheLevel.NOTHING:
             with gathered(self.model.model.visual):
-                self.tower.look(visions_of(prompts))
+                self.tower.encode_ahead(visions_of(prompts))
 
     def still(self) -> AbstractContextManager[None]:
-        """Inside, nobody writes to the weights: a tower that learns sees a prompt once for all that is read without learning."""
+        """Promises that nobody writes to the weights inside: a tower that trains then encodes each prompt's media once."""
         return self.tower.still(again=False)
 
     @contextmanager
     def see(self, prompts: Sequence[Prompt]) -> Iterator[Prefix | Seen]:
-        """Prompts and their media once, for all that is read or sampled inside; their one backward pass is at exit."""
+        """Encodes prompts and their media once for all that is read or sampled inside; one backward pass runs at exit."""
         with self.tower.see(prompts) as seen:
             if self.shares:
                 with held(self.language, seen) as prefix:
@@ -97,64 +110,88 @@ class Reader:
     def read(
         self,
         seen: Prefix | Seen,
-        pieces: Sequence[Piece],
+        pieces: Sequence[RowSlice],
         where: Sequence[Bool[Tensor, "n t"]] | None = None,
         keep: bool = False,
         against: Against | None = None,
     ) -> list[Tokens]:
-        """What the model says of the completions' tokens, for each piece ``[n t]``.
+        """Reads completions in one forward pass; gives log-probabilities and entropies ``[n t]`` for each piece.
 
-        One forward over all pieces. ``where`` restricts it to some tokens, and to the rows that hold any of them; elsewhere the
-        log-probabilities are 0. The first token of a completion is predicted at the last place of its prompt. ``keep`` adds the
-        states that the tokens are predicted from, ``against`` the exact divergence from another model's laws.
+        ``where`` marks the tokens to read, by default those of the masks; rows without any are left out of the pass, and
+        values of other tokens are 0. The first token of a completion is predicted at the last place of its prompt. ``keep``
+        adds the states that the tokens are predicted from, ``against`` the exact divergence from another model.
         """
-        where = [piece.group.mask for piece in pieces] if where is None else where
-        rows = [(k, r) for k, w in enumerate(where) for r in w.any(dim=1).nonzero().flatten().tolist()]
-        if not rows:
-            return [Tokens(*(w.new_zeros(w.shape, dtype=torch.float32),) * (2 + (against is not None))) for w in where]
-        places = [where[k][r].nonzero().flatten() for k, r in rows]
-        before = [
-            (pieces[k].index, pieces[k].group.tokens[r, : int(at[-1])]) for (k, r), at in zip(rows, places, strict=True)
-        ]
-        tokens = torch.cat([pieces[k].group.tokens[r, at] for (k, r), at in zip(rows, places, strict=True)])
-        hidden = self.hidden(seen, before, places)
-        states = None if against is None else torch.cat([s[w] for s, w in zip(against.states, where, strict=True)])
-        found = self.language.said(hidden, tokens.to(self.device), states, against)
-        sizes = [int(w.sum()) for w in where]
-        values = zip(*(value.split(sizes) for value in found), strict=True)
-        out = [scatter(w, *(v.to(w.device) for v in value)) for value, w in zip(values, where, strict=True)]
-        if keep:
-            out = [
-                replace(o, states=placed(h.to(w.device), w))
-                for o, h, w in zip(out, hidden.split(sizes), where, strict=True)
-            ]
-        return out
+        masks = [piece.group.mask for piece in pieces] if where is None else where
+        wanted = select(pieces, masks)
+        if not wanted:
+            return [zeros(mask, against is not None) for mask in masks]
+        states = self.states(seen, wanted)
+        tokens = torch.cat([row.tokens for row in wanted]).to(self.device)
+        theirs = None if against is None else torch.cat([s[m] for s, m in zip(against.states, masks, strict=True)])
+        return scatter(masks, self.language.said(states, tokens, theirs, against), states if keep else None)
 
-    def hidden(
-        self, seen: Prefix | Seen, before: Sequence[tuple[int, Tensor]], places: Sequence[Tensor]
-    ) -> Float[Tensor, "m d"]:
-        """The states from which the wanted tokens are predicted; ``before`` are (prompt, the tokens before the last wanted)."""
+    def states(self, seen: Prefix | Seen, wanted: Sequence[Wanted]) -> Float[Tensor, "m d"]:
+        """Computes the last hidden states from which the wanted tokens are predicted, row by row."""
+        inputs = [(row.piece.index, row.inputs) for row in wanted]
         if not isinstance(seen, Prefix):
-            rows = whole_rows(self.language, seen, before)
-            return torch.cat([row[at.to(row.device)] for row, at in zip(rows, places, strict=True)])
-        some = [(i, tokens) for i, tokens in before if len(tokens)]
-        # ranks that share layers must all come by, also one whose answers all end at once
-        some = some or [(before[0][0], self.language.rules.allowed.nonzero()[0].cpu())]
-        states = torch.cat([seen.last, answers(self.language, seen, some)])
-        wanted, start = [], len(seen.last)
-        for (index, tokens), at in zip(before, places, strict=True):
-            wanted.append(torch.where(at == 0, index, start + at - 1))
-            start += len(tokens)
-        return states[torch.cat(wanted).to(states.device)]
+            rows = whole_rows(self.language, seen, inputs)
+            return torch.cat([h[row.positions.to(h.device)] for h, row in zip(rows, wanted, strict=True)])
+        fed = [(index, tokens) for index, tokens in inputs if len(tokens)]
+        # ranks that share layers must all call them, also one whose rows want their first token alone: it feeds any token
+        fed = fed or [(inputs[0][0], self.language.rules.allowed.nonzero()[0].cpu())]
+        states = torch.cat([seen.last, answers(self.language, seen, fed)])
+        return states[places(wanted, len(seen.last)).to(states.device)]
 
-    def decoder(self, seen: Prefix | Seen, counts: Sequence[int]) -> Shared | Plain:
-        """What samples ``counts`` completions of each prompt, a token at a time."""
+    def decoder(self, seen: Prefix | Seen, counts: Sequence[int]) -> Decoder:
+        """Starts ``counts`` completions of each prompt, to be sampled token by token."""
         return decoder(self.language, seen, counts)
 
     def rows(self, hidden: Float[Tensor, "n d"], tensors: int) -> int:
-        """Of how many of these states so many tensors as wide as the vocabulary may exist at a time."""
+        """Rows per chunk, so that ``tensors`` tensors as wide as the vocabulary stay within ``logit_bytes``."""
         return self.language.rows(hidden, tensors)
 
     def logits(self, hidden: Float[Tensor, "n d"], temperature: float) -> Float[Tensor, "n v"]:
-        """What the next token is drawn from."""
+        """Computes the logits that the next token is drawn from."""
         return self.language.logits(hidden, temperature)
+
+
+def select(pieces: Sequence[RowSlice], masks: Sequence[Bool[Tensor, "n t"]]) -> list[Wanted]:
+    """Lists the completions that hold a token to read, in the order of the pieces and of their rows."""
+    return [
+        Wanted(piece, row, mask[row].nonzero().flatten())
+        for piece, mask in zip(pieces, masks, strict=True)
+        for row in mask.any(dim=1).nonzero().flatten().tolist()
+    ]
+
+
+def places(wanted: Sequence[Wanted], prompts: int) -> Int[Tensor, " m"]:
+    """Finds the states of wanted tokens among [last state of each of the prompts, states of all rows' inputs].
+
+    The first token of a completion is predicted by its prompt's last state, each other one by the token before it.
+    """
+    start, out = prompts, []
+    for row in wanted:
+        out.append(torch.where(row.positions == 0, row.piece.index, start + row.positions - 1))
+        start += len(row.inputs)
+    return torch.cat(out)
+
+
+def scatter(
+    masks: Sequence[Bool[Tensor, "n t"]],
+    values: Sequence[Float[Tensor, " m"]],
+    states: Float[Tensor, "m d"] | None,
+) -> list[Tokens]:
+    """Puts log-probabilities, entropies and whatever else was asked for back into the places of their tokens, piece by piece."""
+    sizes = [int(mask.sum()) for mask in masks]
+    each = zip(*(value.split(sizes) for value in values), strict=True)
+    out = [scatter_values(m, *(v.to(m.device) for v in some)) for m, some in zip(masks, each, strict=True)]
+    if states is None:
+        return out
+    split = zip(out, states.split(sizes), masks, strict=True)
+    return [replace(tokens, states=scatter_states(h.to(mask.device), mask)) for tokens, h, mask in split]
+
+
+def zeros(mask: Bool[Tensor, "n t"], divergence: bool) -> Tokens:
+    """The result of reading nothing."""
+    value = mask.new_zeros(mask.shape, dtype=torch.float32)
+    return Tokens(value, value, value if divergence else None)

@@ -7,19 +7,21 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmrl.models.reader import Piece, Reader
-from mmrl.runtime.sharding import cut_like, full, local, pick, somewhere
-from mmrl.types import EMA, Frozen, Group, Tokens, Update
+from mmrl.models.reader import Reader
+from mmrl.models.vision.tower import CacheLevel
+from mmrl.runtime.sharding import full, load_whole_state, local, pick, somewhere, whole_state
+from mmrl.types import EMA, Frozen, Group, RowSlice, Tokens, Update
 
 WATCHED = 65536  # coordinates on which the average is also kept exactly
+CHUNK = 64  # parameters that are moved in one call: copies in the average's type exist for so many at a time
 
 
 class Reference(Reader):
-    """A reader with weights of its own.
+    """Holds the weights that a method compares the policy with: the policy's first ones, or their running average.
 
-    The average is over the policy's master weights, parameter by parameter, and kept in ``update.dtype``; it is float32 unless
-    the published bfloat16 behaviour is asked for. ``drift_ratio`` says how far it moved along an exact float64 average of fixed
-    coordinates: 1 is as it should be, 0 is a reference that does not move (facts: care.md 1.4).
+    The average is over the policy's master weights, parameter by parameter, and kept in ``update.dtype``: float32, or bfloat16 as
+    in the published code of GRPO-CARE (Chen et al. 2025, 2506.16141), whose steps are mostly smaller than bfloat16's rounding.
+    ``drift_ratio`` compares its way with that of an exact float64 average of fixed coordinates: 1 is right, 0 does not move.
     """
 
     def __init__(self, policy: Reader, update: Update):
@@ -27,76 +29,83 @@ class Reference(Reader):
         dtype = torch.bfloat16 if isinstance(update, EMA) and update.dtype == "bfloat16" else None
         super().__init__(model.to(dtype) if dtype else model, policy.family, policy.rules, policy.compute)
         self.update = update
-        moves = policy.tower.keeps
-        self.tower.told = "features" if moves == "nothing" and isinstance(update, Frozen) else moves
+        level = policy.tower.cache_level
+        stays = level == CacheLevel.NOTHING and isinstance(update, Frozen)
+        self.tower.fixed_level = CacheLevel.FEATURES if stays else level
         self.watch = Watch(model.parameters()) if isinstance(update, EMA) else None
 
     @torch.no_grad()
     def follow(self, policy: Reader, step: int) -> bool:
-        """After optimizer step ``step``: move a little where that is due. True where it moved."""
+        """Moves towards the policy if ``update`` says so after optimizer step ``step``; True if it did."""
         if not isinstance(self.update, EMA) or step % self.update.every:
             return False
-        decay, pairs = self.update.decay, zip(self.model.named_parameters(), policy.model.parameters(), strict=True)
-        moved = [name for (name, mine), its in pairs if pulled(mine, its.to(mine.dtype), decay)]
-        self.forget([name for name in moved if name.startswith(self.family.tower)])
-        self.watch.follow(policy.model.parameters(), decay)
+        weight, tower = 1 - self.update.decay, self.family.tower
+        named = [(n, local(p)) for n, p in self.model.named_parameters()]
+        pairs = [(n, mine, its) for (n, mine), its in zip(named, policy.model.parameters(), strict=True)]
+        self.forget([n for n, mine, its in pairs if n.startswith(tower) and moved(mine, local(its), weight)])
+        move([(mine, local(its)) for n, mine, its in pairs if its.requires_grad and not n.startswith(tower)], weight)
+        self.watch.follow(policy.model.parameters(), self.update.decay)
         return True
 
     def forget(self, moved: Sequence[str]) -> None:
-        """These parameters of the tower moved on this rank: on every rank, digests of them are no longer known."""
+        """Forgets, on every rank, digests of the tower's parameters that moved on this one."""
         of_blocks = [name for name in moved if not name.startswith(self.family.projector)]
         for weights, names in ((self.tower.weights, moved), (self.tower.blocks, of_blocks)):
             if somewhere(bool(names), self.model.parameters()):
                 weights.forget()
 
     def drift_ratio(self) -> float:
-        """Progress along the exact average's path; 1.0 before that has moved."""
+        """Measures progress along the exact average's path; 1.0 before that has moved."""
         return 1.0 if self.watch is None else self.watch.ratio(self.model.parameters())
 
     @torch.no_grad()
     def score(self, groups: Sequence[Group], where: Sequence[Bool[Tensor, "g t"]], keep: bool = False) -> list[Tokens]:
-        """What it says of the wanted tokens, with ``keep`` also its states. Prompts of which nothing is wanted are not even seen."""
+        """Reads the tokens that ``where`` marks; ``keep`` adds its states. Prompts without such tokens are not encoded."""
         wanted = [k for k, w in enumerate(where) if w.any()]
         out = [Tokens(torch.zeros(w.shape), torch.zeros(w.shape)) for w in where]
         if wanted:
             with self.see([groups[k].prompt for k in wanted]) as seen:
-                pieces = [Piece(i, groups[k]) for i, k in enumerate(wanted)]
+                pieces = [RowSlice(i, groups[k]) for i, k in enumerate(wanted)]
                 read = self.read(seen, pieces, [where[k] for k in wanted], keep)
             for k, tokens in zip(wanted, read, strict=True):
                 out[k] = tokens
         return out
 
     def head(self) -> Float[Tensor, "v d"]:
-        """The matrix from last hidden states to logits, complete on every rank."""
+        """Gives the matrix from last hidden states to logits, complete on every rank."""
         return full(self.model.get_output_embeddings().weight.detach())
 
     def state(self) -> Mapping[str, Tensor]:
-        """What must be saved for the reference to go on as it is; nothing for one that never moves."""
-        return {} if self.watch is None else dict(self.model.state_dict()) | self.watch.state()
+        """Gives, on rank 0, the tensors from which ``restore`` makes the reference again; none if it never moves."""
+        return {} if self.watch is None else whole_state(self.model) | self.watch.state()
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """The inverse of ``state``."""
+        """Takes over what ``state`` gave."""
         if self.watch is not None:
-            own = self.model.state_dict()
-            cut = {
-                n: cut_like(t, own[n]) if n in own else t for n, t in state.items() if not n.startswith(Watch.prefix)
-            }
-            self.model.load_state_dict(cut, strict=True)
+            load_whole_state(self.model, {n: t for n, t in state.items() if not n.startswith(Watch.prefix)})
             for weights in (self.tower.weights, self.tower.blocks):
                 weights.forget()
             self.watch.restore(state)
 
 
-def pulled(mine: Tensor, its: Tensor, decay: float) -> bool:
-    """Move a tensor towards another; False where they are equal: it is then not written to, and its digest stays, too."""
-    stays = torch.equal(local(mine), local(its))
-    if not stays:
-        mine.lerp_(its, 1 - decay)
-    return not stays
+def moved(mine: Tensor, its: Tensor, weight: float) -> bool:
+    """Moves a tensor towards another; if they are equal, it gives False and writes nothing, so that digests stay known."""
+    its = its.to(mine.dtype)
+    if torch.equal(mine, its):
+        return False
+    mine.lerp_(its, weight)
+    return True
+
+
+def move(pairs: Sequence[tuple[Tensor, Tensor]], weight: float) -> None:
+    """Moves the first tensor of each pair towards the second, with few calls and no wait for the device."""
+    for start in range(0, len(pairs), CHUNK):
+        mine, its = zip(*pairs[start : start + CHUNK], strict=True)
+        torch._foreach_lerp_(mine, [other.to(own.dtype) for own, other in zip(mine, its, strict=True)], weight)
 
 
 class Watch:
-    """An exact float64 average of a few fixed coordinates, against which the reference is measured."""
+    """Keeps an exact float64 average of a few fixed coordinates, with which the reference is compared."""
 
     prefix = "watch."
 
@@ -106,14 +115,14 @@ class Watch:
         self.exact = self.start.clone()
 
     def pick(self, parameters) -> Float[Tensor, " k"]:
-        """The watched coordinates, in float64; of sharded parameters those of all ranks."""
+        """Gathers the watched coordinates, in float64; of sharded parameters from all ranks."""
         return pick(list(parameters), self.places)
 
     def follow(self, parameters, decay: float) -> None:
         self.exact = decay * self.exact + (1 - decay) * self.pick(parameters)
 
     def ratio(self, parameters) -> float:
-        """How far along the exact path: <moved, exact> / <exact, exact>."""
+        """Projects the way on the exact one: <moved, exact> / <exact, exact>."""
         path, moved = self.exact - self.start, self.pick(parameters) - self.start
         length = path.dot(path)
         return float(path.dot(moved) / length) if length > 0 else 1.0
@@ -126,7 +135,7 @@ class Watch:
 
 
 def spread(parameters: Sequence[Tensor]) -> list[Tensor]:
-    """Places spread evenly over all parameters, about WATCHED of them."""
+    """Spreads about WATCHED places evenly over all parameters."""
     total = sum(p.numel() for p in parameters)
     stride = max(1, total // WATCHED)
     return [torch.arange(0, p.numel(), stride) for p in parameters]

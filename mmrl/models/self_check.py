@@ -1,34 +1,43 @@
-"""Two ways to read, compared: prompts shared, and every completion with its own copy, as transformers does it."""
+"""Compares two ways to read: with shared prompts, and with a copy of its prompt for each completion, as transformers does it."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypedDict
 
 import torch
 from torch import Tensor
 
 from mmrl.models.attention.prefix import Prefix, held
 from mmrl.models.attention.shared import NAME, untouched
-from mmrl.models.reader import Piece, Reader
+from mmrl.models.reader import Reader
 from mmrl.models.vision.tower import Seen
 from mmrl.runtime.sharding import is_sharded
+from mmrl.types import RowSlice
 
-TIMES = 3.0  # how far the shared path may be from the truth, in the plain path's own distance to it
-FLOOR = 1.0  # that distance is at least so many rounding errors of the longest log-probability: a few tokens may be near by luck
-UNKNOWN = 8.0  # the same where there is no wider dtype to measure it with
+TIMES = 3.0  # the shared path may be this many times as far from the truth as the plain path is
+FLOOR = 1.0  # the plain path counts as at least this many rounding errors away: a few tokens may be near by luck
+UNKNOWN = 8.0  # the same, if there is no wider dtype in which to measure the plain path's distance
 
 
 class DisagreementError(RuntimeError):
-    """The shared path does not read what the plain path reads."""
+    """Says that the shared path gives other log-probabilities than the plain path."""
+
+
+class Distances(TypedDict):
+    """Largest distances of log-probabilities from the truth, in nats."""
+
+    distance: float  # of the shared path
+    plain_distance: float  # of the plain path
 
 
 @torch.no_grad()
-def compare(reader: Reader, prefix: Prefix, pieces: Sequence[Piece]) -> dict[str, float]:
-    """Largest distances (nats) of the log-probabilities of both paths to the plain path in the next wider dtype.
+def compare(reader: Reader, prefix: Prefix, pieces: Sequence[RowSlice]) -> Distances:
+    """Measures how far both paths are from the truth, which is the plain path in the next wider dtype.
 
-    That dtype is float64 for products in float32, and float32 for products in bfloat16. Where there is none wider, or
-    weights are sharded, the shared path is compared with the plain path itself, and rounding alone bounds their distance.
-    What is wrong by less than bfloat16 rounds is seen by ``nearer``. The vision tower's features are common to all, and the
-    tower looks once. Raises DisagreementError where the shared path is farther than ``TIMES`` the plain path's distance.
+    That dtype is float64 for products in float32, and float32 for products in bfloat16. If there is none wider, or
+    weights are sharded, the plain path itself is the truth. Mistakes smaller than bfloat16's rounding are found by a second
+    test, of the shared path in the dtype of the weights. All paths read the same features; the tower does not run again.
+    Raises DisagreementError if the shared path is farther than ``tolerance``.
     """
     narrow = reader.compute or reader.dtype
     eps = torch.finfo(narrow if reader.dtype != torch.float64 else torch.float32).eps  # transformers' norms are float32
@@ -41,54 +50,67 @@ def compare(reader: Reader, prefix: Prefix, pieces: Sequence[Piece]) -> dict[str
         if widens:
             with wider(reader):
                 truth = row_by_row(reader, prefix.seen, pieces)
-    own, found = distance(plain, truth), distance(shared, truth)
-    bound = TIMES * max(own, (FLOOR if widens else UNKNOWN) * eps * float(truth.abs().max()))
-    check(found, bound, pieces)
-    if widens and eps > torch.finfo(reader.dtype).eps:
-        check(nearer(reader, prefix, pieces, truth), bound * (torch.finfo(reader.dtype).eps / eps) ** 0.5, pieces)
-    return {"distance": found, "plain_distance": own}
+    distances = Distances(distance=distance(shared, truth), plain_distance=distance(plain, truth))
+    bound = tolerance(distances["plain_distance"], float(truth.abs().max()), eps, widens)
+    check(distances["distance"], bound, pieces)
+    finer = torch.finfo(reader.dtype).eps
+    if widens and eps > finer:
+        check(shared_in_wider(reader, prefix, pieces, truth), bound * (finer / eps) ** 0.5, pieces)
+    return distances
 
 
-def nearer(reader: Reader, prefix: Prefix, pieces: Sequence[Piece], truth: Tensor) -> float:
-    """The distance of both paths in the dtype of the weights, where products are in a narrower one.
+def tolerance(plain: float, longest: float, eps: float, measured: bool) -> float:
+    """Bounds the distance of the shared path from the truth, in nats.
 
-    Rounding shrinks with the dtype, and a mistake does not: half of that way, as exponents go, parts the two.
+    Both paths compute the same sums in another order, with products rounded to ``eps``. So their errors are of one size,
+    and ``TIMES`` the plain path's distance ``plain`` is the bound. Two cases need a floor below that distance: with few
+    tokens it may be small by luck, and if it was not ``measured``, for want of a wider dtype, it is 0. Rounding moves a
+    log-probability x by about ``eps |x|``, so that the floor is ``FLOOR`` or ``UNKNOWN`` times ``eps`` times the
+    ``longest`` |x|.
+
+    For a second test in a dtype with rounding e < eps the bound is this one times sqrt(e / eps): rounding errors shrink
+    by e / eps, and a mistake does not shrink at all, so the geometric mean of the two parts them.
     """
+    return TIMES * max(plain, (FLOOR if measured else UNKNOWN) * eps * longest)
+
+
+def shared_in_wider(reader: Reader, prefix: Prefix, pieces: Sequence[RowSlice], truth: Tensor) -> float:
+    """Measures the shared path's distance from the truth in the dtype of the weights, if products are in a narrower one."""
     with wider(reader, NAME + "sdpa"), held(reader.language, prefix.seen) as again:
         return distance(together(reader, again, pieces), truth)
 
 
-def check(found: float, bound: float, pieces: Sequence[Piece]) -> None:
-    """Raises DisagreementError where a distance is above its bound, or not a number."""
-    if not found <= bound:
+def check(measured: float, bound: float, pieces: Sequence[RowSlice]) -> None:
+    """Raises DisagreementError if a distance is above its bound, or not a number."""
+    if not measured <= bound:
         names = ", ".join(piece.group.prompt.example.id for piece in pieces[:5])
         raise DisagreementError(
             f"model.share_prefix: expected log-probabilities within {bound:.1e} of the plain path's in a wider dtype, "
-            f"found {found:.1e}, on examples {names}. This version of transformers, or this model, does something with "
+            f"found {measured:.1e}, on examples {names}. This version of transformers, or this model, does something with "
             "attention that is not known here; set model.share_prefix=off, and report it"
         )
 
 
 def distance(one: Tensor, other: Tensor) -> float:
-    """The largest; not a number where any is not."""
+    """Gives the largest difference; not a number if any is not."""
     return float((one.double() - other.double()).abs().max())
 
 
-def together(reader: Reader, prefix: Prefix, pieces: Sequence[Piece]) -> Tensor:
-    """Log-probabilities by the shared path."""
+def together(reader: Reader, prefix: Prefix, pieces: Sequence[RowSlice]) -> Tensor:
+    """Reads log-probabilities by the shared path."""
     read = zip(reader.read(prefix, pieces), pieces, strict=True)
     return torch.cat([tokens.logp[piece.group.mask] for tokens, piece in read])
 
 
-def row_by_row(reader: Reader, seen: Seen, pieces: Sequence[Piece]) -> Tensor:
-    """Log-probabilities by the plain path, one completion at a time: no padding, little memory."""
+def row_by_row(reader: Reader, seen: Seen, pieces: Sequence[RowSlice]) -> Tensor:
+    """Reads log-probabilities by the plain path, one completion at a time: no padding, little memory."""
     rows = [(p.index, p.group.rows(slice(r, r + 1))) for p in pieces for r in range(len(p.group))]
-    return torch.cat([reader.read(seen, [Piece(i, row)])[0].logp[row.mask] for i, row in rows])
+    return torch.cat([reader.read(seen, [RowSlice(i, row)])[0].logp[row.mask] for i, row in rows])
 
 
 @contextmanager
 def wider(reader: Reader, attention: str = "sdpa") -> Iterator[None]:
-    """Inside, the language model computes in the next wider dtype: float32 for bfloat16 products, else float64."""
+    """Lets the language model compute in the next wider dtype: float32 for bfloat16 products, else float64."""
     language, compute, dtype = reader.language, reader.language.compute, reader.dtype
     parts = language.layers, reader.model.get_output_embeddings()
     language.compute = None

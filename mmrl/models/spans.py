@@ -1,4 +1,4 @@
-"""Characters of a text -> tokens of a completion."""
+"""Finds the tokens of a completion that hold given characters of its text."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
@@ -13,10 +13,10 @@ Span = tuple[int, int]  # characters [start, end)
 def span_mask(
     tokens: Sequence[int], decode: Callable[[Sequence[int]], str], span: Span | None, width: int
 ) -> Bool[Tensor, " t"]:
-    """Which of ``width`` tokens hold a character of the span of the decoded text.
+    """Marks which of ``width`` tokens hold a character of the span of the decoded text.
 
-    A token that also holds characters outside belongs to it: in Qwen's vocabulary ``>B`` is one token. Found by bisection over
-    decoded prefixes, because tokens of a byte-level vocabulary need not be whole characters; a character belongs to the token
+    A token that also holds characters outside is marked, too: in Qwen's vocabulary ``>B`` is one token. The search is a bisection
+    over decoded prefixes, because tokens of a byte-level vocabulary need not be whole characters; a character belongs to the token
     that completes it.
     """
     mask = torch.zeros(width, dtype=torch.bool)
@@ -35,7 +35,7 @@ def span_mask(
 
 
 def common_prefix(one: str, other: str) -> int:
-    """How many characters two strings share from the start."""
+    """Counts the characters that two strings share from the start."""
     if other.startswith(one):
         return len(one)
     return next(i for i, (a, b) in enumerate(zip(one + "\0", other + "\1", strict=False)) if a != b)

@@ -1,4 +1,4 @@
-"""What differs between the versions of transformers that are supported, and nowhere else in mmrl."""
+"""Bridges differences between the supported versions of transformers; no other module knows of them."""
 
 import inspect
 from typing import Any
@@ -8,7 +8,7 @@ from transformers import Cache
 
 
 def cached(layers: nn.Module, cache: Cache) -> dict[str, Any]:
-    """Arguments of a decoder's forward pass that reads and extends the keys and values of ``cache``.
+    """Names the arguments with which a decoder's forward pass reads and extends the keys and values of ``cache``.
 
     5.24 renamed ``past_key_values`` to ``cache``; the old name warns there and goes with 5.40.
     """

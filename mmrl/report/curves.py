@@ -1,7 +1,6 @@
 """Training curves as SVG text that takes its colours and its font from the page around it."""
 
 import io
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from mmrl.runtime.json_lines import read
 
 INK = "#010203"  # replaced by currentColor, so that text is readable on light and dark pages
 COLORS = ("#3f7fd6", "#dd7a3c", "#3a9f68", "#a862c4", "#c9505f", "#b8961f", "#4aa8b0", "#8b8f98")
@@ -56,13 +57,12 @@ class Curve:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows of metrics.jsonl; a last line that is still being written is left out."""
-    lines = path.read_text().split("\n")[:-1] if path.exists() else []
-    return [json.loads(line) for line in lines if line]
+    """Return the rows of metrics.jsonl; a last line that is still being written is left out."""
+    return read(path) if path.exists() else []
 
 
 def curves(rows: Rows) -> Iterator[Curve]:
-    """The panels for which there is something to plot."""
+    """Yield the panels for which there is something to plot."""
     series = by_key(rows)
     for title, unit, _ in PANELS:
         names = [key for key in series if panel_of(key) == title]
@@ -71,7 +71,7 @@ def curves(rows: Rows) -> Iterator[Curve]:
 
 
 def compared(runs: Mapping[str, Rows]) -> Iterator[Curve]:
-    """The same for several runs: a panel a key, a line a run."""
+    """Yield the panels of several runs: a panel a key, a line a run."""
     for title, unit, _ in PANELS:
         if title in COMPARED:
             for key in sorted({key for rows in runs.values() for key in by_key(rows) if panel_of(key) == title}):
@@ -79,32 +79,32 @@ def compared(runs: Mapping[str, Rows]) -> Iterator[Curve]:
 
 
 def others_compared(runs: Mapping[str, Rows]) -> Iterator[Curve]:
-    """Everything else that several runs logged."""
+    """Yield a panel for everything else that several runs logged."""
     for key in sorted({key for rows in runs.values() for key in by_key(rows) if panel_of(key) not in COMPARED}):
         yield Curve(key, "", together(runs, key))
 
 
 def together(runs: Mapping[str, Rows], key: str) -> str:
-    """One key of every run that logged it; a run has the same colour in all panels."""
+    """Return the panel of one key, of every run that logged it; a run has the same colour in all panels."""
     colors = dict(zip(runs, COLORS, strict=False))
     series = {name: found[key] for name, rows in runs.items() if key in (found := by_key(rows))}
     return draw(series, key, [colors[name] for name in series])
 
 
 def others(rows: Rows) -> Iterator[Curve]:
-    """Everything else that was logged, a panel a key."""
+    """Yield a panel for every other key that was logged."""
     for key, points in by_key(rows).items():
         if panel_of(key) is None:
             yield Curve(key, "", draw({key: points}, key))
 
 
 def panel_of(key: str) -> str | None:
-    """The title of the panel that a key belongs to."""
+    """Return the title of the panel that a key belongs to."""
     return next((title for title, _, pattern in PANELS if re.search(pattern, key)), None)
 
 
 def by_key(rows: Rows) -> dict[str, list[tuple[float, float]]]:
-    """(step, value) by key, for what is a finite number."""
+    """Return (step, value) by key, for what is a finite number."""
     series: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
         for key, value in row.items():
@@ -114,12 +114,12 @@ def by_key(rows: Rows) -> dict[str, list[tuple[float, float]]]:
 
 
 def is_number(value: object) -> bool:
-    """Whether a value can be plotted."""
+    """Return True for a value that can be plotted."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def draw(series: Mapping[str, list[tuple[float, float]]], salt: str, colors: Sequence[str] = COLORS) -> str:
-    """One panel: every value faint, the mean over a window of steps bold."""
+    """Return one panel: every value faint, the mean over a window of steps bold."""
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": salt}):
         figure = Figure(figsize=(4.6, 2.6), layout="constrained")
         FigureCanvasSVG(figure)
@@ -140,7 +140,7 @@ def draw(series: Mapping[str, list[tuple[float, float]]], salt: str, colors: Seq
 
 
 def line(axes: Axes, points: Sequence[tuple[float, float]], label: str, color: str) -> None:
-    """A series; few points are shown as points."""
+    """Draw a series; few points are shown as points."""
     steps, values = zip(*points, strict=True)
     if len(points) < 12:
         axes.plot(steps, values, color=color, label=label, linewidth=1.6, marker="o", markersize=3)
@@ -150,18 +150,18 @@ def line(axes: Axes, points: Sequence[tuple[float, float]], label: str, color: s
 
 
 def running_mean(values: Sequence[float], window: int) -> list[float]:
-    """Mean of the last values up to each; no value after it."""
+    """Return the mean of the last values up to each; no value after it."""
     return [sum(values[max(0, i + 1 - window) : i + 1]) / min(window, i + 1) for i in range(len(values))]
 
 
 def short(key: str, series: Mapping[str, object]) -> str:
-    """The key without what all keys of the panel begin with."""
+    """Return the key without what all keys of the panel begin with."""
     heads = {name.rpartition("/")[0] for name in series}
     return key.rpartition("/")[2] if len(heads) == 1 and len(series) > 1 else key
 
 
 def plain(axes: Axes) -> None:
-    """Only the lines that help reading."""
+    """Leave only the lines that help reading."""
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set(color=INK, alpha=0.3)
     axes.grid(axis="y", color=INK, alpha=0.1, linewidth=0.8)

@@ -1,4 +1,4 @@
-"""What a report shows, as plain data: whoever has it fills this in."""
+"""The contents of a report as plain data: whoever has them fills this in."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,8 +8,8 @@ from mmrl.evaluation.tables.contents import Levels, ModelComparison
 
 
 @dataclass(frozen=True, slots=True)
-class Completion:
-    """One completion of a rollout."""
+class RolloutCompletion:
+    """One completion of a rollout, as the report shows it."""
 
     text: str
     rewards: Mapping[str, float] = field(default_factory=dict)  # by name; "total" stands out if it is there
@@ -25,7 +25,7 @@ class Rollout:
 
     title: str  # such as "L2, item 0031, step 40"
     prompt: str
-    completions: Sequence[Completion]
+    completions: Sequence[RolloutCompletion]
     gold: str | None = None
     strip: Any = None  # frames side by side: bytes of a PNG or JPEG, or uint8 pixels [h w 3] or [f h w 3]
 

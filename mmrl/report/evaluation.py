@@ -1,4 +1,4 @@
-"""``mmrl eval view``: what was asked and written, as one page without scripts or anything from elsewhere.
+"""``mmrl eval view``: questions and completions as one page without scripts or anything from elsewhere.
 
 Whatever models wrote is escaped; the page has no code that could run.
 """
@@ -9,22 +9,22 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader
-
 from mmrl.evaluation.plan import SAMPLES
 from mmrl.evaluation.records import Item, Record, Sample
 from mmrl.evaluation.run_folder import sets_of
 from mmrl.evaluation.scoring import answers, read_items, read_records
-from mmrl.evaluation.store import read_lines, write_whole
+from mmrl.evaluation.store import read_lines
+from mmrl.report.templates import render
 from mmrl.rewards.parse import parse
+from mmrl.runtime.files import write_whole
 from mmrl.types import letter_at
 
 TEMPLATE = "evaluation.html.j2"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which completions are shown."""
+class CompletionFilter:
+    """The choice of the completions that are shown."""
 
     scorer: str
     status: str | None
@@ -32,22 +32,21 @@ class Wanted:
     most: int
 
     def has(self, record: Record) -> bool:
-        """Whether a completion is among them."""
+        """Return True if a completion is among them."""
         right = next(iter(record.scores.values()), 0.0)
         return (self.status is None or record.status == self.status) and not (self.wrong and right)
 
 
-def view(folder: Path, wanted: Wanted, out: Path) -> Path:
-    """Write the page."""
+def view(folder: Path, wanted: CompletionFilter, out: Path) -> Path:
+    """Write the page and return its path."""
     sets = {name: cards(path, wanted) for name, path in sets_of(folder).items()}
     shown = {name: list(islice(some, wanted.most)) for name, some in sets.items()}
-    page = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True).get_template(TEMPLATE)
-    write_whole(out, page.render(title=str(folder), scorer=wanted.scorer, sets=shown, most=wanted.most))
+    write_whole(out, render(TEMPLATE, title=str(folder), scorer=wanted.scorer, sets=shown, most=wanted.most))
     return out
 
 
-def cards(folder: Path, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
-    """What the page shows of each completion."""
+def cards(folder: Path, wanted: CompletionFilter) -> Iterator[Mapping[str, Any]]:
+    """Yield the contents of the page, a completion each."""
     items, samples = read_items(folder), read_lines(Sample, folder / SAMPLES)
     for sample, record in zip(samples, read_records(folder, wanted.scorer), strict=True):
         if wanted.has(record):
@@ -55,7 +54,7 @@ def cards(folder: Path, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
 
 
 def card(item: Item, sample: Sample, record: Record) -> Mapping[str, Any]:
-    """One completion: its text in the parts that were read, so that the graded answer stands out."""
+    """Return one completion, its text in the parts that were read, so that the graded answer stands out."""
     span = parse(record.text).span or (len(record.text), len(record.text))
     options = [(letter_at(place), text) for place, text in enumerate(item.choices)]
     return {

@@ -3,13 +3,11 @@
 import base64
 import io
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from PIL import Image
 
@@ -17,7 +15,9 @@ from mmrl.evaluation.statistics import Difference
 from mmrl.evaluation.tables.arms import lines
 from mmrl.evaluation.tables.levels import percent, points, rows
 from mmrl.report.curves import compared, curves, others, others_compared, read_metrics
-from mmrl.report.data import Completion, ReportData
+from mmrl.report.data import ReportData, RolloutCompletion
+from mmrl.report.templates import render
+from mmrl.runtime.files import write_whole
 
 TEMPLATE = "report.html.j2"
 GAP = 2  # pixels between frames
@@ -28,17 +28,10 @@ SIGNATURES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 def write_report(run: Path, data: ReportData) -> Path:
     """Write the run's report.html, whole or not at all, and return its path."""
     metrics = data.metrics or ([] if data.runs else read_metrics(run / "metrics.jsonl"))
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"picture": picture, "parts": parts, "tags": tags, "number": number}
-    environment.filters |= {"percent": percent, "points": points, "forest": forest}
     table, compared_lines = list(rows(data.levels)), list(lines(data.comparison)) if data.comparison else []
-    page = environment.get_template(TEMPLATE).render(
+    page = render(
+        TEMPLATE,
+        FILTERS,
         data=data,
         rows=table,
         reach=reach([row.source for row in table]),
@@ -47,15 +40,13 @@ def write_report(run: Path, data: ReportData) -> Path:
         curves=list(compared(data.runs) if data.runs else curves(metrics)),
         others=list(others_compared(data.runs) if data.runs else others(metrics)),
     )
-    run.mkdir(parents=True, exist_ok=True)
-    path, unfinished = run / "report.html", run / "report.html.part"
-    unfinished.write_text(page, encoding="utf-8")
-    os.replace(unfinished, path)
+    path = run / "report.html"
+    write_whole(path, page)
     return path
 
 
-def parts(completion: Completion) -> tuple[str, str, str]:
-    """The text before the graded answer, the answer without the space around it, and the text behind it."""
+def parts(completion: RolloutCompletion) -> tuple[str, str, str]:
+    """Return the text before the graded answer, the answer without the space around it, and the text behind it."""
     start, end = completion.answer_span or (len(completion.text),) * 2
     answer = completion.text[start:end]
     start += len(answer) - len(answer.lstrip())
@@ -64,7 +55,7 @@ def parts(completion: Completion) -> tuple[str, str, str]:
 
 
 def tags(text: str) -> Markup:
-    """The escaped text with the tags of the answer's format set back."""
+    """Return the escaped text with the tags of the answer's format set back."""
     escaped = escape(text)
     for tag in TAGS:
         escaped = escaped.replace(escape(tag), Markup("<i>{}</i>").format(tag))
@@ -72,7 +63,7 @@ def tags(text: str) -> Markup:
 
 
 def picture(strip: Any) -> str:
-    """A strip of frames as a data URI."""
+    """Return a strip of frames as a data URI. Raises ValueError for bytes of another format."""
     encoded = bytes(strip) if isinstance(strip, bytes | bytearray) else png(np.asarray(strip))
     kind = next((kind for head, kind in SIGNATURES.items() if encoded.startswith(head)), None)
     if kind is None:
@@ -81,7 +72,7 @@ def picture(strip: Any) -> str:
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """Pixels [h w 3], or frames [f h w 3] that are set side by side, as a PNG."""
+    """Return pixels [h w 3], or frames [f h w 3] that are set side by side, as a PNG."""
     if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4) or pixels.shape[-1] != 3:
         raise ValueError(f"rollout strip: expected uint8 [h w 3] or [f h w 3], found {pixels.dtype} {pixels.shape}")
     if pixels.ndim == 4:
@@ -93,17 +84,28 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 def number(value: float) -> str:
-    """A reward as it is read: 1, 0.5, 2.25."""
+    """Return a reward as it is read: 1, 0.5, 2.25."""
     return f"{value:.3g}".replace("-", "\u2212")
 
 
 def reach(differences: Sequence[Difference]) -> float:
-    """Half the width of the axis of differences: the farthest limit, rounded up to ten points."""
+    """Return half the width of the axis of differences: the farthest limit, rounded up to ten points."""
     limits = [abs(limit) for each in differences for limit in (each.low, each.high) if math.isfinite(limit)]
     return max(0.1, math.ceil(10 * max(limits, default=0.1) - 1e-9) / 10)
 
 
 def forest(difference: Difference, half: float) -> dict[str, str]:
-    """Where dot and whisker of a line stand, in percent of the axis."""
+    """Return where dot and whisker of a line stand, in percent of the axis."""
     at = [min(1.0, max(0.0, (value / half + 1) / 2)) for value in (difference.low, difference.mean, difference.high)]
     return {"left": f"{100 * at[0]:.2f}", "dot": f"{100 * at[1]:.2f}", "width": f"{100 * (at[2] - at[0]):.2f}"}
+
+
+FILTERS = {
+    "picture": picture,
+    "parts": parts,
+    "tags": tags,
+    "number": number,
+    "percent": percent,
+    "points": points,
+    "forest": forest,
+}

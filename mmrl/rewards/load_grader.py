@@ -37,7 +37,7 @@ def run_file(path: Path, spec: str) -> ModuleType:
     path = path.resolve()
     if not path.is_file():
         raise ValueError(f"grader {spec!r}: no file {path}; paths are relative to the current directory, {Path.cwd()}")
-    name = f"mmrl_grader_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    name = f"mmrl_grader_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()}"
     if name in sys.modules:
         return sys.modules[name]
     found = importlib.util.spec_from_file_location(name, path)

@@ -69,7 +69,7 @@ LETTER_CHOSEN = re.compile(  # "I choose B.", "going with B because"
     """,
     re.VERBOSE,
 )
-LETTER_IS_RIGHT = re.compile(  # "B is the correct one", "(B) is best"
+LETTER_IS_RIGHT = re.compile(  # "B is the correct one", "(B is best"
     rf"""
     (?<!{EDGE}) (?<!['’]) {LETTER} [ ]is[ ] (?i: the[ ] )? (?i: correct | right | best | answer ) \b
     """,

@@ -20,8 +20,7 @@ class Parsed:
     reasoning: str | None  # from the first <think> (or the start, if the prompt opened it) to the last </think>
     answer: str | None  # stripped content of the graded block
     span: tuple[int, int] | None  # its characters [start, end), strictly between the tags, not stripped
-    blocks: int  # answer blocks where the graded one is the last
-    contents: tuple[str, ...]  # what they say, stripped
+    contents: tuple[str, ...]  # of the answer blocks where the graded one is the last, stripped
     multiple: bool  # that is not all the same
     format_ok: bool  # the whole completion is a think block, optional whitespace, an answer block
 
@@ -40,7 +39,6 @@ def parse(text: str) -> Parsed:
         reasoning=None if thought < 0 else think_text(text, thought),
         answer=contents[-1] if spans else None,
         span=spans[-1] if spans else None,
-        blocks=len(spans),
         contents=contents,
         multiple=len(set(contents)) > 1,
         format_ok=format_ok(text),

@@ -1,4 +1,4 @@
-"""Who samples, and how."""
+"""Samples completions from a policy, or takes somebody else's."""
 
 from mmrl.rollout.demonstrations import demonstrate
 from mmrl.rollout.engine import Engine

@@ -1,4 +1,4 @@
-"""Somebody else's completions, as groups of one."""
+"""Makes groups of somebody else's completions."""
 
 import torch
 
@@ -8,7 +8,7 @@ from mmrl.types import Group, Prompt
 
 
 def demonstrate(policy: Policy, prompt: Prompt) -> Group:
-    """The example's demonstration as a group of one. Raises ValueError where it has none, or none that fits."""
+    """Makes the example's demonstration a group of one. Raises ValueError if it has none, and PromptError if it does not fit."""
     example = prompt.example
     if example.demonstration is None:
         raise ValueError(

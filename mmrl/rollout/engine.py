@@ -1,4 +1,4 @@
-"""The in-process sampler: one prefill a prompt, all groups of a step decoded together, rows leave when they end."""
+"""Samples in this process: one prefill a prompt, all groups of a step decoded together, rows leave when they end."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mmrl.models.attention.decode import Plain, Shared
+from mmrl.models.attention.decode import Decoder
 from mmrl.models.context import refuse, too_long
 from mmrl.models.policy import Policy
 from mmrl.models.spans import Span
@@ -15,10 +15,10 @@ from mmrl.rollout.noise import draw, uniforms
 from mmrl.types import Decoding, Group, Prompt
 
 TENSORS = (
-    5  # as wide as the vocabulary, in float32, that exist at a time where a token is drawn: of its law, in float64
+    5  # float32 tensors as wide as the vocabulary that drawing a token needs at a time; its distribution is float64
 )
-TENSORS_TOP_P = 12  # the same where the law is cut to its nucleus: sorted, and put back
-COMPACT = 0.75  # rows are taken out of the batch when this share, or less, is still alive
+TENSORS_TOP_P = 12  # the same if the distribution is cut to its nucleus: sorted, and put back
+COMPACT = 0.75  # rows that have ended leave the batch when this share of rows, or less, goes on
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +37,19 @@ class Engine:
     def sample(
         self, prompts: Sequence[Prompt], samples: Sequence[Sequence[int]], seed: int, step: int = 0
     ) -> list[Group]:
-        """A group for each prompt; ``samples`` names the members of each, which with (seed, step, example) key their noise.
+        """Samples a group for each prompt. ``samples[i]`` are the sample indices of prompt i.
 
-        Raises PromptError, before anything is sampled, where a completion would not fit into the model's context.
+        Noise is keyed by (seed, step, example, sample index). Raises PromptError, before anything is sampled, if a completion
+        would not fit into the model's context.
         """
         refuse(list(too_long(prompts, self.policy.context, self.decoding.max_new_tokens)))
         groups = []
-        for some in self.batches(samples):
-            groups += self.batch([prompts[i] for i in some], [samples[i] for i in some], seed, step)
+        for batch in self.batches(samples):
+            groups += self.batch([prompts[i] for i in batch], [samples[i] for i in batch], seed, step)
         return groups
 
     def batches(self, samples: Sequence[Sequence[int]]) -> list[list[int]]:
-        """Prompts together up to ``max_rows`` rows; a group is never cut."""
+        """Puts neighbouring prompts together, up to ``max_rows`` rows; a group is never cut."""
         batches, rows = [[]], 0
         for index, members in enumerate(samples):
             if batches[-1] and rows + len(members) > self.max_rows:
@@ -59,7 +60,7 @@ class Engine:
         return batches if batches[0] else []
 
     def batch(self, prompts: Sequence[Prompt], samples: Sequence[Sequence[int]], seed: int, step: int) -> list[Group]:
-        """One batch of groups."""
+        """Samples one batch of groups."""
         length = self.decoding.max_new_tokens
         noise = torch.cat(
             [uniforms(seed, step, p.example.id, s, length) for p, s in zip(prompts, samples, strict=True)]
@@ -74,9 +75,9 @@ class Engine:
         return [self.group(prompt, *row) for prompt, row in zip(prompts, rows, strict=True)]
 
     def decode(
-        self, decoder: Shared | Plain, starts: Int[Tensor, " n"], noise: Float[Tensor, "n t"]
+        self, decoder: Decoder, starts: Int[Tensor, " n"], noise: Float[Tensor, "n t"]
     ) -> tuple[Int[Tensor, "n t"], Float[Tensor, "n t"], Int[Tensor, " n"]]:
-        """Tokens, their log-probabilities and the number of tokens of each row (t + 1 where it was cut off)."""
+        """Samples tokens with log-probabilities, and counts those of each row (t + 1 if it was cut off)."""
         hidden, device = decoder.last, noise.device
         tokens = torch.full(noise.shape, self.policy.end, device=device)
         logp = torch.zeros(noise.shape, dtype=torch.promote_types(hidden.dtype, torch.float32), device=device)
@@ -100,23 +101,22 @@ class Engine:
         return tokens, logp, lengths
 
     def choose(self, hidden: Float[Tensor, "n d"], noise: Float[Tensor, " n"]) -> tuple[Tensor, Tensor]:
-        """The next token of each row, and its log-probability; as many rows at a time as the policy's ``logit_bytes`` allow."""
+        """Draws the next token of each row, with its log-probability, in as many rows at a time as ``logit_bytes`` allow."""
         rows = self.policy.rows(hidden, TENSORS if self.decoding.top_p == 1 else TENSORS_TOP_P)
-        chosen = [self.draw(*some) for some in zip(hidden.split(rows), noise.split(rows), strict=True)]
+        chosen = [self.draw(*chunk) for chunk in zip(hidden.split(rows), noise.split(rows), strict=True)]
         token, logp = (torch.cat(parts) for parts in zip(*chosen, strict=True))
         return token, logp
 
     def draw(self, hidden: Float[Tensor, "n d"], noise: Float[Tensor, " n"]) -> tuple[Tensor, Tensor]:
-        """The same for some rows; log-probabilities are those before any truncation of the distribution."""
-        temperature = self.decoding.temperature
-        logits = self.policy.logits(hidden, temperature or 1.0)
-        token = draw(logits, noise, self.decoding.top_p) if temperature else logits.argmax(dim=-1)
+        """Draws the next tokens of a chunk of rows; log-probabilities are those before any truncation of the distribution."""
+        logits = self.policy.logits(hidden, self.decoding.logit_temperature)
+        token = draw(logits, noise, self.decoding.top_p) if self.decoding.temperature else logits.argmax(dim=-1)
         return token, logits.gather(-1, token[:, None]).squeeze(-1) - logits.logsumexp(dim=-1)
 
     def group(
         self, prompt: Prompt, tokens: Int[Tensor, "g t"], logp: Float[Tensor, "g t"], lengths: Int[Tensor, " g"]
     ) -> Group:
-        """A group, cut to its longest completion."""
+        """Makes a group, cut to its longest completion."""
         finished = lengths <= tokens.shape[1]
         lengths = lengths.clamp(max=tokens.shape[1]).cpu()
         width = int(lengths.max())

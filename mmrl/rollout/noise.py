@@ -1,4 +1,4 @@
-"""Random numbers that are a function of (seed, step, example, sample), never of global state or of the batch."""
+"""Draws random numbers that depend on (seed, step, example, sample) alone, never on global state or on the batch."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,19 +10,19 @@ from torch import Tensor
 
 
 def uniforms(seed: int, step: int, example: str, samples: Sequence[int], count: int) -> Float[Tensor, "n t"]:
-    """``count`` numbers in [0, 1) for each sample index, float64."""
+    """Draws ``count`` numbers in [0, 1) for each sample index, float64."""
     rows = [stream(seed, step, example, sample).random(count) for sample in samples]
     return torch.from_numpy(np.stack(rows))
 
 
 def stream(seed: int, step: int, example: str, sample: int) -> np.random.Generator:
-    """A counter-based generator keyed by the four."""
+    """Makes a counter-based generator keyed by the four."""
     digest = hashlib.sha256(f"{seed}/{step}/{sample}/{example}".encode()).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
 
 
 def draw(logits: Float[Tensor, "n v"], uniform: Float[Tensor, " n"], top_p: float = 1.0) -> Tensor:
-    """A token for each row by inversion of its distribution function; only tokens with mass can be drawn."""
+    """Draws a token for each row by inversion of its distribution function; only tokens with mass can be drawn."""
     probability = logits.double().softmax(dim=-1)
     if top_p < 1:
         probability = nucleus(probability, top_p)
@@ -34,7 +34,7 @@ def draw(logits: Float[Tensor, "n v"], uniform: Float[Tensor, " n"], top_p: floa
 
 
 def nucleus(probability: Float[Tensor, "n v"], top_p: float) -> Float[Tensor, "n v"]:
-    """The fewest most likely tokens that together have ``top_p``; the rest is 0."""
+    """Keeps the fewest most likely tokens that together have ``top_p``; the rest becomes 0."""
     ordered, places = probability.sort(dim=-1, descending=True)
     keep = ordered.cumsum(dim=-1) - ordered < top_p
     return probability * torch.zeros_like(keep).scatter(-1, places, keep)

@@ -4,16 +4,16 @@ An entry that does not read back as it was written is thrown away and counted, s
 is what went in, or nothing. What cannot be written (disk full, larger than the limit) is counted, and done without.
 """
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
-from hashlib import blake2b
 from pathlib import Path
 
+from mmrl.runtime.files import PARTIAL, sha256, whole_file
+from mmrl.runtime.lock import waiting_lock
+
 SUM = 32  # bytes of checksum before each entry
-PARTIAL = ".partial"
 LEDGER = "bytes"  # the file that says how much there is
 LOCK = "lock"
 ROOM = 0.9  # of the limit is left filled where something had to be given up, so that the next one need not
@@ -88,14 +88,9 @@ class Disk:
             tally.reason = str(error)
 
     def write(self, name: str, entry: bytes) -> None:
-        """Under another name first: whoever sees the entry sees all of it."""
-        partial = self.folder / f"{name}{PARTIAL}"
-        try:
+        """Write an entry whole; its checksum tells where the machine lost power meanwhile."""
+        with whole_file(self.folder / name, durable=False) as partial:
             partial.write_bytes(entry)
-            partial.replace(self.folder / name)
-        except OSError:
-            partial.unlink(missing_ok=True)
-            raise
 
     def make_room(self, size: int, tally: Tally) -> int:
         """The bytes that are kept, so few that ``size`` more fit."""
@@ -137,8 +132,7 @@ class Disk:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Nobody else writes meanwhile. The lock of a process that is killed is free."""
-        with (self.folder / LOCK).open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with waiting_lock(self.folder / LOCK):
             yield
 
 
@@ -153,11 +147,11 @@ def open_disk(folder: Path, limit: int, key: str = "cache_dir") -> Disk:
             disk.settle(sum(entry.st_size for _, entry in disk.entries()))
     except OSError as error:
         raise ValueError(
-            f"{key}: expected a folder that can be written, found {error}; choose another, or null for none"
+            f"{key}: expected a folder that can be written, found {error.__cause__ or error}; choose another, or null for none"
         ) from None
     return disk
 
 
 def checksum(name: str, payload: bytes) -> bytes:
     """Of the entry under its name, so that an entry under another's name is corrupt, too."""
-    return blake2b(payload, digest_size=SUM, key=blake2b(name.encode(), digest_size=SUM).digest()).digest()
+    return bytes.fromhex(sha256(name, b"\0", payload))

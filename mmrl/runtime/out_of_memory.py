@@ -1,34 +1,42 @@
-"""What to do when the GPU's memory does not suffice: the same again in smaller parts, and say so."""
+"""Try again in smaller batches where the GPU's memory does not suffice, and say so."""
 
 import logging
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 
 logger = logging.getLogger(__name__)
 
+REMEDY = "show fewer or smaller frames, shorten completions, set model.gradient_checkpointing, or take a larger GPU"
 Result = TypeVar("Result")
 
 
-def fitted(
+@dataclass(frozen=True, slots=True)
+class Fitted(Generic[Result]):
+    """The result of an attempt that memory sufficed for."""
+
+    result: Result
+    limit: int  # under which it succeeded
+    halvings: int  # of the limit, until it did
+
+
+def run_with_smaller_batches(
     attempt: Callable[[int], Result], limit: int, least: int, key: str, undo: Callable[[], None] = lambda: None
-) -> tuple[Result, int, int]:
+) -> Fitted[Result]:
     """``attempt(limit)``, with half the limit again and again where memory does not suffice.
 
-    With the result come the limit that did, and how often it was halved. ``undo`` takes back what a failed attempt left.
+    ``key`` is the limit's name in the config; ``undo`` takes back what a failed attempt left.
     Raises torch.OutOfMemoryError where ``limit`` is down to ``least``, which cannot be cut.
     """
     halvings = 0
     while True:
         try:
-            return attempt(limit), limit, halvings
+            return Fitted(attempt(limit), limit, halvings)
         except torch.OutOfMemoryError as error:
             if limit <= least:
-                error.add_note(
-                    f"{key}={limit} cannot be halved any further; show fewer or smaller frames, shorten completions, set "
-                    "model.gradient_checkpointing, or take a larger GPU"
-                )
+                error.add_note(f"{key}={limit} cannot be halved any further; {REMEDY}")
                 raise
         undo()  # outside the handler: the error holds on to what the attempt had made
         if torch.cuda.is_available():

@@ -2,19 +2,23 @@
 
 import importlib.util
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, gather_object
 from torch import Tensor
+from torch._utils import _flatten_dense_tensors, _take_tensors, _unflatten_dense_tensors  # as torch's own DDP does
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor
 
 PATIENCE = InitProcessGroupKwargs(timeout=timedelta(days=1))  # ranks wait while rank 0 opens files, validates and saves
+
+BUCKET = 2**26  # bytes of gradients that are summed over ranks at a time
 
 
 def join(trackers: Sequence[str] = (), folder: Path = Path()) -> Accelerator:
@@ -64,18 +68,21 @@ class Ranks:
         """Each number summed over ranks."""
         return [sum(column) for column in zip(*self.gather(list(values)), strict=True)]
 
-    def add_gradients(self, parameters: Iterable[Tensor]) -> None:
-        """Sum gradients over ranks; where nobody had a use for a parameter its gradient is 0, so that the number of
-        ranks does not decide whether the optimizer takes it for absent.
+    def add_gradients(self, parameters: Sequence[Tensor]) -> None:
+        """Sum gradients over ranks, many at a time. A parameter without a gradient gets one of 0, so that the number of ranks
+        does not decide whether the optimizer takes it for absent.
 
-        A sum and not a mean, because every token's share is already its part of the loss over all ranks. Gradients of
-        shards were added in the backward pass.
+        It is a sum and not a mean, because every token's share is already its part of the loss over all ranks. Gradients of
+        shards were summed in the backward pass.
         """
         for parameter in parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-            if self.world > 1 and not isinstance(parameter, DTensor):
-                parameter.grad = self.accelerator.reduce(parameter.grad, "sum")
+        whole = [p.grad for p in parameters if not isinstance(p, DTensor)]
+        for bucket in _take_tensors(whole, BUCKET) if self.world > 1 else ():
+            dist.all_reduce(flat := _flatten_dense_tensors(bucket))
+            for gradient, summed in zip(bucket, _unflatten_dense_tensors(flat, bucket), strict=True):
+                gradient.copy_(summed)
 
     def mesh(self) -> DeviceMesh:
         """All ranks in a line, to shard weights over."""

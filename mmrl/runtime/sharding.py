@@ -10,9 +10,13 @@ from contextlib import contextmanager
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict, set_model_state_dict
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, Partial, Shard, distribute_tensor
+
+WHOLE = StateDictOptions(full_state_dict=True)  # tensors of a state are complete
+SAVED = StateDictOptions(full_state_dict=True, cpu_offload=True)  # complete on rank 0, in the host's memory
 
 
 def shard(model: nn.Module, mesh: DeviceMesh, device: torch.device, compute: torch.dtype | None) -> None:
@@ -107,24 +111,19 @@ def local(tensor: Tensor) -> Tensor:
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
-def cut_like(tensor: Tensor, other: Tensor) -> Tensor:
-    """A whole tensor, which every rank has, cut as another is; whole where that is whole."""
-    if not isinstance(other, DTensor):
-        return tensor
-    return distribute_tensor(tensor.to(local(other).device), other.device_mesh, other.placements, src_data_rank=None)
+def whole_state(model: nn.Module) -> dict[str, Tensor]:
+    """The model's tensors by name, complete and in the host's memory on rank 0; none on the others. All ranks must call it.
 
-
-def collected(tensors: Mapping[str, Tensor], keep: bool) -> dict[str, Tensor]:
-    """The tensors complete, in the host's memory where they were sharded; nothing on ranks that do not ``keep`` them.
-
-    Tensors that are one stay one. All ranks must call it.
+    Names that share a tensor go on sharing one, which torch gathers once for each name.
     """
-    once: dict[int, Tensor] = {}
-    for tensor in tensors.values():
-        if id(tensor) not in once:
-            found = full(tensor.detach())
-            once[id(tensor)] = (found.cpu() if isinstance(tensor, DTensor) else found) if keep else found.new_empty(0)
-    return {name: once[id(tensor)] for name, tensor in tensors.items()} if keep else {}
+    state, first = get_model_state_dict(model, options=SAVED), {}
+    own = model.state_dict(keep_vars=True)
+    return {name: state[first.setdefault(id(own[name]), name)] for name in state}
+
+
+def load_whole_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Copy the tensors of ``whole_state``, which every rank has read, into the model, cut as the model is."""
+    set_model_state_dict(model, dict(state), options=WHOLE)
 
 
 def pick(parameters: Sequence[Tensor], places: Sequence[Tensor]) -> Tensor:
@@ -167,10 +166,6 @@ def somewhere(here: bool, parameters: Iterable[Tensor]) -> bool:
 
 def clip_gradients(parameters: Sequence[Tensor], most: float) -> Tensor:
     """Scale gradients to a norm of at most ``most`` over all parameters; the norm before, the same on every rank."""
-    if not any(isinstance(p, DTensor) for p in parameters):
-        return nn.utils.clip_grad_norm_(parameters, most)
-    assert all(isinstance(p, DTensor) for p in parameters), "whole parameters would be counted once a rank"
-    gradients = [local(p.grad) for p in parameters]
-    norm = summed(nn.utils.get_total_norm(gradients).square(), parameters).sqrt()
-    torch._foreach_mul_(gradients, (most / (norm + 1e-6)).clamp(max=1.0))  # 1e-6 as torch's clip_grad_norm_
+    norm = full(nn.utils.get_total_norm([p.grad for p in parameters]))
+    nn.utils.clip_grads_with_norm_(parameters, most, norm)
     return norm

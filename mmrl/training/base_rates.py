@@ -3,8 +3,6 @@
 Base-model pass rates are normalisers (Z of a tilt or of a constraint), wanted moments' starting point and difficulty at once.
 """
 
-import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,14 +14,15 @@ from mmrl.config.open_data import every, grader, media_reader, training_data
 from mmrl.config.open_model import feature_cache, policy_of
 from mmrl.config.schema import Config, ConfigError
 from mmrl.data.media.reader import MediaError, MediaReader
-from mmrl.functional.targets import bounds, offline
 from mmrl.models.policy import Policy
-from mmrl.models.vision.size_rules import size_rules
+from mmrl.models.vision.processor_sizes import size_rules
 from mmrl.rewards.run_graders import grade
 from mmrl.runtime.console import progress
+from mmrl.runtime.files import write_whole
+from mmrl.runtime.json_lines import append, cut_torn_end, line_of
 from mmrl.runtime.ranks import Ranks, join
 from mmrl.training.base_rates_table import facts, lines, same
-from mmrl.training.build import sampler
+from mmrl.training.rollouts import rollouts_of
 from mmrl.types import Example, Prompt
 
 STEP = -1  # the noise of these completions is that of no training step
@@ -43,15 +42,14 @@ def prepare(config: Config, samples: int, quiet: bool = False) -> Path:
     done = begin(path, facts(config), samples)
     examples = [e for e in every(training_data(config.data, config.seed)) if e.id not in done]
     policy = policy_of(
-        config.model, config.data.template, ranks.accelerator.device, config.rollout.decoding.temperature
+        config.model, config.data.template, ranks.accelerator.device, config.rollout.decoding.logit_temperature
     )
     policy.model.requires_grad_(False)  # nothing learns: each medium is looked at once, and a run may find that on disk
     policy.tower.cache = feature_cache(config)
     reader = media_reader(config.data, config.data.cache_bytes, size_rules(policy.processor))
-    with path.open("a") as file, reader, progress("prepare", len(examples), quiet=quiet) as show:
+    with reader, progress("prepare", len(examples), quiet=quiet) as show:
         for count, row in enumerate(rows(config, examples, policy, reader, samples), 1):
-            file.write(json.dumps(row) + "\n")
-            file.flush()
+            append(path, [row])
             show(count, "")
     return path
 
@@ -64,10 +62,9 @@ def begin(path: Path, made_with: Mapping[str, Any], samples: int) -> set[str]:
         same(head, made_with, path)
         if head["samples"] != samples:
             raise ConfigError(f"--samples: expected {head['samples']}, as {path} was begun with; found {samples}")
-        path.write_text("".join(json.dumps(row) + "\n" for row in (head, *found)))  # without a half-written line
+        cut_torn_end(path)
         return {row["id"] for row in found}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"made_with": made_with, "samples": samples}) + "\n")
+    write_whole(path, line_of({"made_with": made_with, "samples": samples}))
     return set()
 
 
@@ -78,7 +75,7 @@ def rows(
     graders = {name: grader(r.grader) for name, r in config.rewards.items()}
     weights = {name: r.weight for name, r in config.rewards.items()}
     rollout = config.rollout.model_copy(update={"group_size": samples})
-    sample = sampler(config.model_copy(update={"rollout": rollout}), policy, "policy")
+    sample = rollouts_of(policy, "policy", rollout, config.seed)
     together = max(1, config.rollout.max_rows // samples)
     for start in range(0, len(examples), together):
         for group in sample(prompts(config, examples[start : start + together], policy, reader), STEP):
@@ -86,23 +83,18 @@ def rows(
             total = sum(weights[name] * reward for name, reward in earned.items())
             earned = {**earned, "total": total}
             plain = {name: reward.tolist() for name, reward in earned.items()}
-            yield {"id": group.prompt.example.id, "rewards": plain} | summary(earned, config.algorithm.build())
+            yield {"id": group.prompt.example.id, "rewards": plain} | summary(earned, config.algorithm)
 
 
 def summary(earned: Mapping[str, Tensor], algorithm: Algorithm) -> dict[str, float]:
     """For people and other programs: a run computes what it needs from the rewards.
 
     ``pass_rate`` is the share k / n of completions with an accuracy (or, where none is graded, a total) above 0, ``difficulty`` is
-    1 - (k + 1/2) / (n + 1), which tells 0 of 4 from 0 of 64, and ``log_z`` that of the algorithm's target, if it has one whose
-    coefficients are known. -inf is left out.
+    1 - (k + 1/2) / (n + 1), which tells 0 of 4 from 0 of 64; the algorithm may add more, such as ``log_z`` of its target.
     """
     right = (earned.get("accuracy", earned["total"]) > 0).double()
-    found = {"pass_rate": float(right.mean()), "difficulty": 1 - float((right.sum() + 0.5) / (len(right) + 1))}
-    aim = getattr(algorithm, "aim", None)
-    if aim is not None and not aim.moments:
-        log_z = float(offline(aim.weight(earned, {}), bounds(aim.factors)))
-        found |= {"log_z": log_z} if log_z > -math.inf else {}
-    return found
+    rates = {"pass_rate": float(right.mean()), "difficulty": 1 - float((right.sum() + 0.5) / (len(right) + 1))}
+    return {**rates, **algorithm.report_base(earned)}
 
 
 def prompts(config: Config, examples: Sequence[Example], policy: Policy, reader: MediaReader) -> list[Prompt]:

@@ -4,7 +4,6 @@ One JSON a line. The first says what decided the numbers; each further one is an
 completions earned ("total" is their weighted sum).
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mmrl.config.schema import Config
+from mmrl.runtime.json_lines import read as read_json_lines
 
 Table = Mapping[str, Mapping[str, Tensor]]  # example -> reward -> [n]
 
@@ -62,7 +62,4 @@ def same(head: Mapping[str, Any], facts: Mapping[str, Any], path: Path) -> None:
 
 def lines(path: Path) -> list[dict[str, Any]]:
     """All rows; half a line at the end, as a process that was killed leaves it, is left out."""
-    text = path.read_text()
-    whole = text[: text.rfind("\n") + 1]
-    found = [json.loads(line) for line in whole.splitlines() if line]
-    return found or [{}]
+    return read_json_lines(path) or [{}]

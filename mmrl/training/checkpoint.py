@@ -1,10 +1,11 @@
-"""Checkpoints: a Hugging Face directory with the trainer's state beside it, written whole or not at all."""
+"""Checkpoints: a Hugging Face directory with the trainer's state beside it, written whole or not at all; and the best model."""
 
 import json
-import os
 import random
+import re
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,15 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
 
-from mmrl.runtime.sharding import cut_like
+from mmrl.runtime.files import PARTIAL, REPLACED, settle, whole_directory
+from mmrl.runtime.sharding import SAVED, WHOLE
 
-VERSION = 1
-PARTIAL = ".partial"
+VERSION = 2  # 2: keys of the recorded config were renamed
+NAME = re.compile(r"step-(\d{6,})")  # of a checkpoint's directory; directories of other names are left alone
 STATE = "trainer"  # the directory beside the weights
+BEST, BEST_FACTS = "best", "best.json"
 
 
 class CheckpointError(ValueError):
@@ -31,31 +35,14 @@ def write(
     tensors: Mapping[str, Mapping[str, Tensor]],
     state: Mapping[str, Any],
 ) -> None:
-    """Write under another name, flush to disk, then rename: whoever sees the directory sees all of it."""
-    partial = directory.with_name(directory.name + PARTIAL)
-    shutil.rmtree(partial, ignore_errors=True)
-    (partial / STATE).mkdir(parents=True)
-    save_model(partial)
-    for name, some in tensors.items():
-        own = {k: v.detach().cpu().contiguous().clone() for k, v in some.items()}
-        save_file(own, partial / STATE / f"{name}.safetensors")
-    (partial / STATE / "state.json").write_text(json.dumps({"version": VERSION, **state}, indent=1))
-    flush(partial)
-    if directory.exists():
-        shutil.rmtree(directory)
-    partial.rename(directory)
-    flush(directory.parent, deep=False)
-
-
-def flush(directory: Path, deep: bool = True) -> None:
-    """Force a directory, and with ``deep`` what is in it, to disk."""
-    paths = [p for p in directory.rglob("*") if p.is_file()] if deep else []
-    for path in [*paths, directory]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    """Write a checkpoint, whole or not at all. Raises WriteError where the disk does not take it."""
+    with whole_directory(directory) as partial:
+        (partial / STATE).mkdir()
+        save_model(partial)
+        for name, some in tensors.items():
+            own = {k: v.detach().cpu().contiguous().clone() for k, v in some.items()}
+            save_file(own, partial / STATE / f"{name}.safetensors")
+        (partial / STATE / "state.json").write_text(json.dumps({"version": VERSION, **state}, indent=1))
 
 
 def read(directory: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
@@ -78,7 +65,10 @@ def read_state(directory: Path) -> dict[str, Any]:
         raise CheckpointError(f"{directory}: expected a checkpoint of mmrl, found no {STATE}/state.json in it")
     state = json.loads(path.read_text())
     if state["version"] != VERSION:
-        raise CheckpointError(f"{directory}: expected checkpoint version {VERSION}, found {state['version']}")
+        raise CheckpointError(
+            f"{directory}: expected checkpoint version {VERSION}, found {state['version']}, of another version of mmrl, whose "
+            "config has other keys; go on with that version, or start a new run with another out"
+        )
     return state
 
 
@@ -87,25 +77,75 @@ def name_of(step: int) -> str:
     return f"step-{step:06d}"
 
 
+def step_of(path: Path) -> int | None:
+    """The step that a directory's name says, or None where it is no name of a checkpoint."""
+    match = NAME.fullmatch(path.name)
+    return int(match[1]) if match else None
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The whole checkpoints of a folder, the newest last; steps are compared as numbers, other names left out."""
+    for path in folder.glob(f"step-*{REPLACED}"):
+        settle(path.with_suffix(""))
+    return sorted((path for path in folder.glob("step-*") if path.is_dir() and step_of(path) is not None), key=step_of)
+
+
 def latest(folder: Path) -> Path | None:
     """The newest whole checkpoint."""
-    found = sorted(p for p in folder.glob("step-*") if not p.name.endswith(PARTIAL))
-    return found[-1] if found else None
+    whole = checkpoints_in(folder)
+    return whole[-1] if whole else None
 
 
 def prune(folder: Path, keep: int) -> None:
     """Delete all but the newest ``keep``, and what a killed process left half-written."""
-    for path in sorted(p for p in folder.glob("step-*") if not p.name.endswith(PARTIAL))[:-keep]:
+    for path in checkpoints_in(folder)[:-keep]:
         shutil.rmtree(path)
-    for path in folder.glob(f"*{PARTIAL}"):
-        shutil.rmtree(path)
+    for path in folder.glob(f"step-*{PARTIAL}"):
+        if step_of(path.with_suffix("")) is not None:
+            shutil.rmtree(path)
 
 
 def drop_later(folder: Path, step: int) -> None:
     """Delete what was written about steps that a resumed run will take again."""
-    for path in folder.glob("step-*"):
-        if path.name > name_of(step):
+    for path in checkpoints_in(folder):
+        if step_of(path) > step:
             shutil.rmtree(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The step and the value of the best model that was kept, by a metric of the validation."""
+
+    step: int
+    metric: str  # SET/METRIC
+    value: float
+
+
+def read_best(run: Path) -> Best | None:
+    """The best of a run so far."""
+    settle(run / BEST)
+    path = run / BEST / BEST_FACTS
+    return Best(**json.loads(path.read_text())) if path.exists() else None
+
+
+def improves(run: Path, metric: str, value: float) -> bool:
+    """Say if a value is above the best so far; of two equals the earlier stays. A best by another metric does not count."""
+    before = read_best(run)
+    return before is None or before.metric != metric or value > before.value
+
+
+def keep_best(run: Path, checkpoint: Path, best: Best) -> None:
+    """Copy the model of a checkpoint, whole or not at all, to where pruning leaves it; the trainer's state stays behind."""
+    with whole_directory(run / BEST) as partial:
+        shutil.copytree(checkpoint, partial, ignore=shutil.ignore_patterns(STATE), dirs_exist_ok=True)
+        (partial / BEST_FACTS).write_text(json.dumps(asdict(best), indent=1) + "\n")
+
+
+def drop_later_best(run: Path, step: int) -> None:
+    """Delete a best of steps that a resumed run will take again."""
+    before = read_best(run)
+    if before is not None and before.step > step:
+        shutil.rmtree(run / BEST)
 
 
 def shapes(model: nn.Module) -> dict[str, list[int]]:
@@ -124,24 +164,24 @@ def same_model(model: nn.Module, recorded: Mapping[str, list[int]], directory: P
         )
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[Tensor, str]) -> dict[str, Tensor]:
-    """An optimizer's tensors by parameter name."""
-    return {
-        f"{key}/{names[p]}": value if isinstance(value, Tensor) else torch.as_tensor(value)
-        for p, values in optimizer.state.items()
-        for key, value in values.items()
-    }
+def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """An optimizer's tensors by parameter name, complete on rank 0; none on the others. All ranks must call it."""
+    if not optimizer.state:  # torch would take a step of nothing to have one, and count it
+        return {}
+    states = get_optimizer_state_dict(model, optimizer, options=SAVED).get("state", {})
+    return {f"{key}/{name}": value for name, values in states.items() for key, value in values.items()}
 
 
-def restore_optimizer(
-    optimizer: torch.optim.Optimizer, names: Mapping[Tensor, str], tensors: Mapping[str, Tensor]
-) -> None:
-    """The inverse of ``optimizer_tensors``."""
-    parameters = {name: p for p, name in names.items()}
+def restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Take over the tensors of ``optimizer_tensors``, which every rank has read, cut as the model is; rates stay."""
+    if not tensors:
+        return
+    states: dict[str, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         kind, name = key.split("/", 1)
-        p = parameters[name]
-        optimizer.state[p][kind] = value if kind == "step" else cut_like(value.to(p.device, p.dtype), p)
+        states.setdefault(name, {})[kind] = value
+    groups = get_optimizer_state_dict(model, optimizer)["param_groups"]
+    set_optimizer_state_dict(model, optimizer, {"state": states, "param_groups": groups}, options=WHOLE)
 
 
 def randomness() -> dict[str, Any]:

@@ -7,21 +7,18 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from torch import Tensor
-
-from mmrl.algorithms import Remembering
 from mmrl.algorithms.target_matching import TargetError
 from mmrl.config.load import flat
 from mmrl.config.schema import Config, ConfigError
 from mmrl.data.media.reader import MediaError
 from mmrl.evaluation import cost
-from mmrl.evaluation.evaluator import examine
+from mmrl.evaluation.evaluator import evaluate_model
 from mmrl.models.context import PromptError
 from mmrl.runtime.console import progress
 from mmrl.runtime.interrupt import Stopped, stopping
 from mmrl.runtime.ranks import Ranks
-from mmrl.runtime.sharding import collected
-from mmrl.training import best, checkpoint
+from mmrl.runtime.sharding import whole_state
+from mmrl.training import checkpoint
 from mmrl.training.profile import Costs
 from mmrl.training.prompts import Feeder
 from mmrl.training.run_log import Journal
@@ -29,10 +26,10 @@ from mmrl.training.step.non_finite import NonFiniteError
 from mmrl.training.step.trainer import Trainer
 
 FREE_TO_CHANGE = (  # when a run is resumed: what decides its length, what it writes, and what it takes of the machine
-    "out", "steps", "save_every", "keep", "rollouts_every", "trackers", "validate_every", "validation", "best",
+    "out", "steps", "save_every", "keep", "rollouts_every", "trackers", "validation", "best",
     "data.on_bad_media", "data.workers", "data.timeout", "data.cache_bytes", "data.cache_dir",
     "data.cache_dir_bytes", "data.max_prompt_tokens",
-    "part_tokens", "rollout.max_rows", "model.logit_bytes", "model.feature_bytes", "model.feature_dir_bytes",
+    "part_tokens", "rollout.max_rows", "model.logit_bytes", "model.feature_bytes",
     "model.gradient_checkpointing", "model.shard", "model.share_prefix",
 )  # fmt: skip
 TOGETHER = (Stopped, NonFiniteError, MediaError, PromptError, TargetError)  # raised by all ranks at the same place
@@ -86,7 +83,7 @@ class Run:
                 numbers = self.step()
                 show(trainer.step_done, note_of(numbers))
                 if config.save_every and trainer.step_done % config.save_every == 0:
-                    self.save()
+                    self.keep()
                 if any(self.ranks.gather(stop.asked)):
                     raise Stopped
 
@@ -104,7 +101,7 @@ class Run:
         numbers |= self.costs.of_step(perf_counter() - start, numbers)
         step = self.trainer.step_done
         try:
-            if self.config.validate_every and step % self.config.validate_every == 0:
+            if self.config.validation is not None and step % self.config.validation.every == 0:
                 numbers |= self.validate(step)
         finally:
             self.journal.log(step, numbers)
@@ -118,7 +115,7 @@ class Run:
         with policy.whole():
             if self.ranks.main:
                 out = self.folder / "validation" / checkpoint.name_of(step)
-                levels = examine(policy, self.config.validation, out, self.config.rollout.max_rows, quiet=True)
+                levels = evaluate_model(policy, self.config.validation, out, self.config.rollout.max_rows, quiet=True)
                 found = {f"validation/{n}/{m}": v.mean for n, s in levels.items() for m, v in s.metrics.items()}
                 found["work/validation_tokens"] = sum(cost(out / name)["tokens"] for name in levels)
             self.ranks.wait()
@@ -132,37 +129,31 @@ class Run:
         if metric is None:
             return
         value = found.get(f"validation/{metric}")
-        if any(self.ranks.gather(value is not None and best.improves(self.folder, metric, value))):
+        if any(self.ranks.gather(value is not None and checkpoint.improves(self.folder, metric, value))):
             directory = self.save()
             if self.ranks.main:
-                best.keep(self.folder, directory, best.Best(step, metric, value))
+                checkpoint.keep_best(self.folder, directory, checkpoint.Best(step, metric, value))
             self.ranks.wait()
 
     def save(self) -> Path:
         """A checkpoint of this step. Rank 0 writes it, whole, so that any number of ranks can go on from it."""
         directory, trainer = self.checkpoints / checkpoint.name_of(self.trainer.step_done), self.trainer
-        tensors = {"optimizer": checkpoint.optimizer_tensors(trainer.optimizer, self.names)}
+        policy = self.feeder.policy
+        tensors = {"optimizer": checkpoint.optimizer_tensors(policy.model, trainer.optimizer)}
         if trainer.reference is not None:
             tensors["reference"] = trainer.reference.state()
         if trainer.proposal is not None:
             tensors["proposal"] = trainer.proposal.state()
-        keep, policy = self.ranks.main, self.feeder.policy
-        tensors = {name: collected(some, keep) for name, some in tensors.items()}
-        if isinstance(trainer.algorithm, Remembering):
-            tensors["memory"] = trainer.memory
-        weights = collected(policy.model.state_dict(keep_vars=True), keep) if self.config.model.shard else None
-        if keep:
+        if trainer.memory is not None:
+            tensors["memory"] = trainer.memory.to_tensors()
+        weights = whole_state(policy.model) if self.config.model.shard else None
+        if self.ranks.main:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             checkpoint.write(directory, partial(policy.save, weights=weights), tensors, self.state())
             checkpoint.prune(self.checkpoints, self.config.keep)
         self.saved = trainer.step_done
         self.ranks.wait()
         return directory
-
-    @property
-    def names(self) -> dict[Tensor, str]:
-        """Trained parameters by themselves."""
-        return {p: name for name, p in self.feeder.policy.model.named_parameters() if p.requires_grad}
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint says beside its tensors."""
@@ -185,10 +176,10 @@ class Run:
         trainer.step_done, trainer.update_done, self.saved = state["step"], state["update"], state["step"]
         self.feeder.stream.load_state_dict(state["stream"])
         trainer.collector.done = self.feeder.stream.position
-        if isinstance(trainer.algorithm, Remembering):
-            trainer.memory = tensors["memory"]
+        if trainer.algorithm.needs.memory is not None:
+            trainer.memory = trainer.algorithm.needs.memory.from_tensors(tensors["memory"])
         self.feeder.skipped = state["skipped"]
-        checkpoint.restore_optimizer(trainer.optimizer, self.names, tensors["optimizer"])
+        checkpoint.restore_optimizer(self.feeder.policy.model, trainer.optimizer, tensors["optimizer"])
         if trainer.reference is not None:
             trainer.reference.restore(tensors["reference"])
         if trainer.proposal is not None:
@@ -197,7 +188,7 @@ class Run:
         checkpoint.restore_randomness(self.random)
         if self.ranks.main:
             checkpoint.drop_later(self.folder / "validation", state["step"])
-            best.drop_later(self.folder, state["step"])
+            checkpoint.drop_later_best(self.folder, state["step"])
 
 
 def note_of(numbers: Mapping[str, float]) -> str:

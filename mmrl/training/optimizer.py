@@ -20,8 +20,7 @@ def parts_of(model: nn.Module, family: Family) -> dict[str, dict[str, nn.Paramet
 
 
 def optimizer_of(policy: Policy, section: OptimizerSection) -> torch.optim.AdamW:
-    """AdamW with a rate for each part; a part of rate 0 is frozen. Vectors (norms, biases) are not decayed."""
-    freeze(policy, section)
+    """AdamW with a rate for each part; parts of rate 0 are left out. Vectors (norms, biases) are not decayed."""
     groups = []
     for part, parameters in parts_of(policy.model, policy.family).items():
         rate = getattr(section.rates, part)
@@ -33,7 +32,7 @@ def optimizer_of(policy: Policy, section: OptimizerSection) -> torch.optim.AdamW
 
 
 def freeze(policy: Policy, section: OptimizerSection) -> None:
-    """No gradient for the parts of rate 0. Before the reference is made, which must know what of the tower trains."""
+    """Turn off the gradient of the parts of rate 0. A reference is copied afterwards: it must know what of the tower trains."""
     for part, parameters in parts_of(policy.model, policy.family).items():
         for parameter in parameters.values():
             parameter.requires_grad_(getattr(section.rates, part) > 0)

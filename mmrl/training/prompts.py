@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
 from mmrl.data.media.reader import MediaError, MediaReader
 from mmrl.data.stream import Stream
 from mmrl.models.context import refuse, too_long
 from mmrl.models.policy import Policy
-from mmrl.runtime.out_of_memory import fitted
+from mmrl.runtime.out_of_memory import REMEDY
 from mmrl.runtime.ranks import Ranks
 from mmrl.types import Example, Prompt
 
@@ -55,8 +57,11 @@ class Feeder:
         prompts = self.policy.prompts(kept, media)
         long = list(too_long(prompts, self.policy.context, self.new_tokens, self.max_prompt_tokens))
         refuse([problem for problems in self.ranks.gather(long) for problem in problems])
-        # media are seen one by one: nothing to halve, but what helps is said
-        fitted(lambda _: self.policy.look(prompts), 1, 1, "media")
+        try:
+            self.policy.look(prompts)
+        except torch.OutOfMemoryError as error:
+            error.add_note(f"media are encoded one by one, so that no batch can be made smaller; {REMEDY}")
+            raise
         self.prompts_made += len(prompts)
         self.media_made += sum(len(example.every_media) for example in kept)
         return prompts

@@ -1,10 +1,13 @@
 """What a run writes while it goes: metrics.jsonl, rollouts.jsonl and the trackers. Rank 0 only."""
 
-import json
 from collections.abc import Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+from mmrl.runtime.console import console
+from mmrl.runtime.files import write_whole
+from mmrl.runtime.json_lines import append, line_of, read
 from mmrl.types import Scored
 
 
@@ -17,7 +20,7 @@ class Journal:
         if main:
             folder.mkdir(parents=True, exist_ok=True)
             for path in (self.metrics, self.rollouts):
-                keep_until(path, step)
+                keep_until(path, step) if step else set_aside(path)
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
         """One line of metrics, and the same to the trackers."""
@@ -60,18 +63,15 @@ def rollout(step: int, scored: Scored) -> dict[str, Any]:
     }
 
 
-def append(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add lines and flush them."""
-    with path.open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
 def keep_until(path: Path, step: int) -> None:
     """Drop lines of later steps, and a line that a killed process left half-written."""
-    if not path.exists():
-        return
-    *lines, _ = path.read_text(encoding="utf-8").split("\n")  # not splitlines: completions may hold other separators
-    kept = [line for line in lines if json.loads(line)["step"] <= step]
-    partial = path.with_suffix(".partial")
-    partial.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-    partial.replace(path)
+    if path.exists():
+        write_whole(path, "".join(line_of(row) for row in read(path) if row["step"] <= step))
+
+
+def set_aside(path: Path) -> None:
+    """Rename the records of a run that ended before its first checkpoint, which a new run in its folder does not go on with."""
+    if path.exists() and path.stat().st_size:
+        other = next(name for n in count(1) if not (name := path.with_name(f"{path.stem}.{n}{path.suffix}")).exists())
+        path.rename(other)
+        console.print(f"{path}: an earlier run left no checkpoint; its records are in {other.name} now")

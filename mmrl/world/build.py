@@ -19,6 +19,7 @@ from threading import Thread
 
 import av
 
+from mmrl.runtime.files import PARTIAL, whole_file, write_json, write_whole
 from mmrl.world.annotate import SOURCE, ClipSpec, PictureSpec
 from mmrl.world.axes import AXES
 from mmrl.world.codec import CODECS, encoder, planes_digest, write_clip, write_picture
@@ -72,7 +73,7 @@ def render(
     rows = rows_of(files, recipe)
     for name, several in rows.items():
         write_jsonl(draft / "annotations" / f"{name}.jsonl", several)
-    _write_json(draft / NAME, manifest(recipe.key, encoder(), rows, hashes))
+    write_json(draft / NAME, manifest(recipe.key, encoder(), rows, hashes))
     if out.exists():
         out.rmdir()  # empty, or is_complete would have refused
     os.replace(draft, out)
@@ -112,22 +113,21 @@ def render_group(work: Work, root: Path, dial: Dial) -> dict[str, str]:
         if not path.exists():
             frames = clip(each.script, each.family, each.mats, each.environment, dial, each.tint)
             settings = {"fps": dial.fps, "environment": each.environment, "tail_start": dial.tail_start}
-            _whole(path, partial(write_clip, frames=frames, **settings))
+            with whole_file(path) as unfinished:
+                write_clip(unfinished, frames=frames, **settings)
         hashes[each.name] = planes_digest(path)
     for each in pictures:
         path = root / IMAGES / each.name
         if not path.exists():
             picture = observation(each.lamp, each.family, each.mats, each.environment, dial, each.border)
-            _whole(path, partial(write_picture, picture=picture))
+            with whole_file(path) as unfinished:
+                write_picture(unfinished, picture)
     return hashes
 
 
-def write_jsonl(path: Path, rows: Iterable[Mapping]) -> int:
-    """Writes rows, one a line, whole or not at all; returns how many."""
-    lines = [json.dumps(row) + "\n" for row in rows]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _whole(path, lambda part: part.write_text("".join(lines)))
-    return len(lines)
+def write_jsonl(path: Path, rows: Iterable[Mapping]) -> None:
+    """Write rows, one a line, whole or not at all."""
+    write_whole(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def _rendered(work: Sequence[Work], root: Path, dial: Dial, workers: int) -> Iterator[dict[str, str]]:
@@ -171,27 +171,16 @@ def _draft(out: Path, key: Mapping) -> Path:
     draft = out.with_name(f".{out.name}.rendering")
     plan, wanted = draft / PLAN, {"key": key, "encoder": encoder()}
     if draft.exists():
-        if not plan.is_file() and any(not path.name.startswith(".") for path in draft.iterdir()):
+        if not plan.is_file() and any(path.suffix != PARTIAL for path in draft.iterdir()):
             raise FileExistsError(
                 f"{draft}: expected nothing or an interrupted rendering, found other files; move them"
             )
         if plan.is_file() and json.loads(plan.read_text()) != wanted:
             shutil.rmtree(draft)
     draft.mkdir(parents=True, exist_ok=True)
-    _write_json(plan, wanted)
+    write_json(plan, wanted)
     for folder in ("annotations", VIDEOS, IMAGES):
         (draft / folder).mkdir(parents=True, exist_ok=True)
-    for half in draft.rglob(".*"):  # of a write that was cut short
+    for half in draft.rglob(f"*{PARTIAL}"):  # of a write that was cut short
         half.unlink()
     return draft
-
-
-def _write_json(path: Path, what: Mapping) -> None:
-    _whole(path, lambda part: part.write_text(json.dumps(what, indent=1) + "\n"))
-
-
-def _whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes beside the path, then moves: the path holds everything or does not exist."""
-    part = path.with_name(f".{os.getpid()}.{path.name}")
-    write(part)
-    os.replace(part, path)

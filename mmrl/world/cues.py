@@ -104,8 +104,3 @@ class Planted:
 
 
 NEUTRAL = Planted()
-
-
-def without_marker(option: str) -> str:
-    """Return an option's text without the marker."""
-    return option.removesuffix(f" {MARKER}")

@@ -1,8 +1,9 @@
 """Rows of a rendered benchmark, found again."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
+
+from mmrl.runtime.json_lines import read
 
 CHATS = "training_with_cot"  # whose rows are chats, not items
 
@@ -22,8 +23,7 @@ def rows_in(root: Path, name: str) -> Iterator[dict]:
     """Yield the rows of an annotation file. Raises ValueError if there is no such file."""
     if name not in files_of(root):
         raise ValueError(f"{root}: expected one of the files {', '.join(files_of(root))}, found {name!r}")
-    for line in Path(root, "annotations", f"{name}.jsonl").read_text().splitlines():
-        yield json.loads(line)
+    yield from read(Path(root, "annotations", f"{name}.jsonl"))
 
 
 def find_row(root: Path, item: str, name: str | None = None) -> dict:

@@ -137,7 +137,7 @@ def step_loss(
     """What the trainer would backpropagate if this group were all of its batch."""
     totals = Totals(1, len(rows), int(one.group.mask.sum()))
     credit = algorithm.credit(one, totals, *memory)
-    now = tokens(outcomes, logits, rows, reference, getattr(algorithm, "exact", None))
+    now = tokens(outcomes, logits, rows, reference, algorithm.needs.full_vocabulary_kl)
     return (algorithm.loss(now, credit, one) * credit.share).sum()
 
 
@@ -159,7 +159,7 @@ def expected_gradient(
     log_q = outcomes.log_prob(logits.detach() if sampler is None else sampler)
     total = logits.new_zeros(())
     for rows, orders in groups(len(outcomes), size):
-        known = {"exact": getattr(algorithm, "exact", None), **more}
+        known = {"exact": algorithm.needs.full_vocabulary_kl, **more}
         one = scored(outcomes, rows, rewards, policy=logits, sampler=sampler, reference=reference, **known)
         loss = step_loss(algorithm, outcomes, logits, one, rows, *memory, reference=reference)
         total = total + orders * log_q[list(rows)].sum().exp() * loss

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from mmrl.algorithms import ALGORITHMS, DPG
-from mmrl.algorithms.target_matching import TargetError
+from mmrl.algorithms import CDPG, DPG, GDC
+from mmrl.algorithms.target_matching import Distances, TargetError, TargetState
 from mmrl.functional.divergences import KLTargetPolicy, value
 from mmrl.functional.targets import Constraint, MomentsError, Tilt
 from mmrl.types import Adaptive, Totals
@@ -38,7 +38,7 @@ def base(name):
 
 
 def expected(algorithm, name, size=2, **more):
-    more = {"memory": ({},), "base": base(name)} | more
+    more = {"memory": (TargetState(),), "base": base(name)} | more
     return expected_gradient(algorithm, FOUR, POLICY, size, rewards(name), reference=prior(name), **more)
 
 
@@ -51,7 +51,7 @@ def target(factor, name):
 @pytest.mark.parametrize("name", CONTEXTS)
 def test_the_expected_gradient_is_policy_minus_target(name, baseline, sampler):
     # for a softmax over outcomes grad KL(p || pi) = pi - p
-    one = DPG((Tilt(0.5),), z="offline", baseline=baseline)
+    one = DPG(target=(Tilt(0.5),), z="offline", baseline=baseline)
     p = target(Tilt(0.5), name)
     got = expected(one, name, sampler=sampler)[0]
     torch.testing.assert_close(got, FOUR.log_prob(POLICY).exp() - p, **TIGHT)
@@ -62,27 +62,27 @@ def test_the_expected_gradient_is_policy_minus_target(name, baseline, sampler):
 def test_a_constant_z_weighs_prompts_by_their_own():
     for name in CONTEXTS:
         z = (FOUR.log_prob(prior(name)).exp() * rewards(name)["accuracy"]).sum()
-        got = expected(DPG((Constraint(),), z="none", baseline=False), name)[0]
+        got = expected(DPG(target=(Constraint(),), z="none", baseline=False), name)[0]
         torch.testing.assert_close(got, z * (FOUR.log_prob(POLICY).exp() - target(Constraint(), name)), **TIGHT)
 
 
 def test_a_leave_one_out_z_keeps_the_direction():
-    got = expected(DPG((Tilt(0.5),)), "easy", size=4)[0]
+    got = expected(DPG(target=(Tilt(0.5),)), "easy", size=4)[0]
     true = FOUR.log_prob(POLICY).exp() - target(Tilt(0.5), "easy")
     assert (got @ true / got.norm() / true.norm()).item() == pytest.approx(1, abs=1e-10)
-    snis = expected(DPG((Tilt(0.5),), z="plug_in"), "easy", size=4)[0]
+    snis = expected(DPG(target=(Tilt(0.5),), z="plug_in"), "easy", size=4)[0]
     assert (snis @ true / snis.norm() / true.norm()).item() < 0.9999
 
 
 def test_cdpg_weighs_by_the_groups_own_z():
     s = scored(FOUR, [0, 1, 2, 3], rewards("easy"), policy=POLICY, reference=prior("easy"))
     w = FOUR.log_prob(prior("easy")).exp() * rewards("easy")["accuracy"] / FOUR.log_prob(POLICY).exp()
-    worth = ALGORITHMS["cdpg"]().credit(s, Totals(1, 4, 4), {}).worth[:, 0]
+    worth = CDPG().credit(s, Totals(1, 4, 4), TargetState()).worth[:, 0]
     torch.testing.assert_close(worth, w / w.mean(), **TIGHT)
 
 
 def gdc(**fields):
-    return ALGORITHMS["gdc"](**({"moments": {"accuracy": 0.8}, "z": "offline"} | fields))
+    return GDC(**({"moments": {"accuracy": 0.8}, "z": "offline"} | fields))
 
 
 def table():
@@ -93,18 +93,18 @@ def test_gdc_fits_the_average_moment_over_prompts():
     one, achieved = gdc(), []
     memory = one.start(table())
     for name in CONTEXTS:
-        p = (FOUR.log_prob(prior(name)) + one.aim.weight(rewards(name), memory)).softmax(dim=0)
+        p = (FOUR.log_prob(prior(name)) + one.log_weight(rewards(name), memory)).softmax(dim=0)
         achieved.append(p @ rewards(name)["accuracy"])
     assert sum(achieved).item() / 2 == pytest.approx(0.8, abs=1e-10)
     # a binary feature and one prompt: log-odds of the wanted minus those of the base
     memory = one.start({"hard": base("hard")})
-    assert memory["lambda"].item() == pytest.approx(math.log(4) - math.log(0.2 / 0.8), abs=1e-10)
+    assert memory.coefficients.item() == pytest.approx(math.log(4) - math.log(0.2 / 0.8), abs=1e-10)
 
 
 def test_gdc_moves_to_the_exponential_family():
     one = gdc(proposal=None)
     memory = one.start(table())
-    p = (FOUR.log_prob(prior("hard")) + one.aim.weight(rewards("hard"), memory)).softmax(dim=0)
+    p = (FOUR.log_prob(prior("hard")) + one.log_weight(rewards("hard"), memory)).softmax(dim=0)
     got = expected(one, "hard", memory=(memory,), sampler=SAMPLER)[0]
     torch.testing.assert_close(got, FOUR.log_prob(POLICY).exp() - p, **TIGHT)
 
@@ -112,7 +112,7 @@ def test_gdc_moves_to_the_exponential_family():
 def test_a_hybrid_has_its_moments_within_its_constraint():
     one = gdc(target=(Constraint(),), moments={"total": 0.5})
     memory = one.start({"easy": base("easy")})
-    p = (FOUR.log_prob(prior("easy")) + one.aim.weight(rewards("easy"), memory)).softmax(dim=0)
+    p = (FOUR.log_prob(prior("easy")) + one.log_weight(rewards("easy"), memory)).softmax(dim=0)
     assert p[2] == 0
     assert (p @ rewards("easy")["total"]).item() == pytest.approx(0.5, abs=1e-10)
 
@@ -130,39 +130,39 @@ def test_moments_out_of_reach_stop_before_the_first_step():
 def estimates(one, policy, sampler):
     """What is remembered of a group in which every outcome was drawn once by a uniform sampler: exact KLs."""
     s = scored(FOUR, range(4), rewards("easy"), policy=policy, sampler=sampler, reference=prior("easy"))
-    return one.remember({}, [one.notes(s, {})])
+    return one.remember(TargetState(), [one.notes(s, TargetState())])
 
 
 def test_the_proposal_is_replaced_where_the_policy_is_closer_to_the_target():
     uniform = torch.zeros(1, 4, dtype=torch.float64)
-    one = DPG((Tilt(0.5),), proposal=Adaptive(1))
+    one = DPG(target=(Tilt(0.5),), proposal=Adaptive(1))
     p = target(Tilt(0.5), "easy")
     near, far = p.log()[None] + 0.1 * FOUR.logits(5), p.log()[None] + 3 * FOUR.logits(5)
     for policy, closer in ((near, True), (far, False)):
         memory = estimates(one, policy, uniform)
         kls = [value(KLTargetPolicy(), FOUR.log_prob(x).exp(), p) for x in (policy, uniform)]
-        torch.testing.assert_close(memory["kl"], torch.stack(kls), **TIGHT)
+        torch.testing.assert_close(torch.tensor(memory.kl, dtype=torch.float64), torch.stack(kls), **TIGHT)
         assert one.adopt(memory) is closer
-    assert not one.adopt({})
+    assert not one.adopt(TargetState())
 
 
 def test_groups_without_mass_say_nothing_of_the_proposal():
-    one = DPG((Constraint(),), proposal=Adaptive(1))
+    one = DPG(target=(Constraint(),), proposal=Adaptive(1))
     nothing = {"total": torch.zeros(4, dtype=torch.float64), "accuracy": torch.zeros(4, dtype=torch.float64)}
     s = scored(FOUR, range(4), nothing, policy=POLICY, sampler=SAMPLER, reference=prior("easy"))
-    memory = one.remember({"kl": torch.zeros(2)}, [one.notes(s, {})])
+    memory = one.remember(TargetState(kl=Distances(0.0, 0.0)), [one.notes(s, TargetState())])
     assert not one.adopt(memory)
-    assert "kl" not in memory
+    assert memory.kl is None
 
 
 def test_a_target_that_is_never_reached_stops_the_run():
-    one, memory = DPG((Constraint(),)), {}
+    one, memory = DPG(target=(Constraint(),)), TargetState()
     nothing = {"total": torch.zeros(4, dtype=torch.float64), "accuracy": torch.zeros(4, dtype=torch.float64)}
-    failed = one.notes(scored(FOUR, range(4), nothing, policy=POLICY, reference=prior("easy")), {})
-    reached = one.notes(scored(FOUR, range(4), rewards("easy"), policy=POLICY, reference=prior("easy")), {})
+    failed = one.notes(scored(FOUR, range(4), nothing, policy=POLICY, reference=prior("easy")), TargetState())
+    reached = one.notes(scored(FOUR, range(4), rewards("easy"), policy=POLICY, reference=prior("easy")), TargetState())
     for _ in range(19):
         memory = one.remember(memory, [failed, failed])
-    assert one.remember(memory, [failed, reached])["barren"] == 0
+    assert one.remember(memory, [failed, reached]).barren == 0
     with pytest.raises(TargetError, match=r"within 20 steps, found none.*give the constraint a floor"):
         one.remember(memory, [failed])
 
@@ -172,7 +172,7 @@ def test_the_report_names_the_fitted_coefficients():
     memory = one.start(table())
     s = scored(FOUR, [0, 1], rewards("easy"), policy=POLICY, reference=prior("easy"))
     numbers = one.report(s, memory)
-    assert numbers["lambda/accuracy"] == memory["lambda"].item()
+    assert numbers["lambda/accuracy"] == memory.coefficients.item()
     assert 1 < numbers["moments/ess"] <= 10
 
 

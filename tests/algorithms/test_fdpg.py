@@ -6,7 +6,8 @@ from collections import Counter
 import pytest
 import torch
 
-from mmrl.algorithms import ALGORITHMS, DPG, FDPG, GVPO, RLKL, VarGrad, fdpg, target_matching
+from mmrl.algorithms import CDPG, DPG, FDPG, GVPO, AlphaDPG, KLInReward, VarGrad, fdpg, target_matching
+from mmrl.algorithms.target_matching import TargetMatching, TargetState
 from mmrl.functional import policy_gradient
 from mmrl.functional.divergences import (
     Alpha,
@@ -50,14 +51,14 @@ def exact(divergence, p, outcomes=FOUR, policy=POLICY):
     return gradient(lambda x: value(divergence, outcomes.log_prob(x).exp(), p), policy)
 
 
-def expected(algorithm, size=3, rewards=REWARDS, policy=POLICY, memory=({},), base=BASE, **more):
+def expected(algorithm, size=3, rewards=REWARDS, policy=POLICY, memory=(TargetState(),), base=BASE, **more):
     return expected_gradient(algorithm, FOUR, policy, size, rewards, reference=PRIOR, memory=memory, base=base, **more)
 
 
 @pytest.mark.parametrize("sampler", [None, SAMPLER], ids=["on-policy", "off-policy"])
 @pytest.mark.parametrize("divergence", EVERY, ids=str)
 def test_the_expected_gradient_is_the_divergences(divergence, sampler):
-    one = FDPG(divergence, (Tilt(0.5),), z="offline")
+    one = FDPG(divergence=divergence, target=(Tilt(0.5),), z="offline")
     torch.testing.assert_close(expected(one, sampler=sampler), exact(divergence, target(Tilt(0.5))), **TIGHT)
 
 
@@ -66,7 +67,7 @@ def test_so_it_is_for_a_target_that_is_nought_somewhere(divergence, monkeypatch)
     monkeypatch.setattr(
         target_matching, "bounds", lambda factors: None
     )  # every outcome is listed, so nothing is to be smoothed
-    one = FDPG(divergence, (Constraint(),), z="offline")
+    one = FDPG(divergence=divergence, target=(Constraint(),), z="offline")
     torch.testing.assert_close(expected(one, size=2), exact(divergence, target(Constraint())), **TIGHT)
 
 
@@ -78,8 +79,8 @@ def test_sequences_count_as_the_sum_of_their_tokens(sampler):
     prior = torch.tensor([[5.0, 4, 3], [1, 3, 2], [1, 2, 1]], dtype=torch.float64).log()
     counts = (outcomes.log_prob(prior).exp() * 12 * 6 * 4).round().long()  # whole numbers: Z has no error
     base = {"total": torch.repeat_interleave(reward, counts)}
-    one = FDPG(JensenShannon(), (Tilt(0.7),), z="offline")
-    more = {"reference": prior, "memory": ({},), "base": base, "sampler": other}
+    one = FDPG(divergence=JensenShannon(), target=(Tilt(0.7),), z="offline")
+    more = {"reference": prior, "memory": (TargetState(),), "base": base, "sampler": other}
     got = expected_gradient(one, outcomes, policy, 2, {"total": reward}, **more)
     p = (outcomes.log_prob(prior) + reward / 0.7).softmax(dim=0)
     torch.testing.assert_close(got, exact(JensenShannon(), p, outcomes, policy), **TIGHT)
@@ -89,10 +90,10 @@ def test_sequences_count_as_the_sum_of_their_tokens(sampler):
 @pytest.mark.parametrize("z", ["none", "plug_in", "leave_one_out", "offline"])
 def test_reverse_kl_needs_no_z_and_a_group_mean_shrinks_it(size, z):
     p = target(Tilt(0.5))
-    whole = expected(FDPG(KLPolicyTarget(), z=z), size)
+    whole = expected(FDPG(divergence=KLPolicyTarget(), z=z), size)
     torch.testing.assert_close(whole, exact(KLPolicyTarget(), p), **TIGHT)
     if z in ("none", "offline"):
-        shrunk = expected(FDPG(KLPolicyTarget(), z=z, baseline="group"), size)
+        shrunk = expected(FDPG(divergence=KLPolicyTarget(), z=z, baseline="group"), size)
         torch.testing.assert_close(shrunk, (size - 1) / size * whole, **TIGHT)
 
 
@@ -103,7 +104,7 @@ def test_a_leave_one_out_z_keeps_the_direction_of_powers_and_a_plug_in_does_not(
     true = exact(divergence, target(Tilt(0.5))).flatten()
 
     def cosine(z):
-        got = expected(FDPG(divergence, z=z), 4).flatten()
+        got = expected(FDPG(divergence=divergence, z=z), 4).flatten()
         return (got @ true / got.norm() / true.norm()).item(), (got.norm() / true.norm()).item()
 
     direction, scale = cosine("leave_one_out")
@@ -119,15 +120,15 @@ def test_the_gradient_is_minus_that_of_regularised_reward_over_beta():
         pi, log_pi = FOUR.log_prob(x).exp(), FOUR.log_prob(x)
         return (pi * (REWARD - beta * (log_pi - FOUR.log_prob(PRIOR)))).sum()
 
-    got = expected(FDPG(KLPolicyTarget(), (Tilt(beta),)))
+    got = expected(FDPG(divergence=KLPolicyTarget(), target=(Tilt(beta),)))
     torch.testing.assert_close(got, -gradient(objective, POLICY) / beta, **TIGHT)
 
 
 def test_reverse_kl_is_regularised_rl_divided_by_beta():
     s = scored(FOUR, [0, 1, 1, 3], REWARDS, policy=POLICY, reference=PRIOR)
     totals = Totals(1, 4, 4)
-    mine = FDPG(KLPolicyTarget(), (Tilt(0.3),)).credit(s, totals, {})
-    theirs = RLKL(beta=0.3).credit(s, totals)
+    mine = FDPG(divergence=KLPolicyTarget(), target=(Tilt(0.3),)).credit(s, totals, TargetState())
+    theirs = KLInReward(beta=0.3).credit(s, totals)
     torch.testing.assert_close(0.3 * mine.worth, theirs.worth, **TIGHT)
     torch.testing.assert_close(mine.share, theirs.share)
 
@@ -136,8 +137,8 @@ def test_reverse_kl_is_regularised_rl_divided_by_beta():
 def test_forward_kl_is_dpg(sampler):
     s = scored(FOUR, [0, 1, 1, 3], REWARDS, policy=POLICY, sampler=sampler, reference=PRIOR)
     totals = Totals(1, 4, 4)
-    mine = FDPG(KLTargetPolicy(), (Tilt(0.3),), baseline="none").credit(s, totals, {})
-    theirs = DPG((Tilt(0.3),), baseline=False).credit(s, totals, {})
+    mine = FDPG(divergence=KLTargetPolicy(), target=(Tilt(0.3),), baseline="none").credit(s, totals, TargetState())
+    theirs = DPG(target=(Tilt(0.3),), baseline=False).credit(s, totals, TargetState())
     torch.testing.assert_close(mine.worth, theirs.worth, **TIGHT)
 
 
@@ -149,13 +150,13 @@ def test_alpha_dpg_is_the_published_recipe_but_for_a_constant(a):
     z = (w / pi).mean().clamp(max=1)
     theirs = ((w / z / pi) ** (1 - a) - 1).clamp(max=10)
     theirs = torch.stack([theirs[i] - theirs[torch.arange(4) != i].mean() for i in range(4)])
-    one = ALGORITHMS["alpha_dpg"](divergence=Alpha(a), cap=10 / (1 - a))
-    mine = one.credit(s, Totals(1, 4, 4), {}).worth[:, 0]
+    one = AlphaDPG(divergence=Alpha(a), cap=10 / (1 - a))
+    mine = one.credit(s, Totals(1, 4, 4), TargetState()).worth[:, 0]
     torch.testing.assert_close((1 - a) * mine, theirs, **TIGHT)
 
 
 def test_the_default_of_alpha_dpg_has_the_published_cap():
-    one = ALGORITHMS["alpha_dpg"]()
+    one = AlphaDPG()
     assert one.cap * (1 - one.divergence.a) == 10
 
 
@@ -166,18 +167,18 @@ FAILED = {"total": torch.zeros(4, dtype=torch.float64), "accuracy": torch.zeros(
 @pytest.mark.parametrize("name", ["fdpg", "forward", "alpha_dpg", "cdpg", "gdc"])
 def test_a_group_without_success_is_worth_nothing(name, z):
     make = {
-        "fdpg": FDPG(JensenShannon(), (Constraint(),), z=z),
-        "forward": FDPG(KLTargetPolicy(), (Constraint(),), z=z),
-        "alpha_dpg": ALGORITHMS["alpha_dpg"](z=z),
-        "cdpg": ALGORITHMS["cdpg"](z=z),
-        "gdc": DPG((Constraint(),), z=z),
+        "fdpg": FDPG(divergence=JensenShannon(), target=(Constraint(),), z=z),
+        "forward": FDPG(divergence=KLTargetPolicy(), target=(Constraint(),), z=z),
+        "alpha_dpg": AlphaDPG(z=z),
+        "cdpg": CDPG(z=z),
+        "gdc": DPG(target=(Constraint(),), z=z),
     }
     base = {name: 0 * earned for name, earned in BASE.items()}
     s = scored(FOUR, [0, 1, 2, 2], FAILED, policy=POLICY, sampler=SAMPLER, reference=PRIOR, base=base)
-    credit = make[name].credit(s, Totals(1, 4, 4), {})
+    credit = make[name].credit(s, Totals(1, 4, 4), TargetState())
     assert not credit.worth.any()
     assert credit.silent
-    numbers = make[name].report(s, {})
+    numbers = make[name].report(s, TargetState())
     assert numbers["groups/no_success"] == 1
     assert numbers["target/outside"] == 1
     assert all(math.isfinite(number) for number in numbers.values())
@@ -187,34 +188,38 @@ def test_one_success_among_failures_counts_finitely_with_every_z():
     for z in ("plug_in", "leave_one_out", "running"):
         for divergence in (KLTargetPolicy(), JensenShannon(), Alpha(0.75)):
             s = scored(FOUR, [0, 1, 1, 2], REWARDS, policy=POLICY, reference=PRIOR)
-            worth = FDPG(divergence, (Constraint(),), z=z).credit(s, Totals(1, 4, 4), {}).worth[:, 0]
+            worth = (
+                FDPG(divergence=divergence, target=(Constraint(),), z=z)
+                .credit(s, Totals(1, 4, 4), TargetState())
+                .worth[:, 0]
+            )
             assert worth.isfinite().all()
             assert worth[0] > 0
             assert (worth[1:] < 0).all()
 
 
 def test_a_running_z_is_made_of_the_past_and_the_siblings_and_never_of_the_sample():
-    one = FDPG(KLTargetPolicy(), z="running", baseline="none")
+    one = FDPG(divergence=KLTargetPolicy(), z="running", baseline="none")
     first = scored(FOUR, [0, 1, 3], REWARDS, policy=POLICY, sampler=SAMPLER, reference=PRIOR)
-    memory = one.remember({}, [one.notes(first, {})])
+    memory = one.remember(TargetState(), [one.notes(first, TargetState())])
     second = scored(FOUR, [2, 1, 0], REWARDS, policy=POLICY, sampler=SAMPLER, reference=PRIOR)
-    logs = one.aim.logs(second, memory)
-    w = one.aim.logs(first, {}).weight.exp()
+    logs = one.logs(second, memory)
+    w = one.logs(first, TargetState()).weight.exp()
     own = logs.weight.exp()
     z = torch.stack([torch.cat([w, own[torch.arange(3) != i]]).mean() for i in range(3)])
-    torch.testing.assert_close(one.aim.log_z(second, logs, memory), z.log(), **TIGHT)
+    torch.testing.assert_close(one.log_z(second, logs, memory), z.log(), **TIGHT)
     other = scored(FOUR, [2, 1, 0], REWARDS, policy=POLICY, reference=PRIOR, name="another")
-    assert one.aim.log_z(other, logs, memory)[0].item() == pytest.approx(own[1:].mean().log().item())
+    assert one.log_z(other, logs, memory)[0].item() == pytest.approx(own[1:].mean().log().item())
 
 
 def test_what_is_forgotten_counts_less():
     one = FDPG(z="running", forget=0.5)
     s = scored(FOUR, [0, 1, 3], REWARDS, policy=POLICY, reference=PRIOR)
-    note = one.notes(s, {})
-    memory = one.remember(one.remember({}, [note]), [note])
-    log_sum, count = memory["z/made"]
+    visit = one.notes(s, TargetState())
+    memory = one.remember(one.remember(TargetState(), [visit]), [visit])
+    log_sum, count = memory.running_z["made"]
     assert count == 1.5 * 3
-    assert log_sum.item() == pytest.approx(math.log(1.5) + note["log_sum"])
+    assert log_sum == pytest.approx(math.log(1.5) + visit.log_sum)
 
 
 @pytest.mark.parametrize("divergence", EVERY, ids=str)
@@ -224,7 +229,11 @@ def test_rewards_a_thousand_times_beta_stay_finite_and_in_order(divergence, dtyp
     s = scored(
         FOUR, [0, 1, 2, 3], large, policy=POLICY.to(dtype), reference=PRIOR.to(dtype), base={"total": large["total"]}
     )
-    worth = FDPG(divergence, (Tilt(1.0),), z="offline").credit(s, Totals(1, 4, 4), {}).worth[:, 0]
+    worth = (
+        FDPG(divergence=divergence, target=(Tilt(1.0),), z="offline")
+        .credit(s, Totals(1, 4, 4), TargetState())
+        .worth[:, 0]
+    )
     assert worth.dtype == dtype
     if dtype == torch.float64:
         assert worth.isfinite().all()
@@ -236,7 +245,9 @@ def test_shifts_of_the_reward_leave_the_credit():
         scored(FOUR, [0, 1, 1, 3], {"total": k * REWARD + c}, policy=POLICY, reference=PRIOR)
         for k, c in ((1, 0), (5, -3))
     )
-    one, other = (FDPG(target=(Tilt(beta),)).credit(x, Totals(1, 4, 4), {}) for x, beta in ((s, 0.3), (moved, 1.5)))
+    one, other = (
+        FDPG(target=(Tilt(beta),)).credit(x, Totals(1, 4, 4), TargetState()) for x, beta in ((s, 0.3), (moved, 1.5))
+    )
     torch.testing.assert_close(one.worth, other.worth, **TIGHT)
 
 
@@ -250,16 +261,20 @@ def test_filtering_the_policy_buys_what_it_rejects():
 
 def test_caps_bound_rewards_and_ratios():
     s = scored(FOUR, [0, 1, 2, 3], REWARDS, policy=POLICY, sampler=SAMPLER, reference=PRIOR)
-    bound = FDPG(KLTargetPolicy(), cap=0.5, ratio_cap=1.1, baseline="none").credit(s, Totals(1, 4, 4), {}).worth
+    bound = (
+        FDPG(divergence=KLTargetPolicy(), cap=0.5, ratio_cap=1.1, baseline="none")
+        .credit(s, Totals(1, 4, 4), TargetState())
+        .worth
+    )
     assert bound.max() <= 0.55
-    logs = FDPG().aim.logs(s, {})
+    logs = FDPG().logs(s, TargetState())
     torch.testing.assert_close(logs.ratio(1.1), logs.ratio().clamp(max=1.1))
-    assert FDPG(KLTargetPolicy(), cap=0.5).report(s, {})["fdpg/capped"] > 0
+    assert FDPG(divergence=KLTargetPolicy(), cap=0.5).report(s, TargetState())["fdpg/capped"] > 0
 
 
 def test_the_report_is_the_estimates_of_the_group():
     s = scored(FOUR, [0, 1, 1, 3], REWARDS, policy=POLICY, reference=PRIOR)
-    numbers = FDPG(target=(Tilt(0.5),)).report(s, {})
+    numbers = FDPG(target=(Tilt(0.5),)).report(s, TargetState())
     pi, p0 = FOUR.log_prob(POLICY)[[0, 1, 1, 3]], FOUR.log_prob(PRIOR)[[0, 1, 1, 3]]
     w = (p0 + 2 * REWARD[[0, 1, 1, 3]] - pi).exp()
     assert numbers["reference/kl_policy"] == pytest.approx((pi - p0).mean().item())
@@ -276,7 +291,7 @@ MUTANTS = {
         "ratio",
         lambda logs, cap=None: torch.ones_like(logs.policy),
     ),
-    "Z is lost": (target_matching.Aim, "log_z", lambda self, scored, logs, memory: torch.zeros_like(logs.policy)),
+    "Z is lost": (TargetMatching, "log_z", lambda self, scored, logs, memory: torch.zeros_like(logs.policy)),
     "a completion counts by its length": (
         policy_gradient,
         "shares",
@@ -284,13 +299,13 @@ MUTANTS = {
     ),
     "the sign": (fdpg, "pseudo_rewards", lambda d, logs, z, cap: -with_z(d, logs, z[:, None])),
     "the base for the target": (
-        target_matching.Aim,
-        "weight",
+        TargetMatching,
+        "log_weight",
         lambda self, rewards, memory: 0 * rewards["total"].double(),
     ),
     "a group's mean for the siblings'": (
         fdpg,
-        "advantages",
+        "against_baseline",
         lambda rewards, _: policy_gradient.centred(rewards.diagonal()),
     ),
     "siblings by their own Z": (fdpg, "pseudo_rewards", lambda d, logs, z, cap: with_z(d, logs, z[None, :])),
@@ -318,12 +333,12 @@ def test_a_deliberate_error_would_be_seen(name, monkeypatch):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: FDPG(KLPolicyTarget(), (Constraint(),)), "KLPolicyTarget is infinite .* give the constraint a floor"),
-        (lambda: FDPG(Alpha(1.0), (Constraint(),)), "Alpha is infinite"),
-        (lambda: FDPG(TotalVariation()), r"algorithm.z: TotalVariation with a Z of the group, found leave_one_out"),
-        (lambda: FDPG(TotalVariation(), z="plug_in"), r"Use z: offline"),
-        (lambda: FDPG(TotalVariation(), z="running"), r"algorithm.z"),
-        (lambda: FDPG(JensenShannon(), z="none"), r"algorithm.z: JensenShannon depends on Z in more than scale"),
+        (lambda: FDPG(divergence=KLPolicyTarget(), target=(Constraint(),)), "KLPolicyTarget is infinite .* give the constraint a floor"),
+        (lambda: FDPG(divergence=Alpha(1.0), target=(Constraint(),)), "Alpha is infinite"),
+        (lambda: FDPG(divergence=TotalVariation()), r"algorithm.z: TotalVariation with a Z of the group, found leave_one_out"),
+        (lambda: FDPG(divergence=TotalVariation(), z="plug_in"), r"Use z: offline"),
+        (lambda: FDPG(divergence=TotalVariation(), z="running"), r"algorithm.z"),
+        (lambda: FDPG(divergence=JensenShannon(), z="none"), r"algorithm.z: JensenShannon depends on Z in more than scale"),
         (lambda: FDPG(target=()), r"algorithm.target: expected a factor or moments, found none"),
         (lambda: FDPG(bound_z=True), r"algorithm.bound_z: .*declare low and high"),
         (lambda: FDPG(cap=0.0), r"algorithm.cap: expected a number above 0, found 0.0"),
@@ -333,7 +348,7 @@ def test_a_deliberate_error_would_be_seen(name, monkeypatch):
         (lambda: FDPG(z="offline", reference=EMA()), r"algorithm.reference: expected frozen"),
         (lambda: FDPG(z="offline").start(None), r"prepared: expected what the base model earned"),
         (lambda: DPG(z="none"), r"algorithm.z: expected an estimate, as the baseline"),
-        (lambda: VarGrad((Constraint(),)), r"algorithm.target: expected mass everywhere"),
+        (lambda: VarGrad(target=(Constraint(),)), r"algorithm.target: expected mass everywhere"),
         (lambda: GVPO(toward="reference"), r"algorithm.reference: expected one"),
         (lambda: GVPO(beta=0.0), r"tilt.beta: expected a finite number above 0"),
     ],
@@ -343,14 +358,13 @@ def test_what_cannot_be_right_is_refused_with_the_remedy(make, said):
         make()
 
 
-@pytest.mark.parametrize("make", [FDPG, lambda: DPG((Tilt(),)), VarGrad, GVPO])
+@pytest.mark.parametrize("make", [FDPG, lambda: DPG(target=(Tilt(),)), VarGrad, GVPO])
 def test_a_group_of_one_is_refused(make):
     one = make()
-    assert one.siblings
+    assert one.needs.group_baseline
     s = scored(FOUR, [0], REWARDS, policy=POLICY, reference=PRIOR)
-    memory = () if isinstance(one, GVPO) else ({},)
     with pytest.raises(ValueError, match="expected 2 or more"):
-        one.credit(s, Totals(1, 1, 1), *memory)
+        one.credit(s, Totals(1, 1, 1), TargetState())
 
 
 def test_an_enumerated_step_is_a_draw_of_the_expectation():
@@ -362,14 +376,14 @@ def test_an_enumerated_step_is_a_draw_of_the_expectation():
     for rows, times in Counter(map(tuple, drawn.tolist())).items():
         logits = POLICY.clone().requires_grad_()
         s = scored(FOUR, rows, REWARDS, policy=logits, reference=PRIOR, base=BASE)
-        step = torch.autograd.grad(step_loss(one, FOUR, logits, s, rows, {}), logits)[0].flatten()
+        step = torch.autograd.grad(step_loss(one, FOUR, logits, s, rows, TargetState()), logits)[0].flatten()
         samples += [step] * times
     samples = torch.stack(samples)
     error = (samples.mean(dim=0) - expected(one, 2).flatten()).abs()
     assert (error < 5 * samples.std(dim=0) / math.sqrt(len(samples))).all()
 
 
-@pytest.mark.slow
+@pytest.mark.slow("thousands of steps; the gradients that lead there are exact above")
 def test_reward_alone_collapses_and_regularised_reward_comes_to_rest_at_the_posterior():
     three = categorical(3)
     prior, reward = three.logits(7), torch.tensor([1.0, 0.8, 0.0], dtype=torch.float64)
@@ -382,6 +396,13 @@ def test_reward_alone_collapses_and_regularised_reward_comes_to_rest_at_the_post
         return three.log_prob(logits)
 
     p = (three.log_prob(prior) + reward / 0.5).softmax(dim=0)
-    assert value(KLTargetPolicy(), after(FDPG(KLPolicyTarget(), (Tilt(0.5),)), 200, 1.5, ({},)).exp(), p) < 1e-10
-    alone = after(RLKL(beta=0, reference=None), 400, 20.0, ())
+    assert (
+        value(
+            KLTargetPolicy(),
+            after(FDPG(divergence=KLPolicyTarget(), target=(Tilt(0.5),)), 200, 1.5, (TargetState(),)).exp(),
+            p,
+        )
+        < 1e-10
+    )
+    alone = after(KLInReward(beta=0, reference=None), 400, 20.0, ())
     assert -(alone.exp() * alone).sum() < 0.02  # its entropy, in nats

@@ -103,7 +103,7 @@ def test_the_divergence_of_accurate_rows_alone():
     s = scored([1, 0.05, 0.6, 0], [1] * 4, [0.5] * 4)
     grpo = GRPO(beta=0.1, rows="accurate")
     right = torch.tensor([True, False, True, False])[:, None]
-    assert grpo.rewards == ("accuracy",)
+    assert grpo.needs.rewards == ("accuracy",)
     assert torch.equal(grpo.reads(s.group, s.rewards), s.group.mask & right)
     credit = grpo.credit(s, Totals(1, 4, int(s.group.mask.sum())))
     assert torch.equal(credit.pull > 0, s.group.mask & right)

@@ -1,11 +1,12 @@
 """DAPO, GSPO, CISPO and Dr. GRPO: numbers worked from the papers' formulas, and where they are one method."""
 
 import math
+from dataclasses import asdict
 
 import pytest
 import torch
 
-from mmrl.algorithms import ALGORITHMS, CISPO, DAPO, GRPO, GSPO
+from mmrl.algorithms import CISPO, DAPO, GRPO, GSPO, DrGRPO
 from mmrl.functional.policy_gradient import overlong, sequence_ratio, surrogate
 from mmrl.types import Tokens, Totals
 from tests.algorithms.factories import scored
@@ -136,8 +137,9 @@ def test_cispo_cuts_weights_and_silences_nobody():
 def test_dr_grpo_divides_neither_by_length_nor_by_spread():
     """R - mean R for each token, over completions x length."""
     s = group()
-    algorithm = ALGORITHMS["dr_grpo"](length=20.0)
-    assert algorithm == GRPO(beta=0.0, standardise="none", reduce="constant", length=20.0, reference=None)
+    algorithm = DrGRPO(length=20.0)
+    same = GRPO(beta=0.0, standardise="none", reduce="constant", length=20.0, reference=None)
+    assert asdict(algorithm) == asdict(same) | {"name": "dr_grpo"}
     _, gradient = step(algorithm, s, moved(s, 0.0))
     centred = torch.tensor([1, -2, 1], dtype=torch.float64) / 3
     close(gradient[s.group.mask], -(centred[:, None] / 60).expand_as(gradient)[s.group.mask])

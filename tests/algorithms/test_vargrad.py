@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from mmrl.algorithms import GVPO, VarGrad
-from mmrl.algorithms.fdpg import credit_of
 from mmrl.algorithms.gvpo import gvpo
-from mmrl.algorithms.target_matching import Aim, reinforce
+from mmrl.algorithms.target_matching import TargetMatching, TargetState, credit_of, reinforce
 from mmrl.algorithms.vargrad import residuals, vargrad
 from mmrl.functional.divergences import KLPolicyTarget, value
 from mmrl.functional.targets import Tilt
@@ -20,8 +19,8 @@ BETA = 0.4
 FOUR, SEVEN = categorical(4), sequences(2, 2)
 KINDS = {"categorical": FOUR, "sequences": SEVEN}
 METHODS = {
-    "vargrad": (lambda: VarGrad((Tilt(BETA),)), ({},), lambda size: 2 * (size - 1) / size),
-    "gvpo": (lambda: GVPO(BETA, "reference", reference=Frozen()), (), lambda size: BETA**2),
+    "vargrad": (lambda: VarGrad(target=(Tilt(BETA),)), (TargetState(),), lambda size: 2 * (size - 1) / size),
+    "gvpo": (lambda: GVPO(beta=BETA, toward="reference", reference=Frozen()), (TargetState(),), lambda size: BETA**2),
 }
 
 
@@ -103,10 +102,10 @@ def test_towards_the_sampler_the_residual_starts_from_the_reward_alone():
     policy, sampler, _, rewards = world(FOUR)
     rows, r = [0, 1, 2, 3], rewards["total"]
     s = scored(FOUR, rows, rewards, policy=policy, sampler=sampler)
-    one = GVPO(BETA)
+    one = GVPO(beta=BETA)
     assert one.reads(s.group, s.rewards) is None
     logits = policy.clone().requires_grad_()
-    (mine,) = torch.autograd.grad(step_loss(one, FOUR, logits, s, rows), logits)
+    (mine,) = torch.autograd.grad(step_loss(one, FOUR, logits, s, rows, TargetState()), logits)
     (theirs,) = torch.autograd.grad(gvpo(FOUR.log_prob(logits), FOUR.log_prob(sampler), r, BETA), logits)
     torch.testing.assert_close(mine, theirs, **TIGHT)
 
@@ -124,10 +123,10 @@ def test_gvpos_residual_is_beta_times_vargrads_and_both_are_centred():
 
 
 MUTANTS = {  # the reference is lost
-    "vargrad": (Aim, "logs", lambda self, s, memory: replace(LOGS(self, s, memory), target=s.total / BETA)),
-    "gvpo": (GVPO, "prior", lambda self, s: torch.zeros_like(s.total)),
+    "vargrad": (TargetMatching, "logs", lambda self, s, memory: replace(LOGS(self, s, memory), target=s.total / BETA)),
+    "gvpo": (GVPO, "prior", lambda self, s: torch.zeros_like(s.group.logp_sampled)),
 }
-LOGS = Aim.logs
+LOGS = TargetMatching.logs
 
 
 @pytest.mark.parametrize("method", METHODS)

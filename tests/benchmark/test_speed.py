@@ -257,7 +257,7 @@ def test_a_failed_contender_is_named_with_the_end_of_its_log(tmp_path, monkeypat
     assert "out of memory" in said[0]
 
 
-@pytest.mark.slow
+@pytest.mark.slow("minutes; test_every_contender_measures_a_point runs each")
 def test_the_quick_measurement_ends_with_one_json_object():
     done = CliRunner().invoke(app, ["speed", "--quick"])
     assert done.exit_code == 0, done.output

@@ -42,7 +42,7 @@ def test_the_ceilings_are_those_of_todays_octets(table, family):
         assert rows[row] == pytest.approx(kept[row], abs=0 if row in EXACT else 4 * 25 / 150**0.5), row
 
 
-@pytest.mark.slow
+@pytest.mark.slow("1,500 octets a family; today's octets are counted above")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_ceilings_are_reproduced_to_the_digit(table, family):
     assert of_families(drawn(family, 1500, seed=0))[family] == table[family]

@@ -301,7 +301,7 @@ def test_ctrl_c_stops_with_a_checkpoint_from_which_the_run_goes_on(root, own):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    metrics, late = own / "run" / "metrics.jsonl", time.monotonic() + 60
+    metrics, late = own / "run" / "metrics.jsonl", time.monotonic() + 200
     while (
         process.poll() is None
         and time.monotonic() < late
@@ -309,7 +309,7 @@ def test_ctrl_c_stops_with_a_checkpoint_from_which_the_run_goes_on(root, own):
     ):
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    out, said = process.communicate(timeout=60)
+    out, said = process.communicate(timeout=90)
     assert process.returncode == 130, out + said
     steps = len(run_fixtures.lines(metrics))
     assert f"Stopped after step {steps}. To go on: mmrl train {path} --resume" in said

@@ -3,13 +3,18 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from mmrl.cli.quickstart import MARK, QuickstartPlan, quickstart, start_over
+from mmrl.cli import app
+from mmrl.cli.quickstart import MARK, QuickstartPlan, evaluate_levels, quickstart, start_over
+from mmrl.cli.quickstart import train_arms as training
 from mmrl.cli.quickstart.evaluate_levels import level_runs
 from mmrl.cli.quickstart.settings import ARMS, CONTROLS, LEVELS, evaluation_section, training_config
 from mmrl.cli.quickstart.train_arms import train_arms
@@ -18,10 +23,11 @@ from mmrl.config.schema import Config, EvalConfig
 from mmrl.models.loading import load_policy
 from mmrl.world.base import build_model
 from mmrl.world.splits import Sizes
+from tests import run_fixtures
 
 pytestmark = pytest.mark.timeout(
     900
-)  # it starts five processes that import torch, which take their time where cores are busy
+)  # it starts processes that import torch, which takes its time where cores are busy
 CONFIGS = Path(__file__).parents[2] / "configs"
 METRICS = ("accuracy", "consistency", "events", "support", "cue")
 
@@ -33,10 +39,32 @@ def plan(tmp_path_factory):
     return QuickstartPlan(base, Sizes(train=1, L1=1, L2=1, L3=1), steps=2, prompts=2, completions=4, new_tokens=12)
 
 
+class ForkedArm:
+    """Stands for subprocess.Popen: ``mmrl train CONFIG`` in a copy of this process, which has imported torch already."""
+
+    def __init__(self, command, env, stdout, stderr):
+        def work():
+            os.environ |= env
+            sys.stdout = sys.stderr = os.fdopen(os.dup(stdout.fileno()), "w", buffering=1)
+            sys.argv = ["mmrl", *command[3:]]
+            app.main()
+
+        assert command[:4] == [sys.executable, "-m", "mmrl", "train"]
+        self.process = run_fixtures.fork(work)
+        self.terminate, self.wait, self.kill = self.process.terminate, self.process.join, self.process.kill
+
+    def poll(self):
+        return self.process.exitcode
+
+
 @pytest.fixture(scope="module")
 def out(tmp_path_factory, plan):
+    """The whole of it: arms in copies of this process, levels in one process of their own."""
     out = tmp_path_factory.mktemp("quick") / "start"
-    quickstart(out, seed=3, plan=plan)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(training, "subprocess", SimpleNamespace(Popen=ForkedArm, STDOUT=subprocess.STDOUT))
+        patched.setattr(evaluate_levels, "AT_ONCE", 1)
+        quickstart(out, seed=3, plan=plan)
     return out
 
 
@@ -136,7 +164,36 @@ def test_the_checkpoint_is_loaded_by_from_pretrained(out):
     assert load_policy(out / "checkpoint", "toy").model.config.model_type == "qwen2_5_vl"
 
 
-def test_where_one_arm_fails_the_other_is_stopped_and_the_log_is_shown(out, plan, tmp_path):
+ARM = """#!/bin/sh
+echo "arguments: $@"
+case "$4" in *grpo.yaml) echo "expected a model, found nothing at nowhere"; exit 2 ;; esac
+while :; do sleep 0.1; done
+"""
+
+
+def test_where_one_arm_fails_the_other_is_stopped_and_the_log_is_shown(out, plan, tmp_path, monkeypatch):
+    """A program stands for Python: it fails as GRPO, and as CARE goes on until it is ended."""
+    (tmp_path / "python").write_text(ARM)
+    (tmp_path / "python").chmod(0o755)
+    configs = {arm: training_config(arm, plan, out / "world", tmp_path / arm, 0) for arm in ARMS}
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(RuntimeError, match=r"(?s)GRPO, no KL: training ended with status 2.*found nothing at") as error:
+        train_arms(configs)
+    assert f"arguments: -m mmrl train {tmp_path}/grpo.yaml" in str(error.value)
+    assert "grpo/log.txt" in str(error.value)
+    assert not running(tmp_path / "care.yaml")
+
+
+@pytest.mark.slow("real arms in new interpreters; the test above has programs in their place, the fixture forks")
+def test_arms_train_in_interpreters_of_their_own_as_they_do_here(out, plan, tmp_path):
+    configs = {arm: training_config(arm, plan, out / "world", tmp_path / arm, 3) for arm in ARMS}
+    assert list(train_arms(configs)) == list(ARMS)
+    for arm in ARMS:
+        assert run_fixtures.numbers(tmp_path / arm) == run_fixtures.numbers(out / arm)
+
+
+@pytest.mark.slow("real arms in new interpreters; the test above has programs in their place")
+def test_where_one_real_arm_fails_the_other_is_stopped(out, plan, tmp_path):
     configs = {arm: training_config(arm, plan, out / "world", tmp_path / arm, 0) for arm in ARMS}
     configs["care"] = configs["care"].model_copy(update={"steps": 100_000})
     broken = configs["grpo"].model.model_copy(update={"path": str(tmp_path / "nowhere")})
@@ -147,7 +204,7 @@ def test_where_one_arm_fails_the_other_is_stopped_and_the_log_is_shown(out, plan
     assert not running(tmp_path / "care.yaml")
 
 
-@pytest.mark.slow
+@pytest.mark.slow("two real trainings; test_app presses Ctrl-C in one")
 @pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
 def test_ctrl_c_and_termination_stop_both_arms(out, plan, tmp_path, number, error):
     configs = {

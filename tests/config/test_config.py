@@ -6,10 +6,11 @@ from copy import deepcopy
 from pathlib import Path
 
 import pytest
-import yaml
 
 from mmrl.algorithms import ALGORITHMS
+from mmrl.config import yaml_text
 from mmrl.config.load import apply, dump, load, parse
+from mmrl.config.renamed import RENAMED
 from mmrl.config.schema import Config, ConfigError, EvalConfig
 from tools import schema
 
@@ -64,10 +65,7 @@ def test_an_unknown_key_names_its_nearest_neighbour(override, path, near):
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        (
-            "optimizer.rates.language=1e-6",
-            "optimizer.rates.language: expected a valid number, found '1e-6' (YAML reads 1e-6 as text: write 1.0e-6)",
-        ),
+        ("optimizer.rates.language='1e-6'", "optimizer.rates.language: expected a valid number, found '1e-6'"),
         ("steps=ten", "steps: expected a valid integer, found 'ten'"),
         ("steps=3.0", "steps: expected a valid integer, found 3.0"),
         ("steps=true", "steps: expected a valid integer, found True"),
@@ -93,6 +91,19 @@ def test_an_unknown_key_names_its_nearest_neighbour(override, path, near):
         (
             "algorithm={name: fdpg, divergence: {name: alpha, aa: 1}}",
             "no key 'algorithm.divergence.aa'; did you mean 'a'? (known: a, name)",
+        ),
+        (
+            "algorithm={name: rlkl, place: loss}",
+            f"algorithm.name: expected one of {NAMES}, found 'rlkl'; it is now kl_in_reward, or kl_in_loss where its key place was "
+            "loss; that key is gone",
+        ),
+        (
+            "algorithm={name: kl_in_reward, estimator: k2}",
+            "algorithm.estimator: expected 'k1' or 'k3', found 'k2'",
+        ),
+        (
+            "algorithm={name: kl_in_loss, estimator: k2, level: to_go}",
+            "algorithm.level: expected sequence or token for k2 in the loss, found to_go",
         ),
         ("algorithm={}", f"algorithm.name: expected one of {NAMES}, found none"),
         ("algorithm=care", "algorithm: expected an object, found 'care'"),
@@ -148,6 +159,11 @@ def test_a_wrong_value_says_where_what_was_expected_and_what_was_found(override,
             "found 2. Set algorithm.clip, for example 0.2",
         ),
         (
+            ["algorithm={name: rloo}", "updates_per_step=2"],
+            "updates_per_step: expected 1 without algorithm.ratio, because the ratio is to the policy as it is; "
+            "found 2. Set algorithm.ratio, for example token",
+        ),
+        (
             ["rollout.decoding.temperature=0"],
             "rollout.decoding.temperature: expected more than 0, as a group of equal completions teaches nothing; "
             "found 0",
@@ -169,11 +185,48 @@ def test_a_wrong_value_says_where_what_was_expected_and_what_was_found(override,
             "rewards: expected one by the name 'right', which fdpg needs; found ['accuracy']",
         ),
         (["optimizer.warmup=5"], "optimizer.warmup: expected at most the 4 optimizer steps of the run"),
-        (["validate_every=2"], "validation and validate_every: expected both or neither"),
     ],
 )
 def test_a_combination_that_cannot_work_is_refused(overrides, said):
     assert complaint(*overrides) == said
+
+
+@pytest.mark.parametrize("key", RENAMED)
+def test_a_key_of_an_older_config_is_refused_with_what_to_write(key):
+    assert complaint(f"{key}=2") == f"no key {key!r} any more; it is now {RENAMED[key]}"
+
+
+def test_a_validation_says_how_often():
+    assert complaint(f"validation={json.dumps(EVALUATION | {'graders': {'a': 'accuracy'}})}") == (
+        "validation.every: expected a value, found none"
+    )
+
+
+@pytest.mark.parametrize("name", ["../../x", "L1/dev", "..", ".", "", "a b", "x\\y", "conditions"])
+def test_the_name_of_an_evaluated_set_is_the_name_of_a_folder_in_the_run(name):
+    sets = [{"name": name, "format": "messages", "file": "d.jsonl"}]
+    config = {
+        "out": "x",
+        "model": {"path": "m"},
+        "evaluation": EVALUATION | {"sets": sets, "graders": {"a": "accuracy"}},
+    }
+    with pytest.raises(ConfigError, match="sets: name: expected letters, digits"):
+        parse(EvalConfig, config, "made.yaml")
+
+
+def test_evaluated_sets_have_names_of_their_own():
+    one = {"name": "L1-dev_2.0", "format": "messages", "file": "d.jsonl"}
+    config = {
+        "out": "x",
+        "model": {"path": "m"},
+        "evaluation": EVALUATION | {"sets": [one], "graders": {"a": "accuracy"}},
+    }
+    assert parse(EvalConfig, config, "made.yaml").evaluation.sets[0].name == "L1-dev_2.0"
+    config["evaluation"]["sets"] = [one, one | {"name": "x"}, one]
+    with pytest.raises(
+        ConfigError, match=r"sets: expected a name of its own for each set, found L1-dev_2\.0 more than once"
+    ):
+        parse(EvalConfig, config, "made.yaml")
 
 
 def test_several_mistakes_are_told_together():
@@ -185,7 +238,7 @@ def test_overrides_reach_keys_and_items_of_lists():
     assert found.optimizer.rates.language == 1e-5
     assert found.data.sets[0].weight == 3
     assert found.out == "2026-01-02"
-    assert found.algorithm.build().clip == 0.2
+    assert found.algorithm.clip == 0.2
 
 
 def test_off_is_not_false():
@@ -208,7 +261,11 @@ def test_an_override_fills_what_is_null():
         ("data.sets.1.weight=3", "override 'data.sets.1.weight=3': expected an index from 0 to 0, found '1'"),
         ("data.sets.x=3", "override 'data.sets.x=3': expected an index from 0 to 0, found 'x'"),
         ("data.sets.4=3", "override 'data.sets.4=3': expected an index from 0 to 0, found '4'"),
-        ("out=[1", "override 'out=[1': expected a value in YAML; put text with special characters in quotes"),
+        (
+            "out=[1",
+            "override 'out=[1', line 1: expected ',' or ']', but got '<stream end>'; expected a value in YAML, text with special "
+            "characters in quotes",
+        ),
     ],
 )
 def test_an_override_that_cannot_be_applied_says_why(override, said):
@@ -234,7 +291,7 @@ def test_an_override_that_cannot_be_applied_says_why(override, said):
             "model.video_pixels=[784, 3136]",
             "data.frames={count: 8}",
         ],
-        [f"validation={json.dumps(EVALUATION | {'graders': {'a': 'accuracy'}})}", "validate_every=2"],
+        [f"validation={json.dumps(EVALUATION | {'graders': {'a': 'accuracy'}, 'every': 2})}"],
     ],
 )
 def test_what_is_dumped_is_loaded_again(tmp_path, overrides):
@@ -247,7 +304,11 @@ def test_files_that_hold_no_config_are_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"expected a YAML file, found nothing at .*nowhere\.yaml"):
         load(Config, tmp_path / "nowhere.yaml")
     for content, said in (
-        ("a: [1", "not YAML"),
+        ("a: [1", r"bad.yaml, line 1: expected ',' or ']'.*; expected YAML 1.2"),
+        ("seed: 1\nout: a\nseed: 2\n", 'bad.yaml, line 3: found duplicate key "seed"'),
+        ("? [a, b]\n: 1", "bad.yaml, line 1: expected text as a key, found a sequence"),
+        ("a: !!set {x, y}", "bad.yaml, line 1: could not determine a constructor for the tag"),
+        ("a: \0", "bad.yaml: unacceptable character"),
         ("- 1", "expected a mapping of keys, found list"),
         ("", "found NoneType"),
     ):
@@ -257,7 +318,7 @@ def test_files_that_hold_no_config_are_refused(tmp_path):
 
 
 def test_a_named_section_builds_the_object_with_its_own_defaults():
-    algorithm = parsed("algorithm={name: care, margin: 0.01}").algorithm.build()
+    algorithm = parsed("algorithm={name: care, margin: 0.01}").algorithm
     assert (type(algorithm).__name__, algorithm.margin, algorithm.bonus) == ("CARE", 0.01, 0.5)
     assert (algorithm.reference.decay, algorithm.reference.every) == (0.995, 10)
 
@@ -266,12 +327,12 @@ def test_a_named_section_builds_the_object_with_its_own_defaults():
 def test_every_config_file_loads_and_starts_with_its_command_and_source(path):
     command, source = path.read_text().split("\n")[:2]
     relative = path.relative_to(path.parents[[p.name for p in path.parents].index("configs")].parent)
-    kind, words = (Config, "train") if "algorithm" in yaml.safe_load(path.read_text()) else (EvalConfig, "eval run")
+    kind, words = (Config, "train") if "algorithm" in yaml_text.read(path.read_text(), "") else (EvalConfig, "eval run")
     assert re.match(rf"# (torchrun .* -m )?mmrl {words} {relative}( |$)", command)
     assert source.startswith("# ")
     assert len(source) > 10
     config = load(kind, path)
-    assert parse(kind, yaml.safe_load(dump(config)), str(path)) == config
+    assert parse(kind, yaml_text.read(dump(config), "dumped"), str(path)) == config
 
 
 @pytest.mark.parametrize("name", schema.KINDS)

@@ -1,6 +1,6 @@
 """A model of a few lines, its questions and its grader, for evaluations without weights."""
 
-from mmrl.evaluation import Completion, Request, Scorer, Shown, evaluate
+from mmrl.evaluation import Completion, EvaluationJob, Request, Scorer, Shown, evaluate
 from mmrl.types import Example
 
 EXAMPLES = [Example(id=f"q{n}", question=f"{n}?", answer="AB"[n % 2], cluster=f"video{n // 2}") for n in range(7)]
@@ -36,4 +36,4 @@ def grade(text, example):
 
 def run(out, model=None, examples=EXAMPLES, parse=None, graded=grade, **changes):
     arguments = {"samples": 3, "batch": 4, "settings": {"weights": "base"}} | changes
-    return evaluate("L1", examples, model or Model(), Scorer(graded, parse), out, **arguments)
+    return evaluate(EvaluationJob("L1", examples, model or Model(), Scorer(graded, parse), out, **arguments))

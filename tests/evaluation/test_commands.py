@@ -10,7 +10,7 @@ import pytest
 from mmrl.cli import app
 from mmrl.config.load import dump, load, parse
 from mmrl.config.schema import EvalConfig
-from mmrl.evaluation import read_items, read_records
+from mmrl.evaluation import read_items, read_records, response_cache
 from mmrl.evaluation.commands import run as running
 from mmrl.models import families
 from tests import run_fixtures
@@ -204,10 +204,22 @@ def test_a_second_run_with_the_cache_samples_nothing(mmrl, tmp_path, monkeypatch
     def never(*_):
         raise AssertionError("it was sampled again")
 
-    monkeypatch.setattr("mmrl.evaluation.evaluator.Sampled.answer", never)
+    monkeypatch.setattr("mmrl.evaluation.samplers.EngineSampler.answer", never)
     assert mmrl(f"out={tmp_path / 'two'}", **cached)[0] == 0
     one, two = ((tmp_path / name / "all" / "samples.jsonl").read_bytes() for name in ("one", "two"))
     assert one == two
+
+
+def test_several_conditions_read_the_cache_of_responses_once(mmrl, tmp_path, monkeypatch):
+    folders, original = [], response_cache.ResponseCache.__init__
+
+    def counted(cache, folder):
+        folders.append(folder)
+        original(cache, folder)
+
+    monkeypatch.setattr(response_cache.ResponseCache, "__init__", counted)
+    status, _, err = mmrl("--condition", "blind", "--condition", "shuffled", response_cache=str(tmp_path / "cache"))
+    assert (status, folders) == (0, [tmp_path / "cache"]), err
 
 
 def test_media_that_are_others_now_are_found(mmrl, own, tmp_path):

@@ -1,17 +1,15 @@
 """Examining under a condition: through the command, on record, and never mixed with another condition's records."""
 
-import copy
 import json
 import shutil
 import sys
 
 import pytest
-import torch
 
 from mmrl.cli import app
 from mmrl.config.load import dump, parse
 from mmrl.config.schema import EvalConfig
-from mmrl.evaluation.evaluator import digest, sampled
+from mmrl.evaluation.samplers import engine_sampler
 from mmrl.types import Decoding
 from tests import run_fixtures, tiny_models
 
@@ -92,25 +90,11 @@ def test_samples_of_a_question_share_its_prompt_and_are_what_each_would_be_alone
         tuple(tiny_models.clip(3) if m.kind == "video" else tiny_models.image() for m in e.every_media)
         for e in examples
     ]
-    one = sampled(policy, "plain", Decoding(max_new_tokens=1), 64)
+    one = engine_sampler(policy, "plain", Decoding(max_new_tokens=1), 64)
     together = one.answer(examples, media, [0, 1, 2, 0, 1, 0], seed=4)
     prompts = policy.prompts([examples[i] for i in (0, 3, 5)], [media[i] for i in (0, 3, 5)])
     assert policy.work.taken().forward_tokens == sum(len(prompt.tokens) for prompt in prompts)
-    several = sampled(policy, "plain", Decoding(max_new_tokens=6), 64)
+    several = engine_sampler(policy, "plain", Decoding(max_new_tokens=6), 64)
     alone = [several.answer([e], [m], [k], 4)[0] for e, m, k in zip(examples, media, [0, 1, 2, 0, 1, 0], strict=True)]
     assert [c.text for c in several.answer(examples, media, [0, 1, 2, 0, 1, 0], 4)] == [c.text for c in alone]
     assert [c.request.tokens for c in together] == [c.request.tokens for c in alone]
-
-
-def test_the_digest_sees_one_element_and_an_exchange_of_two():
-    model = torch.nn.Linear(300, 7)
-    before = digest(model)
-    assert digest(copy.deepcopy(model)) == before
-    with torch.no_grad():
-        model.weight[3, 17] += 1e-6
-        once = digest(model)
-        model.weight[3, 17] -= 1e-6
-        model.weight[0, :2] = model.weight[0, :2].flip(0)
-    assert len({before, once, digest(model)}) == 3
-    assert digest(copy.deepcopy(model).double()) != before
-    assert digest(copy.deepcopy(model).bfloat16()) == digest(copy.deepcopy(model).bfloat16())

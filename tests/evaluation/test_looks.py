@@ -12,7 +12,7 @@ from mmrl.cli import app
 from mmrl.evaluation import Completion, IncompleteError, Item, read_items, read_records
 from mmrl.evaluation.audits.shortcuts import guesses
 from mmrl.evaluation.commands.compare import compared
-from mmrl.evaluation.condition_effects import Look, gains
+from mmrl.evaluation.condition_effects import ConditionRecords, effects
 from mmrl.types import Example, Media
 from tests.evaluation.factories import EXAMPLES, Model, run
 
@@ -156,14 +156,14 @@ def looks(tmp_path, **answers):
         out = tmp_path / name.replace(":", "-")
         run(out, model, examples, parse=lambda text, example: {"extracted": text, "rung": "exact"}, samples=1)
         records = {(record.item, record.sample): record for record in read_records(out)}
-        found[name] = Look(records, read_items(out))
+        found[name] = ConditionRecords(records, read_items(out))
     return found
 
 
 def test_gains_by_hand(tmp_path):
     found = {
         (one.name, one.of): one
-        for one in gains(
+        for one in effects(
             looks(tmp_path, full="AAAAAAAABB", blind="AABBBBBBBB", shuffled="AAAABBBBBB", last_frame="AAABBBBBBB", reversed="BBBBAAAABA", rotate_1="AAAAAACCBB"),
             "accuracy",
         )
@@ -183,7 +183,7 @@ def test_the_gains_interval_is_the_paired_one(tmp_path):
     from mmrl.evaluation.statistics import bootstrap_interval
 
     some = looks(tmp_path, full="AAAAAAAABB", blind="AABBBBBBBB")
-    (gain,) = gains(some, "accuracy")
+    (gain,) = effects(some, "accuracy")
     change = [a - b for a, b in zip(some["full"].right("accuracy"), some["blind"].right("accuracy"), strict=True)]
     clusters = [record.cluster for record in some["full"].records.values()]
     assert (gain.low, gain.high) == pytest.approx(bootstrap_interval(np.array(change), clusters), abs=0.02)
@@ -192,7 +192,7 @@ def test_the_gains_interval_is_the_paired_one(tmp_path):
 def test_gains_need_full_and_the_same_pairs(tmp_path):
     some = looks(tmp_path, full="AAAA", blind="AABB")
     with pytest.raises(IncompleteError, match="expected the condition 'full'"):
-        gains({"blind": some["blind"]}, "accuracy")
-    less = Look(dict(list(some["blind"].records.items())[:-1]), some["blind"].items)
+        effects({"blind": some["blind"]}, "accuracy")
+    less = ConditionRecords(dict(list(some["blind"].records.items())[:-1]), some["blind"].items)
     with pytest.raises(IncompleteError, match="1 records are in only one of full and blind"):
-        gains(some | {"blind": less}, "accuracy")
+        effects(some | {"blind": less}, "accuracy")

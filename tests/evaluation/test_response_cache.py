@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from mmrl.data.media.reader import MediaError
-from mmrl.evaluation import Completion, Request
-from mmrl.evaluation.media_sampler import Asking
-from mmrl.evaluation.response_cache import Cache
-from tests import tiny_models
+from mmrl.evaluation import Completion, EvaluationJob, Request, Scorer, evaluate
+from mmrl.evaluation.media_sampler import EngineError, MediaSampler
+from mmrl.evaluation.response_cache import ResponseCache
+from tests import run_fixtures, tiny_models
 
 SETTINGS = {
     "weights": "w", "pixels": "p", "chat_template": "c", "decoding": {"temperature": 1.0},
@@ -33,6 +33,20 @@ class Model:
         return [Completion(f"{e.id} {len(self.asked)}", 2, request=Request("", 7), answer_logp=-0.5) for e in examples]
 
 
+class Breaking(Model):
+    """Answers until it is asked about one question; from then on its device answers nothing, as after a CUDA assert."""
+
+    def __init__(self, breaks):
+        super().__init__()
+        self.breaks, self.broken = breaks, False
+
+    def answer(self, examples, media, samples, seed):
+        self.broken = self.broken or any(example.id == self.breaks for example in examples)
+        if self.broken:
+            raise RuntimeError("CUDA error: device-side assert triggered")
+        return super().answer(examples, media, samples, seed)
+
+
 class Reader:
     """Hands out clips by name."""
 
@@ -54,17 +68,17 @@ EXAMPLES = [tiny_models.example("a"), tiny_models.example("b"), tiny_models.exam
 
 
 def ask(cache, model=None, reader=None, examples=EXAMPLES, seed=0, sample=0, condition="full", **settings):
-    asking = Asking(model or Model(), reader or Reader(), seed, condition, SETTINGS | settings, cache)
-    return asking(examples, [sample] * len(examples))
+    sampler = MediaSampler(model or Model(), reader or Reader(), seed, condition, SETTINGS | settings, cache)
+    return sampler(examples, [sample] * len(examples))
 
 
 def test_the_same_again_is_not_generated_again(tmp_path):
-    first = ask(Cache(tmp_path))
+    first = ask(ResponseCache(tmp_path))
     model = Model()
-    assert ask(Cache(tmp_path), model) == first  # as another process finds it
+    assert ask(ResponseCache(tmp_path), model) == first  # as another process finds it
     assert model.asked == []
     assert first[0].request.tokens == 7
-    assert ask(Cache(tmp_path), model, condition="freeze", examples=EXAMPLES[2:])[0].text == first[2].text
+    assert ask(ResponseCache(tmp_path), model, condition="freeze", examples=EXAMPLES[2:])[0].text == first[2].text
 
 
 @pytest.mark.parametrize(
@@ -76,27 +90,27 @@ def test_the_same_again_is_not_generated_again(tmp_path):
     ],
 )  # fmt: skip
 def test_whatever_decides_the_response_is_in_the_key(tmp_path, change):
-    first = ask(Cache(tmp_path))
+    first = ask(ResponseCache(tmp_path))
     model = change.pop("model", Model())
-    again = ask(Cache(tmp_path), model, **change)
+    again = ask(ResponseCache(tmp_path), model, **change)
     assert len(model.asked) == 1
     assert {one.request.key for one in first[:2]}.isdisjoint(one.request.key for one in again)
 
 
 def test_a_batch_of_which_one_is_new_is_generated_whole(tmp_path):
-    ask(Cache(tmp_path), examples=EXAMPLES[:2])
+    ask(ResponseCache(tmp_path), examples=EXAMPLES[:2])
     model = Model()
-    ask(Cache(tmp_path), model)
+    ask(ResponseCache(tmp_path), model)
     assert [len(batch) for batch in model.asked] == [3]
 
 
 def test_half_a_line_is_cut_off(tmp_path):
-    ask(Cache(tmp_path))
+    ask(ResponseCache(tmp_path))
     path = tmp_path / "responses.jsonl"
     data = path.read_bytes()
     path.write_bytes(data[:-20])
-    assert len(Cache(tmp_path).kept) == 2
-    ask(Cache(tmp_path))
+    assert len(ResponseCache(tmp_path).kept) == 2
+    ask(ResponseCache(tmp_path))
     assert len(path.read_bytes().splitlines()) == 3
 
 
@@ -126,10 +140,34 @@ def test_an_engine_that_never_worked_is_no_property_of_the_items():
         ask(None, examples=[tiny_models.example("untellable")])
 
 
+def test_an_engine_that_stopped_working_ends_the_evaluation_and_costs_no_item(tmp_path):
+    """Without this, every question behind the one that broke the device is recorded as wrong."""
+    examples = [tiny_models.example(f"q{n}", ()) for n in range(8)]
+
+    def measure(model):
+        sampler = MediaSampler(model, Reader(), 0, settings=SETTINGS)
+        return evaluate(EvaluationJob("L1", examples, sampler, Scorer(lambda *_: {"accuracy": 1.0}), tmp_path, batch=2))
+
+    with pytest.raises(
+        EngineError, match=r"now fails at item 'q1', too, which it answered before .*Nothing of this batch"
+    ):
+        measure(Breaking("q3"))
+    assert [row["item"] for row in run_fixtures.lines(tmp_path / "samples.jsonl")] == ["q0", "q1"]
+    assert measure(Model()).statuses == {"ok": 8}  # with a working engine it goes on
+
+
+def test_many_failures_in_a_row_are_the_items_own_while_the_engine_works():
+    examples = [tiny_models.example(name, ()) for name in "abcdef"]
+    model = Model(wrong=tuple("bcdef"))
+    sampler = MediaSampler(model, Reader(), 0, settings=SETTINGS)
+    statuses = [sampler(examples[start : start + 2], [0, 0]) for start in (0, 2, 4)]
+    assert [one.status for batch in statuses for one in batch] == ["ok"] + ["engine_error"] * 5
+
+
 def test_failures_are_not_cached(tmp_path):
-    ask(Cache(tmp_path), Model(wrong=("b",)))
-    assert len(Cache(tmp_path).kept) == 2
-    assert [one.status for one in ask(Cache(tmp_path))] == ["ok"] * 3
+    ask(ResponseCache(tmp_path), Model(wrong=("b",)))
+    assert len(ResponseCache(tmp_path).kept) == 2
+    assert [one.status for one in ask(ResponseCache(tmp_path))] == ["ok"] * 3
 
 
 def test_what_was_shown_is_on_record():

@@ -1,4 +1,4 @@
-"""Traps found in published evaluation code, each by the project in which it was found (facts/evaluation.md 1.4).
+"""Traps found in published evaluation code, each by the project in which it was found.
 
 What is tested at length elsewhere is tested here once more in a line, so that the list is whole.
 """
@@ -67,7 +67,7 @@ def test_seed_bench_r1_an_answer_is_one_draw_of_256_tokens_in_a_square():
 def test_seed_bench_r1_options_are_drawn_in_training_and_in_order_in_evaluation():
     from mmrl.data.formats.seed_bench_r1 import SeedBenchR1
 
-    assert SeedBenchR1("x").options == "file"  # and examine opens every set so: tests/evaluation/test_commands.py
+    assert SeedBenchR1("x").options == "file"  # and the evaluator opens every set so: tests/evaluation/test_commands.py
 
 
 def test_mvbench_empty_predictions_are_left_out(tmp_path):

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from pydantic import TypeAdapter, ValidationError
 
 from mmrl.functional.divergences import (
-    DIVERGENCES,
     Alpha,
+    AnyDivergence,
     ChiSquarePolicyTarget,
     ChiSquareTargetPolicy,
     Jeffreys,
@@ -18,9 +19,6 @@ from mmrl.functional.divergences import (
     SkewJensenShannon,
     SquaredHellinger,
     TotalVariation,
-    divergence,
-    residual_loss,
-    residual_slope,
     value,
 )
 
@@ -260,44 +258,6 @@ def test_descent_on_any_smooth_divergence_reaches_the_target(divergence):
     assert (logits.softmax(dim=0) - P).abs().sum() < 1e-6
 
 
-@pytest.mark.parametrize("divergence", EVERY, ids=str)
-def test_the_residual_loss_has_the_same_gradient_on_policy_and_rests_at_the_target(divergence):
-    logits = PI.log().clone().requires_grad_()
-    logp = logits.log_softmax(dim=0)
-    slope = residual_slope(divergence, (logp - P.log()).detach())
-    (got,) = torch.autograd.grad((logp.detach().exp() * slope * logp).sum(), logits)
-    torch.testing.assert_close(got, value_gradient(divergence, PI.log(), P), **TIGHT)
-    assert not residual_slope(divergence, torch.zeros(3, dtype=torch.float64)).any()
-
-
-@pytest.mark.parametrize(
-    ("divergence", "closed"),
-    [
-        (KLPolicyTarget(), lambda d: d**2 / 2),
-        (KLTargetPolicy(), lambda d: d + (-d).expm1()),
-        (SquaredHellinger(), lambda d: (d + 2 * (-d / 2).expm1()) / 2),
-        (Alpha(0.25), lambda d: ((-0.75 * d).expm1() / -0.75 - d) / -0.75),
-        (ChiSquarePolicyTarget(), lambda d: 2 * (d.expm1() - d)),
-        (ChiSquareTargetPolicy(), lambda d: d + (-2 * d).expm1() / 2),
-        (TotalVariation(), lambda d: d.abs() / 2),
-    ],
-    ids=lambda value: "" if callable(value) else str(value),
-)
-def test_residual_losses_are_their_closed_forms(divergence, closed):
-    d = torch.tensor([-12.0, -1.0, -1e-3, 0.0, 0.5, 15.0], dtype=torch.float64)
-    torch.testing.assert_close(residual_loss(divergence, d), closed(d), atol=1e-12, rtol=1e-11)
-
-
-@pytest.mark.parametrize("divergence", SMOOTH, ids=str)
-def test_residual_losses_are_least_at_the_target_and_differentiate_to_their_slope(divergence):
-    d = torch.tensor([-5.0, -0.1, 0.0, 0.3, 4.0], dtype=torch.float64, requires_grad=True)
-    loss = residual_loss(divergence, d)
-    assert (loss >= 0).all()
-    assert loss[2] == 0
-    (slope,) = torch.autograd.grad(loss.sum(), d)
-    torch.testing.assert_close(slope, residual_slope(divergence, d.detach()), atol=1e-11, rtol=1e-11)
-
-
 MUTANTS = {
     "JS twice as large, as in the f-DPG paper": (JensenShannon(), lambda L: -(math.log(2) - (-L).exp().log1p())),
     "the arguments swapped": (KLTargetPolicy(), lambda L: -(1 + L)),
@@ -326,11 +286,13 @@ def test_total_variation_takes_rounding_for_a_tie():
 
 
 def test_names_say_the_order_and_aliases_mean_the_same():
-    assert divergence("forward_kl") == divergence("kl_target_policy") == KLTargetPolicy()
-    assert divergence("alpha", a=0.25) == Alpha(0.25)
-    assert DIVERGENCES["pearson_chi2"] is DIVERGENCES["chi2_policy_target"]
-    with pytest.raises(ValueError, match=r"expected one of kl_target_policy, .*, found 'kl'"):
-        divergence("kl")
+    chosen = TypeAdapter(AnyDivergence).validate_python
+    assert chosen({"name": "forward_kl"}) == chosen({"name": "kl_target_policy"}) == KLTargetPolicy()
+    assert chosen({"name": "alpha", "a": 0.25}) == Alpha(0.25)
+    assert chosen({"name": "pearson_chi2"}) == ChiSquarePolicyTarget()
+    assert {type(chosen({"name": each.name})) for each in EVERY} == {type(each) for each in EVERY}
+    with pytest.raises(ValidationError, match=r"expected tags: 'kl_target_policy', "):
+        chosen({"name": "kl"})
 
 
 def test_what_is_not_a_distribution_is_refused():

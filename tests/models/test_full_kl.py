@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from mmrl.models.full_kl import token_divergence
-from mmrl.models.reader import Piece
-from mmrl.types import Against, Frozen
+from mmrl.types import Against, Frozen, RowSlice
 from tests import run_fixtures, tiny_models
 
 WAYS = ("kl_policy_reference", "kl_reference_policy")
@@ -88,7 +87,7 @@ def test_a_policy_read_against_a_reference_says_how_far_it_is(way, logit_bytes):
     masks = [group.mask for group in groups]
     known = reference.score(groups, masks, keep=True)
     against = Against(tuple(tokens.states for tokens in known), reference.head(), way)
-    pieces = [Piece(i, group) for i, group in enumerate(groups)]
+    pieces = [RowSlice(i, group) for i, group in enumerate(groups)]
     with policy.see([group.prompt for group in groups]) as seen:
         read = policy.read(seen, pieces, keep=True, against=against)
         assert read[0].divergence.requires_grad

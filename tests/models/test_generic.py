@@ -10,8 +10,8 @@ import torch
 from transformers import GenerationConfig
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from mmrl.evaluation.samplers import Generated, chosen
-from mmrl.models.generic import Plain, check_chat_template, load_plain
+from mmrl.evaluation.samplers import GenerateSampler, choose_token
+from mmrl.models.generic import GenericModel, check_chat_template, load_generic
 from mmrl.models.generic_features import remember, remembered
 from mmrl.rollout.noise import uniforms
 from mmrl.runtime.memory_cache import ByteCache
@@ -25,7 +25,7 @@ FAMILIES = [pytest.param(name, marks=[WORDS] if name == "smolvlm" else []) for n
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def plain(request):
-    return Plain(*tiny_generic.model(request.param), "plain")
+    return GenericModel(*tiny_generic.model(request.param), "plain")
 
 
 def media(kinds, seed=0):
@@ -33,7 +33,7 @@ def media(kinds, seed=0):
 
 
 def answer(plain, kinds=("video", "image"), sample=0, seed=0, pictures=0, **decoding):
-    model = Generated(plain, Decoding(**({"temperature": 0.0, "max_new_tokens": 6} | decoding)))
+    model = GenerateSampler(plain, Decoding(**({"temperature": 0.0, "max_new_tokens": 6} | decoding)))
     return model.answer([tiny_models.example("a", kinds)], [media(kinds, pictures)], [sample], seed)[0]
 
 
@@ -67,11 +67,11 @@ def test_greedy_takes_the_most_likely_token_whatever_the_checkpoint_says(plain):
 
 def test_the_generation_defaults_of_a_checkpoint_are_not_used():
     model, processor = tiny_generic.model("llava_onevision")
-    before = answer(Plain(model, processor, "plain"))
+    before = answer(GenericModel(model, processor, "plain"))
     model.generation_config = GenerationConfig(
         repetition_penalty=9.0, max_new_tokens=1, min_new_tokens=1, eos_token_id=2
     )
-    plain = Plain(model, processor, "plain")
+    plain = GenericModel(model, processor, "plain")
     assert plain.ends == {2, processor.tokenizer.eos_token_id}
     assert answer(plain).text[:3] == before.text[:3]
 
@@ -85,11 +85,11 @@ def test_sampling_is_keyed_by_seed_example_and_sample_and_leaves_the_global_stat
 
 
 def test_sampled_frequencies_are_the_probabilities():
-    plain = Plain(*tiny_generic.model("llava_onevision"), "plain")
+    plain = GenericModel(*tiny_generic.model("llava_onevision"), "plain")
     wanted = logps(plain, (), 0).exp()[0]
     decoding, seen = Decoding(temperature=1.0, max_new_tokens=1), []
     for n in range(80):
-        choose = partial(chosen, decoding, uniforms(0, 0, "a", [n], 1))
+        choose = partial(choose_token, decoding, uniforms(0, 0, "a", [n], 1))
         seen.append(plain.write(tiny_models.example("a", ()), (), choose, 1).tokens[0])
     token = int(wanted.argmax())
     share = sum(one == token for one in seen) / len(seen)
@@ -113,7 +113,7 @@ def test_a_processor_that_needs_more_names_the_extra(tmp_path, monkeypatch):
     processor.save_pretrained(tmp_path)
     monkeypatch.undo()
     with pytest.raises(ImportError, match=r"num2words.*mmrl\[eval\]"):
-        load_plain(tmp_path, "plain", compute=torch.float32, device="cpu", attention="sdpa")
+        load_generic(tmp_path, "plain", compute=torch.float32, device="cpu", attention="sdpa")
 
 
 def test_questions_about_the_same_media_look_once_and_are_answered_alike(plain):

@@ -8,11 +8,10 @@ from transformers import DynamicCache
 
 from mmrl.models.loading import checkpoint_activations, load_policy
 from mmrl.models.proposal import Proposal
-from mmrl.models.reader import Piece
 from mmrl.models.reference import Reference
 from mmrl.models.transformers_versions import cached
 from mmrl.rollout.engine import Engine
-from mmrl.types import EMA, Decoding, Frozen
+from mmrl.types import EMA, Decoding, Frozen, RowSlice
 from tests import tiny_models
 from tests.models.attention.test_shared import CROSSED, ROWS, WHOLE, by_copies, by_shares, groups_of, untouched
 from tests.models.test_reader import mixed, plain
@@ -89,7 +88,7 @@ def test_a_row_sampled_beside_others_is_the_row_sampled_alone_and_is_read_so(exa
     groups = engine.sample(mixed(policy), [range(n) for n in counts], seed=1)
     assert len({int(n) for g in groups for n in g.mask.sum(dim=1)}) > 6
     with torch.no_grad(), policy.see([g.prompt for g in groups]) as seen:
-        read = policy.read(seen, [Piece(i, g) for i, g in enumerate(groups)])
+        read = policy.read(seen, [RowSlice(i, g) for i, g in enumerate(groups)])
     for group, tokens, prompt, count in zip(groups, read, mixed(policy), counts, strict=True):
         torch.testing.assert_close(tokens.logp, group.logp_sampled, atol=1e-9, rtol=0)
         for row in range(count):
@@ -104,7 +103,7 @@ def test_media_are_seen_once_however_much_is_read_and_sampled():
     group = groups_of(policy)[0]
     with policy.see([group.prompt]) as seen:
         for row in range(3):
-            policy.read(seen, [Piece(0, group.rows(slice(row, row + 1)))])
+            policy.read(seen, [RowSlice(0, group.rows(slice(row, row + 1)))])
     assert policy.work.vision_passes == 2
     Engine(policy, Decoding(max_new_tokens=3), lambda text: None).sample([group.prompt], [range(4)], seed=0)
     assert policy.work.vision_passes == 4
@@ -129,6 +128,6 @@ def test_a_saved_policy_is_loaded_and_reads_the_same(tmp_path):
         groups = groups_of(one)
         with torch.no_grad(), one.see([g.prompt for g in groups]) as seen:
             said.append(
-                torch.cat([t.logp.flatten() for t in one.read(seen, [Piece(i, g) for i, g in enumerate(groups)])])
+                torch.cat([t.logp.flatten() for t in one.read(seen, [RowSlice(i, g) for i, g in enumerate(groups)])])
             )
     torch.testing.assert_close(*said, atol=1e-5, rtol=1e-5)

@@ -5,10 +5,9 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from mmrl.models import full_kl, logprobs
-from mmrl.models.reader import Piece
 from mmrl.rollout import Engine, engine
 from mmrl.rollout.noise import draw
-from mmrl.types import Against, Decoding, Frozen
+from mmrl.types import Against, Decoding, Frozen, RowSlice
 from tests import run_fixtures, tiny_models
 
 ROWS, ENTRIES, WIDTH = 64, 5000, 4
@@ -100,7 +99,7 @@ def test_a_divergence_is_counted_too():
     reference = run_fixtures.disturbed(policy, Frozen())
     known = reference.score(groups, [group.mask for group in groups], keep=True)
     against = Against(tuple(tokens.states for tokens in known), reference.head(), "kl_policy_reference")
-    pieces = [Piece(i, group) for i, group in enumerate(groups)]
+    pieces = [RowSlice(i, group) for i, group in enumerate(groups)]
     found = []
     for more in (None, against):
         with policy.see([group.prompt for group in groups]) as seen:

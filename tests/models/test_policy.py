@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from mmrl.data.prompts import messages
+from mmrl.models.chat import chat
 from mmrl.models.loading import load_policy
-from mmrl.models.policy import chat
 from mmrl.models.vision.patches import metadata
 from mmrl.types import Example, Media, Message
 from tests import tiny_models

@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from mmrl.models.loading import checkpoint_activations
-from mmrl.models.reader import Piece
 from mmrl.rollout.engine import Engine
-from mmrl.types import Decoding, Group
+from mmrl.types import Decoding, Group, RowSlice
 from tests import tiny_models
 
 FAMILIES = ["qwen2_5_vl", "qwen2_vl", "qwen3_vl", "qwen3_5"]
@@ -63,7 +62,7 @@ def test_log_probabilities_are_those_of_the_untouched_model(family):
     policy = tiny_models.policy(family)
     groups = [completions(policy, prompt, seed=i) for i, prompt in enumerate(mixed(policy))]
     with torch.no_grad(), policy.see([g.prompt for g in groups]) as seen:
-        read = policy.read(seen, [Piece(i, g) for i, g in enumerate(groups)])
+        read = policy.read(seen, [RowSlice(i, g) for i, g in enumerate(groups)])
     for group, tokens in zip(groups, read, strict=True):
         assert not tokens.logp[~group.mask].any()
         for row in range(len(group)):
@@ -77,7 +76,7 @@ def test_what_was_sampled_is_what_is_read(family):
     engine = Engine(policy, Decoding(max_new_tokens=12), span=lambda text: None)
     groups = engine.sample(mixed(policy), [range(4)] * 3, seed=3)
     with torch.no_grad(), policy.see([g.prompt for g in groups]) as seen:
-        read = policy.read(seen, [Piece(i, g) for i, g in enumerate(groups)])
+        read = policy.read(seen, [RowSlice(i, g) for i, g in enumerate(groups)])
     for group, tokens in zip(groups, read, strict=True):
         torch.testing.assert_close(tokens.logp, group.logp_sampled, atol=2e-5, rtol=1e-5)
         assert (group.logp_sampled[group.mask] < 0).all()
@@ -96,8 +95,8 @@ def test_parts_of_a_group_add_up_to_its_gradient_in_tower_and_language_model(exa
                     (tokens.logp.sum() / 7).backward(retain_graph=True)
         return {n: p.grad.clone() for n, p in policy.model.named_parameters() if p.grad is not None}
 
-    whole = gradient([[Piece(i, g) for i, g in enumerate(groups)]])
-    cut = gradient([[Piece(i, g.rows(slice(r, r + 1)))] for i, g in enumerate(groups) for r in range(3)])
+    whole = gradient([[RowSlice(i, g) for i, g in enumerate(groups)]])
+    cut = gradient([[RowSlice(i, g.rows(slice(r, r + 1)))] for i, g in enumerate(groups) for r in range(3)])
     assert any("visual" in name for name in whole)
     for name, expected in whole.items():
         torch.testing.assert_close(cut[name], expected, atol=1e-10, rtol=1e-6, msg=name)
@@ -108,7 +107,7 @@ def test_the_tower_runs_once_a_medium_however_many_parts_are_read():
     group = completions(policy, mixed(policy)[0])
     with policy.see([group.prompt]) as seen:
         for row in range(3):
-            policy.read(seen, [Piece(0, group.rows(slice(row, row + 1)))])
+            policy.read(seen, [RowSlice(0, group.rows(slice(row, row + 1)))])
     assert policy.work.vision_passes == 2
 
 
@@ -121,7 +120,7 @@ def test_changing_one_frame_moves_the_log_probabilities():
     prompts = policy.prompts([example, example], [[clip], [other]])
     groups = [completions(policy, p) for p in prompts]
     with torch.no_grad(), policy.see(prompts) as seen:
-        one, two = policy.read(seen, [Piece(i, g) for i, g in enumerate(groups)])
+        one, two = policy.read(seen, [RowSlice(i, g) for i, g in enumerate(groups)])
     assert (one.logp - two.logp).abs().max() > 1e-3
 
 
@@ -131,8 +130,8 @@ def test_reading_some_tokens_leaves_the_rest_zero_and_the_read_ones_unchanged():
     where = torch.zeros_like(group.mask)
     where[0, 2:4] = where[2, 8] = True
     with torch.no_grad(), policy.see([group.prompt]) as seen:
-        (all_of_it,) = policy.read(seen, [Piece(0, group)])
-        (some,) = policy.read(seen, [Piece(0, group)], [where])
+        (all_of_it,) = policy.read(seen, [RowSlice(0, group)])
+        (some,) = policy.read(seen, [RowSlice(0, group)], [where])
     torch.testing.assert_close(some.logp, all_of_it.logp * where, atol=1e-6, rtol=1e-5)
 
 
@@ -141,7 +140,7 @@ def test_placeholders_must_equal_features():
     group = completions(policy, mixed(policy)[0])
     group.tokens[0, 0] = policy.placeholders()[1]
     with policy.see([group.prompt]) as seen, pytest.raises(ValueError, match="placeholders: expected"):
-        policy.read(seen, [Piece(0, group)])
+        policy.read(seen, [RowSlice(0, group)])
 
 
 def test_a_question_that_holds_a_placeholder_is_refused():
@@ -159,7 +158,7 @@ def test_gradient_checkpointing_changes_nothing():
         policy.model.train()
         group = completions(policy, mixed(policy)[0])
         with policy.see([group.prompt]) as seen:
-            policy.read(seen, [Piece(0, group)])[0].logp.sum().backward()
+            policy.read(seen, [RowSlice(0, group)])[0].logp.sum().backward()
         return policy.model.model.language_model.embed_tokens.weight.grad
 
     torch.testing.assert_close(gradient(True), gradient(False), atol=1e-12, rtol=1e-10)

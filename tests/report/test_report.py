@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from mmrl.evaluation.statistics import Difference
-from mmrl.report import Completion, ReportData, Rollout, write_report
+from mmrl.report import ReportData, Rollout, RolloutCompletion, write_report
 from mmrl.report.curves import curves, others, panel_of, read_metrics, running_mean
 from mmrl.report.html import forest, parts, picture, png, reach, tags
 
@@ -22,7 +22,7 @@ def difference(mean=0.2, low=0.1, high=0.3):
 
 
 def full(text="<think>So B.</think><answer>B</answer>", name="x"):
-    completion = Completion(text, {name: 0.5, "total": 1.5}, True, False, (28, 29), 12)
+    completion = RolloutCompletion(text, {name: 0.5, "total": 1.5}, True, False, (28, 29), 12)
     return ReportData(
         title=f"Run {name}",
         subtitle=name,
@@ -32,7 +32,7 @@ def full(text="<think>So B.</think><answer>B</answer>", name="x"):
             name: {"a": difference(0, -1, 1)},
         },
         metrics=[{"step": step, "reward/total": step / 10, f"reward/{name}": 1.0, name: 2.0} for step in range(20)],
-        rollouts=[Rollout(name, text, [completion, Completion(text)], gold=name, strip=FRAMES)],
+        rollouts=[Rollout(name, text, [completion, RolloutCompletion(text)], gold=name, strip=FRAMES)],
         notes=[name],
     )
 
@@ -141,10 +141,10 @@ def test_the_running_mean_looks_back_only():
 
 
 def test_the_answer_is_cut_out_by_its_span():
-    assert parts(Completion("<answer>B</answer>", answer_span=(8, 9))) == ("<answer>", "B", "</answer>")
-    assert parts(Completion("no answer")) == ("no answer", "", "")
-    assert parts(Completion("<answer> B\n</answer>", answer_span=(8, 11))) == ("<answer> ", "B", "\n</answer>")
-    assert "".join(parts(Completion("<answer>  </answer>", answer_span=(8, 10)))) == "<answer>  </answer>"
+    assert parts(RolloutCompletion("<answer>B</answer>", answer_span=(8, 9))) == ("<answer>", "B", "</answer>")
+    assert parts(RolloutCompletion("no answer")) == ("no answer", "", "")
+    assert parts(RolloutCompletion("<answer> B\n</answer>", answer_span=(8, 11))) == ("<answer> ", "B", "\n</answer>")
+    assert "".join(parts(RolloutCompletion("<answer>  </answer>", answer_span=(8, 10)))) == "<answer>  </answer>"
     assert tags("<answer><b>") == "<i>&lt;answer&gt;</i>&lt;b&gt;"
 
 

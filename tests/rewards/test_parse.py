@@ -20,12 +20,12 @@ def test_an_ordinary_completion():
     assert parsed.reasoning == "The tap runs. So B."
     assert parsed.answer == "B"
     assert text[slice(*parsed.span)] == " B\n"
-    assert (parsed.blocks, parsed.multiple, parsed.format_ok) == (1, False, True)
+    assert (len(parsed.contents), parsed.multiple, parsed.format_ok) == (1, False, True)
 
 
 def test_nothing_is_found_in_nothing():
     parsed = parse("")
-    assert (parsed.reasoning, parsed.answer, parsed.span, parsed.blocks) == (None, None, None, 0)
+    assert (parsed.reasoning, parsed.answer, parsed.span, len(parsed.contents)) == (None, None, None, 0)
     assert not parsed.format_ok
 
 
@@ -47,7 +47,7 @@ def test_nothing_is_found_in_nothing():
 )
 def test_which_block_counts(text, answer, count, multiple):
     parsed = parse(text)
-    assert (parsed.answer, parsed.blocks, parsed.multiple) == (answer, count, multiple)
+    assert (parsed.answer, len(parsed.contents), parsed.multiple) == (answer, count, multiple)
     assert answer is None or parsed.span[0] == text.rindex("<answer>", 0, text.rindex("</answer>")) + len("<answer>")
 
 

@@ -5,7 +5,8 @@ from multiprocessing import get_context
 
 import pytest
 
-from mmrl.runtime.disk_cache import PARTIAL, SUM, Disk, Tally, open_disk
+from mmrl.runtime.disk_cache import SUM, Disk, Tally, open_disk
+from mmrl.runtime.files import PARTIAL
 
 TEN = b"ten  bytes"
 ENTRY = SUM + len(TEN)
@@ -78,7 +79,7 @@ def test_a_disk_that_is_full_is_done_without_and_leaves_nothing_half_written(tmp
     disk, tally = Disk(tmp_path, 10**6), Tally()
     full = OSError(28, "No space left on device")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(full))
+        patch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(full))
         disk.put("one", TEN, tally)
     assert (tally.bypassed, tally.written_bytes, names(disk)) == (1, 0, [])
     assert "No space left" in tally.reason

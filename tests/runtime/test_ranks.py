@@ -34,7 +34,7 @@ def together(tmp_path_factory):
         text=True,
     )
     try:
-        said, _ = process.communicate(timeout=120)
+        said, _ = process.communicate(timeout=240)
     finally:
         process.terminate()  # and not kill, so that it ends the two
     assert process.returncode == 0, said

@@ -16,13 +16,14 @@ from transformers import AutoModelForImageTextToText
 from mmrl.config.load import parse
 from mmrl.config.schema import ConfigError, EvalConfig
 from mmrl.runtime.ranks import Ranks
-from mmrl.runtime.sharding import clip_gradients, cut_like, full, local, whole
+from mmrl.runtime.sharding import clip_gradients, full, load_whole_state, local, whole, whole_state
 from mmrl.training.build import build
-from mmrl.training.step.batching import Bundle, Filler, Piece, Planner
+from mmrl.training.step.batching import Bundle, Planner
+from mmrl.types import RowSlice
 from tests import run_fixtures, tiny_models
 from tests.runtime import two_ranks, two_shards
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow("two processes, several minutes; test_ranks trains in two processes")
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +122,7 @@ def test_ranks_get_equally_many_parts_and_the_same_kinds_of_media():
 def made_up(policy, shapes):
     """Bundles of shapes."""
     groups = {kind: policy.filler({kind}) for _, kind in shapes}
-    return [Bundle((groups[k].prompt,), ((Piece(0, None, None),),) * count) for count, k in shapes]
+    return [Bundle((groups[k].prompt,), ((RowSlice(0, groups[k]),),) * count) for count, k in shapes]
 
 
 def levelled(policy, *ranks):
@@ -129,14 +130,16 @@ def levelled(policy, *ranks):
     shapes = []
     alone = Planner(SimpleNamespace(gather=lambda mine: shapes.append(mine) or [mine]), filler=policy.filler)
     for bundles in ranks:
-        alone.align(bundles)
+        alone.align(bundles, policy.filler)
     together = Planner(SimpleNamespace(gather=lambda _: shapes), filler=policy.filler)
-    return [[(len(b.parts), set(b.kinds), fillers(b)) for b in together.align(bundles)] for bundles in ranks]
+    return [
+        [(len(b.parts), set(b.kinds), fillers(b)) for b in together.align(bundles, policy.filler)] for bundles in ranks
+    ]
 
 
 def fillers(bundle):
     """How many parts are worth nothing."""
-    return sum(isinstance(part[0], Filler) for part in bundle.parts)
+    return sum(part[0].filler for part in bundle.parts)
 
 
 def test_whole_weights_are_left_alone():
@@ -146,7 +149,11 @@ def test_whole_weights_are_left_alone():
         assert all(p is before[name] for name, p in policy.model.named_parameters())
     p = next(iter(before.values()))
     assert all(same(p) is p for same in (full, local))
-    assert cut_like(p, p) is p
+    state = whole_state(policy.model)
+    assert state["lm_head.weight"] is state["model.language_model.embed_tokens.weight"]
+    state = {name: tensor + 1 for name, tensor in state.items()}
+    load_whole_state(policy.model, state)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in policy.model.state_dict().items())
     p.grad = torch.full_like(p, 2.0)
     assert clip_gradients([p], 1.0) == pytest.approx(2 * p.numel() ** 0.5)
 

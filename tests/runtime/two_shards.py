@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from torch.distributed.tensor import DTensor
 
-from mmrl.algorithms import CARE, RLKL
+from mmrl.algorithms import CARE, KLInLoss
 from mmrl.config.load import parse
 from mmrl.config.schema import Config
 from mmrl.models.loading import checkpoint_activations
 from mmrl.runtime.ranks import Ranks, join
-from mmrl.runtime.sharding import collected
+from mmrl.runtime.sharding import full
 from mmrl.training.build import build
 from mmrl.training.step.non_finite import NonFiniteError
 from mmrl.types import EMA
@@ -72,7 +72,7 @@ def prepared(variant, names, ranks):
     options = dict(grade=two_ranks.grade, clip_norm=0.1, part_tokens=60, filler=filler)
     algorithm = CARE(clip=0.2, reference=update)
     if one.exact:
-        algorithm = RLKL(place="loss", estimator="kl_policy_reference", level="to_go", length=10.0, reference=update)
+        algorithm = KLInLoss(estimator="kl_policy_reference", level="to_go", length=10.0, reference=update)
     return run_fixtures.trainer_of(algorithm, policy, groups, ranks, reference=reference, **options)
 
 
@@ -81,12 +81,12 @@ def learn(variant, names, ranks):
     trainer = prepared(variant, names, ranks)
     numbers = [trainer.step()]
     trained = [name for name, p in trainer.policy.model.named_parameters() if p.requires_grad]
-    gradients = collected(dict(zip(trained, trainer.optimizer.given, strict=True)), keep=True)
+    gradients = {name: full(g) for name, g in zip(trained, trainer.optimizer.given, strict=True)}
     numbers += [trainer.step() for _ in range(STEPS - 1)]
     return trainer, {
         "gradients": gradients,
-        "weights": collected(dict(trainer.policy.model.named_parameters()), keep=True),
-        "average": collected(trainer.reference.state(), keep=True),
+        "weights": {name: full(p.detach()) for name, p in trainer.policy.model.named_parameters()},
+        "average": dict(trainer.reference.state()),
         "numbers": numbers,
     }
 
@@ -104,11 +104,9 @@ def settings(root, out, shard=False):
     """A run of CARE that samples, checkpoints and validates."""
     examined = {"name": "own", "format": "messages", "file": "d.jsonl", "limit": 3}
     validation = {"root": str(root), "sets": [examined], "template": "plain", "graders": {"accuracy": "accuracy"}}
-    validation |= {"workers": 0, "decoding": {"max_new_tokens": 8}}
+    validation |= {"every": 4, "workers": 0, "decoding": {"max_new_tokens": 8}}
     model = {"path": str(root / "model"), "shard": shard}
-    plain = run_fixtures.settings(
-        root, out, "care", steps=4, save_every=2, keep=9, validate_every=4, validation=validation
-    )
+    plain = run_fixtures.settings(root, out, "care", steps=4, save_every=2, keep=9, validation=validation)
     return parse(Config, plain | {"model": model}, "made")
 
 

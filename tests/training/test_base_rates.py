@@ -6,10 +6,11 @@ import math
 import pytest
 import torch
 
-from mmrl.algorithms import ALGORITHMS
+from mmrl.algorithms import CDPG, FDPG, GRPO
 from mmrl.config.schema import ConfigError
 from mmrl.functional.targets import Tilt
-from mmrl.training.base_rates import prepare, summary
+from mmrl.runtime import json_lines
+from mmrl.training.base_rates import begin, prepare, summary
 from mmrl.training.base_rates_table import PreparedError
 from mmrl.training.build import build
 from tests import run_fixtures
@@ -37,10 +38,10 @@ def test_every_example_has_its_rewards(made):
 def test_a_row_says_how_hard_its_example_is():
     earned = {"accuracy": torch.tensor([1.0, 0, 0, 0]), "total": torch.tensor([2.0, 1, 0, 1])}
     # k = 1 of n = 4: (k + 1/2) / (n + 1) = 0.3
-    plain = summary(earned, ALGORITHMS["grpo"]())
+    plain = summary(earned, GRPO())
     assert plain == pytest.approx({"pass_rate": 0.25, "difficulty": 0.7})
-    assert summary(earned, ALGORITHMS["cdpg"]()) == pytest.approx(plain | {"log_z": math.log(0.3)})
-    tilted = summary(earned, ALGORITHMS["fdpg"](target=(Tilt(0.5, "accuracy", 0, 1),)))
+    assert summary(earned, CDPG()) == pytest.approx(plain | {"log_z": math.log(0.3)})
+    tilted = summary(earned, FDPG(target=(Tilt(0.5, "accuracy", 0, 1),)))
     assert tilted["log_z"] == pytest.approx(math.log(1 + 0.3 * math.expm1(2)))
 
 
@@ -94,3 +95,16 @@ def test_what_is_no_table_of_this_run_is_refused(made, tmp_path, line, said):
     changed = config.model_copy(update={"prepared": str(other), "out": str(tmp_path / "run")})
     with pytest.raises(PreparedError, match=said):
         build(changed, quiet=True)
+
+
+def test_a_kill_while_a_table_is_opened_again_loses_no_row(tmp_path, monkeypatch):
+    """Hours of samples stand in it: it is cut in place, never written anew."""
+    path, rows = tmp_path / "base.jsonl", [{"id": f"e{i}", "rewards": {}} for i in range(3)]
+    begin(path, {"model": "m"}, 2)
+    json_lines.append(path, rows)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"id": "e')
+    monkeypatch.setattr("pathlib.Path.write_text", lambda *_: pytest.fail("rewritten in place"))
+    monkeypatch.setattr("pathlib.Path.write_bytes", lambda *_: pytest.fail("rewritten in place"))
+    assert begin(path, {"model": "m"}, 2) == {"e0", "e1", "e2"}
+    assert path.read_bytes() == whole

@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from mmrl.config.load import load
 from mmrl.config.open_data import check_gradable
-from mmrl.config.schema import Config, ConfigError
+from mmrl.config.schema import ConfigError
 from mmrl.rewards.run_graders import grade_one
 from mmrl.runtime.ranks import join
 from mmrl.training import checkpoint
@@ -15,13 +14,6 @@ from mmrl.world.axes import Environment
 from mmrl.world.octet import draw_octets
 from mmrl.world.render import SMALL
 from tests import tiny_models
-
-
-def test_a_key_that_stands_twice_is_refused(tmp_path):
-    path = tmp_path / "twice.yaml"
-    path.write_text("seed: 1\nout: a\nseed: 2\n")
-    with pytest.raises(ConfigError, match="the key 'seed' stands twice"):
-        load(Config, path)
 
 
 def test_a_tracker_that_is_not_installed_is_refused():

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from mmrl.config.open_model import policy_of
+from mmrl.runtime import files
 from mmrl.training import checkpoint, run_log
 from mmrl.training import loop as running
 from mmrl.training.build import build
@@ -100,7 +101,7 @@ def arm(run, place, times):
     elif place == "file of a checkpoint":
         checkpoint.save_file = after(checkpoint.save_file, times)
     elif place == "before the rename":
-        checkpoint.flush = after(checkpoint.flush, 2 * times - 1)
+        files.flush_tree = after(files.flush_tree, times)
     elif place == "after the rename":
         checkpoint.prune = die
     else:
@@ -130,12 +131,13 @@ def same(folder: Path, expected: Path) -> None:
     assert not list(folder.rglob("*.partial"))
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("half", [0, 1])
 @pytest.mark.parametrize("algorithm", [SFT, CARE])
-def test_a_run_killed_anywhere_and_resumed_is_the_run_that_was_not_killed(root, whole, tmp_path, algorithm, seed):
+def test_a_run_killed_anywhere_and_resumed_is_the_run_that_was_not_killed(root, whole, tmp_path, algorithm, half):
+    """Both halves together die at every place."""
     config = setting(root, tmp_path / "run", algorithm)
-    generator, deaths = np.random.default_rng(seed), []
-    places = [str(place) for place in generator.permutation(list(PLACES))[:5]]
+    generator, deaths = np.random.default_rng(0), []
+    places = [str(place) for place in generator.permutation(list(PLACES))[half::2]]
 
     def begin():
         return build(config, resume=checkpoint.latest(tmp_path / "run" / "checkpoints") is not None, quiet=True)
@@ -220,9 +222,10 @@ def test_a_loss_that_is_not_finite_leaves_a_run_that_can_go_on(root, whole, tmp_
 
 
 def test_a_validation_that_fails_loses_neither_weights_nor_numbers(root, tmp_path, monkeypatch):
-    config = run_fixtures.config(root, tmp_path / "run", steps=2)
-    validated = config.model_copy(update={"validate_every": 2})
-    monkeypatch.setattr(running, "examine", lambda *_, **__: die_softly())
+    sets = [{"name": "own", "format": "messages", "file": "d.jsonl"}]
+    validation = {"root": str(root), "sets": sets, "template": "plain", "graders": {"a": "accuracy"}, "every": 2}
+    validated = run_fixtures.config(root, tmp_path / "run", steps=2, validation=validation)
+    monkeypatch.setattr(running, "evaluate_model", lambda *_, **__: die_softly())
     with pytest.raises(OSError, match="no data"):
         build(validated, quiet=True).fit(quiet=True)
     assert checkpoint.latest(tmp_path / "run" / "checkpoints").name == "step-000002"
@@ -289,3 +292,13 @@ def test_the_journal_keeps_lines_whatever_completions_hold(tmp_path):
     run_log.keep_until(tmp_path / "rollouts.jsonl", 2)
     assert run_fixtures.lines(tmp_path / "rollouts.jsonl") == rows[:2]
     assert [p.name for p in tmp_path.iterdir()] == ["rollouts.jsonl"]
+
+
+def test_records_of_a_run_without_a_checkpoint_are_set_aside_and_named(root, tmp_path, capsys):
+    build(run_fixtures.config(root, tmp_path / "run", steps=1), quiet=True).step()  # and is killed
+    for number in (1, 2):
+        (before,) = run_fixtures.lines(tmp_path / "run" / "metrics.jsonl")
+        build(run_fixtures.config(root, tmp_path / "run", steps=1), quiet=True).step()
+        assert run_fixtures.lines(tmp_path / "run" / f"metrics.{number}.jsonl") == [before]
+        assert (tmp_path / "run" / f"rollouts.{number}.jsonl").exists()
+        assert f"its records are in metrics.{number}.jsonl now" in capsys.readouterr().out

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
-from mmrl.algorithms import ALGORITHMS, Remembering
+from mmrl.algorithms import ALGORITHMS
 from mmrl.config.load import load
 from mmrl.config.load import parse as parsed
 from mmrl.config.schema import Config
+from mmrl.config.yaml_text import read
 from mmrl.models.proposal import Proposal
-from mmrl.models.reader import Piece
 from mmrl.training.base_rates import prepare
 from mmrl.training.build import build
+from mmrl.types import RowSlice
 from tests import run_fixtures, tiny_models
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ def sampled_by(policy):
     """Fixed completions as if the policy had drawn them."""
     groups = run_fixtures.fixed_groups(policy)
     with torch.no_grad(), policy.see([group.prompt for group in groups]) as seen:
-        read = policy.read(seen, [Piece(i, group) for i, group in enumerate(groups)])
+        read = policy.read(seen, [RowSlice(i, group) for i, group in enumerate(groups)])
     for group, tokens in zip(groups, read, strict=True):
         group.logp_sampled.copy_(tokens.logp)
     return groups
@@ -36,11 +36,11 @@ def sampled_by(policy):
 @pytest.mark.parametrize("path", TOYS, ids=NAMES)
 def test_its_algorithm_learns(path):
     config = load(Config, path)
-    algorithm, policy = config.algorithm.build(), tiny_models.policy()
+    algorithm, policy = config.algorithm, tiny_models.policy()
     groups = sampled_by(policy)
     earned = {"accuracy": torch.tensor([1.0, 0, 1]), "format": torch.ones(3), "total": torch.tensor([2.0, 1, 2])}
     base = {group.prompt.example.id: earned for group in groups}
-    proposal = Proposal(policy) if getattr(algorithm, "proposal", None) is not None else None
+    proposal = Proposal(policy) if algorithm.needs.proposal is not None else None
     trainer = run_fixtures.trainer_of(
         algorithm, policy, groups, updates=config.updates_per_step, base=base, proposal=proposal
     )
@@ -50,14 +50,14 @@ def test_its_algorithm_learns(path):
         assert all(map(math.isfinite, numbers.values())), numbers
     assert any(not torch.equal(p, s) for p, s in zip(policy.model.parameters(), start, strict=True))
     assert trainer.update_done == 2 * config.updates_per_step
-    assert bool(trainer.memory) <= isinstance(algorithm, Remembering)
+    assert (trainer.memory is None) == (algorithm.needs.memory is None)
 
 
-@pytest.mark.slow
+@pytest.mark.slow("the same algorithms in whole runs; test_its_algorithm_learns takes two steps with each")
 @pytest.mark.parametrize("path", TOYS, ids=NAMES)
 def test_it_runs_on_video(path, root, tmp_path):
     """The whole run of one step on real media, with the file's own algorithm, rewards and updates."""
-    plain = yaml.safe_load(path.read_text())
+    plain = read(path.read_text(), "")
     own = run_fixtures.settings(root, tmp_path / "run", "grpo", model=root / "answers", steps=1)
     decoding = {"temperature": 1.0, "max_new_tokens": 12}
     mine = {key: own[key] for key in ("out", "model", "data", "steps", "prompts_per_step", "trackers")}
@@ -75,7 +75,7 @@ def test_it_runs_on_video(path, root, tmp_path):
 
 def test_every_algorithm_has_a_config_and_a_section():
     """A complete YAML that names it, and a section of docs/algorithms.md with that YAML in it."""
-    configs = {path: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "configs").glob("*.yaml"))}
+    configs = {path: read(path.read_text(), "") for path in sorted((ROOT / "configs").glob("*.yaml"))}
     sections = (ROOT / "docs" / "algorithms.md").read_text().split("\n### ")[1:]
     for name in ALGORITHMS:
         mine = [path for path, config in configs.items() if config["algorithm"]["name"] == name]
@@ -87,10 +87,10 @@ def test_every_algorithm_has_a_config_and_a_section():
 def test_the_lines_of_the_document_are_configs():
     """Each `algorithm: {...}` in docs/algorithms.md builds what it is about."""
     lines = re.findall(r"`algorithm: (\{.*?\})`(?: |$)", (ROOT / "docs" / "algorithms.md").read_text(), re.MULTILINE)
-    plain = yaml.safe_load((ROOT / "configs" / "toy_grpo.yaml").read_text()) | {"prepared": "base.jsonl"}
+    plain = read((ROOT / "configs" / "toy_grpo.yaml").read_text(), "") | {"prepared": "base.jsonl"}
     named = []
     for line in lines:
-        algorithm = yaml.safe_load(line)
+        algorithm = read(line, "")
         more = {"rewards": {}} if algorithm["name"] == "sft" else {}
         parsed(Config, plain | {"algorithm": algorithm} | more, line)
         named.append(algorithm["name"])

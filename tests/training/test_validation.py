@@ -9,7 +9,7 @@ from mmrl.config.load import parse
 from mmrl.config.schema import Config
 from mmrl.evaluation import Mean, Summary
 from mmrl.models.loading import load_policy
-from mmrl.training import best, checkpoint
+from mmrl.training import checkpoint
 from mmrl.training import loop as running
 from mmrl.training.build import build
 from tests import run_fixtures
@@ -25,8 +25,9 @@ def validated(root, out, steps=4, **changes):
         "graders": {"accuracy": "accuracy", "chance": f"{root}/graders.py:chance"},
         "decoding": {"temperature": 1.0, "max_new_tokens": 4},
         "workers": 0,
+        "every": 1,
     }
-    return run_fixtures.config(root, out, steps=steps, validate_every=1, validation=validation, **changes)
+    return run_fixtures.config(root, out, steps=steps, validation=validation, **changes)
 
 
 def weights(folder):
@@ -99,14 +100,14 @@ def scripted(monkeypatch, values):
         value = next(left)
         return {"own": Summary("own", 1, 1, 1, 1, 1, {"ok": 1}, {"accuracy": Mean(value, 0, 1)}, ())}
 
-    monkeypatch.setattr(running, "examine", examine)
+    monkeypatch.setattr(running, "evaluate_model", examine)
 
 
 def test_the_best_model_by_a_metric_is_kept_and_can_be_loaded(root, tmp_path, monkeypatch):
     scripted(monkeypatch, [0.2, 0.6, 0.6, 0.4])
     out = tmp_path / "run"
     build(validated(root, out, best="own/accuracy", keep=9, save_every=1), quiet=True).fit(quiet=True)
-    assert best.read(out) == best.Best(2, "own/accuracy", 0.6)  # the earlier of two equals
+    assert checkpoint.read_best(out) == checkpoint.Best(2, "own/accuracy", 0.6)  # the earlier of two equals
     kept, wanted = weights(out / "best"), weights(out / "checkpoints" / "step-000002")
     assert all(torch.equal(p, kept[name]) for name, p in wanted.items())
     assert not (out / "best" / checkpoint.STATE).exists()
@@ -123,19 +124,19 @@ def test_pruning_leaves_the_best_alone(root, tmp_path, monkeypatch):
 
 def test_a_best_of_steps_that_are_taken_again_is_forgotten(tmp_path):
     (tmp_path / "checkpoint").mkdir()
-    best.keep(tmp_path, tmp_path / "checkpoint", best.Best(5, "own/accuracy", 0.5))
-    best.drop_later(tmp_path, 5)
-    assert best.read(tmp_path) is not None
-    best.drop_later(tmp_path, 4)
-    assert best.read(tmp_path) is None
-    assert best.improves(tmp_path, "own/accuracy", 0.0)
+    checkpoint.keep_best(tmp_path, tmp_path / "checkpoint", checkpoint.Best(5, "own/accuracy", 0.5))
+    checkpoint.drop_later_best(tmp_path, 5)
+    assert checkpoint.read_best(tmp_path) is not None
+    checkpoint.drop_later_best(tmp_path, 4)
+    assert checkpoint.read_best(tmp_path) is None
+    assert checkpoint.improves(tmp_path, "own/accuracy", 0.0)
 
 
 def test_another_metric_is_no_rival(tmp_path):
     (tmp_path / "checkpoint").mkdir()
-    best.keep(tmp_path, tmp_path / "checkpoint", best.Best(5, "own/accuracy", 0.5))
-    assert best.improves(tmp_path, "own/consistency", 0.1)
-    assert not best.improves(tmp_path, "own/accuracy", 0.5)
+    checkpoint.keep_best(tmp_path, tmp_path / "checkpoint", checkpoint.Best(5, "own/accuracy", 0.5))
+    assert checkpoint.improves(tmp_path, "own/consistency", 0.1)
+    assert not checkpoint.improves(tmp_path, "own/accuracy", 0.5)
 
 
 def test_best_must_be_a_metric_of_the_validation(root, tmp_path):

@@ -92,7 +92,7 @@ def test_an_interrupted_rendering_goes_on_and_ends_the_same(root, tmp_path):
     made = {
         path.name: path.stat().st_mtime_ns for path in (tmp_path / ".bench.rendering" / "videos" / "Synth").iterdir()
     }
-    (tmp_path / ".bench.rendering" / "videos" / "Synth" / ".1.half.mp4").write_bytes(b"half a file")
+    (tmp_path / ".bench.rendering" / "videos" / "Synth" / "half.mp4.1.partial").write_bytes(b"half a file")
     told = []
     render(out, SIZES, **HOW, progress=lambda *done: told.append(done), workers=2)
     total = SIZES.groups(HOW["axes"], HOW["cues"])
@@ -240,13 +240,13 @@ def smoke(tmp_path_factory) -> Path:
     return render(tmp_path_factory.mktemp("smoke") / "bench", SMOKE, seed=0, workers=2)
 
 
-@pytest.mark.slow
+@pytest.mark.slow("renders every level; the manifest of a small one is counted above")
 def test_no_decoded_clip_is_in_two_places(smoke):
     clips = json.loads((smoke / "manifest.json").read_text())["clips"]
     assert len(set(clips.values())) == len(clips)
 
 
-@pytest.mark.slow
+@pytest.mark.slow("renders every level; test_render compares the tails of three octets")
 def test_decoded_tails_of_an_octet_are_the_same_bit_by_bit(smoke):
     for name in ("validation_L1", "validation_L2", "validation_L3", "training", "training_sft", "validation"):
         rows = read(smoke, name)
@@ -256,7 +256,7 @@ def test_decoded_tails_of_an_octet_are_the_same_bit_by_bit(smoke):
         assert all((tail == tails[0]).all() for tail in tails)
 
 
-@pytest.mark.slow
+@pytest.mark.slow("renders every axis; test_annotate has the rows of paired copies")
 def test_every_axis_changes_what_is_seen_and_nothing_else_is_rendered(tmp_path):
     out = render(tmp_path / "bench", Sizes(L2=1, paired=1), seed=0, dial=SMALL)
     clips = json.loads((out / "manifest.json").read_text())["clips"]

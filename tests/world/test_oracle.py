@@ -95,7 +95,7 @@ def test_a_row_that_is_no_octet_s_and_a_video_of_another_dial_are_refused(tmp_pa
         oracle.read_item(rows["left"] | {"family": "TEA"}, tmp_path, SMALL, 8)
 
 
-@pytest.mark.slow
+@pytest.mark.slow("fifty octets; two octets are read above")
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("dial", [SMALL, Dial()], ids=["small", "full"])
 @pytest.mark.parametrize("pool", POOLS)
@@ -136,7 +136,7 @@ def readings(path, count: int, octet: Octet, environment: Environment, dial: Dia
     return told
 
 
-@pytest.mark.slow
+@pytest.mark.slow("222 events for every value; two octets of both pools are read above")
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("axis", AXES)
 def test_every_verb_thing_and_place_is_read_for_every_value_of_an_axis(tmp_path, axis):

@@ -47,7 +47,7 @@ def test_decoded_tails_of_an_octet_are_the_same_bit_by_bit(tmp_path, name, dial)
         assert not np.array_equal(decoded[0][: dial.tail_start], decoded[3][: dial.tail_start])
 
 
-@pytest.mark.slow
+@pytest.mark.slow("forty octets; the test above takes three")
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("dial", [SMALL, Dial()], ids=["small", "full"])
 @pytest.mark.parametrize("name", codec.CODECS)

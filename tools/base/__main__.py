@@ -13,6 +13,7 @@ from time import perf_counter
 
 from transformers import Qwen2_5_VLForConditionalGeneration
 
+from mmrl.runtime.files import whole_file, write_json
 from mmrl.runtime.provenance import commit, machine
 from mmrl.world.base import build_model, build_processor
 from mmrl.world.dice import Dice
@@ -142,9 +143,8 @@ def main() -> None:
 def kept(path: Path, seed: int) -> Shelf:
     """Return the clips of an earlier call, or new ones."""
     if not path.exists():
-        with path.with_suffix(".part").open("wb") as file:
+        with whole_file(path) as unfinished, unfinished.open("wb") as file:
             pickle.dump(clips(seed), file, protocol=5)
-        path.with_suffix(".part").replace(path)
     return pickle.loads(path.read_bytes())
 
 
@@ -169,7 +169,7 @@ def run(stage: Stage, before: Path, after: Path, shelf: Shelf | None) -> None:
     model.save_pretrained(after)
     build_processor().save_pretrained(after)
     facts = {"stage": stage.name, "seconds": round(perf_counter() - began), "commit": commit(), "machine": machine()}
-    (after / LOG).write_text(json.dumps(facts | {"log": log}, indent=1) + "\n")
+    write_json(after / LOG, facts | {"log": log})
 
 
 def publish(last: Path, out: Path, work: Path) -> None:
@@ -177,7 +177,7 @@ def publish(last: Path, out: Path, work: Path) -> None:
     shutil.copytree(last, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(LOG))
     logs = [json.loads(path.read_text()) for path in sorted(work.glob(f"[0-9]-*/{LOG}"))]
     made = {"command": " ".join(["python -m tools.base", *sys.argv[1:]]), "stages": logs}
-    (out / LOG).write_text(json.dumps(made, indent=1) + "\n")
+    write_json(out / LOG, made)
     print(f"{out}: {sum(log['seconds'] for log in logs)} s in {len(logs)} stages", flush=True)
 
 

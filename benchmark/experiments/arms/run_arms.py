@@ -24,6 +24,7 @@ from mmrl.cli.quickstart.settings import QuickstartPlan
 from mmrl.cli.quickstart.train_arms import log_tail
 from mmrl.models.loading import check_directory
 from mmrl.runtime.console import progress
+from mmrl.runtime.files import write_whole
 from mmrl.world.cues import Cue
 
 
@@ -79,7 +80,7 @@ def task_of(job: Job) -> Task:
         shutil.rmtree(job.folder, ignore_errors=True)
     job.folder.mkdir(parents=True, exist_ok=True)
     asked = job.folder / "job.json"
-    asked.write_text(job.as_json())
+    write_whole(asked, job.as_json())
     return Task(
         title(job), (sys.executable, "-m", "benchmark.experiments.arms.run_job", str(asked)), job.folder / "log.txt"
     )

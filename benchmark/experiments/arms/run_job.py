@@ -9,13 +9,13 @@ from typing import Any
 
 from benchmark.experiments.arms.job import ARMS, UNTRAINED, Job, job_of
 from benchmark.experiments.arms.tables import Run, finite
-from benchmark.tables import write
 from mmrl.cli.quickstart.evaluate_levels import evaluate_level
 from mmrl.cli.quickstart.settings import AXES, LEVELS, evaluation_section, training_config
 from mmrl.cli.quickstart.train_arms import last_checkpoint
 from mmrl.config.load import parse
 from mmrl.config.schema import Config
 from mmrl.evaluation import Summary
+from mmrl.runtime.files import write_json
 from mmrl.runtime.provenance import commit, machine
 from mmrl.training.build import build
 from mmrl.world.build import render
@@ -29,9 +29,9 @@ def do(job: Job) -> None:
     if job.arm == UNTRAINED:
         plan = job.plan  # the quickstart's world, by one process, as others are at work
         render(job.world, plan.sizes, seed=job.seed, dial=SMALL, cues=plan.cues, axes=AXES)
-        write(job.result, {"levels": examined(job.plan.base, job)})
+        write_json(job.result, {"levels": examined(job.plan.base, job)})
     else:
-        write(job.result, learned(job).model_dump())
+        write_json(job.result, learned(job).model_dump())
 
 
 def learned(job: Job) -> Run:

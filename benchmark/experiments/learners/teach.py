@@ -25,11 +25,12 @@ from benchmark.experiments.octets.gallery import gallery
 from benchmark.experiments.octets.questions import Question, ask, questions
 from benchmark.experiments.octets.scores import Scores, figure
 from benchmark.paths import told
-from benchmark.tables import record, write
+from benchmark.tables import record
 from mmrl.evaluation.evaluator import evaluating
 from mmrl.models.loading import check_directory, load_policy
 from mmrl.models.policy import Policy
 from mmrl.rewards.parse import parse
+from mmrl.runtime.files import write_json
 from mmrl.types import Decoding
 from mmrl.world.base import BASE
 from mmrl.world.dice import Dice
@@ -90,7 +91,7 @@ def run(out: Path, inputs: Sequence[str], seeds: Sequence[int], course: Course, 
             shelves = make_shelves(course, seed)
             for name in left:
                 tell(f"{name}, seed {seed}")
-                write(path_of(out, name, seed), report(out, name, course, shelves, tell))
+                write_json(path_of(out, name, seed), report(out, name, course, shelves, tell))
 
 
 def check(inputs: Sequence[str], course: Course) -> None:

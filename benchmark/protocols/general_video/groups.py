@@ -51,12 +51,12 @@ LONG_DURATIONS = {"15": "8-15 s", "60": "15-60 s", "600": "180-600 s", "3600": "
 
 
 def path_of(item: Item) -> PurePosixPath:
-    """Where the item's video lies."""
+    """Return the path of the item's video."""
     return PurePosixPath(item.media[0].path)
 
 
 def among(item: Item, subject: str, disciplines: dict[str, str]) -> str:
-    """The discipline of a subject."""
+    """Return the discipline of a subject."""
     for name, subjects in disciplines.items():
         if subject in subjects.split():
             return name
@@ -64,17 +64,17 @@ def among(item: Item, subject: str, disciplines: dict[str, str]) -> str:
 
 
 def mmmu_discipline(item: Item) -> str:
-    """Of ``validation_Clinical_Medicine_4.mp4``."""
+    """Return the discipline of ``validation_Clinical_Medicine_4.mp4``."""
     return among(item, path_of(item).stem.partition("_")[2].rpartition("_")[0], MMMU)
 
 
 def mmvu_discipline(item: Item) -> str:
-    """Of ``videos/Computer_Science/7.mp4``."""
+    """Return the discipline of ``videos/Computer_Science/7.mp4``."""
     return among(item, path_of(item).parent.name, MMVU)
 
 
 def mvbench_task(item: Item) -> str:
-    """The rows do not name their task: by the id, and the folder must be that of the task."""
+    """Return the task, which the rows do not name: by the id; the folder must be that of the task."""
     task = place(item, 200, MVBENCH_TASKS)
     if MVBENCH[task] not in path_of(item).parts:
         raise ValueError(f"item {item.id}: expected a video of {task} in {MVBENCH[task]}, found {path_of(item)}")
@@ -82,12 +82,12 @@ def mvbench_task(item: Item) -> str:
 
 
 def tempcompass_file(item: Item) -> str:
-    """The kind, which is the file's name and the beginning of the id."""
+    """Return the kind, which is the file's name and the beginning of the id."""
     return item.id.rpartition("-")[0]
 
 
 def tempcompass_kind(item: Item) -> str:
-    """The rows do not name their kind: by the wordings that each kind's questions share."""
+    """Return the kind, which the rows do not name: by the wordings that each kind's questions share."""
     asked = item.question.lower()
     if tuple(choice.lower().rstrip(".") for choice in item.choices) in (YES_NO, YES_NO[::-1]):
         return KINDS[1]
@@ -98,5 +98,5 @@ def tempcompass_kind(item: Item) -> str:
 
 
 def tvbench_task(item: Item) -> str:
-    """The task, which is the file's name and the beginning of the id."""
+    """Return the task, which is the file's name and the beginning of the id."""
     return item.id.rpartition("-")[0]

@@ -24,7 +24,7 @@ class Line:
 
 
 def lines(protocol: Protocol, items: Mapping[str, Item], records: Sequence[Record]) -> list[Line]:
-    """All of them. What could not be seen has no scores and counts as 0."""
+    """Return all lines. Records without scores, as of media that could not be read, count as 0."""
     made = []
     first = next(iter(protocol.divisions))
     for name, division in protocol.divisions.items():
@@ -42,7 +42,7 @@ def lines(protocol: Protocol, items: Mapping[str, Item], records: Sequence[Recor
 
 
 def line(division: str, group: str, records: Sequence[Record], protocol: Protocol) -> Line:
-    """The plain means of some records."""
+    """Return the plain means of some records."""
     clusters = [record.cluster for record in records]
     means = {}
     for metric in protocol.columns:
@@ -52,7 +52,7 @@ def line(division: str, group: str, records: Sequence[Record], protocol: Protoco
 
 
 def over_groups(protocol: Protocol, records: Sequence[Record], groups: Sequence[str], division: str) -> Line:
-    """The weighted mean over the groups that there are."""
+    """Return the weighted mean over the groups that there are."""
     clusters = [record.cluster for record in records]
     means = {
         metric: stratified(scores_of(records, metric), groups, protocol.weights, clusters)
@@ -64,7 +64,7 @@ def over_groups(protocol: Protocol, records: Sequence[Record], groups: Sequence[
 def stratified(
     scores: Sequence[float], groups: Sequence[str], weights: Mapping[str, float], clusters: Sequence[str]
 ) -> tuple[float, float, float]:
-    """sum_g w_g mean_g over the groups that occur (weights made to sum to 1), and its interval over clusters.
+    """Return sum_g w_g mean_g over the groups that occur (weights made to sum to 1), and its interval over clusters.
 
     The estimate is the plain mean of n w_g / n_g (s_i - mean_g) + estimate, whose clustered error is the estimate's own:
     its variance is sum_c (sum_{i in c} w_g / n_g (s_i - mean_g))^2, with the usual factor for few clusters.
@@ -82,5 +82,5 @@ def stratified(
 
 
 def scores_of(records: Sequence[Record], metric: str) -> list[float]:
-    """The scores; 0 where nothing was seen or the grader gave no verdict."""
+    """Return the scores; 0 where nothing was seen or the grader gave no verdict."""
     return [record.scores.get(metric) or 0.0 for record in records]

@@ -5,21 +5,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmark.protocols.general_video.found import Asked, Found
 from benchmark.protocols.general_video.lines import Line
 from benchmark.protocols.general_video.protocol import Protocol
 from benchmark.protocols.general_video.protocols import PROTOCOLS
+from benchmark.protocols.general_video.result import Asked, BenchmarkResult
 from benchmark.tables import Cells, record, terminal
 from benchmark.tables import show as show_table
-from benchmark.tables import write as write_json
 from mmrl.evaluation import compare
-from mmrl.evaluation.condition_effects import Look, gains
+from mmrl.evaluation.condition_effects import ConditionRecords, effects
+from mmrl.runtime.files import write_json
 
 OURS = "lenient"  # the reading that gains are made of
 
 
-def show(found: Sequence[Found]) -> None:
-    """A table for each condition, and what each differs from the first by."""
+def show(found: Sequence[BenchmarkResult]) -> None:
+    """Print a table for each condition, and the differences of each from the first."""
     for one in found:
         protocol = PROTOCOLS[one.name]
         show_table(title(one, protocol))
@@ -34,9 +34,11 @@ def show(found: Sequence[Found]) -> None:
         show_table(terminal(told_by_conditions(found), words=2))
 
 
-def told_by_conditions(found: Sequence[Found]) -> Cells:
-    """Visual and temporal gain, TSS and RR, of our own reading."""
-    looks = {one.condition: Look({(r.item, r.sample): r for r in one.records}, one.items) for one in found}
+def told_by_conditions(found: Sequence[BenchmarkResult]) -> Cells:
+    """Return visual and temporal gain, TSS and RR, of our own reading."""
+    conditions = {
+        one.condition: ConditionRecords({(r.item, r.sample): r for r in one.records}, one.items) for one in found
+    }
     rows = [
         [
             one.name,
@@ -45,13 +47,13 @@ def told_by_conditions(found: Sequence[Found]) -> Cells:
             f"{100 * one.low:+.1f} to {100 * one.high:+.1f}",
             f"{one.n:,}",
         ]
-        for one in gains(looks, OURS)
+        for one in effects(conditions, OURS)
     ]
     return ["what the conditions tell (ours)", "of", "value", "95 %", "n"], rows
 
 
-def title(one: Found, protocol: Protocol) -> str:
-    """What was measured, and over how much of it."""
+def title(one: BenchmarkResult, protocol: Protocol) -> str:
+    """Return the title: the benchmark, how much of it, and the condition."""
     size = f"{len(one.items):,} items"
     if one.partial:
         size = f"PARTIAL: {len(one.items):,} of {one.expected:,} items, not the benchmark's number"
@@ -59,7 +61,7 @@ def title(one: Found, protocol: Protocol) -> str:
 
 
 def cells(found: Sequence[Line], protocol: Protocol) -> Cells:
-    """Group, items, and for each reading percent with its 95 % interval over clusters."""
+    """Return group, items, and for each reading percent with its 95 % interval over clusters."""
     header = ["", "group", "items"]
     for name in protocol.columns.values():
         header += [name, "95 %"]
@@ -67,7 +69,7 @@ def cells(found: Sequence[Line], protocol: Protocol) -> Cells:
 
 
 def numbers(line: Line, protocol: Protocol) -> list[str]:
-    """Percent and interval of each reading."""
+    """Return percent and interval of each reading."""
     shown = []
     for metric in protocol.columns:
         mean, low, high = line.means[metric]
@@ -75,8 +77,8 @@ def numbers(line: Line, protocol: Protocol) -> list[str]:
     return shown
 
 
-def notes(one: Found, protocol: Protocol) -> list[str]:
-    """What differs from the paper's protocol, and what others report."""
+def notes(one: BenchmarkResult, protocol: Protocol) -> list[str]:
+    """Return what differs from the paper's protocol, and what others report."""
     said = [f"Differs from the paper: {protocol.differs}"] if protocol.differs else []
     if protocol.published and one.condition == "full":
         rows = ", ".join(f"{model} {value}" for model, value in protocol.published.items())
@@ -88,8 +90,8 @@ def notes(one: Found, protocol: Protocol) -> list[str]:
     return said + ([f"Responses that are not plain: {counts}"] if counts else [])
 
 
-def changes(full: Found, other: Found) -> Cells:
-    """What a condition changes, by metric."""
+def changes(full: BenchmarkResult, other: BenchmarkResult) -> Cells:
+    """Return the change that a condition makes, by metric."""
     found = compare(full.records, other.records)
     wanted = PROTOCOLS[full.name].columns
     rows = [
@@ -100,13 +102,13 @@ def changes(full: Found, other: Found) -> Cells:
     return ["reading", "change", "95 %"], rows
 
 
-def write(path: Path, found: Sequence[Found], asked: Asked) -> None:
-    """The same as JSON, with all digits."""
+def write(path: Path, found: Sequence[BenchmarkResult], asked: Asked) -> None:
+    """Write the tables as JSON, with all digits."""
     write_json(path, record(f"general_video {asked.command}".strip(), tables=[as_json(one) for one in found]))
 
 
-def as_json(one: Found) -> Mapping[str, Any]:
-    """One table."""
+def as_json(one: BenchmarkResult) -> Mapping[str, Any]:
+    """Return one table as JSON has it."""
     return {
         "benchmark": one.name,
         "condition": one.condition,

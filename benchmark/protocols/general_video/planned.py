@@ -1,4 +1,4 @@
-"""What of a benchmark is there, looked at before a model is loaded."""
+"""The part of a benchmark that is there, looked at before a model is loaded."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ SHOWN = 5  # missing files named in a message
 
 @dataclass(frozen=True)
 class Planned:
-    """What will be asked of a set."""
+    """A set, and the questions of it that will be asked."""
 
     section: EvalSetSection
     keep: frozenset[str]  # ids
 
 
 def planned(evaluation: EvaluationSection, partial: bool) -> tuple[list[Planned], tuple[str, ...]]:
-    """What will be asked, and in words what of the release is not there: annotations, items, media, subtitles.
+    """Return what will be asked, and in words what of the release is not there: annotations, items, media, subtitles.
 
     Raises one error for all that is missing, unless partial.
     """
@@ -50,7 +50,7 @@ def planned(evaluation: EvaluationSection, partial: bool) -> tuple[list[Planned]
 
 
 def subtitles_missing(one: EvalSetSection, root: Path) -> list[str]:
-    """What is to be said of subtitles that are not all there."""
+    """Return a line if not all subtitles are there."""
     if one.subtitles is None:
         return []
     folder = root / one.subtitles.folder
@@ -60,30 +60,30 @@ def subtitles_missing(one: EvalSetSection, root: Path) -> list[str]:
 
 
 def without_count(one: EvalSetSection) -> EvalSetSection:
-    """The set with as many subtitles as there are."""
+    """Return the set with as many subtitles as there are."""
     if one.subtitles is None:
         return one
     return one.model_copy(update={"subtitles": one.subtitles.model_copy(update={"expect": None})})
 
 
 def missing_media(examples: Sequence[Example], root: Path) -> dict[Path, None]:
-    """The files that are not there, in order."""
+    """Return the files that are not there, in order."""
     paths = dict.fromkeys(media.path for example in examples for media in example.every_media)
     return {path: None for path in paths if not inside(root, path).is_file()}
 
 
 def lost_of(example: Example, lost: Mapping[Path, None]) -> bool:
-    """Whether one of the example's files is missing."""
+    """Return True if one of the example's files is missing."""
     return any(media.path in lost for media in example.every_media)
 
 
 def count_wrong(one: EvalSetSection, found: int) -> list[str]:
-    """What is to be said of another number of items than the release has."""
+    """Return a line if there is another number of items than the release has."""
     return [] if found == one.expect else [f"{one.name}: {found} items where the release has {one.expect}"]
 
 
 def media_told(name: str, lost: Mapping[Path, None], examples: Sequence[Example]) -> list[str]:
-    """How many files are missing, and the first of them; nothing where none is."""
+    """Return a line that says how many files are missing and names the first; nothing where none is."""
     if not lost:
         return []
     files = len({media.path for example in examples for media in example.every_media})

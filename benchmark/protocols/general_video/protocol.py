@@ -1,4 +1,4 @@
-"""What a benchmark makes of scored answers."""
+"""The protocol of a benchmark: how it makes numbers of scored answers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ class Protocol:
 
 
 def field_of(item: Item, name: str, groups: Mapping[str, str] | None = None) -> str:
-    """A field of the row, or what it stands for. Raises ValueError for one that the release does not have."""
+    """Return a field of the row, or what it stands for. Raises ValueError for one that the release does not have."""
     value = str(item.fields.get(name, "no such field"))
     if groups is not None and value not in groups:
         raise ValueError(f"item {item.id}: {name}: expected one of {', '.join(groups)}, found {value}")
@@ -37,7 +37,7 @@ def field_of(item: Item, name: str, groups: Mapping[str, str] | None = None) -> 
 
 
 def place(item: Item, block: int, names: tuple[str, ...], field_name: str = "problem_id") -> str:
-    """The name of the block of ids from 1 on that an item's id lies in."""
+    """Return the name of the block of ids from 1 on that an item's id lies in."""
     number = int(item.fields[field_name]) - 1
     if not 0 <= number < block * len(names):
         raise ValueError(f"item {item.id}: {field_name}: expected 1 to {block * len(names)}, found {number + 1}")
@@ -45,5 +45,5 @@ def place(item: Item, block: int, names: tuple[str, ...], field_name: str = "pro
 
 
 def equal(groups: tuple[str, ...]) -> Mapping[str, float]:
-    """The weights of a plain mean over groups."""
+    """Return the weights of a plain mean over groups."""
     return {group: 1 / len(groups) for group in groups}

@@ -23,7 +23,7 @@ MODELS = ("Qwen2.5-VL-7B", "Video-R1-7B", "CARE-7B, SEED-Bench-R1", "CARE-7B, Vi
 
 
 def reported(name: str) -> Mapping[str, float]:
-    """Rows of the table that the Video-R1-eval files were made for."""
+    """Return rows of the table that the Video-R1-eval files were made for."""
     return dict(zip(MODELS, REPORTED[name], strict=True))
 
 

@@ -7,33 +7,27 @@ from pathlib import Path
 import torch
 
 from benchmark.paths import ROOT
-from benchmark.protocols.general_video.found import Asked, Found
 from benchmark.protocols.general_video.lines import lines
 from benchmark.protocols.general_video.page import show, write
 from benchmark.protocols.general_video.planned import Planned, planned
 from benchmark.protocols.general_video.protocols import PROTOCOLS
+from benchmark.protocols.general_video.result import Asked, BenchmarkResult
 from mmrl.config.load import dump, load
-from mmrl.config.open_data import media_reader
 from mmrl.config.schema import ConfigError, EvalConfig, EvaluationSection
-from mmrl.data.conditions import frame_choice_under, known_condition
+from mmrl.data.conditions import known_condition
 from mmrl.data.media.errors import MediaError
-from mmrl.evaluation import Summary, evaluate, read_items
+from mmrl.evaluation import Summary, read_items
 from mmrl.evaluation.commands.run import ended, keep_features, opened, started
-from mmrl.evaluation.evaluator import evaluating, model_of, questions, settings_of, telling
-from mmrl.evaluation.graders import scorer_of
-from mmrl.evaluation.media_sampler import Asking
+from mmrl.evaluation.evaluator import EvaluatedModel, evaluated_model, open_evaluation
 from mmrl.evaluation.records import FAILED
-from mmrl.evaluation.response_cache import Cache
-from mmrl.evaluation.run_folder import write_run
-from mmrl.models.generic import Plain, check_chat_template
-from mmrl.models.policy import Policy
-from mmrl.runtime.console import progress
+from mmrl.evaluation.run_folder import CONDITIONS, write_run
+from mmrl.runtime.files import write_whole
 
 CONFIGS = ROOT / "configs" / "eval"
 
 
 def run(asked: Asked) -> int:
-    """All benchmarks; the exit status: 1 where a table is missing or incomplete. An error costs its own benchmark."""
+    """Run all benchmarks. Return the exit status: 1 where a table is missing or incomplete. An error costs its own benchmark."""
     for name in asked.names:
         if name not in PROTOCOLS:
             raise ConfigError(f"--only: expected some of {', '.join(PROTOCOLS)}, found {name!r}")
@@ -41,7 +35,7 @@ def run(asked: Asked) -> int:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, section, status = None, None, 0
     for name in asked.names:
-        found: list[Found] = []
+        found: list[BenchmarkResult] = []
         try:
             config = config_of(name, asked)
             sets, missing = planned(config.evaluation, asked.partial)
@@ -49,8 +43,9 @@ def run(asked: Asked) -> int:
                 model = None  # not two at a time
                 model, section = opened(config.model, config.evaluation.template, device), config.model
             keep_features(model, config)
+            once = evaluated_model(model, config.evaluation, config.max_rows)
             for condition in conditions:
-                found.append(examined(name, condition, config, sets, missing, model, asked))
+                found.append(examined(name, condition, config, sets, missing, once, asked))
         except (ValueError, MediaError) as error:
             where = f"{name} ({conditions[len(found)]})" if found else name
             print(f"{where}: {error}\n{where}: no table; what was asked is kept.", file=sys.stderr)
@@ -63,7 +58,7 @@ def run(asked: Asked) -> int:
 
 
 def config_of(name: str, asked: Asked) -> EvalConfig:
-    """The benchmark's config with the command line's model and data."""
+    """Return the benchmark's config with the command line's model and data."""
     told = [
         f"model.path={asked.model}",
         f"evaluation.root={data_of(name, asked.data)}",
@@ -73,13 +68,13 @@ def config_of(name: str, asked: Asked) -> EvalConfig:
 
 
 def data_of(name: str, data: Path) -> Path:
-    """A folder of the benchmark's name, with or without what it is asked with, or else the root itself."""
+    """Return a folder of the benchmark's name, with or without what it is asked with, or else the root itself."""
     bare = name.removesuffix("_subtitles").removesuffix("_questions")
     return next((data / one for one in (name, bare) if (data / one).is_dir()), data)
 
 
 def folder_of(name: str, asked: Asked) -> Path:
-    """Where a benchmark's records lie; those of a part of it apart."""
+    """Return the folder of a benchmark's records; those of a part of it lie apart."""
     return asked.out / (f"{name}.partial" if asked.partial else name)
 
 
@@ -89,49 +84,34 @@ def examined(
     config: EvalConfig,
     sets: Sequence[Planned],
     missing: tuple[str, ...],
-    model: Policy | Plain,
+    model: EvaluatedModel,
     asked: Asked,
-) -> Found:
-    """One benchmark under one condition."""
+) -> BenchmarkResult:
+    """Measure one benchmark under one condition."""
     section = config.evaluation.model_copy(update={"condition": condition})
     out = folder_of(name, asked)
-    out = out if condition == "full" else out / "conditions" / condition.replace(":", "-")
+    out = out if condition == "full" else out / CONDITIONS / condition.replace(":", "-")
     out.mkdir(parents=True, exist_ok=True)
     record = started(config, f"python -m benchmark general_video {asked.command}")
     write_run(out, record)
-    (out / "config.yaml").write_text(dump(config.model_copy(update={"evaluation": section})))
-    summaries = ask_all(section, sets, model, out, config.max_rows, asked.retry)
+    write_whole(out / "config.yaml", dump(config.model_copy(update={"evaluation": section})))
+    summaries = summaries_of(section, sets, model, out, asked.retry)
     write_run(out, ended(record, {one.name: one.expect for one in section.sets}, out, {out: summaries}))
     answered = [each for summary in summaries.values() for each in summary.records]
     items = {id: item for one in sets for id, item in read_items(out / one.section.name).items()}
     expected = sum(one.expect or 0 for one in section.sets)
-    return Found(name, condition, items, answered, lines(PROTOCOLS[name], items, answered), expected, missing)
+    return BenchmarkResult(name, condition, items, answered, lines(PROTOCOLS[name], items, answered), expected, missing)
 
 
-def ask_all(
-    section: EvaluationSection, sets: Sequence[Planned], opened: Policy | Plain, out: Path, max_rows: int, retry: bool
+def summaries_of(
+    section: EvaluationSection, sets: Sequence[Planned], model: EvaluatedModel, out: Path, retry: bool
 ) -> dict[str, Summary]:
-    """All sets, by name: what is on file, and what is made now."""
-    check_chat_template(opened.processor, "the model")
-    model = model_of(opened, section, max_rows)
-    scorer, settings = scorer_of(section.graders), settings_of(section, opened, model.facts)
-    cache = None if section.response_cache is None else Cache(Path(section.response_cache))
-    seen = section.model_copy(update={"frames": frame_choice_under(section.condition, section.frames)})
-    found: dict[str, Summary] = {}
-    with media_reader(seen, cache_bytes=2**28) as reader, evaluating(opened.model):
-        ask = Asking(model, reader, section.seed, section.condition, settings, cache)
-        for one in sets:
-            examples = [example for example in questions(one.section, section) if example.id in one.keep]
-            told = telling(ask, one.section, section)
-            with progress(f"{one.section.name} {section.condition}", len(examples) * section.samples) as bar:
-                found[one.section.name] = evaluate(
-                    one.section.name, examples, told, scorer, out / one.section.name, section.samples, section.batch,
-                    len(one.keep), lambda done, _, bar=bar: bar(done), told.settings, retry,
-                )  # fmt: skip
-    return found
+    """Measure all sets, by name: what is on record is kept, and what is not is asked."""
+    with open_evaluation(model, section, out, retry=retry) as evaluation:
+        return {one.section.name: evaluation.summary(one.section, one.keep) for one in sets}
 
 
-def complain(found: Sequence[Found]) -> int:
+def complain(found: Sequence[BenchmarkResult]) -> int:
     """Say what is incomplete; 1 if anything is."""
     status = 0
     for one in found:

@@ -17,7 +17,7 @@ COLUMNS = ("L1", "L2", "L3", *(f"L3 {name.lower()}" for name in DOMAINS))
 
 
 def domains(summary: Summary, out: Path) -> dict[str, dict[str, Mean]]:
-    """Means of L3 by domain and metric; the domains of the file, those of the papers first."""
+    """Return means of L3 by domain and metric; the domains of the file, those of the papers first."""
     items = read_items(out)
     named: dict[str, list] = {}
     for record in summary.records:
@@ -27,20 +27,20 @@ def domains(summary: Summary, out: Path) -> dict[str, dict[str, Mean]]:
 
 
 def place(name: str) -> int:
-    """Where a domain stands among the papers'; behind them if it is none."""
+    """Return the place of a domain among the papers'; behind them if it is none."""
     plain = [domain.casefold() for domain in DOMAINS]
     told = name.replace("_", " ").casefold()
     return plain.index(told) if told in plain else len(plain)
 
 
 def means(name: str, records: Sequence) -> dict[str, Mean]:
-    """Means of some records."""
+    """Return the means of some records."""
     clusters = [record.cluster for record in records]
     return {metric: mean_of(scores, clusters) for metric, scores in columns(name, records).items()}
 
 
 def ours(levels: Mapping[str, Summary], parts: Mapping[str, Mapping[str, Mean]], model: str, label: str) -> Cells:
-    """Ours in the papers' columns, a line for each reading of the answer, then consistency by rules with its coverage."""
+    """Return ours in the papers' columns, a line for each reading of the answer, then consistency by rules with its coverage."""
     extra = [name for name in parts if place(name) == len(DOMAINS)]
     header = ["", "CAC (rules)", "coverage", *COLUMNS[:3], *(f"L3 {name}" for name in [*known(parts), *extra])]
     lines = []
@@ -57,18 +57,18 @@ def ours(levels: Mapping[str, Summary], parts: Mapping[str, Mapping[str, Mean]],
 
 
 def known(parts: Mapping[str, Any]) -> list[str]:
-    """The domains that the papers have."""
+    """Return the domains that the papers have."""
     return [name for name in parts if place(name) < len(DOMAINS)]
 
 
 def cell(mean: Mean) -> str:
-    """42.1 [38.0, 46.2]; a range of means where something is unscored."""
+    """Return a mean as 42.1 [38.0, 46.2]; a range of means where something is unscored."""
     best = "" if mean.best is None else f"–{100 * mean.best:.1f}"
     return f"{100 * mean.mean:.1f}{best} [{100 * mean.low:.1f}, {100 * mean.high:.1f}]"
 
 
 def theirs(rows: Sequence[Row]) -> Cells:
-    """A paper's rows; consistency is theirs, under its own name."""
+    """Return a paper's rows; consistency is theirs, under its own name."""
     header = ["", "consistency (GPT-4.1)", *COLUMNS]
     return header, [
         [row.name, number(row.consistency), number(row.L1), number(row.L2), number(row.L3), *parts_of(row)]
@@ -77,19 +77,19 @@ def theirs(rows: Sequence[Row]) -> Cells:
 
 
 def parts_of(row: Row) -> list[str]:
-    """The four domains of a row."""
+    """Return the four domains of a row."""
     return [NONE] * 4 if row.domains is None else [number(value) for value in row.domains]
 
 
 def number(value: float | None) -> str:
-    """As it is printed there."""
+    """Return a number as the paper prints it."""
     return NONE if value is None else f"{value:g}"
 
 
 def as_json(
     levels: Mapping[str, Summary], parts: Mapping[str, Mapping[str, Mean]], notes: Sequence[str]
 ) -> dict[str, Any]:
-    """Everything that the tables show, as fractions; the papers' rows in percent, apart."""
+    """Return everything that the tables show, as fractions; the papers' rows in percent, apart."""
     return {
         "levels": {
             name: {
@@ -109,6 +109,6 @@ def as_json(
 
 
 def plain(mean: Mean) -> dict[str, Any]:
-    """A mean as JSON; a limit that is not known is null."""
+    """Return a mean as JSON; a limit that is not known is null."""
     limits = [limit if abs(limit) != float("inf") else None for limit in (mean.low, mean.high)]
     return {"mean": mean.mean, "interval": limits, "unscored": mean.unscored, "best": mean.best}

@@ -1,4 +1,4 @@
-"""How many questions each level has, and what is done where there are fewer: nothing, unless a partial look is asked for."""
+"""The number of questions of each level; fewer are refused, unless a partial look is asked for."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,13 +16,13 @@ DOMAINS = ("Daily life", "Hobbies", "Recreation", "Work")  # of L3, in the paper
 
 
 def world(root: Path) -> Mapping[str, int] | None:
-    """The rows of each annotation file where the root is a rendered ProcBench, by its manifest; None for anything else."""
+    """Return the rows of each annotation file where the root is a rendered ProcBench, by its manifest; None for anything else."""
     path = root / MANIFEST
     return json.loads(path.read_text()).get("rows") if path.is_file() else None
 
 
 def expected(root: Path) -> dict[str, int]:
-    """How many questions each level must have."""
+    """Return how many questions each level must have."""
     rows = world(root)
     if rows is None:
         return dict(RELEASED)
@@ -35,7 +35,7 @@ def expected(root: Path) -> dict[str, int]:
 def configured(
     model: str, data: Path, out: Path, partial: int | None, overrides: Sequence[str], path: Path = CONFIG
 ) -> EvalConfig:
-    """The config with the command line's model and data, and the counts that there must be."""
+    """Return the config with the command line's model and data, and the counts that there must be."""
     if not data.is_dir():
         raise ConfigError(f"--data: expected a directory with annotations, videos and images, found nothing at {data}")
     told = [f"model.path={model}", f"evaluation.root={data}", f"out={out}"]

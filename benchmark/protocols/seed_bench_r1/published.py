@@ -41,7 +41,7 @@ PUBLISHED: dict[str, tuple[Row, ...]] = {
 
 
 def differs(config: EvalConfig, toy: bool) -> list[str]:
-    """What is another protocol than GRPO-CARE's, line by line; the papers' rows may not be compared beyond that."""
+    """Return what differs from GRPO-CARE's protocol, line by line; the papers' rows may not be compared beyond that."""
     section, notes = config.evaluation, []
     if toy:
         notes.append("the questions are ProcBench's, in SEED-Bench-R1's layout: no row of a paper is about them")

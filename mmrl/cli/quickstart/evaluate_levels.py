@@ -15,7 +15,7 @@ from mmrl.config.open_model import policy_of
 from mmrl.config.schema import EvaluationSection, ModelSection
 from mmrl.data.conditions import Condition
 from mmrl.evaluation import Summary
-from mmrl.evaluation.evaluator import examine
+from mmrl.evaluation.evaluator import evaluate_model
 from mmrl.runtime.console import progress
 
 AT_ONCE = 4  # processes at most: each holds a copy of everything
@@ -72,5 +72,5 @@ def evaluate_level(model: Path, section: EvaluationSection, out: Path) -> Summar
     """Evaluate a model on its one level."""
     config = parse(ModelSection, {"path": str(model), "compute": "float32"}, "quickstart.model")
     policy = policy_of(config, section.template, torch.device("cpu"))
-    (summary,) = examine(policy, section, out, max_rows=section.batch, quiet=True).values()
+    (summary,) = evaluate_model(policy, section, out, max_rows=section.batch, quiet=True).values()
     return summary

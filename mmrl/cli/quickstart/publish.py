@@ -16,6 +16,7 @@ from mmrl.evaluation.tables.levels import levels_as_json
 from mmrl.evaluation.tables.terminal import comparison_table, levels_table
 from mmrl.report import ReportData, read_metrics, write_report
 from mmrl.runtime.console import console
+from mmrl.runtime.files import write_whole
 from mmrl.runtime.provenance import commit, machine
 
 Found = Mapping[LevelRun, Summary]
@@ -40,7 +41,7 @@ def publish(
         "machine": machine(gpu=False),
     }
     summary = facts | {"phases": dict(seconds), "plan": plan.facts} | differences_as_json(found)
-    (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+    write_whole(out / "summary.json", json.dumps(summary, indent=1) + "\n")
     for name in ("metrics.jsonl", "rollouts.jsonl", "config.yaml"):
         shutil.copyfile(out / "care" / name, out / name)
     shutil.copytree(learned["care"], out / "checkpoint", ignore=shutil.ignore_patterns("trainer"))

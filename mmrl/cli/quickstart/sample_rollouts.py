@@ -1,6 +1,5 @@
 """Rollouts for the report: the completions of both arms to the same prompts, under the frames that they saw."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,10 @@ from mmrl.cli.quickstart.settings import ARMS, NAMES
 from mmrl.data.formats.seed_bench_r1 import SeedBenchR1
 from mmrl.data.media.frame_choice import FrameChoice
 from mmrl.data.media.video import decode, read_image
-from mmrl.report import Completion, Rollout
+from mmrl.report import Rollout, RolloutCompletion
 from mmrl.rewards.parse import parse
 from mmrl.rewards.run_graders import fields
+from mmrl.runtime.json_lines import read
 from mmrl.types import Example, letters_of
 from mmrl.world.graders import WORLD_GRADERS
 from mmrl.world.script import SLOTS
@@ -36,8 +36,7 @@ def rollouts(out: Path, world: Path) -> list[Rollout]:
 def first_of_steps(path: Path) -> dict[int, dict[str, Any]]:
     """Return the first group that was written down of every step."""
     found: dict[int, dict[str, Any]] = {}
-    for line in path.read_text().split("\n")[:-1]:
-        row = json.loads(line)
+    for row in read(path):
         found.setdefault(row["step"], row)
     return found
 
@@ -56,11 +55,11 @@ def rollout(arm: str, row: Mapping[str, Any], example: Example, world: Path) -> 
     )
 
 
-def completions(row: Mapping[str, Any], example: Example) -> Iterator[Completion]:
+def completions(row: Mapping[str, Any], example: Example) -> Iterator[RolloutCompletion]:
     """Yield each with its rewards, and whether its reasoning concludes what it answers."""
     given = fields(example)
     for each in row["completions"]:
-        yield Completion(
+        yield RolloutCompletion(
             text=each["text"],
             rewards=each["rewards"] | {"total": each["total"]},
             correct=each["rewards"]["accuracy"] > 0,

@@ -1,6 +1,5 @@
 """How much of everything, the configs of both arms, and the examinations: the quickstart as data."""
 
-import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from mmrl.config.load import parse
 from mmrl.config.schema import Config, EvaluationSection
 from mmrl.data.conditions import Condition
+from mmrl.runtime.files import short_hash
 from mmrl.world.base import BASE
 from mmrl.world.cues import Cues
 from mmrl.world.splits import Sizes
@@ -61,8 +61,8 @@ class QuickstartPlan:
     @property
     def facts(self) -> dict[str, Any]:
         """Return what a reader must know of it; the base model by the hash of its weights."""
-        weights = hashlib.sha256((self.base / "model.safetensors").read_bytes()).hexdigest()
-        return asdict(self) | {"base": weights[:16], "axes": AXES, "frames": FRAMES}
+        weights = short_hash((self.base / "model.safetensors").read_bytes())
+        return asdict(self) | {"base": weights, "axes": AXES, "frames": FRAMES}
 
 
 def training_config(arm: str, plan: QuickstartPlan, world: Path, out: Path, seed: int) -> Config:

@@ -15,6 +15,7 @@ from mmrl.config.load import dump
 from mmrl.config.schema import Config
 from mmrl.report import read_metrics
 from mmrl.runtime.console import Show, side_by_side
+from mmrl.runtime.files import write_whole
 from mmrl.training.checkpoint import latest
 
 ALONE = {  # one thread each, and no GPU: the same numbers wherever this runs
@@ -73,7 +74,7 @@ def started(name: str, config: Config) -> Iterator[subprocess.Popen]:
     folder = Path(config.out)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder.with_suffix(".yaml")
-    path.write_text(f"# mmrl train {path}\n# {NAMES[name]}, as `mmrl quickstart` trained it\n{dump(config)}")
+    write_whole(path, f"# mmrl train {path}\n# {NAMES[name]}, as `mmrl quickstart` trained it\n{dump(config)}")
     command = [sys.executable, "-m", "mmrl", "train", str(path)]
     with log_of(folder).open("w") as log:
         process = subprocess.Popen(command, env=os.environ | ALONE, stdout=log, stderr=subprocess.STDOUT)

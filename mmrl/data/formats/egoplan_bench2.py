@@ -9,7 +9,6 @@ the progress as a clip and the present as an image (`mmrl.data.formats.seed_benc
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from mmrl.data.formats.dataset import Annotations
 from mmrl.data.formats.rows import AnnotationRow
@@ -29,8 +28,6 @@ QUESTION = (  # the loader's
 @dataclass(frozen=True)
 class EgoPlanBench2(Annotations):
     """The file. ``media`` is the folder of the Ego4D videos."""
-
-    format: Literal["egoplan_bench2"] = "egoplan_bench2"
 
     def identify(self, row: AnnotationRow) -> str:
         """``sample_id``."""

@@ -8,7 +8,6 @@ duration, duration_group, question_category, starting_timestamp_for_subtitles. T
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from mmrl.data.formats.dataset import Annotations
 from mmrl.data.formats.rows import AnnotationRow
@@ -25,8 +24,6 @@ NONE = "N/A"
 @dataclass(frozen=True)
 class LongVideoBench(Annotations):
     """The validation file. ``media`` is the folder of the videos, as a rule "videos"."""
-
-    format: Literal["longvideobench"] = "longvideobench"
 
     def identify(self, row: AnnotationRow) -> str:
         """``id``."""

@@ -5,7 +5,6 @@ A last turn by the assistant is a demonstration. Optional fields: ``id`` (else t
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 from mmrl.data.formats.chat import read_chat, words_of
 from mmrl.data.formats.dataset import Annotations
@@ -16,8 +15,6 @@ from mmrl.types import KINDS, Example, Kind, Message
 @dataclass(frozen=True)
 class Messages(Annotations):
     """A file of chats."""
-
-    format: Literal["messages"] = "messages"
 
     def identify(self, row: AnnotationRow) -> str:
         """``id`` or, where rows have none, the line."""

@@ -31,7 +31,6 @@ class SeedBenchR1(Annotations):
     have four options keep them but in a drawn order. The official code draws without a seed, and once for all epochs.
     """
 
-    format: Literal["seed_bench_r1"] = "seed_bench_r1"
     options: Literal["file", "drawn"] = "file"
     seed: int = 0
 
@@ -71,8 +70,6 @@ class SeedBenchR1(Annotations):
 @dataclass(frozen=True)
 class SeedBenchR1Demonstrations(Annotations):
     """``training_with_cot_6k.jsonl``: ready-made chats (``prompt``) with somebody else's completion (``response``)."""
-
-    format: Literal["seed_bench_r1_demonstrations"] = "seed_bench_r1_demonstrations"
 
     def identify(self, row: AnnotationRow) -> str:
         """``sample_id`` or, where rows have none, the line."""

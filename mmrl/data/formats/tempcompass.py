@@ -15,7 +15,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from mmrl.data.formats.dataset import Annotations
 from mmrl.data.formats.rows import AnnotationRow, BadRow, read_rows
@@ -36,8 +35,6 @@ OPTION = {
 @dataclass(frozen=True)
 class TempCompass(Annotations):
     """The file of one kind. ``media`` is the folder of the videos, as a rule "videos"."""
-
-    format: Literal["tempcompass"] = "tempcompass"
 
     def rows(self, path: Path, root: Path) -> Iterator[AnnotationRow | BadRow]:
         """Return the questions of a nested file, one after the other; those of a list as they are."""

@@ -7,7 +7,6 @@ seconds for the two tasks of which that loader shows a part of the video only.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from mmrl.data.formats.dataset import Annotations
 from mmrl.data.formats.rows import AnnotationRow
@@ -21,8 +20,6 @@ CUT = ("action_sequence", "action_localization")
 @dataclass(frozen=True)
 class TVBench(Annotations):
     """The file of one task, which is called as the task is. ``media`` is the folder of the tasks' folders: "video"."""
-
-    format: Literal["tvbench"] = "tvbench"
 
     def identify(self, row: AnnotationRow) -> str:
         """Task and number of the row: the rows have no id."""

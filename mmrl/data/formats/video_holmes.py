@@ -7,7 +7,6 @@ at 52ef8da. Fields followed: "video ID", "Question ID", "Question Type" (SR, IMC
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from mmrl.data.formats.dataset import Annotations
 from mmrl.data.formats.rows import AnnotationRow
@@ -21,8 +20,6 @@ TYPES = ("SR", "IMC", "TCI", "TA", "MHR", "PAR", "CTI")
 @dataclass(frozen=True)
 class VideoHolmes(Annotations):
     """The test file. ``media`` is the folder of the films, as a rule "videos"."""
-
-    format: Literal["video_holmes"] = "video_holmes"
 
     def identify(self, row: AnnotationRow) -> str:
         """Film and question: whether "Question ID" alone tells questions apart depends on the release."""

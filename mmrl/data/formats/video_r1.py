@@ -7,7 +7,6 @@ of Video-R1-eval.
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from mmrl.data.formats.dataset import Annotations
 from mmrl.data.formats.rows import AnnotationRow
@@ -26,8 +25,6 @@ SOLUTION = re.compile(r"\s*<answer>(.*)</answer>\s*", re.DOTALL)
 @dataclass(frozen=True)
 class VideoR1(Annotations):
     """A file of Video-R1's dialect."""
-
-    format: Literal["video_r1"] = "video_r1"
 
     def identify(self, row: AnnotationRow) -> str:
         """``problem_id``, an integer in the published files."""

@@ -14,7 +14,6 @@ loader hands "frame" to a chat template that knows no such thing, so that their 
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from mmrl.data.formats.dataset import Annotations
 from mmrl.data.formats.rows import AnnotationRow
@@ -29,8 +28,6 @@ SHOWN = {"video": "video", "frame": "video", "image": "image"}
 @dataclass(frozen=True)
 class VideoR1Eval(Annotations):
     """One of the files."""
-
-    format: Literal["video_r1_eval"] = "video_r1_eval"
 
     def identify(self, row: AnnotationRow) -> str:
         """``problem_id``."""

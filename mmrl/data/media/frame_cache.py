@@ -5,7 +5,6 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cache
-from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ from mmrl.data.media.frame_size import SizeRule
 from mmrl.data.media.shrink import shrunk
 from mmrl.data.media.video import Clip, Part, Reader
 from mmrl.runtime.disk_cache import Disk, Tally
+from mmrl.runtime.files import sha256, sha256_of
 
 FORMAT = 1  # of entries; what decode makes of the same file changed when this does
 DECODERS = ("av", "decord", "pillow")
@@ -63,28 +63,19 @@ class Contents:
     def remembered(self, path: Path, state: tuple) -> str:
         """From the disk, or from the file."""
         if self.disk is None:
-            return digest(path)
+            return sha256_of(path)
         name, unseen = digest_of({"state": list(state)}), Tally()
         note = self.disk.get(name, unseen)
         if note is None:
-            note = digest(path).encode()
+            note = sha256_of(path).encode()
             self.disk.put(name, note, unseen)
         self.tally.corrupt += unseen.corrupt  # a note is no medium: hits and bytes are those of frames
         return note.decode()
 
 
-def digest(path: Path) -> str:
-    """Return a fingerprint of a file's content."""
-    hashed = blake2b(digest_size=16)
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            hashed.update(piece)
-    return hashed.hexdigest()
-
-
 def digest_of(facts: dict) -> str:
     """Return a fingerprint of plain data."""
-    return blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=16).hexdigest()
+    return sha256(json.dumps(facts, sort_keys=True))
 
 
 def entry_name(key: Key) -> str:

@@ -1,7 +1,7 @@
 """The size to which a model's processor brings a frame or an image.
 
 Stated here as well as in transformers, because the processes that decode must not import that: it would cost each of
-them seconds and half a gigabyte. ``models/size_rules.py`` makes the rules of a processor.
+them seconds and half a gigabyte. ``models/vision/processor_sizes.py`` makes the rules of a processor.
 """
 
 import math

@@ -12,6 +12,7 @@ from mmrl.data.media.frame_choice import FrameChoice
 from mmrl.data.media.paths import inside
 from mmrl.data.media.pool import DecodingPool
 from mmrl.data.media.video import Part, Reader
+from mmrl.runtime.json_lines import append_lines, cut_torn_end, split
 from mmrl.types import Example, Media
 
 SHOWN = 10
@@ -125,12 +126,14 @@ def _note(media: Media, path: Path, choice: FrameChoice, reader: Reader) -> str:
 
 def _read_memory(memory: Path | None) -> set[str]:
     """Notes are compared as text, so a line that was cut off by a crash is simply no note."""
-    return set(memory.read_text().splitlines()) if memory is not None and memory.exists() else set()
+    if memory is None or not memory.exists():
+        return set()
+    cut_torn_end(memory)
+    return {line.decode(errors="replace") for line in split(memory.read_bytes())[0]}
 
 
 def _remember(memory: Path | None, note: str) -> None:
     if memory is None:
         return
     memory.parent.mkdir(parents=True, exist_ok=True)
-    with memory.open("a") as file:
-        file.write(note + "\n")
+    append_lines(memory, [note + "\n"])

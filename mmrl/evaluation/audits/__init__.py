@@ -1,1 +1,1 @@
-"""What may be wrong with an evaluation: contamination, shortcuts, media that changed."""
+"""Audits of an evaluation: contamination, shortcuts, media that changed."""

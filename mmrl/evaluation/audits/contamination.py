@@ -1,6 +1,5 @@
-"""What evaluation and training share: files, by name and by content, and questions."""
+"""Contamination: files, by name and by content, and questions that evaluation and training share."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +9,13 @@ from mmrl.config.open_data import every, training_data
 from mmrl.config.schema import Config
 from mmrl.data.media.paths import inside
 from mmrl.evaluation.records import Item
-from mmrl.types import index_of
+from mmrl.evaluation.scoring import gold_text
+from mmrl.runtime.files import sha256_of
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What was trained on."""
+    """The files and questions that were trained on."""
 
     paths: frozenset[str]
     hashes: frozenset[str]  # of the files that are there
@@ -24,18 +24,18 @@ class Trained:
 
 
 def trained_on(config: Path, evaluation_root: Path | None) -> Trained:
-    """What a training config learns from. Files are hashed where both roots are there."""
+    """Return the files and questions that a training config learns from. Files are hashed where both roots are there."""
     parsed = load(Config, config)
     examples = list(every(training_data(parsed.data, parsed.seed)))
     root = Path(parsed.data.root)
     paths = {medium.path for example in examples for medium in example.every_media}
     hashes = {sha for path in paths if (sha := content(root, path))} if evaluation_root is not None else set()
-    asked = {(normal(e.question), normal(said(e.choices, e.answer))) for e in examples}
+    asked = {(normal(e.question), normal(gold_text(e.choices, e.answer) or "")) for e in examples}
     return Trained(frozenset(map(str, paths)), frozenset(hashes), frozenset(asked), evaluation_root)
 
 
 def shared(items: Sequence[Item], trained: Trained) -> Iterator[str]:
-    """What an evaluation has in common with training, a line each kind."""
+    """Yield a line for each kind of thing that an evaluation has in common with training."""
     files = {file.path for item in items for file in item.media}
     same = sorted(files & trained.paths)
     if same:
@@ -44,26 +44,19 @@ def shared(items: Sequence[Item], trained: Trained) -> Iterator[str]:
         copies = sorted(p for p in files - set(same) if content(trained.root, Path(p)) in trained.hashes)
         if copies:
             yield f"{len(copies)} of {len(files)} files were trained on under another name, such as {copies[0]}"
-    asked = [i for i in items if (normal(i.question), normal(said(i.choices, i.answer))) in trained.questions]
+    asked = [
+        i for i in items if (normal(i.question), normal(gold_text(i.choices, i.answer) or "")) in trained.questions
+    ]
     if asked:
         yield f"{len(asked)} of {len(items)} questions were trained on with the same answer, such as {asked[0].id!r}"
 
 
 def content(root: Path, path: Path) -> str | None:
-    """The hash of a file; None where it is not there."""
+    """Return the hash of a file; None where it is not there."""
     whole = inside(root, path)
-    if not whole.is_file():
-        return None
-    with whole.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def said(choices: Sequence[str], answer: str | None) -> str:
-    """The text of the right option, or the answer itself."""
-    place = index_of(answer.strip()[0]) if answer and answer.strip() else -1
-    return choices[place] if 0 <= place < len(choices) else answer or ""
+    return sha256_of(whole) if whole.is_file() else None
 
 
 def normal(text: str) -> str:
-    """Case and runs of spaces taken away."""
+    """Return the text without case and runs of spaces."""
     return " ".join(text.casefold().split())

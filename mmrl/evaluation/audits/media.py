@@ -1,4 +1,4 @@
-"""Whether the media of a run still decode to the frames that the model was shown."""
+"""Media of a run that no longer decode to the frames that the model was shown."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from mmrl.evaluation.run_folder import read_run
 
 
 def remade(samples: Sequence[Sample], items: Sequence[Item], run: Path, out: Path) -> Iterator[str]:
-    """Decode what was shown again, by the run's own config; what differs, a line each (ten at most)."""
+    """Decode the media again, by the run's own config, and yield a line for each that differs (ten at most)."""
     section = parse(EvalConfig, read_run(run).config, f"{run}/run.json").evaluation
     shown = {sample.item: sample.request.media for sample in samples if sample.request is not None}
     condition = read_plan(out)["settings"]["condition"]

@@ -1,6 +1,6 @@
-"""What readers of nothing but the options would score: one-line rules, each with a 95 % interval over clusters.
+"""Shortcuts: scores of one-line rules that read nothing but the options, each with a 95 % interval over clusters.
 
-A rule above chance is a shortcut that a model can take without watching (facts: TsT, 2511.04655, in its simplest form).
+A rule above chance is a shortcut that a model can take without watching (the simplest form of TsT, 2511.04655).
 """
 
 from collections import Counter
@@ -25,14 +25,14 @@ class Guess:
 
     @property
     def line(self) -> str:
-        """In words."""
+        """The rule and its accuracy in words."""
         mark = "  ABOVE CHANCE" if self.low > self.chance else ""
         limits = f"[{100 * self.low:.1f}, {100 * self.high:.1f}]"
         return f"{self.rule}: {100 * self.mean:.1f} % {limits} of {self.n}, chance {100 * self.chance:.1f}{mark}"
 
 
 def guesses(items: Sequence[Item]) -> list[Guess]:
-    """Every rule on the multiple-choice questions; none where there are none."""
+    """Return the accuracy of every rule on the multiple-choice questions; nothing where there are none."""
     asked = [item for item in items if len(item.choices) > 1 and item.answer is not None]
     if not asked:
         return []
@@ -54,16 +54,16 @@ def guesses(items: Sequence[Item]) -> list[Guess]:
 
 
 def guess(rule: str, right: list[float], clusters: list[str], chance: float) -> Guess:
-    """A rule's accuracy."""
+    """Return a rule's accuracy."""
     return Guess(rule, sum(right) / len(right), *mean_interval(right, clusters), chance, len(right))
 
 
 def gold(item: Item) -> int:
-    """The place of the right option."""
+    """Return the place of the right option."""
     return index_of(item.answer.strip()[0])
 
 
 def nearest(item: Item) -> int:
-    """The option that shares most words with the question; the first of equals."""
+    """Return the option that shares most words with the question; the first of equals."""
     words = set(item.question.casefold().split())
     return max(range(len(item.choices)), key=lambda i: len(words & set(item.choices[i].casefold().split())))

@@ -1,1 +1,1 @@
-"""What `mmrl eval` does: run, score, compare, audit, view, ls."""
+"""The commands of `mmrl eval`: run, score, compare, audit, ls; the page of view is `mmrl.report`'s."""

@@ -1,4 +1,4 @@
-"""``mmrl eval audit``: whether a run is what it says, and what its questions give away without being watched.
+"""``mmrl eval audit``: finds records that were changed or are missing, and answers that questions give away.
 
 What is broken (a file that was changed, a missing record, a medium that is another one now, a question that was trained
 on) is listed and ends with status 1. What a reader should know (how often each letter is right, what a reader of nothing
@@ -16,18 +16,20 @@ from rich.table import Table
 from mmrl.evaluation.audits.contamination import Trained, shared
 from mmrl.evaluation.audits.media import remade
 from mmrl.evaluation.audits.shortcuts import Guess, guesses
-from mmrl.evaluation.commands.ls import show, table
 from mmrl.evaluation.plan import HASH, ITEMS, SAMPLES, read_plan
 from mmrl.evaluation.records import FAILED, Item, Sample, Verdict
 from mmrl.evaluation.run_folder import RUN, progress_of, read_run, sets_of
 from mmrl.evaluation.scoring import DEFAULT, answers, read_records, scorers_of, verdicts_path
-from mmrl.evaluation.store import read_lines, sha256_of
+from mmrl.evaluation.store import read_lines
+from mmrl.evaluation.tables.terminal import plain_table, show
 from mmrl.runtime.console import console
+from mmrl.runtime.files import sha256_of
+from mmrl.runtime.json_lines import split
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What an audit of one set found."""
+class SetAudit:
+    """The problems, notes and shortcuts of one set."""
 
     name: str
     broken: Sequence[str]
@@ -39,7 +41,7 @@ def audit(folder: Path, trained: Trained | None, media: bool) -> int:
     """Print the findings; the exit status."""
     sets = sets_of(folder)
     found = [audited(name, out, folder, trained, media) for name, out in sets.items()]
-    found.append(Finding("run", list(run_problems(folder, sets)), [] if (folder / RUN).exists() else [f"no {RUN}"]))
+    found.append(SetAudit("run", list(run_problems(folder, sets)), [] if (folder / RUN).exists() else [f"no {RUN}"]))
     show(notes_table(found))
     for one in found:
         for problem in one.broken:
@@ -49,22 +51,22 @@ def audit(folder: Path, trained: Trained | None, media: bool) -> int:
     return 1 if count else 0
 
 
-def audited(name: str, out: Path, run: Path, trained: Trained | None, media: bool) -> Finding:
-    """One set."""
+def audited(name: str, out: Path, run: Path, trained: Trained | None, media: bool) -> SetAudit:
+    """Return the audit of one set."""
     broken = list(file_problems(out))
     if broken:
-        return Finding(name, broken, [])
+        return SetAudit(name, broken, [])
     items, samples = read_lines(Item, out / ITEMS), read_lines(Sample, out / SAMPLES)
     broken += record_problems(out, items, samples)
     if trained is not None:
         broken += shared(items, trained)
     if media:
         broken += remade(samples, items, run, out)
-    return Finding(name, broken, [*notes(items, samples), *letters(out, items)], guesses(items))
+    return SetAudit(name, broken, [*notes(items, samples), *letters(out, items)], guesses(items))
 
 
 def file_problems(out: Path) -> Iterator[str]:
-    """Files that are not there, not whole, or not those of the plan."""
+    """Yield what is wrong with the files: not there, not whole, or not those of the plan."""
     plan = read_plan(out)
     for path in (out / ITEMS, out / SAMPLES):
         if not path.exists():
@@ -75,12 +77,12 @@ def file_problems(out: Path) -> Iterator[str]:
     done, planned = progress_of(out)
     if done != planned:
         yield f"{done} of {planned} samples are on record; run the evaluation again to resume it"
-    if not (out / SAMPLES).read_bytes().endswith(b"\n"):
+    if split((out / SAMPLES).read_bytes())[1]:
         yield f"{out / SAMPLES}: the last line was cut off in writing"
 
 
 def record_problems(out: Path, items: Sequence[Item], samples: Sequence[Sample]) -> Iterator[str]:
-    """Pairs that are missing, twice or strange, and verdicts that do not fit."""
+    """Yield what is wrong with the records: pairs that are missing, twice or strange, and verdicts that do not fit."""
     count = read_plan(out)["samples"]
     wanted = {(item.id, number) for item in items for number in range(count)}
     pairs = [(sample.item, sample.sample) for sample in samples]
@@ -96,7 +98,7 @@ def record_problems(out: Path, items: Sequence[Item], samples: Sequence[Sample])
 
 
 def run_problems(folder: Path, sets: dict[str, Path]) -> Iterator[str]:
-    """What run.json says and the folders do not."""
+    """Yield what run.json says and the folders do not."""
     if not (folder / RUN).exists():
         return
     run = read_run(folder)
@@ -113,7 +115,7 @@ def run_problems(folder: Path, sets: dict[str, Path]) -> Iterator[str]:
 
 
 def notes(items: Sequence[Item], samples: Sequence[Sample]) -> Iterator[str]:
-    """What a reader should know."""
+    """Yield what a reader should know, such as questions that failed, were cut off or occur twice."""
     failed = [sample for sample in samples if sample.response.status in FAILED]
     if failed:
         yield f"{len(failed)} of {len(samples)} could not be asked and count as wrong, such as {failed[0].item!r}"
@@ -131,7 +133,7 @@ def notes(items: Sequence[Item], samples: Sequence[Sample]) -> Iterator[str]:
 
 
 def letters(out: Path, items: Sequence[Item]) -> Iterator[str]:
-    """How often each letter is right and how often it was answered, by the run's own scorer; nothing without letters."""
+    """Yield how often each letter is right and how often it was answered, by the run's own scorer; nothing without letters."""
     if DEFAULT not in scorers_of(out) or not all(len(item.choices) > 1 for item in items):
         return
     said = Counter(answer or "none" for answer in answers(read_records(out)))
@@ -140,9 +142,9 @@ def letters(out: Path, items: Sequence[Item]) -> Iterator[str]:
         yield f"{what}: " + ", ".join(f"{name} {100 * counts[name] / total:.0f} %" for name in sorted(counts))
 
 
-def notes_table(found: Sequence[Finding]) -> Table:
-    """The notes and the guesses, a line each."""
-    made = table("Audit", ("set", "what"))
+def notes_table(found: Sequence[SetAudit]) -> Table:
+    """Return a table of the notes and the shortcuts, a line each."""
+    made = plain_table("Audit", ("set", "what"))
     for one in found:
         lines = [*one.notes, *(guess.line for guess in one.guesses)]
         for number, text in enumerate(lines):

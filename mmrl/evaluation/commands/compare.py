@@ -9,14 +9,13 @@ from typing import Any
 import typer
 from rich.table import Table
 
-from mmrl.evaluation.commands.ls import show, table
 from mmrl.evaluation.run_folder import sets_of
-from mmrl.evaluation.scoring import expected_of, read_items, read_records
+from mmrl.evaluation.scoring import expected_of, gold_text, read_items, read_records
 from mmrl.evaluation.statistics import Comparison, adjust
 from mmrl.evaluation.summary import Summary, compare_fully, summarise
 from mmrl.evaluation.tables.levels import finite, percent, points
+from mmrl.evaluation.tables.terminal import plain_table, show
 from mmrl.runtime.console import console
-from mmrl.types import index_of
 
 Name = tuple[str, str]  # set, metric
 COLUMNS = (
@@ -49,7 +48,7 @@ def compare_runs(before: Path, after: Path, scorer: str, as_json: bool) -> None:
 
 
 def compared(before: Path, after: Path, scorer: str) -> dict[Name, Comparison]:
-    """Differences by set and metric. Both runs must have measured the same questions, wholly."""
+    """Return differences by set and metric. Both runs must have measured the same questions, wholly."""
     first, second = sets_of(before), sets_of(after)
     if len(first) == len(second) == 1:
         second = dict(zip(first, second.values(), strict=True))
@@ -69,28 +68,22 @@ def same_questions(first: Path, second: Path) -> None:
     """Refuse runs in which one id stands for two questions. What was shown of it may differ: that is what conditions are."""
     one, other = read_items(first), read_items(second)
     for name in one.keys() & other.keys():
-        golds = [(item.kind, said(item.choices, item.answer)) for item in (one[name], other[name])]
+        golds = [(item.kind, gold_text(item.choices, item.answer)) for item in (one[name], other[name])]
         if golds[0] != golds[1]:
             raise ValueError(
                 f"compare: item {name!r} is {golds[0]} in {first}, {golds[1]} in {second}; not the same data"
             )
 
 
-def said(choices: tuple[str, ...], answer: str | None) -> str | None:
-    """The text of the right option, wherever it stands."""
-    place = index_of(answer.strip()[0]) if answer and answer.strip() else -1
-    return choices[place] if 0 <= place < len(choices) else answer
-
-
 def complete(folder: Path, scorer: str) -> Summary:
-    """The records of a set, all of them. Raises IncompleteError if some are missing."""
+    """Return the records of a set, all of them. Raises IncompleteError if some are missing."""
     name, items, samples = expected_of(folder)
     return summarise(f"{folder} ({name})", read_records(folder, scorer), items, samples)
 
 
 def shown(found: Mapping[Name, Comparison], title: str) -> Table:
-    """A line each."""
-    made, last = table(title, COLUMNS), ""
+    """Return a table with a line for each set and metric."""
+    made, last = plain_table(title, COLUMNS), ""
     for (name, metric), one in found.items():
         change = one.difference
         counts = ("", "") if one.discordant is None else map(str, one.discordant)
@@ -104,12 +97,12 @@ def shown(found: Mapping[Name, Comparison], title: str) -> Table:
 
 
 def p_of(value: float | None) -> str:
-    """A p-value."""
+    """Return a p-value."""
     return "" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def plain(found: Mapping[Name, Comparison]) -> dict[str, dict[str, Any]]:
-    """As JSON, by set and metric; a limit that is not known is null."""
+    """Return the comparisons as JSON has them, by set and metric; a limit that is not known is null."""
     out: dict[str, dict[str, Any]] = {}
     for (name, metric), one in found.items():
         out.setdefault(name, {})[metric] = known(asdict(one))
@@ -117,7 +110,7 @@ def plain(found: Mapping[Name, Comparison]) -> dict[str, dict[str, Any]]:
 
 
 def known(value: Any) -> Any:
-    """The same with null for numbers that JSON has not."""
+    """Return the value with null for numbers that JSON has not."""
     if isinstance(value, Mapping):
         return {key: known(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

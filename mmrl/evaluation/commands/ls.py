@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from mmrl.data.conditions import NAMES
 from mmrl.evaluation.run_folder import RUN, progress_of, read_run, sets_of
+from mmrl.evaluation.tables.terminal import plain_table, show
 from mmrl.runtime.console import console
 
-WIDE = 200  # columns: a table is never cut
 BENCHMARKS = Path("configs", "eval")
 
 
@@ -20,40 +19,27 @@ def listing(folder: Path) -> None:
     show(runs(folder))
 
 
-def show(made: Table) -> None:
-    """Print a table whole; a narrow terminal wraps its lines."""
-    Console(width=max(console.width, WIDE)).print(made)
-
-
-def table(title: str, columns: tuple[str, ...]) -> Table:
-    """A plain table."""
-    made = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for column in columns:
-        made.add_column(column, no_wrap=True)
-    return made
-
-
 def benchmarks(folder: Path) -> Table:
-    """The configs of a folder: their name, and what their second line says."""
-    found = table(f"Benchmarks ({folder})", ("name", "what"))
+    """Return a table of the configs of a folder: their names, and their second lines."""
+    listed = plain_table(f"Benchmarks ({folder})", ("name", "what"))
     for path in sorted(folder.glob("*.yaml")):
-        found.add_row(path.stem, [*path.read_text().splitlines(), "", ""][1].lstrip("# "))
-    return found
+        listed.add_row(path.stem, [*path.read_text().splitlines(), "", ""][1].lstrip("# "))
+    return listed
 
 
 def runs(folder: Path) -> Table:
-    """Runs below a folder, each of their sets with the samples that are there of those planned."""
-    found = table(f"Runs ({folder})", ("run", "set", "samples", "model", "started"))
+    """Return a table of the runs below a folder: how many samples of each set are there of those planned."""
+    listed = plain_table(f"Runs ({folder})", ("run", "set", "samples", "model", "started"))
     for path in sorted(folder.rglob(RUN)):
         run = read_run(path.parent)
         for number, (name, out) in enumerate(started_sets(path.parent).items()):
             done, planned = progress_of(out)
             count = f"{done:,} of {planned:,}" + ("" if done == planned else ", unfinished")
             first = (str(path.parent), run.model, run.started) if number == 0 else ("", "", "")
-            found.add_row(first[0], name, count, first[1], first[2])
-    return found
+            listed.add_row(first[0], name, count, first[1], first[2])
+    return listed
 
 
 def started_sets(folder: Path) -> dict[str, Path]:
-    """The sets of a run; none where it was stopped before its first."""
+    """Return the sets of a run; none where it was stopped before its first."""
     return sets_of(folder) if any(folder.rglob("plan.json")) else {}

@@ -1,4 +1,4 @@
-"""What a mean can be where some items have no score: as if all of those were wrong, as if all were right."""
+"""Bounds of a mean where some items have no score: as if all of those were wrong, as if all were right."""
 
 import math
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def bounded_mean(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Bounds:
-    """Bounds of the mean over all items. With every item scored least = most and the interval is `mean_interval`'s."""
+    """Return bounds of the mean over all items. With every item scored least = most and the interval is `mean_interval`'s."""
     worst, best = filled(scores, lowest, lowest, highest), filled(scores, highest, lowest, highest)
     low, high = mean_interval(worst, clusters, confidence, seed)[0], mean_interval(best, clusters, confidence, seed)[1]
     return Bounds(float(worst.mean()), float(best.mean()), low, high, unscored(scores), len(worst))
@@ -48,7 +48,7 @@ def bounded_difference(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Bounds:
-    """Bounds of the mean of after - before over the same items; unscored counts items that lack either score.
+    """Return bounds of the mean of after - before over the same items; unscored counts items that lack either score.
 
     least gives what is unscored the lowest score after and the highest before, most the other way round: a claim that
     survives both does not hang on what was not scored.
@@ -63,7 +63,7 @@ def bounded_difference(
 
 
 def filled(scores: Open, value: float, lowest: float, highest: float) -> Values:
-    """Scores with this value for what is not scored; NaN is no way to say so, and scores must lie in the range."""
+    """Return scores with this value for what is not scored; NaN is no way to say so, and scores must lie in the range."""
     if not math.isfinite(lowest) or not math.isfinite(highest) or lowest >= highest:
         raise ValueError(f"expected a finite range of scores, found [{lowest}, {highest}]")
     values = finite([value if score is None else score for score in scores])
@@ -74,5 +74,5 @@ def filled(scores: Open, value: float, lowest: float, highest: float) -> Values:
 
 
 def unscored(scores: Open) -> int:
-    """How many items have no score."""
+    """Return how many items have no score."""
     return sum(score is None for score in scores)

@@ -1,4 +1,4 @@
-"""Whether a model is right as often as it says: Brier score, calibration error, risk against coverage.
+"""Calibration: a model should be right as often as it says.
 
 confidence is the probability given to the chosen answer, right is 1 or 0, both one an item; the order of items, also of
 items with equal confidence, changes nothing.
@@ -18,35 +18,9 @@ from mmrl.evaluation.statistics.clusters import (
     probability,
 )
 
-SUM_TOLERANCE = 1e-4  # probabilities that were stored in float32 or rounded sum to 1 only so well
-
-
-def option_probabilities(logits: ArrayLike) -> Values:
-    """softmax over the option letters' logits (or log-probabilities) at the answer position, [items, options]."""
-    values = np.asarray(logits, dtype=np.float64)
-    if values.ndim != 2 or values.size == 0 or not np.isfinite(values).all():
-        raise ValueError(f"option_probabilities: expected finite logits [items, options], found shape {values.shape}")
-    weights = np.exp(values - values.max(1, keepdims=True))
-    return weights / weights.sum(1, keepdims=True)
-
-
-def brier(probabilities: ArrayLike, gold: ArrayLike) -> Values:
-    """Brier score of every item, sum_k (p_k - [k = gold])^2 in [0, 2] (Brier 1950); a uniform guess gives 1 - 1/K.
-
-    probabilities: [items, options], rows sum to 1; gold: index of the right option. Average with `mean_interval`.
-    """
-    p, index = np.asarray(probabilities, dtype=np.float64), np.asarray(gold)
-    if p.ndim != 2 or index.shape != p.shape[:1] or len(p) == 0:
-        raise ValueError(f"brier: expected [items, options] and a gold an item, found {p.shape} and {index.shape}")
-    if not (np.isfinite(p).all() and (p >= 0).all() and np.allclose(p.sum(1), 1, rtol=0, atol=SUM_TOLERANCE)):
-        raise ValueError("brier: expected rows of probabilities that sum to 1")
-    if not np.issubdtype(index.dtype, np.integer) or ((index < 0) | (index >= p.shape[1])).any():
-        raise ValueError(f"brier: expected indices of {p.shape[1]} options as gold")
-    return np.square(p).sum(1) - 2 * p[np.arange(len(p)), index] + 1
-
 
 def calibration_error(confidence: ArrayLike, right: ArrayLike, bins: int = 15) -> float:
-    """Expected calibration error: sum_b n_b / n |accuracy_b - confidence_b| over bins of equal mass, in [0, 1].
+    """Return expected calibration error: sum_b n_b / n |accuracy_b - confidence_b| over bins of equal mass, in [0, 1].
 
     Naeini et al. 2015, with the equal-mass bins of Nguyen and O'Connor (2015): an item with m items of less confidence
     is in bin floor(m bins / n), so equal confidences share a bin. Never below 0 and so above 0 by chance alone:
@@ -57,7 +31,7 @@ def calibration_error(confidence: ArrayLike, right: ArrayLike, bins: int = 15) -
 
 
 def perfect_error(confidence: ArrayLike, bins: int = 15, resamples: int = 1000, seed: int = 0) -> tuple[float, float]:
-    """Mean and 95th percentile of the calibration error of a perfectly calibrated model with these confidences.
+    """Return mean and 95th percentile of the calibration error of a perfectly calibrated model with these confidences.
 
     Draws right ~ Bernoulli(confidence) (consistency resampling, Bröcker and Smith 2007). An error below the percentile
     is no sign of miscalibration. Items count as independent.
@@ -79,7 +53,7 @@ def calibration_interval(
     resamples: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Percentiles of the calibration error over clusters drawn with replacement, in the bins of the data.
+    """Return percentiles of the calibration error over clusters drawn with replacement, in the bins of the data.
 
     The error is an absolute value: near 0 its resamples lie above it, so the lower limit never reaches 0. Compare with
     `perfect_error` instead of asking whether the interval holds 0. A single cluster gives no width.
@@ -100,37 +74,21 @@ def calibration_interval(
     return float(low), float(high)
 
 
-def selective_risk(confidence: ArrayLike, right: ArrayLike) -> Values:
-    """Share of errors among the i most confident items, for i = 1 .. n. Equal confidences count as their average."""
-    p, y = said_and_right(confidence, right)
-    index = np.unique(-p, return_inverse=True)[1]
-    average = np.bincount(index, weights=1 - y) / np.bincount(index)  # of wrong, by confidence, from the highest
-    return np.cumsum(average[np.sort(index)]) / np.arange(1, len(p) + 1)
-
-
-def risk_coverage_area(confidence: ArrayLike, right: ArrayLike) -> float:
-    """AURC, the mean of `selective_risk` over all coverages (Geifman and El-Yaniv 2017); lower is better.
-
-    A confidence that says nothing gives the error rate.
-    """
-    return float(selective_risk(confidence, right).mean())
-
-
 def binned_error(p: Values, y: NDArray, bins: int) -> Values:
-    """The calibration error of each row of y, [rows, items]."""
+    """Return the calibration error of each row of y, [rows, items]."""
     index = bin_of(p, bins)
     return np.abs((y - p) @ np.eye(bins)[index]).sum(1) / len(p)
 
 
 def bin_of(p: Values, bins: int) -> NDArray[np.intp]:
-    """The bin of every item: floor(m bins / n) for m items with less confidence."""
+    """Return the bin of every item: floor(m bins / n) for m items with less confidence."""
     if bins < 1:
         raise ValueError(f"expected at least one bin, found {bins}")
     return np.searchsorted(np.sort(p), p, side="left") * bins // len(p)
 
 
 def said_and_right(confidence: ArrayLike, right: ArrayLike) -> tuple[Values, Values]:
-    """Both as float64; a ValueError unless they are as long as each other, probabilities, and 0 or 1."""
+    """Return both as float64; a ValueError unless they are as long as each other, probabilities, and 0 or 1."""
     p, y = finite(confidence), finite(right)
     if len(p) != len(y):
         raise ValueError(f"expected a confidence and a 0 or 1 for every item, found {len(p)} and {len(y)}")

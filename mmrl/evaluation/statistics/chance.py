@@ -1,15 +1,12 @@
-"""What guessing gives, taken off; and items that count only together."""
+"""Accuracy without what guessing gives."""
 
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import ArrayLike
-
-from mmrl.evaluation.statistics.clusters import Clusters, Values, finite, numbered
+from mmrl.evaluation.statistics.clusters import finite
 
 
 def guess_rate(options: Sequence[int]) -> float:
-    """Accuracy of a uniform guesser: mean of 1/K over items with K options each. Raises ValueError for K < 2."""
+    """Return accuracy of a uniform guesser: mean of 1/K over items with K options each. Raises ValueError for K < 2."""
     counts = finite(options)
     if (counts < 2).any():
         raise ValueError(f"guess_rate: expected at least 2 options an item, found {int(counts.min())}")
@@ -17,20 +14,10 @@ def guess_rate(options: Sequence[int]) -> float:
 
 
 def chance_corrected(accuracy: float, guess: float) -> float:
-    """(accuracy - g) / (1 - g): 0 for a guesser, 1 for all right, below 0 for worse than guessing.
+    """Return (accuracy - g) / (1 - g): 0 for a guesser, 1 for all right, below 0 for worse than guessing.
 
     Linear, so limits of an interval are corrected by the same call; makes benchmarks with different K comparable.
     """
     if not 0 <= accuracy <= 1 or not 0 <= guess < 1:
         raise ValueError(f"chance_corrected: expected shares, the guesser's below 1, found {accuracy} and {guess}")
     return (accuracy - guess) / (1 - guess)
-
-
-def all_right(right: ArrayLike, groups: Clusters) -> Values:
-    """1 for every group whose items are all right (pair or octet accuracy), else 0; in order of first appearance."""
-    values, index = finite(right), numbered(groups)
-    if len(values) != len(index):
-        raise ValueError(f"all_right: expected one group an item, found {len(values)} items and {len(index)} groups")
-    worst = np.ones(index.max() + 1)
-    np.minimum.at(worst, index, (values == 1).astype(np.float64))
-    return worst

@@ -15,7 +15,7 @@ Values = NDArray[np.float64]
 
 
 def clustered_error(scores: ArrayLike, clusters: Clusters) -> float:
-    """Standard error of the mean with independent clusters; inf for a single cluster.
+    """Return standard error of the mean with independent clusters; inf for a single cluster.
 
     SE^2 = n^-2 sum_c (sum_{i in c} (s_i - mean))^2 * C / (C - 1)   (Miller 2024, eq. 4, with the small-sample factor)
     """
@@ -28,7 +28,7 @@ def clustered_error(scores: ArrayLike, clusters: Clusters) -> float:
 
 
 def iid_error(scores: ArrayLike) -> float:
-    """Standard error of the mean if every item were independent; inf for one item.
+    """Return standard error of the mean if every item were independent; inf for one item.
 
     SE^2 = sum_i (s_i - mean)^2 / (n (n - 1))
     """
@@ -37,7 +37,7 @@ def iid_error(scores: ArrayLike) -> float:
 
 
 def design_effect(scores: ArrayLike, clusters: Clusters) -> float:
-    """How many times larger the variance of the mean is than with independent items; 1 where nothing varies.
+    """Return how many times larger the variance of the mean is than with independent items; 1 where nothing varies.
 
     SE_clustered^2 / SE_iid^2 (Kish 1965). Far above 1 it says that intervals without clusters are too narrow; inf for
     a single cluster of several items.
@@ -46,34 +46,17 @@ def design_effect(scores: ArrayLike, clusters: Clusters) -> float:
     return 1.0 if alone == 0 or math.isinf(alone) else (clustered_error(scores, clusters) / alone) ** 2
 
 
-def variance_parts(scores: ArrayLike, items: Clusters) -> tuple[float, float]:
-    """Variance between items and within an item, of scores of which each item has several samples.
-
-    within = mean over items of the unbiased sample variance; between = variance of the items' means - mean(1/k) within,
-    at least 0. So k samples an item give a mean of variance (between + within mean(1/k)) / items. Raises ValueError
-    where an item has one sample only, for then the two cannot be told apart, and where there is one item only.
-    """
-    sums, counts = cluster_sums(scores, items)
-    if len(sums) < 2 or counts.min() < 2:
-        found = f"{len(sums)} items, of which one has {int(counts.min())} samples"
-        raise ValueError(f"variance_parts: expected at least 2 items with at least 2 samples each, found {found}")
-    squares = cluster_sums(np.square(finite(scores)), items)[0]
-    within = float(((squares - sums**2 / counts) / (counts - 1)).mean())
-    between = float((sums / counts).var(ddof=1)) - within * float((1 / counts).mean())
-    return max(0.0, between), max(0.0, within)
-
-
 def cluster_sums(scores: ArrayLike, clusters: Clusters) -> tuple[Values, Values]:
-    """Sum of the scores and number of items of every cluster, in order of first appearance."""
+    """Return sum of the scores and number of items of every cluster, in order of first appearance."""
     values = finite(scores)
     if len(values) != len(clusters):
         raise ValueError(f"expected one score and one cluster an item, found {values.shape} and ({len(clusters)},)")
     index = numbered(clusters)
-    return np.bincount(index, weights=values), np.bincount(index).astype(np.float64)
+    return np.bincount(index, weights=values).astype(np.float64), np.bincount(index).astype(np.float64)
 
 
 def numbered(clusters: Clusters) -> NDArray[np.intp]:
-    """Clusters as numbers 0, 1, .. in order of first appearance. A label that is no name is a ValueError."""
+    """Return clusters as numbers 0, 1, .. in order of first appearance. A label that is no name is a ValueError."""
     labels = clusters.tolist() if isinstance(clusters, np.ndarray) else list(clusters)
     numbers = {label: number for number, label in enumerate(dict.fromkeys(labels))}
     for label in numbers:
@@ -84,7 +67,7 @@ def numbered(clusters: Clusters) -> NDArray[np.intp]:
 
 
 def finite(scores: ArrayLike) -> Values:
-    """Scores as float64; a ValueError unless they are a list of at least one finite number."""
+    """Return scores as float64; a ValueError unless they are a list of at least one finite number."""
     values = np.asarray(scores, dtype=np.float64)
     if values.ndim != 1 or len(values) == 0:
         raise ValueError(
@@ -99,7 +82,7 @@ def finite(scores: ArrayLike) -> Values:
 
 
 def aligned(before: ArrayLike, after: ArrayLike) -> tuple[Values, Values]:
-    """Two lists of finite scores of the same items; a ValueError where their lengths differ."""
+    """Return two lists of finite scores of the same items; a ValueError where their lengths differ."""
     first, second = finite(before), finite(after)
     if first.shape != second.shape:
         raise ValueError(f"expected the same items twice, found {first.shape} before and {second.shape} after")
@@ -107,22 +90,22 @@ def aligned(before: ArrayLike, after: ArrayLike) -> tuple[Values, Values]:
 
 
 def is_share(values: Values) -> bool:
-    """Whether all scores lie in [0, 1]."""
+    """Return True if all scores lie in [0, 1]."""
     return bool(((values >= 0) & (values <= 1)).all())
 
 
 def is_binary(values: Values) -> bool:
-    """Whether all scores are 0 or 1."""
+    """Return True if all scores are 0 or 1."""
     return bool(((values == 0) | (values == 1)).all())
 
 
 def probability(name: str, value: float) -> None:
-    """A ValueError unless 0 < value < 1."""
+    """Raise ValueError unless 0 < value < 1."""
     if not 0 < value < 1:
         raise ValueError(f"{name}: expected a number between 0 and 1, found {value}")
 
 
 def chunks(rows: int, width: int) -> Iterator[int]:
-    """rows, cut so that no part holds more than CHUNK numbers."""
+    """Yield rows, cut so that no part holds more than CHUNK numbers."""
     step = max(1, CHUNK // width)
     yield from (min(step, rows - start) for start in range(0, rows, step))

@@ -29,7 +29,7 @@ Name = TypeVar("Name", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What changed between two measurements of the same items."""
+    """The change between two measurements of the same items."""
 
     before: float  # mean score
     after: float
@@ -58,7 +58,7 @@ class Comparison:
 def compare(
     before: ArrayLike, after: ArrayLike, clusters: Clusters, confidence: float = 0.95, seed: int = 0
 ) -> Comparison:
-    """Everything about after - before over the same items. Raises ValueError for lists that do not match or hold NaN."""
+    """Return everything about after - before over the same items. Raises ValueError for lists that do not match or hold NaN."""
     first, second = aligned(before, after)
     change = second - first
     binary = is_binary(first) and is_binary(second)
@@ -75,7 +75,7 @@ def compare(
 
 
 def adjust(comparisons: Mapping[Name, Comparison], exploratory: Collection[Name] = ()) -> dict[Name, Comparison]:
-    """The comparisons of one table with p_holm set; those named exploratory claim nothing, so theirs stays None."""
+    """Return the comparisons of one table with p_holm set; those named exploratory claim nothing, so theirs stays None."""
     unknown = set(exploratory) - set(comparisons)
     if unknown:
         raise ValueError(
@@ -87,20 +87,10 @@ def adjust(comparisons: Mapping[Name, Comparison], exploratory: Collection[Name]
     return {name: replace(one, p_holm=p.get(name)) for name, one in comparisons.items()}
 
 
-def describe(one: Comparison) -> str:
-    """A comparison of shares in one line, in percentage points."""
-    found, p = one.difference, f"p = {one.difference.p_signflip:.2g}"
-    p += "" if one.p_holm is None else f", Holm {one.p_holm:.2g}"
-    counts = "" if one.discordant is None else f"; lost {one.discordant[0]}, gained {one.discordant[1]}"
-    items = f"{found.n} items in {found.clusters} clusters"
-    limits = f"{100 * found.mean:+.1f} points [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
-    return f"{limits}, {p}; detectable {100 * one.mde:.1f}{counts}; {items}"
-
-
 def paired(
     before: ArrayLike, after: ArrayLike, clusters: Clusters, confidence: float = 0.95, seed: int = 0
 ) -> Difference:
-    """The mean of after - before over the same items: mean +- t_{C-1} * clustered error, p by sign flips of clusters.
+    """Return the mean of after - before over the same items: mean +- t_{C-1} * clustered error, p by sign flips of clusters.
 
     Where all clusters differ by the same amount the error is 0 but the doubt is not: shares then get the half width
     that Wilson gives to none of C. A single cluster says nothing: all that is possible is in its interval.
@@ -125,7 +115,7 @@ def paired(
 
 
 def correlation(first: Values, second: Values) -> float | None:
-    """Pearson's correlation; None where one of the two does not vary."""
+    """Return Pearson's correlation; None where one of the two does not vary."""
     if min(np.ptp(first), np.ptp(second)) <= ROUNDING:
         return None
     return float(np.corrcoef(first, second)[0, 1])

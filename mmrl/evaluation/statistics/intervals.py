@@ -1,7 +1,6 @@
 """Intervals of a mean whose unit is the cluster: bootstrap, Wilson, Student."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,48 +12,14 @@ from mmrl.evaluation.statistics.clusters import (
     chunks,
     cluster_sums,
     clustered_error,
-    design_effect,
     finite,
-    iid_error,
     is_share,
     probability,
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A mean and all that says how sure it is. With a single cluster the error and the design effect are inf."""
-
-    mean: float
-    low: float  # limits of the cluster bootstrap's interval
-    high: float
-    error: float  # clustered standard error
-    iid_error: float  # what it would be if all items were independent
-    design_effect: float
-    wilson: tuple[float, float] | None  # the closed form beside the bootstrap; None for scores that are no shares
-    n: int
-    clusters: int
-
-
-def estimate(scores: ArrayLike, clusters: Clusters, confidence: float = 0.95, seed: int = 0) -> Estimate:
-    """Everything of this file for one list of scores."""
-    values = finite(scores)
-    low, high = mean_interval(values, clusters, confidence, seed)
-    return Estimate(
-        mean=float(values.mean()),
-        low=low,
-        high=high,
-        error=clustered_error(values, clusters),
-        iid_error=iid_error(values),
-        design_effect=design_effect(values, clusters),
-        wilson=clustered_wilson(values, clusters, confidence) if is_share(values) else None,
-        n=len(values),
-        clusters=len(set(clusters)),
-    )
-
-
 def wilson(mean: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval of a share (Wilson 1927). n may be an effective, fractional number of items: n / design effect."""
+    """Return interval of a share (Wilson 1927). n may be an effective, fractional number of items: n / design effect."""
     if not 0 <= mean <= 1 or not 0 < n < math.inf:
         raise ValueError(f"wilson: expected a share in [0, 1] of a positive number of items, found {mean} of {n}")
     probability("wilson: confidence", confidence)
@@ -65,24 +30,10 @@ def wilson(mean: float, n: float, confidence: float = 0.95) -> tuple[float, floa
     return (0.0 if mean == 0 else low), (1.0 if mean == 1 else high)
 
 
-def clustered_wilson(scores: ArrayLike, clusters: Clusters, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval of a share with n / design effect trials, in [0, 1].
-
-    The design effect counts as at least 1, and where nothing varies, or there is one cluster only, a cluster is one
-    trial. Scores between 0 and 1 vary less than trials do: then the interval is wider than it must be.
-    """
-    values = finite(scores)
-    if not is_share(values):
-        raise ValueError("clustered_wilson: expected scores in [0, 1]; use bootstrap_interval for others")
-    clustered, effect = len(set(clusters)), design_effect(values, clusters)
-    varies = math.isfinite(effect) and clustered_error(values, clusters) > ROUNDING
-    return wilson(float(values.mean()), len(values) / max(1.0, effect) if varies else clustered, confidence)
-
-
 def bootstrap_interval(
     scores: ArrayLike, clusters: Clusters, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentiles of the mean over clusters drawn with replacement (Efron and Tibshirani 1993).
+    """Return percentiles of the mean over clusters drawn with replacement (Efron and Tibshirani 1993).
 
     Clusters with the same sum and size are exchangeable, so one multinomial draw over the distinct ones is the
     resample; the order of items and the names of clusters change nothing. Undercovers with fewer than about 20
@@ -102,7 +53,7 @@ def bootstrap_interval(
 def mean_interval(
     scores: ArrayLike, clusters: Clusters, confidence: float = 0.95, seed: int = 0
 ) -> tuple[float, float]:
-    """Interval of the mean by the cluster bootstrap.
+    """Return interval of the mean by the cluster bootstrap.
 
     Where resampling has nothing to vary, shares get Wilson's interval with one trial a cluster. A single cluster of
     scores that are no shares says nothing of the spread: (-inf, inf).
@@ -117,7 +68,7 @@ def mean_interval(
 
 
 def half_width(scores: ArrayLike, clusters: Clusters, confidence: float) -> float:
-    """Half of the t interval of the mean, t_{C-1} * clustered error; inf for a single cluster."""
+    """Return half of the t interval of the mean, t_{C-1} * clustered error; inf for a single cluster."""
     probability("half_width: confidence", confidence)
     freedom = len(set(clusters)) - 1
     error = clustered_error(scores, clusters)

@@ -1,4 +1,4 @@
-"""McNemar's test: whether two measurements of right and wrong disagree more one way than the other."""
+"""McNemar's test: two measurements of right and wrong may disagree more one way than the other."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from mmrl.evaluation.statistics.clusters import aligned, is_binary
 
 @dataclass(frozen=True, slots=True)
 class McNemar:
-    """What two measurements of right and wrong disagree on."""
+    """The items on which two measurements of right and wrong disagree."""
 
     only_before: int  # items right before and wrong after (n10)
     only_after: int  # items wrong before and right after (n01)
@@ -19,7 +19,7 @@ class McNemar:
 
 
 def mcnemar(before: ArrayLike, after: ArrayLike) -> McNemar:
-    """McNemar's test of independent items that are right (1) or wrong (0) twice (McNemar 1947).
+    """Return McNemar's test of independent items that are right (1) or wrong (0) twice (McNemar 1947).
 
     Under "no difference" the smaller discordant count is Binomial(n01 + n10, 1/2). p_exact = P(as extreme or more),
     p_mid = P(more extreme) + P(as extreme) / 2 (Fagerland, Lydersen, Laake 2013). Without discordant items both are 1.

@@ -7,7 +7,7 @@ from mmrl.evaluation.statistics.clusters import finite
 
 
 def holm(p_values: ArrayLike) -> list[float]:
-    """p-values adjusted so that the chance of any false claim among them stays below the level (Holm 1979).
+    """Return p-values adjusted so that the chance of any false claim among them stays below the level (Holm 1979).
 
     In ascending order, p_(i) becomes max over j <= i of min(1, (m - j + 1) p_(j)). Whatever their dependence. Raises
     ValueError for what is no probability.

@@ -1,4 +1,4 @@
-"""The sign-flip test: whether changes that share clusters have mean 0, without assuming a distribution."""
+"""The sign-flip test of changes that share clusters having mean 0, without assuming a distribution."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,7 +11,7 @@ CONVOLVED = 50_000  # total change up to which the exact distribution of whole n
 
 
 def sign_flip(change: ArrayLike, clusters: Clusters, resamples: int = 9_999, seed: int = 0) -> float:
-    """Two-sided p-value of "the mean change is 0" by flipping the signs of whole clusters (Fisher 1935).
+    """Return the two-sided p-value of "the mean change is 0" by flipping the signs of whole clusters (Fisher 1935).
 
     The share of flips with |sum_c +-S_c| >= |sum_c S_c|, S_c the sum of the changes in cluster c. Its assumption is
     that the change of a cluster is as likely to be x as -x. Exact where the S_c are whole numbers (scores of 0 and 1),
@@ -28,7 +28,7 @@ def sign_flip(change: ArrayLike, clusters: Clusters, resamples: int = 9_999, see
 
 
 def by_convolution(sums: Values) -> float:
-    """P(|S| >= |observed|) where S has the generating function prod_c (x^S_c + x^-S_c) / 2 (Pagano, Tritchler 1983).
+    """Return P(|S| >= |observed|) where S has the generating function prod_c (x^S_c + x^-S_c) / 2 (Pagano, Tritchler 1983).
 
     m clusters of one size s give s (2 Binomial(m, 1/2) - m), so sizes are convolved and not clusters.
     """
@@ -42,13 +42,13 @@ def by_convolution(sums: Values) -> float:
 
 
 def by_enumeration(sums: Values) -> float:
-    """The same over all 2^C flips."""
+    """Return the p-value over all 2^C flips."""
     flipped = (np.arange(2 ** len(sums))[:, None] >> np.arange(len(sums))) & 1
     return float(as_extreme(flipped, sums).mean())
 
 
 def by_sampling(sums: Values, resamples: int, seed: int) -> float:
-    """The same over random flips; the observed signs count as one of them (Phipson and Smyth 2010)."""
+    """Return the p-value over random flips; the observed signs count as one of them (Phipson and Smyth 2010)."""
     if resamples < 1:
         raise ValueError(f"sign_flip: expected at least one resample, found {resamples}")
     generator, found = np.random.default_rng(seed), 0
@@ -58,6 +58,6 @@ def by_sampling(sums: Values, resamples: int, seed: int) -> float:
 
 
 def as_extreme(flipped: np.ndarray, sums: Values) -> np.ndarray:
-    """Which flips give a sum at least as far from 0 as the observed one; equal up to rounding is equal."""
+    """Return which flips give a sum at least as far from 0 as the observed one; equal up to rounding is equal."""
     tolerance = ROUNDING * np.abs(sums).sum()
     return np.abs(sums.sum() - 2 * (flipped.astype(np.float64) @ sums)) >= abs(sums.sum()) - tolerance

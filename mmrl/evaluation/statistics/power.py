@@ -1,4 +1,4 @@
-"""What a comparison could have seen: the smallest effect that its items show with a stated power."""
+"""Power of a comparison: the smallest effect that its items show with a stated power."""
 
 import math
 
@@ -11,7 +11,7 @@ from mmrl.evaluation.statistics.intervals import wilson
 
 
 def minimum_detectable_effect(discordant: float, n: float, power: float = 0.8, level: float = 0.05) -> float:
-    """The smallest paired difference of shares that n items show with this power.
+    """Return the smallest paired difference of shares that n items show with this power.
 
     (z_{1 - level/2} + z_power) * sqrt(discordant / n), where discordant is the share of items on which the two
     measurements disagree. Divide n by the design effect where items cluster. For planning; of measured pairs
@@ -25,7 +25,7 @@ def minimum_detectable_effect(discordant: float, n: float, power: float = 0.8, l
 
 
 def detectable(change: ArrayLike, clusters: Clusters, power: float = 0.8, level: float = 0.05) -> float:
-    """The smallest mean change that a comparison as noisy as this one shows with this power, in units of the change.
+    """Return the smallest mean change that a comparison as noisy as this one shows with this power, in units of the change.
 
     (t_{C-1, 1 - level/2} + t_{C-1, power}) * sqrt(sum_c S_c^2) / n, S_c the sum of the changes in cluster c: the
     square root is the standard error under "no difference", as `sign_flip` has it. For 0/1 scores of independent items

@@ -5,24 +5,13 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
-
-from mmrl.evaluation.statistics.clusters import Values
 
 # Each function takes what is known of n samples of an item and says what k of them, drawn without replacement, give
 # on average over all C(n, k) draws. Average over items with `mean_interval`, the item's video as its cluster.
 
 
-def mean_at_k(right: ArrayLike) -> Values:
-    """Mean over the samples of every item, [items, k] -> [items]. The score to report first."""
-    scores = np.asarray(right, dtype=np.float64)
-    if scores.ndim != 2 or 0 in scores.shape or not np.isfinite(scores).all():
-        raise ValueError(f"mean_at_k: expected finite scores [items, k], found shape {scores.shape}")
-    return scores.mean(1)
-
-
 def pass_at_k(n: int, right: int, k: int) -> float:
-    """Chance that at least one of k samples is right: 1 - C(n-c, k) / C(n, k)   (Chen et al. 2021, eq. 1).
+    """Return chance that at least one of k samples is right: 1 - C(n-c, k) / C(n, k)   (Chen et al. 2021, eq. 1).
 
     As -expm1(sum_{i=n-c+1..n} log(1 - k/i)): no binomial overflows, and small chances keep their digits.
     """
@@ -33,20 +22,20 @@ def pass_at_k(n: int, right: int, k: int) -> float:
 
 
 def pass_hat_k(n: int, right: int, k: int) -> float:
-    """Chance that all of k samples are right, pass^k: C(c, k) / C(n, k)   (Yao et al. 2024, arXiv 2406.12045)."""
+    """Return chance that all of k samples are right, pass^k: C(c, k) / C(n, k)   (Yao et al. 2024, arXiv 2406.12045)."""
     check_counts("pass_hat_k", n, right, k)
     return float(np.prod((right - np.arange(k)) / (n - np.arange(k)))) if right >= k else 0.0
 
 
 def guess_at_k(options: int, k: int) -> float:
-    """pass@k of a uniform guesser, 1 - (1 - 1/K)^k: what to print beside pass@k of multiple choice."""
+    """Return pass@k of a uniform guesser, 1 - (1 - 1/K)^k, to be printed beside pass@k of multiple choice."""
     if options < 1 or k < 1:
         raise ValueError(f"guess_at_k: expected at least one option and one sample, found {options} and {k}")
     return 1 - (1 - 1 / options) ** k
 
 
 def majority_at_k(answers: Sequence[Hashable | None], gold: Hashable, k: int) -> float:
-    """Chance that the majority of k samples is right, maj@k; ties are broken uniformly. Exact, over all C(n, k) draws.
+    """Return chance that the majority of k samples is right, maj@k; ties are broken uniformly. Exact, over all C(n, k) draws.
 
     answers: what each of the n samples says; None where it says nothing. None never wins, but takes its place among the
     k: a draw of None only is wrong. With k = n this is 1 / (number of winners) if gold is one of them, else 0.
@@ -65,7 +54,7 @@ def majority_at_k(answers: Sequence[Hashable | None], gold: Hashable, k: int) ->
 
 
 def rivals(votes: Sequence[int], silent: int, most: int, others: int) -> list[int]:
-    """Ways to draw `others` votes of which no answer has more than `most`; by how many answers have exactly `most`.
+    """Return ways to draw `others` votes of which no answer has more than `most`; by how many answers have exactly `most`.
 
     Dynamic programme over the answers: ways[tied][drawn].
     """
@@ -81,7 +70,7 @@ def rivals(votes: Sequence[int], silent: int, most: int, others: int) -> list[in
 
 
 def check_counts(name: str, n: int, right: int, k: int) -> None:
-    """A ValueError unless 1 <= k <= n and 0 <= right <= n."""
+    """Raise ValueError unless 1 <= k <= n and 0 <= right <= n."""
     if not 1 <= k <= n:
         raise ValueError(f"{name}: expected k between 1 and the {n} samples, found {k}; sample more or ask for less")
     if not 0 <= right <= n:

@@ -7,7 +7,7 @@ from typing import Literal
 from mmrl.evaluation.statistics import Difference
 from mmrl.evaluation.summary import Mean, Summary, compare
 from mmrl.evaluation.tables.contents import ModelComparison
-from mmrl.evaluation.tables.levels import Verdict, verdict
+from mmrl.evaluation.tables.levels import ChangeVerdict, verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class Gap:
     """A difference between two models, and what it allows to say."""
 
     source: Difference
-    verdict: Verdict | Literal["differs"]  # differs: the interval excludes 0, but neither more nor less is better
+    verdict: ChangeVerdict | Literal["differs"]  # differs: the interval excludes 0, but neither more nor less is better
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Line:
 
 
 def lines(comparison: ModelComparison) -> Iterator[Line]:
-    """The lines of the table: levels and metrics in the order in which they first occur."""
+    """Yield the lines of the table: levels and metrics in the order in which they first occur."""
     models = comparison.models
     for level in dict.fromkeys(level for levels in models.values() for level in levels):
         there = {name: levels[level] for name, levels in models.items() if level in levels}
@@ -51,11 +51,11 @@ def lines(comparison: ModelComparison) -> Iterator[Line]:
 
 
 def difference(there: dict[str, Summary], of: str, minus: str) -> dict[str, Difference]:
-    """How two models differ on a level, by metric; nothing where one of them was not examined."""
+    """Return how two models differ on a level, by metric; nothing where one of them was not evaluated."""
     return compare(there[minus], there[of]) if of in there and minus in there else {}
 
 
 def gap(difference: Difference, undirected: bool) -> Gap:
-    """A difference with its verdict."""
+    """Return a difference with its verdict."""
     found = verdict(difference)
     return Gap(difference, "differs" if undirected and found != "unclear" else found)

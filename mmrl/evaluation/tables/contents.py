@@ -1,4 +1,4 @@
-"""What tables and reports show of evaluations, as plain data: whoever has it fills this in."""
+"""The contents of tables and reports of evaluations as plain data: whoever has them fills this in."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from mmrl.evaluation.statistics import Difference
 from mmrl.evaluation.tables.contents import Levels
 
-Verdict = Literal["better", "worse", "unclear"]
+ChangeVerdict = Literal["better", "worse", "unclear"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +24,13 @@ class Row:
     n: int
     clusters: int
     p: str
-    verdict: Verdict
+    verdict: ChangeVerdict
     opens: bool  # the first line of its level
     source: Difference
 
 
 def rows(levels: Levels) -> Iterator[Row]:
-    """The lines of the table, in the order given."""
+    """Yield the lines of the table, in the order given."""
     for level, metrics in levels.items():
         for number, (metric, difference) in enumerate(metrics.items()):
             yield Row(
@@ -49,13 +49,13 @@ def rows(levels: Levels) -> Iterator[Row]:
             )
 
 
-def verdict(difference: Difference) -> Verdict:
-    """Better or worse only where the interval excludes 0."""
+def verdict(difference: Difference) -> ChangeVerdict:
+    """Return better or worse only where the interval excludes 0."""
     return "better" if difference.low > 0 else "worse" if difference.high < 0 else "unclear"
 
 
 def levels_as_json(levels: Levels) -> dict[str, dict[str, dict[str, Any]]]:
-    """Fractions by level and metric, for summary.json. A limit that is not known (a single cluster) is null."""
+    """Return fractions by level and metric, for summary.json. A limit that is not known (a single cluster) is null."""
     return {
         level: {
             metric: {
@@ -72,12 +72,12 @@ def levels_as_json(levels: Levels) -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def percent(fraction: float) -> str:
-    """0.4213 as 42.1 %."""
+    """Return 0.4213 as 42.1 %."""
     return f"{100 * fraction:.1f}\u202f%"
 
 
 def points(fraction: float) -> str:
-    """A difference in points of a percent, with its sign."""
+    """Return a difference in points of a percent, with its sign."""
     if not math.isfinite(fraction):
         return "?"
     rounded = round(100 * fraction, 1) + 0.0  # no minus on a zero
@@ -85,5 +85,5 @@ def points(fraction: float) -> str:
 
 
 def finite(value: float) -> float | None:
-    """The number, or None where JSON has none."""
+    """Return the number, or None where JSON has none."""
     return value if math.isfinite(value) else None

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -10,12 +11,27 @@ from mmrl.evaluation.summary import Mean, Summary
 from mmrl.evaluation.tables.arms import Gap, lines
 from mmrl.evaluation.tables.contents import Levels, ModelComparison
 from mmrl.evaluation.tables.levels import percent, points, rows
+from mmrl.runtime.console import console
 
+WIDE = 200  # columns: a table is never cut
 STYLES = {"better": "green", "worse": "red", "unclear": "bright_black", "differs": "bold"}
 
 
+def show(table: Table) -> None:
+    """Print a table whole; a narrow terminal wraps its lines."""
+    Console(width=max(console.width, WIDE)).print(table)
+
+
+def plain_table(title: str, columns: tuple[str, ...]) -> Table:
+    """Return a table without lines yet, whose columns are never cut."""
+    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    return table
+
+
 def levels_table(levels: Levels, title: str | None = None) -> Table:
-    """Level, metric, before, after, difference in points with its 95 % interval, n. Print it with rich."""
+    """Return a table of level, metric, before, after, difference in points with its 95 % interval, n. Print it with rich."""
     table = empty(title, ("before", "after", "points", "95 % interval", "n"))
     for row in rows(levels):
         if row.opens and table.row_count:
@@ -27,7 +43,7 @@ def levels_table(levels: Levels, title: str | None = None) -> Table:
 
 
 def comparison_table(comparison: ModelComparison, title: str | None = None) -> Table:
-    """Level, metric, each model's mean and each pair's difference in points, all with 95 % intervals; fits 80 columns."""
+    """Return a table of level, metric, each model's mean and each pair's difference in points, with 95 % intervals; it fits 80 columns."""
     table = empty(title, [*comparison.models, *(f"{of}\n\u2212 {minus}" for of, minus in comparison.pairs)], gap=1)
     for line in lines(comparison):
         if line.opens and table.row_count:
@@ -39,7 +55,7 @@ def comparison_table(comparison: ModelComparison, title: str | None = None) -> T
 
 
 def share(mean: Mean | None) -> Text:
-    """42 % of 30 to 55 %: 42.0 30-55."""
+    """Return a mean with its interval: 42.0 30-55 for 42 % of 30 to 55 %."""
     if mean is None:
         return Text("\u2013", "bright_black")
     interval = f"{100 * mean.low:.0f}\u2013{100 * mean.high:.0f}"
@@ -47,7 +63,7 @@ def share(mean: Mean | None) -> Text:
 
 
 def change(gap: Gap | None) -> Text:
-    """A difference in points."""
+    """Return a difference in points."""
     if gap is None:
         return Text("\u2013", "bright_black")
     found = gap.source
@@ -55,12 +71,12 @@ def change(gap: Gap | None) -> Text:
 
 
 def whole(fraction: float) -> str:
-    """A difference in whole points, with its sign."""
+    """Return a difference in whole points, with its sign."""
     return points(round(fraction, 2) if math.isfinite(fraction) else fraction).removesuffix(".0")
 
 
 def empty(title: str | None, columns: Iterable[str], gap: int = 2) -> Table:
-    """A table of levels and metrics without lines yet."""
+    """Return a table of levels and metrics without lines yet."""
     table = Table(
         title=title, title_justify="left", header_style="bold", box=None, pad_edge=False, padding=(0, gap, 0, 0)
     )
@@ -72,7 +88,7 @@ def empty(title: str | None, columns: Iterable[str], gap: int = 2) -> Table:
 
 
 def summaries_table(levels: Mapping[str, Summary], title: str | None = None) -> Table:
-    """Level, metric, mean with its 95 % interval, items scored of those expected, and what became of the completions."""
+    """Return a table of level, metric, mean with its 95 % interval, items scored of those expected, and statuses of completions."""
     table = empty(title, ("mean", "95 % interval", "scored", "completions"))
     for name, summary in levels.items():
         if table.row_count:

@@ -13,15 +13,14 @@ finite L pseudo-rewards are finite: exponentials saturate ``HEADROOM`` below the
 """
 
 import math
-from collections.abc import Callable, Mapping
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from mmrl.functional.divergences.generators import (
     Alpha,
+    AnyDivergence,
     ChiSquarePolicyTarget,
     ChiSquareTargetPolicy,
     Divergence,
@@ -36,37 +35,6 @@ from mmrl.functional.divergences.generators import (
 from mmrl.functional.divergences.numerics import exp
 
 NORMALISED = 1e-6  # how far the sum of given probabilities may be from 1
-NODES = 64  # of the quadrature of residual losses
-
-
-DIVERGENCES: Mapping[str, Callable[..., Divergence]] = {  # by the order of the arguments; then aliases
-    "kl_target_policy": KLTargetPolicy,
-    "kl_policy_target": KLPolicyTarget,
-    "js": JensenShannon,
-    "skew_js": SkewJensenShannon,
-    "tv": TotalVariation,
-    "chi2_policy_target": ChiSquarePolicyTarget,
-    "chi2_target_policy": ChiSquareTargetPolicy,
-    "squared_hellinger": SquaredHellinger,
-    "jeffreys": Jeffreys,
-    "alpha": Alpha,
-    "forward_kl": KLTargetPolicy,
-    "reverse_kl": KLPolicyTarget,
-    "jensen_shannon": JensenShannon,
-    "total_variation": TotalVariation,
-    "pearson_chi2": ChiSquarePolicyTarget,
-    "neyman_chi2": ChiSquareTargetPolicy,
-    "chi2_pi_p": ChiSquarePolicyTarget,
-    "chi2_p_pi": ChiSquareTargetPolicy,
-    "sq_hellinger": SquaredHellinger,
-}
-
-
-def divergence(name: str, **parameters: float) -> Divergence:
-    """A divergence by name: ``divergence("alpha", a=0.75)``. Raises ValueError for an unknown name."""
-    if name not in DIVERGENCES:
-        raise ValueError(f"divergence: expected one of {', '.join(DIVERGENCES)}, found {name!r}")
-    return DIVERGENCES[name](**parameters)
 
 
 def value(divergence: Divergence, policy: Float[Tensor, "*b k"], target: Float[Tensor, "*b k"]) -> Float[Tensor, "*b"]:
@@ -88,28 +56,9 @@ def value(divergence: Divergence, policy: Float[Tensor, "*b k"], target: Float[T
     return terms.sum(dim=-1) + price
 
 
-def residual_slope(divergence: Divergence, log_ratio: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
-    """f'(exp d) - f'(1), the derivative of a loss L_f(d) >= 0 of the residual d = log pi - log p that is 0 only at d = 0.
-
-    Its expected gradient on-policy is that of D_f; its minimum is pi = p whoever samples. Reverse KL gives d: VarGrad, GVPO.
-    Source: facts, divergences.md 1.10, the construction of f-trajectory balance (2605.15417).
-    """
-    return divergence.pseudo_reward(torch.zeros_like(log_ratio)) - divergence.pseudo_reward(log_ratio)
-
-
-def residual_loss(divergence: Divergence, log_ratio: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
-    """L_f(d), the integral of ``residual_slope`` from 0 to d: d^2 / 2 for reverse KL, d + e^-d - 1 for forward KL.
-
-    By Gauss and Legendre's rule with NODES points, exact to rounding for |d| up to about 30; Jensen-Shannon's has no closed form.
-    """
-    places, weights = (log_ratio.new_tensor(x) for x in np.polynomial.legendre.leggauss(NODES))
-    inner = (places + 1) / 2 * log_ratio[..., None]
-    return (residual_slope(divergence, inner) * weights / 2).sum(dim=-1) * log_ratio
-
-
 __all__ = [
-    "DIVERGENCES",
     "Alpha",
+    "AnyDivergence",
     "ChiSquarePolicyTarget",
     "ChiSquareTargetPolicy",
     "Divergence",
@@ -120,9 +69,6 @@ __all__ = [
     "SkewJensenShannon",
     "SquaredHellinger",
     "TotalVariation",
-    "divergence",
     "exp",
-    "residual_loss",
-    "residual_slope",
     "value",
 ]

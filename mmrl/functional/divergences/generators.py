@@ -1,11 +1,15 @@
-"""The generators f of divergences, each with its slope, its limit and its pseudo-reward."""
+"""The generators f of divergences, each with its slope, its limit and its pseudo-reward.
+
+A config chooses one by ``name``: by the order of the arguments, or by a classical name.
+"""
 
 import math
-from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
+from pydantic import Discriminator
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -14,7 +18,7 @@ from mmrl.functional.divergences.numerics import exp, expm1, power_log, sign
 
 @runtime_checkable
 class Divergence(Protocol):
-    """What is known of every divergence."""
+    """The generator f of a divergence, and what follows from it."""
 
     @property
     def slope_at_infinity(self) -> float:
@@ -48,6 +52,9 @@ class Divergence(Protocol):
 class KLTargetPolicy:
     """KL(p || pi), forward KL: f = -log t. Never punishes; rewards what the policy lacks without bound."""
 
+    name: Literal["kl_target_policy", "forward_kl"] = field(
+        default="kl_target_policy", kw_only=True, compare=False, repr=False
+    )
     slope_at_infinity: ClassVar[float] = 0.0
     curvature: ClassVar[float] = 1.0
     power: ClassVar[float] = 0.0
@@ -66,6 +73,9 @@ class KLTargetPolicy:
 class KLPolicyTarget:
     """KL(pi || p), reverse KL: f = t log t. KL-regularised RL minimises it; Z only shifts its pseudo-reward."""
 
+    name: Literal["kl_policy_target", "reverse_kl"] = field(
+        default="kl_policy_target", kw_only=True, compare=False, repr=False
+    )
     slope_at_infinity: ClassVar[float] = math.inf
     curvature: ClassVar[float] = 1.0
     power: ClassVar[float] = 1.0
@@ -84,6 +94,7 @@ class KLPolicyTarget:
 class JensenShannon:
     """1/2 KL(pi || m) + 1/2 KL(p || m) with m = (pi + p) / 2: f = 1/2 [t log t - (t + 1) log((t + 1) / 2)]. At most log 2."""
 
+    name: Literal["js", "jensen_shannon"] = field(default="js", kw_only=True, compare=False, repr=False)
     slope_at_infinity: ClassVar[float] = math.log(2) / 2
     curvature: ClassVar[float] = 0.25
     power: ClassVar[None] = None
@@ -105,6 +116,7 @@ class SkewJensenShannon:
     Tends to w KL(pi || p) as w goes to 0 and to (1 - w) KL(p || pi) as w goes to 1.
     """
 
+    name: Literal["skew_js"] = field(default="skew_js", kw_only=True, compare=False, repr=False)
     weight: float = 0.5  # w, the policy's part of the mixture
 
     power: ClassVar[None] = None
@@ -137,6 +149,7 @@ class SkewJensenShannon:
 class TotalVariation:
     """1/2 sum |pi - p|: f = 1/2 |t - 1|. Says up or down and not how far, so it wants an exact Z."""
 
+    name: Literal["tv", "total_variation"] = field(default="tv", kw_only=True, compare=False, repr=False)
     slope_at_infinity: ClassVar[float] = 0.5
     curvature: ClassVar[float] = math.nan
     power: ClassVar[None] = None
@@ -155,6 +168,9 @@ class TotalVariation:
 class ChiSquarePolicyTarget:
     """sum (pi - p)^2 / p, Pearson's chi-square of pi against p: f = (t - 1)^2."""
 
+    name: Literal["chi2_policy_target", "pearson_chi2", "chi2_pi_p"] = field(
+        default="chi2_policy_target", kw_only=True, compare=False, repr=False
+    )
     slope_at_infinity: ClassVar[float] = math.inf
     curvature: ClassVar[float] = 2.0
     power: ClassVar[float] = 2.0
@@ -173,6 +189,9 @@ class ChiSquarePolicyTarget:
 class ChiSquareTargetPolicy:
     """sum (pi - p)^2 / pi, Neyman's chi-square of pi against p: f = (t - 1)^2 / t."""
 
+    name: Literal["chi2_target_policy", "neyman_chi2", "chi2_p_pi"] = field(
+        default="chi2_target_policy", kw_only=True, compare=False, repr=False
+    )
     slope_at_infinity: ClassVar[float] = 1.0
     curvature: ClassVar[float] = 2.0
     power: ClassVar[float] = -1.0
@@ -191,6 +210,9 @@ class ChiSquareTargetPolicy:
 class SquaredHellinger:
     """1/2 sum (sqrt pi - sqrt p)^2: f = 1/2 (sqrt t - 1)^2. A bounded price and a tame reward."""
 
+    name: Literal["squared_hellinger", "sq_hellinger"] = field(
+        default="squared_hellinger", kw_only=True, compare=False, repr=False
+    )
     slope_at_infinity: ClassVar[float] = 0.5
     curvature: ClassVar[float] = 0.25
     power: ClassVar[float] = 0.5
@@ -209,6 +231,7 @@ class SquaredHellinger:
 class Jeffreys:
     """KL(pi || p) + KL(p || pi): f = (t - 1) log t."""
 
+    name: Literal["jeffreys"] = field(default="jeffreys", kw_only=True, compare=False, repr=False)
     slope_at_infinity: ClassVar[float] = math.inf
     curvature: ClassVar[float] = 2.0
     power: ClassVar[None] = None
@@ -231,6 +254,7 @@ class Alpha:
     chi-square(p || pi); D_a(pi || p) = D_{1-a}(p || pi). Kruszewski et al. 2026 (2512.05962) count a in the same direction.
     """
 
+    name: Literal["alpha"] = field(default="alpha", kw_only=True, compare=False, repr=False)
     a: float = 0.5
 
     curvature: ClassVar[float] = 1.0
@@ -257,3 +281,18 @@ class Alpha:
 
     def pseudo_reward(self, log_ratio: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return -power_log(log_ratio, self.a - 1)
+
+
+AnyDivergence = Annotated[
+    KLTargetPolicy
+    | KLPolicyTarget
+    | JensenShannon
+    | SkewJensenShannon
+    | TotalVariation
+    | ChiSquarePolicyTarget
+    | ChiSquareTargetPolicy
+    | SquaredHellinger
+    | Jeffreys
+    | Alpha,
+    Discriminator("name"),
+]  # that a config chooses by name

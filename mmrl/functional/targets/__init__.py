@@ -2,7 +2,6 @@
 
 from mmrl.functional.targets.estimates import (
     effective_samples,
-    jensen_shannon,
     kl_policy,
     kl_prior,
     kl_target,
@@ -10,7 +9,7 @@ from mmrl.functional.targets.estimates import (
     total_variation,
 )
 from mmrl.functional.targets.factors import (
-    FACTORS,
+    AnyFactor,
     Cautious,
     Constraint,
     Ensemble,
@@ -24,8 +23,8 @@ from mmrl.functional.targets.moments import Fit, MomentsError, fit
 from mmrl.functional.targets.partition import FLOOR, Partition, leave_one_out, log_mean_exp, offline, plug_in, usable
 
 __all__ = [
-    "FACTORS",
     "FLOOR",
+    "AnyFactor",
     "Cautious",
     "Constraint",
     "Ensemble",
@@ -38,7 +37,6 @@ __all__ = [
     "bounds",
     "effective_samples",
     "fit",
-    "jensen_shannon",
     "kl_policy",
     "kl_prior",
     "kl_target",

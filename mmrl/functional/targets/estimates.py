@@ -1,7 +1,7 @@
 """How far a policy is from a target, estimated from one set of samples of q, with the plug-in Z where none is given.
 
-P is the target before it is normalised; all arguments are log-probabilities of the same completions. Formulas: facts,
-divergences.md 1.7, after Khalifa et al. 2021 (2012.11635). The plug-in Z is the better one here even where the true Z is known: the
+P is the target before it is normalised; all arguments are log-probabilities of the same completions. Formulas after
+Khalifa et al. 2021 (2012.11635). The plug-in Z is the better one here even where the true Z is known: the
 weights of a small sample do not have mean 1, and it divides that out.
 """
 
@@ -47,14 +47,6 @@ def total_variation(
     """TV(p, pi) = 1/2 mean |pi / q - p / q|."""
     p = target - (plug_in_log_z(target, sampler) if log_z is None else log_z)
     return ((policy - sampler).exp() - (p - sampler).exp()).abs().mean() / 2
-
-
-def jensen_shannon(target: Logs, policy: Logs, sampler: Logs, log_z: float | Tensor | None = None) -> Float[Tensor, ""]:
-    """JS(p, pi) = 1/2 mean (p / q) log(p / m) + 1/2 mean (pi / q) log(pi / m) with m = (p + pi) / 2."""
-    p = target - (plug_in_log_z(target, sampler) if log_z is None else log_z)
-    m = torch.logaddexp(p, policy) - math.log(2)
-    of_p = torch.where(p == -math.inf, 0.0, (p - sampler).exp() * (p - m))
-    return (of_p + (policy - sampler).exp() * (policy - m)).mean() / 2
 
 
 def effective_samples(log_weight: Logs) -> Float[Tensor, ""]:

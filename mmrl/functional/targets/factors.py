@@ -1,4 +1,4 @@
-"""What a target multiplies the reference with: p(x) = pi0(x) product of factors / Z, each factor a function of rewards.
+"""The factors that a target multiplies the reference with: p(x) = pi0(x) product of factors / Z, each factor a function of rewards.
 
 Factors are in log space and per completion: ``log_weight`` is log of (factor at x), -inf where the target has no mass. The
 rewards are those of the config by name, and "total", their weighted sum. A product of targets is a tuple of factors:
@@ -6,12 +6,13 @@ rewards are those of the config by name, and "total", their weighted sum. A prod
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
+from pydantic import Discriminator
 from torch import Tensor
 
 Bounds = tuple[float, float]  # least and most log-weight
@@ -28,7 +29,7 @@ class Factor(Protocol):
 
     @property
     def hard(self) -> bool:
-        """Whether it is 0 somewhere, so that the target's support is smaller than the reference's."""
+        """True where it is 0 somewhere, so that the target's support is smaller than the reference's."""
         ...
 
     @property
@@ -49,6 +50,7 @@ class Tilt:
     bounded Z, an offline Z from few samples, exact rejection) asks for them, and rewards outside are refused.
     """
 
+    name: Literal["tilt"] = field(default="tilt", kw_only=True)
     beta: float = 0.5  # smaller: closer to the best completions; larger: closer to the reference
     reward: str = "total"
     low: float | None = None
@@ -56,7 +58,8 @@ class Tilt:
 
     def __post_init__(self) -> None:
         positive("tilt.beta", self.beta)
-        if (self.low is None) != (self.high is None) or (self.low is not None and not self.low < self.high):
+        ordered = self.low is self.high if self.low is None or self.high is None else self.low < self.high
+        if not ordered:
             raise ValueError(
                 f"tilt: expected both low and high, low below high, or neither; found {self.low}, {self.high}"
             )
@@ -71,11 +74,13 @@ class Tilt:
 
     @property
     def bounds(self) -> Bounds | None:
-        return None if self.low is None else (self.low / self.beta, self.high / self.beta)
+        return None if self.low is None or self.high is None else (self.low / self.beta, self.high / self.beta)
 
     def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
         reward = found(rewards, self.reward)
-        if self.low is not None and bool(((reward < self.low) | (reward > self.high)).any()):
+        if self.low is None or self.high is None:
+            return reward / self.beta
+        if bool(((reward < self.low) | (reward > self.high)).any()):
             raise ValueError(
                 f"reward {self.reward!r}: expected within [{self.low}, {self.high}] as its tilt declares, found "
                 f"{reward.tolist()}; correct tilt.low and tilt.high, or leave both out"
@@ -91,6 +96,7 @@ class Constraint:
     infinite otherwise (KL(pi || p) and its kin).
     """
 
+    name: Literal["constraint"] = field(default="constraint", kw_only=True)
     reward: str = "accuracy"
     at_least: float | None = None  # satisfied from here on; none: the reward must be 0 or 1
     floor: float = 0.0
@@ -126,6 +132,7 @@ class Constraint:
 class Exponential:
     """exp(lambda . phi) with known coefficients; ``mmrl.functional.targets.fit`` finds those that give wanted moments."""
 
+    name: Literal["exponential"] = field(default="exponential", kw_only=True)
     coefficients: Mapping[str, float]  # feature (a reward by name) -> lambda
 
     @property
@@ -141,7 +148,8 @@ class Exponential:
         return None
 
     def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
-        return sum(value * found(rewards, name) for name, value in self.coefficients.items())
+        terms = (value * found(rewards, name) for name, value in self.coefficients.items())
+        return sum(terms, torch.zeros_like(next(iter(rewards.values()))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +161,7 @@ class Cautious:
     targets that know how certain a reward is.
     """
 
+    name: Literal["cautious"] = field(default="cautious", kw_only=True)
     members: tuple[str, ...]
     beta: float = 0.5
     k: float = 1.0
@@ -196,6 +205,7 @@ class Ensemble:
     It is led by whoever is most enthusiastic, where ``Cautious`` is led by the doubtful.
     """
 
+    name: Literal["ensemble"] = field(default="ensemble", kw_only=True)
     members: tuple[str, ...]
     beta: float = 0.5
 
@@ -221,13 +231,9 @@ class Ensemble:
         return (members / self.beta).logsumexp(dim=0) - math.log(len(members))
 
 
-FACTORS: Mapping[str, Callable[..., Factor]] = {
-    "tilt": Tilt,
-    "constraint": Constraint,
-    "exponential": Exponential,
-    "cautious": Cautious,
-    "ensemble": Ensemble,
-}
+AnyFactor = Annotated[
+    Tilt | Constraint | Exponential | Cautious | Ensemble, Discriminator("name")
+]  # that a config chooses by name
 
 
 def log_weight(factors: Sequence[Factor], rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
@@ -238,8 +244,8 @@ def log_weight(factors: Sequence[Factor], rewards: Mapping[str, Float[Tensor, " 
 
 def bounds(factors: Sequence[Factor]) -> Bounds | None:
     """The least and most log-weight of a product, where those of all factors are known. log Z lies between them."""
-    known = [factor.bounds for factor in factors]
-    return None if None in known else (sum(low for low, _ in known), sum(high for _, high in known))
+    known = [factor.bounds for factor in factors if factor.bounds is not None]
+    return (sum(low for low, _ in known), sum(high for _, high in known)) if len(known) == len(factors) else None
 
 
 def found(rewards: Mapping[str, Float[Tensor, " n"]], name: str) -> Float[Tensor, " n"]:

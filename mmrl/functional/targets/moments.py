@@ -179,7 +179,7 @@ def refuse_unreachable(problem: Problem, wanted: Float[Tensor, " k"], spread: Fl
 
 
 def jointly_reachable(problem: Problem) -> bool:
-    """Whether weights of at least a little everywhere have the moments: w = e u + v, v >= 0, and the largest e is above 0."""
+    """True where weights of at least a little everywhere have the moments: w = e u + v, v >= 0, and the largest e is above 0."""
     live, (contexts, width) = problem.live, problem.base.shape
     place = torch.arange(contexts)[:, None].expand(contexts, width)[live].numpy()  # of each sample, its context
     uniform = (1 / live.sum(dim=1, keepdim=True)).expand(contexts, width)[live].double().numpy()
@@ -189,5 +189,5 @@ def jointly_reachable(problem: Problem) -> bool:
     equations = hstack([equations, csr_array((equations @ uniform)[:, None])])
     right = np.concatenate([np.zeros(problem.phi.shape[-1]), np.ones(contexts)])
     cost = np.append(np.zeros(len(place)), -1.0)
-    found = linprog(cost, A_eq=equations, b_eq=right, bounds=[(0, None)] * len(place) + [(0, 1)])
-    return bool(found.success) and -found.fun > LEAST_PART
+    solution = linprog(cost, A_eq=equations, b_eq=right, bounds=[(0, None)] * len(place) + [(0, 1)])
+    return bool(solution.success) and -solution.fun > LEAST_PART

@@ -1,6 +1,6 @@
 """Estimates of Z = sum_x P(x), in log space, from samples x_i of q with log-weights w_i = log P(x_i) - log q(x_i).
 
-What each does to the gradient of a divergence is in facts, divergences.md 1.5 and 4.2: the plug-in is biased and bounded; the
+What each does to the gradient of a divergence, which tests/algorithms/test_fdpg.py shows: the plug-in is biased and bounded; the
 leave-one-out estimate is independent of the sample that it divides, so that for powers the direction is unbiased and the scale
 heavy-tailed; an offline estimate is bounded, and valid for as long as the target is the same.
 """
@@ -50,7 +50,7 @@ def offline(log_weight: Float[Tensor, " n"], bounds: Bounds | None = None) -> Fl
 
     With known bounds one more sample is added, half of it at each bound, so that few samples do not make Z extreme: for
     a 0/1 constraint with k successes that is (k + 1/2) / (n + 1), for a tilt of a 0/1 reward 1 + s0 (e^(1/beta) - 1) with the
-    same s0 (facts, divergences.md 4.2).
+    same s0.
     """
     if bounds is None:
         return log_mean_exp(log_weight)

@@ -1,4 +1,4 @@
-"""One more token for many answers at a time: prompts' keys and values are shared, an answer's own are its row's."""
+"""Decodes one more token of many completions at a time, with one copy of a prompt's keys and values, or a copy a row."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,59 +15,74 @@ from mmrl.models.language import Language
 from mmrl.models.transformers_versions import cached
 from mmrl.models.vision.tower import Seen
 
-Part = tuple[
-    Tensor, Tensor, Tensor
-]  # of a softmax: weighted values, sum of weights, and the exponent taken out of both
+# part of a softmax: weighted values, sum of weights, and the exponent taken out of both
+Part = tuple[Tensor, Tensor, Tensor]
+FIRST = 32  # tokens that a row's own keys and values have room for at the start
 
 
 @dataclass(slots=True)
-class Shared:
-    """Answers that look at keys and values of which there is one copy a prompt.
+class SharedPrefixDecoder:
+    """Decodes rows that attend to one copy of each prompt's keys and values, and to their own.
 
-    Rows are sorted by prompt. The queries of a prompt's rows meet its keys in one product; ``slots`` says where.
+    One step, with 2 prompts x 3 rows, of which the last row has ended and was taken out. Rows are sorted by prompt. Each
+    prompt has as many slots as the largest group has rows, so that its queries meet its keys in one product::
+
+        row            0   1   2   3   4        the queries, one token a row
+        prompt         0   0   0   1   1
+
+        slot           0   1   2 | 3   4   5    2 prompts x 3 slots
+        row_of_slot    0   1   2 | 3   4   0    an empty slot repeats row 0; nobody reads its result
+        slot_of_row    0   1   2   3   4
+
+        prompt 0  [p p p p p p p]  x  [q0 q1 q2]         own keys   row 0 [t t t .]  x  q0
+        prompt 1  [p p p p - - -]  x  [q3 q4 q0]         and        row 1 [t t t .]  x  q1
+                           mask: no one looks at -       values     ...
+
+        attention of a row = merged(its slot's part over the prompt, its part over its own tokens)
     """
 
     language: Language
     prompt: Int[Tensor, " n"]  # of each row
     last: Float[Tensor, "n d"]  # hidden states from which the first tokens are predicted
-    keys: list[Float[Tensor, "q k p d"]]  # by layer, a row a prompt, padded at the right
+    keys: list[Float[Tensor, "q k p d"]]  # of prompts, by layer; padded at the right
     values: list[Float[Tensor, "q k p d"]]
-    mask: Bool[Tensor, "q p"] | None  # of the padded keys; None where there is no padding
+    mask: Bool[Tensor, "q p"] | None  # of the padded keys; None if there is no padding
     own: list[tuple[Float[Tensor, "n k t d"], Float[Tensor, "n k t d"]]] = field(default_factory=list)  # by layer
     length: int = 0  # tokens that every row has
-    slots: tuple[Int[Tensor, " s"], Int[Tensor, " n"]] = ()  # a row for each place of a prompt, the place of each row
+    row_of_slot: Int[Tensor, " s"] = field(init=False)
+    slot_of_row: Int[Tensor, " n"] = field(init=False)
 
     @classmethod
-    def of(cls, language: Language, prefix: Prefix, prompt: Int[Tensor, " n"]) -> "Shared":
-        """Keys and values of the prompts, one copy each."""
+    def of(cls, language: Language, prefix: Prefix, prompt: Int[Tensor, " n"]) -> "SharedPrefixDecoder":
+        """Starts rows of the given prompts."""
         lengths = torch.tensor([at.stop - at.start for at in prefix.places], device=prompt.device)
         mask = torch.arange(int(lengths.max()), device=lengths.device) < lengths[:, None]
         keys, values = ([padded(x, prefix.places) for x in layers] for layers in (prefix.keys, prefix.values))
-        made = cls(language, prompt, prefix.last[prompt], keys, values, None if mask.all() else mask)
-        made.seat()
-        return made
+        rows = cls(language, prompt, prefix.last[prompt], keys, values, None if mask.all() else mask)
+        rows.assign_slots()
+        return rows
 
-    def seat(self) -> None:
-        """Give every row a place beside the others of its prompt; prompts without rows are dropped."""
+    def assign_slots(self) -> None:
+        """Gives every row a slot of its prompt, and drops prompts without rows."""
         used, index, counts = self.prompt.unique_consecutive(return_inverse=True, return_counts=True)
         if len(used) < len(self.keys[0]):
             self.keys, self.values = ([x[used] for x in layers] for layers in (self.keys, self.values))
             self.mask = None if self.mask is None else self.mask[used]
             self.prompt = index
-        seats, starts = int(counts.max()), counts.cumsum(0) - counts
+        slots, starts = int(counts.max()), counts.cumsum(0) - counts
         rows = torch.arange(len(self.prompt), device=counts.device)
-        place = index * seats + rows - starts[index]
-        table = torch.zeros(len(used) * seats, dtype=torch.long, device=counts.device).index_copy(0, place, rows)
-        self.slots = table, place
+        self.slot_of_row = index * slots + rows - starts[index]
+        empty = torch.zeros(len(used) * slots, dtype=torch.long, device=counts.device)
+        self.row_of_slot = empty.index_copy(0, self.slot_of_row, rows)
 
     def keep(self, rows: Int[Tensor, " m"]) -> None:
-        """Go on with these rows only."""
+        """Goes on with these rows only."""
         self.prompt = self.prompt[rows]
         self.own = [(k[rows], v[rows]) for k, v in self.own]
-        self.seat()
+        self.assign_slots()
 
     def advance(self, tokens: Int[Tensor, " n"], positions: Int[Tensor, " n"]) -> Float[Tensor, "n d"]:
-        """The hidden state of one more token for each row."""
+        """Computes the hidden state of one more token for each row."""
         self.language.work.forward_tokens += len(tokens)
         embedded = self.language.tokens(tokens[None])
         positions = positions.expand(3, 1, -1)
@@ -76,44 +91,44 @@ class Shared:
         return out.last_hidden_state[0]
 
     def attend(self, layer, query, key, value, scaling, flash):
-        """Each row looks at its prompt and at its own tokens."""
-        keys, values = self.add(layer, key, value)
-        heads = keys.shape[1]
-        query = rearrange(query[0] * scaling, "(k r) n d -> n k r d", k=heads)
-        mine = weighed(query, keys, values)
-        table, place = self.slots
-        together = rearrange(query[table], "(q g) k r d -> q k (g r) d", q=len(self.keys[0]))
+        """Lets each row look at its prompt and at its own tokens; g slots of a prompt, r query heads a key head."""
+        keys, values = self.append(layer, key, value)
+        query = rearrange(query[0] * scaling, "(k r) n d -> n k r d", k=keys.shape[1])
+        over_own = partial_attention(query, keys, values)
+        in_slots = rearrange(query[self.row_of_slot], "(q g) k r d -> q k (g r) d", q=len(self.keys[0]))
         mask = None if self.mask is None else self.mask[:, None, None]
-        prompts = weighed(together, self.keys[layer], self.values[layer], mask)
-        r = query.shape[2]
-        theirs = tuple(rearrange(x, "q k (g r) d -> (q g) k r d", r=r)[place] for x in prompts)
-        return rearrange(merged(mine, theirs), "n k r d -> 1 n (k r) d").to(value.dtype)
+        of_slots = partial_attention(in_slots, self.keys[layer], self.values[layer], mask)
+        heads = query.shape[2]
+        over_prompt = tuple(rearrange(x, "q k (g r) d -> (q g) k r d", r=heads)[self.slot_of_row] for x in of_slots)
+        return rearrange(merged(over_own, over_prompt), "n k r d -> 1 n (k r) d").to(value.dtype)
 
-    def add(self, layer: int, key: Float[Tensor, "1 k n d"], value: Float[Tensor, "1 k n d"]) -> tuple[Tensor, Tensor]:
-        """The rows' own keys and values, the new ones among them. Memory for them doubles when it is full."""
+    def append(
+        self, layer: int, key: Float[Tensor, "1 k n d"], value: Float[Tensor, "1 k n d"]
+    ) -> tuple[Tensor, Tensor]:
+        """Adds the new token to the rows' own keys and values, and gives these. Their memory doubles when it is full."""
         new = [rearrange(x, "1 k n d -> n k d") for x in (key, value)]
         if len(self.own) <= layer:
-            self.own.append(tuple(x.new_zeros(x.shape[0], x.shape[1], 32, x.shape[2]) for x in new))
+            self.own.append(tuple(x.new_zeros(x.shape[0], x.shape[1], FIRST, x.shape[2]) for x in new))
         if self.length == self.own[layer][0].shape[2]:
             self.own[layer] = tuple(torch.cat([x, torch.zeros_like(x)], dim=2) for x in self.own[layer])
-        for held, x in zip(self.own[layer], new, strict=True):
-            held[:, :, self.length] = x
+        for own, x in zip(self.own[layer], new, strict=True):
+            own[:, :, self.length] = x
         return tuple(x[:, :, : self.length + 1] for x in self.own[layer])
 
 
 def padded(packed: Float[Tensor, "1 k n d"], places: Sequence[slice]) -> Float[Tensor, "q k p d"]:
-    """Prompts that lie one behind the other, a row each, filled up at the right."""
+    """Gives each of the prompts, which lie one behind the other, a row, and fills up at the right."""
     rows = pad_sequence([rearrange(packed[0, :, at], "k p d -> p k d") for at in places], batch_first=True)
     return rearrange(rows, "q p k d -> q k p d").contiguous()
 
 
-def weighed(
+def partial_attention(
     query: Float[Tensor, "q k n d"],
     key: Float[Tensor, "q k l d"],
     value: Float[Tensor, "q k l d"],
     mask: Bool[Tensor, "q 1 1 l"] | None = None,
 ) -> Part:
-    """A part of attention, whose softmax goes on over other keys; at least float32."""
+    """Computes attention over some of a query's keys, to be merged with the rest; at least float32."""
     scores = query @ key.transpose(2, 3)
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     if mask is not None:
@@ -124,18 +139,18 @@ def weighed(
 
 
 def merged(one: Part, two: Part) -> Tensor:
-    """Attention over the keys of two parts, exactly: both put on one exponent."""
+    """Merges two parts exactly, as one softmax over the keys of both: both are put on one exponent."""
     most = torch.maximum(one[2], two[2])
     a, b = (one[2] - most).exp(), (two[2] - most).exp()
     return (one[0] * a + two[0] * b) / (one[1] * a + two[1] * b)
 
 
 @dataclass(slots=True)
-class Plain:
-    """Answers each with a copy of its prompt's keys, values and states, in transformers' cache. For models that cannot share.
+class CopiedPrefixDecoder:
+    """Decodes rows that each have a copy of their prompt's keys, values and states, in transformers' cache.
 
-    The mask keeps padding out of attention, and zeroes what would reach a convolution or a recurrent state: both are 0 at
-    a prompt's first token, as if nothing had been before it.
+    It is for models that cannot share. The mask keeps padding out of attention, and out of convolutions and recurrent
+    states: both are 0 at a prompt's first token, as if nothing had been before it.
     """
 
     language: Language
@@ -144,8 +159,8 @@ class Plain:
     last: Float[Tensor, "n d"]
 
     @classmethod
-    def of(cls, language: Language, seen: Seen, prompt: Int[Tensor, " n"]) -> "Plain":
-        """Prompts padded at the left, then copied for their rows."""
+    def of(cls, language: Language, seen: Seen, prompt: Int[Tensor, " n"]) -> "CopiedPrefixDecoder":
+        """Runs the prompts, padded at the left, and copies them for their rows."""
         lengths = [len(one.tokens) for one in seen.prompts]
         width = max(lengths)
         ids = torch.zeros(len(lengths), width, dtype=torch.long)
@@ -164,12 +179,12 @@ class Plain:
         return cls(language, cache, mask[prompt], out.last_hidden_state[:, -1][prompt])
 
     def keep(self, rows: Int[Tensor, " m"]) -> None:
-        """Go on with these rows only."""
+        """Goes on with these rows only."""
         self.cache.reorder_cache(rows)
         self.mask = self.mask[rows]
 
     def advance(self, tokens: Int[Tensor, " n"], positions: Int[Tensor, " n"]) -> Float[Tensor, "n d"]:
-        """The hidden state of one more token for each row."""
+        """Computes the hidden state of one more token for each row."""
         self.language.work.forward_tokens += len(tokens)
         self.mask = torch.nn.functional.pad(self.mask, (0, 1), value=True)
         out = self.language.forward(
@@ -181,7 +196,11 @@ class Plain:
         return out.last_hidden_state[:, -1]
 
 
-def decoder(language: Language, seen: Prefix | Seen, counts: Sequence[int]) -> Shared | Plain:
-    """What makes ``counts`` answers to each of the prompts."""
+Decoder = SharedPrefixDecoder | CopiedPrefixDecoder
+
+
+def decoder(language: Language, seen: Prefix | Seen, counts: Sequence[int]) -> Decoder:
+    """Starts ``counts`` completions of each prompt."""
     prompt = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)).to(language.device)
-    return Shared.of(language, seen, prompt) if isinstance(seen, Prefix) else Plain.of(language, seen, prompt)
+    kind = SharedPrefixDecoder if isinstance(seen, Prefix) else CopiedPrefixDecoder
+    return kind.of(language, seen, prompt)

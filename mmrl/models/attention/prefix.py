@@ -1,4 +1,4 @@
-"""A prompt once: its keys and values are computed once, answers are read against them, and its backward pass runs once."""
+"""Prompts once: keys and values are computed once, completions are read against them, and one backward pass runs."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,14 +19,12 @@ NO_MASK = torch.empty(0, 0, 0, 0)  # 4-D: transformers builds none
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """Prompts that went through the layers: what their answers look at. They lie one behind the other."""
+    """Keys and values of prompts, to which their completions attend. Prompts lie one behind the other."""
 
     seen: Seen
     keys: tuple[Float[Tensor, "1 k p d"], ...]  # by layer
     values: tuple[Float[Tensor, "1 k p d"], ...]
-    last: Float[
-        Tensor, "n d"
-    ]  # the hidden state at each prompt's last place, where its answers' first token is predicted
+    last: Float[Tensor, "n d"]  # hidden states at the prompts' last places, which predict the first tokens
 
     @property
     def prompts(self) -> tuple[Prompt, ...]:
@@ -38,7 +36,7 @@ class Prefix:
 
     @property
     def places(self) -> list[slice]:
-        """Where each prompt is."""
+        """Locates each prompt."""
         ends = list(accumulate(len(prompt.tokens) for prompt in self.prompts))
         return [slice(end - len(prompt.tokens), end) for prompt, end in zip(self.prompts, ends, strict=True)]
 
@@ -48,7 +46,7 @@ class Prefix:
 
 
 def prefill(language: Language, seen: Seen) -> Prefix:
-    """One forward pass over all prompts, without padding."""
+    """Runs one forward pass over all prompts, without padding."""
     prompts = [prompt.tokens.to(language.device) for prompt in seen.prompts]
     language.check(prompts, seen.features)
     embedded, deep = language.embed(torch.cat(prompts)[None], seen.features)
@@ -68,23 +66,23 @@ def prefill(language: Language, seen: Seen) -> Prefix:
 
 @contextmanager
 def held(language: Language, seen: Seen) -> Iterator[Prefix]:
-    """The prompts' prefix. Gradients of all that is read inside gather on it; at exit they go through the prompts, once.
+    """Prefills the prompts. Gradients accumulate on the prefix inside; one backward pass through the prompts runs at exit.
 
-    So a group that is read in m parts costs P + the sum of its answers' tokens, and not m P + that sum. Where weights are sharded,
-    each layer is gathered for the prompts and once more for each part.
+    A group that is read in m parts so costs P + the sum of its completions' tokens, and not m P + that sum. If weights are
+    sharded, each layer is gathered for the prompts and once more for each part.
     """
-    made = prefill(language, seen)
-    leaves = [x.detach().requires_grad_(x.requires_grad) for x in made.tensors]
-    count = len(made.keys)
-    yield replace(made, keys=tuple(leaves[:count]), values=tuple(leaves[count : 2 * count]), last=leaves[-1])
+    prefix = prefill(language, seen)
+    leaves = [x.detach().requires_grad_(x.requires_grad) for x in prefix.tensors]
+    count = len(prefix.keys)
+    yield replace(prefix, keys=tuple(leaves[:count]), values=tuple(leaves[count : 2 * count]), last=leaves[-1])
     if any(leaf.grad is not None for leaf in leaves):
         leaves[-1].grad = torch.zeros_like(leaves[-1]) if leaves[-1].grad is None else leaves[-1].grad
-        pairs = [(x, leaf.grad) for x, leaf in zip(made.tensors, leaves, strict=True) if leaf.grad is not None]
+        pairs = [(x, leaf.grad) for x, leaf in zip(prefix.tensors, leaves, strict=True) if leaf.grad is not None]
         torch.autograd.backward(*zip(*pairs, strict=True))
 
 
 def answers(language: Language, prefix: Prefix, rows: Sequence[tuple[int, Int[Tensor, " t"]]]) -> Float[Tensor, "n d"]:
-    """Last hidden states of answers' tokens, one answer behind the other. ``rows`` are (prompt, tokens, of which there are some)."""
+    """Computes last hidden states of completions' tokens, one row behind the other; ``rows`` are (prompt, one or more tokens)."""
     ids = torch.cat([tokens for _, tokens in rows]).to(language.device)
     language.check([ids], [prefix.last[:0]])
     starts = [prefix.prompts[i].next_position for i, _ in rows]
@@ -97,10 +95,10 @@ def answers(language: Language, prefix: Prefix, rows: Sequence[tuple[int, Int[Te
 
 
 def neighbours(prefix: Prefix, rows: Sequence[tuple[int, int]]) -> tuple[Rows, ...]:
-    """Answers to the same prompt together, where they lie together; rows are (prompt, length)."""
+    """Groups rows of the same prompt that lie together; rows are (prompt, length)."""
     out, start = [], 0
-    for index, some in groupby(rows, key=lambda row: row[0]):
-        lengths = tuple(length for _, length in some)
+    for index, group in groupby(rows, key=lambda row: row[0]):
+        lengths = tuple(length for _, length in group)
         out.append(Rows(prefix.places[index], start, lengths))
         start += sum(lengths)
     return tuple(out)

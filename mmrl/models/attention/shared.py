@@ -1,8 +1,8 @@
-"""Attention in two parts: prompts on themselves, and each answer on its prompt and on itself.
+"""Attention in two passes: prompts attend to themselves, then each answer attends to its prompt and to itself.
 
-The tokens of a pass lie one behind the other in a single row without padding, so that everything but attention sees
-nothing but tokens. Who looks at whom is said by the pass, which travels through the model as the keyword ``shared`` to the
-function that is registered with transformers' attention interface. No layer of the model is replaced.
+The tokens of a pass lie one behind the other in a single row without padding, so that everything but attention works on
+tokens alone. The pass decides who attends to whom. It travels through the model as the keyword ``shared`` to the function
+that is registered with transformers' attention interface. No layer of the model is replaced.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 
-BASES = ("sdpa", "flash_attention_2")  # what computes the two parts
+BASES = ("sdpa", "flash_attention_2")  # implementations that compute the two passes
 NAME = "mmrl_shared_like_"
 
 
 class Attend(Protocol):
-    """Who looks at whom. A bound method, because FSDP2 looks into dataclasses among a layer's arguments, and copies them."""
+    """Computes attention of a pass. It is a bound method: FSDP2 copies dataclasses that it finds among a layer's arguments."""
 
     def __call__(
         self,
@@ -39,7 +39,7 @@ class Attend(Protocol):
 
 @dataclass
 class PromptPass:
-    """Each prompt looks at itself, causally. Every layer's keys and values are kept."""
+    """Lets each prompt attend to itself, causally, and keeps every layer's keys and values."""
 
     lengths: tuple[int, ...]
     keys: dict[int, Float[Tensor, "1 k n d"]] = field(default_factory=dict)
@@ -50,14 +50,14 @@ class PromptPass:
         self.values.setdefault(layer, value)
         if flash:
             return varlen(query, key, value, self.lengths, self.lengths, scaling)
-        each = zip(*(x.split(self.lengths, dim=2) for x in (query, key, value)), strict=True)
-        outs = [scaled_dot_product_attention(*qkv, is_causal=True, scale=scaling, enable_gqa=True) for qkv in each]
+        prompts = zip(*(x.split(self.lengths, dim=2) for x in (query, key, value)), strict=True)
+        outs = [scaled_dot_product_attention(*qkv, is_causal=True, scale=scaling, enable_gqa=True) for qkv in prompts]
         return torch.cat(outs, dim=2).transpose(1, 2)
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Answers to one prompt, in a pass over many."""
+    """Locates the answers to one prompt in a pass over many."""
 
     prompt: slice  # the prompt's places among the kept keys
     start: int  # of the first answer's tokens in the pass
@@ -70,53 +70,53 @@ class Rows:
 
 @dataclass(frozen=True)
 class AnswerPass:
-    """Each answer looks at its prompt and, causally, at itself."""
+    """Lets each answer attend to its prompt and, causally, to itself."""
 
     keys: Sequence[Float[Tensor, "1 k p d"]]  # by layer, of all prompts
     values: Sequence[Float[Tensor, "1 k p d"]]
     rows: tuple[Rows, ...]
 
     def attend(self, layer, query, key, value, scaling, flash):
-        kept, worth = self.keys[layer], self.values[layer]
+        key_cache, value_cache = self.keys[layer], self.values[layer]
         if flash:
-            own = torch.cat([kept, key], dim=2), torch.cat([worth, value], dim=2)
+            joined = torch.cat([key_cache, key], dim=2), torch.cat([value_cache, value], dim=2)
             places, lengths, widths = self.varlen
-            key, value = (x.index_select(2, places.to(x.device)) for x in own)
+            key, value = (x.index_select(2, places.to(x.device)) for x in joined)
             return varlen(query, key, value, lengths, widths, scaling)
         outs = []
-        for some, (table, back, mask) in zip(self.rows, self.tables, strict=True):
+        for rows, (table, back, mask) in zip(self.rows, self.tables, strict=True):
             table, back, mask = (x.to(query.device) for x in (table, back, mask))
-            q, k, v = (unpack(x[:, :, some.tokens], table) for x in (query, key, value))
+            q, k, v = (unpack(x[:, :, rows.tokens], table) for x in (query, key, value))
             k, v = (
-                torch.cat([x[:, :, some.prompt].expand(len(table), -1, -1, -1), own], dim=2)
-                for x, own in ((kept, k), (worth, v))
+                torch.cat([cache[:, :, rows.prompt].expand(len(table), -1, -1, -1), own], dim=2)
+                for cache, own in ((key_cache, k), (value_cache, v))
             )
             outs.append(rearrange(grouped(q, k, v, mask, scaling), "g h t d -> (g t) h d").index_select(0, back))
         return torch.cat(outs)[None]
 
     @cached_property
     def tables(self) -> list[tuple[Int[Tensor, "g t"], Int[Tensor, " n"], Bool[Tensor, "t l"]]]:
-        """For each prompt's answers: where their tokens are, where they go back to, and what token t may look at.
+        """Tabulates, for each prompt's answers: places of their tokens in the pass, the way back, and what token t may attend to.
 
-        Short answers are filled up at the right, where none of their own tokens looks, with any token.
+        Short answers are filled up with any token at the right, where none of their own tokens looks.
         """
         out = []
-        for some in self.rows:
-            width, total, p = max(some.lengths), sum(some.lengths), some.prompt.stop - some.prompt.start
-            starts = torch.tensor([0, *accumulate(some.lengths)][:-1])
+        for rows in self.rows:
+            width, total, p = max(rows.lengths), sum(rows.lengths), rows.prompt.stop - rows.prompt.start
+            starts = torch.tensor([0, *accumulate(rows.lengths)][:-1])
             table = (starts[:, None] + torch.arange(width)).clamp(max=total - 1)
-            real = torch.arange(width) < torch.tensor(some.lengths)[:, None]
+            real = torch.arange(width) < torch.tensor(rows.lengths)[:, None]
             mask = torch.ones(width, p + width, dtype=torch.bool).tril(p)
             out.append((table, real.flatten().nonzero().flatten(), mask))
         return out
 
     @cached_property
     def varlen(self) -> tuple[Int[Tensor, " l"], list[int], list[int]]:
-        """Places among [prompts, answers] of what each answer looks at; its own tokens; the tokens that it looks at."""
+        """Lists places among [prompts, answers] that each answer attends to, its number of tokens, and its number of places."""
         offset, places, lengths, widths = self.keys[0].shape[2], [], [], []
-        for some in self.rows:
-            start, prompt = some.start + offset, torch.arange(some.prompt.start, some.prompt.stop)
-            for length in some.lengths:
+        for rows in self.rows:
+            start, prompt = rows.start + offset, torch.arange(rows.prompt.start, rows.prompt.stop)
+            for length in rows.lengths:
                 places += [prompt, torch.arange(start, start + length)]
                 lengths.append(length)
                 widths.append(len(prompt) + length)
@@ -125,7 +125,7 @@ class AnswerPass:
 
 
 def unpack(packed: Float[Tensor, "1 h n d"], table: Int[Tensor, "g t"]) -> Float[Tensor, "g h t d"]:
-    """Rows of tokens that lie one behind the other."""
+    """Puts tokens that lie one behind the other into rows."""
     if packed.shape[2] == table.numel():  # all as long as the longest
         return rearrange(packed, "1 h (g t) d -> g h t d", g=len(table))
     return rearrange(packed[0].index_select(1, table.flatten()), "h (g t) d -> g h t d", g=len(table))
@@ -138,7 +138,7 @@ def grouped(
     mask: Bool[Tensor, "t l"],
     scaling: float,
 ) -> Float[Tensor, "g h t d"]:
-    """Masked SDPA in which several heads share keys; no masked CUDA kernel knows that, so there keys are repeated."""
+    """Computes masked SDPA in which several heads share keys; on CUDA keys are repeated, as no masked kernel can share them."""
     if query.device.type != "cpu":
         times = query.shape[1] // key.shape[1]
         key, value = key.repeat_interleave(times, dim=1), value.repeat_interleave(times, dim=1)
@@ -153,7 +153,7 @@ def varlen(
     widths: Sequence[int],
     scaling: float,
 ) -> Float[Tensor, "1 n h d"]:
-    """flash-attn over sequences one behind the other: the last query of each looks at all its keys (bottom-right causal).
+    """Runs flash-attn over sequences one behind the other: the last query of each attends to all its keys (bottom-right causal).
 
     Needs flash-attn 2.1 or newer; before, the causal mask was aligned at the top left.
     """
@@ -175,10 +175,10 @@ def shared_attention(
     base: str = "sdpa",
     **options,
 ) -> tuple[Float[Tensor, "b n h d"], None]:
-    """Attention as the pass has it; without a pass that of transformers."""
+    """Computes attention by the pass, or by transformers if there is none."""
     if shared is None:
-        plain = AttentionInterface()[base]
-        return plain(module, query, key, value, attention_mask, scaling=scaling, **options)
+        original = AttentionInterface()[base]
+        return original(module, query, key, value, attention_mask, scaling=scaling, **options)
     narrow = torch.is_autocast_enabled(query.device.type)
     dtype = torch.get_autocast_dtype(query.device.type) if narrow else query.dtype
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
@@ -187,7 +187,7 @@ def shared_attention(
 
 
 def use_shared(language: nn.Module) -> None:
-    """Let a language model take ``shared`` passes; what it does without one stays as it was."""
+    """Lets a language model take ``shared`` passes; without one it computes what it did before."""
     for base in BASES:
         AttentionInterface.register(NAME + base, partial(shared_attention, base=base))
         AttentionMaskInterface.register(NAME + base, AttentionMaskInterface()[base])
@@ -196,7 +196,7 @@ def use_shared(language: nn.Module) -> None:
 
 @contextmanager
 def untouched(language: nn.Module, base: str | None = None) -> Iterator[None]:
-    """Inside, the attention that transformers gave the model, or another; not for a forward pass with a gradient."""
+    """Gives the model back transformers' attention, or ``base``, for a while; not for a forward pass with a gradient."""
     name = language.config._attn_implementation
     language.config._attn_implementation = base or name.removeprefix(NAME)
     try:
@@ -206,7 +206,7 @@ def untouched(language: nn.Module, base: str | None = None) -> Iterator[None]:
 
 
 def why_not(language: nn.Module) -> str | None:
-    """Why a language model cannot share a prompt's keys and values; None where it can."""
+    """Says why a language model cannot share a prompt's keys and values; None if it can."""
     config = language.config
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"]) - {"full_attention"}
     if kinds:

@@ -1,4 +1,4 @@
-"""The plain path: every completion with a copy of its prompt, as transformers does it. For models that cannot share."""
+"""Reads every completion with a copy of its prompt, as transformers does it, for models that cannot share."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from mmrl.models.vision.tower import Seen
 def whole_rows(
     language: Language, seen: Seen, rows: Sequence[tuple[int, Int[Tensor, " t"]]]
 ) -> list[Float[Tensor, "t d"]]:
-    """Last hidden states of [prompt, completion] from the prompt's last place on, for each row (prompt, tokens).
+    """Computes last hidden states of [prompt, completion] from the prompt's last place on, for each row (prompt, tokens).
 
     Rows are padded at the right, where no token looks; attention, convolution and recurrent state come from the left.
     """

@@ -1,4 +1,4 @@
-"""Attention of the vision tower: one call for all blocks of a length, instead of one call a block.
+"""Attention of the vision tower: one call for all blocks of one length, instead of one call for each block.
 
 Qwen's towers attend inside frames and windows only. Without flash-attn transformers calls its attention once for each of
 them, hundreds of times a layer for a batch of short clips. Here blocks of equal length become a batch of one SDPA call. It
@@ -28,7 +28,7 @@ def block_attention(
     cu_seq_lens_q: Int[Tensor, " b"] | None = None,
     **_,
 ) -> tuple[Float[Tensor, "1 n heads d"], None]:
-    """Softmax attention within each block; blocks lie one behind the other, their boundaries in ``cu_seq_lens_q``."""
+    """Computes softmax attention within each block; blocks lie one behind the other, with boundaries ``cu_seq_lens_q``."""
     bounds = [0, query.shape[2]] if cu_seq_lens_q is None else cu_seq_lens_q.tolist()
     places: dict[int, list[int]] = {}
     for start, end in pairwise(bounds):
@@ -50,13 +50,13 @@ def equal_blocks(
     length: int,
     scaling: float | None,
 ) -> Float[Tensor, "1 n heads d"]:
-    """All blocks of one length as a batch."""
+    """Computes all blocks of one length as a batch."""
     q, k, v = (rearrange(x, "1 h (b l) d -> b h l d", l=length) for x in (query, key, value))
     return rearrange(scaled_dot_product_attention(q, k, v, scale=scaling), "b h l d -> 1 (b l) h d")
 
 
 def use_blocks(tower: nn.Module) -> None:
-    """Let a vision tower that would call SDPA block by block call it as above."""
+    """Lets a vision tower that would call SDPA block by block call ``block_attention``."""
     if tower.config._attn_implementation == "sdpa":
         AttentionInterface.register(NAME, block_attention)
         tower.config._attn_implementation = NAME

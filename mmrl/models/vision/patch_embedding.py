@@ -12,11 +12,11 @@ from torch.nn import functional
 
 
 def as_product(self: nn.Module, hidden_states: Float[Tensor, "n patch"]) -> Float[Tensor, "n d"]:
-    """The forward pass of a patch embedding; a patch's numbers are in the order of the kernel's."""
+    """Embeds patches; a patch's numbers are in the order of the kernel's."""
     weight = self.proj.weight
     return functional.linear(hidden_states.to(weight.dtype), weight.flatten(1), self.proj.bias)
 
 
 def use_product(tower: nn.Module) -> None:
-    """Let a vision tower embed its patches so. Weights and their names stay as they are."""
+    """Lets a vision tower embed its patches by ``as_product``. Weights and their names stay as they are."""
     tower.patch_embed.forward = MethodType(as_product, tower.patch_embed)

@@ -1,21 +1,37 @@
-"""Media as a model's processors cut them into patches."""
+"""A model's processors cut media into patches, the input of its vision tower."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from einops import rearrange
+from jaxtyping import Float
 from torch import Tensor
 from transformers.video_utils import VideoMetadata
 
 from mmrl.data.media.video import Clip
 from mmrl.models.families import Grid
-from mmrl.models.vision.size_rules import rule_of
-from mmrl.models.vision.tower import Vision
+from mmrl.models.vision.processor_sizes import rule_of
+from mmrl.types import Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Vision:
+    """Holds the media of one prompt, in its order: patches, grids, and what a tower keeps of them."""
+
+    pixels: tuple[Float[Tensor, "patches dim"], ...]
+    grids: tuple[Grid, ...]
+    kept: dict[tuple[int, str], Tensor] = field(default_factory=dict, compare=False, repr=False)
+    """Results by medium and digest of the weights, which live as long as the prompt; ``MediaStore`` writes them."""
+
+
+def visions_of(prompts: Sequence[Prompt]) -> list[Vision]:
+    """Gives the media of each prompt; an empty Vision for a prompt without any."""
+    return [prompt.vision or Vision((), ()) for prompt in prompts]
 
 
 def patch_media(processor, media: Sequence[Sequence]) -> list[Vision]:
-    """Patches and grids of every example's media; equal sizes are processed together."""
+    """Cuts every example's media into patches; equal sizes are processed together."""
     flat = [medium for several in media for medium in several]
     clips = [m for m in flat if isinstance(m, Clip)]
     images = [m for m in flat if not isinstance(m, Clip)]
@@ -29,10 +45,10 @@ def patch_media(processor, media: Sequence[Sequence]) -> list[Vision]:
 
 
 def patch_videos(processor, clips: Sequence[Clip]) -> list[tuple[Tensor, Grid]]:
-    """Resized, normalised and cut into patches by the model's own video processor.
+    """Resizes clips, normalises them and cuts them into patches, with the model's own video processor.
 
-    Clips that were resized by its rule where they were decoded are not resized again. Raises ValueError for another
-    rule's.
+    Clips that were resized by its rule where they were decoded are not resized again. Raises ValueError if a clip was
+    resized by another rule.
     """
     rule = rule_of(processor)
     for clip in clips:
@@ -44,7 +60,7 @@ def patch_videos(processor, clips: Sequence[Clip]) -> list[tuple[Tensor, Grid]]:
 
 
 def patched(processor, clips: Sequence[Clip], settings: Mapping[str, bool]) -> list[tuple[Tensor, Grid]]:
-    """The same under some settings of the processor."""
+    """Cuts clips into patches under some settings of the processor."""
     if not clips:
         return []
     out = processor(
@@ -56,13 +72,13 @@ def patched(processor, clips: Sequence[Clip], settings: Mapping[str, bool]) -> l
         **settings,
     )
     seconds = [processor.temporal_patch_size / clip.sampled_fps for clip in clips]
-    made = cut("video", out["pixel_values_videos"], out["video_grid_thw"], seconds)
+    media = cut("video", out["pixel_values_videos"], out["video_grid_thw"], seconds)
     times = [times_of(clip, processor.temporal_patch_size) for clip in clips]
-    return [(pixels, replace(grid, times=t)) for (pixels, grid), t in zip(made, times, strict=True)]
+    return [(pixels, replace(grid, times=t)) for (pixels, grid), t in zip(media, times, strict=True)]
 
 
 def patch_images(processor, images: Sequence) -> list[tuple[Tensor, Grid]]:
-    """The same for images."""
+    """Resizes images, normalises them and cuts them into patches, with the model's own image processor."""
     if not images:
         return []
     tensors = [rearrange(torch.from_numpy(image), "h w c -> c h w") for image in images]
@@ -71,7 +87,7 @@ def patch_images(processor, images: Sequence) -> list[tuple[Tensor, Grid]]:
 
 
 def metadata(clip: Clip) -> VideoMetadata:
-    """A clip's frame choice, for the processor."""
+    """Describes a clip's frame choice to the processor."""
     return VideoMetadata(
         total_num_frames=clip.total,
         fps=clip.fps,
@@ -82,14 +98,14 @@ def metadata(clip: Clip) -> VideoMetadata:
 
 
 def times_of(clip: Clip, patch: int) -> tuple[float, ...]:
-    """The time of each temporal patch: between its first and its last frame; a last one that is short ends with its last."""
+    """Times each temporal patch by the mean of its first and its last frame; a short last patch repeats its last frame."""
     times = [float(i) / clip.fps for i in metadata(clip).frames_indices]
     times += times[-1:] * (-len(times) % patch)
     return tuple((times[i] + times[i + patch - 1]) / 2 for i in range(0, len(times), patch))
 
 
 def cut(kind: str, pixels: Tensor, grids: Tensor, seconds: Sequence[float]) -> list[tuple[Tensor, Grid]]:
-    """The processor's flat patches, one tensor a medium again."""
+    """Cuts the processor's flat patches into one tensor for each medium."""
     sizes = grids.prod(dim=1).tolist()
     shapes = [Grid(kind, *grid, seconds=s) for grid, s in zip(grids.tolist(), seconds, strict=True)]
     return list(zip(pixels.split(sizes), shapes, strict=True))

@@ -1,8 +1,8 @@
-"""The projector by itself: what stands between the blocks of a vision tower and the language model.
+"""The projector by itself: it stands between the blocks of a vision tower and the language model.
 
-A Qwen tower ends in a merger, which makes one token's features of the patches that become that token, 2 x 2 of them.
-Qwen3-VL has further ones in the middle, one a level of its features. A merger takes each token alone. So what the blocks
-made, its input, can be kept while the mergers learn, and be projected anew whenever it is asked for.
+A Qwen tower ends in a merger, which computes one token's features from the 2 x 2 patches that become that token.
+Qwen3-VL has further mergers in the middle, one for each further level of its features. A merger takes each token alone. So
+its input, the block states, can be kept while the mergers learn, and be projected again whenever features are asked for.
 """
 
 from collections.abc import Iterator
@@ -20,22 +20,22 @@ from mmrl.runtime.sharding import full
 
 
 def mergers(tower: nn.Module, family: Family) -> list[nn.Module]:
-    """One for each level of the features, in the order of the levels."""
+    """Lists the mergers, one for each level of the features, in the order of the levels."""
     named = [tower.get_submodule(name.rstrip(".")) for name in parts(family)]
     return [merger for one in named for merger in (one if isinstance(one, nn.ModuleList) else [one])]
 
 
 def parts(family: Family) -> tuple[str, ...]:
-    """The beginnings of the names that the projector's parameters have inside the tower."""
+    """Gives the prefixes of the projector's parameter names inside the tower."""
     return tuple(name.removeprefix(family.tower) for name in family.projector)
 
 
 @contextmanager
 def unmerged(tower: nn.Module, family: Family) -> Iterator[None]:
-    """Inside, the tower puts the patches of a token together and projects nothing.
+    """Lets the tower put the patches of a token together and project nothing.
 
     Its features are then its mergers' inputs, ``[v 4*d]`` a level. They are in the order of the tokens, since Qwen2.5-VL's
-    tower puts in order whatever its merger gives back window by window.
+    tower puts into order whatever its merger gives back window by window.
     """
     several = mergers(tower, family)
     for merger in several:
@@ -48,17 +48,17 @@ def unmerged(tower: nn.Module, family: Family) -> Iterator[None]:
 
 
 def together(width: int, patches: Float[Tensor, "n d"]) -> Tensor:
-    """The patches of each token in one row, ``[v width]``."""
+    """Puts the patches of each token into one row, ``[v width]``."""
     return patches.reshape(-1, width)
 
 
 def projected(
     tower: nn.Module, family: Family, states: Float[Tensor, "v k m"], compute: torch.dtype | None
 ) -> Float[Tensor, "v k d"]:
-    """Features of what the blocks made: each level through its merger.
+    """Computes features from block states: each level through its merger.
 
-    Shards of its weights are gathered for it, and are then in ``compute``, as those of other layers are: ranks that share
-    them must all come by, forward and backward.
+    Shards of the weights are gathered, in ``compute``, as those of other layers are: all ranks that share them must
+    call it, forward and backward.
     """
     patches = tower.config.spatial_merge_size**2
     several = zip(mergers(tower, family), states.unbind(dim=1), strict=True)
@@ -68,11 +68,11 @@ def projected(
 def merged(
     merger: nn.Module, rows: Float[Tensor, "v m"], patches: int, compute: torch.dtype | None
 ) -> Float[Tensor, "v d"]:
-    """One merger on the patches of each token."""
+    """Runs one merger on the patches of each token."""
     weights = {name: gathered(weight, compute) for name, weight in merger.named_parameters()}
     return functional_call(merger, weights, (rows.reshape(len(rows) * patches, -1),))
 
 
 def gathered(weight: Tensor, compute: torch.dtype | None) -> Tensor:
-    """A weight of which ranks have shards, complete; others as they are."""
+    """Gathers a weight whose shards lie on several ranks; gives any other as it is."""
     return full(weight).to(compute or weight.dtype) if isinstance(weight, DTensor) else weight

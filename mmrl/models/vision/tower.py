@@ -1,42 +1,50 @@
-"""The vision half of a video language model: a prompt's media are seen once."""
+"""The vision half of a video language model: encodes a prompt's media, and no medium more often than it must."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
 from itertools import count
-from typing import Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from mmrl.models.families import Family, Grid
-from mmrl.models.precision import autocast, dtype_of
-from mmrl.models.vision.feature_cache import FeatureCache, Weights, name_of
-from mmrl.models.vision.projector import mergers, parts, projected, unmerged
-from mmrl.models.work import Work
+from mmrl.models.families import Grid
+from mmrl.models.fingerprint import Fingerprint
+from mmrl.models.vision.encoder import Encoder
+from mmrl.models.vision.feature_cache import FeatureCache, arithmetic
+from mmrl.models.vision.media_store import MediaStore
+from mmrl.models.vision.patches import Vision, visions_of
+from mmrl.models.vision.projector import parts
 from mmrl.runtime.memory_cache import ByteCache
 from mmrl.runtime.sharding import is_cut
 from mmrl.types import Prompt
 
-TIMES = count()  # that weights were called something for a while
-Keeps = Literal["features", "states", "nothing"]
-STILL_BYTES = 2**30  # of features, while a tower without a cache of its own is examined
+STILL_KEYS = count()  # one for each time that weights stand still for a while
+STILL_BYTES = 2**30  # of features in memory, while a tower without a cache stands still
 
 
-@dataclass(frozen=True, slots=True)
-class Vision:
-    """What the vision tower is fed for one prompt: per medium its patches and grid, in the order of the prompt."""
+class CacheLevel(StrEnum):
+    """Says how far into the tower its results on a medium stay the same; so far they are computed once and kept.
 
-    pixels: tuple[Float[Tensor, "patches dim"], ...]
-    grids: tuple[Grid, ...]
-    seen: dict[tuple[int, str], Tensor] = field(default_factory=dict, compare=False, repr=False)
-    """What towers keep of it, by medium and weights: as long as there is the prompt, none looks twice."""
+    | level    | if                              | kept of a medium        | computed in each call             |
+    |----------|---------------------------------|-------------------------|-----------------------------------|
+    | NOTHING  | blocks of the tower train       | nothing                 | blocks, projector; media together |
+    | STATES   | the projector alone trains      | block states  ``v k m`` | projector                         |
+    | FEATURES | nothing of the tower trains     | features      ``v k d`` | nothing                           |
+    | FEATURES | inside ``still``, for that time | features      ``v k d`` | nothing                           |
+    """
+
+    NOTHING = "nothing"
+    STATES = "states"
+    FEATURES = "features"
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Prompts whose media went through the tower."""
+    """Prompts and the features of their media."""
 
     prompts: tuple[Prompt, ...]
     features: tuple[Float[Tensor, "v k d"], ...]  # per prompt, for each placeholder its k levels, in the prompt's order
@@ -44,66 +52,70 @@ class Seen:
 
 @dataclass
 class Tower:
-    """The vision tower of one set of weights.
+    """The vision tower of one set of weights, and the results of it that are kept.
 
-    What stays the same for a whole run is made once and kept. Where nothing of the tower trains these are its features.
-    Where only the projector does, they are the states that the blocks hand to it: the blocks look once, and the projector
-    runs whenever features are asked for, with a gradient where it learns. Both are made of each medium by itself: what
-    is kept then does not depend on what happened to be asked for with it, so that a cache, full or empty, changes no
-    bit. Where blocks train, or follow others that do, nothing is kept, save while they are ``still``: all media of a call
-    are seen together, each time anew.
+    ``CacheLevel`` says what is kept. ``MediaStore`` says in which order the places are searched; there are these:
+
+    | weights                       | with the prompt | in memory              | on disk              |
+    |-------------------------------|-----------------|------------------------|----------------------|
+    | the same for the whole run    | yes             | if there is a cache    | if the cache has one |
+    | inside ``still(again=True)``  | yes             | the cache's, or 1 GiB  | no                   |
+    | inside ``still(again=False)`` | yes             | no                     | no                   |
+
+    Kept results are of each medium by itself. So they do not depend on the other media of a call, and a cache, full or
+    empty, changes no bit.
     """
 
-    model: nn.Module
-    family: Family
-    compute: torch.dtype | None  # as in Reader
-    work: Work
-    told: Keeps | None = None  # what it keeps, where its gradients do not tell: that of a copy, or of what is examined
+    encoder: Encoder
+    fixed_level: CacheLevel | None = (
+        None  # replaces the level that requires_grad tells: for copies, and inside ``still``
+    )
     cache: FeatureCache | None = None
 
     def __post_init__(self) -> None:
-        self.visual = self.model.model.visual
-        self.weights = Weights(self.visual, self.compute)
-        self.blocks = Weights(self.visual, self.compute, without=parts(self.family))
+        visual = self.encoder.visual
+        facts = partial(arithmetic, visual, self.encoder.compute)
+        self.weights = Fingerprint(visual, buffers=True, facts=facts)
+        self.blocks = Fingerprint(visual, parts(self.encoder.family), buffers=True, facts=facts)
 
     @property
-    def keeps(self) -> Keeps:
-        """What it makes of a medium that is the same for the whole run."""
-        if self.told is not None:
-            return self.told
+    def cache_level(self) -> CacheLevel:
+        """Tells how far the results on a medium stay the same for the whole run."""
+        if self.fixed_level is not None:
+            return self.fixed_level
         trained = self.trained
-        if all(name.startswith(parts(self.family)) for name in trained):
-            return "states" if trained else "features"
-        return "nothing"
+        if not trained:
+            return CacheLevel.FEATURES
+        of_projector = all(name.startswith(parts(self.encoder.family)) for name in trained)
+        return CacheLevel.STATES if of_projector else CacheLevel.NOTHING
 
     @property
     def trained(self) -> list[str]:
-        """The parameters of vision tower and projector that a gradient must reach, as they are called inside."""
-        return [name for name, parameter in self.visual.named_parameters() if parameter.requires_grad]
+        """Names, inside the tower, of its and the projector's parameters that a gradient must reach."""
+        return [name for name, parameter in self.encoder.visual.named_parameters() if parameter.requires_grad]
 
     @contextmanager
     def still(self, again: bool) -> Iterator[None]:
-        """Inside, weights stay as they are, so that a tower that learns keeps features, too: its own of that time.
+        """Promises that nobody writes to the weights inside: a tower that trains keeps features, too, for that time.
 
-        They are kept with the prompt that they are of; and in memory, within the bounds of its cache, where the same media
-        come ``again`` in other prompts. Not on disk, where nobody would ask for them again.
+        ``again`` says that other prompts will show the same media: features are then kept in memory as well.
         """
-        if self.keeps != "nothing":
+        if self.cache_level != CacheLevel.NOTHING:
             yield
             return
-        told, cache = self.told, self.cache
-        memory = FeatureCache(ByteCache(STILL_BYTES) if cache is None else cache.memory)
-        self.told, self.cache = "features", memory if again else None
-        self.weights.call(f"still {next(TIMES)}")
+        level, cache = self.fixed_level, self.cache
+        memory = ByteCache(STILL_BYTES) if cache is None else cache.memory
+        self.fixed_level, self.cache = CacheLevel.FEATURES, FeatureCache(memory) if again else None
+        self.weights.name(f"still {next(STILL_KEYS)}")
         try:
             yield
         finally:
-            self.told, self.cache = told, cache
+            self.fixed_level, self.cache = level, cache
             self.weights.forget()
 
     @contextmanager
     def see(self, prompts: Sequence[Prompt]) -> Iterator[Seen]:
-        """The prompts with their media seen: one pass through the tower, and at exit its one backward pass."""
+        """Encodes the prompts' media in one pass through the tower; its one backward pass runs at exit."""
         gradient = torch.is_grad_enabled() and bool(self.trained)
         with torch.set_grad_enabled(gradient):
             features = self.features(prompts)
@@ -114,86 +126,34 @@ class Tower:
             torch.autograd.backward(*zip(*pairs, strict=True))
 
     def features(self, prompts: Sequence[Prompt]) -> list[Float[Tensor, "v k d"]]:
-        """The tower's output for each prompt: of one level, save for Qwen3-VL, whose deep levels come after it."""
-        visions = visions_of(prompts)
-        found = self.encode_all(visions) if self.keeps == "nothing" else self.kept(visions)
-        if self.keeps == "states":
-            found = self.project(found)
-        shape = (0, len(mergers(self.visual, self.family)), self.model.config.get_text_config().hidden_size)
-        empty = torch.zeros(shape, device=self.model.device, dtype=dtype_of(self.model))
-        return [torch.cat([empty, *several]) for several in found]
+        """Gives the features of each prompt's media, kept or encoded."""
+        visions, level = visions_of(prompts), self.cache_level
+        if level == CacheLevel.NOTHING:
+            features = self.encoder.encode_all(visions)
+        else:
+            device = self.encoder.model.device
+            features = [[kept.to(device) for kept in several] for several in self.encode_ahead(visions)]
+        if level == CacheLevel.STATES:
+            features = self.encoder.project(features)
+        return [torch.cat([self.encoder.no_features(), *several]) for several in features]
 
-    def project(self, states: Sequence[Sequence[Float[Tensor, "v k m"]]]) -> list[list[Float[Tensor, "v k d"]]]:
-        """Features of what the blocks made of all media, in one pass through the projector."""
-        flat = [medium for several in states for medium in several]
-        if not flat:
-            return [[] for _ in states]
-        with autocast(self.model, self.compute):
-            made = projected(self.visual, self.family, torch.cat(flat), self.compute)
-        made = iter(made.split([len(medium) for medium in flat]))
-        return [[next(made) for _ in several] for several in states]
+    def encode_ahead(self, visions: Sequence[Vision]) -> list[list[Tensor]]:
+        """Encodes media as far as the cache level says, unless that was done before; gives the kept results."""
+        store, weights = MediaStore(self.cache), self.kept_weights.digest()
+        return [store.of(vision, weights, self.encode_to_keep) for vision in visions]
 
-    def encode_all(self, visions: Sequence[Vision]) -> list[list[Float[Tensor, "v k d"]]]:
-        """The features of all media; all videos in one call and all images in another."""
-        wanted = [(i, j) for i, vision in enumerate(visions) for j in range(len(vision.grids))]
-        found: dict[tuple[int, int], Tensor] = {}
-        for kind in ("video", "image"):
-            places = [(i, j) for i, j in wanted if visions[i].grids[j].kind == kind]
-            if places:
-                media = [(visions[i].pixels[j], visions[i].grids[j]) for i, j in places]
-                found.update(zip(places, self.encode(kind, media), strict=True))
-        return [[found[p] for p in wanted if p[0] == i] for i in range(len(visions))]
+    @property
+    def kept_weights(self) -> Fingerprint:
+        """The weights that decide the kept results."""
+        return self.blocks if self.cache_level == CacheLevel.STATES else self.weights
 
-    def kept(self, visions: Sequence[Vision]) -> list[list[Tensor]]:
-        """What is kept of each medium."""
-        self.look(visions)
-        weights, device = self.digest(), self.model.device
-        return [[vision.seen[j, weights].to(device) for j in range(len(vision.grids))] for vision in visions]
+    def encode_to_keep(self, pixels: Tensor, grid: Grid) -> Tensor:
+        """Encodes one medium as far as the cache level says."""
+        assert not is_cut(self.encoder.visual), "ranks keep step here: encode before, with Reader.look"
+        states = self.cache_level == CacheLevel.STATES
+        return self.encoder.block_states(pixels, grid) if states else self.encoder.features(pixels, grid)
 
-    def look(self, visions: Sequence[Vision]) -> None:
-        """Whatever is kept is there then: remembered, or each medium encoded by itself."""
-        weights = self.digest()
-        for vision in visions:
-            for j in range(len(vision.grids)):
-                if (j, weights) not in vision.seen:
-                    vision.seen[j, weights] = self.recall(vision.pixels[j], vision.grids[j], weights)
-
-    def digest(self) -> str:
-        """Of the weights that decide what is kept."""
-        return (self.blocks if self.keeps == "states" else self.weights).digest()
-
-    def pretend(self, vision: Vision) -> None:
-        """Zeros for what the blocks would make of media that nobody learns from."""
-        several, merge = mergers(self.visual, self.family), self.visual.config.spatial_merge_size
+    def keep_zeros(self, vision: Vision) -> None:
+        """Keeps zeros as the block states of media that nobody learns from, so that the blocks need not run."""
         for j, grid in enumerate(vision.grids):
-            shape = (grid.tokens(merge), len(several), several[0].hidden_size)
-            vision.seen[j, self.digest()] = torch.zeros(shape, dtype=dtype_of(self.model))
-
-    @torch.no_grad()
-    def recall(self, pixels: Tensor, grid: Grid, weights: str) -> Float[Tensor, "v k m"]:
-        """What is kept of one medium, on the host: from the cache, or encoded and then put there."""
-        name = "" if self.cache is None else name_of(pixels, grid, weights)
-        found = None if self.cache is None else self.cache.get(name)
-        if found is None:
-            assert not is_cut(self.visual), "ranks keep step here: let the tower look before, with Reader.look"
-            with unmerged(self.visual, self.family) if self.keeps == "states" else nullcontext():
-                found = self.encode(grid.kind, [(pixels, grid)])[0].cpu()
-            if self.cache is not None:
-                self.cache.put(name, found)
-        return found
-
-    def encode(self, kind: str, media: Sequence[tuple[Tensor, Grid]]) -> Sequence[Float[Tensor, "v k d"]]:
-        """One call of the vision tower."""
-        self.work.vision_passes += len(media)
-        pixels = torch.cat([p for p, _ in media]).to(self.model.device, dtype_of(self.model))
-        grids = torch.tensor([(g.frames, g.height, g.width) for _, g in media], device=self.model.device)
-        call = self.model.get_video_features if kind == "video" else self.model.get_image_features
-        with autocast(self.model, self.compute):
-            out = call(pixels, grids, return_dict=True)
-        levels = [out.pooler_output, *(getattr(out, "deepstack_features", None) or ())]
-        return [torch.stack(one, dim=1) for one in zip(*levels, strict=True)]
-
-
-def visions_of(prompts: Sequence[Prompt]) -> list[Vision]:
-    """What each prompt shows; nothing, for some."""
-    return [prompt.vision or Vision((), ()) for prompt in prompts]
+            vision.kept[j, self.blocks.digest()] = self.encoder.zero_states(grid)

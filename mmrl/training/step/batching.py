@@ -1,32 +1,13 @@
-"""What is seen and read together: groups in bundles, rows in parts, ranks in step. It cuts for memory only."""
+"""Plan what is seen and read together: groups in bundles, rows in parts, ranks in step. It cuts for memory only."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from mmrl.types import Credit, Group, Prompt, Scored
+from mmrl.types import Credit, Group, Prompt, RowSlice, Scored
 
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Some rows of a group, and what they are worth. ``index`` is the group's place in its bundle."""
-
-    index: int
-    scored: Scored
-    credit: Credit
-
-    @property
-    def group(self) -> Group:
-        return self.scored.group
-
-
-@dataclass(frozen=True, slots=True)
-class Filler:
-    """Something to read that is worth nothing, so that this rank meets the others in every sharded layer."""
-
-    index: int
-    group: Group
+Filler = Callable[[frozenset[str]], Group]  # kinds of media -> a group about them that is worth nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +15,11 @@ class Bundle:
     """Groups whose prompts are seen together, and the parts in which their rows are read."""
 
     prompts: tuple[Prompt, ...]
-    parts: tuple[tuple[Piece, ...] | tuple[Filler], ...]
+    parts: tuple[tuple[RowSlice, ...], ...]
 
     @property
     def kinds(self) -> frozenset[str]:
-        """Which media there are; the tower is called once for each kind."""
+        """The kinds of media that there are; the tower is called once for each kind."""
         return frozenset(medium.kind for prompt in self.prompts for medium in prompt.example.every_media)
 
 
@@ -48,13 +29,13 @@ class Planner:
 
     ranks: Any
     part_tokens: int = 16384  # the most tokens, padding included, in one forward pass with a gradient
-    filler: Callable[[frozenset[str]], Group] | None = None  # about media of these kinds; None where weights are whole
+    filler: Filler | None = None  # about media of these kinds; None where weights are whole
     shares: bool = True  # whether a prompt is read once for all of its completions
 
     def plan(self, loud: Sequence[tuple[Scored, Credit]]) -> Iterable[Bundle]:
-        """What is seen and read for an update; where weights are sharded, in step with the other ranks."""
+        """Plan what is seen and read for an update; where weights are sharded, in step with the other ranks."""
         bundles = self.bundles(loud)
-        return bundles if self.filler is None else self.align(bundles)
+        return bundles if self.filler is None else self.align(bundles, self.filler)
 
     def bundles(self, loud: Sequence[tuple[Scored, Credit]]) -> Iterator[Bundle]:
         """Groups that fit into one forward pass go together; one that does not fit is read in parts."""
@@ -64,10 +45,10 @@ class Planner:
             if len(chosen) == 1:
                 parts = tuple(self.cut(*chosen[0]))
             else:
-                parts = (tuple(Piece(i, s, c) for i, (s, c) in enumerate(chosen)),)
+                parts = (tuple(RowSlice(i, s.group, s, c) for i, (s, c) in enumerate(chosen)),)
             yield Bundle(tuple(s.group.prompt for s, _ in chosen), parts)
 
-    def align(self, bundles: Iterable[Bundle]) -> list[Bundle]:
+    def align(self, bundles: Iterable[Bundle], filler: Filler) -> list[Bundle]:
         """Bundles such that every rank calls every layer equally often.
 
         A sharded layer is gathered by all ranks together, forward and backward. So the k-th bundles of all ranks get
@@ -77,17 +58,7 @@ class Planner:
         shapes = self.ranks.gather([(len(b.parts), b.kinds) for b in mine])
         mine += [Bundle((), ())] * (max(map(len, shapes)) - len(mine))
         together = zip_longest(*shapes, fillvalue=(0, frozenset()))
-        return [self.filled(bundle, shapes) for bundle, shapes in zip(mine, together, strict=True)]
-
-    def filled(self, bundle: Bundle, shapes: Sequence[tuple[int, frozenset[str]]]) -> Bundle:
-        """The bundle with the parts and kinds of media that it lacks of the shapes of all ranks."""
-        kinds = frozenset().union(*(k for _, k in shapes))
-        parts = max(count + (k != kinds) for count, k in shapes)  # media that a rank lacks bring a part of their own
-        if parts == len(bundle.parts):
-            return bundle
-        group = self.filler(kinds - bundle.kinds)
-        filler = (Filler(len(bundle.prompts), group),)
-        return Bundle((*bundle.prompts, group.prompt), bundle.parts + (filler,) * (parts - len(bundle.parts)))
+        return [filled(bundle, shapes, filler) for bundle, shapes in zip(mine, together, strict=True)]
 
     def packs(self, groups: Sequence[Group]) -> Iterator[list[int]]:
         """Neighbours together as long as they cost at most ``part_tokens``; never none."""
@@ -100,12 +71,13 @@ class Planner:
         if some:
             yield some
 
-    def cut(self, scored: Scored, credit: Credit) -> Iterator[tuple[Piece]]:
+    def cut(self, scored: Scored, credit: Credit) -> Iterator[tuple[RowSlice]]:
         """A group's rows in parts that cost at most ``part_tokens``, a row at the least. A part of a group is a group."""
         start = 0
         for end in range(1, len(scored.group) + 1):
             if end == len(scored.group) or self.cost([scored.group.rows(slice(start, end + 1))]) > self.part_tokens:
-                yield (Piece(0, scored.rows(slice(start, end)), credit.rows(slice(start, end))),)
+                rows = scored.rows(slice(start, end))
+                yield (RowSlice(0, rows.group, rows, credit.rows(slice(start, end))),)
                 start = end
 
     def cost(self, groups: Sequence[Group]) -> int:
@@ -119,3 +91,14 @@ class Planner:
         return sum(map(len, groups)) * max(
             (len(group.prompt.tokens) + group.tokens.shape[1] for group in groups), default=0
         )
+
+
+def filled(bundle: Bundle, shapes: Sequence[tuple[int, frozenset[str]]], filler: Filler) -> Bundle:
+    """The bundle with the parts and kinds of media that it lacks of the shapes of all ranks."""
+    kinds = frozenset().union(*(k for _, k in shapes))
+    parts = max(count + (k != kinds) for count, k in shapes)  # media that a rank lacks bring a part of their own
+    if parts == len(bundle.parts):
+        return bundle
+    group = filler(kinds - bundle.kinds)
+    rows = (RowSlice(len(bundle.prompts), group, filler=True),)
+    return Bundle((*bundle.prompts, group.prompt), bundle.parts + (rows,) * (parts - len(bundle.parts)))

@@ -1,4 +1,4 @@
-"""What a step learns from: examples drawn, completions sampled and graded, and of these the groups that are kept."""
+"""Collect what a step learns from: draw examples, sample and grade completions, keep some groups of them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmrl.algorithms.base import Algorithm, Choosing
+from mmrl.algorithms.base import Algorithm
 from mmrl.training.step.metrics import Meter
 from mmrl.training.step.non_finite import all_finite, refuse
 from mmrl.types import Example, Group, Prompt, Scored
@@ -32,7 +32,7 @@ class Collector:
     def collect(self, algorithm: Algorithm, step: int, meter: Meter) -> list[Scored]:
         """The groups of step ``step``, graded. Raises NonFiniteError where a reward is no number."""
         self.drawn = 0
-        chosen = isinstance(algorithm, Choosing)
+        chosen = algorithm.needs.draws is not None
         graded = self.choose(algorithm, step, meter) if chosen else self.draw(step, meter)
         return [Scored(group, found, self.total(group, found), base=self.base_of(group)) for group, found in graded]
 
@@ -54,14 +54,14 @@ class Collector:
         refuse(self.ranks.names(bad), step, "reward", "Look at what the graders say of these examples")
         return list(zip(groups, rewards, strict=True))
 
-    def choose(self, algorithm: Choosing, step: int, meter: Meter) -> list[Graded]:
+    def choose(self, algorithm: Algorithm, step: int, meter: Meter) -> list[Graded]:
         """The useful groups of as many batches as it takes to have one batch of them, or of as many as may be drawn.
 
         They are taken in the order of the examples, however many ranks there are.
         """
         kept: list[Graded] = []
-        found = size = 0
-        while self.drawn < algorithm.draws and (found < size or not self.drawn):
+        found, size, most = 0, 0, algorithm.needs.draws or 1
+        while self.drawn < most and (found < size or not self.drawn):
             graded = self.draw(step, meter)
             useful = [pair for pair in graded if algorithm.useful(*pair)]
             counts = self.ranks.gather((len(graded), len(useful)))
@@ -79,7 +79,7 @@ class Collector:
         return sum((w * rewards[name] for name, w in self.weights.items()), torch.zeros(len(group)))
 
     def base_of(self, group: Group) -> Mapping[str, Tensor] | None:
-        """What the base model earned on the group's example. Raises ValueError where the table lacks it."""
+        """The rewards of the base model on the group's example. Raises ValueError where the table lacks it."""
         if self.base is None:
             return None
         name = group.prompt.example.id

@@ -1,4 +1,4 @@
-"""What policy and reference say of groups, read in parts that memory suffices for."""
+"""Log-probabilities of groups by policy and reference, read in parts that memory suffices for."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -8,44 +8,32 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from mmrl.algorithms.base import Algorithm, claims, exact
-from mmrl.runtime.out_of_memory import fitted
-from mmrl.training.step.batching import Filler, Planner
+from mmrl.algorithms.base import Algorithm, known
+from mmrl.runtime.out_of_memory import run_with_smaller_batches
+from mmrl.training.step.batching import Planner
 from mmrl.training.step.metrics import Meter
-from mmrl.types import Against, Group, Prompt, Scored, Tokens
+from mmrl.types import Against, Group, Prompt, RowSlice, Scored, Tokens
 
 Result = TypeVar("Result")
 
 
-class Policy(Protocol):
-    """What training needs of the model that learns."""
+class PolicyModel(Protocol):
+    """The model that learns, as training uses it."""
 
     def whole(self) -> AbstractContextManager: ...  # inside, ranks read independently of one another
     def still(self) -> AbstractContextManager: ...  # inside, nobody writes to its weights
     def see(self, prompts: Sequence[Prompt]) -> Any: ...
-    def read(self, seen: Any, pieces: Sequence[Any], *, against: Against | None = None) -> list[Tokens]: ...
+    def read(self, seen: Any, pieces: Sequence[RowSlice], *, against: Against | None = None) -> list[Tokens]: ...
 
 
-class Reference(Protocol):
-    """What training needs of the model that it compares with."""
+class ReferenceModel(Protocol):
+    """The model that training compares with, as training uses it."""
 
     def whole(self) -> AbstractContextManager: ...  # inside, ranks read independently of one another
     def score(self, groups: Sequence[Group], where: Sequence[Tensor], keep: bool) -> list[Tokens]: ...
     def head(self) -> Tensor: ...
-    def follow(self, policy: Policy, step: int) -> bool: ...
+    def follow(self, policy: Any, step: int) -> bool: ...
     def drift_ratio(self) -> float: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Whole:
-    """A whole group for the policy to read; ``index`` is its place among the prompts."""
-
-    index: int
-    scored: Scored
-
-    @property
-    def group(self) -> Group:
-        return self.scored.group
 
 
 @dataclass
@@ -53,40 +41,41 @@ class Readings:
     """Both models, what the algorithm asks of them, and how much of it is read at a time."""
 
     algorithm: Algorithm
-    policy: Policy
-    reference: Reference | None
+    policy: PolicyModel
+    reference: ReferenceModel | None
     planner: Planner
 
     def still(self) -> AbstractContextManager:
-        """Around the collection of a step: where the policy is asked to read what it sampled, it looks at videos once for both."""
-        return self.policy.still() if claims(self.algorithm, "needs_now") else nullcontext()
+        """Keep what the policy made of videos while a step is collected, where it re-reads what it sampled."""
+        return self.policy.still() if self.algorithm.needs.old_log_probs else nullcontext()
 
     def by_reference(self, scored: Sequence[Scored], meter: Meter) -> list[Scored]:
-        """With what the reference says of the tokens that the algorithm asks for, which these are, and its states."""
-        if self.reference is None:
+        """Add the reference's log-probabilities, where it read, and, for a full-vocabulary KL, its hidden states."""
+        reference = self.reference
+        if reference is None:
             return list(scored)
         groups = [s.group for s in scored]
         where = [self.algorithm.reads(s.group, s.rewards) for s in scored]
         where = [torch.zeros_like(g.mask) if w is None else w for g, w in zip(groups, where, strict=True)]
-        keep = exact(self.algorithm) is not None
+        keep = self.algorithm.needs.full_vocabulary_kl is not None
 
         def attempt(planner: Planner) -> list[Tokens]:
             packs = list(planner.packs(groups))
-            read = [self.reference.score([groups[i] for i in p], [where[i] for i in p], keep) for p in packs]
+            read = [reference.score([groups[i] for i in p], [where[i] for i in p], keep) for p in packs]
             return [tokens for some in read for tokens in some]
 
-        with self.reference.whole():
-            found = self.fitted(attempt, groups, self.least(groups), meter)
-        together = zip(scored, found, where, strict=True)
+        with reference.whole():
+            read = self.within_memory(attempt, groups, self.least(groups), meter)
+        together = zip(scored, read, where, strict=True)
         return [replace(s, reference=tokens.logp, read=w, states=tokens.states) for s, tokens, w in together]
 
     def by_policy(self, scored: Sequence[Scored], meter: Meter) -> list[Scored]:
-        """With what the policy says of the completions as it is, for an algorithm that needs it.
+        """Add the policy's log-probabilities before an update, for an algorithm that needs them.
 
         Read by the policy itself, also before the first update, where the sampler's numbers are of the same weights: those
         differ by rounding (``policy/sampler_gap``), which the sum over a completion's tokens makes large.
         """
-        if not claims(self.algorithm, "needs_now"):
+        if not self.algorithm.needs.old_log_probs:
             return list(scored)
         groups, head = [s.group for s in scored], self.head()
 
@@ -94,35 +83,38 @@ class Readings:
             read = []
             for some in planner.packs(groups):
                 with self.policy.see([groups[i].prompt for i in some]) as seen:
-                    read += self.read(seen, [Whole(place, scored[i]) for place, i in enumerate(some)], head)
+                    whole = [RowSlice(place, groups[i], scored[i]) for place, i in enumerate(some)]
+                    read += self.read(seen, whole, head)
             return read
 
         with meter.phase("now"), torch.no_grad(), self.policy.whole():
-            found = self.fitted(attempt, groups, self.least(groups), meter)
-        return [replace(s, now=tokens) for s, tokens in zip(scored, found, strict=True)]
+            read = self.within_memory(attempt, groups, self.least(groups), meter)
+        return [replace(s, now=tokens) for s, tokens in zip(scored, read, strict=True)]
 
     def head(self) -> Tensor | None:
-        """That of the reference, where a divergence over the whole vocabulary is wanted. All ranks must ask together."""
-        return None if exact(self.algorithm) is None else self.reference.head()
+        """The reference's output head, for a divergence over the whole vocabulary. All ranks must ask together."""
+        exact = self.algorithm.needs.full_vocabulary_kl is not None
+        return self.reference.head() if exact and self.reference is not None else None
 
-    def read(self, seen: Any, part: Sequence[Any], head: Tensor | None) -> list[Tokens]:
-        """What the policy says of some completions; with a head also how far that is from the reference, exactly."""
-        if head is None or isinstance(part[0], Filler):
+    def read(self, seen: Any, part: Sequence[RowSlice], head: Tensor | None) -> list[Tokens]:
+        """Read rows by the policy; with a head also how far it is from the reference, over the whole vocabulary."""
+        direction = self.algorithm.needs.full_vocabulary_kl
+        if head is None or direction is None or part[0].filler:
             return self.policy.read(seen, part)
-        states = tuple(piece.scored.states for piece in part)
-        return self.policy.read(seen, part, against=Against(states, head, exact(self.algorithm)))
+        states = tuple(known(rows.scored and rows.scored.states, "full_vocabulary_kl") for rows in part)
+        return self.policy.read(seen, part, against=Against(states, head, direction))
 
     def least(self, groups: Sequence[Group]) -> int:
-        """The tokens down to which groups that are not cut can still be parted from one another."""
+        """The cost in tokens of the cheapest group: smaller parts do not separate whole groups any further."""
         return min((self.planner.cost([group]) for group in groups), default=1)
 
     def least_cut(self, groups: Sequence[Group]) -> int:
-        """The tokens down to which groups can be cut. Ranks that keep step cannot begin anew alone: theirs stay."""
+        """The cost in tokens of the cheapest single row. Ranks that keep step cannot begin anew alone: theirs stay whole."""
         if self.planner.filler is not None:
             return self.planner.part_tokens
         return self.least([group.rows(slice(0, 1)) for group in groups])
 
-    def fitted(
+    def within_memory(
         self,
         attempt: Callable[[Planner], Result],
         groups: Sequence[Group],
@@ -130,17 +122,18 @@ class Readings:
         meter: Meter,
         undo: Callable[[], None] = lambda: None,
     ) -> Result:
-        """What is made of the groups in parts of so many tokens as memory suffices for; they stay that small.
+        """Attempt something with all groups in parts of ``part_tokens``, or in smaller ones where memory does not suffice.
 
-        ``least`` tokens make the parts that cannot be cut; ``undo`` takes back what a failed attempt left.
+        Parts of ``least`` tokens cannot be cut; ``undo`` takes back what a failed attempt left. The limit is the planner's, and
+        stays as small as it had to become.
         """
-        now = max(1, min(self.planner.part_tokens, self.planner.cost(groups)))
+        limit = max(1, min(self.planner.part_tokens, self.planner.cost(groups)))
 
         def sized(part_tokens: int) -> Result:
             return attempt(replace(self.planner, part_tokens=part_tokens))
 
-        found, part_tokens, halvings = fitted(sized, now, least, "part_tokens", undo)
-        if halvings:
-            self.planner = replace(self.planner, part_tokens=part_tokens)
-            meter.total("work/halvings", halvings)
-        return found
+        fitted = run_with_smaller_batches(sized, limit, least, "part_tokens", undo)
+        if fitted.halvings:
+            self.planner = replace(self.planner, part_tokens=fitted.limit)
+            meter.total("work/halvings", fitted.halvings)
+        return fitted.result

@@ -1,10 +1,16 @@
-"""Numbers of one step, gathered while it runs and combined over ranks."""
+"""Numbers of one step: measured, gathered while it runs, combined over ranks. docs/metrics.md lists them all."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
+
+from torch import Tensor
+
+from mmrl.algorithms.base import Algorithm, Memory
+from mmrl.functional import policy_gradient
+from mmrl.types import RowSlice, Scored, Tokens
 
 
 @dataclass
@@ -40,7 +46,7 @@ class Meter:
             self.total(f"seconds/{name}", perf_counter() - start)
 
     def absorb(self, other: "Meter") -> None:
-        """What another one gathered, too."""
+        """Add what another one gathered."""
         for mine, its in ((self.sums, other.sums), (self.counts, other.counts), (self.totals, other.totals)):
             for name, value in its.items():
                 mine[name] = mine.get(name, 0.0) + value
@@ -66,3 +72,34 @@ class Meter:
 def names(stores: list[dict[str, float]]) -> list[str]:
     """All names, in a fixed order."""
     return sorted(set().union(*stores))
+
+
+def describe(meter: Meter, scored: Iterable[Scored], algorithm: Algorithm, memory: Memory | None) -> None:
+    """Add numbers about what was collected, by what the algorithm knew before."""
+    for s in scored:
+        lengths = s.group.mask.sum(dim=1).float()
+        meter.add("completion/tokens", lengths.mean().item())
+        meter.add("completion/truncated", (~s.group.finished).float().mean().item())
+        meter.add("completion/distinct", len(set(s.group.texts)) / len(s.group))
+        for name, reward in s.rewards.items():
+            meter.add(f"reward/{name}", reward.mean().item())
+        if s.rewards:
+            meter.add("reward/total", s.total.mean().item())
+            meter.add("reward/std", s.total.std().item() if len(s.group) > 1 else 0.0)
+        for name, value in algorithm.report(s, memory).items():
+            meter.add(name, value)
+
+
+def observe(meter: Meter, now: Sequence[Tokens], part: Sequence[RowSlice], losses: Sequence[Tensor]) -> None:
+    """Add numbers about what the policy says now of the rows of a part."""
+    for tokens, rows, loss in zip(now, part, losses, strict=True):
+        (scored, _), mask, sampled = rows.learned, rows.group.mask, rows.group.logp_sampled
+        meter.total("loss", loss.item())
+        meter.total("work/trained_tokens", float(mask.sum()))
+        meter.add("policy/entropy", (tokens.entropy.sum() / mask.sum()).item(), int(mask.sum()))
+        if sampled is not None:
+            meter.most("policy/sampler_gap", ((tokens.logp.detach() - sampled) * mask).abs().max().item())
+        read, reference = scored.read, scored.reference
+        if read is not None and reference is not None and read.any():
+            divergence = policy_gradient.k3(tokens.logp.detach(), reference)[read]
+            meter.add("reference/k3", divergence.mean().item(), int(read.sum()))

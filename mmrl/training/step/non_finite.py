@@ -1,4 +1,4 @@
-"""What is not a number stops the run before the weights are touched, and names the examples that it came from."""
+"""Stop the run before a number that is not finite touches the weights, and name the examples that it came from."""
 
 from collections.abc import Iterable, Sequence
 
@@ -12,7 +12,7 @@ class NonFiniteError(RuntimeError):
 
 
 def all_finite(values: Iterable[Tensor]) -> bool:
-    """Whether every value is a number."""
+    """True where every value is finite."""
     return all(bool(value.isfinite().all()) for value in values)
 
 

@@ -5,22 +5,22 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
-from mmrl.algorithms.base import Algorithm, Proposing, Remembering
+from mmrl.algorithms.base import Algorithm, Memory
 from mmrl.runtime.sharding import clip_gradients
-from mmrl.training.step.batching import Bundle, Filler, Piece, Planner
+from mmrl.training.step.batching import Bundle, Planner
 from mmrl.training.step.collect import Collector
-from mmrl.training.step.forward import Policy, Readings, Reference
-from mmrl.training.step.metrics import Meter
+from mmrl.training.step.forward import PolicyModel, Readings, ReferenceModel
+from mmrl.training.step.metrics import Meter, describe, observe
 from mmrl.training.step.non_finite import refuse
-from mmrl.training.step.observe import describe, observe
-from mmrl.types import Credit, Memory, Scored, Tokens, Totals
+from mmrl.types import Credit, RowSlice, Scored, Tokens, Totals
 
 
-class Proposal(Protocol):
-    """What the trainer needs of a model that samples in the policy's place."""
+class ProposalModel(Protocol):
+    """A model that samples in the policy's place, as the trainer uses it."""
 
-    def adopt(self, policy: Policy) -> None: ...
+    def adopt(self, policy: Any) -> None: ...
 
 
 @dataclass
@@ -35,10 +35,10 @@ class Trainer:
     ranks: Any
     updates: int = 1  # optimizer steps on the groups of one collection
     clip_norm: float = 1.0
-    proposal: Proposal | None = None  # samples in the policy's place
+    proposal: ProposalModel | None = None  # samples in the policy's place
     compare: Callable[[Any, Sequence[Any]], Mapping[str, float]] | None = None  # two ways to read; may raise
     compared: frozenset[str] | None = None  # the kinds of media that they were compared on; None before the first time
-    memory: Memory = field(default_factory=dict)  # of the algorithm
+    memory: Memory | None = field(init=False)  # of the algorithm; None where it keeps none
     step_done: int = 0  # collections learned from
     update_done: int = 0  # optimizer steps
     moved: bool = False  # whether the weights changed since the newest whole step
@@ -46,15 +46,14 @@ class Trainer:
     last: Sequence[Scored] = ()  # what the newest step collected
 
     def __post_init__(self) -> None:
-        if isinstance(self.algorithm, Remembering):
-            self.memory = self.algorithm.start(self.collector.base)
+        self.memory = self.algorithm.start(self.collector.base)
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> PolicyModel:
         return self.readings.policy
 
     @property
-    def reference(self) -> Reference | None:
+    def reference(self) -> ReferenceModel | None:
         return self.readings.reference
 
     def step(self) -> dict[str, float]:
@@ -64,7 +63,7 @@ class Trainer:
         for number, batch in enumerate(self.batches(scored)):
             batch = self.readings.by_policy(batch, self.meter) if number else batch
             totals = self.totals(batch)
-            credits = [self.credit(s, totals) for s in batch]
+            credits = [self.algorithm.credit(s, totals, self.memory) for s in batch]
             self.learn(self.loud(batch, credits))
             self.update(batch, totals)
         self.memory = memory
@@ -82,24 +81,19 @@ class Trainer:
         describe(self.meter, scored, self.algorithm, self.memory)
         return scored
 
-    def remember(self, scored: Sequence[Scored]) -> Memory:
-        """What the algorithm will know after this step; and the proposal follows, where the policy is closer to the target."""
-        if not isinstance(self.algorithm, Remembering):
-            return self.memory
+    def remember(self, scored: Sequence[Scored]) -> Memory | None:
+        """The memory of the algorithm after this step; and the policy replaces the proposal, where it asks for that."""
+        needs = self.algorithm.needs
+        if needs.memory is None:
+            return None
         everybody = self.ranks.gather([self.algorithm.notes(s, self.memory) for s in scored])
         memory = self.algorithm.remember(self.memory, [notes for rank in everybody for notes in rank])
-        if self.proposal is not None and isinstance(self.algorithm, Proposing):
-            adopted = (self.step_done + 1) % self.algorithm.proposal.every == 0 and self.algorithm.adopt(memory)
+        if self.proposal is not None and needs.proposal is not None:
+            adopted = (self.step_done + 1) % needs.proposal.every == 0 and self.algorithm.adopt(memory)
             if adopted:
                 self.proposal.adopt(self.policy)
             self.meter.most("proposal/adopted", float(adopted))
         return memory
-
-    def credit(self, scored: Scored, totals: Totals) -> Credit:
-        """The algorithm's, by what it knew before this step."""
-        if isinstance(self.algorithm, Remembering):
-            return self.algorithm.credit(scored, totals, self.memory)
-        return self.algorithm.credit(scored, totals)
 
     def batches(self, scored: Sequence[Scored]) -> Iterator[Sequence[Scored]]:
         """The groups of each optimizer step: all of them, or as many equal parts as there are updates."""
@@ -113,7 +107,7 @@ class Trainer:
         return Totals(*self.ranks.sums([len(batch), sequences, tokens]))
 
     def loud(self, batch: Sequence[Scored], credits: Sequence[Credit]) -> list[tuple[Scored, Credit]]:
-        """What is learned from. A group of which no token moves the policy is left out, and counted."""
+        """The groups that are learned from. One of which no token moves the policy is left out, and counted."""
         loud = [(s, c) for s, c in zip(batch, credits, strict=True) if not c.silent]
         self.meter.add("groups/useful", len(loud) / len(batch) if batch else 0.0, len(batch))
         return loud
@@ -121,14 +115,14 @@ class Trainer:
     def learn(self, loud: Sequence[tuple[Scored, Credit]]) -> None:
         """Add up the gradient of an update; where memory does not suffice, from the start in smaller parts."""
         groups = [s.group for s, _ in loud]
-        found = self.readings.fitted(
+        numbers = self.readings.within_memory(
             lambda planner: self.descend(loud, planner),
             groups,
             self.readings.least_cut(groups),
             self.meter,
             undo=lambda: self.optimizer.zero_grad(set_to_none=True),
         )
-        self.meter.absorb(found)
+        self.meter.absorb(numbers)
 
     def descend(self, loud: Sequence[tuple[Scored, Credit]], planner: Planner) -> Meter:
         """See, read and go back, bundle by bundle; the numbers of all parts."""
@@ -146,25 +140,26 @@ class Trainer:
         if self.compare is None or (self.compared is not None and bundle.kinds <= self.compared):
             return
         with self.meter.phase("compare"):
-            found = self.compare(seen, bundle.parts[0])
-        for name, value in found.items():
+            distances = self.compare(seen, bundle.parts[0])
+        for name, value in distances.items():
             self.meter.most(f"work/compare_{name}", value)
         self.compared = bundle.kinds | (self.compared or frozenset())
 
-    def backward(self, now: Sequence[Tokens], part: Sequence[Piece] | tuple[Filler], meter: Meter) -> None:
+    def backward(self, now: Sequence[Tokens], part: Sequence[RowSlice], meter: Meter) -> None:
         """Add the part's gradient."""
-        if isinstance(part[0], Filler):
+        if part[0].filler:
             (0 * now[0].logp).sum().backward()
             return
-        losses = [
-            (self.algorithm.loss(tokens, piece.credit, piece.scored) * piece.credit.share).sum()
-            for tokens, piece in zip(now, part, strict=True)
-        ]
+        losses = [self.loss(tokens, *rows.learned) for tokens, rows in zip(now, part, strict=True)]
         observe(meter, now, part, losses)
-        for piece, loss in zip(part, losses, strict=True):
+        for rows, loss in zip(part, losses, strict=True):
             if not loss.isfinite():
-                meter.bad.append(piece.group.prompt.example.id)
+                meter.bad.append(rows.group.prompt.example.id)
         torch.stack(losses).sum().backward()  # also where it is not finite, as other ranks wait; update refuses it
+
+    def loss(self, now: Tokens, rows: Scored, credit: Credit) -> Tensor:
+        """The part of the step's loss that some rows are."""
+        return (self.algorithm.loss(now, credit, rows) * credit.share).sum()
 
     def update(self, batch: Sequence[Scored], totals: Totals) -> None:
         """Reduce once over ranks, clip, step, zero; the reference follows."""

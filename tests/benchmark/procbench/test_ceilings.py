@@ -67,7 +67,7 @@ def test_families_have_the_ceilings_of_the_facts(table):
     assert_as_in_the_facts(table, OCTETS)
 
 
-@pytest.mark.slow
+@pytest.mark.slow("as above with 1,500 octets")
 def test_no_family_leaks_in_as_many_octets_as_the_facts_count():
     table = drawn_table(1500)
     assert all_leaks(table) == []

@@ -133,7 +133,10 @@ def test_a_cache_that_is_too_small_is_said_once_and_serves(root, tmp_path, caplo
     assert "more than the limit of 200" in caplog.text
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])  # the process imports torch
+@pytest.mark.parametrize(
+    "workers",
+    [0, pytest.param(1, marks=pytest.mark.slow("in a process, which imports torch; the other case is in this one"))],
+)  # the process imports torch
 def test_what_was_made_smaller_is_kept_smaller_and_beside_what_was_not(root, disk, workers):
     sizes = SizeRules(SMALL, replace(SMALL, of="image"))
     with reader_of(root, disk) as full, reader_of(root, disk, workers=workers, sizes=sizes) as small:

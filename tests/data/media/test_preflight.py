@@ -63,7 +63,7 @@ def test_ten_are_shown_and_the_rest_counted(root):
 
 def test_a_file_that_hangs_is_a_failure(root):
     report = preflight(
-        examples("videos/a.mp4", "videos/b.mp4"), root, FOUR, 1, 1.0, root / "seen.jsonl", probe=fake_decoders.hang_on_a
+        examples("videos/a.mp4", "videos/b.mp4"), root, FOUR, 1, 4.0, root / "seen.jsonl", probe=fake_decoders.hang_on_a
     )
-    assert ["nothing after 1 s" in str(failure) for failure in report.failures] == [True]
+    assert ["nothing after 4 s" in str(failure) for failure in report.failures] == [True]
     assert "a.mp4" not in (root / "seen.jsonl").read_text()

@@ -1,55 +1,17 @@
-"""Calibration: numbers worked by hand, scikit-learn, laws, and what chance alone gives."""
+"""Calibration: numbers worked by hand, laws, and what chance alone gives."""
 
 import math
 
 import numpy as np
 import pytest
 
-from mmrl.evaluation.statistics import (
-    brier,
-    calibration_error,
-    calibration_interval,
-    option_probabilities,
-    perfect_error,
-    risk_coverage_area,
-    selective_risk,
-)
+from mmrl.evaluation.statistics import calibration_error, calibration_interval, perfect_error
 
 
 def calibrated(n, seed=0):
     generator = np.random.default_rng(seed)
     p = generator.uniform(0.25, 1, n)
     return p, (generator.random(n) < p).astype(float)
-
-
-def test_softmax_of_logits_and_of_log_probabilities():
-    logits = np.array([[1.0, 2.0, 3.0], [1000.0, 1000.0, -1000.0]])
-    p = option_probabilities(logits)
-    assert p[0] == pytest.approx(np.exp(logits[0]) / np.exp(logits[0]).sum())
-    assert p[1] == pytest.approx([0.5, 0.5, 0])
-    assert option_probabilities(np.log([[0.1, 0.3]])) == pytest.approx(np.array([[0.25, 0.75]]))
-
-
-def test_brier_worked_by_hand():
-    # (.7 - 1)^2 + .2^2 + .1^2 = .14; gold third: .7^2 + .2^2 + .9^2 = 1.34; a uniform guess of four: 1 - 1/4
-    assert brier([[0.7, 0.2, 0.1]] * 2, [0, 2]) == pytest.approx([0.14, 1.34])
-    assert brier([[0.25] * 4], [3]) == pytest.approx([0.75])
-    assert brier([[1.0, 0.0]] * 2, [0, 1]) == pytest.approx([0, 2])
-
-
-def test_brier_agrees_with_scikit_learn():
-    metrics = pytest.importorskip("sklearn.metrics")
-    p, right = calibrated(500)
-    ours = brier(np.column_stack([1 - p, p]), right.astype(int)).mean() / 2  # theirs counts one of two options
-    assert ours == pytest.approx(metrics.brier_score_loss(right, p), rel=1e-10)
-
-
-def test_brier_is_proper_saying_what_one_believes_is_best():
-    truth = 0.7
-    expected = [
-        truth * brier([[q, 1 - q]], [0])[0] + (1 - truth) * brier([[q, 1 - q]], [1])[0] for q in (0.6, 0.7, 0.8)
-    ]
-    assert min(expected) == expected[1]
 
 
 def test_calibration_error_worked_by_hand():
@@ -86,35 +48,16 @@ def test_the_interval_holds_a_large_error_and_counts_clusters():
     assert copied == pytest.approx((low, high))
 
 
-def test_risk_at_each_coverage_worked_by_hand():
-    # most sure first: right, wrong, right, wrong
-    assert selective_risk([0.9, 0.8, 0.7, 0.6], [1, 0, 1, 0]) == pytest.approx([0, 1 / 2, 1 / 3, 2 / 4])
-    assert risk_coverage_area([0.9, 0.8, 0.7, 0.6], [1, 0, 1, 0]) == pytest.approx((0 + 1 / 2 + 1 / 3 + 1 / 2) / 4)
-
-
-def test_a_confidence_that_says_nothing_has_the_error_rate_as_area():
-    assert selective_risk([0.5] * 4, [1, 0, 0, 1]) == pytest.approx([0.5] * 4)
-    p, right = calibrated(2000)
-    assert risk_coverage_area(p, right) < 1 - right.mean() < risk_coverage_area(1 - p, right)
-
-
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: option_probabilities([[math.inf, 0]]),
-        lambda: option_probabilities([1, 2]),
-        lambda: brier([[0.5, 0.6]], [0]),
-        lambda: brier([[0.5, 0.5]], [2]),
-        lambda: brier([[0.5, 0.5]], [0.0]),
-        lambda: brier([[0.5, 0.5]], [0, 1]),
-        lambda: brier([[math.nan, 0.5]], [0]),
         lambda: calibration_error([1.5], [1]),
         lambda: calibration_error([0.5], [0.5]),
         lambda: calibration_error([0.5, 0.5], [1]),
         lambda: calibration_error([math.nan], [1]),
         lambda: calibration_error([0.5], [1], bins=0),
         lambda: calibration_interval([0.5, 0.5], [1, 0], ["v"]),
-        lambda: selective_risk([], []),
+        lambda: calibration_error([], []),
     ],
 )
 def test_bad_input_is_refused(call):

@@ -1,8 +1,8 @@
-"""Chance correction and groups."""
+"""Chance correction."""
 
 import pytest
 
-from mmrl.evaluation.statistics import all_right, chance_corrected, guess_rate
+from mmrl.evaluation.statistics import chance_corrected, guess_rate
 
 
 def test_guessing_gives_nothing_and_all_right_gives_all():
@@ -14,11 +14,6 @@ def test_guessing_gives_nothing_and_all_right_gives_all():
     assert chance_corrected(0.625, 0.25) == 0.5
 
 
-def test_a_group_counts_whole():
-    assert all_right([1, 1, 1, 0, 1], ["v1", "v1", "v2", "v2", "v3"]).tolist() == [1, 0, 1]
-    assert all_right([1, 0.5], ["v", "v"]).tolist() == [0]
-
-
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="at least 2 options"):
         guess_rate([4, 1])
@@ -26,5 +21,3 @@ def test_bad_input_is_refused():
         chance_corrected(50, 0.25)
     with pytest.raises(ValueError, match="below 1"):
         chance_corrected(0.5, 1)
-    with pytest.raises(ValueError, match="one group an item"):
-        all_right([1, 0], ["v"])

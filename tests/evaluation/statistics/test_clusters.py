@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from mmrl.evaluation.statistics import clustered_error, design_effect, iid_error, mean_interval, variance_parts
+from mmrl.evaluation.statistics import clustered_error, design_effect, iid_error, mean_interval
 from tests.evaluation.statistics.factories import clustered_world
 
 
@@ -47,21 +47,3 @@ def test_one_cluster_says_nothing_of_the_spread():
 def test_design_effect_is_one_where_nothing_varies():
     assert design_effect([1.0] * 6, [0, 0, 1, 1, 2, 2]) == 1.0
     assert design_effect([1.0], [0]) == 1.0
-
-
-def test_variance_parts_of_numbers_worked_by_hand():
-    # item a: 1 0 (mean 1/2, variance 1/2), item b: 1 1 (mean 1, variance 0). within 1/4; between 1/8 - 1/4 / 2 = 0
-    assert variance_parts([1, 0, 1, 1], list("aabb")) == (0.0, 0.25)
-    # a: 0 0, b: 1 1: nothing within, between 1/2
-    assert variance_parts([0, 0, 1, 1], list("aabb")) == (0.5, 0.0)
-
-
-def test_variance_parts_find_both_sources_and_predict_the_error():
-    generator = np.random.default_rng(4)
-    scores = (generator.normal(0, 2, (2000, 1)) + generator.normal(0, 3, (2000, 5))).ravel()
-    items = np.repeat(np.arange(2000), 5)
-    between, within = variance_parts(scores, items)
-    assert (between, within) == (pytest.approx(4, rel=0.1), pytest.approx(9, rel=0.05))
-    assert math.sqrt((between + within / 5) / 2000) == pytest.approx(clustered_error(scores, items), rel=1e-3)
-    with pytest.raises(ValueError, match="at least 2 samples"):
-        variance_parts([1, 0, 1], list("aab"))

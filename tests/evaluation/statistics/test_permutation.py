@@ -51,7 +51,7 @@ def test_flipping_clusters_keeps_its_size_under_a_clustered_null_and_flipping_it
     assert alone > 0.15
 
 
-@pytest.mark.slow
+@pytest.mark.slow("2,000 worlds a case; the test above takes 400 of one")
 @pytest.mark.parametrize(("clusters", "size"), [(8, 20), (30, 12), (120, 8), (300, 5)])
 def test_the_size_of_both_tests_in_many_worlds(clusters, size):
     whole, alone = sizes(2000, clusters=clusters, size=size)

@@ -63,7 +63,8 @@ def power_at(effect, worlds, clusters, size, seed):
 
 
 @pytest.mark.parametrize(
-    ("clusters", "size", "worlds"), [(24, 5, 300), pytest.param(100, 4, 1500, marks=pytest.mark.slow)]
+    ("clusters", "size", "worlds"),
+    [(24, 5, 300), pytest.param(100, 4, 1500, marks=pytest.mark.slow("more worlds than the other case"))],
 )
 def test_the_detectable_effect_is_detected_four_times_in_five(clusters, size, worlds):
     cluster_means = np.resize([1.0, -1.0], clusters) * math.sqrt(0.3**2 + 1 / size)  # as spread as the noise below

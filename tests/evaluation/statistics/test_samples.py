@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from mmrl.evaluation.statistics import guess_at_k, majority_at_k, mean_at_k, pass_at_k, pass_hat_k
+from mmrl.evaluation.statistics import guess_at_k, majority_at_k, pass_at_k, pass_hat_k
 
 
 def draws(n, right, k):
@@ -85,10 +85,6 @@ def test_a_guesser_on_four_options():
     assert guess_at_k(4, 1) == 0.25
 
 
-def test_means_by_item():
-    assert mean_at_k([[1, 0, 1, 1], [0, 0, 0, 1]]).tolist() == [0.75, 0.25]
-
-
 @pytest.mark.parametrize("function", [pass_at_k, pass_hat_k])
 def test_more_draws_than_samples_are_refused(function):
     with pytest.raises(ValueError, match="sample more"):
@@ -104,9 +100,5 @@ def test_other_bad_input_is_refused():
         majority_at_k("AB", "A", 3)
     with pytest.raises(ValueError, match="gold"):
         majority_at_k("AB", None, 1)
-    with pytest.raises(ValueError, match="shape"):
-        mean_at_k([1, 0])
-    with pytest.raises(ValueError, match="finite"):
-        mean_at_k([[1, math.nan]])
     with pytest.raises(ValueError, match="option"):
         guess_at_k(0, 3)

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from itertools import accumulate
 from types import SimpleNamespace
 
 import pytest
@@ -12,10 +13,9 @@ from mmrl.models import reader
 from mmrl.models.attention import prefix
 from mmrl.models.attention.shared import AnswerPass, PromptPass, use_shared
 from mmrl.models.loading import checkpoint_activations
-from mmrl.models.reader import Piece
 from mmrl.models.self_check import DisagreementError, compare
 from mmrl.rollout.engine import Engine
-from mmrl.types import Decoding
+from mmrl.types import Decoding, RowSlice
 from tests import tiny_models
 from tests.models.test_reader import completions, mixed, plain
 
@@ -43,7 +43,7 @@ def by_shares(policy, groups, parts):
     logp = [torch.zeros_like(s) for s in shares(groups)]
     with policy.see([g.prompt for g in groups]) as seen:
         for part in parts:
-            pieces = [Piece(i, groups[i].rows(rows)) for i, rows in part]
+            pieces = [RowSlice(i, groups[i].rows(rows)) for i, rows in part]
             loss = 0
             for (i, rows), tokens in zip(part, policy.read(seen, pieces), strict=True):
                 logp[i][rows] = tokens.logp.detach().double()
@@ -94,7 +94,7 @@ def test_in_float32_it_is_as_close_to_float64_as_the_untouched_model_is(family):
         truth = by_copies_only(untouched(family, wide), groups_of(wide))
         own = (by_copies_only(untouched(family, policy), groups) - truth).abs().max()
         with policy.see([g.prompt for g in groups]) as seen:
-            read = policy.read(seen, [Piece(i, g) for i, g in enumerate(groups)])
+            read = policy.read(seen, [RowSlice(i, g) for i, g in enumerate(groups)])
     ours = torch.cat([t.logp[g.mask] for t, g in zip(read, groups, strict=True)])
     assert (ours - truth).abs().max() <= 3 * own
 
@@ -109,7 +109,7 @@ def test_the_first_token_is_predicted_at_the_prompts_last_place(family):
     group = groups_of(policy)[0]
     other = untouched(family, policy)
     with torch.no_grad(), policy.see([group.prompt]) as seen:
-        first = policy.read(seen, [Piece(0, group)])[0].logp[:, 0]
+        first = policy.read(seen, [RowSlice(0, group)])[0].logp[:, 0]
         expected = torch.stack([plain(other, group, row)[0] for row in range(3)])
     torch.testing.assert_close(first, expected, atol=1e-5, rtol=1e-5)
     assert len(first.unique()) == 3  # different tokens, one distribution
@@ -126,7 +126,7 @@ def test_sampling_against_shared_keys_draws_what_copies_draw(exact, family):
         engine = Engine(policy, Decoding(max_new_tokens=40), lambda text: None)
         groups = engine.sample(mixed(policy), [range(4), range(3), range(5)], seed=1)
         with torch.no_grad(), policy.see([g.prompt for g in groups]) as seen:
-            read = policy.read(seen, [Piece(i, g) for i, g in enumerate(groups)])
+            read = policy.read(seen, [RowSlice(i, g) for i, g in enumerate(groups)])
         for group, tokens in zip(groups, read, strict=True):
             torch.testing.assert_close(tokens.logp, group.logp_sampled, atol=1e-9, rtol=0)
         drawn.append((groups, policy.work.forward_tokens))
@@ -146,7 +146,7 @@ def test_tokens_are_counted_where_they_pass_and_parts_cost_the_prompt_once():
         policy.work.taken()
         with policy.see([group.prompt]) as seen:
             for rows in parts:
-                policy.read(seen, [Piece(0, group.rows(rows))])
+                policy.read(seen, [RowSlice(0, group.rows(rows))])
         assert policy.work.padding == 0
         # nobody looks from an answer's last token; a part of which nothing is left passes one token
         assert policy.work.forward_tokens == p + 4 + 8 + (len(parts) == 3)
@@ -159,7 +159,7 @@ def test_both_ways_to_read_are_compared_and_nothing_is_changed(family, compute):
     before = [p.clone() for p in policy.model.parameters()]
     for groups in (groups_of(policy), [completions(policy, mixed(policy)[0], [1])]):
         with policy.see([g.prompt for g in groups]) as seen:
-            found = compare(policy, seen, [Piece(i, g) for i, g in enumerate(groups)])
+            found = compare(policy, seen, [RowSlice(i, g) for i, g in enumerate(groups)])
         assert 0 < found["distance"] < (1e-5 if compute is None else 0.3)
         assert 0 < found["plain_distance"] < (1e-5 if compute is None else 0.3)  # what was measured, not a bound
     assert all(torch.equal(p, q) for p, q in zip(policy.model.parameters(), before, strict=True))
@@ -205,13 +205,12 @@ class Later(SimpleNamespace):
 
 def first_token_late():
     """The first token of an answer is predicted where the second is."""
-    own = reader.Reader.hidden
 
-    def hidden(self, seen, before, places):
-        shared = isinstance(seen, prefix.Prefix)
-        return own(self, seen, before, [at.clamp(min=1) if shared else at for at in places])
+    def places(wanted, prompts):
+        starts = [prompts, *accumulate((len(row.inputs) for row in wanted), initial=prompts)][1:-1]
+        return torch.cat([start + row.positions.clamp(min=1) - 1 for start, row in zip(starts, wanted, strict=True)])
 
-    return {(reader.Reader, "hidden"): hidden}
+    return {(reader, "places"): places}
 
 
 MISTAKES = {
@@ -237,7 +236,7 @@ def test_a_mistake_in_attention_stops_the_run_however_coarse_its_arithmetic(monk
         monkeypatch.setattr(where, name, wrong)
     said = r"model\.share_prefix: expected .* found .*on examples slow.*share_prefix=off"
     with policy.see([g.prompt for g in groups]) as seen, pytest.raises(DisagreementError, match=said):
-        compare(policy, seen, [Piece(i, g) for i, g in enumerate(groups)])
+        compare(policy, seen, [RowSlice(i, g) for i, g in enumerate(groups)])
 
 
 def test_a_model_whose_layers_have_windows_takes_the_plain_path_and_says_so_once(caplog):

@@ -85,7 +85,12 @@ PROJECTOR = {"rates": {"language": 1e-4, "projector": 1e-2, "tower": 0.0}}
 REFERENCES = {"none": None, "frozen": {"name": "frozen"}, "ema": {"name": "ema", "every": 1, "decay": 0.5}}
 
 
-@pytest.mark.parametrize("reference", REFERENCES)
+REPEATED = pytest.mark.slow(
+    "two runs more of what ema, with two readers of which one follows the other, shows by default"
+)
+
+
+@pytest.mark.parametrize("reference", [pytest.param(name, marks=[REPEATED] * (name != "ema")) for name in REFERENCES])
 def test_where_only_the_projector_learns_the_blocks_look_once_in_two_epochs(root, tmp_path, reference):
     found = {}
     for kept in (2**30, 0):  # eight examples, four with one medium and two with two, two a step

@@ -6,7 +6,8 @@ from torch import nn
 
 from mmrl.models.families import Grid
 from mmrl.models.reference import Reference
-from mmrl.models.vision.feature_cache import FeatureCache, Weights, name_of
+from mmrl.models.vision.feature_cache import FeatureCache, name_of
+from mmrl.models.vision.tower import CacheLevel
 from mmrl.runtime.disk_cache import open_disk
 from mmrl.runtime.memory_cache import ByteCache
 from mmrl.types import EMA, Frozen
@@ -80,10 +81,10 @@ def test_as_long_as_there_is_the_prompt_nobody_looks_twice():
     assert hook.media == policy.work.vision_passes == MEDIA
 
 
-@pytest.mark.parametrize("keeps", ["features", "states"])
-def test_what_is_handed_out_is_not_what_is_kept(keeps):
+@pytest.mark.parametrize("level", [CacheLevel.FEATURES, CacheLevel.STATES])
+def test_what_is_handed_out_is_not_what_is_kept(level):
     policy = frozen(cache=FeatureCache(ByteCache(10**6)))
-    policy.tower.told = keeps
+    policy.tower.fixed_level = level
     prompts = policy.prompts([tiny_models.example(kinds=("video",))], [[tiny_models.clip(1)]]) + mixed(policy)
     expected = features(policy, prompts)
     for asked in (prompts, prompts[:1], prompts):
@@ -99,7 +100,7 @@ def test_a_reference_with_equal_weights_finds_what_the_policy_saw():
     features(policy, prompts)
     for update in (Frozen(), EMA(every=1)):
         reference = Reference(policy, update)
-        assert reference.tower.keeps == "features"
+        assert reference.tower.cache_level == "features"
         assert torch.equal(features(reference, prompts), features(policy, prompts))
         assert reference.follow(policy, 1) == isinstance(update, EMA)
         features(reference, prompts)
@@ -130,7 +131,7 @@ def test_a_tower_that_learns_looks_once_as_long_as_it_is_still(tmp_path):
         with policy.tower.still(again=True):
             found = [features(policy, mixed(policy)) for _ in range(2)]
             assert policy.work.vision_passes == MEDIA
-        assert (policy.tower.cache, policy.tower.keeps) == (cache, "nothing")
+        assert (policy.tower.cache, policy.tower.cache_level) == (cache, "nothing")
         expected = features(policy, mixed(policy))
         assert policy.work.taken().vision_passes == 2 * MEDIA
         assert torch.equal(*found)
@@ -172,12 +173,10 @@ def test_a_name_is_of_the_patches_the_grid_the_weights_and_the_arithmetic():
     ]  # fmt: skip
     assert len(set(names)) == len(names)
     assert name_of(pixels, Grid("video", 1, 2, 2, seconds=3.0), "w") == names[0]  # seconds are for positions
-    tower = tiny_models.policy().model.model.visual
-    digests = {Weights(tower, compute).digest() for compute in (None, torch.bfloat16)}
-    digests |= {Weights(tiny_models.policy("qwen2_vl").model.model.visual, None).digest()}
-    digests |= {Weights(tiny_models.policy(dtype=torch.float64).model.model.visual, None).digest()}
+    others = [{}, {"compute": torch.bfloat16}, {"family": "qwen2_vl"}, {"dtype": torch.float64}]
+    digests = {tiny_models.policy(**other).tower.weights.digest() for other in others}
     assert len(digests) == 4
-    assert Weights(tiny_models.policy().model.model.visual, None).digest() in digests
+    assert tiny_models.policy().tower.weights.digest() in digests
 
 
 def test_a_damaged_entry_is_seen_again_and_counted(tmp_path):

@@ -7,6 +7,7 @@ from mmrl.models.proposal import Proposal
 from mmrl.models.reference import Reference
 from mmrl.models.vision.feature_cache import FeatureCache
 from mmrl.models.vision.projector import mergers, unmerged
+from mmrl.models.vision.tower import CacheLevel
 from mmrl.runtime.disk_cache import open_disk
 from mmrl.runtime.memory_cache import ByteCache
 from mmrl.types import EMA, Frozen
@@ -71,11 +72,11 @@ def outcome(policy, prompts):
 def test_features_and_gradients_are_those_of_the_whole_tower(exact, family):
     policy = learning(family, dtype=torch.float64, cache=FeatureCache(ByteCache(10**7)))
     for prompts in (mixed(policy), mixed(policy), alone(policy), alone(policy, "image")):
-        assert policy.tower.keeps == "states"
+        assert policy.tower.cache_level == "states"
         found, gradients = outcome(policy, prompts)
-        policy.tower.told = "nothing"
+        policy.tower.fixed_level = CacheLevel.NOTHING
         expected, theirs = outcome(policy, prompts)
-        policy.tower.told = None
+        policy.tower.fixed_level = None
         torch.testing.assert_close(found, expected, atol=1e-10, rtol=1e-10)
         assert gradients.keys() == theirs.keys()
         assert {n for n in theirs if not n.startswith(policy.family.projector)} == set()
@@ -91,7 +92,7 @@ def test_where_tokens_stay_in_order_no_bit_differs(family, compute):
     policy = learning(family, compute=compute)
     prompts = alone(policy)
     found, gradients = outcome(policy, prompts)
-    policy.tower.told = "nothing"
+    policy.tower.fixed_level = CacheLevel.NOTHING
     expected, theirs = outcome(policy, prompts)
     assert torch.equal(found, expected)
     assert all(torch.equal(gradients[name], gradient) for name, gradient in theirs.items())
@@ -115,7 +116,7 @@ def test_what_is_kept_is_so_much_larger_than_features():
         policy = learning(family)
         (prompt,) = alone(policy)
         policy.look([prompt])
-        (states,) = prompt.vision.seen.values()
+        (states,) = prompt.vision.kept.values()
         assert states.shape == (prompt.vision.grids[0].tokens(2), levels, 4 * 32)
         with policy.see([prompt]) as seen:
             assert seen.features[0].shape == (len(states), levels, 32)
@@ -176,7 +177,7 @@ def test_a_run_of_the_blocks_without_a_projector_is_not_taken_for_its_features()
     policy = learning(cache=FeatureCache(ByteCache(10**6)))
     prompts = mixed(policy)
     expected = features(policy, prompts)
-    policy.tower.told = "features"
+    policy.tower.fixed_level = CacheLevel.FEATURES
     torch.testing.assert_close(features(policy, prompts), expected, atol=1e-5, rtol=1e-5)
     assert policy.work.vision_passes == 2 * MEDIA
 

@@ -7,11 +7,10 @@ from typing import ClassVar
 import pytest
 import torch
 
-from mmrl.algorithms import GRPO, RLKL, Choosing, Proposing, Remembering
+from mmrl.algorithms import GRPO, KLInReward, Memory, Needs
 from mmrl.models.proposal import Proposal
-from mmrl.models.reader import Piece
 from mmrl.training.step.metrics import Meter
-from mmrl.types import Adaptive, Credit
+from mmrl.types import Adaptive, RowSlice
 from tests import run_fixtures, tiny_models
 
 PLAIN = {"beta": 0.0, "reference": None}
@@ -20,7 +19,7 @@ PLAIN = {"beta": 0.0, "reference": None}
 def read(policy, group):
     """What a policy says of a group's tokens."""
     with torch.no_grad(), policy.see([group.prompt]) as seen:
-        return policy.read(seen, [Piece(0, group)])[0]
+        return policy.read(seen, [RowSlice(0, group)])[0]
 
 
 @pytest.mark.parametrize("part_tokens", [1, 10**6])
@@ -29,10 +28,10 @@ def test_now_is_what_the_policy_says_at_the_start_of_each_update(part_tokens):
     groups, said = run_fixtures.fixed_groups(policy), []
 
     @dataclass(frozen=True)
-    class Listens(RLKL):
-        def credit(self, scored, totals):
+    class Listens(KLInReward):
+        def credit(self, scored, totals, memory=None):
             said.append((scored.group, scored.now, read(policy, scored.group)))
-            return RLKL.credit(self, scored, totals)
+            return super().credit(scored, totals, memory)
 
     trainer = run_fixtures.trainer_of(
         Listens(beta=0.1, ratio="token", clip=0.2), policy, groups, updates=2, part_tokens=part_tokens
@@ -62,6 +61,10 @@ class Picky(GRPO):
     reference: None = None
     draws: int = 5
 
+    @property
+    def needs(self):
+        return Needs(draws=self.draws)
+
     def useful(self, group, rewards: Mapping):
         return group.prompt.example.id in ("photo", "text")
 
@@ -82,7 +85,6 @@ def drawing(algorithm, batches):
 def test_batches_are_drawn_until_there_are_enough_useful_groups():
     batches = [("film", "text", "films"), ("films", "film", "film"), ("text", "photo", "photo")]
     trainer, drawn = drawing(Picky(), batches)
-    assert isinstance(trainer.algorithm, Choosing)
     numbers = trainer.step()
     assert [s.group.prompt.example.id for s in trainer.last] == [
         "text",
@@ -133,38 +135,48 @@ def count(trainer, batch):
 
 
 @dataclass(frozen=True)
+class Count(Memory):
+    """How many groups and steps there were."""
+
+    groups: int
+    steps: int
+
+    def to_tensors(self):
+        return {"groups": torch.tensor(self.groups), "steps": torch.tensor(self.steps)}
+
+    @classmethod
+    def from_tensors(cls, tensors):
+        return cls(int(tensors["groups"]), int(tensors["steps"]))
+
+
+@dataclass(frozen=True)
 class Counts(GRPO):
     """Knows how many groups it has seen, and lets the policy replace the proposal at even numbers of steps."""
 
     beta: float = 0.0
     reference: None = None
-    proposal: Adaptive | None = Adaptive(every=1)
     seen: ClassVar[list] = []
+    needs: ClassVar[Needs] = Needs(memory=Count, proposal=Adaptive(every=1))
 
     def start(self, base):
-        return {"groups": torch.zeros((), dtype=torch.float64), "steps": torch.zeros((), dtype=torch.float64)}
+        return Count(0, 0)
 
-    def credit(self, scored, totals, memory):
-        self.seen.append(memory["groups"].item())
-        return GRPO.credit(self, scored, totals)
-
-    def report(self, scored, memory):
-        return {}
+    def credit(self, scored, totals, memory=None):
+        self.seen.append(memory.groups)
+        return super().credit(scored, totals, memory)
 
     def notes(self, scored, memory):
-        return {"groups": 1}
+        return 1
 
     def remember(self, memory, notes):
-        return {"groups": memory["groups"] + sum(n["groups"] for n in notes), "steps": memory["steps"] + 1}
+        return Count(memory.groups + sum(notes), memory.steps + 1)
 
     def adopt(self, memory):
-        return memory["steps"].item() % 2 == 0
+        return memory.steps % 2 == 0
 
 
 def test_credit_goes_by_what_was_known_before_the_step():
     policy, algorithm = tiny_models.policy(), Counts()
-    assert isinstance(algorithm, Remembering)
-    assert isinstance(algorithm, Proposing)
     algorithm.seen.clear()
     trainer = run_fixtures.trainer_of(
         algorithm, policy, run_fixtures.fixed_groups(policy, ["text", "photo"]), updates=2
@@ -172,7 +184,7 @@ def test_credit_goes_by_what_was_known_before_the_step():
     for _ in range(2):
         trainer.step()
     assert algorithm.seen == [0, 0, 2, 2]
-    assert trainer.memory["groups"] == 4
+    assert trainer.memory.groups == 4
 
 
 def test_a_failed_step_is_not_remembered():
@@ -181,7 +193,7 @@ def test_a_failed_step_is_not_remembered():
     trainer.update = lambda *_: 1 / 0
     with pytest.raises(ZeroDivisionError):
         trainer.step()
-    assert (trainer.memory["groups"], trainer.collector.done) == (0, 0)
+    assert (trainer.memory.groups, trainer.collector.done) == (0, 0)
 
 
 def test_a_proposal_becomes_the_policy_as_it_was_compared():
@@ -211,9 +223,3 @@ def test_an_example_that_the_table_lacks_is_refused():
     trainer.collector.base = {"film": {}}
     with pytest.raises(ValueError, match="found nothing of text; run mmrl prepare"):
         trainer.step()
-
-
-def test_a_silent_memory_is_still_credit():
-    policy = tiny_models.policy()
-    trainer = run_fixtures.trainer_of(Counts(), policy, run_fixtures.fixed_groups(policy, ["text"]))
-    assert isinstance(trainer.credit(trainer.collect()[0], trainer.totals([])), Credit)

@@ -85,9 +85,9 @@ def test_counters_are_those_of_hooks_on_the_towers_and_the_decoder(root, tmp_pat
 def test_what_a_validation_does_is_no_steps_work(root, tmp_path):
     sets = [{"name": "own", "format": "messages", "file": "d.jsonl", "limit": 3}]
     validation = {"root": str(root), "sets": sets, "template": "plain", "graders": {"accuracy": "accuracy"}}
-    validation |= {"workers": 0, "decoding": {"max_new_tokens": 4}}
+    validation |= {"every": 1, "workers": 0, "decoding": {"max_new_tokens": 4}}
     found = []
-    for name, more in {"with": {"validation": validation, "validate_every": 1}, "without": {}}.items():
+    for name, more in {"with": {"validation": validation}, "without": {}}.items():
         build(run_fixtures.config(root, tmp_path / name, "grpo", steps=2, **more), quiet=True).fit(quiet=True)
         lines = run_fixtures.lines(tmp_path / name / "metrics.jsonl")
         assert not [key for line in lines for key in line if not explained(key)]

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from mmrl.algorithms import CARE, GRPO
-from mmrl.models.vision.tower import Tower
+from mmrl.models.vision.encoder import Encoder
 from mmrl.rollout import Engine
-from mmrl.runtime.out_of_memory import fitted
+from mmrl.runtime.out_of_memory import Fitted, run_with_smaller_batches
 from mmrl.training.build import build
 from tests import run_fixtures, tiny_models
 from tests.training.step.test_trainer import flat, weights
@@ -37,8 +37,18 @@ def step(algorithm, rows, of="policy", part_tokens=10**6, times=10**6):
     return trainer, flat(trainer.optimizer.given), numbers, weights(policy)
 
 
-@pytest.mark.parametrize("of", ["policy", "reference"])
-@pytest.mark.parametrize("algorithm", [GRPO(beta=0.1), CARE()], ids=["grpo", "care"])
+REPEATED = pytest.mark.slow("both readers and both algorithms starve once by default")
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "of"),
+    [
+        pytest.param(GRPO(beta=0.1), "policy", id="grpo-policy"),
+        pytest.param(GRPO(beta=0.1), "reference", id="grpo-reference", marks=REPEATED),
+        pytest.param(CARE(), "policy", id="care-policy", marks=REPEATED),
+        pytest.param(CARE(), "reference", id="care-reference"),
+    ],
+)
 def test_a_step_that_did_not_fit_is_the_step_that_does(algorithm, of, caplog):
     _, gradient, numbers, after = step(algorithm, 10**6)
     rows = {"policy": 2, "reference": 4}[of]  # the reference reads whole groups
@@ -93,11 +103,11 @@ def test_a_video_that_a_frozen_tower_has_no_memory_for_is_an_error_that_says_wha
     rates = {"rates": {"language": 1e-4, "projector": 0.0, "tower": 0.0}}
     run = build(run_fixtures.config(root, tmp_path / "run", "grpo", steps=1, optimizer=rates), quiet=True)
     with (
-        patch.object(Tower, "encode", side_effect=torch.OutOfMemoryError),
+        patch.object(Encoder, "encode", side_effect=torch.OutOfMemoryError),
         pytest.raises(torch.OutOfMemoryError) as error,
     ):
         run.fit(quiet=True)
-    assert "media=1 cannot be halved any further; show fewer or smaller frames" in error.value.__notes__[0]
+    assert "no batch can be made smaller; show fewer or smaller frames" in error.value.__notes__[0]
 
 
 def test_ranks_that_keep_step_do_not_begin_anew():
@@ -138,5 +148,5 @@ def test_the_limit_that_did_is_told():
             raise torch.OutOfMemoryError
         return -limit
 
-    assert fitted(attempt, 100, 1, "x") == (-25, 25, 2)
-    assert fitted(attempt, 30, 1, "x") == (-30, 30, 0)
+    assert run_with_smaller_batches(attempt, 100, 1, "x") == Fitted(-25, 25, 2)
+    assert run_with_smaller_batches(attempt, 30, 1, "x") == Fitted(-30, 30, 0)

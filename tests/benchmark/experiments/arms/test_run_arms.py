@@ -223,7 +223,7 @@ def test_what_could_not_be_seen_is_a_failure_and_not_a_wrong_answer(out, plan):
         arm_run.measured(replace(seen, statuses={"ok": 6, "media_error": 2}))
 
 
-@pytest.mark.slow
+@pytest.mark.slow("the jobs above in processes of their own")
 def test_the_command_trains_in_processes_of_their_own_and_not_twice(tmp_path, plan, monkeypatch):
     monkeypatch.setattr(arm_runs, "USUAL", plan)
     asked = ["rl", str(tmp_path), "--base", str(plan.base), "--arms", "care", "--seeds", "0", "--steps", "1"]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmrl.algorithms import ALGORITHMS, GRPO, RLKL
+from mmrl.algorithms import GRPO, RLOO, KLInLoss, KLInReward
 from mmrl.functional.policy_gradient import k1, k3
 from mmrl.types import Tokens, Totals
 from tests.algorithms.enumerated import categorical, expected_gradient, gradient, scored, sequences, step_loss
@@ -38,7 +38,8 @@ def local(logits, direction, states=None):
 REVERSE = gradient(lambda x: kl(x, REFERENCE), POLICY)
 FORWARD = gradient(lambda x: kl(REFERENCE, x), POLICY)
 LOCAL = {direction: gradient(lambda x, d=direction: local(x, d), POLICY) for direction in OTHER}
-TABLE = {  # place, estimator, level -> the expected gradient of the divergence term; the table of RLKL's docstring
+PLACES = {"reward": KLInReward, "loss": KLInLoss}
+TABLE = {  # place, estimator, level -> the expected gradient of the divergence term; the tables of the two docstrings
     ("reward", "k1", "sequence"): REVERSE,
     ("reward", "k1", "to_go"): REVERSE,
     ("reward", "k1", "token"): LOCAL["kl_policy_reference"],
@@ -60,7 +61,7 @@ TABLE = {  # place, estimator, level -> the expected gradient of the divergence 
 @pytest.mark.parametrize("setting", TABLE, ids="-".join)
 def test_what_a_placement_of_the_divergence_minimises(setting):
     place, estimator, level = setting
-    algorithm = RLKL(beta=0.7, place=place, estimator=estimator, level=level, baseline="none")
+    algorithm = PLACES[place](beta=0.7, estimator=estimator, level=level, baseline="none")
     got = expected_gradient(algorithm, ONE, POLICY, 1, {"total": NOTHING}, reference=REFERENCE)
     close(got, 0.7 * TABLE[setting])
 
@@ -94,13 +95,13 @@ def posterior(beta):
 
 
 EXACT = {  # settings whose expected step is grad J itself
-    "reward": RLKL(beta=0.5),
-    "reward, to go": RLKL(beta=0.5, level="to_go"),
-    "loss, squared": RLKL(beta=0.5, place="loss", estimator="k2"),
-    "loss, corrected": RLKL(beta=0.5, place="loss", estimator="ratio_k3"),
-    "loss, whole vocabulary": RLKL(beta=0.5, place="loss", estimator="kl_policy_reference", level="to_go"),
-    "rloo": ALGORITHMS["rloo"](beta=0.5),
-    "no baseline": RLKL(beta=0.5, baseline="none"),
+    "reward": KLInReward(beta=0.5),
+    "reward, to go": KLInReward(beta=0.5, level="to_go"),
+    "loss, squared": KLInLoss(beta=0.5, estimator="k2"),
+    "loss, corrected": KLInLoss(beta=0.5, estimator="ratio_k3"),
+    "loss, whole vocabulary": KLInLoss(beta=0.5, estimator="kl_policy_reference", level="to_go"),
+    "rloo": RLOO(beta=0.5),
+    "no baseline": KLInReward(beta=0.5, baseline="none"),
 }
 
 
@@ -114,29 +115,31 @@ def test_the_expected_step_is_the_gradient_of_the_objective_and_of_the_divergenc
 
 def test_the_groups_own_mean_shrinks_the_step_and_its_siblings_do_not():
     exact = gradient(lambda x: objective(x, 0.5), POLICY)
-    got = expected_gradient(RLKL(beta=0.5, baseline="group"), ONE, POLICY, 2, {"total": REWARD}, reference=REFERENCE)
+    got = expected_gradient(
+        KLInReward(beta=0.5, baseline="group"), ONE, POLICY, 2, {"total": REWARD}, reference=REFERENCE
+    )
     close(got, -exact / 2)
 
 
 @pytest.mark.parametrize("setting", [("reward", "k1", "sequence"), ("loss", "ratio_k3", "sequence")], ids="-".join)
 def test_the_sequence_ratio_makes_another_policys_completions_exact(setting):
     place, estimator, level = setting
-    algorithm = RLKL(beta=0.5, place=place, estimator=estimator, level=level, ratio="sequence")
+    algorithm = PLACES[place](beta=0.5, estimator=estimator, level=level, ratio="sequence")
     got = expected_gradient(algorithm, ONE, POLICY, 2, {"total": REWARD}, sampler=SAMPLER, reference=REFERENCE)
     close(got, -gradient(lambda x: objective(x, 0.5), POLICY))
 
 
 def test_the_corrected_token_estimator_is_local_at_the_samplers_states():
-    algorithm = RLKL(beta=1.0, place="loss", estimator="ratio_k3", level="token", ratio="token", baseline="none")
+    algorithm = KLInLoss(beta=1.0, estimator="ratio_k3", level="token", ratio="token", baseline="none")
     got = expected_gradient(algorithm, ONE, POLICY, 1, {"total": NOTHING}, sampler=SAMPLER, reference=REFERENCE)
     close(got, gradient(lambda x: local(x, "kl_policy_reference", SAMPLER), POLICY))
 
 
 def test_the_derivative_of_the_corrected_token_estimator_is_ratio_times_log_ratio():
-    """DeepSeek-V3.2's term, as facts 4.4 states its derivative."""
+    """DeepSeek-V3.2's term, differentiated by hand."""
     rows = [3, 9]
     s = scored(ONE, rows, {"total": NOTHING}, policy=POLICY, sampler=SAMPLER, reference=REFERENCE)
-    algorithm = RLKL(beta=1.0, place="loss", estimator="ratio_k3", level="token", ratio="token", baseline="none")
+    algorithm = KLInLoss(beta=1.0, estimator="ratio_k3", level="token", ratio="token", baseline="none")
     credit = algorithm.credit(s, Totals(1, 2, int(s.group.mask.sum())))
     logp = ONE.logp(POLICY)[rows].requires_grad_()
     (got,) = torch.autograd.grad(algorithm.loss(Tokens(logp, torch.zeros_like(logp)), credit, s).sum(), logp)
@@ -166,12 +169,12 @@ def conditional(target):
 
 
 BROKEN = {
-    "the group's mean": RLKL(beta=0.5, baseline="group"),
-    "a mean over a completion's own tokens": RLKL(beta=0.5, reduce="sequence"),
-    "another beta": RLKL(beta=0.51),
-    "GRPO's divergence": RLKL(beta=0.5, place="loss", estimator="k3", level="token"),
-    "a token without its future": RLKL(beta=0.5, level="token"),
-    "no ratio": RLKL(beta=0.5),
+    "the group's mean": KLInReward(beta=0.5, baseline="group"),
+    "a mean over a completion's own tokens": KLInReward(beta=0.5, reduce="sequence"),
+    "another beta": KLInReward(beta=0.51),
+    "GRPO's divergence": KLInLoss(beta=0.5, estimator="k3", level="token"),
+    "a token without its future": KLInReward(beta=0.5, level="token"),
+    "no ratio": KLInReward(beta=0.5),
 }
 
 
@@ -188,7 +191,7 @@ def test_without_divergence_a_policy_collapses_and_with_it_it_comes_to_the_poste
     reference = bandit.logits(5)
     found = {}
     for beta in (0.0, 0.5):
-        algorithm = RLKL(beta=beta, baseline="none", **({"reference": None} if beta == 0 else {}))
+        algorithm = KLInReward(beta=beta, baseline="none", **({"reference": None} if beta == 0 else {}))
         logits = reference.clone()
         for _ in range(80):
             step = expected_gradient(algorithm, bandit, logits, 1, {"total": reward}, reference=reference)
@@ -211,13 +214,13 @@ STD = (8 / 7 * SUCCESS * (1 - SUCCESS)).sqrt() + 1e-4  # of eight rewards, as GR
     [
         (GRPO(beta=1.0, standardise="none"), SUCCESS - SUCCESS * (1 - SUCCESS)),
         (GRPO(beta=1.0), SUCCESS - SUCCESS * (1 - SUCCESS) / STD),
-        (RLKL(beta=1.0, baseline="group"), torch.sigmoid(SUCCESS.logit() - 1)),
-        (RLKL(beta=1.0, baseline="group_std", place="loss", estimator="k2"), torch.sigmoid(SUCCESS.logit() - 1 / STD)),
+        (KLInReward(beta=1.0, baseline="group"), torch.sigmoid(SUCCESS.logit() - 1)),
+        (KLInLoss(beta=1.0, baseline="group_std", estimator="k2"), torch.sigmoid(SUCCESS.logit() - 1 / STD)),
     ],
     ids=["mean, k3 in the loss", "mean and std, k3 in the loss", "mean, KL", "mean and std, KL"],
 )
 def test_where_group_relative_updates_rest(algorithm, base):
-    """Success s at rest, from a base success s0, for many siblings (facts 4.3): with k3 in the loss s0 = s - s (1 - s) / (beta std),
+    """Success s at rest, from a base success s0, for many siblings: with k3 in the loss s0 = s - s (1 - s) / (beta std),
     with the divergence itself logit s = logit s0 + 1 / (beta std); std 1 where rewards are only centred."""
     policy = torch.tensor(COUNTS, dtype=torch.float64).log()[None]
     within = torch.tensor(COUNTS, dtype=torch.float64) / torch.tensor([6.0, 6, 2, 2], dtype=torch.float64)
@@ -235,9 +238,6 @@ def test_where_group_relative_updates_rest(algorithm, base):
         ({"beta": -1.0}, "algorithm.beta: expected 0 or more"),
         ({"beta": 0.0}, "algorithm.beta: expected above 0"),
         ({"reference": None}, "algorithm.reference: expected one"),
-        ({"estimator": "k2"}, "algorithm.estimator: expected k1 or k3 in the reward"),
-        ({"place": "loss", "estimator": "k2", "level": "to_go"}, "algorithm.level: expected sequence or token for k2"),
-        ({"place": "loss", "estimator": "kl_policy_reference"}, "algorithm.level: expected token or to_go"),
         ({"level": "to_go", "baseline": "group_std"}, "algorithm.baseline: expected siblings, group or none"),
         ({"clip": 0.2}, "algorithm.clip: expected ratio: token or sequence"),
         ({"length": 0.0}, "algorithm.length: expected a number of tokens above 0"),
@@ -245,10 +245,38 @@ def test_where_group_relative_updates_rest(algorithm, base):
 )
 def test_settings_that_mean_nothing_are_refused(settings, said):
     with pytest.raises(ValueError, match=said):
-        RLKL(**settings)
+        KLInReward(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"estimator": "k2", "level": "to_go"}, "algorithm.level: expected sequence or token for k2"),
+        ({"estimator": "kl_policy_reference"}, "algorithm.level: expected token or to_go"),
+        ({"estimator": "kl_reference_policy", "level": "to_go"}, "algorithm.level: expected token for kl_reference"),
+        (
+            {"estimator": "kl_policy_reference", "level": "to_go", "baseline": "group_std"},
+            "algorithm.baseline: expected siblings, group or none",
+        ),
+        ({"clip": 0.2}, "algorithm.clip: expected ratio: token or sequence"),
+    ],
+)
+def test_so_are_those_of_a_divergence_in_the_loss(settings, said):
+    with pytest.raises(ValueError, match=said):
+        KLInLoss(**settings)
+
+
+def test_who_reads_what_for_a_divergence():
+    """In the reward it is of the policy before the update; in the loss only what follows a token is."""
+    assert KLInReward().needs.old_log_probs
+    assert not KLInLoss().needs.old_log_probs
+    exact = KLInLoss(estimator="kl_policy_reference", level="to_go").needs
+    assert (exact.old_log_probs, exact.full_vocabulary_kl) == (True, "kl_policy_reference")
+    alone = KLInReward(beta=0.0, reference=None).needs
+    assert (alone.reference, alone.old_log_probs) == (None, False)
 
 
 def test_a_group_of_one_has_no_siblings():
     s = scored(ONE, [2], {"total": REWARD}, policy=POLICY, reference=REFERENCE)
     with pytest.raises(ValueError, match="group size: expected 2 or more"):
-        RLKL().credit(s, Totals(1, 1, 3))
+        KLInReward().credit(s, Totals(1, 1, 3))

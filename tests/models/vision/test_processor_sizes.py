@@ -18,7 +18,7 @@ from mmrl.data.media.frame_size import SizeRule, SizeRules
 from mmrl.data.media.reader import MediaReader
 from mmrl.data.media.shrink import shrunk
 from mmrl.data.media.video import FrameChoice
-from mmrl.models.vision import size_rules as rules
+from mmrl.models.vision import processor_sizes as rules
 from mmrl.models.vision.patches import patch_media
 from mmrl.training.build import build
 from mmrl.types import Example, Media

@@ -1,4 +1,4 @@
-"""The rules by which a model's processors choose sizes, for the processes that decode."""
+"""The sizes that a model's processors choose, as rules for the processes that decode: frames are made small there."""
 
 import logging
 from dataclasses import replace
@@ -18,12 +18,12 @@ BOUND = {Qwen2VLImageProcessor: "image", Qwen2VLVideoProcessor: "frame", Qwen3VL
 
 
 def size_rules(processor) -> SizeRules:
-    """Of a model's processor; none for a part of it that is not known, or that does other arithmetic than ``shrunk``."""
+    """Finds the size rules of a model's video and image processors; None for one that ``shrunk`` does not reproduce."""
     return SizeRules(tried(processor.video_processor), tried(processor.image_processor))
 
 
 def rule_of(part) -> SizeRule | None:
-    """A video or image processor's, by its type and settings."""
+    """Reads the rule of a video or image processor off its type and settings; None if the type is not known."""
     bound = BOUND.get(type(part))
     if bound is None or not part.do_resize or part.resample != PILImageResampling.BICUBIC:
         return None
@@ -35,7 +35,7 @@ def rule_of(part) -> SizeRule | None:
 
 
 def tried(part) -> SizeRule | None:
-    """The rule, if noise made small by it comes out of the processor as it does without."""
+    """Gives the rule if the processor makes the same patches of noise, whether the rule made the noise small before or not."""
     rule = rule_of(part)
     if rule is not None and not agrees(part, rule):
         logger.warning(
@@ -46,7 +46,7 @@ def tried(part) -> SizeRule | None:
 
 
 def agrees(part, rule: SizeRule) -> bool:
-    """Whether it is so under bounds that make the trial a matter of milliseconds."""
+    """Tries the rule on noise, under bounds small enough that the trial takes milliseconds."""
     unit = rule.factor
     rule = replace(rule, least=4 * unit * unit, most=16 * unit * unit)
     noise = np.random.default_rng(0).integers(0, 256, (2, 5 * unit + 3, 9 * unit + 5, 3), np.uint8)
@@ -56,7 +56,7 @@ def agrees(part, rule: SizeRule) -> bool:
 
 
 def patches(part, rule: SizeRule, medium: Clip | np.ndarray) -> Tensor:
-    """What a processor makes of a medium under the rule's bounds."""
+    """Cuts a medium into patches with a processor, under the rule's bounds."""
     more = {"size": {"shortest_edge": rule.least, "longest_edge": rule.most}, "return_tensors": "pt"}
     if not isinstance(medium, Clip):
         return part(images=[torch.from_numpy(medium).permute(2, 0, 1)], **more)["pixel_values"]

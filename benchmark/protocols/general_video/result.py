@@ -1,4 +1,4 @@
-"""What was asked for, and what was found."""
+"""The request of the command line, and the result of one benchmark under one condition."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from mmrl.evaluation.records import FAILED
 
 @dataclass(frozen=True)
 class Asked:
-    """What the command line said."""
+    """The request of the command line."""
 
     names: Sequence[str]
     model: str
@@ -25,7 +25,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Found:
+class BenchmarkResult:
     """One benchmark under one condition."""
 
     name: str
@@ -43,5 +43,5 @@ class Found:
 
     @property
     def partial(self) -> bool:
-        """Whether this is less than the release has."""
+        """True where this is less than the release has."""
         return len(self.items) != self.expected or bool(self.missing)

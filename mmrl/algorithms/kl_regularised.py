@@ -1,0 +1,260 @@
+"""KL-regularised reinforcement learning, with the divergence in the reward or in the loss."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mmrl.algorithms.base import Algorithm, Needs, check_clip, check_kl_weight, check_length, known, sampler_logp
+from mmrl.algorithms.target_matching import distances, log_probs
+from mmrl.functional import policy_gradient
+from mmrl.types import Credit, Direction, Frozen, Scored, Tokens, Totals, Update
+
+Level = Literal["sequence", "to_go", "token"]  # what is estimated, and which tokens answer for it
+ESTIMATORS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "k1": policy_gradient.k1,
+    "k2": policy_gradient.k2,
+    "k3": policy_gradient.k3,
+    "ratio_k3": policy_gradient.k3,
+}
+LEVELS_IN_LOSS = {
+    "k1": ("sequence", "token"),
+    "k2": ("sequence", "token"),
+    "k3": ("sequence", "token"),
+    "ratio_k3": ("sequence", "token"),
+    "kl_policy_reference": ("token", "to_go"),
+    "kl_reference_policy": ("token",),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class KLRegularised(Algorithm):
+    """maximise J(pi) = E_pi[R] - beta KL(pi || pi0), whose optimum is p*(o) = pi0(o) exp(R(o) / beta) / Z.
+
+        grad J = E_pi[(R - beta log pi/pi0) grad log pi] = - beta grad KL(pi || p*)
+
+    The base of ``KLInReward`` and ``KLInLoss``, which say where the divergence is estimated and what is then minimised in
+    expectation, with d = log pi/pi0, k1 = d, k2 = d^2/2, k3 = exp(-d) - 1 + d (tests/algorithms/test_kl_regularised.py enumerates
+    each line of their tables). The lines hold for the gradient as a sum over tokens (``reduce: constant``; with ``length`` that
+    many times less): a mean over a completion's own tokens (``sequence``) has another rest point than p*. ``ratio`` is for
+    completions that another policy drew, as in the second update of a step: ``sequence`` is exact, ``token`` is PPO's, ``none``
+    takes the policy for the sampler. Log-ratios are cut to [-10, 10] in k3, of a token or of a sequence.
+    Source: Korbak, Perez, Buckley 2022 (2205.11275).
+    """
+
+    beta: float = 0.1  # weight of the divergence; the temperature of p*
+    baseline: policy_gradient.Baseline = "siblings"
+    ratio: Literal["none", "token", "sequence"] = (
+        "none"  # the importance ratio of the reward's gradient, and of ratio_k3
+    )
+    clip: float | None = None  # of that ratio
+    reduce: policy_gradient.Reduce = "constant"
+    length: float = 1.0  # what a completion counts as where reduce is constant
+    reference: Update | None = Frozen()
+
+    def __post_init__(self) -> None:
+        check_kl_weight(self.beta)
+        check_clip(self.clip)
+        check_length(self.length)
+        for problem in self.problems():
+            raise ValueError(f"algorithm.{problem}")
+
+    def problems(self) -> Iterator[str]:
+        """Name what is wrong with settings that are each in order."""
+        if self.beta == 0 and self.reference is not None:
+            yield (
+                "beta: expected above 0, because the optimum is pi0 exp(R / beta) / Z; found 0. To learn from rewards alone say so "
+                "with reference: null"
+            )
+        if self.beta > 0 and self.reference is None:
+            yield f"reference: expected one, as beta is {self.beta}; found none. Set it, or beta: 0"
+        if self.clip is not None and self.ratio == "none":
+            yield (
+                f"clip: expected ratio: token or sequence with a clip of {self.clip}, as a ratio of 1 needs none; found none"
+            )
+        if self.tokens_differ and self.baseline == "group_std":
+            yield (
+                "baseline: expected siblings, group or none where tokens answer for different costs; found group_std. Set "
+                "level: sequence, or another baseline"
+            )
+
+    @property
+    def tokens_differ(self) -> bool:
+        """True where the tokens of a completion have different advantages."""
+        return False
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(
+            reference=self.reference,
+            group_baseline=self.baseline != "none",
+            sampler_log_probs=self.ratio == "sequence",
+            off_policy=self.ratio != "none",
+            off_policy_setting="algorithm.ratio, for example token",
+        )
+
+    def credit(self, scored: Scored, totals: Totals, memory: Any = None) -> Credit:
+        worth = self.token_advantages(scored)
+        share = policy_gradient.shares(scored.group.mask, totals, self.reduce, worth.dtype, self.length)
+        return Credit(worth, torch.zeros_like(worth), share)
+
+    def token_advantages(self, scored: Scored) -> Float[Tensor, "g t"]:
+        """The weight of each token's score: the reward's advantage alone."""
+        return policy_gradient.per_token(policy_gradient.advantage(scored.total, self.baseline), scored.group.mask)
+
+    def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
+        old = self.old_logp(now, rows)
+        if self.ratio == "sequence":
+            ratio = policy_gradient.sequence_ratio(now.logp, old, rows.group.mask)
+        else:
+            ratio = policy_gradient.ratio(now.logp, old)
+        return -policy_gradient.surrogate(ratio, credit.worth, self.clip)
+
+    def old_logp(self, now: Tokens, rows: Scored) -> Float[Tensor, "n t"]:
+        """Log-probabilities of what sampled; the policy's own where it is taken for that."""
+        return now.logp.detach() if self.ratio == "none" else sampler_logp(rows, "algorithm.ratio")
+
+    def report(self, scored: Scored, memory: Any = None) -> Mapping[str, float]:
+        """How far the policy is from p* and from the reference, where it was read before it learns."""
+        if self.beta == 0 or scored.now is None:
+            return {}
+        return distances(
+            log_probs(scored, known(scored.reference, "reference"), scored.total.double() / self.beta), scored
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class KLInReward(KLRegularised):
+    """KL-regularised RL that subtracts an estimate of the divergence from the reward, where it is not differentiated.
+
+        A_g    = R_g - beta k1_g - mean of the siblings' (R - beta k1),     loss = - 1/G sum_g A_g sum_t log pi_gt
+
+        estimator  level      expected gradient of the divergence term
+        k1         sequence   grad KL(pi || pi0)
+        k1         to_go      the same, less noise: a token answers for itself and what follows
+        k1         token      state-frozen ("local") KL(pi || pi0): what a token does to later ones is left out
+        k3         sequence   grad KL(pi || pi0) - grad KL(pi0 || pi)
+
+    k2 is not offered: without differentiation it estimates no divergence. Beta times f-DPG's reverse KL is the same step.
+    """
+
+    name: Literal["kl_in_reward"] = "kl_in_reward"
+    estimator: Literal["k1", "k3"] = "k1"
+    level: Level = "sequence"
+
+    @property
+    def tokens_differ(self) -> bool:
+        return self.beta > 0 and self.level != "sequence"
+
+    @property
+    def needs(self) -> Needs:
+        return replace(super().needs, old_log_probs=self.beta > 0)
+
+    def token_advantages(self, scored: Scored) -> Float[Tensor, "g t"]:
+        """The advantage of the reward minus the divergence, of a completion as a whole or token by token."""
+        mask, reward, estimate = scored.group.mask, scored.total, ESTIMATORS[self.estimator]
+        if self.beta == 0:
+            return super().token_advantages(scored)
+        logp, prior = known(scored.now, "old_log_probs").logp, known(scored.reference, "reference")
+        if self.level == "sequence":
+            cost = estimate(logp.sum(dim=1), prior.sum(dim=1))
+            return policy_gradient.per_token(policy_gradient.advantage(reward - self.beta * cost, self.baseline), mask)
+        costs = self.beta * estimate(logp, prior) * mask
+        if self.level == "token":
+            return (policy_gradient.advantage(reward, self.baseline)[:, None] - costs) * mask
+        return advantages_to_go(reward, costs, self.baseline) * mask
+
+
+@dataclass(frozen=True, kw_only=True)
+class RLOO(KLInReward):
+    """REINFORCE with the mean of the siblings as baseline. Source: Ahmadian et al. 2024 (2402.14740)."""
+
+    name: Literal["rloo"] = "rloo"
+    beta: float = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class KLInLoss(KLRegularised):
+    """KL-regularised RL that adds an estimate of the divergence to the loss, where it is differentiated.
+
+    loss = - 1/G sum_g A_g sum_t log pi_gt + beta k_g,     A_g = R_g - mean of the siblings' R
+
+    estimator            level      expected gradient of the divergence term
+    k1                   any        exactly 0: noise alone
+    k2                   sequence   grad KL(pi || pi0)
+    k2                   token      local KL(pi || pi0): what a token does to later ones is left out
+    k3                   sequence   grad KL(pi0 || pi)
+    k3                   token      local KL(pi0 || pi): GRPO's
+    ratio_k3             sequence   grad KL(pi || pi0)
+    ratio_k3             token      local KL(pi || pi0) at the sampler's states (DeepSeek-V3.2, 2512.02556, eq. 7)
+    kl_policy_reference  token      local KL(pi || pi0), summed over the whole vocabulary: without noise in the token
+    kl_policy_reference  to_go      grad KL(pi || pi0): the local part as it is, what follows by the advantage
+    kl_reference_policy  token      local KL(pi0 || pi), summed over the whole vocabulary
+    """
+
+    name: Literal["kl_in_loss"] = "kl_in_loss"
+    estimator: Literal["k1", "k2", "k3", "ratio_k3", "kl_policy_reference", "kl_reference_policy"] = "k2"
+    level: Level = "sequence"
+
+    def problems(self) -> Iterator[str]:
+        yield from super().problems()
+        if self.level not in LEVELS_IN_LOSS[self.estimator]:
+            expected = " or ".join(LEVELS_IN_LOSS[self.estimator])
+            yield f"level: expected {expected} for {self.estimator} in the loss, found {self.level}"
+
+    @property
+    def tokens_differ(self) -> bool:
+        return self.beta > 0 and self.level == "to_go"
+
+    @property
+    def full_vocabulary_kl(self) -> Direction | None:
+        """The divergence that is summed over the whole vocabulary, if one is."""
+        if self.beta > 0 and (self.estimator == "kl_policy_reference" or self.estimator == "kl_reference_policy"):
+            return self.estimator
+        return None
+
+    @property
+    def needs(self) -> Needs:
+        return replace(super().needs, full_vocabulary_kl=self.full_vocabulary_kl, old_log_probs=self.tokens_differ)
+
+    def credit(self, scored: Scored, totals: Totals, memory: Any = None) -> Credit:
+        credit = super().credit(scored, totals, memory)
+        return replace(credit, pull=self.beta * scored.group.mask.to(credit.worth.dtype))
+
+    def token_advantages(self, scored: Scored) -> Float[Tensor, "g t"]:
+        """The advantage of the reward; to go also that of the later tokens' divergence, as its own is in the loss."""
+        if not self.tokens_differ:
+            return super().token_advantages(scored)
+        mask = scored.group.mask
+        divergence = known(known(scored.now, "old_log_probs").divergence, "full_vocabulary_kl")
+        costs = self.beta * divergence * mask
+        return (advantages_to_go(scored.total, costs, self.baseline) + costs) * mask
+
+    def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
+        loss = super().loss(now, credit, rows)
+        return loss if rows.reference is None else credit.pull * self.divergence(now, rows) + loss
+
+    def divergence(self, now: Tokens, rows: Scored) -> Float[Tensor, "n t"]:
+        """The divergence by tokens; a sequence's in equal parts on its tokens."""
+        if self.full_vocabulary_kl is not None:
+            return known(now.divergence, "full_vocabulary_kl")
+        prior = known(rows.reference, "reference")
+        estimate, corrected, mask = ESTIMATORS[self.estimator], self.estimator == "ratio_k3", rows.group.mask
+        if self.level == "token":
+            divergence = estimate(now.logp, prior)
+            return policy_gradient.ratio(now.logp, self.old_logp(now, rows)) * divergence if corrected else divergence
+        divergence = estimate(now.logp.sum(dim=1), prior.sum(dim=1))
+        weight = (now.logp - self.old_logp(now, rows)).mul(mask).sum(dim=1).exp() if corrected else 1.0
+        return policy_gradient.spread(weight * divergence, mask)
+
+
+def advantages_to_go(
+    reward: Float[Tensor, " g"], costs: Float[Tensor, "g t"], baseline: policy_gradient.Baseline
+) -> Float[Tensor, "g t"]:
+    """The advantage of each token where it answers for its own cost and all later ones, not for earlier ones."""
+    whole = policy_gradient.advantage(reward - costs.sum(dim=1), baseline)[:, None]
+    past = costs.sum(dim=1, keepdim=True) - policy_gradient.to_go(costs)
+    return whole + past

@@ -1,0 +1,36 @@
+"""The scorer of an evaluation, made of graders by name, and the fingerprint of the code that decides its verdicts."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from mmrl import rewards, world
+from mmrl.config.open_data import grader
+from mmrl.evaluation.scoring import DEFAULT, Scorer
+from mmrl.rewards.graders import trace
+from mmrl.rewards.run_graders import grade_one
+from mmrl.runtime.files import short_hash
+from mmrl.world.graders import WORLD_GRADERS
+
+
+def scorer_of(graders: Mapping[str, str], name: str = DEFAULT) -> Scorer:
+    """Return the scorer of some metrics, each with a grader's name or path.py:function. Raises ValueError for none."""
+    if not graders:
+        raise ValueError("graders: expected one or more metrics, as in accuracy=accuracy; found none")
+    by_metric = {metric: grader(spec) for metric, spec in graders.items()}
+    facts = {"graders": dict(graders), "code": {metric: code_of(spec) for metric, spec in graders.items()}}
+    return Scorer(partial(grade_one, graders=by_metric), trace, name, facts)
+
+
+def code_of(spec: str) -> str:
+    """Return a fingerprint of the code that a grader is made of: its file, or all files of the room that it comes from."""
+    own, sign, _ = spec.rpartition(":")
+    if sign:
+        return fingerprint([Path(own)])
+    room = world if spec in WORLD_GRADERS else rewards
+    return fingerprint(sorted(Path(str(room.__file__)).parent.rglob("*.py")))
+
+
+def fingerprint(paths: list[Path]) -> str:
+    """Return a short hash of the names and contents of some files."""
+    return short_hash(*(path.name.encode() + path.read_bytes() for path in paths))

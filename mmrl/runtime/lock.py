@@ -1,0 +1,49 @@
+"""Locks between processes. The lock of a process that ends, however it ends, is free."""
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+HOLDER = ".holder"  # ends the name of the file that says who holds a lock
+POLL = 0.01  # seconds between two looks at a lock that another process holds
+
+
+class LockedError(RuntimeError):
+    """Another process holds the lock."""
+
+
+@contextmanager
+def waiting_lock(path: Path) -> Iterator[None]:
+    """Hold the lock file ``path``; wait for as long as another process holds it."""
+    with FileLock(path).acquire(poll_interval=POLL):
+        yield
+
+
+@contextmanager
+def lock_or_refuse(path: Path) -> Iterator[None]:
+    """Hold the lock file ``path``, or raise LockedError at once with the name of the process that holds it."""
+    lock, holder = FileLock(path, timeout=0), path.with_name(path.name + HOLDER)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise LockedError(
+            f"{path.parent}: {name_of(holder)} is writing here; wait for it, or choose another folder"
+        ) from None
+    try:
+        holder.write_text(f"process {os.getpid()} on {platform.node()} ({' '.join(sys.argv)})")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def name_of(holder: Path) -> str:
+    """The process that a holder file names."""
+    with suppress(OSError):
+        return holder.read_text() or "another process"
+    return "another process"

@@ -1,0 +1,103 @@
+"""Checks before a run starts: each finds a mistake that would otherwise stop the run, or spoil it, hours later."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from mmrl.config.open_data import check_gradable, check_media, disk_of, grader, open_set, root_of
+from mmrl.config.schema import Config, ConfigError, EvaluationSection
+from mmrl.data.conditions import check_condition
+from mmrl.models.policy import Policy
+from mmrl.rewards.parse import THINK, leaves_think_open
+from mmrl.runtime.console import console
+from mmrl.runtime.ranks import Ranks
+from mmrl.training import checkpoint
+from mmrl.training.loop import same_config
+from mmrl.types import Example
+
+
+def check_ranks(config: Config, ranks: Ranks) -> None:
+    """Refuse steps that cannot be divided among the ranks, and shards of one rank."""
+    parts = ranks.world * config.updates_per_step
+    if config.prompts_per_step % parts:
+        raise ConfigError(
+            f"prompts_per_step: expected a multiple of {parts} (ranks x updates_per_step), "
+            f"found {config.prompts_per_step}"
+        )
+    if config.model.shard and ranks.world == 1:
+        raise ConfigError(
+            "model.shard: expected several ranks to share the weights, found one; "
+            "start with torchrun --nproc_per_node N, or set model.shard=false"
+        )
+
+
+def checkpoint_to_resume(config: Config, resume: bool) -> Path | None:
+    """The checkpoint to go on from. A run is neither overwritten nor resumed by accident, nor as another experiment."""
+    folder = Path(config.out)
+    newest = checkpoint.latest(folder / "checkpoints")
+    if resume and newest is None and any(folder.glob("*")):
+        raise ConfigError(f"out: expected a checkpoint to resume in {folder}, found none; start anew without --resume")
+    if newest is not None and not resume:
+        raise ConfigError(
+            f"out: {folder} holds a run at {newest.name}; add --resume to go on with it, or choose another out"
+        )
+    if newest is not None:
+        same_config(config, checkpoint.read_state(newest)["config"], newest)
+    return newest
+
+
+def check_inputs(config: Config, examples: Sequence[Example], ranks: Ranks, quiet: bool) -> None:
+    """Refuse golds that no answer can match, missing demonstrations, media that do not open, and caches that cannot be written."""
+    disk_of(config.data, "frames")
+    disk_of(config.data, "features")
+    check_gradable(examples, [reward.grader for reward in config.rewards.values()], "data")
+    if config.validation is not None:
+        check_validation(config.validation)
+    if config.rollout.decoding.top_p < 1 and ranks.main:
+        console.print("[yellow]rollout.decoding.top_p is below 1: log-probabilities are not those of the sampler.[/]")
+    if config.algorithm.needs.source == "demonstrations":
+        bare = [example.id for example in examples if example.demonstration is None]
+        if bare:
+            raise ConfigError(
+                f"data: expected a demonstration in every row, found {len(bare)} without, such as {bare[:5]}"
+            )
+    if ranks.main and config.data.on_bad_media == "stop":
+        check_media(config.data, list(examples), quiet)
+    ranks.wait()
+
+
+def check_validation(section: EvaluationSection) -> None:
+    """Refuse sets of the validation that are incomplete or that its graders or its condition cannot take."""
+    disk_of(section, "frames")
+    for one in section.sets:
+        data = open_set(one, root_of(section), "file", section.seed)
+        if one.expect is not None and len(data) != one.expect:
+            raise ConfigError(f"validation.sets {one.name}: expected {one.expect} examples, found {len(data)}")
+        examples = [data.example(i, 0) for i in range(len(data))]
+        check_gradable(examples, section.graders.values(), f"validation {one.name}")
+        check_condition(section.condition, examples, f"validation {one.name}")
+    for spec in section.graders.values():
+        grader(spec)
+
+
+def check_opening(policy: Policy, config: Config, examples: Iterable[Example]) -> None:
+    """Refuse, where the chat template opens <think>, a format reward and demonstrations that open it again.
+
+    No completion can earn such a reward, because the opening tag is the prompt's.
+    """
+    if not leaves_think_open(policy.opening):
+        return
+    found = f"a chat template whose prompts end with {policy.opening!r}"
+    advice = f"take the tag out of the chat template in {config.model.path}"
+    named = [name for name, reward in config.rewards.items() if reward.grader == "format"]
+    if named:
+        raise ConfigError(
+            f"rewards.{named[0]}: expected the whole think block to be the completion's, as the grader format wants it, found "
+            f"{found}; leave this reward out, or {advice}"
+        )
+    if config.algorithm.needs.source == "demonstrations":
+        again = [e.id for e in examples if (e.demonstration or "").lstrip().startswith(THINK)]
+        if again:
+            raise ConfigError(
+                f"data: expected demonstrations that go on where their prompts end, found {found}, and {len(again)} that begin with "
+                f"{THINK} again, such as {again[:5]}; {advice}"
+            )

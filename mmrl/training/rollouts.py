@@ -1,0 +1,55 @@
+"""Completions to learn from: sampled by the policy or its proposal, or demonstrations."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from mmrl.config.schema import RolloutSection
+from mmrl.models.policy import Policy
+from mmrl.rewards.parse import parse
+from mmrl.rollout import Engine, demonstrate
+from mmrl.runtime.out_of_memory import run_with_smaller_batches
+from mmrl.types import Group, Prompt
+
+Rollouts = Callable[[Sequence[Prompt], int], list[Group]]  # prompts and step -> a group for each prompt
+
+
+@dataclass
+class Sampler:
+    """Samples the groups of a step, with as many rows at a time as the memory was once found to suffice for."""
+
+    engine: Engine
+    group_size: int
+    seed: int
+
+    def __call__(self, prompts: Sequence[Prompt], step: int) -> list[Group]:
+        """Sample a group for each prompt. The model is in evaluation mode meanwhile, as gradient checkpointing keeps no cache."""
+        policy, members = self.engine.policy, range(self.group_size)
+
+        def attempt(max_rows: int) -> list[Group]:
+            return replace(self.engine, max_rows=max_rows).sample(prompts, [members] * len(prompts), self.seed, step)
+
+        training = policy.model.training
+        policy.model.eval()
+        try:
+            with policy.whole():
+                rows = min(self.engine.max_rows, len(members) * len(prompts))  # so that halving makes a difference
+                fitted = run_with_smaller_batches(attempt, rows, len(members), "rollout.max_rows")
+        finally:
+            policy.model.train(training)
+        self.engine = replace(self.engine, max_rows=fitted.limit) if fitted.halvings else self.engine
+        policy.work.halvings += fitted.halvings
+        return fitted.result
+
+
+def rollouts_of(policy: Policy, source: str, section: RolloutSection, seed: int) -> Rollouts:
+    """The source of completions that an algorithm asks for: "policy" or "demonstrations"."""
+    if source == "demonstrations":
+        return partial(demonstrations, policy)
+    engine = Engine(policy, section.decoding, lambda text: parse(text).span, section.max_rows)
+    return Sampler(engine, section.group_size, seed)
+
+
+def demonstrations(policy: Policy, prompts: Sequence[Prompt], _step: int) -> list[Group]:
+    """Each prompt's demonstration, as a group of one."""
+    return [demonstrate(policy, prompt) for prompt in prompts]
