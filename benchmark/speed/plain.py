@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from benchmark.speed.case import Case
 from benchmark.speed.clock import Counts, Peak, Watch, gradient_bytes
 from benchmark.speed.prompts import Asked, asked, banned, untouched
-from mmrl.models.loading import checkpoint_activations
+from mmrl.models.transformers_versions import checkpoint_activations
 
 MICRO = (1, 2, 4, 8)
 SLOWER = 1.05

@@ -9,6 +9,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from mmrl.models.families import family_of
 from mmrl.models.policy import Policy
+from mmrl.models.transformers_versions import checkpoint_activations
 from mmrl.models.vision.block_attention import use_blocks
 from mmrl.models.vision.patch_embedding import use_product
 
@@ -49,15 +50,6 @@ def load_policy(
     if checkpointing:
         checkpoint_activations(model)
     return Policy(model, processor, template, temperature, logit_bytes, compute, share_prefix)
-
-
-def checkpoint_activations(model) -> None:
-    """Turns gradient checkpointing on, by the name that this version of transformers has for it."""
-    options = {"use_reentrant": False}
-    if hasattr(model, "activation_checkpointing_enable"):
-        model.activation_checkpointing_enable(options)
-    else:
-        model.gradient_checkpointing_enable(options)
 
 
 def check_directory(path: str | Path) -> None:

@@ -14,3 +14,12 @@ def cached(layers: nn.Module, cache: Cache) -> dict[str, Any]:
     """
     named = "cache" if "cache" in inspect.signature(layers.forward).parameters else "past_key_values"
     return {named: cache, "use_cache": True}
+
+
+def checkpoint_activations(model: nn.Module) -> None:
+    """Turns gradient checkpointing on, by the name that this version of transformers has for it."""
+    options = {"use_reentrant": False}
+    if hasattr(model, "activation_checkpointing_enable"):
+        model.activation_checkpointing_enable(options)
+    else:
+        model.gradient_checkpointing_enable(options)

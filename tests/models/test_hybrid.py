@@ -6,10 +6,10 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from mmrl.models.loading import checkpoint_activations, load_policy
+from mmrl.models.loading import load_policy
 from mmrl.models.proposal import Proposal
 from mmrl.models.reference import Reference
-from mmrl.models.transformers_versions import cached
+from mmrl.models.transformers_versions import cached, checkpoint_activations
 from mmrl.rollout.engine import Engine
 from mmrl.types import EMA, Decoding, Frozen, RowSlice
 from tests import tiny_models

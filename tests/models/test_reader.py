@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmrl.models.loading import checkpoint_activations
+from mmrl.models.transformers_versions import checkpoint_activations
 from mmrl.rollout.engine import Engine
 from mmrl.types import Decoding, Group, RowSlice
 from tests import tiny_models

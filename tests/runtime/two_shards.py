@@ -11,7 +11,7 @@ from torch.distributed.tensor import DTensor
 from mmrl.algorithms import CARE, KLInLoss
 from mmrl.config.load import parse
 from mmrl.config.schema import Config
-from mmrl.models.loading import checkpoint_activations
+from mmrl.models.transformers_versions import checkpoint_activations
 from mmrl.runtime.ranks import Ranks, join
 from mmrl.runtime.sharding import full
 from mmrl.training.build import build

@@ -12,8 +12,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from mmrl.models import reader
 from mmrl.models.attention import prefix
 from mmrl.models.attention.shared import AnswerPass, PromptPass, use_shared
-from mmrl.models.loading import checkpoint_activations
 from mmrl.models.self_check import DisagreementError, compare
+from mmrl.models.transformers_versions import checkpoint_activations
 from mmrl.rollout.engine import Engine
 from mmrl.types import Decoding, RowSlice
 from tests import tiny_models
