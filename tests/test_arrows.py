@@ -1,6 +1,7 @@
 """Which room may import which. A new arrow is a decision: add it here and argue it in the commit."""
 
 import ast
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,7 @@ NEVER_AT_ONCE = {
     "openai",
     "pysubs2",
 }  # extras: imported where they are used
+FACES = {"statistics", "targets", "divergences"}  # folders whose __init__ shows their names to others
 MOST_ENTRIES = 16  # in the package's folder: among so many a newcomer finds a thing
 
 
@@ -131,3 +133,20 @@ def test_asking_for_help_does_not_wait_for_torch(path):
     if path.stem in ("app", "evaluation", "world", "__init__"):
         found = {each for each in at_once(parsed(path)) if not each.startswith("mmrl.cli.")}
         assert not {"torch", "transformers", "accelerate", "mmrl"} & {each.split(".")[0] for each in found}
+
+
+def public(path: Path) -> Iterator[tuple[str, bool]]:
+    """The functions and classes that a module defines, and whether each is a class."""
+    for node in parsed(path).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
+            yield node.name, isinstance(node, ast.ClassDef)
+
+
+def test_a_name_says_where_a_thing_is():
+    """There is one class of a name in all of mmrl, and one function in a room or in a folder that shows its names to others."""
+    places = defaultdict(list)
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for name, is_class in public(path):
+            room = "" if is_class else path.parent.name if path.parent.name in FACES else names_of(path)[0]
+            places[room, name].append(path.relative_to(PACKAGE).as_posix())
+    assert {key: paths for key, paths in places.items() if len(paths) > 1} == {}

@@ -118,7 +118,7 @@ def effects(conditions: Mapping[str, ConditionRecords], metric: str) -> list[Eff
 
     Raises IncompleteError where ``full`` is missing, or where the conditions are not of the same pairs.
     """
-    conditions = aligned(conditions)
+    conditions = in_one_order(conditions)
     full = conditions["full"]
     return [
         *gains(conditions, metric),
@@ -190,7 +190,7 @@ def right_in_all(conditions: Sequence[ConditionRecords], metric: str) -> Ratio:
     return Ratio(right, np.ones_like(right), conditions[0].clusters)
 
 
-def aligned(conditions: Mapping[str, ConditionRecords]) -> dict[str, ConditionRecords]:
+def in_one_order(conditions: Mapping[str, ConditionRecords]) -> dict[str, ConditionRecords]:
     """Return the conditions with their records in one order. Raises IncompleteError as `effects` does."""
     if "full" not in conditions:
         raise IncompleteError(

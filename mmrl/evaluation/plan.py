@@ -105,14 +105,14 @@ def recorded(plan: Plan, out: Path, retry: bool = False) -> dict[Pair, Sample]:
                 f"{path}, line {number}: {what} item {one.item!r} sample {one.sample}; move the folder away"
             )
         found[pair] = one
-    kept = {pair: found[pair] for batch in whole(plan, found, retry) for pair in batch}
+    kept = {pair: found[pair] for batch in complete_batches(plan, found, retry) for pair in batch}
     text = "".join(line(one) for one in kept.values())
     if text.encode() != data:
         write_whole(path, text)
     return kept
 
 
-def whole(plan: Plan, found: Mapping[Pair, Sample], retry: bool) -> Iterator[list[Pair]]:
+def complete_batches(plan: Plan, found: Mapping[Pair, Sample], retry: bool) -> Iterator[list[Pair]]:
     """Yield the batches of which all is there."""
     for batch in plan.batches:
         pairs = [(example.id, sample) for example, sample in batch]
@@ -132,7 +132,7 @@ def same_plan(facts: Mapping[str, Any], out: Path) -> None:
     before = read_plan(out)
     differ = [key for key in sorted({*facts, *before} - {HASH}) if facts.get(key) != before.get(key)]
     if differ:
-        what = "; ".join(f"{key}: {difference(before.get(key), facts.get(key))}" for key in differ)
+        what = "; ".join(f"{key}: {describe_difference(before.get(key), facts.get(key))}" for key in differ)
         raise PlanError(f"{out} holds another measurement ({what}); give another folder, or delete this one to redo it")
 
 
@@ -149,11 +149,11 @@ def read_plan(out: Path) -> dict[str, Any]:
     return facts
 
 
-def difference(before: Any, now: Any) -> str:
+def describe_difference(before: Any, now: Any) -> str:
     """Say what differs; of two mappings only the keys that do."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         keys = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
-        return ", ".join(f"{key}: {difference(before.get(key), now.get(key))}" for key in keys)
+        return ", ".join(f"{key}: {describe_difference(before.get(key), now.get(key))}" for key in keys)
     return f"there {before!r}, now {now!r}"
 
 

@@ -75,7 +75,7 @@ def mean_of(scores: Sequence[float | None], clusters: Sequence[str]) -> Mean:
 def compare(before: Summary | Sequence[Record], after: Summary | Sequence[Record]) -> dict[str, Difference]:
     """Return the change of each metric: paired by (item, sample), intervals over clusters. Both must hold the same pairs."""
     earlier, later, clusters = side_by_side(before, after)
-    return {metric: difference(earlier[metric], later[metric], clusters) for metric in earlier}
+    return {metric: bounded_change(earlier[metric], later[metric], clusters) for metric in earlier}
 
 
 def compare_fully(before: Summary | Sequence[Record], after: Summary | Sequence[Record]) -> dict[str, Comparison]:
@@ -84,7 +84,7 @@ def compare_fully(before: Summary | Sequence[Record], after: Summary | Sequence[
     found = {}
     for metric in earlier:
         one = everything(counted(earlier[metric]), counted(later[metric]), clusters)
-        found[metric] = replace(one, difference=difference(earlier[metric], later[metric], clusters))
+        found[metric] = replace(one, difference=bounded_change(earlier[metric], later[metric], clusters))
     return found
 
 
@@ -111,7 +111,9 @@ def side_by_side(
     return earlier, later, [record.cluster for record in first.values()]
 
 
-def difference(before: Sequence[float | None], after: Sequence[float | None], clusters: Sequence[str]) -> Difference:
+def bounded_change(
+    before: Sequence[float | None], after: Sequence[float | None], clusters: Sequence[str]
+) -> Difference:
     """Return the paired difference; what is unscored counts as 0, and the interval holds whatever its score would be."""
     change = paired(counted(before), counted(after), clusters)
     if None not in before and None not in after:

@@ -43,7 +43,7 @@ class Kept:
 
     def on(self, device: torch.device) -> ModelOutput:
         """Copies the output to a device; the caller may write to it."""
-        return self.kind(**{name: moved(value, device) for name, value in self.fields.items()})
+        return self.kind(**{name: to_device(value, device) for name, value in self.fields.items()})
 
 
 def remembered(function: Callable[..., Any], memory: ByteCache) -> Callable[..., Any]:
@@ -61,7 +61,7 @@ def remembered(function: Callable[..., Any], memory: ByteCache) -> Callable[...,
             if not isinstance(out, ModelOutput):
                 return out
             host = torch.device("cpu")
-            kept = Kept(type(out), {name: moved(out[name], host) for name in out if name not in INSIDE})
+            kept = Kept(type(out), {name: to_device(out[name], host) for name in out if name not in INSIDE})
             memory.put(key, kept)
         return kept.on(given[0].device)
 
@@ -82,10 +82,10 @@ def tensors(value: Any) -> list[Tensor]:
     return [value] if isinstance(value, Tensor) else []
 
 
-def moved(value: Any, device: torch.device) -> Any:
+def to_device(value: Any, device: torch.device) -> Any:
     """Copies a value's tensors to a device."""
     if isinstance(value, list | tuple):
-        return type(value)(moved(one, device) for one in value)
+        return type(value)(to_device(one, device) for one in value)
     return value.to(device, copy=True) if isinstance(value, Tensor) else value
 
 

@@ -23,7 +23,7 @@ class DisagreementError(RuntimeError):
     """Says that the shared path gives other log-probabilities than the plain path."""
 
 
-class Distances(TypedDict):
+class PathDistances(TypedDict):
     """Largest distances of log-probabilities from the truth, in nats."""
 
     distance: float  # of the shared path
@@ -31,7 +31,7 @@ class Distances(TypedDict):
 
 
 @torch.no_grad()
-def compare(reader: Reader, prefix: Prefix, pieces: Sequence[RowSlice]) -> Distances:
+def compare(reader: Reader, prefix: Prefix, pieces: Sequence[RowSlice]) -> PathDistances:
     """Measures how far both paths are from the truth, which is the plain path in the next wider dtype.
 
     That dtype is float64 for products in float32, and float32 for products in bfloat16. If there is none wider, or
@@ -43,14 +43,14 @@ def compare(reader: Reader, prefix: Prefix, pieces: Sequence[RowSlice]) -> Dista
     eps = torch.finfo(narrow if reader.dtype != torch.float64 else torch.float32).eps  # transformers' norms are float32
     widens = not is_sharded(reader.model) and reader.dtype != torch.float64
     with reader.whole():
-        shared = together(reader, prefix, pieces)
+        shared = read_shared(reader, prefix, pieces)
         with untouched(reader.language.layers):
             plain = row_by_row(reader, prefix.seen, pieces)
         truth = plain
         if widens:
             with wider(reader):
                 truth = row_by_row(reader, prefix.seen, pieces)
-    distances = Distances(distance=distance(shared, truth), plain_distance=distance(plain, truth))
+    distances = PathDistances(distance=distance(shared, truth), plain_distance=distance(plain, truth))
     bound = tolerance(distances["plain_distance"], float(truth.abs().max()), eps, widens)
     check(distances["distance"], bound, pieces)
     finer = torch.finfo(reader.dtype).eps
@@ -77,7 +77,7 @@ def tolerance(plain: float, longest: float, eps: float, measured: bool) -> float
 def shared_in_wider(reader: Reader, prefix: Prefix, pieces: Sequence[RowSlice], truth: Tensor) -> float:
     """Measures the shared path's distance from the truth in the dtype of the weights, if products are in a narrower one."""
     with wider(reader, NAME + "sdpa"), held(reader.language, prefix.seen) as again:
-        return distance(together(reader, again, pieces), truth)
+        return distance(read_shared(reader, again, pieces), truth)
 
 
 def check(measured: float, bound: float, pieces: Sequence[RowSlice]) -> None:
@@ -96,7 +96,7 @@ def distance(one: Tensor, other: Tensor) -> float:
     return float((one.double() - other.double()).abs().max())
 
 
-def together(reader: Reader, prefix: Prefix, pieces: Sequence[RowSlice]) -> Tensor:
+def read_shared(reader: Reader, prefix: Prefix, pieces: Sequence[RowSlice]) -> Tensor:
     """Reads log-probabilities by the shared path."""
     read = zip(reader.read(prefix, pieces), pieces, strict=True)
     return torch.cat([tokens.logp[piece.group.mask] for tokens, piece in read])

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mmrl.config.schema import Config
-from mmrl.runtime.json_lines import read as read_json_lines
+from mmrl.runtime.json_lines import read_table as read_json_lines
 
 Table = Mapping[str, Mapping[str, Tensor]]  # example -> reward -> [n]
 
@@ -33,7 +33,7 @@ def facts(config: Config) -> dict[str, Any]:
     }
 
 
-def read(path: Path, facts: Mapping[str, Any]) -> Table:
+def read_table(path: Path, facts: Mapping[str, Any]) -> Table:
     """The table. Raises PreparedError where it is not there or was made with other settings than ``facts``."""
     if not path.is_file():
         raise PreparedError(

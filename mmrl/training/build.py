@@ -180,7 +180,7 @@ def collector_of(inputs: Inputs, models: Models, feeder: Feeder) -> Collector:
     graders = {name: grader(r.grader) for name, r in config.rewards.items()}
     base = None
     if config.prepared is not None:
-        base = base_rates_table.read(Path(config.prepared), base_rates_table.facts(config))
+        base = base_rates_table.read_table(Path(config.prepared), base_rates_table.facts(config))
     return Collector(
         inputs.ranks,
         examples=feeder.examples,

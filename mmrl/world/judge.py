@@ -124,7 +124,7 @@ def recompute(fields: Mapping, claims: Claims) -> str | None:
     """
     truth = truth_of(fields)
     if truth.family is None:
-        asked = enabled(truth.plan, claims.events)
+        asked = open_steps(truth.plan, claims.events)
     elif claims.lamp is None:
         return None
     else:
@@ -249,7 +249,7 @@ def same_contents(family: TaskFamily, one: Sequence[str], other: Sequence[str]) 
 def deduced(claims: Claims, truth: Truth) -> bool:
     """Return whether action and needs follow from the claims before them. A need may be left out; none may be wrong."""
     if truth.family is None:
-        return claims.action in enabled(truth.plan, claims.events)
+        return claims.action in open_steps(truth.plan, claims.events)
     if claims.action is None or claims.lamp is None or claims.lamp not in claims.held:
         return False
     asked = {place: asked_for(truth, place, held) for place, held in claims.held.items()}
@@ -266,7 +266,7 @@ def asked_for(truth: Truth, place: str, held: Sequence[str]) -> Action | None:
     return None if colour is None else Action(place, truth.family.verb, colour)
 
 
-def enabled(plan: Sequence[Mapping], claimed: Sequence[Told]) -> set[Action]:
+def open_steps(plan: Sequence[Mapping], claimed: Sequence[Told]) -> set[Action]:
     """Return the steps of a plan that are not among the claimed events while all that must come before them are."""
     left, done = Counter(told.deed for told in claimed), []
     for step in plan:

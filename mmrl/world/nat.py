@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from mmrl.world.dice import Dice
 from mmrl.world.grammar import saw
 from mmrl.world.octet import LETTERS, Action
-from mmrl.world.plans import SCHEMAS, Schema, Step, before, chains, enabled
+from mmrl.world.plans import SCHEMAS, Schema, Step, before, chains, next_steps
 from mmrl.world.script import COLOURS, STATIONS, TAIL, THINGS, Event, Pair
 
 TYPES = ("done", "not_enabled", "wrong_object", "other_station")
@@ -158,9 +158,9 @@ def other_stations(step: Step, plan: Sequence[Step], named: Sequence[str]) -> li
 def steps_done(plan: Sequence[Step], gold: int, dice: Dice) -> tuple[int, ...]:
     """Return steps in an order in which they can be done, after which a step is next."""
     wanted = set(before(plan, gold))
-    while (able := [i for i in enabled(plan, wanted) if i != gold]) and dice.chance(MORE):
+    while (able := [i for i in next_steps(plan, wanted) if i != gold]) and dice.chance(MORE):
         wanted.add(dice.one(able))
     done: list[int] = []
     while len(done) < len(wanted):
-        done.append(dice.one([i for i in enabled(plan, done) if i in wanted]))
+        done.append(dice.one([i for i in next_steps(plan, done) if i in wanted]))
     return tuple(done)

@@ -190,7 +190,7 @@ def before(plan: Sequence[Step], index: int) -> frozenset[int]:
     return frozenset(plan[index].after).union(*(before(plan, earlier) for earlier in plan[index].after))
 
 
-def enabled(plan: Sequence[Step], done: Collection[int]) -> list[int]:
+def next_steps(plan: Sequence[Step], done: Collection[int]) -> list[int]:
     """Return the steps that are next: not done, and all that must come before them is."""
     return [index for index, step in enumerate(plan) if index not in done and set(step.after) <= set(done)]
 

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from mmrl.cli import app
-from mmrl.cli.quickstart import MARK, QuickstartPlan, evaluate_levels, quickstart, start_over
+from mmrl.cli.quickstart import MARK, QuickstartPlan, evaluate_levels, run_quickstart, start_over
 from mmrl.cli.quickstart import train_arms as training
 from mmrl.cli.quickstart.evaluate_levels import level_runs
 from mmrl.cli.quickstart.settings import ARMS, CONTROLS, LEVELS, evaluation_section, training_config
@@ -64,7 +64,7 @@ def out(tmp_path_factory, plan):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(training, "subprocess", SimpleNamespace(Popen=ForkedArm, STDOUT=subprocess.STDOUT))
         patched.setattr(evaluate_levels, "AT_ONCE", 1)
-        quickstart(out, seed=3, plan=plan)
+        run_quickstart(out, seed=3, plan=plan)
     return out
 
 
@@ -256,7 +256,7 @@ def test_the_toy_evaluation_looks_as_the_quickstart_does():
 
 def test_a_base_that_is_not_there_is_said_before_anything_is_rendered(tmp_path):
     with pytest.raises(ValueError, match="found nothing at"):
-        quickstart(tmp_path / "out", 0, QuickstartPlan(base=tmp_path / "nowhere"))
+        run_quickstart(tmp_path / "out", 0, QuickstartPlan(base=tmp_path / "nowhere"))
     assert not (tmp_path / "out").exists()
 
 

@@ -9,7 +9,7 @@ from mmrl.world.dice import Dice
 from mmrl.world.grammar import grammar_words
 from mmrl.world.nat import ROLES, TYPES, Nat, draw_nat, draw_nats, nat_reasoning
 from mmrl.world.octet import LETTERS
-from mmrl.world.plans import SCHEMAS, Step, before, chains, enabled
+from mmrl.world.plans import SCHEMAS, Step, before, chains, next_steps
 from mmrl.world.script import SLOTS, TAIL, THINGS
 
 NAMES = {"a": "red", "b": "blue", "c": "green", "d": "white", "n": "cyan", "s": "left", "t": "right"}
@@ -35,7 +35,7 @@ def test_a_plan_has_four_to_seven_different_steps_that_can_be_done_in_order(sche
     assert all(step.thing in THINGS[step.verb] for step in plan)
     done: list[int] = []
     while len(done) < len(plan):
-        done.append(enabled(plan, done)[0])
+        done.append(next_steps(plan, done)[0])
     assert list(chains(plan, 3)), "three steps of which each must come before the next"
 
 
@@ -58,7 +58,7 @@ def test_chains_by_hand():
     assert set(chains(plan, 2)) == {(0, 1), (0, 3), (1, 3), (2, 3)}
     assert list(chains(plan, 3)) == [(0, 1, 3)]
     assert before(plan, 3) == {0, 1, 2}
-    assert enabled(plan, {0}) == [1, 2]
+    assert next_steps(plan, {0}) == [1, 2]
 
 
 def test_exactly_one_option_is_next_and_every_type_is_what_it_says(several):

@@ -20,7 +20,7 @@ from mmrl.world.render import SMALL
 MARK = ".quickstart"  # in a directory that a quickstart made and may make anew
 
 
-def quickstart(out: Path, seed: int, plan: QuickstartPlan = QuickstartPlan()) -> dict[str, Any]:
+def run_quickstart(out: Path, seed: int, plan: QuickstartPlan = QuickstartPlan()) -> dict[str, Any]:
     """Run it all; the summary."""
     check_directory(plan.base)
     start_over(out)

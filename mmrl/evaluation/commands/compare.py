@@ -13,7 +13,7 @@ from mmrl.evaluation.run_folder import sets_of
 from mmrl.evaluation.scoring import expected_of, gold_text, read_items, read_records
 from mmrl.evaluation.statistics import Comparison, adjust
 from mmrl.evaluation.summary import Summary, compare_fully, summarise
-from mmrl.evaluation.tables.levels import finite, percent, points
+from mmrl.evaluation.tables.levels import finite_or_none, percent, points
 from mmrl.evaluation.tables.terminal import plain_table, show
 from mmrl.runtime.console import console
 
@@ -115,4 +115,4 @@ def known(value: Any) -> Any:
         return {key: known(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [known(inner) for inner in value]
-    return finite(value) if isinstance(value, float) else value
+    return finite_or_none(value) if isinstance(value, float) else value

@@ -35,7 +35,7 @@ def lines(comparison: ModelComparison) -> Iterator[Line]:
     models = comparison.models
     for level in dict.fromkeys(level for levels in models.values() for level in levels):
         there = {name: levels[level] for name, levels in models.items() if level in levels}
-        differences = [difference(there, *pair) for pair in comparison.pairs]
+        differences = [level_difference(there, *pair) for pair in comparison.pairs]
         summaries = list(there.values())
         for number, metric in enumerate(summaries[0].metrics):
             yield Line(
@@ -50,7 +50,7 @@ def lines(comparison: ModelComparison) -> Iterator[Line]:
             )
 
 
-def difference(there: dict[str, Summary], of: str, minus: str) -> dict[str, Difference]:
+def level_difference(there: dict[str, Summary], of: str, minus: str) -> dict[str, Difference]:
     """Return how two models differ on a level, by metric; nothing where one of them was not evaluated."""
     return compare(there[minus], there[of]) if of in there and minus in there else {}
 

@@ -62,7 +62,7 @@ def levels_as_json(levels: Levels) -> dict[str, dict[str, dict[str, Any]]]:
                 "before": difference.before,
                 "after": difference.after,
                 "difference": difference.mean,
-                "interval": [finite(difference.low), finite(difference.high)],
+                "interval": [finite_or_none(difference.low), finite_or_none(difference.high)],
                 "n": difference.n,
             }
             for metric, difference in metrics.items()
@@ -84,6 +84,6 @@ def points(fraction: float) -> str:
     return f"{rounded:+.1f}".replace("-", "\u2212") if rounded else "0.0"
 
 
-def finite(value: float) -> float | None:
+def finite_or_none(value: float) -> float | None:
     """Return the number, or None where JSON has none."""
     return value if math.isfinite(value) else None

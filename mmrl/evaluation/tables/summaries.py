@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mmrl.evaluation.summary import Mean, Summary
-from mmrl.evaluation.tables.levels import finite
+from mmrl.evaluation.tables.levels import finite_or_none
 from mmrl.runtime.files import write_json
 
 
@@ -34,4 +34,4 @@ def mean_as_json(mean: Mean) -> dict[str, Any]:
     How many records are unscored, and the mean if those were all right, stand there only where there are any.
     """
     unscored = {} if mean.best is None else {"unscored": mean.unscored, "best": mean.best}
-    return {"mean": mean.mean, "interval": [finite(mean.low), finite(mean.high)]} | unscored
+    return {"mean": mean.mean, "interval": [finite_or_none(mean.low), finite_or_none(mean.high)]} | unscored

@@ -67,10 +67,10 @@ def change(gap: Gap | None) -> Text:
     if gap is None:
         return Text("\u2013", "bright_black")
     found = gap.source
-    return Text(f"{points(found.mean)} {whole(found.low)} to {whole(found.high)}", STYLES[gap.verdict])
+    return Text(f"{points(found.mean)} {whole_points(found.low)} to {whole_points(found.high)}", STYLES[gap.verdict])
 
 
-def whole(fraction: float) -> str:
+def whole_points(fraction: float) -> str:
     """Return a difference in whole points, with its sign."""
     return points(round(fraction, 2) if math.isfinite(fraction) else fraction).removesuffix(".0")
 

@@ -100,7 +100,7 @@ class SharedPrefixDecoder:
         of_slots = partial_attention(in_slots, self.keys[layer], self.values[layer], mask)
         heads = query.shape[2]
         over_prompt = tuple(rearrange(x, "q k (g r) d -> (q g) k r d", r=heads)[self.slot_of_row] for x in of_slots)
-        return rearrange(merged(over_own, over_prompt), "n k r d -> 1 n (k r) d").to(value.dtype)
+        return rearrange(merge_parts(over_own, over_prompt), "n k r d -> 1 n (k r) d").to(value.dtype)
 
     def append(
         self, layer: int, key: Float[Tensor, "1 k n d"], value: Float[Tensor, "1 k n d"]
@@ -138,7 +138,7 @@ def partial_attention(
     return (weights.to(value.dtype) @ value).to(scores.dtype), weights.sum(dim=-1, keepdim=True), most
 
 
-def merged(one: Part, two: Part) -> Tensor:
+def merge_parts(one: Part, two: Part) -> Tensor:
     """Merges two parts exactly, as one softmax over the keys of both: both are put on one exponent."""
     most = torch.maximum(one[2], two[2])
     a, b = (one[2] - most).exp(), (two[2] - most).exp()

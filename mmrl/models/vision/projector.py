@@ -39,7 +39,7 @@ def unmerged(tower: nn.Module, family: Family) -> Iterator[None]:
     """
     several = mergers(tower, family)
     for merger in several:
-        merger.forward = partial(together, merger.hidden_size)
+        merger.forward = partial(patches_by_token, merger.hidden_size)
     try:
         yield
     finally:
@@ -47,7 +47,7 @@ def unmerged(tower: nn.Module, family: Family) -> Iterator[None]:
             del merger.forward
 
 
-def together(width: int, patches: Float[Tensor, "n d"]) -> Tensor:
+def patches_by_token(width: int, patches: Float[Tensor, "n d"]) -> Tensor:
     """Puts the patches of each token into one row, ``[v width]``."""
     return patches.reshape(-1, width)
 
@@ -62,10 +62,10 @@ def projected(
     """
     patches = tower.config.spatial_merge_size**2
     several = zip(mergers(tower, family), states.unbind(dim=1), strict=True)
-    return torch.stack([merged(merger, level, patches, compute) for merger, level in several], dim=1)
+    return torch.stack([merge_patches(merger, level, patches, compute) for merger, level in several], dim=1)
 
 
-def merged(
+def merge_patches(
     merger: nn.Module, rows: Float[Tensor, "v m"], patches: int, compute: torch.dtype | None
 ) -> Float[Tensor, "v d"]:
     """Runs one merger on the patches of each token."""

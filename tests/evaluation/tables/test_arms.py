@@ -9,7 +9,7 @@ from rich.console import Console
 from mmrl.evaluation import Record, compare, summarise
 from mmrl.evaluation.tables.arms import lines
 from mmrl.evaluation.tables.contents import ModelComparison
-from mmrl.evaluation.tables.terminal import comparison_table, whole
+from mmrl.evaluation.tables.terminal import comparison_table, whole_points
 from mmrl.report import ReportData, write_report
 from mmrl.report.curves import COLORS, compared, others_compared
 
@@ -70,7 +70,7 @@ def test_the_terminal_shows_them_in_eighty_columns():
 
 
 def test_whole_points():
-    assert [whole(fraction) for fraction in (0.104, -0.05, 0.001, float("-inf"))] == ["+10", "−5", "0", "?"]
+    assert [whole_points(fraction) for fraction in (0.104, -0.05, 0.001, float("-inf"))] == ["+10", "−5", "0", "?"]
 
 
 def test_the_page_shows_means_gaps_and_an_axis_and_escapes_names(tmp_path):
