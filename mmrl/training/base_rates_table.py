@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mmrl.config.schema import Config
-from mmrl.runtime.json_lines import read_table as read_json_lines
+from mmrl.runtime.json_lines import read as read_json_lines
 
 Table = Mapping[str, Mapping[str, Tensor]]  # example -> reward -> [n]
 
