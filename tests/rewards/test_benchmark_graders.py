@@ -106,6 +106,6 @@ def test_the_exact_and_the_float_mean_relative_accuracy_differ_by_one_threshold_
 @pytest.mark.parametrize("name", PUBLISHED_READINGS)
 @pytest.mark.parametrize("piece", ["<answer>", "</answer>", "<think>", "</think>", "A ", "(", "no "])
 def test_adversarial_text_costs_no_time(name, piece):
-    start = time.perf_counter()
+    start = time.process_time()
     score(name, piece * (100_000 // len(piece)))
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
