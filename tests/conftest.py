@@ -1,5 +1,6 @@
 """Shapes and types are checked in tests; one thread, as bit-exactness is promised for equal numbers of threads."""
 
+import hypothesis
 import pytest
 from jaxtyping import install_import_hook
 
@@ -9,6 +10,8 @@ CHECKED = (  # where signatures state shapes of one tensor at a time
     "types", "functional", "algorithms", "models.logprobs", "models.families", "models.spans", "rollout.noise", "rewards.grade",
 )  # fmt: skip
 
+hypothesis.settings.register_profile("mmrl", deadline=None)  # a shared machine may stop for a while
+hypothesis.settings.load_profile("mmrl")
 install_import_hook([f"mmrl.{room}" for room in CHECKED], f"{type_checks.__name__}.check")
 
 

@@ -154,7 +154,7 @@ ANY_TEXT = st.lists(st.sampled_from(forms.PIECES), max_size=30).map("".join)
 
 
 @given(ANY_TEXT)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_text_gives_an_answer_in_range_or_says_that_there_is_none(text):
     for kind in ("choice", "numerical", "free"):
         found = extract(text, kind, CHOICES)

@@ -26,7 +26,13 @@ def clone(tmp_path):
 def make(folder: Path, *arguments: str) -> list[str]:
     """The lines that make prints on stderr, less its own."""
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHON", "VENV", "MAKEFLAGS")}
-    run = subprocess.run(["make", "test", *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+    run = subprocess.run(
+        ["make", "--no-print-directory", "test", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert run.returncode == 2
     if "installs" in run.stdout:
         return [run.stdout.splitlines()[0]]

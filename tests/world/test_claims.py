@@ -4,7 +4,7 @@ import sys
 from types import FrameType
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mmrl.world.claims import Told, action_in, read_claims
@@ -185,7 +185,6 @@ def test_options_are_read_by_content():
     assert action_in("open the drawer") is None
 
 
-@settings(deadline=None)  # a shared machine may stop for a while
 @given(
     st.lists(
         st.sampled_from([*LEXICON, "A", "b", "step", "3", "banana", "don't", "İ", "ß", "\x00", "(", "'"]), max_size=60
@@ -201,7 +200,6 @@ def test_any_words_are_read_and_no_more_is_understood_than_said(words):
         assert 0 <= verdict.events_ordered <= 1 >= verdict.events_f1 >= 0
 
 
-@settings(deadline=None)  # a shared machine may stop for a while
 @given(st.text())
 def test_any_text_is_judged(text):
     for item in (ITEMS[0], ITEMS[-1]):
