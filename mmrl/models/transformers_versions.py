@@ -1,9 +1,10 @@
 """Bridges differences between the supported versions of transformers; no other module knows of them."""
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from transformers import Cache
 
 
@@ -23,3 +24,14 @@ def checkpoint_activations(model: nn.Module) -> None:
         model.activation_checkpointing_enable(options)
     else:
         model.gradient_checkpointing_enable(options)
+
+
+def feature_levels(encoded: Any) -> list[Sequence[Tensor]]:
+    """Lists the levels of a vision tower's output, ``[v d]`` for each medium: its features, then those of DeepStack, if there are any.
+
+    Before 5.22 a further level is one tensor of all media together.
+    """
+    features = list(encoded.pooler_output)
+    further = getattr(encoded, "deepstack_features", None) or ()
+    sizes = [len(one) for one in features]
+    return [features, *(level.split(sizes) if isinstance(level, Tensor) else level for level in further)]

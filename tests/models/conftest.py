@@ -17,4 +17,8 @@ def exact(monkeypatch):
         return to(self, *args, **options)
 
     monkeypatch.setattr(torch.Tensor, "to", kept)
-    monkeypatch.setattr(torch.Tensor, "float", lambda self: self if self.dtype == torch.float64 else narrow(self))
+
+    def float_kept(self):
+        return self if self.dtype == torch.float64 else narrow(self) if self.is_floating_point() else self.double()
+
+    monkeypatch.setattr(torch.Tensor, "float", float_kept)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mmrl.models.families import Family, Grid
 from mmrl.models.language import Work, autocast, dtype_of
+from mmrl.models.transformers_versions import feature_levels
 from mmrl.models.vision.patches import Vision
 from mmrl.models.vision.projector import mergers, projected, unmerged
 
@@ -41,8 +42,7 @@ class Encoder:
         call = self.model.get_video_features if kind == "video" else self.model.get_image_features
         with autocast(self.model, self.compute):
             out = call(pixels, grids, return_dict=True)
-        levels = [out.pooler_output, *(getattr(out, "deepstack_features", None) or ())]
-        return [torch.stack(one, dim=1) for one in zip(*levels, strict=True)]
+        return [torch.stack(one, dim=1) for one in zip(*feature_levels(out), strict=True)]
 
     def encode_all(self, visions: Sequence[Vision]) -> list[list[Float[Tensor, "v k d"]]]:
         """Encodes all media of several prompts: all videos in one call and all images in another."""
