@@ -10,8 +10,8 @@ from mmrl.algorithms import CDPG, FDPG, GRPO
 from mmrl.config.schema import ConfigError
 from mmrl.functional.targets import Tilt
 from mmrl.runtime import json_lines
-from mmrl.training.base_rates import begin, prepare, summary
-from mmrl.training.base_rates_table import PreparedError
+from mmrl.training.base_rewards import begin, score_base_model, summary
+from mmrl.training.base_rewards_file import BaseRewardsError
 from mmrl.training.build import build
 from tests import run_fixtures
 from tests.models.vision.test_feature_cache import Hook
@@ -23,7 +23,7 @@ def made(root, tmp_path_factory):
     folder = tmp_path_factory.mktemp("prepared")
     path = folder / "sub" / "base.jsonl"
     config = run_fixtures.config(root, folder / "run", "grpo", model=root / "answers", prepared=str(path), steps=1)
-    return config, prepare(config, 3, quiet=True)
+    return config, score_base_model(config, 3, quiet=True)
 
 
 def test_every_example_has_its_rewards(made):
@@ -50,7 +50,7 @@ def test_a_run_with_a_frozen_tower_finds_what_was_seen_while_preparing(root, tmp
     data = run_fixtures.settings(root, tmp_path)["data"] | {"cache_dir": str(tmp_path / "cache")}
     options = dict(prepared=str(tmp_path / "base.jsonl"), steps=2, data=data, optimizer=frozen)
     config = run_fixtures.config(root, tmp_path / "run", "grpo", **options)
-    prepare(config, 2, quiet=True)
+    score_base_model(config, 2, quiet=True)
     run = build(config, quiet=True)
     hook = Hook(run.feeder.policy.model)
     run.fit(quiet=True)
@@ -63,11 +63,11 @@ def test_it_goes_on_where_it_was_killed(made, tmp_path):
     half = tmp_path / "half.jsonl"
     half.write_text(text[: len(text) // 2])
     other = config.model_copy(update={"prepared": str(half)})
-    prepare(other, 3, quiet=True)
+    score_base_model(other, 3, quiet=True)
     key = {row["id"]: row for row in run_fixtures.lines(path)[1:]}
     assert {row["id"]: row for row in run_fixtures.lines(half)[1:]} == key
     with pytest.raises(ConfigError, match="--samples: expected 3"):
-        prepare(other, 4, quiet=True)
+        score_base_model(other, 4, quiet=True)
 
 
 def test_a_run_is_told_what_the_base_model_earned(made):
@@ -83,8 +83,8 @@ def test_a_run_is_told_what_the_base_model_earned(made):
     ("line", "said"),
     [
         (None, "prepared: expected a table of what the base model earns, found nothing at"),
-        ({"id": "e0", "rewards": {}}, "expected a table of mmrl prepare, found no line about how it was made"),
-        ({"made_with": {"model": "another"}}, "made with another decoding: expected"),
+        ({"id": "e0", "rewards": {}}, "expected a table of mmrl score_base_model, found no line about how it was made"),
+        ({"made_with": {"model": "another"}}, "made with another code: expected"),
     ],
 )
 def test_what_is_no_table_of_this_run_is_refused(made, tmp_path, line, said):
@@ -93,7 +93,7 @@ def test_what_is_no_table_of_this_run_is_refused(made, tmp_path, line, said):
     if line is not None:
         other.write_text(json.dumps(line) + "\n")
     changed = config.model_copy(update={"prepared": str(other), "out": str(tmp_path / "run")})
-    with pytest.raises(PreparedError, match=said):
+    with pytest.raises(BaseRewardsError, match=said):
         build(changed, quiet=True)
 
 
