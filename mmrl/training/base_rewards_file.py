@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmrl.config.schema import Config
 from mmrl.evaluation.scorers import code_of
-from mmrl.runtime.json_lines import read_table as read_json_lines
+from mmrl.runtime.json_lines import read as read_json_lines
 
 Table = Mapping[str, Mapping[str, Tensor]]  # example -> reward -> [n]
 

@@ -2,16 +2,18 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
 from mmrl.algorithms import CDPG, FDPG, GRPO
-from mmrl.config.schema import ConfigError
+from mmrl.config.load import apply, parse
+from mmrl.config.schema import Config, ConfigError
 from mmrl.functional.targets import Tilt
 from mmrl.runtime import json_lines
 from mmrl.training.base_rewards import begin, score_base_model, summary
-from mmrl.training.base_rewards_file import BaseRewardsError
+from mmrl.training.base_rewards_file import BaseRewardsError, facts, read_table
 from mmrl.training.build import build
 from tests import run_fixtures
 from tests.models.vision.test_feature_cache import Hook
@@ -108,3 +110,49 @@ def test_a_kill_while_a_table_is_opened_again_loses_no_row(tmp_path, monkeypatch
     monkeypatch.setattr("pathlib.Path.write_bytes", lambda *_: pytest.fail("rewritten in place"))
     assert begin(path, {"model": "m"}, 2) == {"e0", "e1", "e2"}
     assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("override", "name"),
+    [
+        ("model.video_pixels=[784, 3136]", "pixels"),
+        ("model.image_pixels=[784, 3136]", "pixels"),
+        ("model.compute=bfloat16", "compute"),
+        ("model.attention=eager", "compute"),
+        ("data.sets.0.options=file", "sets"),
+        ("data.sets.0.file=e.jsonl", "sets"),
+        ("data.reader=pyav", "reader"),
+        ("data.frames={count: 3}", "frames"),
+        ("rewards.accuracy.grader=accuracy", "code"),
+    ],
+)
+def test_a_file_of_other_settings_is_refused(made, tmp_path, override, name):
+    config, path = made
+    plain = config.model_dump(mode="json")
+    apply(plain, override)
+    with pytest.raises(BaseRewardsError, match=f"made with another {name}: expected"):
+        read_table(path, facts(parse(Config, plain, "made")))
+
+
+@pytest.mark.parametrize(
+    "override", ["steps=9", "seed=7", "data.sets.0.limit=2", "data.sets.0.weight=2", "data.workers=1"]
+)
+def test_what_does_not_decide_a_reward_may_differ(made, override):
+    config, path = made
+    plain = config.model_dump(mode="json")
+    apply(plain, override)
+    assert len(read_table(path, facts(parse(Config, plain, "made")))) == 8
+
+
+def test_a_file_of_another_graders_code_is_refused(made, tmp_path):
+    config, _ = made
+    code = Path(config.rewards["accuracy"].grader.split(":")[0]).read_text()
+    grader = tmp_path / "graders.py"
+    grader.write_text(code)
+    plain = config.model_dump(mode="json")
+    plain["rewards"]["accuracy"]["grader"] = f"{grader}:vowels"
+    mine = parse(Config, plain, "made")
+    before = facts(mine)["code"]
+    grader.write_text(code + "# changed\n")
+    assert facts(mine)["code"].keys() == before.keys()
+    assert facts(mine)["code"] != before
