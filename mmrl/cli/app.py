@@ -69,9 +69,9 @@ def prepare(
     """Write what the base model earns on each example into the file that `prepared` names: pass rates, Z, difficulty."""
     from mmrl.config.load import load
     from mmrl.config.schema import Config
-    from mmrl.training.base_rates import prepare as draw
+    from mmrl.training.base_rewards import score_base_model
 
-    typer.echo(draw(load(Config, config, overrides or []), samples))
+    typer.echo(score_base_model(load(Config, config, overrides or []), samples))
 
 
 def dry_run(config) -> None:

@@ -19,7 +19,7 @@ from mmrl.runtime.interrupt import Stopped, stopping
 from mmrl.runtime.ranks import Ranks
 from mmrl.runtime.sharding import whole_state
 from mmrl.training import checkpoint
-from mmrl.training.profile import Costs
+from mmrl.training.profile import profile
 from mmrl.training.prompts import Feeder
 from mmrl.training.run_log import Journal
 from mmrl.training.step.non_finite import NonFiniteError
@@ -48,13 +48,15 @@ class Run:
     saved: int = -1  # the step of the newest checkpoint
     random: dict[str, Any] = field(default_factory=checkpoint.randomness)  # as it was after the newest whole step
 
-    def __post_init__(self) -> None:
-        readers = (self.feeder.policy, self.trainer.reference, self.trainer.proposal)
-        self.costs = Costs([reader for reader in readers if reader is not None], self.feeder, self.ranks)
-
     @property
     def checkpoints(self) -> Path:
         return self.folder / "checkpoints"
+
+    @property
+    def readers(self) -> list[Any]:
+        """All models of the run."""
+        readers = (self.feeder.policy, self.trainer.reference, self.trainer.proposal)
+        return [reader for reader in readers if reader is not None]
 
     def fit(self, quiet: bool = False) -> None:
         """Step until done. Whatever ends it, what was learned is in a checkpoint.
@@ -94,11 +96,9 @@ class Run:
 
     def step(self) -> dict[str, float]:
         """One step, written down, also where its validation fails."""
-        self.costs.start()
-        start = perf_counter()
-        numbers = self.trainer.step()
-        self.random = checkpoint.randomness()
-        numbers |= self.costs.of_step(perf_counter() - start, numbers)
+        with profile(self.readers, self.feeder, self.ranks) as numbers:
+            numbers |= self.trainer.step()
+            self.random = checkpoint.randomness()
         step = self.trainer.step_done
         try:
             if self.config.validation is not None and step % self.config.validation.every == 0:

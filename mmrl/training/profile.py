@@ -1,9 +1,10 @@
-"""What a step cost: work, waiting and memory, from counters kept where the work is done. docs/metrics.md explains them."""
+"""The costs of a step: work, waiting and memory, from counters kept where the work is done. docs/metrics.md explains them."""
 
 import resource
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from time import perf_counter
 
 import torch
 
@@ -18,42 +19,33 @@ from mmrl.training.step.metrics import Meter
 Numbers = dict[str, float]
 
 
-@dataclass
-class Costs:
-    """Turns counters that only grow into those of one step."""
+@contextmanager
+def profile(readers: Sequence[Reader], feeder: Feeder, ranks: Ranks) -> Iterator[Numbers]:
+    """Yield a dictionary for the numbers of a step; when the step has ended, its costs over all ranks are added to it.
 
-    readers: Sequence[Reader]  # all models that may be asked
-    feeder: Feeder
-    ranks: Ranks
-    before: Numbers = field(default_factory=dict)  # the counters after the step before
-
-    def start(self) -> None:
-        """What was done since the last step, such as a validation, is no step's."""
-        for reader in self.readers:
-            reader.work.taken()
-        self.before |= of_features(self.readers[0].tower.cache)
-        if torch.cuda.is_available():
-            torch.cuda.reset_peak_memory_stats()
-
-    def of_step(self, seconds: float, phases: Mapping[str, float]) -> Numbers:
-        """The step that took ``seconds``, ``phases`` of which are known by name; over all ranks."""
-        meter = Meter()
-        count_work(meter, self.readers, self.feeder)
-        now = of_frames(self.feeder.reader) | of_features(self.readers[0].tower.cache)
-        for name, value in now.items():
-            meter.total(name, value - self.before.get(name, 0.0))
-        self.before = now
-        count_state(meter, self.feeder)
-        self.feeder.prompts_made = self.feeder.media_made = 0
-        named = sum(value for name, value in phases.items() if name.startswith("seconds/"))
-        meter.total("seconds/step", seconds)
-        meter.total("seconds/learn", max(0.0, seconds - named))
-        found = meter.summary(self.ranks)
-        return found | shares({**phases, **found})
+    ``readers`` are all models that may be asked. Only work inside the block counts: a validation between steps does not.
+    """
+    for reader in readers:
+        reader.work.taken()
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    before, start = counters(feeder), perf_counter()
+    numbers: Numbers = {}
+    yield numbers
+    seconds, meter = perf_counter() - start, Meter()
+    named = sum(value for name, value in numbers.items() if name.startswith("seconds/"))
+    count_work(meter, readers)
+    for name, value in counters(feeder).items():
+        meter.total(name, value - before[name])
+    count_state(meter, feeder)
+    meter.total("seconds/step", seconds)
+    meter.total("seconds/learn", max(0.0, seconds - named))
+    numbers |= meter.summary(ranks)
+    numbers |= shares(numbers)
 
 
-def count_work(meter: Meter, readers: Sequence[Reader], feeder: Feeder) -> None:
-    """What the models did since they were last asked, and for how much."""
+def count_work(meter: Meter, readers: Sequence[Reader]) -> None:
+    """Add up the work of the models since they were last asked, and begin anew."""
     for work in [reader.work.taken() for reader in readers]:
         meter.total("work/vision_passes", work.vision_passes)
         meter.total("work/forward_tokens", work.forward_tokens)
@@ -61,12 +53,16 @@ def count_work(meter: Meter, readers: Sequence[Reader], feeder: Feeder) -> None:
         meter.most("work/logit_bytes", work.logit_bytes)
         if work.halvings:
             meter.total("work/rollout_halvings", work.halvings)
-    meter.total("work/prompts", feeder.prompts_made)
-    meter.total("work/media", feeder.media_made)
+
+
+def counters(feeder: Feeder) -> Numbers:
+    """All counters that only grow, as they are now."""
+    made = {"work/prompts": feeder.prompts_made, "work/media": feeder.media_made}
+    return made | of_frames(feeder.reader) | of_features(feeder.policy.tower.cache)
 
 
 def of_frames(reader: MediaReader) -> Numbers:
-    """What decoding counted since the run began."""
+    """The counts of decoding since the run began."""
     counts = reader.counts
     return {
         "media/decodes": counts.decodes,
@@ -78,12 +74,12 @@ def of_frames(reader: MediaReader) -> Numbers:
 
 
 def of_features(cache: FeatureCache | None) -> Numbers:
-    """What the cache of a tower counted since the run began, its validations included."""
+    """The counts of the tower's cache since the run began, its validations included."""
     return {} if cache is None else {"media/features/hits": cache.hits} | tallied("media/features", cache.tally)
 
 
 def tallied(room: str, tally: Tally) -> dict[str, int]:
-    """What a cache on disk counted."""
+    """The counts of a cache on disk."""
     return {
         f"{room}/disk_hits": tally.hits,
         f"{room}/disk_read_bytes": tally.read_bytes,
@@ -95,7 +91,7 @@ def tallied(room: str, tally: Tally) -> dict[str, int]:
 
 
 def count_state(meter: Meter, feeder: Feeder) -> None:
-    """How things stand after the step."""
+    """Measure memory and caches as they are after the step."""
     counts, cache = feeder.reader.counts, feeder.policy.tower.cache
     meter.add("media/decodes_per_file", counts.decodes / max(1, counts.files), counts.files)
     meter.total("media/memory_bytes", feeder.reader.kept_bytes)
@@ -106,7 +102,7 @@ def count_state(meter: Meter, feeder: Feeder) -> None:
 
 
 def peak_bytes() -> int:
-    """The most memory that tensors took on the GPU during the step; without one, the process since it began."""
+    """The most bytes that tensors took on the GPU during the step, or without a GPU the process since it began."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     unit = 1 if sys.platform == "darwin" else 1024
@@ -114,7 +110,7 @@ def peak_bytes() -> int:
 
 
 def shares(numbers: Mapping[str, float]) -> Numbers:
-    """Of the step's seconds, those of each phase; and how often a prompt went through a tower: each of its media."""
+    """Divide the seconds of each phase by the step's, and the media that went through a tower by all of the step's media."""
     step, media = numbers["seconds/step"], numbers["work/media"]
     found = {
         name.replace("seconds/", "work/share/"): value / step

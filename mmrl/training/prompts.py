@@ -26,7 +26,7 @@ class Feeder:
     new_tokens: int = 0  # for which a prompt must leave room
     max_prompt_tokens: int | None = None
     skipped: int = 0  # examples of all ranks whose media could not be read
-    prompts_made: int = 0  # of this rank, since somebody set it to 0
+    prompts_made: int = 0  # of this rank since the run began
     media_made: int = 0  # in these
 
     def examples(self, step: int) -> Sequence[Example]:

@@ -277,6 +277,21 @@ def test_a_checkpoint_of_another_model_is_refused(root, tmp_path):
         build(config, resume=True, quiet=True)
 
 
+def test_a_checkpoint_of_an_older_version_is_refused_before_its_config_is_compared(root, tmp_path):
+    config = run_fixtures.config(root, tmp_path / "run", steps=1)
+    run = build(config, quiet=True)
+    run.fit(quiet=True)
+    path = run.checkpoints / "step-000001" / checkpoint.STATE / "state.json"
+    state = json.loads(path.read_text())
+    state["version"] -= 1
+    state["config"]["validate_every"] = None
+    path.write_text(json.dumps(state))
+    with pytest.raises(
+        ValueError, match=r"expected checkpoint version 2, found 1, .* whose config has other keys; go on with that"
+    ):
+        build(config, resume=True, quiet=True)
+
+
 def test_a_checkpoint_is_a_model_directory(root, whole):
     found = policy_of(
         run_fixtures.config(root, whole, model=whole / CARE / "checkpoints" / LAST).model, "plain", torch.device("cpu")

@@ -3,7 +3,7 @@
 import torch
 from safetensors.torch import load_file
 
-from mmrl.training.base_rates import prepare
+from mmrl.training.base_rewards import score_base_model
 from mmrl.training.build import build
 from tests import run_fixtures
 
@@ -23,7 +23,7 @@ def setting(root, out, table):
 
 def test_what_an_algorithm_remembers_is_resumed(root, tmp_path):
     table = tmp_path / "base.jsonl"
-    prepare(setting(root, tmp_path, table), 4, quiet=True)
+    score_base_model(setting(root, tmp_path, table), 4, quiet=True)
     build(setting(root, tmp_path / "whole", table), quiet=True).fit(quiet=True)
     config = setting(root, tmp_path / "parts", table)
     run_fixtures.begun(config, steps=2)

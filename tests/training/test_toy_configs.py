@@ -13,7 +13,7 @@ from mmrl.config.load import parse as parsed
 from mmrl.config.schema import Config
 from mmrl.config.yaml_text import read
 from mmrl.models.proposal import Proposal
-from mmrl.training.base_rates import prepare
+from mmrl.training.base_rewards import score_base_model
 from mmrl.training.build import build
 from mmrl.types import RowSlice
 from tests import run_fixtures, tiny_models
@@ -67,7 +67,7 @@ def test_it_runs_on_video(path, root, tmp_path):
         plain["algorithm"] |= {"limit": decoding["max_new_tokens"], "buffer": 4}
     if "prepared" in plain:
         plain["prepared"] = str(tmp_path / "prepared.jsonl")
-        prepare(parsed(Config, plain, str(path)), 2, quiet=True)
+        score_base_model(parsed(Config, plain, str(path)), 2, quiet=True)
     run = build(parsed(Config, plain, str(path)), quiet=True)
     run.fit(quiet=True)
     assert run.trainer.step_done == 1

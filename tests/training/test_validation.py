@@ -113,6 +113,14 @@ def test_the_best_model_by_a_metric_is_kept_and_can_be_loaded(root, tmp_path, mo
     assert not (out / "best" / checkpoint.STATE).exists()
 
 
+def test_a_step_that_is_both_best_and_due_is_saved_once(root, tmp_path, monkeypatch):
+    scripted(monkeypatch, [0.2, 0.6])
+    written, write = [], checkpoint.write
+    monkeypatch.setattr(checkpoint, "write", lambda path, *rest: written.append(path.name) or write(path, *rest))
+    build(validated(root, tmp_path / "run", steps=2, best="own/accuracy", save_every=1), quiet=True).fit(quiet=True)
+    assert written == ["step-000001", "step-000002"]
+
+
 def test_pruning_leaves_the_best_alone(root, tmp_path, monkeypatch):
     scripted(monkeypatch, [0.9, 0.1, 0.1, 0.1])
     out = tmp_path / "run"

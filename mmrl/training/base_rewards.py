@@ -1,6 +1,6 @@
-"""``mmrl prepare CONFIG``: what the base model earns on each example, before anything is learnt.
+"""``mmrl prepare CONFIG`` samples completions of each example by the base model and writes their rewards.
 
-Base-model pass rates are normalisers (Z of a tilt or of a constraint), wanted moments' starting point and difficulty at once.
+From these rewards follow the normaliser Z of a tilt or a constraint, the moments before training, and how hard an example is.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,15 +21,15 @@ from mmrl.runtime.console import progress
 from mmrl.runtime.files import write_whole
 from mmrl.runtime.json_lines import append, cut_torn_end, line_of
 from mmrl.runtime.ranks import Ranks, join
-from mmrl.training.base_rates_table import facts, lines, same
+from mmrl.training.base_rewards_file import facts, lines, same
 from mmrl.training.rollouts import rollouts_of
 from mmrl.types import Example, Prompt
 
 STEP = -1  # the noise of these completions is that of no training step
 
 
-def prepare(config: Config, samples: int, quiet: bool = False) -> Path:
-    """Draw ``samples`` completions of every example and write what they earn into the file that ``prepared`` names.
+def score_base_model(config: Config, samples: int, quiet: bool = False) -> Path:
+    """Draw ``samples`` completions of every example and write their rewards into the file that ``prepared`` names.
 
     Goes on where an earlier call with the same settings ended.
     """
@@ -55,7 +55,7 @@ def prepare(config: Config, samples: int, quiet: bool = False) -> Path:
 
 
 def begin(path: Path, made_with: Mapping[str, Any], samples: int) -> set[str]:
-    """The ids that a table has already; a new table is begun."""
+    """Begin the file, or return the ids of the examples that it has already."""
     made_with = {**made_with}
     if path.is_file():
         head, *found = lines(path)
@@ -71,7 +71,7 @@ def begin(path: Path, made_with: Mapping[str, Any], samples: int) -> set[str]:
 def rows(
     config: Config, examples: Sequence[Example], policy: Policy, reader: MediaReader, samples: int
 ) -> Iterator[dict[str, Any]]:
-    """A row for each example whose media can be read."""
+    """Yield a row for each example whose media can be read."""
     graders = {name: grader(r.grader) for name, r in config.rewards.items()}
     weights = {name: r.weight for name, r in config.rewards.items()}
     rollout = config.rollout.model_copy(update={"group_size": samples})
@@ -87,7 +87,7 @@ def rows(
 
 
 def summary(earned: Mapping[str, Tensor], algorithm: Algorithm) -> dict[str, float]:
-    """For people and other programs: a run computes what it needs from the rewards.
+    """Describe an example for people and other programs; a run itself reads the rewards.
 
     ``pass_rate`` is the share k / n of completions with an accuracy (or, where none is graded, a total) above 0, ``difficulty`` is
     1 - (k + 1/2) / (n + 1), which tells 0 of 4 from 0 of 64; the algorithm may add more, such as ``log_z`` of its target.
@@ -98,7 +98,7 @@ def summary(earned: Mapping[str, Tensor], algorithm: Algorithm) -> dict[str, flo
 
 
 def prompts(config: Config, examples: Sequence[Example], policy: Policy, reader: MediaReader) -> list[Prompt]:
-    """Prompts of the examples whose media can be read; others stop or are left out, as data.on_bad_media says."""
+    """Make prompts of the examples whose media can be read; other examples are errors or left out, as data.on_bad_media says."""
     kept, media = [], []
     for example in examples:
         try:

@@ -2,16 +2,18 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
 from mmrl.algorithms import CDPG, FDPG, GRPO
-from mmrl.config.schema import ConfigError
+from mmrl.config.load import apply, parse
+from mmrl.config.schema import Config, ConfigError
 from mmrl.functional.targets import Tilt
 from mmrl.runtime import json_lines
-from mmrl.training.base_rates import begin, prepare, summary
-from mmrl.training.base_rates_table import PreparedError
+from mmrl.training.base_rewards import begin, score_base_model, summary
+from mmrl.training.base_rewards_file import BaseRewardsError, facts, read_table
 from mmrl.training.build import build
 from tests import run_fixtures
 from tests.models.vision.test_feature_cache import Hook
@@ -23,7 +25,7 @@ def made(root, tmp_path_factory):
     folder = tmp_path_factory.mktemp("prepared")
     path = folder / "sub" / "base.jsonl"
     config = run_fixtures.config(root, folder / "run", "grpo", model=root / "answers", prepared=str(path), steps=1)
-    return config, prepare(config, 3, quiet=True)
+    return config, score_base_model(config, 3, quiet=True)
 
 
 def test_every_example_has_its_rewards(made):
@@ -50,7 +52,7 @@ def test_a_run_with_a_frozen_tower_finds_what_was_seen_while_preparing(root, tmp
     data = run_fixtures.settings(root, tmp_path)["data"] | {"cache_dir": str(tmp_path / "cache")}
     options = dict(prepared=str(tmp_path / "base.jsonl"), steps=2, data=data, optimizer=frozen)
     config = run_fixtures.config(root, tmp_path / "run", "grpo", **options)
-    prepare(config, 2, quiet=True)
+    score_base_model(config, 2, quiet=True)
     run = build(config, quiet=True)
     hook = Hook(run.feeder.policy.model)
     run.fit(quiet=True)
@@ -63,11 +65,11 @@ def test_it_goes_on_where_it_was_killed(made, tmp_path):
     half = tmp_path / "half.jsonl"
     half.write_text(text[: len(text) // 2])
     other = config.model_copy(update={"prepared": str(half)})
-    prepare(other, 3, quiet=True)
+    score_base_model(other, 3, quiet=True)
     key = {row["id"]: row for row in run_fixtures.lines(path)[1:]}
     assert {row["id"]: row for row in run_fixtures.lines(half)[1:]} == key
     with pytest.raises(ConfigError, match="--samples: expected 3"):
-        prepare(other, 4, quiet=True)
+        score_base_model(other, 4, quiet=True)
 
 
 def test_a_run_is_told_what_the_base_model_earned(made):
@@ -83,8 +85,8 @@ def test_a_run_is_told_what_the_base_model_earned(made):
     ("line", "said"),
     [
         (None, "prepared: expected a table of what the base model earns, found nothing at"),
-        ({"id": "e0", "rewards": {}}, "expected a table of mmrl prepare, found no line about how it was made"),
-        ({"made_with": {"model": "another"}}, "made with another decoding: expected"),
+        ({"id": "e0", "rewards": {}}, "expected a table of mmrl score_base_model, found no line about how it was made"),
+        ({"made_with": {"model": "another"}}, "made with another code: expected"),
     ],
 )
 def test_what_is_no_table_of_this_run_is_refused(made, tmp_path, line, said):
@@ -93,7 +95,7 @@ def test_what_is_no_table_of_this_run_is_refused(made, tmp_path, line, said):
     if line is not None:
         other.write_text(json.dumps(line) + "\n")
     changed = config.model_copy(update={"prepared": str(other), "out": str(tmp_path / "run")})
-    with pytest.raises(PreparedError, match=said):
+    with pytest.raises(BaseRewardsError, match=said):
         build(changed, quiet=True)
 
 
@@ -108,3 +110,49 @@ def test_a_kill_while_a_table_is_opened_again_loses_no_row(tmp_path, monkeypatch
     monkeypatch.setattr("pathlib.Path.write_bytes", lambda *_: pytest.fail("rewritten in place"))
     assert begin(path, {"model": "m"}, 2) == {"e0", "e1", "e2"}
     assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("override", "name"),
+    [
+        ("model.video_pixels=[784, 3136]", "pixels"),
+        ("model.image_pixels=[784, 3136]", "pixels"),
+        ("model.compute=bfloat16", "compute"),
+        ("model.attention=eager", "compute"),
+        ("data.sets.0.options=file", "sets"),
+        ("data.sets.0.file=e.jsonl", "sets"),
+        ("data.reader=pyav", "reader"),
+        ("data.frames={count: 3}", "frames"),
+        ("rewards.accuracy.grader=accuracy", "code"),
+    ],
+)
+def test_a_file_of_other_settings_is_refused(made, tmp_path, override, name):
+    config, path = made
+    plain = config.model_dump(mode="json")
+    apply(plain, override)
+    with pytest.raises(BaseRewardsError, match=f"made with another {name}: expected"):
+        read_table(path, facts(parse(Config, plain, "made")))
+
+
+@pytest.mark.parametrize(
+    "override", ["steps=9", "seed=7", "data.sets.0.limit=2", "data.sets.0.weight=2", "data.workers=1"]
+)
+def test_what_does_not_decide_a_reward_may_differ(made, override):
+    config, path = made
+    plain = config.model_dump(mode="json")
+    apply(plain, override)
+    assert len(read_table(path, facts(parse(Config, plain, "made")))) == 8
+
+
+def test_a_file_of_another_graders_code_is_refused(made, tmp_path):
+    config, _ = made
+    code = Path(config.rewards["accuracy"].grader.split(":")[0]).read_text()
+    grader = tmp_path / "graders.py"
+    grader.write_text(code)
+    plain = config.model_dump(mode="json")
+    plain["rewards"]["accuracy"]["grader"] = f"{grader}:vowels"
+    mine = parse(Config, plain, "made")
+    before = facts(mine)["code"]
+    grader.write_text(code + "# changed\n")
+    assert facts(mine)["code"].keys() == before.keys()
+    assert facts(mine)["code"] != before
