@@ -56,7 +56,7 @@ RequirementsOf = Callable[[str], Iterable[str] | None]  # of a canonical name; N
 
 
 def main() -> int:
-    """Resolve, test, write."""
+    """Resolve, write, test; where a test fails, put back what was there."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--environment", type=Path, default=ROOT / ".venv-constraints", help="made anew")
     parser.add_argument("--no-tests", action="store_true", help="print the file; write and install nothing")
@@ -64,29 +64,31 @@ def main() -> int:
     packages = with_older_torch(with_other_systems(resolve([f"{ROOT}[{','.join(EXTRAS)}]", *roots()])))
     text = HEAD.format(day=datetime.now(UTC).date(), python=sys.version.split()[0]) + lines(packages)
     if asked.no_tests:
-        print(text)
+        print(text, end="")
         return 0
-    status = tested(text, asked.environment)
-    if status == 0:
-        FILE.write_text(text)
+    before = FILE.read_text() if FILE.exists() else ""
+    FILE.write_text(text)
+    status = 1
+    try:
+        status = tested(asked.environment)
+    finally:
+        if status:
+            FILE.write_text(before)
     return status
 
 
-def tested(text: str, environment: Path) -> int:
-    """Install under these caps into a fresh environment and run the default tests; the first status that is not 0."""
+def tested(environment: Path) -> int:
+    """Install under the caps into a fresh environment and run the default tests; the first status that is not 0."""
     shutil.rmtree(environment, ignore_errors=True)
     python = environment / "bin" / "python"
-    with tempfile.TemporaryDirectory() as folder:
-        caps = Path(folder, "constraints.txt")
-        caps.write_text(text)
-        for command in (
-            (sys.executable, ROOT / "tools" / "environment.py", environment),
-            (python, ROOT / "tools" / "install.py", *EXTRAS, "--constraints", caps),
-            (python, "-m", "pytest"),
-        ):
-            status = subprocess.run(command, cwd=ROOT, check=False).returncode
-            if status:
-                return status
+    for command in (
+        (sys.executable, ROOT / "tools" / "environment.py", environment),
+        (python, ROOT / "tools" / "install.py", *EXTRAS, "--constraints", FILE),
+        (python, "-m", "pytest"),
+    ):
+        status = subprocess.run(command, cwd=ROOT, check=False).returncode
+        if status:
+            return status
     return 0
 
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -22,16 +23,16 @@ def main() -> int:
     """Install, or see that it is done; the status of the first command that failed."""
     asked = arguments()
     constraints = lowest_file() if asked.oldest else asked.constraints and Path(asked.constraints).resolve()
-    before = json.loads(STAMP.read_text()) if STAMP.exists() else {"inputs": None, "extras": []}
-    inputs = digest(constraints)
-    extras = sorted({*asked.extras, *before["extras"]})
-    if not asked.newest and before == {"inputs": inputs, "extras": extras}:
+    before = json.loads(STAMP.read_text()) if STAMP.exists() else {}
+    extras = sorted({*asked.extras, *before.get("extras", ())})
+    wanted = {"inputs": digest(constraints), "extras": extras, "constraints": str(constraints)}
+    if not asked.newest and before == wanted:
         return 0
     print(f"installing into {sys.prefix}: about 6 GB and a few minutes the first time", flush=True)
     STAMP.unlink(missing_ok=True)
     status = install(extras, constraints)
     if status == 0:
-        STAMP.write_text(json.dumps({"inputs": inputs, "extras": extras}) + "\n")
+        STAMP.write_text(json.dumps(wanted) + "\n")
         if asked.newest or asked.oldest:
             subprocess.run([*PIP, "freeze", "--exclude-editable"], check=False)
     return status
@@ -57,6 +58,8 @@ def install(extras: list[str], constraints: Path | str) -> int:
     for rest in (["pip"], ["--upgrade-strategy", "eager", "--editable", target]):
         status = subprocess.run([*upgrade, *rest], env=environment, check=False).returncode
         if status:
+            whole = shlex.join([*upgrade, *rest]).replace(" --quiet", "")
+            print(f"pip's whole account, if the above does not say why: {whole}", file=sys.stderr)
             return status
     return 0
 
