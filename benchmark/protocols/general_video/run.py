@@ -33,14 +33,14 @@ def run(asked: Asked) -> int:
             raise ConfigError(f"--only: expected some of {', '.join(PROTOCOLS)}, found {name!r}")
     conditions = ["full", *(known_condition(one) for one in asked.conditions if one != "full")]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model, section, status = None, None, 0
+    model, once, section, status = None, None, None, 0
     for name in asked.names:
         found: list[BenchmarkResult] = []
         try:
             config = config_of(name, asked)
             sets, missing = planned(config.evaluation, asked.partial)
             if config.model != section:  # as a rule once: pixel budgets may differ
-                model = None  # not two at a time
+                model, once = None, None  # not two at a time
                 model, section = opened(config.model, config.evaluation.template, device), config.model
             keep_features(model, config)
             once = evaluated_model(model, config.evaluation, config.max_rows)
