@@ -85,7 +85,7 @@ def test_a_run_is_told_what_the_base_model_earned(made):
     ("line", "said"),
     [
         (None, "prepared: expected a table of what the base model earns, found nothing at"),
-        ({"id": "e0", "rewards": {}}, "expected a table of mmrl score_base_model, found no line about how it was made"),
+        ({"id": "e0", "rewards": {}}, "expected a table of mmrl prepare, found no line about how it was made"),
         ({"made_with": {"model": "another"}}, "made with another code: expected"),
     ],
 )
