@@ -6,7 +6,7 @@ import sys
 COMMANDS = (
     ("ruff", "format", "--check", "."),
     ("ruff", "check", "."),
-    ("pyright",),  # over the rooms that pyproject.toml lists
+    ("pyright", "--pythonpath", sys.executable),  # over the rooms that pyproject.toml lists
     ("pytest",),
 )
 
