@@ -106,7 +106,7 @@ def sample(model: nn.Module, prompt: Asked, case: Case, ban: list[int]) -> Tenso
             mm_token_type_ids=2 * (ids == model.config.video_token_id).long(),
             pixel_values_videos=prompt.pixels,
             video_grid_thw=prompt.grid,
-            second_per_grid_ts=[prompt.seconds],
+            second_per_grid_ts=torch.tensor([prompt.seconds]),
             num_return_sequences=case.group,
             max_new_tokens=case.new_tokens,
             do_sample=True,

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from transformers.utils import ModelOutput
 
+from mmrl.models.transformers_versions import output_of, output_values
 from mmrl.models.vision.feature_cache import memory_of
 from mmrl.runtime.files import sha256
 from mmrl.runtime.memory_cache import ByteCache
@@ -43,7 +44,7 @@ class Kept:
 
     def on(self, device: torch.device) -> ModelOutput:
         """Copies the output to a device; the caller may write to it."""
-        return self.kind(**{name: to_device(value, device) for name, value in self.fields.items()})
+        return output_of(self.kind, {name: to_device(value, device) for name, value in self.fields.items()})
 
 
 def remembered(function: Callable[..., Any], memory: ByteCache) -> Callable[..., Any]:
@@ -61,7 +62,8 @@ def remembered(function: Callable[..., Any], memory: ByteCache) -> Callable[...,
             if not isinstance(out, ModelOutput):
                 return out
             host = torch.device("cpu")
-            kept = Kept(type(out), {name: to_device(out[name], host) for name in out if name not in INSIDE})
+            values = output_values(out).items()
+            kept = Kept(type(out), {name: to_device(value, host) for name, value in values if name not in INSIDE})
             memory.put(key, kept)
         return kept.on(given[0].device)
 

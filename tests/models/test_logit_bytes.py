@@ -16,7 +16,7 @@ UNIT = ROWS * ENTRIES * 4  # bytes of one tensor as wide as the vocabulary
 
 def peak(work) -> int:
     """The most bytes that were allocated at a time beyond what was there before."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as seen:
         kept = work()  # noqa: F841 what it returns counts
     events = [e for e in seen.profiler.kineto_results.events() if e.name() == "[memory]"]  # not among seen.events()
     now = most = 0
