@@ -121,7 +121,7 @@ class GenericModel:
         inputs = self.processor(
             text=[self.text(example)],
             images=[images] if images else None,
-            videos=videos or None,
+            videos=[videos] if videos else None,
             videos_kwargs={"do_sample_frames": False, "video_metadata": list(map(metadata, clips))} if clips else {},
             text_kwargs={"add_special_tokens": False},
             return_tensors="pt",

@@ -2,8 +2,6 @@
 
 import pytest
 import torch
-import transformers
-from packaging.version import Version
 
 from mmrl.models.families import Grid, positions
 from tests import tiny_models
@@ -35,8 +33,9 @@ def test_without_a_clock_temporal_patches_count_one_by_one():
 def test_transformers_agrees_on_clips_that_are_no_longer_than_wide(family):
     policy = tiny_models.policy(family)
     example = tiny_models.example(kinds=("video", "image", "video"))
-    fps = 4.0 if Version(transformers.__version__) >= Version("5.18") else 2.0  # 5.17 cuts its seconds to whole ones
-    media = [tiny_models.clip(1, fps=fps), tiny_models.image(2), tiny_models.clip(3, frames=2, fps=fps)]
+    # a temporal patch a second, as 5.17 cuts seconds to whole ones: times 0 and 2 in a block 4 wide
+    wide = (28, 112)
+    media = [tiny_models.clip(1, size=wide), tiny_models.image(2), tiny_models.clip(3, frames=2, size=wide)]
     (prompt,) = policy.prompts([example], [media])
     ids = prompt.tokens[None]
     kinds = torch.zeros_like(ids)
