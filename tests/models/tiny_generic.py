@@ -104,6 +104,7 @@ def internvl():
 
 
 def smolvlm():
+    side, patch = 32, 4  # 16 features an image: transformers 5.20 folds them in rows of as many as a patch is wide
     names = dict(
         image_token="<image>", fake_image_token="<fake>", end_of_utterance_token="<end_of_utterance>",
         global_image_token="<global-img>", video_token="<video>",
@@ -111,15 +112,15 @@ def smolvlm():
     tok = tokenizer(**names)
     processor = SmolVLMProcessor(
         SmolVLMImageProcessor(
-            size={"longest_edge": SIDE}, max_image_size={"longest_edge": SIDE}, do_image_splitting=False
+            size={"longest_edge": side}, max_image_size={"longest_edge": side}, do_image_splitting=False
         ),
         tok,
-        SmolVLMVideoProcessor(size={"longest_edge": SIDE}, max_image_size={"longest_edge": SIDE}, num_frames=8, fps=2),
-        image_seq_len=1,
+        SmolVLMVideoProcessor(size={"longest_edge": side}, max_image_size={"longest_edge": side}, num_frames=8, fps=2),
+        image_seq_len=(side // patch // 2) ** 2,
         chat_template=chat("<image>", "<video>"),
     )
     config = SmolVLMConfig(
-        vision_config=VISION,
+        vision_config=VISION | {"image_size": side, "patch_size": patch},
         text_config=dict(text_config(tok), model_type="llama"),
         image_token_id=tok.convert_tokens_to_ids("<image>"),
         scale_factor=2,
