@@ -110,11 +110,6 @@ def encoder() -> str:
     return f"PyAV {av.__version__}, libavcodec {version}, {', '.join(codec.encoder for codec in CODECS.values())}"
 
 
-def evenly_spaced(count: int, total: int) -> list[int]:
-    """Return evenly spaced frame numbers, both ends included: round(linspace(0, total - 1, count))."""
-    return np.linspace(0, total - 1, count).round().astype(int).tolist()
-
-
 def _codec(name: str) -> Codec:
     if name not in CODECS:
         raise ValueError(f"codec: expected one of {', '.join(CODECS)}, found {name!r}")

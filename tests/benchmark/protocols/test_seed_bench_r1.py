@@ -16,7 +16,7 @@ from mmrl.evaluation import Record, read_items, read_records, summarise
 from mmrl.evaluation.records import item_of
 from mmrl.evaluation.store import write_lines
 from mmrl.types import Example
-from mmrl.world.base import BASE
+from mmrl.world import BASE
 from mmrl.world.build import render
 from mmrl.world.render import SMALL
 from mmrl.world.splits import Sizes
