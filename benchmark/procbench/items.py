@@ -14,7 +14,7 @@ from mmrl.world.dice import Dice
 from mmrl.world.grammar import question
 from mmrl.world.nat import Nat
 from mmrl.world.octet import LETTERS, Octet, draw_octet
-from mmrl.world.script import BITS, FAMILIES, STATIONS, TAIL, Event
+from mmrl.world.script import BITS, FAMILIES, STATIONS, TAIL, Event, events_of
 
 LIDS = Event(TAIL, "close", "all", "lids")  # how every clip ends; no script tells it
 OCTET, NAT = "octet", "nat"  # strata
@@ -97,7 +97,7 @@ def of_row(row: Mapping) -> Item:
             family=row["family"],
             question=row["question"],
             options=tuple(row[f"choice_{letter.lower()}"] for letter in LETTERS),
-            events=with_lids(Event(e["slot"], e["verb"], e["thing"], e["place"]) for e in row["script"]),
+            events=with_lids(events_of(row)),
             lamp=row["state"]["lamp"],
             gold=LETTERS.index(row["golden_choice_idx"]),
             stratum=row["stratum"],

@@ -220,11 +220,6 @@ def choices(row: Mapping) -> tuple[str, ...]:
     return (row["answer"], *row["negative_answers"])
 
 
-def events_of(row: Mapping) -> tuple[Event, ...]:
-    """Return what happens in a row's video."""
-    return tuple(Event(event["slot"], event["verb"], event["thing"], event["place"]) for event in row["script"])
-
-
 def script_digest(script: Sequence[Event]) -> str:
     """SHA-256 of what happens, independent of pixels and encoder."""
     return hashlib.sha256(json.dumps([asdict(event) for event in script], sort_keys=True).encode()).hexdigest()

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from mmrl.world.annotate import SOURCE, choices, events_of
+from mmrl.world.annotate import SOURCE, choices
 from mmrl.world.dice import Dice
 from mmrl.world.grammar import clauses, completion, prompt_text
 from mmrl.world.octet import LETTERS
-from mmrl.world.script import FAMILIES, STATIONS, Event
+from mmrl.world.script import FAMILIES, STATIONS, Event, events_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from itertools import combinations
 from typing import Literal
 
 from mmrl.rewards.parse import parse
-from mmrl.world.claims import Claims, Told, action_in, read_claims
+from mmrl.world.claims import Claims, action_in, read_claims
 from mmrl.world.octet import LETTERS, Action
-from mmrl.world.script import FAMILIES, STATIONS, Pair, TaskFamily, holds, needed
+from mmrl.world.script import FAMILIES, STATIONS, Event, Pair, TaskFamily, events_of, holds, needed
 
 Link = Literal["perception", "state", "view", "deduction", "mapping", "answer"]
 FIELDS = ("choices", "answer", "script", "state")  # that every row of ProcBench has beside its stratum
@@ -55,7 +55,7 @@ class Judgement:
 class Truth:
     """A row, as far as a reasoning is judged by it."""
 
-    script: tuple[Told, ...]
+    script: tuple[Event, ...]
     lamp: str | None
     held: Mapping[str, tuple[str, ...]]  # by station; empty for nat
     family: TaskFamily | None  # None for nat
@@ -151,7 +151,7 @@ def truth_of(fields: Mapping) -> Truth:
     octet, state = stratum == "octet", fields["state"]
     options = tuple(action_in(choice) for choice in fields["choices"])
     return Truth(
-        script=tuple(Told(e["slot"], e["verb"], e["thing"], e["place"]) for e in fields["script"]),
+        script=events_of(fields),
         lamp=state["lamp"],
         held={place: tuple(state[place]) for place in STATIONS} if octet else {},
         family=FAMILIES[fields["family"]] if octet else None,
@@ -178,7 +178,7 @@ def gold_letter(answer: str, choices: Sequence[str], options: Sequence[Action | 
     raise ValueError(f"{where}: expected {answer!r} among the choices, found {list(choices)}")
 
 
-def overlap(claimed: Sequence[Told], true: Sequence[Told]) -> tuple[float, float, float]:
+def overlap(claimed: Sequence[Event], true: Sequence[Event]) -> tuple[float, float, float]:
     """Precision, recall and F1 of claimed events. One without a time matches any true event that no timed one matches."""
     exact = set(claimed) & set(true)
     rest = Counter(event.deed for event in true if event not in exact)
@@ -189,7 +189,7 @@ def overlap(claimed: Sequence[Told], true: Sequence[Told]) -> tuple[float, float
     return precision, recall, 2 * right / (len(claimed) + len(true))
 
 
-def concordance(claimed: Sequence[Told], true: Sequence[Told]) -> float:
+def concordance(claimed: Sequence[Event], true: Sequence[Event]) -> float:
     """Share of the pairs of claimed deeds that happened whose claimed order is the true one; 1 if there is no pair.
 
     Kendall's tau over these pairs is twice this less 1. What is claimed with a wrong time counts by the order that it
@@ -212,7 +212,7 @@ def _next(ranks: deque[int] | None) -> int | None:
     return ranks.popleft() if ranks else None
 
 
-def told_as_it_was(claimed: Sequence[Told], true: Sequence[Told]) -> bool:
+def told_as_it_was(claimed: Sequence[Event], true: Sequence[Event]) -> bool:
     """Return whether exactly the true events are claimed, in their order."""
     return overlap(claimed, true)[2] == 1 and concordance(claimed, true) == 1
 
@@ -266,7 +266,7 @@ def asked_for(truth: Truth, place: str, held: Sequence[str]) -> Action | None:
     return None if colour is None else Action(place, truth.family.verb, colour)
 
 
-def open_steps(plan: Sequence[Mapping], claimed: Sequence[Told]) -> set[Action]:
+def open_steps(plan: Sequence[Mapping], claimed: Sequence[Event]) -> set[Action]:
     """Return the steps of a plan that are not among the claimed events while all that must come before them are."""
     left, done = Counter(told.deed for told in claimed), []
     for step in plan:

@@ -9,7 +9,7 @@ import pytest
 from mmrl.data import prompts
 from mmrl.data.formats.seed_bench_r1 import SeedBenchR1
 from mmrl.types import Example
-from mmrl.world.annotate import MEMBERS, choices, events_of
+from mmrl.world.annotate import MEMBERS, choices
 from mmrl.world.axes import AXES, TEST, TRAIN
 from mmrl.world.build import media, write_jsonl
 from mmrl.world.cues import Cues
@@ -18,7 +18,7 @@ from mmrl.world.judge import judge
 from mmrl.world.manifest import scripts_digest
 from mmrl.world.octet import LETTERS
 from mmrl.world.render import SMALL, Dial
-from mmrl.world.script import FAMILIES, STATIONS
+from mmrl.world.script import FAMILIES, STATIONS, events_of
 from mmrl.world.splits import FULL, PRESETS, SMOKE, Recipe, Sizes, annotated
 
 SIZES = Sizes(
