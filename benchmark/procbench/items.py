@@ -61,8 +61,8 @@ def of_octet(octet: Octet) -> list[Item]:
 def of_nat(nat: Nat) -> Item:
     """Return a natural item; a group of its own."""
     return Item(
-        group=nat.name,
-        family=nat.schema,
+        group=nat.group,
+        family=nat.family,
         question=question(nat.goal),
         options=tuple(map(str, nat.options)),
         events=with_lids(nat.script()),

@@ -57,7 +57,7 @@ def write_clip(path: Path, frames: np.ndarray, fps: int, environment: Environmen
 
     Frames before and from ``tail_start`` on are encoded apart. Raises ValueError if this build of PyAV lacks the encoder.
     """
-    codec = _codec(environment.codec)
+    codec = codec_of(environment.codec)
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream(codec.encoder, rate=fps, options=dict(codec.options))
         tail = av.CodecContext.create(codec.encoder, "w")
@@ -110,7 +110,8 @@ def encoder() -> str:
     return f"PyAV {av.__version__}, libavcodec {version}, {', '.join(codec.encoder for codec in CODECS.values())}"
 
 
-def _codec(name: str) -> Codec:
+def codec_of(name: str) -> Codec:
+    """Return a codec by name. Raises ValueError if there is none, or if this build of PyAV lacks its encoder."""
     if name not in CODECS:
         raise ValueError(f"codec: expected one of {', '.join(CODECS)}, found {name!r}")
     codec = CODECS[name]

@@ -1,9 +1,11 @@
 """The manifest of a rendered benchmark: what it was made from, by which encoder, and hashes of what it holds."""
 
-import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from mmrl.runtime.files import sha256
+from mmrl.world.codec import encoder
 
 NAME = "manifest.json"
 HASHES = (
@@ -12,25 +14,22 @@ HASHES = (
 )
 
 
-def manifest(key: Mapping, encoder: str, rows: Mapping[str, list[dict]], clips: Mapping[str, str]) -> dict:
+def manifest(key: Mapping, rows: Mapping[str, Sequence[Mapping]], clips: Mapping[str, str]) -> dict:
     """Return what manifest.json says.
 
     ``rows`` are those of every annotation file, ``clips`` the hashes by file name.
     """
+    told = "".join(
+        row["sha256"] for several in rows.values() for row in several if "sha256" in row
+    )  # no demonstrations
     return {
         "key": dict(key),
-        "encoder": encoder,
+        "encoder": encoder(),
         "rows": {name: len(several) for name, several in rows.items()},
         "hashes": HASHES,
-        "scripts": scripts_digest(rows),
+        "scripts": sha256(told),
         "clips": dict(sorted(clips.items())),
     }
-
-
-def scripts_digest(rows: Mapping[str, Iterable[Mapping]]) -> str:
-    """SHA-256 over all rows' scripts, in order; independent of pixels and encoder. Demonstrations have none of their own."""
-    told = "".join(row["sha256"] for several in rows.values() for row in several if "sha256" in row)
-    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def is_complete(out: Path, key: Mapping) -> bool:

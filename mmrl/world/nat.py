@@ -16,6 +16,7 @@ other (41.7 % on average). Learners of words reach 38 % on text alone and 58 % w
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mmrl.world.dice import Dice
 from mmrl.world.grammar import saw
@@ -41,9 +42,10 @@ ROLES: tuple[Role, ...] = (*_block(0, 2), *_block(2, 0), *_block(1, 1))
 class Nat:
     """One item."""
 
-    name: str
+    stratum: ClassVar[str] = "nat"
+    group: str  # its own alone
     split: str
-    schema: str
+    family: str  # its schema
     goal: str
     mats: tuple[Pair, Pair]  # of the left station, of the right
     third: str
@@ -67,7 +69,7 @@ class Nat:
 
     def key(self) -> Hashable:
         """Return what names the video and the goal; no two items of a benchmark share it."""
-        return self.schema, self.goal, self.script()
+        return self.family, self.goal, self.script()
 
 
 def nat_reasoning(item: Nat) -> str:
@@ -96,7 +98,7 @@ def draw_nats(split: str, count: int, *, seed: int, taken: set[str]) -> Iterator
         yield item
 
 
-def draw_nat(dice: Dice, name: str, split: str, schema: Schema, role: Role, letter: str) -> Nat:
+def draw_nat(dice: Dice, group: str, split: str, schema: Schema, role: Role, letter: str) -> Nat:
     """Return a random item of a schema whose right option has a letter."""
     s, t = dice.shuffled(STATIONS)
     names = dict(zip("abcdn", dice.some(COLOURS, 5), strict=True)) | {"s": s, "t": t}
@@ -112,9 +114,9 @@ def draw_nat(dice: Dice, name: str, split: str, schema: Schema, role: Role, lett
     several.insert(LETTERS.index(letter), (plan[gold].action, None))
     pairs = {s: (names["a"], names["b"]), t: (names["c"], names["d"])}
     return Nat(
-        name=name,
+        group=group,
         split=split,
-        schema=schema.name,
+        family=schema.name,
         goal=schema.goal(names),
         mats=(pairs["left"], pairs["right"]),
         third=names["n"],

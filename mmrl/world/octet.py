@@ -7,6 +7,7 @@ than that. The four options name four different colours: one word tells each fro
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mmrl.world.dice import Dice
 from mmrl.world.script import (
@@ -47,6 +48,7 @@ class Action:
 class Octet:
     """The things that eight items share: everything but the hidden bits and the lamp."""
 
+    stratum: ClassVar[str] = "octet"
     group: str
     split: str
     family: str
