@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from mmrl.runtime.files import sha256
 from mmrl.world.axes import Environment
 from mmrl.world.cues import NEUTRAL, Planted
-from mmrl.world.grammar import ALL_CLOSE, narration, octet_reasoning, question
+from mmrl.world.grammar import ALL_CLOSE, DEEDS, octet_reasoning, question
 from mmrl.world.nat import Nat, nat_reasoning
 from mmrl.world.octet import LETTERS, Action, Octet
 from mmrl.world.render import Dial
@@ -117,7 +117,10 @@ def row_of(
     Where nothing has been done yet there is no progress and no video, as in SEED-Bench-R1.
     """
     script = clip.script if clip else ()
-    told = [{"narration_text": narration(event), **frames_of(event.slot, dial)} for event in script]
+    told = [
+        {"narration_text": DEEDS[event.verb].format_map(asdict(event)), **frames_of(event.slot, dial)}
+        for event in script
+    ]
     closing = [{"narration_text": ALL_CLOSE, **frames_of(TAIL, dial)}] if told else []
     return {
         "video_basename": clip.name if clip else "",

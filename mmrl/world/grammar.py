@@ -93,11 +93,6 @@ def oracle_completion(row: Mapping, choices: Sequence[str]) -> str:
     return completion(row["oracle_think"], letter, letter)
 
 
-def narration(event: Event) -> str:
-    """Return an event as a sentence, for people."""
-    return DEEDS[event.verb].format(thing=event.thing, place=event.place)
-
-
 def grammar_words() -> tuple[str, ...]:
     """Return every word of questions, options and reasonings, each once, in a fixed order."""
     tasks = " ".join(family.task.format(third="") for family in FAMILIES.values())

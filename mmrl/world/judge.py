@@ -9,7 +9,7 @@ fail there, and an action follows if it is a step of the plan that is not among 
 come before it are.
 """
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -198,18 +198,17 @@ def concordance(claimed: Sequence[Event], true: Sequence[Event]) -> float:
     """
     rank = {event: at for at, event in enumerate(true)}
     exact = set(claimed) & rank.keys()
-    others: dict[tuple[str, str, str], deque[int]] = {}
+    others: defaultdict[tuple[str, str, str], deque[int]] = defaultdict(deque)
     for event in true:
         if event not in exact:
-            others.setdefault(event.deed, deque()).append(rank[event])
-    ranks = (rank.get(told) if told in exact else _next(others.get(told.deed)) for told in claimed)
-    pairs = list(combinations([each for each in ranks if each is not None], 2))
+            others[event.deed].append(rank[event])
+    ranks = [
+        rank[told] if told in exact else others[told.deed].popleft()
+        for told in claimed
+        if told in exact or others[told.deed]
+    ]
+    pairs = list(combinations(ranks, 2))
     return sum(earlier < later for earlier, later in pairs) / len(pairs) if pairs else 1.0
-
-
-def _next(ranks: deque[int] | None) -> int | None:
-    """Return the lowest rank that is left, taken away."""
-    return ranks.popleft() if ranks else None
 
 
 def told_as_it_was(claimed: Sequence[Event], true: Sequence[Event]) -> bool:

@@ -5,7 +5,7 @@ Every option is right exactly twice, so that neither text (25 %), nor observatio
 than that. The four options name four different colours: one word tells each from the others.
 """
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -27,7 +27,6 @@ from mmrl.world.script import (
 from mmrl.world.script import holds as held_after
 
 LETTERS = ("A", "B", "C", "D")
-SPLITS = ("train", "L1", "L2", "L3")
 Bits = tuple[int, int]
 
 
@@ -67,7 +66,8 @@ class Octet:
     @property
     def goal(self) -> str:
         """The task in words, and the colours of either station."""
-        return goal(self.kind, self.mats, self.third)
+        stations = [f"{place} {a} and {b}" for place, (a, b) in zip(STATIONS, self.mats, strict=True)]
+        return f"{self.kind.task.format(third=self.third)}: {', '.join(stations)}"
 
     def script(self, bits: Bits) -> tuple[Event, ...]:
         """Return what happens in one of the four videos, by slot; the closing lids are not told."""
@@ -91,12 +91,6 @@ class Octet:
     def key(self) -> Hashable:
         """Return what names the four videos and the goal, whatever they look like; no two octets of a benchmark share it."""
         return self.family, self.goal, frozenset(map(self.script, BITS))
-
-
-def goal(family: TaskFamily, mats: Sequence[Pair], third: str) -> str:
-    """Return the goal's words."""
-    stations = [f"{place} {a} and {b}" for place, (a, b) in zip(STATIONS, mats, strict=True)]
-    return f"{family.task.format(third=third)}: {', '.join(stations)}"
 
 
 def draw_octets(split: str, count: int, *, seed: int, taken: set[str]) -> Iterator[Octet]:

@@ -34,9 +34,7 @@ INKS: Mapping[str, Ink] = PAINT | {  # and all else; "thing" and "cuff" are know
     "black": (6, 6, 6),
     "bright": (255, 255, 255),
 }
-Box = tuple[
-    float, float, float, float
-]  # x, y, width, height in units, from the sprite's upper left corner; up is negative
+Box = tuple[float, float, float, float]  # x, y, width, height in units, from the sprite's corner; up is negative
 Shape = tuple[str, Box, str]  # kind (a branch of ``_inside``, or hand for the gripper's), box, ink
 HANDS = {"block": "rect", "round": "disc", "wedge": "wedge"}
 
