@@ -22,7 +22,7 @@ from mmrl.runtime.json_lines import line_of
 from mmrl.world.annotate import SOURCE, Medium
 from mmrl.world.codec import codec_of, encoder, planes_digest, write_clip, write_picture
 from mmrl.world.demos import demonstrate
-from mmrl.world.manifest import NAME, is_complete, manifest
+from mmrl.world.files import CHATS, MANIFEST, is_complete, manifest
 from mmrl.world.render import Dial, clip, observation
 from mmrl.world.splits import Group, Recipe, annotated
 
@@ -53,7 +53,7 @@ def render(out: Path, recipe: Recipe, *, workers: int = 1, progress: Progress | 
     rows = rows_of(files, recipe)
     for name, several in rows.items():
         write_whole(draft / "annotations" / f"{name}.jsonl", "".join(map(line_of, several)))
-    write_json(draft / NAME, manifest(recipe.key, rows, hashes))
+    write_json(draft / MANIFEST, manifest(recipe.key, rows, hashes))
     if out.exists():
         out.rmdir()  # empty, or is_complete would have refused
     os.replace(draft, out)
@@ -66,7 +66,7 @@ def rows_of(files: Mapping[str, Sequence[Group]], recipe: Recipe) -> dict[str, l
     rows = {name: [item.row for group in groups for item in group] for name, groups in files.items()}
     taught = rows.get("training_sft") or rows.get("training")
     if recipe.demonstrations is not None and taught:
-        rows["training_with_cot"] = list(demonstrate(taught, recipe.demonstrations, seed=recipe.seed))
+        rows[CHATS] = list(demonstrate(taught, recipe.demonstrations, seed=recipe.seed))
     return rows
 
 

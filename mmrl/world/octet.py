@@ -10,20 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from mmrl.world.dice import Dice
-from mmrl.world.script import (
-    BITS,
-    COLOURS,
-    FAMILIES,
-    STATIONS,
-    TAIL,
-    THINGS,
-    THIRD,
-    VERBS,
-    Event,
-    Pair,
-    TaskFamily,
-    needed,
-)
+from mmrl.world.script import BITS, COLOURS, FAMILIES, STATIONS, TAIL, THINGS, THIRD, Event, Pair, TaskFamily, needed
 from mmrl.world.script import holds as held_after
 
 LETTERS = ("A", "B", "C", "D")
@@ -114,18 +101,17 @@ def draw_octets(split: str, count: int, *, seed: int, taken: set[str]) -> Iterat
 def draw_octet(dice: Dice, group: str, split: str, family: TaskFamily) -> Octet:
     """Return a random octet of a family."""
     a, b, c, d, third = dice.some(COLOURS, 5)
+    mats = ((a, b), (c, d))
     slots, n = dice.shuffled(range(TAIL)), family.events
-    verb = dice.one(VERBS)
+    verb = dice.one(tuple(THINGS))
     options = [
-        Action(place, family.verb, colour)
-        for place, mats in zip(STATIONS, ((a, b), (c, d)), strict=True)
-        for colour in mats
+        Action(place, family.verb, colour) for place, pair in zip(STATIONS, mats, strict=True) for colour in pair
     ]
     return Octet(
         group=group,
         split=split,
         family=family.name,
-        mats=((a, b), (c, d)),
+        mats=mats,
         third=third,
         slots=(tuple(sorted(slots[:n])), tuple(sorted(slots[n : 2 * n]))),
         flips=(dice.below(6), dice.below(6)),

@@ -11,7 +11,7 @@ import numpy as np
 
 from mmrl.world.axes import FORMATS, LAYOUTS, Environment
 from mmrl.world.script import SLOTS, TAIL, Event, Pair
-from mmrl.world.sprites import CAST, FIRST, SPRITE, SpriteStyle, stamp
+from mmrl.world.sprites import CAST, FIRST, SPRITE, stamp
 from mmrl.world.table import DEPTH, GREY, box, close, empty_table, frame, light, move_about, scales, shot
 
 SIZES = (56, 448)  # px
@@ -64,7 +64,7 @@ class Stage:
     table: np.ndarray  # uint8 h w c, empty
     environment: Environment
     dial: Dial
-    look: SpriteStyle
+    tint: str | None  # of the gripper
 
 
 def clip(
@@ -113,8 +113,7 @@ def set_up(
 ) -> Stage:
     """Return the stage on which a clip is played."""
     table = empty_table(family, mats, environment, *_pixels(environment, dial))
-    look = SpriteStyle(scales(table), environment.skin, environment.gripper, gripper_tint)
-    return Stage(table, environment, dial, look)
+    return Stage(table, environment, dial, gripper_tint)
 
 
 def still(stage: Stage, number: int, event: Event | None) -> np.ndarray:
@@ -139,10 +138,11 @@ def _pixels(environment: Environment, dial: Dial) -> tuple[int, int]:
 
 def _happen(picture: np.ndarray, stage: Stage, event: Event, time: float) -> None:
     """An event at a time in [0, 1] of its slot; what sinks into the box is hidden by its tray."""
+    look = (scales(picture), stage.environment.skin, stage.environment.gripper, stage.tint)
     x, y = LAYOUTS[stage.environment.layout][event.place]
     for part, way in CAST[event.verb]:
         right, down = way(time)
-        _press(picture, stamp(part, event.thing, stage.look), x + right, y - SPRITE + down)
+        _press(picture, stamp(part, event.thing, *look), x + right, y - SPRITE + down)
     front = box(picture, x, y, SPRITE, DEPTH[event.place])
     picture[front] = stage.table[front]
 

@@ -71,13 +71,11 @@ class Sizes:
 
         Of the latter there are five times as many to train on and a fifth to look on, as in the released benchmark.
         """
-        levels = {} if level is None else dict.fromkeys(("L1", "L2", "L3"), level)
-        changed = levels | ({} if train is None else {"train": train})
+        changed = {} if train is None else {"train": train}
         if level is not None:
-            changed["paired"] = min(self.paired, level)
+            changed |= dict.fromkeys(("L1", "L2", "L3"), level) | {"paired": min(self.paired, level)}
         if nat is not None:
-            changed |= dict.fromkeys(("nat_L1", "nat_L2", "nat_L3"), nat)
-            changed |= {"nat_train": 5 * nat, "nat_val": nat // 5}
+            changed |= dict.fromkeys(("nat_L1", "nat_L2", "nat_L3"), nat) | {"nat_train": 5 * nat, "nat_val": nat // 5}
         return replace(self, **changed)
 
 

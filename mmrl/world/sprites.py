@@ -6,7 +6,6 @@ in every frame of the slot, so that a single frame tells the whole event.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -37,16 +36,6 @@ INKS: Mapping[str, Ink] = PAINT | {  # and all else; "thing" and "cuff" are know
 Box = tuple[float, float, float, float]  # x, y, width, height in units, from the sprite's corner; up is negative
 Shape = tuple[str, Box, str]  # kind (a branch of ``_inside``, or hand for the gripper's), box, ink
 HANDS = {"block": "rect", "round": "disc", "wedge": "wedge"}
-
-
-@dataclass(frozen=True, slots=True)
-class SpriteStyle:
-    """The things that a sprite depends on besides its event."""
-
-    scale: tuple[float, float]  # px in a unit, down and across
-    skin: str = "filled"
-    gripper: str = "block"
-    tint: str | None = None  # the gripper's colour
 
 
 def _card(y: float, height: float) -> tuple[Shape, ...]:
@@ -131,18 +120,23 @@ CAST: Mapping[str, tuple[tuple[str, Way], ...]] = {  # parts from back to front
 
 
 @lru_cache(maxsize=1024)
-def stamp(part: str, thing: str, look: SpriteStyle) -> tuple[np.ndarray, np.ndarray]:
-    """Return a part of the event's colour: uint8 ``h w c``, and which pixels it covers: bool ``h w 1``. FIRST is its corner."""
-    rows, columns = ((np.arange(round(FIRST * scale), round(BEYOND * scale)) + 0.5) / scale for scale in look.scale)
+def stamp(
+    part: str, thing: str, scale: tuple[float, float], skin: str, gripper: str, tint: str | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a part of the event's colour: uint8 ``h w c``, and which pixels it covers: bool ``h w 1``. FIRST is its corner.
+
+    ``scale`` are px in a unit, down and across; ``tint`` is the gripper's colour.
+    """
+    rows, columns = ((np.arange(round(FIRST * each), round(BEYOND * each)) + 0.5) / each for each in scale)
     rows, columns = rows[:, None], columns[None]
     pixels = np.zeros((rows.size, columns.size, 3), np.uint8)
     mask = np.zeros(pixels.shape[:2], bool)
     for kind, box, ink in PARTS[part]:
-        inside = _inside(HANDS[look.gripper] if kind == "hand" else kind, box, rows, columns)
-        pixels[inside] = INKS[{"thing": thing, "cuff": look.tint or "steel"}.get(ink, ink)]
+        inside = _inside(HANDS[gripper] if kind == "hand" else kind, box, rows, columns)
+        pixels[inside] = INKS[{"thing": thing, "cuff": tint or "steel"}.get(ink, ink)]
         mask |= inside
         if ink == "thing":
-            pixels[inside & _worn(look.skin, box, rows, columns)] = INKS["dark"]
+            pixels[inside & _worn(skin, box, rows, columns)] = INKS["dark"]
     return pixels, mask[..., None]
 
 

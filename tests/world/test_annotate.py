@@ -15,9 +15,9 @@ from mmrl.world.annotate import MEMBERS, choices
 from mmrl.world.axes import AXES, TEST, TRAIN
 from mmrl.world.build import media
 from mmrl.world.cues import Cues
+from mmrl.world.files import manifest
 from mmrl.world.grammar import TIMES, grammar_words, oracle_completion
 from mmrl.world.judge import judge
-from mmrl.world.manifest import manifest
 from mmrl.world.octet import LETTERS
 from mmrl.world.render import SMALL, Dial
 from mmrl.world.script import FAMILIES, STATIONS, events_of
