@@ -21,15 +21,13 @@ def manifest(key: Mapping, rows: Mapping[str, Sequence[Mapping]], clips: Mapping
 
     ``rows`` are those of every annotation file, ``clips`` the hashes by file name.
     """
-    told = "".join(
-        row["sha256"] for several in rows.values() for row in several if "sha256" in row
-    )  # no demonstrations
+    scripts = (row["sha256"] for several in rows.values() for row in several if "sha256" in row)  # no demonstrations
     return {
         "key": dict(key),
         "encoder": encoder(),
         "rows": {name: len(several) for name, several in rows.items()},
         "hashes": HASHES,
-        "scripts": sha256(told),
+        "scripts": sha256(*scripts),
         "clips": dict(sorted(clips.items())),
     }
 

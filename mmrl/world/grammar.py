@@ -57,17 +57,18 @@ def clauses(family: TaskFamily, events: Sequence[Event], mats: Pair, third: str,
     held = holds(family, events, lamp, mats)
     colour = needed(family, held, mats, third) or mats[0]
     action = Action(lamp, family.verb, colour)
-    return [saw(events), f"lamp {lamp}", holding(lamp, held), f"needs {lamp} {colour}", f"so {action}"], action
+    return [
+        saw(events),
+        f"lamp {lamp}",
+        f"holds {lamp} {' '.join(held) or 'nothing'}",
+        f"needs {lamp} {colour}",
+        f"so {action}",
+    ], action
 
 
 def saw(events: Sequence[Event]) -> str:
     """Return what was seen, in order."""
     return " ".join(["saw", *(f"{TIMES[e.slot]} {e.verb} {e.thing} {e.place}" for e in events)])
-
-
-def holding(place: str, held: Sequence[str]) -> str:
-    """Return what a station is said to hold."""
-    return f"holds {place} {' '.join(held) or 'nothing'}"
 
 
 def octet_reasoning(octet: Octet, bits: Bits, lamp: str) -> tuple[str, Action]:

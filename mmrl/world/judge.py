@@ -230,19 +230,14 @@ def hidden(claims: Claims, truth: Truth) -> tuple[bool, bool]:
     family = truth.family
     if family is None:
         return True, True
+    same = (
+        list if family.rule in ("first", "last") else Counter
+    )  # in their order where the rule asks for the first or last
     follows = {place: holds(family, claims.happened, place, truth.mats[place]) for place in claims.held}
     return tuple(
-        bool(claims.held) and all(same_contents(family, told, held[place]) for place, told in claims.held.items())
+        bool(claims.held) and all(same(told) == same(held[place]) for place, told in claims.held.items())
         for held in (truth.held, follows)
     )
-
-
-def same_contents(family: TaskFamily, one: Sequence[str], other: Sequence[str]) -> bool:
-    """Return whether two contents are the same to the family.
-
-    In their order where its rule asks for the first or the last.
-    """
-    return list(one) == list(other) if family.rule in ("first", "last") else Counter(one) == Counter(other)
 
 
 def deduced(claims: Claims, truth: Truth) -> bool:

@@ -10,7 +10,7 @@ from mmrl.rewards.run_graders import grade_one
 from mmrl.types import Example
 from mmrl.world.claims import action_in, read_claims
 from mmrl.world.graders import WORLD_GRADERS
-from mmrl.world.grammar import TIMES, holding, octet_reasoning, oracle_completion
+from mmrl.world.grammar import TIMES, octet_reasoning, oracle_completion
 from mmrl.world.judge import concordance, judge, oracle_deduction, overlap, recompute
 from mmrl.world.octet import LETTERS, Action, Octet, draw_octets
 from mmrl.world.script import BITS, COLOURS, FAMILIES, SLOTS, STATIONS, TAIL, THINGS, THIRD, VERBS, Event
@@ -59,8 +59,9 @@ class Chain:
     def terse(self) -> str:
         """As `mmrl.world.grammar` writes it."""
         saw = " ".join(f"{TIMES[e.slot]} {e.verb} {e.thing} {e.place}" for e in self.events)
-        place, needs = self.need
-        think = f"saw {saw}. lamp {self.lamp}. {holding(*self.held)}. needs {place} {needs}. so {self.action}"
+        (place, needs), (there, held) = self.need, self.held
+        holds = f"holds {there} {' '.join(held) or 'nothing'}"
+        think = f"saw {saw}. lamp {self.lamp}. {holds}. needs {place} {needs}. so {self.action}"
         return f"<think> {think} {self.letter} </think> <answer> {self.answer} </answer>"
 
     def long(self, times: bool = True) -> str:

@@ -83,7 +83,7 @@ def test_the_same_frames_are_encoded_to_the_same_bytes(tmp_path):
 
 def test_a_codec_that_this_build_lacks_is_refused_in_one_sentence(tmp_path, monkeypatch):
     frames = clip([], "FILL", MATS, Environment(), SMALL)
-    monkeypatch.setitem(codec.CODECS, "h265", codec.Codec("libdaydream"))
+    monkeypatch.setitem(codec.CODECS, "h265", ("libdaydream", {}))
     with pytest.raises(ValueError, match="codec h265: expected a PyAV with the encoder libdaydream, found none"):
         codec.write_clip(tmp_path / "clip.mp4", frames, 8, Environment(codec="h265"), SMALL.tail_start)
     with pytest.raises(ValueError, match="codec: expected one of h264, h265, vp9, found 'gif'"):
