@@ -84,12 +84,4 @@ def forest(difference: Difference, half: float) -> dict[str, str]:
     return {"left": f"{100 * at[0]:.2f}", "dot": f"{100 * at[1]:.2f}", "width": f"{100 * (at[2] - at[0]):.2f}"}
 
 
-FILTERS = {
-    "picture": picture,
-    "parts": parts,
-    "tags": tags,
-    "number": number,
-    "percent": percent,
-    "points": points,
-    "forest": forest,
-}
+FILTERS = {each.__name__: each for each in (picture, parts, tags, number, percent, points, forest)}

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 from mmrl.world.dice import Dice
 
-GRAINS = 1 << 30
-
 
 @dataclass(frozen=True, slots=True)
 class Environment:
@@ -32,8 +30,7 @@ class Environment:
     grain: int = 0  # seeds the noise, the jitter and the movers' ways; no axis, the same in both pools
 
 
-Point = tuple[int, int]
-LAYOUTS: Mapping[str, Mapping[str, Point]] = {  # x, y of each box's upper left corner, in 1/56 of width and height
+LAYOUTS: Mapping[str, Mapping[str, tuple[int, int]]] = {  # x, y of boxes' upper left corners, in 1/56 of a picture
     "middle": {"left": (5, 46), "right": (33, 46), "top": (19, 22)},
     "near": {"left": (6, 46), "right": (32, 46), "top": (20, 22)},
     "apart": {"left": (4, 46), "right": (34, 46), "top": (18, 22)},
@@ -90,5 +87,5 @@ def draw_environment(dice: Dice, test: Collection[str] = ()) -> Environment:
     """
     known("axes", test, AXES)
     return Environment(
-        **{axis: dice.one(pools[axis in test]) for axis, pools in POOLS.items()}, grain=dice.below(GRAINS)
+        **{axis: dice.one(pools[axis in test]) for axis, pools in POOLS.items()}, grain=dice.below(1 << 30)
     )

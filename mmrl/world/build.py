@@ -31,7 +31,7 @@ Progress = Callable[[int], None]  # told how many groups are rendered
 Work = tuple[Medium, ...]  # of a group
 
 
-def render(out: Path, recipe: Recipe, *, workers: int = 1, progress: Progress | None = None) -> Path:
+def render(out: Path, recipe: Recipe, *, workers: int = 1, progress: Progress = lambda done: None) -> Path:
     """Renders a recipe's benchmark to ``out`` and returns it; at once if it is there already.
 
     ``workers`` are processes; ``progress`` is told how many of ``recipe.groups`` are done. Raises ValueError for an
@@ -48,8 +48,7 @@ def render(out: Path, recipe: Recipe, *, workers: int = 1, progress: Progress | 
     hashes: dict[str, str] = {}
     for done, made in enumerate(_rendered(work, draft, recipe.dial, workers), 1):
         hashes |= made
-        if progress is not None:
-            progress(done)
+        progress(done)
     rows = rows_of(files, recipe)
     for name, several in rows.items():
         write_whole(draft / "annotations" / f"{name}.jsonl", "".join(map(line_of, several)))

@@ -17,10 +17,7 @@ CHATS = "training_with_cot"  # whose rows are chats, not items
 
 
 def manifest(key: Mapping, rows: Mapping[str, Sequence[Mapping]], clips: Mapping[str, str]) -> dict:
-    """Return what manifest.json says.
-
-    ``rows`` are those of every annotation file, ``clips`` the hashes by file name.
-    """
+    """Return what manifest.json says: ``rows`` are those of every annotation file, ``clips`` hashes by file name."""
     scripts = (row["sha256"] for several in rows.values() for row in several if "sha256" in row)  # no demonstrations
     return {
         "key": dict(key),
@@ -33,10 +30,7 @@ def manifest(key: Mapping, rows: Mapping[str, Sequence[Mapping]], clips: Mapping
 
 
 def is_complete(out: Path, key: Mapping) -> bool:
-    """Return whether ``out`` holds the whole benchmark of this key.
-
-    Raises FileExistsError if it holds something else.
-    """
+    """Tell whether ``out`` holds this key's whole benchmark. Raises FileExistsError if it holds something else."""
     path = out / MANIFEST
     if path.is_file():
         found = json.loads(path.read_text()).get("key")
@@ -49,10 +43,7 @@ def is_complete(out: Path, key: Mapping) -> bool:
 
 
 def files_of(root: Path) -> list[str]:
-    """Return the names of the annotation files of items, a level before its copies.
-
-    Raises ValueError if there are none.
-    """
+    """Return the names of the items' annotation files, a level before its copies. Raises ValueError without any."""
     found = sorted(path.name for path in Path(root, "annotations").glob("*.jsonl"))
     if not found:
         raise ValueError(f"{root}: expected annotations/*.jsonl, found none; mmrl world render {root} makes them")
@@ -67,10 +58,7 @@ def rows_in(root: Path, name: str) -> Iterator[dict]:
 
 
 def find_row(root: Path, item: str, name: str | None = None) -> dict:
-    """Return the row whose ``sample_id`` this is, of one file or of the first that has it.
-
-    Raises ValueError if none does.
-    """
+    """Return the row of this ``sample_id``, of one file or the first that has it. Raises ValueError if none does."""
     names = files_of(root) if name is None else [name]
     for row in (row for each in names for row in rows_in(root, each)):
         if row["sample_id"] == item:

@@ -57,13 +57,8 @@ def clauses(family: TaskFamily, events: Sequence[Event], mats: Pair, third: str,
     held = holds(family, events, lamp, mats)
     colour = needed(family, held, mats, third) or mats[0]
     action = Action(lamp, family.verb, colour)
-    return [
-        saw(events),
-        f"lamp {lamp}",
-        f"holds {lamp} {' '.join(held) or 'nothing'}",
-        f"needs {lamp} {colour}",
-        f"so {action}",
-    ], action
+    holding = f"holds {lamp} {' '.join(held) or 'nothing'}"
+    return [saw(events), f"lamp {lamp}", holding, f"needs {lamp} {colour}", f"so {action}"], action
 
 
 def saw(events: Sequence[Event]) -> str:
@@ -84,10 +79,7 @@ def completion(think: str, concluded: str, answered: str) -> str:
 
 
 def oracle_completion(row: Mapping, choices: Sequence[str]) -> str:
-    """Return the faithful, right completion of a row for options in this order.
-
-    Raises ValueError if the right answer is not among them.
-    """
+    """Return the faithful, right completion of a row for these options. Raises ValueError if they lack its answer."""
     if row["answer"] not in choices:
         raise ValueError(f"row {row['sample_id']}: expected {row['answer']!r} among the choices, found {list(choices)}")
     letter = LETTERS[list(choices).index(row["answer"])]

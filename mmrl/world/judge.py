@@ -68,10 +68,7 @@ class Truth:
 
 
 def judge(text: str, fields: Mapping) -> Judgement:
-    """Return the verdict on a completion.
-
-    ``fields`` is the row, with the shown option texts in order under ``choices``.
-    """
+    """Return the verdict on a completion; ``fields`` is the row, with the shown options in order as ``choices``."""
     truth, parsed = truth_of(fields), parse(text)
     claims = read_claims(parsed.reasoning or "")
     answer = parsed.answer if parsed.answer in LETTERS[: len(truth.options)] else None
@@ -135,10 +132,7 @@ def recompute(fields: Mapping, claims: Claims) -> str | None:
 
 
 def oracle_deduction(text: str, fields: Mapping) -> str | None:
-    """Return the letter of the model's perception and the oracle's deduction.
-
-    The rule, run on the events and the lamp claimed.
-    """
+    """Return the letter that the rule asks for after the events and under the lamp that a completion claims."""
     return recompute(fields, read_claims(parse(text).reasoning or ""))
 
 
@@ -165,10 +159,7 @@ def truth_of(fields: Mapping) -> Truth:
 
 
 def gold_letter(answer: str, choices: Sequence[str], options: Sequence[Action | None], where: str) -> str:
-    """Return the right option's letter.
-
-    A row states its words, which options may put otherwise; graders are given the letter.
-    """
+    """Return the letter of an answer: graders are given one, a row states words, which options may put otherwise."""
     if answer in LETTERS[: len(choices)]:
         return answer
     right = action_in(answer)
@@ -230,9 +221,7 @@ def hidden(claims: Claims, truth: Truth) -> tuple[bool, bool]:
     family = truth.family
     if family is None:
         return True, True
-    same = (
-        list if family.rule in ("first", "last") else Counter
-    )  # in their order where the rule asks for the first or last
+    same = list if family.rule in ("first", "last") else Counter  # in order where the rule asks for an end
     follows = {place: holds(family, claims.happened, place, truth.mats[place]) for place in claims.held}
     return tuple(
         bool(claims.held) and all(same(told) == same(held[place]) for place, told in claims.held.items())
@@ -252,10 +241,7 @@ def deduced(claims: Claims, truth: Truth) -> bool:
 
 
 def asked_for(truth: Truth, place: str, held: Sequence[str]) -> Action | None:
-    """Return what the rule of an octet asks for at a station that holds this.
-
-    None where it does not single out a colour.
-    """
+    """Return what an octet's rule asks for at a station that holds this; None where it does not single out a colour."""
     colour = needed(truth.family, held, truth.mats[place], truth.third)
     return None if colour is None else Action(place, truth.family.verb, colour)
 

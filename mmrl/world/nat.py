@@ -139,10 +139,7 @@ def decoy(kind: str, plan: Sequence[Step], among: Sequence[int], named: Sequence
 
 
 def wrong_objects(step: Step, plan: Sequence[Step], named: Sequence[str]) -> list[Action]:
-    """Return the step with another thing, which the plan does this to nowhere.
-
-    One of the goal's colours if there is such.
-    """
+    """Return the step with things that the plan does this to nowhere, of the goal's colours if there are such."""
     used = {other.thing for other in plan if other.verb == step.verb}
     things = [thing for thing in THINGS[step.verb] if thing not in used]
     return [Action(step.place, step.verb, thing) for thing in ([t for t in things if t in named] or things)]

@@ -75,10 +75,7 @@ def clip(
     dial: Dial,
     gripper_tint: str | None = None,
 ) -> np.ndarray:
-    """Return the frames of a script: uint8 ``f h w c``.
-
-    ``gripper_tint`` is the name of the gripper's colour (cue S2).
-    """
+    """Return the frames of a script: uint8 ``f h w c``; ``gripper_tint`` is a colour's name (cue S2)."""
     stage, events = set_up(family, mats, environment, dial, gripper_tint), {event.slot: event for event in script}
     frames = np.empty((dial.frames, *stage.table.shape), np.uint8)
     for number in range(dial.frames):
