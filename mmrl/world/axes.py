@@ -86,6 +86,5 @@ def draw_environment(dice: Dice, test: Collection[str] = ()) -> Environment:
     Raises ValueError for an axis that there is not.
     """
     known("axes", test, AXES)
-    return Environment(
-        **{axis: dice.one(pools[axis in test]) for axis, pools in POOLS.items()}, grain=dice.below(1 << 30)
-    )
+    values = {axis: dice.one(pools[axis in test]) for axis, pools in POOLS.items()}
+    return Environment(**values, grain=dice.below(1 << 30))

@@ -78,7 +78,7 @@ def nat_reasoning(item: Nat) -> str:
     return f"{seen}. so {item.gold}"
 
 
-def draw_nats(split: str, count: int, *, seed: int, taken: set[str]) -> Iterator[Nat]:
+def draw_nats(split: str, count: int, *, seed: int, taken: set[Hashable]) -> Iterator[Nat]:
     """``count`` items of a split, its schemas in turn, none of whose keys is in ``taken``; adds theirs to it.
 
     The first items of a split do not depend on how many follow. In every four the letters are balanced, too.

@@ -80,7 +80,7 @@ class Octet:
         return self.family, self.goal, frozenset(map(self.script, BITS))
 
 
-def draw_octets(split: str, count: int, *, seed: int, taken: set[str]) -> Iterator[Octet]:
+def draw_octets(split: str, count: int, *, seed: int, taken: set[Hashable]) -> Iterator[Octet]:
     """``count`` octets of a split, its families in turn, none of whose keys is in ``taken``; adds theirs to it.
 
     The first octets of a split do not depend on how many follow.

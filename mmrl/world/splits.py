@@ -11,7 +11,7 @@ All of it follows from a Recipe, on any machine. More octets of one split change
 it (validation first), and the first items of a split do not depend on how many follow.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import islice
 
@@ -160,16 +160,16 @@ def annotated(recipe: Recipe) -> dict[str, list[Group]]:
                 ]
     for split, nats in all_nats(recipe).items():
         test = recipe.test_axes(split)
-        looks = (Presentation(environment_of(recipe.seed, nat.group, test), test) for nat in nats)
         files[f"{FILES[split]}_nat"] = [
-            (nat_item(nat, look, recipe.dial),) for nat, look in zip(nats, looks, strict=True)
+            (nat_item(nat, Presentation(environment_of(recipe.seed, nat.group, test), test), recipe.dial),)
+            for nat in nats
         ]
     return files
 
 
 def all_octets(recipe: Recipe) -> dict[str, list[Octet]]:
     """Return the octets of all splits, no two of the same videos and goal."""
-    taken: set[str] = set()
+    taken: set[Hashable] = set()
     drawn = {}
     for split in FILES:
         wanted, families = getattr(recipe.sizes, split), recipe.families_of(split)
@@ -182,12 +182,12 @@ def all_octets(recipe: Recipe) -> dict[str, list[Octet]]:
 
 def all_nats(recipe: Recipe) -> dict[str, list[Nat]]:
     """Return the natural items of all splits that have some, no two of the same video and goal."""
-    taken: set[str] = set()
+    taken: set[Hashable] = set()
     sizes = {split: getattr(recipe.sizes, f"nat_{split}") for split in FILES if split != "sft"}
     return {split: list(draw_nats(split, size, seed=recipe.seed, taken=taken)) for split, size in sizes.items() if size}
 
 
-def environment_of(seed: int, group: str, test: Collection[str] = ()) -> Environment:
+def environment_of(seed: int, group: str, test: Collection[str]) -> Environment:
     """Return what a group looks like in the benchmark of a seed; ``test`` names the axes of the test pool."""
     return draw_environment(Dice(seed, "environment", group), test)
 
