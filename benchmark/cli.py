@@ -200,7 +200,7 @@ def restricted_learners(
     from benchmark.experiments.learners import teach as learners
     from benchmark.experiments.option_lists import numbers
     from benchmark.tables import markdown, show, terminal
-    from mmrl.world.base import BASE
+    from mmrl.world import BASE
 
     course = learners.Course(base or BASE, steps, octets)
     learners.run(out, inputs.split(","), numbers(seeds), course, typer.echo)
@@ -224,7 +224,7 @@ def base_model(
     from benchmark.paths import told
     from benchmark.tables import record, show, terminal
     from mmrl.runtime.files import write_json
-    from mmrl.world.base import BASE
+    from mmrl.world import BASE
 
     found = base_card.card(base or BASE, base_card.measured(base or BASE, octets, seeds, typer.echo))
     named = "" if base is None else f" --base {told(base)}"

@@ -14,7 +14,7 @@ from mmrl.world.dice import Dice
 from mmrl.world.grammar import question
 from mmrl.world.nat import Nat
 from mmrl.world.octet import LETTERS, Octet, draw_octet
-from mmrl.world.script import BITS, FAMILIES, STATIONS, TAIL, Event
+from mmrl.world.script import BITS, FAMILIES, STATIONS, TAIL, Event, events_of
 
 LIDS = Event(TAIL, "close", "all", "lids")  # how every clip ends; no script tells it
 OCTET, NAT = "octet", "nat"  # strata
@@ -61,8 +61,8 @@ def of_octet(octet: Octet) -> list[Item]:
 def of_nat(nat: Nat) -> Item:
     """Return a natural item; a group of its own."""
     return Item(
-        group=nat.name,
-        family=nat.schema,
+        group=nat.group,
+        family=nat.family,
         question=question(nat.goal),
         options=tuple(map(str, nat.options)),
         events=with_lids(nat.script()),
@@ -97,7 +97,7 @@ def of_row(row: Mapping) -> Item:
             family=row["family"],
             question=row["question"],
             options=tuple(row[f"choice_{letter.lower()}"] for letter in LETTERS),
-            events=with_lids(Event(e["slot"], e["verb"], e["thing"], e["place"]) for e in row["script"]),
+            events=with_lids(events_of(row)),
             lamp=row["state"]["lamp"],
             gold=LETTERS.index(row["golden_choice_idx"]),
             stratum=row["stratum"],

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.procbench.audit import interval
+from benchmark.procbench.pixel_oracle import read_item
 from mmrl.data.media.decoders import has_decord
 from mmrl.world.files import rows_in
-from mmrl.world.oracle import read_item
 from mmrl.world.render import Dial
 
 LEVELS = ("L1", "L2", "L3")

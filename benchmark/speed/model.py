@@ -21,7 +21,7 @@ from transformers import (
 
 from benchmark.speed.case import TEXT, WINDOW, WORDS, Case, View
 from mmrl.runtime.files import write_whole
-from mmrl.world.base import CHAT_TEMPLATE, SPECIAL
+from tools.base.model import CHAT_TEMPLATE, SPECIAL
 
 GAIN = 1.5  # standard deviation of what a random matrix makes of unit input: attention that depends on position
 FPS = 2  # frames a second of the clips, all of which are looked at

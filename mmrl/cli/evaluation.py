@@ -120,9 +120,9 @@ def eval_view(
     most: Annotated[int, typer.Option(min=1, help="Completions at most.")] = 500,
 ) -> None:
     """Write one HTML page that needs nothing else: questions, what the model received and wrote, how it was read, its scores."""
-    from mmrl.report.evaluation import CompletionFilter, view
+    from mmrl.report.evaluation import view
 
-    typer.echo(view(folder, CompletionFilter(scorer, status, wrong, most), out or folder / "view.html"))
+    typer.echo(view(folder, out or folder / "view.html", scorer, status, wrong, most))
 
 
 @evaluation.command("ls")

@@ -1,4 +1,4 @@
-"""Reports: one self-contained page of a training run, of several runs, or of an evaluation."""
+"""Reports: one self-contained page of training runs, or of an evaluation."""
 
 from mmrl.report.curves import read_metrics
 from mmrl.report.data import ReportData, Rollout, RolloutCompletion

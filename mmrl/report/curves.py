@@ -18,8 +18,7 @@ from mmrl.runtime.json_lines import read
 
 INK = "#010203"  # replaced by currentColor, so that text is readable on light and dark pages
 COLORS = ("#3f7fd6", "#dd7a3c", "#3a9f68", "#a862c4", "#c9505f", "#b8961f", "#4aa8b0", "#8b8f98")
-MOST_LINES = len(COLORS)
-STYLE = {"svg.fonttype": "none", "svg.hashsalt": "mmrl", "text.parse_math": False, "font.size": 10.5}
+STYLE = {"svg.fonttype": "none", "text.parse_math": False, "font.size": 10.5}
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -30,20 +29,7 @@ PANELS = (  # title, unit, and which keys of metrics.jsonl stand there; the firs
     ("Useful groups", "share", r"^(groups/useful|completion/(distinct|truncated))$"),
     ("Entropy", "nats", r"entropy"),
     ("Completion length", "tokens", r"^completion/tokens$"),
-    ("Loss", "", r"\bloss\b"),
     ("Gradient norm", "", r"grad_norm$"),
-    ("Seconds by phase", "s", r"^seconds/"),
-    ("Sampler gap", "nats", r"sampler_gap"),
-    ("Reference", "", r"^(ema|reference|kl)/"),
-)
-COMPARED = (
-    "Validation",
-    "Consistency bonus",
-    "Rewards",
-    "Useful groups",
-    "Entropy",
-    "Completion length",
-    "Gradient norm",
 )
 
 
@@ -61,41 +47,24 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return read(path) if path.exists() else []
 
 
-def curves(rows: Rows) -> Iterator[Curve]:
-    """Yield the panels for which there is something to plot."""
-    series = by_key(rows)
-    for title, unit, _ in PANELS:
-        names = [key for key in series if panel_of(key) == title]
-        for start in range(0, len(names), MOST_LINES):
-            yield Curve(title, unit, draw({key: series[key] for key in names[start : start + MOST_LINES]}, title))
-
-
 def compared(runs: Mapping[str, Rows]) -> Iterator[Curve]:
-    """Yield the panels of several runs: a panel a key, a line a run."""
+    """Yield the panels of runs: a panel a key, a line a run, which has the same colour in all panels."""
+    logged = by_key(runs)
     for title, unit, _ in PANELS:
-        if title in COMPARED:
-            for key in sorted({key for rows in runs.values() for key in by_key(rows) if panel_of(key) == title}):
-                yield Curve(f"{title}: {key.rpartition('/')[2]}", unit, together(runs, key))
+        for key in sorted(key for key in logged if panel_of(key) == title):
+            yield Curve(f"{title}: {key.rpartition('/')[2]}", unit, draw(logged[key], key, colors_of(runs)))
 
 
 def others_compared(runs: Mapping[str, Rows]) -> Iterator[Curve]:
-    """Yield a panel for everything else that several runs logged."""
-    for key in sorted({key for rows in runs.values() for key in by_key(rows) if panel_of(key) not in COMPARED}):
-        yield Curve(key, "", together(runs, key))
+    """Yield a panel for everything else that runs logged."""
+    logged = by_key(runs)
+    for key in sorted(key for key in logged if panel_of(key) is None):
+        yield Curve(key, "", draw(logged[key], key, colors_of(runs)))
 
 
-def together(runs: Mapping[str, Rows], key: str) -> str:
-    """Return the panel of one key, of every run that logged it; a run has the same colour in all panels."""
-    colors = dict(zip(runs, COLORS, strict=False))
-    series = {name: found[key] for name, rows in runs.items() if key in (found := by_key(rows))}
-    return draw(series, key, [colors[name] for name in series])
-
-
-def others(rows: Rows) -> Iterator[Curve]:
-    """Yield a panel for every other key that was logged."""
-    for key, points in by_key(rows).items():
-        if panel_of(key) is None:
-            yield Curve(key, "", draw({key: points}, key))
+def colors_of(runs: Mapping[str, Rows]) -> dict[str, str]:
+    """Return the colour of each run, as long as there are any."""
+    return dict(zip(runs, COLORS, strict=False))
 
 
 def panel_of(key: str) -> str | None:
@@ -103,14 +72,15 @@ def panel_of(key: str) -> str | None:
     return next((title for title, _, pattern in PANELS if re.search(pattern, key)), None)
 
 
-def by_key(rows: Rows) -> dict[str, list[tuple[float, float]]]:
-    """Return (step, value) by key, for what is a finite number."""
-    series: dict[str, list[tuple[float, float]]] = {}
-    for row in rows:
-        for key, value in row.items():
-            if key != "step" and is_number(value) and is_number(row.get("step")):
-                series.setdefault(key, []).append((row["step"], value))
-    return series
+def by_key(runs: Mapping[str, Rows]) -> dict[str, dict[str, list[tuple[float, float]]]]:
+    """Return (step, value) by key and run, for what is a finite number."""
+    logged: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for name, rows in runs.items():
+        for row in rows:
+            for key, value in row.items():
+                if key != "step" and is_number(value) and is_number(row.get("step")):
+                    logged.setdefault(key, {}).setdefault(name, []).append((row["step"], value))
+    return logged
 
 
 def is_number(value: object) -> bool:
@@ -118,14 +88,14 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def draw(series: Mapping[str, list[tuple[float, float]]], salt: str, colors: Sequence[str] = COLORS) -> str:
-    """Return one panel: every value faint, the mean over a window of steps bold."""
+def draw(series: Mapping[str, list[tuple[float, float]]], salt: str, colors: Mapping[str, str]) -> str:
+    """Return one panel, a line a run: every value faint, the mean over a window of steps bold."""
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": salt}):
         figure = Figure(figsize=(4.6, 2.6), layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
-        for color, (key, points) in zip(colors, series.items(), strict=False):
-            line(axes, points, short(key, series), color)
+        for name, points in series.items():
+            line(axes, points, name, colors[name])
         plain(axes)
         if len(series) > 1:
             figure.legend(
@@ -152,12 +122,6 @@ def line(axes: Axes, points: Sequence[tuple[float, float]], label: str, color: s
 def running_mean(values: Sequence[float], window: int) -> list[float]:
     """Return the mean of the last values up to each; no value after it."""
     return [sum(values[max(0, i + 1 - window) : i + 1]) / min(window, i + 1) for i in range(len(values))]
-
-
-def short(key: str, series: Mapping[str, object]) -> str:
-    """Return the key without what all keys of the panel begin with."""
-    heads = {name.rpartition("/")[0] for name in series}
-    return key.rpartition("/")[2] if len(heads) == 1 and len(series) > 1 else key
 
 
 def plain(axes: Axes) -> None:

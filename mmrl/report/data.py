@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from mmrl.evaluation.tables.contents import Levels, ModelComparison
 
 
@@ -27,7 +29,7 @@ class Rollout:
     prompt: str
     completions: Sequence[RolloutCompletion]
     gold: str | None = None
-    strip: Any = None  # frames side by side: bytes of a PNG or JPEG, or uint8 pixels [h w 3] or [f h w 3]
+    strip: np.ndarray | None = None  # frames side by side: uint8 [h w 3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,6 @@ class ReportData:
     comparison: ModelComparison | None = None
     levels: Levels = field(default_factory=dict)
     levels_title: str = "Before and after"
-    metrics: Sequence[Mapping[str, Any]] = ()  # rows with "step"; empty: read metrics.jsonl of the run
-    runs: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)  # instead: of several runs, by name
+    runs: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)  # rows of metrics.jsonl, by name
     rollouts: Sequence[Rollout] = ()
     notes: Sequence[str] = ()  # what a reader needs to disbelieve the numbers

@@ -4,7 +4,6 @@ Whatever models wrote is escaped; the page has no code that could run.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,34 +21,19 @@ from mmrl.types import letter_at
 TEMPLATE = "evaluation.html.j2"
 
 
-@dataclass(frozen=True, slots=True)
-class CompletionFilter:
-    """The choice of the completions that are shown."""
-
-    scorer: str
-    status: str | None
-    wrong: bool
-    most: int
-
-    def has(self, record: Record) -> bool:
-        """Return True if a completion is among them."""
-        right = next(iter(record.scores.values()), 0.0)
-        return (self.status is None or record.status == self.status) and not (self.wrong and right)
-
-
-def view(folder: Path, wanted: CompletionFilter, out: Path) -> Path:
-    """Write the page and return its path."""
-    sets = {name: cards(path, wanted) for name, path in sets_of(folder).items()}
-    shown = {name: list(islice(some, wanted.most)) for name, some in sets.items()}
-    write_whole(out, render(TEMPLATE, title=str(folder), scorer=wanted.scorer, sets=shown, most=wanted.most))
+def view(folder: Path, out: Path, scorer: str, status: str | None, wrong: bool, most: int) -> Path:
+    """Write the page and return its path; ``most`` completions a set, of a status, or those that are wrong."""
+    sets = {name: list(islice(cards(path, scorer, status, wrong), most)) for name, path in sets_of(folder).items()}
+    write_whole(out, render(TEMPLATE, title=str(folder), scorer=scorer, sets=sets, most=most))
     return out
 
 
-def cards(folder: Path, wanted: CompletionFilter) -> Iterator[Mapping[str, Any]]:
-    """Yield the contents of the page, a completion each."""
+def cards(folder: Path, scorer: str, status: str | None, wrong: bool) -> Iterator[Mapping[str, Any]]:
+    """Yield the contents of the page, a completion each; right are those whose first score is not 0."""
     items, samples = read_items(folder), read_lines(Sample, folder / SAMPLES)
-    for sample, record in zip(samples, read_records(folder, wanted.scorer), strict=True):
-        if wanted.has(record):
+    for sample, record in zip(samples, read_records(folder, scorer), strict=True):
+        right = next(iter(record.scores.values()), 0.0)
+        if status in (None, record.status) and not (wrong and right):
             yield card(items[record.item], sample, record)
 
 

@@ -5,7 +5,6 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from markupsafe import Markup, escape
@@ -14,20 +13,17 @@ from PIL import Image
 from mmrl.evaluation.statistics import Difference
 from mmrl.evaluation.tables.arms import lines
 from mmrl.evaluation.tables.levels import percent, points, rows
-from mmrl.report.curves import compared, curves, others, others_compared, read_metrics
+from mmrl.report.curves import compared, others_compared
 from mmrl.report.data import ReportData, RolloutCompletion
 from mmrl.report.templates import render
 from mmrl.runtime.files import write_whole
 
 TEMPLATE = "report.html.j2"
-GAP = 2  # pixels between frames
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
-SIGNATURES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
 def write_report(run: Path, data: ReportData) -> Path:
     """Write the run's report.html, whole or not at all, and return its path."""
-    metrics = data.metrics or ([] if data.runs else read_metrics(run / "metrics.jsonl"))
     table, compared_lines = list(rows(data.levels)), list(lines(data.comparison)) if data.comparison else []
     page = render(
         TEMPLATE,
@@ -37,8 +33,8 @@ def write_report(run: Path, data: ReportData) -> Path:
         reach=reach([row.source for row in table]),
         lines=compared_lines,
         lines_reach=reach([line.gaps[-1].source for line in compared_lines if line.gaps and line.gaps[-1]]),
-        curves=list(compared(data.runs) if data.runs else curves(metrics)),
-        others=list(others_compared(data.runs) if data.runs else others(metrics)),
+        curves=list(compared(data.runs)),
+        others=list(others_compared(data.runs)),
     )
     path = run / "report.html"
     write_whole(path, page)
@@ -62,25 +58,13 @@ def tags(text: str) -> Markup:
     return escaped
 
 
-def picture(strip: Any) -> str:
-    """Return a strip of frames as a data URI. Raises ValueError for bytes of another format."""
-    encoded = bytes(strip) if isinstance(strip, bytes | bytearray) else png(np.asarray(strip))
-    kind = next((kind for head, kind in SIGNATURES.items() if encoded.startswith(head)), None)
-    if kind is None:
-        raise ValueError(f"rollout strip: expected a PNG, a JPEG or pixels, found bytes that begin {encoded[:8]!r}")
-    return f"data:{kind};base64,{base64.b64encode(encoded).decode()}"
-
-
-def png(pixels: np.ndarray) -> bytes:
-    """Return pixels [h w 3], or frames [f h w 3] that are set side by side, as a PNG."""
-    if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4) or pixels.shape[-1] != 3:
-        raise ValueError(f"rollout strip: expected uint8 [h w 3] or [f h w 3], found {pixels.dtype} {pixels.shape}")
-    if pixels.ndim == 4:
-        pixels = np.pad(pixels, ((0, 0), (0, 0), (0, GAP), (0, 0)), constant_values=255)
-        pixels = np.concatenate(list(pixels), axis=1)[:, :-GAP]
+def picture(strip: np.ndarray) -> str:
+    """Return a strip of frames, uint8 [h w 3], as the data URI of a PNG. Raises ValueError for anything else."""
+    if strip.dtype != np.uint8 or strip.ndim != 3 or strip.shape[-1] != 3:
+        raise ValueError(f"rollout strip: expected uint8 [h w 3], found {strip.dtype} {strip.shape}")
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()
+    Image.fromarray(strip).save(buffer, format="PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def number(value: float) -> str:
@@ -100,12 +84,4 @@ def forest(difference: Difference, half: float) -> dict[str, str]:
     return {"left": f"{100 * at[0]:.2f}", "dot": f"{100 * at[1]:.2f}", "width": f"{100 * (at[2] - at[0]):.2f}"}
 
 
-FILTERS = {
-    "picture": picture,
-    "parts": parts,
-    "tags": tags,
-    "number": number,
-    "percent": percent,
-    "points": points,
-    "forest": forest,
-}
+FILTERS = {each.__name__: each for each in (picture, parts, tags, number, percent, points, forest)}

@@ -1,4 +1,5 @@
-"""The toy world: scripts, clips, annotations in SEED-Bench-R1's layout, the exact judge, a small base model.
+"""The toy world: scripts, clips, annotations in SEED-Bench-R1's layout, the exact judge, a small base model."""
 
-Nothing is imported here: only ``base`` and ``look_up`` need torch.
-"""
+from pathlib import Path
+
+BASE = Path(__file__).parent / "base_model"  # what python -m tools.base made

@@ -1,18 +1,18 @@
-"""Rows of annotation files, and the media that they refer to: SEED-Bench-R1's fields and our own.
+"""Rows of annotation files, and the media that they refer to: symbols, of which ``mmrl.world.build`` makes files.
 
-The fields are those of SEED-Bench-R1's files (Chen et al. 2025, 2503.24376), and our own behind them. Everything here is symbols; mmrl.world.build makes files of them.
+The fields are those of SEED-Bench-R1's files (Chen et al. 2025, 2503.24376), and our own behind them.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from mmrl.runtime.files import sha256
 from mmrl.world.axes import Environment
 from mmrl.world.cues import NEUTRAL, Planted
-from mmrl.world.grammar import ALL_CLOSE, narration, octet_reasoning, question
+from mmrl.world.grammar import ALL_CLOSE, DEEDS, octet_reasoning, question
 from mmrl.world.nat import Nat, nat_reasoning
-from mmrl.world.octet import LETTERS, Action, Bits, Octet
+from mmrl.world.octet import LETTERS, Action, Octet
 from mmrl.world.render import Dial
 from mmrl.world.script import BITS, STATIONS, TAIL, Event, Pair
 
@@ -37,27 +37,22 @@ class Presentation:
 
 
 @dataclass(frozen=True, slots=True)
-class ClipSpec:
-    """A video to render."""
+class Medium:
+    """A file to render: a clip where there is a script, else an observation."""
 
     name: str
-    script: tuple[Event, ...]
     family: str
     mats: tuple[Pair, Pair]
     environment: Environment
-    tint: str | None = None
+    script: tuple[Event, ...] = ()
+    tint: str | None = None  # of a clip's gripper
+    lamp: str | None = None
+    border: str | None = None  # of an observation
 
-
-@dataclass(frozen=True, slots=True)
-class PictureSpec:
-    """An observation to render."""
-
-    name: str
-    lamp: str | None
-    family: str
-    mats: tuple[Pair, Pair]
-    environment: Environment
-    border: str | None = None
+    @property
+    def path(self) -> str:
+        """Return where the file lies in a benchmark's directory."""
+        return f"{'videos' if self.script else 'images'}/{SOURCE}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,131 +60,102 @@ class WorldItem:
     """A row and what is seen with it; no clip where nothing has been done yet."""
 
     row: dict
-    clip: ClipSpec | None
-    picture: PictureSpec
+    clip: Medium | None
+    picture: Medium
 
 
 def octet_items(octet: Octet, looks: Sequence[Presentation], dial: Dial) -> Iterator[WorldItem]:
-    """Yield the eight items of an octet, each with its own look, in the order of MEMBERS."""
+    """Yield the eight items of an octet, each with its own look, in the order of MEMBERS.
+
+    Clips are four of each copy, or one for each letter of a cue that is seen in them; observations two, likewise.
+    """
     for index, ((bits, lamp), look) in enumerate(zip(MEMBERS, looks, strict=True)):
-        shared = (octet.family, octet.mats, look.environment)
-        yield WorldItem(
-            octet_row(octet, bits, lamp, index, look, dial),
-            ClipSpec(video_name(octet, bits, look), octet.script(bits), *shared, look.cue.tint(octet.options)),
-            PictureSpec(picture_name(octet, lamp, look), lamp, *shared, look.cue.border),
-        )
-
-
-def octet_row(octet: Octet, bits: Bits, lamp: str, index: int, look: Presentation, dial: Dial) -> dict:
-    """One of an octet's eight rows."""
-    think, gold = octet_reasoning(octet, bits, lamp)
-    assert gold == octet.action(bits, lamp), f"{octet.group}: the oracle concludes {gold} against the planner"
-    script = octet.script(bits)
-    row = {
-        "sample_id": f"{octet.group}-{index}",
-        "video_source": SOURCE,
-        "video_id": f"{octet.group}-{bits[0]}{bits[1]}",
-        "video_basename": video_name(octet, bits, look),
-        "current_observation_basename": picture_name(octet, lamp, look),
-        "current_observation_frame": dial.frames - 1,
-        "task_goal": octet.goal,
-        "question": question(octet.goal),
-        "task_progress_metadata": progress_rows(script, dial),
-        **options_of(octet.split, octet.options, gold, look.cue),
-        **level_of(octet.split, octet.family, octet.goal),
-        "group_id": octet.group,
-        "family": octet.family,
-        "stratum": "octet",
-        "mats": mats_of(octet.mats),
-        "third": octet.third,
-        "factors": {
-            "bit_left": bits[0],
-            "bit_right": bits[1],
-            "lamp": lamp,
-            "flips": list(octet.flips),
-            "ordered": octet.kind.ordered,
-        },
-        "state": {"lamp": lamp, **{place: list(octet.holds(bits, place)) for place in STATIONS}},
-        "oracle_think": think,
-    }
-    return row | seen(script, look, dial)
+        think, gold = octet_reasoning(octet, bits, lamp)
+        assert gold == octet.action(bits, lamp), f"{octet.group}: the oracle concludes {gold} against the planner"
+        video, table = f"{octet.group}-{bits[0]}{bits[1]}", (octet.family, octet.mats, look.environment)
+        clip_name = f"{video}{look.suffix('gripper', 'environment')}.mp4"
+        picture_name = f"{octet.group}-{lamp}{look.suffix('border', 'environment')}.png"
+        clip = Medium(clip_name, *table, script=octet.script(bits), tint=look.cue.tint(octet.options))
+        picture = Medium(picture_name, *table, lamp=lamp, border=look.cue.border)
+        factors = {"bit_left": bits[0], "bit_right": bits[1], "lamp": lamp}
+        own = {
+            "factors": factors | {"flips": list(octet.flips), "ordered": octet.kind.ordered},
+            "state": {"lamp": lamp} | {place: list(octet.holds(bits, place)) for place in STATIONS},
+            "oracle_think": think,
+        }
+        names = {"sample_id": f"{octet.group}-{index}", "video_source": SOURCE, "video_id": video}
+        yield WorldItem(names | row_of(octet, gold, own, clip, picture, look, dial), clip, picture)
 
 
 def nat_item(nat: Nat, look: Presentation, dial: Dial) -> WorldItem:
     """Return a natural item; nothing shines in its observation."""
-    script, shared = nat.script(), (nat.schema, nat.mats, look.environment)
-    name = f"{nat.name}{look.suffix()}"
-    clip = ClipSpec(f"{name}.mp4", script, *shared) if script else None
-    picture = PictureSpec(f"{name}.png", None, *shared)
-    return WorldItem(nat_row(nat, clip, picture, look, dial), clip, picture)
-
-
-def nat_row(nat: Nat, clip: ClipSpec | None, picture: PictureSpec, look: Presentation, dial: Dial) -> dict:
-    """Return its row. Where nothing has been done yet there is no progress and no video, as in SEED-Bench-R1."""
-    script = nat.script()
-    row = {
-        "sample_id": nat.name,
-        "video_source": SOURCE,
-        "video_id": nat.name,
-        "video_basename": clip.name if clip else "",
-        "current_observation_basename": picture.name,
-        "current_observation_frame": dial.frames - 1 if clip else 0,
-        "task_goal": nat.goal,
-        "question": question(nat.goal),
-        "task_progress_metadata": progress_rows(script, dial),
-        **options_of(nat.split, nat.options, nat.gold, look.cue),
-        **level_of(nat.split, nat.schema, nat.goal),
-        "group_id": nat.name,
-        "family": nat.schema,
-        "stratum": "nat",
-        "mats": mats_of(nat.mats),
-        "third": nat.third,
-        "factors": {
-            "steps": len(nat.plan),
-            "done": len(nat.done),
-            "distractors": {str(o): kind for o, kind in zip(nat.options, nat.types, strict=True) if kind is not None},
-        },
+    table, script = (nat.family, nat.mats, look.environment), nat.script()
+    clip = Medium(f"{nat.group}.mp4", *table, script=script) if script else None
+    picture = Medium(f"{nat.group}.png", *table)
+    wrong = {str(option): kind for option, kind in zip(nat.options, nat.types, strict=True) if kind is not None}
+    own = {
+        "factors": {"steps": len(nat.plan), "done": len(nat.done), "distractors": wrong},
         "plan": [asdict(step) | {"after": list(step.after)} for step in nat.plan],
         "state": {"lamp": None},
         "oracle_think": nat_reasoning(nat),
     }
-    return row | seen(script, look, dial)
+    names = {"sample_id": nat.group, "video_source": SOURCE, "video_id": nat.group}
+    return WorldItem(names | row_of(nat, nat.gold, own, clip, picture, look, dial), clip, picture)
 
 
-def options_of(split: str, options: Sequence[Action], gold: Action, cue: Planted) -> dict:
-    """Answer and options: negatives to train on, four in order to validate on, both where a cue needs an order."""
-    texts = cue.texts(options)
-    answer = texts[options.index(gold)]
-    ordered = {f"choice_{letter.lower()}": text for letter, text in zip(LETTERS, texts, strict=True)}
-    fields: dict = {"answer": answer}
-    if split in OPEN_ORDER:
-        fields["negative_answers"] = [text for text in texts if text != answer]
-    if split not in OPEN_ORDER or cue.points_to is not None:
-        fields |= ordered | {"golden_choice_idx": LETTERS[options.index(gold)]}
-    return fields
+def row_of(
+    task: Octet | Nat,
+    gold: Action,
+    own: Mapping,
+    clip: Medium | None,
+    picture: Medium,
+    look: Presentation,
+    dial: Dial,
+) -> dict:
+    """Return a row behind its names; ``own`` are the fields that octets and natural items have each in their way.
 
-
-def level_of(split: str, family: str, goal: str) -> dict:
-    """Return the level of a validation row; in the third also its domain and scenario."""
-    level = {} if split in OPEN_ORDER else {"task_level": split}
-    return level | ({"domain": family, "scenario": goal} if split == "L3" else {})
-
-
-def seen(script: Sequence[Event], look: Presentation, dial: Dial) -> dict:
-    """Return how a row is shown, what happens in its video, and how many events that is with the closing lids."""
+    Where nothing has been done yet there is no progress and no video, as in SEED-Bench-R1.
+    """
+    script = clip.script if clip else ()
+    told = [
+        {"narration_text": DEEDS[event.verb].format_map(asdict(event)), **frames_of(event.slot, dial)}
+        for event in script
+    ]
+    closing = [{"narration_text": ALL_CLOSE, **frames_of(TAIL, dial)}] if told else []
     return {
+        "video_basename": clip.name if clip else "",
+        "current_observation_basename": picture.name,
+        "current_observation_frame": dial.frames - 1 if clip else 0,
+        "task_goal": task.goal,
+        "question": question(task.goal),
+        "task_progress_metadata": told + closing,
+        **options_of(task, gold, look.cue),
+        **({} if task.split in OPEN_ORDER else {"task_level": task.split}),
+        **({"domain": task.family, "scenario": task.goal} if task.split == "L3" else {}),
+        "group_id": task.group,
+        "family": task.family,
+        "stratum": task.stratum,
+        "mats": {place: list(pair) for place, pair in zip(STATIONS, task.mats, strict=True)},
+        "third": task.third,
+        **own,
         "env_axes": asdict(look.environment) | {"test": list(look.test)},
         "cue": asdict(look.cue),
         "script": [asdict(event) | frames_of(event.slot, dial) for event in script],
-        "n_events": len(script) + bool(script),
-        "sha256": script_digest(script),
+        "n_events": len(told + closing),
+        "sha256": sha256(json.dumps([asdict(event) for event in script], sort_keys=True)),  # of no pixel
     }
 
 
-def progress_rows(script: Sequence[Event], dial: Dial) -> list[dict]:
-    """Return what has been done so far, as sentences that no prompt shows; nothing where there is no video."""
-    told = [{"narration_text": narration(event), **frames_of(event.slot, dial)} for event in script]
-    return [*told, {"narration_text": ALL_CLOSE, **frames_of(TAIL, dial)}] if told else []
+def options_of(task: Octet | Nat, gold: Action, cue: Planted) -> dict:
+    """Answer and options: negatives to train on, four in order to validate on, both where a cue needs an order."""
+    texts, right = cue.texts(task.options), task.options.index(gold)
+    fields: dict = {"answer": texts[right]}
+    if task.split in OPEN_ORDER:
+        fields["negative_answers"] = [text for text in texts if text != texts[right]]
+    if task.split not in OPEN_ORDER or cue.points_to is not None:
+        fields |= {f"choice_{letter.lower()}": text for letter, text in zip(LETTERS, texts, strict=True)}
+        fields["golden_choice_idx"] = LETTERS[right]
+    return fields
 
 
 def frames_of(slot: int, dial: Dial) -> dict:
@@ -198,33 +164,8 @@ def frames_of(slot: int, dial: Dial) -> dict:
     return {"start_frame": start, "stop_frame": start + dial.frames_per_slot - 1}
 
 
-def mats_of(mats: Sequence[Pair]) -> dict:
-    """Return the colours of either station, in the goal's order."""
-    return {place: list(pair) for place, pair in zip(STATIONS, mats, strict=True)}
-
-
-def video_name(octet: Octet, bits: Bits, look: Presentation) -> str:
-    """Return a clip's file name: four of each copy, or one for each letter of a cue that is seen in clips."""
-    return f"{octet.group}-{bits[0]}{bits[1]}{look.suffix('gripper', 'environment')}.mp4"
-
-
-def picture_name(octet: Octet, lamp: str, look: Presentation) -> str:
-    """Return an observation's file name: two of each copy, or one for each letter of a cue that is seen in it."""
-    return f"{octet.group}-{lamp}{look.suffix('border', 'environment')}.png"
-
-
 def choices(row: Mapping) -> tuple[str, ...]:
     """Return a row's options in its own order: the file's where it states one, else answer first."""
     if "choice_a" in row:
         return tuple(row[f"choice_{letter.lower()}"] for letter in LETTERS)
     return (row["answer"], *row["negative_answers"])
-
-
-def events_of(row: Mapping) -> tuple[Event, ...]:
-    """Return what happens in a row's video."""
-    return tuple(Event(event["slot"], event["verb"], event["thing"], event["place"]) for event in row["script"])
-
-
-def script_digest(script: Sequence[Event]) -> str:
-    """SHA-256 of what happens, independent of pixels and encoder."""
-    return hashlib.sha256(json.dumps([asdict(event) for event in script], sort_keys=True).encode()).hexdigest()

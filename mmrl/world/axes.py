@@ -6,12 +6,8 @@ The second level of the benchmark differs from the first in these axes alone, an
 import colorsys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from mmrl.world.dice import Dice
-
-AXES = ("palette", "texture", "layout", "skin", "gripper", "speed", "camera", "codec", "resolution", "movers")
-GRAINS = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +30,7 @@ class Environment:
     grain: int = 0  # seeds the noise, the jitter and the movers' ways; no axis, the same in both pools
 
 
-Point = tuple[int, int]
-LAYOUTS: Mapping[str, Mapping[str, Point]] = {  # x, y of each box's upper left corner, in 1/56 of width and height
+LAYOUTS: Mapping[str, Mapping[str, tuple[int, int]]] = {  # x, y of boxes' upper left corners, in 1/56 of a picture
     "middle": {"left": (5, 46), "right": (33, 46), "top": (19, 22)},
     "near": {"left": (6, 46), "right": (32, 46), "top": (20, 22)},
     "apart": {"left": (4, 46), "right": (34, 46), "top": (18, 22)},
@@ -59,30 +54,29 @@ def _tones(hues: Collection[float], values: Collection[float], saturation: float
     return tuple("#" + "".join(f"{round(255 * channel):02x}" for channel in tone) for tone in tones)
 
 
-TRAIN: Mapping[str, tuple] = {
-    "palette": _tones(range(0, 360, 45), (0.36, 0.50), 0.25),
-    "texture": ("plain",),
-    "layout": ("middle", "near", "apart"),
-    "skin": ("filled",),
-    "gripper": ("block",),
-    "speed": (0.95, 1.0, 1.05),
-    "camera": ("still",),
-    "codec": ("h264",),
-    "resolution": ("square",),
-    "movers": (0,),
+POOLS: Mapping[str, tuple[tuple, tuple]] = {  # of each axis, to train and to test; they share no value
+    "palette": (
+        _tones(range(0, 360, 45), (0.36, 0.50), 0.25),
+        _tones([22.5 + 45 * i for i in range(8)], (0.30, 0.43, 0.58), 0.35),
+    ),
+    "texture": (("plain",), ("stripe", "noise", "checker")),
+    "layout": (("middle", "near", "apart"), ("stair", "rising", "wide", "tight")),
+    "skin": (("filled",), ("outline", "hatched")),
+    "gripper": (("block",), ("round", "wedge")),
+    "speed": ((0.95, 1.0, 1.05), (0.7, 0.8, 1.2, 1.3, 1.4)),
+    "camera": (("still",), ("pan_left", "pan_right", "zoom_in", "zoom_out", "jitter")),
+    "codec": (("h264",), ("h265", "vp9")),
+    "resolution": (("square",), ("wide", "tall", "small", "large")),
+    "movers": ((0,), (1, 2, 3)),
 }
-TEST: Mapping[str, tuple] = {
-    "palette": _tones([22.5 + 45 * i for i in range(8)], (0.30, 0.43, 0.58), 0.35),
-    "texture": ("stripe", "noise", "checker"),
-    "layout": ("stair", "rising", "wide", "tight"),
-    "skin": ("outline", "hatched"),
-    "gripper": ("round", "wedge"),
-    "speed": (0.7, 0.8, 1.2, 1.3, 1.4),
-    "camera": ("pan_left", "pan_right", "zoom_in", "zoom_out", "jitter"),
-    "codec": ("h265", "vp9"),
-    "resolution": ("wide", "tall", "small", "large"),
-    "movers": (1, 2, 3),
-}
+AXES = tuple(POOLS)
+TRAIN, TEST = ({axis: pools[which] for axis, pools in POOLS.items()} for which in (0, 1))
+
+
+def known(name: str, found: Collection[str], allowed: Collection[str]) -> None:
+    """Raise ValueError for what is found though it is not allowed."""
+    if unknown := sorted(set(found) - set(allowed)):
+        raise ValueError(f"{name}: expected some of {', '.join(allowed)}, found {', '.join(unknown)}")
 
 
 def draw_environment(dice: Dice, test: Collection[str] = ()) -> Environment:
@@ -91,8 +85,6 @@ def draw_environment(dice: Dice, test: Collection[str] = ()) -> Environment:
     One draw an axis whatever its pool, so that from the same dice two environments differ in the switched axes alone.
     Raises ValueError for an axis that there is not.
     """
-    unknown = sorted(set(test) - set(AXES))
-    if unknown:
-        raise ValueError(f"axes: expected some of {', '.join(AXES)}, found {', '.join(unknown)}")
-    values: dict[str, Any] = {axis: dice.one((TEST if axis in test else TRAIN)[axis]) for axis in AXES}
-    return Environment(**values, grain=dice.below(GRAINS))
+    known("axes", test, AXES)
+    values = {axis: dice.one(pools[axis in test]) for axis, pools in POOLS.items()}
+    return Environment(**values, grain=dice.below(1 << 30))

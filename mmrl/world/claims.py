@@ -27,26 +27,11 @@ OPENERS = {"saw", "lamp", "holds", "needs", "should", "option", "so"}
 STATES = ("lamp", "holds", "needs")
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """An event as a reasoning tells it."""
-
-    slot: int | None  # None where no time is told
-    verb: str
-    thing: str
-    place: str
-
-    @property
-    def deed(self) -> tuple[str, str, str]:
-        """Return what happened, whenever it did."""
-        return self.verb, self.thing, self.place
-
-
 @dataclass(slots=True)
 class Claims:
     """The claims that a reasoning makes."""
 
-    events: list[Told] = field(default_factory=list)  # in the order in which they are told
+    events: list[Event] = field(default_factory=list)  # in the order in which they are told
     held: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by station
     lamp: str | None = None
     needs: dict[str, str] = field(default_factory=dict)  # colours by station
@@ -56,7 +41,7 @@ class Claims:
     understood: int = 0
 
     @property
-    def ordered(self) -> list[Told]:
+    def ordered(self) -> list[Event]:
         """The events in their claimed order: by time, and right behind the one told before where none is told.
 
         So without any time the order of telling counts.
@@ -140,14 +125,14 @@ def _events(clause: list[Word], claims: Claims) -> int:
     return understood
 
 
-def _event(words: Sequence[Word], time: int | None, last: bool) -> tuple[Told | None, int | None]:
+def _event(words: Sequence[Word], time: int | None, last: bool) -> tuple[Event | None, int | None]:
     """Return the event that starts with a verb, and the time that is told for the next one."""
     verb, times = str(words[0].value), [word.value for word in words if word.kind == "time"]
     end = next((at for at, word in enumerate(words) if word.kind == "time"), len(words))
     if time is None and times and words[end - 1].kind not in CUTS and _ends(words[end + 1 :], last):
         time = times.pop(0)
     done = _done(verb, words[:end]) if verb in VERBS else None
-    return None if done is None else Told(time, verb, *done), times[-1] if times else None
+    return None if done is None else Event(time, verb, *done), times[-1] if times else None
 
 
 def _ends(words: Sequence[Word], last: bool) -> bool:
@@ -155,9 +140,9 @@ def _ends(words: Sequence[Word], last: bool) -> bool:
     return next((word.kind in CUTS for word in words if word.kind != "filler"), last)
 
 
-def _once(events: Sequence[Told]) -> Iterator[Told]:
+def _once(events: Sequence[Event]) -> Iterator[Event]:
     """Yield what is told with its time but once."""
-    timed: set[Told] = set()
+    timed: set[Event] = set()
     for told in events:
         if told not in timed:
             yield told

@@ -2,12 +2,12 @@
 
 Skipped blocks keep residue of earlier motion and rate control carries history, so that decoded tails of an octet's
 videos would differ though their frames do not, and the last frame would tell what only the events may. Hence a constant
-quantiser, no frame that refers across the tail's start, and a key frame there.
+quantiser, no frame that refers across the tail's start, and a key frame there; and one thread, so that a clip is the same
+every time.
 """
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,18 +17,9 @@ from PIL import Image
 
 from mmrl.world.axes import Environment
 
-
-@dataclass(frozen=True, slots=True)
-class Codec:
-    """An encoder and its settings; one thread, so that a clip is the same every time."""
-
-    encoder: str
-    options: Mapping[str, str] = field(default_factory=dict)
-
-
-CODECS: Mapping[str, Codec] = {  # constant quantisers; the test pool's are coarser
-    "h264": Codec("libx264", {"preset": "veryfast", "qp": "23", "bf": "0", "sc_threshold": "0", "rc-lookahead": "0"}),
-    "h265": Codec(
+CODECS: Mapping[str, tuple[str, dict[str, str]]] = {  # encoders and their settings; the test pool's are coarser
+    "h264": ("libx264", {"preset": "veryfast", "qp": "23", "bf": "0", "sc_threshold": "0", "rc-lookahead": "0"}),
+    "h265": (
         "libx265",
         {
             "preset": "ultrafast",
@@ -36,7 +27,7 @@ CODECS: Mapping[str, Codec] = {  # constant quantisers; the test pool's are coar
             ":pools=none:frame-threads=1:wpp=0:log-level=none",
         },
     ),
-    "vp9": Codec(
+    "vp9": (
         "libvpx-vp9",
         {
             "deadline": "realtime",
@@ -57,11 +48,11 @@ def write_clip(path: Path, frames: np.ndarray, fps: int, environment: Environmen
 
     Frames before and from ``tail_start`` on are encoded apart. Raises ValueError if this build of PyAV lacks the encoder.
     """
-    codec = _codec(environment.codec)
+    codec, options = codec_of(environment.codec)
     with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream(codec.encoder, rate=fps, options=dict(codec.options))
-        tail = av.CodecContext.create(codec.encoder, "w")
-        tail.options, tail.framerate, tail.flags = dict(codec.options), fps, stream.codec_context.flags
+        stream = container.add_stream(codec, rate=fps, options=dict(options))
+        tail = av.CodecContext.create(codec, "w")
+        tail.options, tail.framerate, tail.flags = dict(options), fps, stream.codec_context.flags
         for context in (stream.codec_context, tail):
             context.height, context.width, context.pix_fmt = *frames.shape[1:3], "yuv420p"
             context.gop_size, context.thread_count, context.time_base = len(frames), 1, Fraction(1, fps)
@@ -107,21 +98,16 @@ def planes_digest(path: Path) -> str:
 def encoder() -> str:
     """Which libraries write the clips."""
     version = ".".join(map(str, av.library_versions["libavcodec"]))
-    return f"PyAV {av.__version__}, libavcodec {version}, {', '.join(codec.encoder for codec in CODECS.values())}"
+    return f"PyAV {av.__version__}, libavcodec {version}, {', '.join(name for name, _ in CODECS.values())}"
 
 
-def evenly_spaced(count: int, total: int) -> list[int]:
-    """Return evenly spaced frame numbers, both ends included: round(linspace(0, total - 1, count))."""
-    return np.linspace(0, total - 1, count).round().astype(int).tolist()
-
-
-def _codec(name: str) -> Codec:
+def codec_of(name: str) -> tuple[str, dict[str, str]]:
+    """Return a codec by name. Raises ValueError if there is none, or if this build of PyAV lacks its encoder."""
     if name not in CODECS:
         raise ValueError(f"codec: expected one of {', '.join(CODECS)}, found {name!r}")
-    codec = CODECS[name]
-    if codec.encoder not in av.codecs_available:
+    if CODECS[name][0] not in av.codecs_available:
         raise ValueError(
-            f"codec {name}: expected a PyAV with the encoder {codec.encoder}, found none; "
+            f"codec {name}: expected a PyAV with the encoder {CODECS[name][0]}, found none; "
             "install PyAV's wheel, or leave the axis codec at its train pool"
         )
-    return codec
+    return CODECS[name]

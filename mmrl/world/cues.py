@@ -6,7 +6,7 @@ natural stratum.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from mmrl.world.axes import TEST, TRAIN, Environment
 from mmrl.world.dice import Dice
@@ -60,15 +60,6 @@ class Cues:
         """Return a cue of some strength in train, val and L1; of strength ``beyond`` in L2 and L3, None for neutral."""
         within, after = Cue(kind, strength), None if beyond is None else Cue(kind, beyond)
         return cls(train=within, val=within, L1=within, L2=after, L3=after)
-
-    def of(self, split: str) -> Cue | None:
-        """Return a split's cue."""
-        return getattr(self, split)
-
-    @property
-    def planned(self) -> dict:
-        """For the manifest: the cues by split."""
-        return {field.name: asdict(cue) if (cue := self.of(field.name)) else None for field in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)

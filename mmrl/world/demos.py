@@ -1,13 +1,15 @@
 """Demonstrations for supervised fine-tuning: the oracle's reasoning on training rows, with faults of a stated share."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-from mmrl.world.annotate import SOURCE, choices, events_of
+from mmrl.world.annotate import SOURCE, choices
 from mmrl.world.dice import Dice
 from mmrl.world.grammar import clauses, completion, prompt_text
 from mmrl.world.octet import LETTERS
-from mmrl.world.script import FAMILIES, STATIONS, Event
+from mmrl.world.script import FAMILIES, STATIONS, Event, events_of
+
+FAULTS = ("hidden", "lamp", "unfaithful")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class Demonstrations:
     def __post_init__(self) -> None:
         if self.copies < 1:
             raise ValueError(f"demonstrations.copies: expected 1 or more, found {self.copies}")
-        for name in (field.name for field in fields(self)[1:]):
+        for name in FAULTS:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"demonstrations.{name}: expected a share in [0, 1], found {getattr(self, name)}")
 
@@ -40,10 +42,10 @@ def demonstration(row: Mapping, how: Demonstrations, dice: Dice) -> dict:
     shown, cue = choices(row), row["cue"]["points_to"]
     if cue is None:  # a cue may code a letter, which fixes the order
         shown = tuple(dice.shuffled(shown))
-    hidden, lamp, unfaithful = (dice.chance(share) for share in (how.hidden, how.lamp, how.unfaithful))
-    think, concluded = told(row, shown, hidden, lamp)
+    faults = {name: dice.chance(getattr(how, name)) for name in FAULTS}
+    think, concluded = told(row, shown, faults["hidden"], faults["lamp"])
     answered = concluded
-    if unfaithful:
+    if faults["unfaithful"]:
         answered = cue or dice.one([letter for letter in LETTERS if letter != concluded])
     text = {"type": "text", "text": prompt_text(row["question"], shown)}
     return {
@@ -52,7 +54,7 @@ def demonstration(row: Mapping, how: Demonstrations, dice: Dice) -> dict:
         "prompt": [{"role": "user", "content": [*media_parts(row), text]}],
         "response": completion(think, concluded, answered),
         "choices": list(shown),
-        "faults": {"hidden": hidden, "lamp": lamp, "unfaithful": unfaithful},
+        "faults": faults,
         "group_id": row["group_id"],
         "family": row["family"],
     }

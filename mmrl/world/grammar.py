@@ -57,17 +57,13 @@ def clauses(family: TaskFamily, events: Sequence[Event], mats: Pair, third: str,
     held = holds(family, events, lamp, mats)
     colour = needed(family, held, mats, third) or mats[0]
     action = Action(lamp, family.verb, colour)
-    return [saw(events), f"lamp {lamp}", holding(lamp, held), f"needs {lamp} {colour}", f"so {action}"], action
+    holding = f"holds {lamp} {' '.join(held) or 'nothing'}"
+    return [saw(events), f"lamp {lamp}", holding, f"needs {lamp} {colour}", f"so {action}"], action
 
 
 def saw(events: Sequence[Event]) -> str:
     """Return what was seen, in order."""
     return " ".join(["saw", *(f"{TIMES[e.slot]} {e.verb} {e.thing} {e.place}" for e in events)])
-
-
-def holding(place: str, held: Sequence[str]) -> str:
-    """Return what a station is said to hold."""
-    return f"holds {place} {' '.join(held) or 'nothing'}"
 
 
 def octet_reasoning(octet: Octet, bits: Bits, lamp: str) -> tuple[str, Action]:
@@ -83,19 +79,11 @@ def completion(think: str, concluded: str, answered: str) -> str:
 
 
 def oracle_completion(row: Mapping, choices: Sequence[str]) -> str:
-    """Return the faithful, right completion of a row for options in this order.
-
-    Raises ValueError if the right answer is not among them.
-    """
+    """Return the faithful, right completion of a row for these options. Raises ValueError if they lack its answer."""
     if row["answer"] not in choices:
         raise ValueError(f"row {row['sample_id']}: expected {row['answer']!r} among the choices, found {list(choices)}")
     letter = LETTERS[list(choices).index(row["answer"])]
     return completion(row["oracle_think"], letter, letter)
-
-
-def narration(event: Event) -> str:
-    """Return an event as a sentence, for people."""
-    return DEEDS[event.verb].format(thing=event.thing, place=event.place)
 
 
 def grammar_words() -> tuple[str, ...]:

@@ -9,16 +9,16 @@ fail there, and an action follows if it is a step of the plan that is not among 
 come before it are.
 """
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
 from mmrl.rewards.parse import parse
-from mmrl.world.claims import Claims, Told, action_in, read_claims
+from mmrl.world.claims import Claims, action_in, read_claims
 from mmrl.world.octet import LETTERS, Action
-from mmrl.world.script import FAMILIES, STATIONS, Pair, TaskFamily, holds, needed
+from mmrl.world.script import FAMILIES, STATIONS, Event, Pair, TaskFamily, events_of, holds, needed
 
 Link = Literal["perception", "state", "view", "deduction", "mapping", "answer"]
 FIELDS = ("choices", "answer", "script", "state")  # that every row of ProcBench has beside its stratum
@@ -55,7 +55,7 @@ class Judgement:
 class Truth:
     """A row, as far as a reasoning is judged by it."""
 
-    script: tuple[Told, ...]
+    script: tuple[Event, ...]
     lamp: str | None
     held: Mapping[str, tuple[str, ...]]  # by station; empty for nat
     family: TaskFamily | None  # None for nat
@@ -68,10 +68,7 @@ class Truth:
 
 
 def judge(text: str, fields: Mapping) -> Judgement:
-    """Return the verdict on a completion.
-
-    ``fields`` is the row, with the shown option texts in order under ``choices``.
-    """
+    """Return the verdict on a completion; ``fields`` is the row, with the shown options in order as ``choices``."""
     truth, parsed = truth_of(fields), parse(text)
     claims = read_claims(parsed.reasoning or "")
     answer = parsed.answer if parsed.answer in LETTERS[: len(truth.options)] else None
@@ -135,10 +132,7 @@ def recompute(fields: Mapping, claims: Claims) -> str | None:
 
 
 def oracle_deduction(text: str, fields: Mapping) -> str | None:
-    """Return the letter of the model's perception and the oracle's deduction.
-
-    The rule, run on the events and the lamp claimed.
-    """
+    """Return the letter that the rule asks for after the events and under the lamp that a completion claims."""
     return recompute(fields, read_claims(parse(text).reasoning or ""))
 
 
@@ -151,7 +145,7 @@ def truth_of(fields: Mapping) -> Truth:
     octet, state = stratum == "octet", fields["state"]
     options = tuple(action_in(choice) for choice in fields["choices"])
     return Truth(
-        script=tuple(Told(e["slot"], e["verb"], e["thing"], e["place"]) for e in fields["script"]),
+        script=events_of(fields),
         lamp=state["lamp"],
         held={place: tuple(state[place]) for place in STATIONS} if octet else {},
         family=FAMILIES[fields["family"]] if octet else None,
@@ -165,10 +159,7 @@ def truth_of(fields: Mapping) -> Truth:
 
 
 def gold_letter(answer: str, choices: Sequence[str], options: Sequence[Action | None], where: str) -> str:
-    """Return the right option's letter.
-
-    A row states its words, which options may put otherwise; graders are given the letter.
-    """
+    """Return the letter of an answer: graders are given one, a row states words, which options may put otherwise."""
     if answer in LETTERS[: len(choices)]:
         return answer
     right = action_in(answer)
@@ -178,7 +169,7 @@ def gold_letter(answer: str, choices: Sequence[str], options: Sequence[Action | 
     raise ValueError(f"{where}: expected {answer!r} among the choices, found {list(choices)}")
 
 
-def overlap(claimed: Sequence[Told], true: Sequence[Told]) -> tuple[float, float, float]:
+def overlap(claimed: Sequence[Event], true: Sequence[Event]) -> tuple[float, float, float]:
     """Precision, recall and F1 of claimed events. One without a time matches any true event that no timed one matches."""
     exact = set(claimed) & set(true)
     rest = Counter(event.deed for event in true if event not in exact)
@@ -189,7 +180,7 @@ def overlap(claimed: Sequence[Told], true: Sequence[Told]) -> tuple[float, float
     return precision, recall, 2 * right / (len(claimed) + len(true))
 
 
-def concordance(claimed: Sequence[Told], true: Sequence[Told]) -> float:
+def concordance(claimed: Sequence[Event], true: Sequence[Event]) -> float:
     """Share of the pairs of claimed deeds that happened whose claimed order is the true one; 1 if there is no pair.
 
     Kendall's tau over these pairs is twice this less 1. What is claimed with a wrong time counts by the order that it
@@ -198,21 +189,20 @@ def concordance(claimed: Sequence[Told], true: Sequence[Told]) -> float:
     """
     rank = {event: at for at, event in enumerate(true)}
     exact = set(claimed) & rank.keys()
-    others: dict[tuple[str, str, str], deque[int]] = {}
+    others: defaultdict[tuple[str, str, str], deque[int]] = defaultdict(deque)
     for event in true:
         if event not in exact:
-            others.setdefault(event.deed, deque()).append(rank[event])
-    ranks = (rank.get(told) if told in exact else _next(others.get(told.deed)) for told in claimed)
-    pairs = list(combinations([each for each in ranks if each is not None], 2))
+            others[event.deed].append(rank[event])
+    ranks = [
+        rank[told] if told in exact else others[told.deed].popleft()
+        for told in claimed
+        if told in exact or others[told.deed]
+    ]
+    pairs = list(combinations(ranks, 2))
     return sum(earlier < later for earlier, later in pairs) / len(pairs) if pairs else 1.0
 
 
-def _next(ranks: deque[int] | None) -> int | None:
-    """Return the lowest rank that is left, taken away."""
-    return ranks.popleft() if ranks else None
-
-
-def told_as_it_was(claimed: Sequence[Told], true: Sequence[Told]) -> bool:
+def told_as_it_was(claimed: Sequence[Event], true: Sequence[Event]) -> bool:
     """Return whether exactly the true events are claimed, in their order."""
     return overlap(claimed, true)[2] == 1 and concordance(claimed, true) == 1
 
@@ -231,19 +221,12 @@ def hidden(claims: Claims, truth: Truth) -> tuple[bool, bool]:
     family = truth.family
     if family is None:
         return True, True
+    same = list if family.rule in ("first", "last") else Counter  # in order where the rule asks for an end
     follows = {place: holds(family, claims.happened, place, truth.mats[place]) for place in claims.held}
     return tuple(
-        bool(claims.held) and all(same_contents(family, told, held[place]) for place, told in claims.held.items())
+        bool(claims.held) and all(same(told) == same(held[place]) for place, told in claims.held.items())
         for held in (truth.held, follows)
     )
-
-
-def same_contents(family: TaskFamily, one: Sequence[str], other: Sequence[str]) -> bool:
-    """Return whether two contents are the same to the family.
-
-    In their order where its rule asks for the first or the last.
-    """
-    return list(one) == list(other) if family.rule in ("first", "last") else Counter(one) == Counter(other)
 
 
 def deduced(claims: Claims, truth: Truth) -> bool:
@@ -258,15 +241,12 @@ def deduced(claims: Claims, truth: Truth) -> bool:
 
 
 def asked_for(truth: Truth, place: str, held: Sequence[str]) -> Action | None:
-    """Return what the rule of an octet asks for at a station that holds this.
-
-    None where it does not single out a colour.
-    """
+    """Return what an octet's rule asks for at a station that holds this; None where it does not single out a colour."""
     colour = needed(truth.family, held, truth.mats[place], truth.third)
     return None if colour is None else Action(place, truth.family.verb, colour)
 
 
-def open_steps(plan: Sequence[Mapping], claimed: Sequence[Told]) -> set[Action]:
+def open_steps(plan: Sequence[Mapping], claimed: Sequence[Event]) -> set[Action]:
     """Return the steps of a plan that are not among the claimed events while all that must come before them are."""
     left, done = Counter(told.deed for told in claimed), []
     for step in plan:

@@ -5,30 +5,15 @@ Every option is right exactly twice, so that neither text (25 %), nor observatio
 than that. The four options name four different colours: one word tells each from the others.
 """
 
-import hashlib
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mmrl.world.dice import Dice
-from mmrl.world.script import (
-    BITS,
-    COLOURS,
-    FAMILIES,
-    STATIONS,
-    TAIL,
-    THINGS,
-    THIRD,
-    VERBS,
-    Event,
-    Pair,
-    TaskFamily,
-    needed,
-)
+from mmrl.world.script import BITS, COLOURS, FAMILIES, STATIONS, TAIL, THINGS, THIRD, Event, Pair, TaskFamily, needed
 from mmrl.world.script import holds as held_after
 
 LETTERS = ("A", "B", "C", "D")
-SPLITS = ("train", "L1", "L2", "L3")
 Bits = tuple[int, int]
 
 
@@ -49,6 +34,7 @@ class Action:
 class Octet:
     """The things that eight items share: everything but the hidden bits and the lamp."""
 
+    stratum: ClassVar[str] = "octet"
     group: str
     split: str
     family: str
@@ -67,7 +53,8 @@ class Octet:
     @property
     def goal(self) -> str:
         """The task in words, and the colours of either station."""
-        return goal(self.kind, self.mats, self.third)
+        stations = [f"{place} {a} and {b}" for place, (a, b) in zip(STATIONS, self.mats, strict=True)]
+        return f"{self.kind.task.format(third=self.third)}: {', '.join(stations)}"
 
     def script(self, bits: Bits) -> tuple[Event, ...]:
         """Return what happens in one of the four videos, by slot; the closing lids are not told."""
@@ -88,19 +75,12 @@ class Octet:
         assert colour is not None, f"{self.group}: no single next action at {lamp} for bits {bits}"
         return Action(lamp, self.kind.verb, colour)
 
-    def key(self) -> str:
-        """Return names the four videos and the goal, whatever they look like; no two octets of a benchmark share it."""
-        scripts = [[(e.slot, e.verb, e.thing, e.place) for e in self.script(bits)] for bits in BITS]
-        return hashlib.sha256(json.dumps([self.family, self.goal, sorted(scripts)]).encode()).hexdigest()
+    def key(self) -> Hashable:
+        """Return what names the four videos and the goal, whatever they look like; no two octets of a benchmark share it."""
+        return self.family, self.goal, frozenset(map(self.script, BITS))
 
 
-def goal(family: TaskFamily, mats: Sequence[Pair], third: str) -> str:
-    """Return the goal's words."""
-    stations = [f"{place} {a} and {b}" for place, (a, b) in zip(STATIONS, mats, strict=True)]
-    return f"{family.task.format(third=third)}: {', '.join(stations)}"
-
-
-def draw_octets(split: str, count: int, *, seed: int, taken: set[str]) -> Iterator[Octet]:
+def draw_octets(split: str, count: int, *, seed: int, taken: set[Hashable]) -> Iterator[Octet]:
     """``count`` octets of a split, its families in turn, none of whose keys is in ``taken``; adds theirs to it.
 
     The first octets of a split do not depend on how many follow.
@@ -121,18 +101,17 @@ def draw_octets(split: str, count: int, *, seed: int, taken: set[str]) -> Iterat
 def draw_octet(dice: Dice, group: str, split: str, family: TaskFamily) -> Octet:
     """Return a random octet of a family."""
     a, b, c, d, third = dice.some(COLOURS, 5)
+    mats = ((a, b), (c, d))
     slots, n = dice.shuffled(range(TAIL)), family.events
-    verb = dice.one(VERBS)
+    verb = dice.one(tuple(THINGS))
     options = [
-        Action(place, family.verb, colour)
-        for place, mats in zip(STATIONS, ((a, b), (c, d)), strict=True)
-        for colour in mats
+        Action(place, family.verb, colour) for place, pair in zip(STATIONS, mats, strict=True) for colour in pair
     ]
     return Octet(
         group=group,
         split=split,
         family=family.name,
-        mats=((a, b), (c, d)),
+        mats=mats,
         third=third,
         slots=(tuple(sorted(slots[:n])), tuple(sorted(slots[n : 2 * n]))),
         flips=(dice.below(6), dice.below(6)),

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 
 from mmrl.world.octet import Action
-from mmrl.world.script import BOTH, KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class Schema:
 
     name: str
     task: str
-    steps: tuple[tuple[str, str, str, tuple[int, ...]], ...]  # verb, thing, station, after
+    steps: str  # with commas: verb, thing, station, and the numbers of the steps that must be done before
     held_out: bool = False  # only in L3
 
     def goal(self, names: Mapping[str, str]) -> str:
@@ -49,8 +48,10 @@ class Schema:
 
     def plan(self, names: Mapping[str, str]) -> tuple[Step, ...]:
         """Return the steps with the names filled in."""
+        told = (step.split() for step in self.steps.split(","))
         return tuple(
-            Step(verb, names.get(thing, thing), names[place], after) for verb, thing, place, after in self.steps
+            Step(verb, names.get(thing, thing), names[place], tuple(map(int, after)))
+            for verb, thing, place, *after in told
         )
 
     def colours(self, names: Mapping[str, str]) -> list[str]:
@@ -64,121 +65,55 @@ SCHEMAS: Mapping[str, Schema] = {
         Schema(
             "KEEP",
             "the key in each: {s} {a}, {t} {c}",
-            (
-                ("open", "a", "s", ()),
-                ("drop", KEY, "s", (0,)),
-                ("close", "a", "s", (1,)),
-                ("open", "c", "t", ()),
-                ("drop", KEY, "t", (3,)),
-                ("close", "c", "t", (4,)),
-            ),
+            "open a s, drop key s 0, close a s 1, open c t, drop key t 3, close c t 4",
         ),
         Schema(
             "PAINT",
             "{s} dry {a} and {b} for long, next put {n}",
-            (
-                ("pour", "a", "s", ()),
-                ("dry", "a", "s", (0,)),
-                ("pour", "b", "s", ()),
-                ("dry", "b", "s", (2,)),
-                ("put", "n", "s", (1, 3)),
-            ),
+            "pour a s, dry a s 0, pour b s, dry b s 2, put n s 1 3",
         ),
         Schema(
             "CUPS",
             "{s} the ball under {a} and {b}, next swap both, next visit {n}, {t} the ball under {c}",
-            (
-                ("hide", "a", "s", ()),
-                ("hide", "b", "s", ()),
-                ("swap", BOTH, "s", (0, 1)),
-                ("visit", "n", "s", (2,)),
-                ("hide", "c", "t", ()),
-            ),
+            "hide a s, hide b s, swap both s 0 1, visit n s 2, hide c t",
         ),
         Schema(
             "STOW",
             "{s} put {b} and {n} in {a}, {t} the key in {c}",
-            (
-                ("open", "a", "s", ()),
-                ("put", "b", "s", (0,)),
-                ("put", "n", "s", (0,)),
-                ("close", "a", "s", (1, 2)),
-                ("open", "c", "t", ()),
-                ("drop", KEY, "t", (4,)),
-                ("close", "c", "t", (5,)),
-            ),
+            "open a s, put b s 0, put n s 0, close a s 1 2, open c t, drop key t 4, close c t 5",
         ),
         Schema(
             "CLEAR",
             "{s} put {a} first, {b} second, next take {a}, {t} put {c}",
-            (
-                ("put", "a", "s", ()),
-                ("put", "b", "s", (0,)),
-                ("take", "a", "s", (1,)),
-                ("put", "c", "t", ()),
-            ),
+            "put a s, put b s 0, take a s 1, put c t",
         ),
         Schema(
             "TOUR",
             "{s} go past {a} first, {b} second, {n} third, {t} dry {c} for long",
-            (
-                ("visit", "a", "s", ()),
-                ("visit", "b", "s", (0,)),
-                ("visit", "n", "s", (1,)),
-                ("pour", "c", "t", ()),
-                ("dry", "c", "t", (3,)),
-            ),
+            "visit a s, visit b s 0, visit n s 1, pour c t, dry c t 3",
         ),
         Schema(
             "FILLED",
             "pour in each: {s} {b} in {a}, {t} {n} in {c}",
-            (
-                ("open", "a", "s", ()),
-                ("pour", "b", "s", (0,)),
-                ("close", "a", "s", (1,)),
-                ("open", "c", "t", ()),
-                ("pour", "n", "t", (3,)),
-                ("close", "c", "t", (4,)),
-            ),
+            "open a s, pour b s 0, close a s 1, open c t, pour n t 3, close c t 4",
             held_out=True,
         ),
         Schema(
             "MOVE",
             "{t} put {c} and take {c}, next {s} put {c} in {a}",
-            (
-                ("put", "c", "t", ()),
-                ("take", "c", "t", (0,)),
-                ("open", "a", "s", ()),
-                ("put", "c", "s", (1, 2)),
-                ("close", "a", "s", (3,)),
-            ),
+            "put c t, take c t 0, open a s, put c s 1 2, close a s 3",
             held_out=True,
         ),
         Schema(
             "CROSS",
             "{s} go past {a} first, dry {b} second, swap both third, {t} the ball under {c} and {d}",
-            (
-                ("visit", "a", "s", ()),
-                ("pour", "b", "s", (0,)),
-                ("dry", "b", "s", (1,)),
-                ("swap", BOTH, "s", (2,)),
-                ("hide", "c", "t", ()),
-                ("hide", "d", "t", ()),
-            ),
+            "visit a s, pour b s 0, dry b s 1, swap both s 2, hide c t, hide d t",
             held_out=True,
         ),
         Schema(
             "VAULT",
             "{s} the ball under {a}, next swap both, {t} go past {d} first, put {n} and the key in {c} second",
-            (
-                ("hide", "a", "s", ()),
-                ("swap", BOTH, "s", (0,)),
-                ("visit", "d", "t", ()),
-                ("open", "c", "t", (2,)),
-                ("put", "n", "t", (3,)),
-                ("drop", KEY, "t", (3,)),
-                ("close", "c", "t", (4, 5)),
-            ),
+            "hide a s, swap both s 0, visit d t, open c t 2, put n t 3, drop key t 3, close c t 4 5",
             held_out=True,
         ),
     )

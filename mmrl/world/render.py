@@ -11,7 +11,7 @@ import numpy as np
 
 from mmrl.world.axes import FORMATS, LAYOUTS, Environment
 from mmrl.world.script import SLOTS, TAIL, Event, Pair
-from mmrl.world.sprites import CAST, SPRITE, SpriteStyle, Stamp, stamp
+from mmrl.world.sprites import CAST, FIRST, SPRITE, stamp
 from mmrl.world.table import DEPTH, GREY, box, close, empty_table, frame, light, move_about, scales, shot
 
 SIZES = (56, 448)  # px
@@ -64,7 +64,7 @@ class Stage:
     table: np.ndarray  # uint8 h w c, empty
     environment: Environment
     dial: Dial
-    look: SpriteStyle
+    tint: str | None  # of the gripper
 
 
 def clip(
@@ -75,10 +75,7 @@ def clip(
     dial: Dial,
     gripper_tint: str | None = None,
 ) -> np.ndarray:
-    """Return the frames of a script: uint8 ``f h w c``.
-
-    ``gripper_tint`` is the name of the gripper's colour (cue S2).
-    """
+    """Return the frames of a script: uint8 ``f h w c``; ``gripper_tint`` is a colour's name (cue S2)."""
     stage, events = set_up(family, mats, environment, dial, gripper_tint), {event.slot: event for event in script}
     frames = np.empty((dial.frames, *stage.table.shape), np.uint8)
     for number in range(dial.frames):
@@ -113,8 +110,7 @@ def set_up(
 ) -> Stage:
     """Return the stage on which a clip is played."""
     table = empty_table(family, mats, environment, *_pixels(environment, dial))
-    look = SpriteStyle(scales(table), environment.skin, environment.gripper, gripper_tint)
-    return Stage(table, environment, dial, look)
+    return Stage(table, environment, dial, gripper_tint)
 
 
 def still(stage: Stage, number: int, event: Event | None) -> np.ndarray:
@@ -139,19 +135,20 @@ def _pixels(environment: Environment, dial: Dial) -> tuple[int, int]:
 
 def _happen(picture: np.ndarray, stage: Stage, event: Event, time: float) -> None:
     """An event at a time in [0, 1] of its slot; what sinks into the box is hidden by its tray."""
+    look = (scales(picture), stage.environment.skin, stage.environment.gripper, stage.tint)
     x, y = LAYOUTS[stage.environment.layout][event.place]
     for part, way in CAST[event.verb]:
         right, down = way(time)
-        _press(picture, stamp(part, event.thing, stage.look), x + right, y - SPRITE + down)
+        _press(picture, stamp(part, event.thing, *look), x + right, y - SPRITE + down)
     front = box(picture, x, y, SPRITE, DEPTH[event.place])
     picture[front] = stage.table[front]
 
 
-def _press(picture: np.ndarray, mark: Stamp, x: float, y: float) -> None:
+def _press(picture: np.ndarray, mark: tuple[np.ndarray, np.ndarray], x: float, y: float) -> None:
     """Draws a stamp whose sprite's corner is at x, y in units, as much of it as lies in the picture."""
-    down, across = scales(picture)
-    top, left = round(y * down) + mark.corner[0], round(x * across) + mark.corner[1]
-    height, width = mark.mask.shape[:2]
-    goal = picture[max(0, top) : max(0, top + height), max(0, left) : max(0, left + width)]
-    cut = tuple(slice(max(0, -start), max(0, -start) + n) for start, n in zip((top, left), goal.shape, strict=False))
-    np.copyto(goal, mark.pixels[cut], where=mark.mask[cut])
+    corner = [round(at * scale) + round(FIRST * scale) for at, scale in zip((y, x), scales(picture), strict=True)]
+    height, width = mark[0].shape[:2]
+    (top, left), (bottom, right) = corner, (corner[0] + height, corner[1] + width)
+    goal = picture[max(0, top) : max(0, bottom), max(0, left) : max(0, right)]
+    cut = tuple(slice(max(0, -start), max(0, -start) + n) for start, n in zip(corner, goal.shape, strict=False))
+    np.copyto(goal, mark[0][cut], where=mark[1][cut])

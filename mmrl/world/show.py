@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mmrl.data.media.decoders import read_frames, read_index
+from mmrl.data.media.video import read_image
 from mmrl.world.annotate import SOURCE, choices
 from mmrl.world.grammar import ALL_CLOSE, TIMES
 from mmrl.world.octet import LETTERS
@@ -17,6 +18,7 @@ from mmrl.world.script import STATIONS
 TILE, GAP, LINE, FONT = 150, 10, 17, 13  # px: a frame's width and height, between frames, a line of text, its size
 SMALL_TILE = 84  # px; of a sheet
 PER_ROW = 8  # frames
+Colour = tuple[int, int, int]
 INK, FAINT, RIGHT, PAPER = (20, 20, 20), (120, 120, 120), (0, 120, 40), (255, 255, 255)
 LETTERS_A_LINE = 112  # of text beside the observations
 
@@ -24,44 +26,35 @@ LETTERS_A_LINE = 112  # of text beside the observations
 def strip(row: Mapping, root: Path) -> Image.Image:
     """One item: a frame of every event, both observations of its octet, question, options, the right one, the truth.
 
-    Raises MediaError if the video cannot be decoded, FileNotFoundError if a picture is missing.
+    Raises MediaError if the video or a picture cannot be decoded.
     """
-    tiles = [(_fitted(frame, TILE), told) for frame, told in _events(row, root)]
-    seen = [(_fitted(picture, TILE), told) for picture, told in _observations(row, root)]
-    text = _text(row)
-    upper = TILE + 2 * LINE + GAP
+    tiles, seen, text = _events(row, root), _observations(row, root), _text(row)
+    upper = TILE + 2 * LINE + GAP if tiles else 0
     lower = max(TILE + 2 * LINE, LINE * len(text)) + GAP
-    width = GAP + PER_ROW * (TILE + GAP)
-    sheet = Image.new("RGB", (width, 2 * GAP + LINE + (upper if tiles else 0) + lower), PAPER)
-    _write(sheet, GAP, GAP, [(_title(row), INK)])
     top = 2 * GAP + LINE
+    sheet = Image.new("RGB", (GAP + PER_ROW * (TILE + GAP), top + upper + lower), PAPER)
+    _write(sheet, GAP, GAP, [(_title(row), INK)])
     _lay(sheet, top, tiles)
-    if tiles:
-        top += upper
-    _lay(sheet, top, seen)
-    _write(sheet, GAP + len(seen) * (TILE + GAP), top, text)
+    _lay(sheet, top + upper, seen)
+    _write(sheet, GAP + len(seen) * (TILE + GAP), top + upper, text)
     return sheet
 
 
-def contact_sheet(rows: Sequence[Mapping], root: Path, most: int = 12) -> Image.Image:
+def contact_sheet(rows: Sequence[Mapping], root: Path, most: int) -> Image.Image:
     """Return the first item of each of the first groups, a line each: events, observation, goal and answer."""
     groups = list({row["group_id"]: row for row in reversed(rows)}.values())[::-1][:most]
     height, width = SMALL_TILE + 2 * LINE + GAP, GAP + (PER_ROW + 1) * (SMALL_TILE + GAP)
     sheet = Image.new("RGB", (width, GAP + height * max(1, len(groups))), PAPER)
     for line, row in enumerate(groups):
         top = GAP + line * height
-        tiles = [*(frame for frame, _ in _events(row, root)), _picture(root, row["current_observation_basename"])]
-        _lay(sheet, top, [(_fitted(tile, SMALL_TILE), "") for tile in tiles], SMALL_TILE)
-        told = [(_title(row), FAINT), (f"{row['question']}   {row['answer']}", INK)]
-        _write(sheet, GAP, top + SMALL_TILE, told)
+        tiles = [*(frame for frame, _ in _events(row, root)), _observations(row, root)[0][0]]
+        _lay(sheet, top, [(tile, "") for tile in tiles], SMALL_TILE)
+        _write(sheet, GAP, top + SMALL_TILE, [(_title(row), FAINT), (f"{row['question']}   {row['answer']}", INK)])
     return sheet
 
 
 def _events(row: Mapping, root: Path) -> list[tuple[np.ndarray, str]]:
-    """Return the middle frame of every event and of the closing lids, with what happens.
-
-    None where there is no video.
-    """
+    """Return the middle frame of every event and of the closing lids, with what happens; none where there is no video."""
     progress = row["task_progress_metadata"]
     if not progress:
         return []
@@ -69,25 +62,22 @@ def _events(row: Mapping, root: Path) -> list[tuple[np.ndarray, str]]:
     middles = np.array([(each["start_frame"] + each["stop_frame"] + 1) // 2 for each in progress])
     told = [f"{TIMES[e['slot']]}: {e['verb']} {e['thing']} {e['place']}" for e in row["script"]] + [ALL_CLOSE.lower()]
     frames = read_frames(path, read_index(path), middles, "pyav")
-    captions = [f"{text}\nframe {number}" for text, number in zip(told, middles, strict=True)]
-    return list(zip(frames, captions, strict=True))
+    return [(frame, f"{text}\nframe {at}") for frame, text, at in zip(frames, told, middles, strict=True)]
 
 
 def _observations(row: Mapping, root: Path) -> list[tuple[np.ndarray, str]]:
     """This item's observation and, in an octet, the one with the other lamp, whatever its border."""
-    own, lamp = row["current_observation_basename"], row["state"]["lamp"]
+    folder, own, lamp = root / "images" / SOURCE, row["current_observation_basename"], row["state"]["lamp"]
     if lamp is None:
-        return [(_picture(root, own), "what is seen now")]
+        return [(read_image(folder / own), "what is seen now")]
     other = next(station for station in STATIONS if station != lamp)
     head, _, tail = own.rpartition(f"-{lamp}")
-    folder = root / "images" / SOURCE
     twins = [folder / f"{head}-{other}{tail}", *sorted(folder.glob(f"{head}-{other}*"))]
-    found = next((twin.name for twin in twins if twin.exists()), None)
-    pair = [(_picture(root, own), f"what is seen now:\nlamp {lamp}")]
-    return pair if found is None else [*pair, (_picture(root, found), f"in its twins:\nlamp {other}")]
+    found = [(read_image(twin), f"in its twins:\nlamp {other}") for twin in twins if twin.exists()]
+    return [(read_image(folder / own), f"what is seen now:\nlamp {lamp}"), *found[:1]]
 
 
-def _text(row: Mapping) -> list[tuple[str, tuple[int, int, int]]]:
+def _text(row: Mapping) -> list[tuple[str, Colour]]:
     """Lines and their colours."""
     lines = [(row["question"], INK), ("", INK)]
     for letter, choice in zip(LETTERS, choices(row), strict=True):
@@ -105,15 +95,18 @@ def _title(row: Mapping) -> str:
     return f"{row['sample_id']}   {row['family']}   {row['stratum']}"
 
 
-def _lay(sheet: Image.Image, top: int, tiles: Sequence[tuple[Image.Image, str]], tile: int = TILE) -> None:
-    """Pictures side by side, their captions below."""
+def _lay(sheet: Image.Image, top: int, tiles: Sequence[tuple[np.ndarray, str]], tile: int = TILE) -> None:
+    """Pictures side by side, as large as fit into squares of ``tile`` px, their pixels square; captions below."""
     for place, (picture, told) in enumerate(tiles):
-        left = GAP + place * (tile + GAP)
-        sheet.paste(picture, (left, top))
+        left, (height, width) = GAP + place * (tile + GAP), picture.shape[:2]
+        scale = tile / max(height, width)
+        smooth = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS
+        fitted = Image.fromarray(picture).resize((round(width * scale), round(height * scale)), smooth)
+        sheet.paste(fitted, (left, top))
         _write(sheet, left, top + tile + 2, [(line, INK) for line in told.splitlines()])
 
 
-def _write(sheet: Image.Image, left: int, top: int, lines: Sequence[tuple[str, tuple[int, int, int]]]) -> None:
+def _write(sheet: Image.Image, left: int, top: int, lines: Sequence[tuple[str, Colour]]) -> None:
     draw = ImageDraw.Draw(sheet)
     for number, (line, ink) in enumerate(lines):
         draw.text((left, top + number * LINE), line, fill=ink, font=_font())
@@ -123,16 +116,3 @@ def _write(sheet: Image.Image, left: int, top: int, lines: Sequence[tuple[str, t
 def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Pillow's own; it takes a while to load."""
     return ImageFont.load_default(FONT)
-
-
-def _fitted(picture: np.ndarray, tile: int) -> Image.Image:
-    """As large as fits into a square of ``tile`` px; pixels stay square."""
-    height, width = picture.shape[:2]
-    scale = tile / max(height, width)
-    smooth = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS
-    return Image.fromarray(picture).resize((round(width * scale), round(height * scale)), smooth)
-
-
-def _picture(root: Path, name: str) -> np.ndarray:
-    with Image.open(root / "images" / SOURCE / name) as image:
-        return np.asarray(image.convert("RGB"))

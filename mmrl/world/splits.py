@@ -11,12 +11,12 @@ All of it follows from a Recipe, on any machine. More octets of one split change
 it (validation first), and the first items of a split do not depend on how many follow.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import islice
 
 from mmrl.world.annotate import MEMBERS, Presentation, WorldItem, nat_item, octet_items
-from mmrl.world.axes import AXES, draw_environment
+from mmrl.world.axes import AXES, Environment, draw_environment, known
 from mmrl.world.cues import NEUTRAL, Cue, Cues, Planted
 from mmrl.world.demos import Demonstrations
 from mmrl.world.dice import Dice
@@ -26,15 +26,14 @@ from mmrl.world.render import SMALL, Dial
 from mmrl.world.script import FAMILIES
 
 GENERATOR = "procbench-1"  # a change of any script, pixel or sentence asks for a new one
-DRAWN = ("L1", "L2", "L3", "val", "sft", "train")  # in this order
 BEYOND = ("L2", "L3")  # levels whose environments come from the test pool
-FILES = {
-    "train": "training",
-    "sft": "training_sft",
-    "val": "validation",
+FILES = {  # in the order in which they are drawn
     "L1": "validation_L1",
     "L2": "validation_L2",
     "L3": "validation_L3",
+    "val": "validation",
+    "sft": "training_sft",
+    "train": "training",
 }
 NONE = "none"  # the paired copy of L2 in which no axis is switched
 Group = tuple[WorldItem, ...]  # the eight items of an octet in one look, or one natural item
@@ -67,23 +66,16 @@ class Sizes:
         if self.paired > self.L2:
             raise ValueError(f"sizes.paired: expected at most the {self.L2} octets of L2, found {self.paired}")
 
-    def groups(self, axes: Collection[str] = AXES, cues: Cues | None = None) -> int:
-        """Return how many groups a rendering counts: octets, once more for each paired copy, and natural items."""
-        neutral = self.L1 if cues is not None and cues.L1 is not None else 0
-        return sum(asdict(self).values()) + self.paired * len(axes) + neutral
-
     def resized(self, train: int | None = None, level: int | None = None, nat: int | None = None) -> "Sizes":
         """Return sizes with other numbers of octets to train on and on each level, and of natural items on each level.
 
         Of the latter there are five times as many to train on and a fifth to look on, as in the released benchmark.
         """
-        levels = {} if level is None else dict.fromkeys(("L1", "L2", "L3"), level)
-        changed = levels | ({} if train is None else {"train": train})
+        changed = {} if train is None else {"train": train}
         if level is not None:
-            changed["paired"] = min(self.paired, level)
+            changed |= dict.fromkeys(("L1", "L2", "L3"), level) | {"paired": min(self.paired, level)}
         if nat is not None:
-            changed |= dict.fromkeys(("nat_L1", "nat_L2", "nat_L3"), nat)
-            changed |= {"nat_train": 5 * nat, "nat_val": nat // 5}
+            changed |= dict.fromkeys(("nat_L1", "nat_L2", "nat_L3"), nat) | {"nat_train": 5 * nat, "nat_val": nat // 5}
         return replace(self, **changed)
 
 
@@ -113,9 +105,9 @@ class Recipe:
     demonstrations: Demonstrations | None = None  # how training_with_cot.jsonl is made; None makes none
 
     def __post_init__(self) -> None:
-        _known("axes", self.axes, AXES)
-        _known("families", self.families, FAMILIES)
-        for split in DRAWN:
+        known("axes", self.axes, AXES)
+        known("families", self.families, FAMILIES)
+        for split in FILES:
             if getattr(self.sizes, split) and not self.families_of(split):
                 kind = "held-out" if split == "L3" else "trained"
                 raise ValueError(f"families: expected a {kind} family for {split}, found {', '.join(self.families)}")
@@ -129,6 +121,12 @@ class Recipe:
         return tuple(axis for axis in AXES if axis in self.axes) if split in BEYOND else ()
 
     @property
+    def groups(self) -> int:
+        """Return how many groups a rendering counts: octets, once more for each copy, and natural items."""
+        paired, neutral = self.sizes.paired * len(self.test_axes("L2")), self.sizes.L1 * (self.cues.L1 is not None)
+        return sum(asdict(self.sizes).values()) + paired + neutral
+
+    @property
     def key(self) -> dict:
         """Return what a manifest says about it, as JSON holds it."""
         return {
@@ -136,17 +134,11 @@ class Recipe:
             "seed": self.seed,
             "dial": asdict(self.dial),
             "sizes": asdict(self.sizes),
-            "cues": self.cues.planned,
+            "cues": asdict(self.cues),
             "axes": list(self.test_axes("L2")),
             "families": [*self.families_of("L1"), *self.families_of("L3")],
             "demonstrations": self.demonstrations and asdict(self.demonstrations),
         }
-
-
-def _known(name: str, found: Collection[str], allowed: Collection[str]) -> None:
-    unknown = [each for each in found if each not in allowed]
-    if unknown:
-        raise ValueError(f"{name}: expected some of {', '.join(allowed)}, found {', '.join(unknown)}")
 
 
 def annotated(recipe: Recipe) -> dict[str, list[Group]]:
@@ -156,7 +148,7 @@ def annotated(recipe: Recipe) -> dict[str, list[Group]]:
     """
     files: dict[str, list[Group]] = {}
     for split, octets in all_octets(recipe).items():
-        name, cue = FILES[split], recipe.cues.of(split)
+        name, cue = FILES[split], getattr(recipe.cues, split)
         files[name] = [presented(recipe, octet, recipe.test_axes(split), cue) for octet in octets]
         if split == "L1" and cue is not None:
             files[f"{name}_neutral"] = [presented(recipe, octet, ()) for octet in octets]
@@ -167,15 +159,19 @@ def annotated(recipe: Recipe) -> dict[str, list[Group]]:
                     for octet in octets[: recipe.sizes.paired]
                 ]
     for split, nats in all_nats(recipe).items():
-        files[f"{FILES[split]}_nat"] = [(shown_nat(recipe, nat),) for nat in nats]
+        test = recipe.test_axes(split)
+        files[f"{FILES[split]}_nat"] = [
+            (nat_item(nat, Presentation(environment_of(recipe.seed, nat.group, test), test), recipe.dial),)
+            for nat in nats
+        ]
     return files
 
 
 def all_octets(recipe: Recipe) -> dict[str, list[Octet]]:
     """Return the octets of all splits, no two of the same videos and goal."""
-    taken: set[str] = set()
+    taken: set[Hashable] = set()
     drawn = {}
-    for split in DRAWN:
+    for split in FILES:
         wanted, families = getattr(recipe.sizes, split), recipe.families_of(split)
         turns = sum(family.held_out == (split == "L3") for family in FAMILIES.values())  # families take turns
         tried = wanted if len(families) == turns else wanted * turns
@@ -186,24 +182,21 @@ def all_octets(recipe: Recipe) -> dict[str, list[Octet]]:
 
 def all_nats(recipe: Recipe) -> dict[str, list[Nat]]:
     """Return the natural items of all splits that have some, no two of the same video and goal."""
-    taken: set[str] = set()
-    sizes = {split: getattr(recipe.sizes, f"nat_{split}") for split in DRAWN if split != "sft"}
+    taken: set[Hashable] = set()
+    sizes = {split: getattr(recipe.sizes, f"nat_{split}") for split in FILES if split != "sft"}
     return {split: list(draw_nats(split, size, seed=recipe.seed, taken=taken)) for split, size in sizes.items() if size}
 
 
-def shown_nat(recipe: Recipe, nat: Nat) -> WorldItem:
-    """Return a natural item in its environment."""
-    test = recipe.test_axes(nat.split)
-    return nat_item(
-        nat, Presentation(draw_environment(Dice(recipe.seed, "environment", nat.name), test), test), recipe.dial
-    )
+def environment_of(seed: int, group: str, test: Collection[str]) -> Environment:
+    """Return what a group looks like in the benchmark of a seed; ``test`` names the axes of the test pool."""
+    return draw_environment(Dice(seed, "environment", group), test)
 
 
 def presented(
     recipe: Recipe, octet: Octet, test: Sequence[str], cue: Cue | None = None, variant: str = ""
 ) -> tuple[WorldItem, ...]:
     """Return the items of an octet in an environment, each with its cue."""
-    environment = draw_environment(Dice(recipe.seed, "environment", octet.group), test)
+    environment = environment_of(recipe.seed, octet.group, test)
     looks = []
     for planted in planted_in(octet, cue, recipe.seed):
         dice = Dice(recipe.seed, "surroundings", octet.group, planted.points_to)

@@ -6,15 +6,15 @@ in every frame of the slot, so that a single frame tells the whole event.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 SPRITE = 18  # units
+FIRST, BEYOND = -8, 26  # units; from where to where, down and right, parts may reach
 UNITS = 56  # in a picture's width, and in its height
 Ink = tuple[int, int, int]
-PAINT: Mapping[str, Ink] = {
+PAINT: Mapping[str, Ink] = {  # what events are of
     "red": (214, 24, 40),
     "green": (32, 150, 48),
     "blue": (40, 64, 228),
@@ -24,83 +24,66 @@ PAINT: Mapping[str, Ink] = {
     "orange": (250, 138, 20),
     "white": (244, 244, 244),
 }
-DARK, PALE, BROWN, STEEL, SILVER, BLACK = (
-    (24, 24, 24),
-    (238, 214, 190),
-    (74, 42, 30),
-    (150, 152, 160),
-    (206, 208, 214),
-    (6, 6, 6),
-)
-THING, CUFF = "thing", "cuff"  # inks that are known only with an event, a cue
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """A shape in a box of units, from the sprite's upper left corner; upwards is negative."""
-
-    kind: str  # rect, disc, wedge (a triangle upon its point), rising and falling (diagonals)
-    box: tuple[float, float, float, float]  # x, y, width, height
-    ink: Ink | str
-    hand: bool = False  # whether its kind is the gripper's
-
-
-@dataclass(frozen=True, slots=True)
-class SpriteStyle:
-    """The things that a sprite depends on besides its event."""
-
-    scale: tuple[float, float]  # px in a unit, down and across
-    skin: str = "filled"
-    gripper: str = "block"
-    tint: str | None = None  # the gripper's colour
+INKS: Mapping[str, Ink] = PAINT | {  # and all else; "thing" and "cuff" are known only with an event, a cue
+    "dark": (24, 24, 24),
+    "pale": (238, 214, 190),
+    "brown": (74, 42, 30),
+    "steel": (150, 152, 160),
+    "silver": (206, 208, 214),
+    "black": (6, 6, 6),
+    "bright": (255, 255, 255),
+}
+Box = tuple[float, float, float, float]  # x, y, width, height in units, from the sprite's corner; up is negative
+Shape = tuple[str, Box, str]  # kind (a branch of ``_inside``, or hand for the gripper's), box, ink
+HANDS = {"block": "rect", "round": "disc", "wedge": "wedge"}
 
 
 def _card(y: float, height: float) -> tuple[Shape, ...]:
     """Return a rectangle of the event's colour with a dark edge, over the sprite's whole width."""
-    return Shape("rect", (0, y, 18, height), DARK), Shape("rect", (1, y + 1, 16, height - 2), THING)
+    return ("rect", (0, y, 18, height), "dark"), ("rect", (1, y + 1, 16, height - 2), "thing")
 
 
 def _bar(width: float) -> tuple[Shape, ...]:
     """Return a timer over a plate, set to a time."""
-    return Shape("rect", (0, 0, 18, 7), DARK), Shape("rect", (1, 1, width, 5), (255, 255, 255))
+    return ("rect", (0, 0, 18, 7), "dark"), ("rect", (1, 1, width, 5), "bright")
 
 
 _WRIST = (  # of the gripper, which every event shows
-    Shape("rect", (3, -6, 12, 6), DARK, hand=True),
-    Shape("rect", (4, -5, 10, 4), CUFF, hand=True),
+    ("hand", (3, -6, 12, 6), "dark"),
+    ("hand", (4, -5, 10, 4), "cuff"),
 )
 PARTS: Mapping[str, tuple[Shape, ...]] = {
     "cube": _card(0, 18),
     "prongs": (
         *_WRIST,
-        Shape("rect", (-3, -3, 6, 13), PALE, hand=True),
-        Shape("rect", (15, -3, 6, 13), PALE, hand=True),
+        ("hand", (-3, -3, 6, 13), "pale"),
+        ("hand", (15, -3, 6, 13), "pale"),
     ),
-    "fist": (*_WRIST, Shape("rect", (5, -2, 8, 12), BROWN, hand=True)),
+    "fist": (*_WRIST, ("hand", (5, -2, 8, 12), "brown")),
     "wrist": _WRIST,
-    "mat": (*_card(0, 18), Shape("disc", (6, 9, 6, 6), PALE)),
-    "cup": (*_WRIST, Shape("rect", (3, 2, 12, 3), DARK), Shape("rect", (4, 4, 10, 11), STEEL)),
+    "mat": (*_card(0, 18), ("disc", (6, 9, 6, 6), "pale")),
+    "cup": (*_WRIST, ("rect", (3, 2, 12, 3), "dark"), ("rect", (4, 4, 10, 11), "steel")),
     "crossing": (
-        Shape("rect", (0, 0, 18, 18), SILVER),
-        Shape("rising", (0, 0, 18, 18), DARK),
-        Shape("falling", (0, 0, 18, 18), DARK),
+        ("rect", (0, 0, 18, 18), "silver"),
+        ("rising", (0, 0, 18, 18), "dark"),
+        ("falling", (0, 0, 18, 18), "dark"),
     ),
-    "stand": (Shape("rect", (5, 5, 8, 8), DARK), Shape("rect", (6, 6, 6, 6), STEEL)),
-    "pad": (Shape("disc", (0, 0, 18, 18), DARK), Shape("disc", (1, 1, 16, 16), THING)),
-    "pin": (*_WRIST, Shape("rect", (7, -1, 4, 8), BLACK), Shape("disc", (5, 5, 8, 8), BLACK)),
+    "stand": (("rect", (5, 5, 8, 8), "dark"), ("rect", (6, 6, 6, 6), "steel")),
+    "pad": (("disc", (0, 0, 18, 18), "dark"), ("disc", (1, 1, 16, 16), "thing")),
+    "pin": (*_WRIST, ("rect", (7, -1, 4, 8), "black"), ("disc", (5, 5, 8, 8), "black")),
     "plate long": (*_card(6, 12), *_bar(16)),
     "plate short": (*_card(6, 12), *_bar(4)),
-    "drawer open": (*_card(8, 10), Shape("rect", (0, 0, 18, 9), BLACK), Shape("rect", (7, 11, 4, 3), DARK)),
-    "drawer closed": (*_card(0, 18), Shape("rect", (3, 6, 12, 6), DARK), Shape("rect", (4, 7, 10, 4), PALE)),
-    "pit": (Shape("rect", (0, 0, 18, 18), BLACK),),
+    "drawer open": (*_card(8, 10), ("rect", (0, 0, 18, 9), "black"), ("rect", (7, 11, 4, 3), "dark")),
+    "drawer closed": (*_card(0, 18), ("rect", (3, 6, 12, 6), "dark"), ("rect", (4, 7, 10, 4), "pale")),
+    "pit": (("rect", (0, 0, 18, 18), "black"),),
     "key": (
-        Shape("disc", (2, 5, 8, 8), SILVER),
-        Shape("disc", (4, 7, 4, 4), BLACK),
-        Shape("rect", (9, 8, 7, 3), SILVER),
-        Shape("rect", (13, 10, 3, 4), SILVER),
+        ("disc", (2, 5, 8, 8), "silver"),
+        ("disc", (4, 7, 4, 4), "black"),
+        ("rect", (9, 8, 7, 3), "silver"),
+        ("rect", (13, 10, 3, 4), "silver"),
     ),
-    "stream": (Shape("rect", (5, 4, 8, 11), DARK), *_card(11, 7), Shape("rect", (6, 5, 6, 8), THING)),
-    "jug": (*_WRIST, Shape("rect", (0, -1, 18, 7), DARK), Shape("rect", (1, 0, 16, 5), STEEL)),
+    "stream": (("rect", (5, 4, 8, 11), "dark"), *_card(11, 7), ("rect", (6, 5, 6, 8), "thing")),
+    "jug": (*_WRIST, ("rect", (0, -1, 18, 7), "dark"), ("rect", (1, 0, 16, 5), "steel")),
 }
 
 Way = Callable[[float], tuple[float, float]]  # time in [0, 1] to units right and down of the place
@@ -136,48 +119,28 @@ CAST: Mapping[str, tuple[tuple[str, Way], ...]] = {  # parts from back to front
 }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Stamp:
-    """A part's pixels, and where they lie."""
-
-    pixels: np.ndarray  # uint8 h w c
-    mask: np.ndarray  # bool h w 1
-    corner: tuple[int, int]  # px down, right of the sprite's upper left corner
-
-
 @lru_cache(maxsize=1024)
-def stamp(part: str, thing: str, look: SpriteStyle) -> Stamp:
-    """Return the pixels of a part, of the event's colour where it has one."""
-    down, across = look.scale
-    low, high = -8, 26  # units around the sprite
-    rows = (np.arange(round(low * down), round(high * down))[:, None] + 0.5) / down
-    columns = (np.arange(round(low * across), round(high * across))[None] + 0.5) / across
+def stamp(
+    part: str, thing: str, scale: tuple[float, float], skin: str, gripper: str, tint: str | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a part of the event's colour: uint8 ``h w c``, and which pixels it covers: bool ``h w 1``. FIRST is its corner.
+
+    ``scale`` are px in a unit, down and across; ``tint`` is the gripper's colour.
+    """
+    rows, columns = ((np.arange(round(FIRST * each), round(BEYOND * each)) + 0.5) / each for each in scale)
+    rows, columns = rows[:, None], columns[None]
     pixels = np.zeros((rows.size, columns.size, 3), np.uint8)
     mask = np.zeros(pixels.shape[:2], bool)
-    for shape in PARTS[part]:
-        inside = _inside(_kind(shape, look), shape.box, rows, columns)
-        pixels[inside] = _ink(shape.ink, thing, look)
+    for kind, box, ink in PARTS[part]:
+        inside = _inside(HANDS[gripper] if kind == "hand" else kind, box, rows, columns)
+        pixels[inside] = INKS[{"thing": thing, "cuff": tint or "steel"}.get(ink, ink)]
         mask |= inside
-        if shape.ink == THING:
-            pixels[inside & _worn(look.skin, shape.box, rows, columns)] = DARK
-    top, left = mask.any(1).argmax(), mask.any(0).argmax()
-    bottom, right = len(mask) - mask.any(1)[::-1].argmax(), mask.shape[1] - mask.any(0)[::-1].argmax()
-    cut = (slice(top, bottom), slice(left, right))
-    corner = (round(low * down) + int(top), round(low * across) + int(left))
-    return Stamp(pixels[cut], mask[cut][..., None], corner)
+        if ink == "thing":
+            pixels[inside & _worn(skin, box, rows, columns)] = INKS["dark"]
+    return pixels, mask[..., None]
 
 
-def _kind(shape: Shape, look: SpriteStyle) -> str:
-    return {"block": "rect", "round": "disc", "wedge": "wedge"}[look.gripper] if shape.hand else shape.kind
-
-
-def _ink(ink: Ink | str, thing: str, look: SpriteStyle) -> Ink:
-    if ink == CUFF:
-        return STEEL if look.tint is None else PAINT[look.tint]
-    return PAINT[thing] if ink == THING else ink
-
-
-def _inside(kind: str, box: tuple[float, float, float, float], rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def _inside(kind: str, box: Box, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Which pixels a shape covers: bool ``h w``; rows ``h 1`` and columns ``1 w`` in units."""
     x, y, width, height = box
     across, down = (columns - x) / width, (rows - y) / height  # in [0, 1) inside the box
@@ -193,7 +156,7 @@ def _inside(kind: str, box: tuple[float, float, float, float], rows: np.ndarray,
     return within
 
 
-def _worn(skin: str, box: tuple[float, float, float, float], rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def _worn(skin: str, box: Box, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Where a skin leaves out the colour."""
     x, y, width, height = box
     if skin == "outline":

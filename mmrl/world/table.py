@@ -92,10 +92,7 @@ def frame(picture: np.ndarray, paint: Ink) -> None:
 
 
 def shot(picture: np.ndarray, environment: Environment, time: float, number: int) -> np.ndarray:
-    """Return a picture as the camera sees it at a time in [0, 1] of the clip, in frame ``number``.
-
-    Its edges are repeated.
-    """
+    """Return what the camera sees at a time in [0, 1] of the clip, in frame ``number``; edges are repeated."""
     if environment.camera == "still":
         return picture
     zoom, down, right = _pose(environment, time, number)

@@ -21,9 +21,9 @@ from mmrl.cli.quickstart.train_arms import train_arms
 from mmrl.config.load import load
 from mmrl.config.schema import Config, EvalConfig
 from mmrl.models.loading import load_policy
-from mmrl.world.base import build_model
 from mmrl.world.splits import Sizes
 from tests import run_fixtures
+from tools.base.model import build_model
 
 pytestmark = pytest.mark.timeout(
     900

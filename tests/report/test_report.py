@@ -1,7 +1,7 @@
 """The page: complete in itself, safe whatever the model wrote, and showing what it was given."""
 
+import base64
 import io
-import json
 import re
 
 import numpy as np
@@ -10,11 +10,11 @@ from PIL import Image
 
 from mmrl.evaluation.statistics import Difference
 from mmrl.report import ReportData, Rollout, RolloutCompletion, write_report
-from mmrl.report.curves import curves, others, panel_of, read_metrics, running_mean
-from mmrl.report.html import forest, parts, picture, png, reach, tags
+from mmrl.report.curves import compared, others_compared, panel_of, read_metrics, running_mean
+from mmrl.report.html import forest, parts, picture, reach, tags
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7 * 7 }}"
-FRAMES = np.zeros((3, 4, 5, 3), np.uint8)
+FRAMES = np.zeros((4, 15, 3), np.uint8)
 
 
 def difference(mean=0.2, low=0.1, high=0.3):
@@ -31,7 +31,9 @@ def full(text="<think>So B.</think><answer>B</answer>", name="x"):
             "L1": {"accuracy": difference(), name: difference(-0.2, -0.3, -0.1)},
             name: {"a": difference(0, -1, 1)},
         },
-        metrics=[{"step": step, "reward/total": step / 10, f"reward/{name}": 1.0, name: 2.0} for step in range(20)],
+        runs={
+            name: [{"step": step, "reward/total": step / 10, f"reward/{name}": 1.0, name: 2.0} for step in range(20)]
+        },
         rollouts=[Rollout(name, text, [completion, RolloutCompletion(text)], gold=name, strip=FRAMES)],
         notes=[name],
     )
@@ -99,7 +101,6 @@ def test_an_empty_report_is_a_page(tmp_path):
 def test_metrics_are_read_from_the_run(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 0.5}\n{"step": 2, "loss": 0.4}\n{"step": 3, "lo')
     assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2]
-    assert "<h3>Loss</h3>" in write_report(tmp_path, ReportData("Run")).read_text()
     assert read_metrics(tmp_path / "none.jsonl") == []
 
 
@@ -114,25 +115,25 @@ def test_metrics_are_read_from_the_run(tmp_path):
         ("completion/tokens", "Completion length"),
         ("completion/truncated", "Useful groups"),
         ("groups/useful", "Useful groups"),
-        ("loss", "Loss"),
+        ("loss", None),
         ("optimizer/grad_norm", "Gradient norm"),
-        ("seconds/rollout", "Seconds by phase"),
-        ("policy/sampler_gap", "Sampler gap"),
-        ("ema/drift_ratio", "Reference"),
+        ("seconds/rollout", None),
+        ("policy/sampler_gap", None),
+        ("ema/drift_ratio", None),
         ("learning_rate", None),
     ],
 )
 def test_metrics_find_their_panel(key, panel):
     assert panel_of(key) == panel
-    table = [{"step": step, key: 0.5 + step} for step in range(3)]
-    assert [curve.title for curve in curves(table)] == ([panel] if panel else [])
-    assert [curve.title for curve in others(table)] == ([] if panel else [key])
+    runs = {"run": [{"step": step, key: 0.5 + step} for step in range(3)]}
+    assert [curve.title for curve in compared(runs)] == ([f"{panel}: {key.rpartition('/')[2]}"] if panel else [])
+    assert [curve.title for curve in others_compared(runs)] == ([] if panel else [key])
 
 
 def test_what_is_no_number_is_not_plotted():
     table = [{"step": 1, "loss": float("nan"), "entropy": None, "reward": True, "note": "x"}, {"loss": 1.0}]
-    assert list(curves(table)) == []
-    assert list(others(table)) == []
+    assert list(compared({"run": table})) == []
+    assert list(others_compared({"run": table})) == []
 
 
 def test_the_running_mean_looks_back_only():
@@ -148,18 +149,14 @@ def test_the_answer_is_cut_out_by_its_span():
     assert tags("<answer><b>") == "<i>&lt;answer&gt;</i>&lt;b&gt;"
 
 
-def test_frames_are_set_side_by_side():
-    frames = np.stack([np.full((4, 5, 3), value, np.uint8) for value in (10, 20, 30)])
-    image = np.asarray(Image.open(io.BytesIO(png(frames))))
-    assert image.shape == (4, 3 * 5 + 2 * 2, 3)
-    assert (image[:, :5] == 10).all()
-    assert (image[:, 5:7] == 255).all()
-    assert (image[:, 14:] == 30).all()
-    assert picture(png(frames[0])).startswith("data:image/png;base64,iVBOR")
-    assert picture(b"\xff\xd8\xff\xe0").startswith("data:image/jpeg")
+def test_a_strip_is_a_png_in_the_page():
+    strip = np.arange(4 * 15 * 3, dtype=np.uint8).reshape(4, 15, 3)
+    head, _, encoded = picture(strip).partition(",")
+    assert head == "data:image/png;base64"
+    assert (np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded)))) == strip).all()
 
 
-@pytest.mark.parametrize("strip", [b"<svg onload=alert(1)>", np.zeros((4, 5), np.uint8), np.zeros((4, 5, 3))])
+@pytest.mark.parametrize("strip", [np.zeros((4, 5), np.uint8), np.zeros((4, 5, 3)), np.zeros((1, 4, 5, 3), np.uint8)])
 def test_what_is_no_picture_is_refused(strip):
     with pytest.raises(ValueError, match="rollout strip: expected"):
         picture(strip)
@@ -173,9 +170,8 @@ def test_the_axis_reaches_every_limit():
     assert forest(table[1], 0.4) == {"left": "0.00", "dot": "50.00", "width": "100.00"}
 
 
-def test_a_page_is_no_json_but_its_metrics_are(tmp_path):
-    lines = [json.dumps({"step": step, "entropy": 1 / step}) for step in range(1, 30)]
-    (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
-    page = write_report(tmp_path, ReportData("Run")).read_text()
+def test_text_of_a_panel_has_the_colour_of_the_page(tmp_path):
+    rows = [{"step": step, "entropy": 1 / step} for step in range(1, 30)]
+    page = write_report(tmp_path, ReportData("Run", runs={"run": rows})).read_text()
     assert page.count("<svg") == 1
     assert "currentColor" in page

@@ -10,7 +10,6 @@ import torch
 from mmrl.data.media.video import Clip
 from mmrl.models.policy import Policy
 from mmrl.types import Example, Media
-from mmrl.world.base import build_model, build_processor
 from mmrl.world.dice import Dice
 from mmrl.world.grammar import TAGS, grammar_words
 from mmrl.world.octet import LETTERS, draw_octets
@@ -19,6 +18,7 @@ from tools.base import __main__ as recipe
 from tools.base import lessons
 from tools.base.clips import BORDERS, shelve
 from tools.base.lessons import Faults, Lesson, Writer
+from tools.base.model import build_model, build_processor
 from tools.base.train import Learner, Stage, pace, padded, teach
 
 

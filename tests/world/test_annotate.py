@@ -8,17 +8,19 @@ import pytest
 
 from mmrl.data import prompts
 from mmrl.data.formats.seed_bench_r1 import SeedBenchR1
+from mmrl.runtime.files import write_whole
+from mmrl.runtime.json_lines import line_of
 from mmrl.types import Example
-from mmrl.world.annotate import MEMBERS, choices, events_of
+from mmrl.world.annotate import MEMBERS, choices
 from mmrl.world.axes import AXES, TEST, TRAIN
-from mmrl.world.build import media, write_jsonl
+from mmrl.world.build import media
 from mmrl.world.cues import Cues
+from mmrl.world.files import manifest
 from mmrl.world.grammar import TIMES, grammar_words, oracle_completion
 from mmrl.world.judge import judge
-from mmrl.world.manifest import scripts_digest
 from mmrl.world.octet import LETTERS
 from mmrl.world.render import SMALL, Dial
-from mmrl.world.script import FAMILIES, STATIONS
+from mmrl.world.script import FAMILIES, STATIONS, events_of
 from mmrl.world.splits import FULL, PRESETS, SMOKE, Recipe, Sizes, annotated
 
 SIZES = Sizes(
@@ -165,14 +167,12 @@ def test_narrations_never_reach_a_prompt(rows, template):
 def written(rows, files, tmp_path) -> Path:
     """The annotation files, and empty media where rows name some: reading them decodes nothing."""
     for name, several in rows.items():
-        write_jsonl(tmp_path / "annotations" / f"{name}.jsonl", several)
+        write_whole(tmp_path / "annotations" / f"{name}.jsonl", "".join(map(line_of, several)))
     for folder in ("videos", "images"):
         (tmp_path / folder / "Synth").mkdir(parents=True)
-    for clips, pictures in media(files):
-        for each in clips:
-            (tmp_path / "videos" / "Synth" / each.name).touch()
-        for each in pictures:
-            (tmp_path / "images" / "Synth" / each.name).touch()
+    for group in media(files):
+        for each in group:
+            (tmp_path / each.path).touch()
     return tmp_path
 
 
@@ -206,7 +206,8 @@ def test_rows_are_the_same_every_time_and_differ_between_seeds():
 
 
 def digest_of(files: dict) -> str:
-    return scripts_digest({name: [item.row for group in groups for item in group] for name, groups in files.items()})
+    rows = {name: [item.row for group in groups for item in group] for name, groups in files.items()}
+    return manifest({}, rows, {})["scripts"]
 
 
 def test_only_the_second_and_third_level_look_different_and_only_as_asked():
@@ -245,7 +246,7 @@ def test_the_released_sizes():
     several = annotated(Recipe(SMOKE, 0))
     items = Counter(item.row["stratum"] for groups in several.values() for group in groups for item in group)
     assert items == {"octet": 48, "nat": 16}
-    assert SMOKE.groups() == sum(map(len, several.values()))
+    assert Recipe(SMOKE, 0).groups == sum(map(len, several.values()))
 
 
 def test_resized_presets_keep_their_shape():

@@ -20,10 +20,11 @@ from mmrl.world.cues import Cue, Cues
 from mmrl.world.demos import Demonstrations
 from mmrl.world.files import find_row, rows_in
 from mmrl.world.render import SMALL, Dial
-from mmrl.world.splits import SMOKE, Sizes
+from mmrl.world.splits import SMOKE, Recipe, Sizes
 
 SIZES = Sizes(train=2, L1=1, L2=1, L3=1, paired=1)
 HOW = {"seed": 0, "dial": SMALL, "axes": ("palette", "texture"), "cues": Cues(L1=Cue())}
+RECIPE = Recipe(SIZES, **HOW)
 ROWS = {
     "training": 16, "validation_L1": 8, "validation_L1_neutral": 8,
     "validation_L2": 8, "validation_L3": 8, "validation_L2_none": 8, "validation_L2_palette": 8,
@@ -33,7 +34,7 @@ ROWS = {
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
-    return render(tmp_path_factory.mktemp("world") / "bench", SIZES, **HOW)
+    return render(tmp_path_factory.mktemp("world") / "bench", RECIPE)
 
 
 def read(root: Path, name: str) -> list[dict]:
@@ -62,10 +63,10 @@ def test_the_manifest_counts_rows_and_hashes_decoded_clips(root):
 
 def test_a_second_rendering_returns_at_once_and_another_key_is_refused(root):
     before = (root / "manifest.json").stat().st_mtime_ns
-    assert render(root, SIZES, **HOW) == root
+    assert render(root, RECIPE) == root
     assert (root / "manifest.json").stat().st_mtime_ns == before
     with pytest.raises(FileExistsError, match="elsewhere"):
-        render(root, SIZES, **HOW | {"seed": 1})
+        render(root, Recipe(SIZES, **HOW | {"seed": 1}))
 
 
 @pytest.mark.parametrize("name", ["bench/thesis.tex", ".bench.rendering/thesis.tex"])
@@ -73,7 +74,7 @@ def test_files_of_others_are_never_touched(tmp_path, name):
     (tmp_path / name).parent.mkdir()
     (tmp_path / name).write_text("years of work")
     with pytest.raises(FileExistsError, match="other files"):
-        render(tmp_path / "bench", SIZES, **HOW)
+        render(tmp_path / "bench", RECIPE)
     assert (tmp_path / name).read_text() == "years of work"
 
 
@@ -81,22 +82,21 @@ def test_an_interrupted_rendering_goes_on_and_ends_the_same(root, tmp_path):
     class Stopped(Exception):
         pass
 
-    def stop(done: int, _: int) -> None:
+    def stop(done: int) -> None:
         if done == 3:
             raise Stopped
 
     out = tmp_path / "bench"
     with pytest.raises(Stopped):
-        render(out, SIZES, **HOW, progress=stop)
+        render(out, RECIPE, progress=stop)
     assert not out.exists()
     made = {
         path.name: path.stat().st_mtime_ns for path in (tmp_path / ".bench.rendering" / "videos" / "Synth").iterdir()
     }
     (tmp_path / ".bench.rendering" / "videos" / "Synth" / "half.mp4.1.partial").write_bytes(b"half a file")
     told = []
-    render(out, SIZES, **HOW, progress=lambda *done: told.append(done), workers=2)
-    total = SIZES.groups(HOW["axes"], HOW["cues"])
-    assert told == [(i, total) for i in range(1, total + 1)]
+    render(out, RECIPE, progress=told.append, workers=2)
+    assert told == list(range(1, RECIPE.groups + 1))
     assert not list(tmp_path.glob(".bench*"))
     assert len(made) == 8  # the neutral copy of L1 has no clips of its own
     assert all((out / "videos" / "Synth" / name).stat().st_mtime_ns == when for name, when in made.items())
@@ -106,13 +106,13 @@ def test_an_interrupted_rendering_goes_on_and_ends_the_same(root, tmp_path):
 
 
 def test_what_was_left_by_a_rendering_of_something_else_is_not_used(tmp_path):
-    def stop(*_: int) -> None:
+    def stop(_: int) -> None:
         raise KeyboardInterrupt
 
     for seed in (0, 1):
         with pytest.raises(KeyboardInterrupt):
-            render(tmp_path / "bench", Sizes(L1=2), seed=seed, dial=SMALL, progress=stop)
-    out = render(tmp_path / "bench", Sizes(L1=1), seed=0, dial=SMALL)
+            render(tmp_path / "bench", Recipe(Sizes(L1=2), seed, SMALL), progress=stop)
+    out = render(tmp_path / "bench", Recipe(Sizes(L1=1), 0, SMALL))
     assert len(list((out / "videos" / "Synth").iterdir())) == 4
 
 
@@ -126,7 +126,7 @@ def test_what_was_left_by_a_rendering_of_something_else_is_not_used(tmp_path):
 )
 def test_what_cannot_be_rendered_is_refused_before_anything_is(tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
-        render(tmp_path / "bench", SIZES, **HOW | change)
+        render(tmp_path / "bench", Recipe(SIZES, **HOW | change))
     assert not list(tmp_path.iterdir())
 
 
@@ -180,7 +180,7 @@ def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
 
 def test_demonstrations_are_of_the_octets_kept_for_them(tmp_path):
     sizes = Sizes(train=1, sft=2)
-    out = render(tmp_path / "bench", sizes, seed=0, dial=SMALL, demonstrations=Demonstrations(copies=2))
+    out = render(tmp_path / "bench", Recipe(sizes, 0, SMALL, demonstrations=Demonstrations(copies=2)))
     taught = {row["sample_id"] for row in read(out, "training_sft")}
     assert [row["source_id"] in taught for row in read(out, "training_with_cot")] == [True] * 32
 
@@ -237,7 +237,7 @@ def test_the_command_plants_cues_and_switches_axes(tmp_path):
 
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory) -> Path:
-    return render(tmp_path_factory.mktemp("smoke") / "bench", SMOKE, seed=0, workers=2)
+    return render(tmp_path_factory.mktemp("smoke") / "bench", Recipe(SMOKE, 0), workers=2)
 
 
 @pytest.mark.slow("renders every level; the manifest of a small one is counted above")
@@ -258,7 +258,7 @@ def test_decoded_tails_of_an_octet_are_the_same_bit_by_bit(smoke):
 
 @pytest.mark.slow("renders every axis; test_annotate has the rows of paired copies")
 def test_every_axis_changes_what_is_seen_and_nothing_else_is_rendered(tmp_path):
-    out = render(tmp_path / "bench", Sizes(L2=1, paired=1), seed=0, dial=SMALL)
+    out = render(tmp_path / "bench", Recipe(Sizes(L2=1, paired=1), 0, SMALL))
     clips = json.loads((out / "manifest.json").read_text())["clips"]
     assert len(clips) == 4 * (1 + 1 + len(AXES)) == len(set(clips.values()))
 

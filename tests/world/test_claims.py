@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmrl.world.claims import Told, action_in, read_claims
+from mmrl.world.claims import action_in, read_claims
 from mmrl.world.judge import judge
 from mmrl.world.lexicon import LEXICON
 from mmrl.world.octet import Action
+from mmrl.world.script import Event
 from tests.world.test_judge import ITEMS, oracle, row
 
 LONG = (
@@ -21,7 +22,7 @@ LONG = (
 
 def test_the_design_s_own_words_are_understood():
     claims = read_claims(LONG)
-    assert claims.events == [Told(None, "put", "red", "left"), Told(None, "take", "blue", "top")]
+    assert claims.events == [Event(None, "put", "red", "left"), Event(None, "take", "blue", "top")]
     assert claims.held == {"left": ("red",), "right": ("blue",)}
     assert (claims.lamp, claims.needs) == ("left", {"left": "red"})
     assert (claims.action, claims.letter) == (Action("left", "put", "red"), "C")
@@ -61,7 +62,7 @@ def test_the_design_s_own_words_are_understood():
     ],
 )
 def test_events(text, events):
-    assert read_claims(text).events == [Told(*event) for event in events]
+    assert read_claims(text).events == [Event(*event) for event in events]
 
 
 def test_what_is_told_without_a_time_comes_right_behind_what_is_told_before_it():

@@ -8,12 +8,12 @@ import pytest
 
 from mmrl.rewards.run_graders import grade_one
 from mmrl.types import Example
-from mmrl.world.claims import Told, action_in, read_claims
+from mmrl.world.claims import action_in, read_claims
 from mmrl.world.graders import WORLD_GRADERS
-from mmrl.world.grammar import TIMES, holding, octet_reasoning, oracle_completion
+from mmrl.world.grammar import TIMES, octet_reasoning, oracle_completion
 from mmrl.world.judge import concordance, judge, oracle_deduction, overlap, recompute
 from mmrl.world.octet import LETTERS, Action, Octet, draw_octets
-from mmrl.world.script import BITS, COLOURS, FAMILIES, SLOTS, STATIONS, TAIL, THINGS, THIRD, VERBS
+from mmrl.world.script import BITS, COLOURS, FAMILIES, SLOTS, STATIONS, TAIL, THINGS, THIRD, VERBS, Event
 
 TAKEN: set[str] = set()
 OCTETS = [
@@ -48,7 +48,7 @@ def row(octet: Octet, bits: tuple[int, int], lamp: str) -> dict:
 class Chain:
     """A reasoning and its answer, clause by clause."""
 
-    events: tuple[Told, ...]
+    events: tuple[Event, ...]
     lamp: str
     held: tuple[str, tuple[str, ...]]
     need: tuple[str, str]
@@ -59,8 +59,9 @@ class Chain:
     def terse(self) -> str:
         """As `mmrl.world.grammar` writes it."""
         saw = " ".join(f"{TIMES[e.slot]} {e.verb} {e.thing} {e.place}" for e in self.events)
-        place, needs = self.need
-        think = f"saw {saw}. lamp {self.lamp}. {holding(*self.held)}. needs {place} {needs}. so {self.action}"
+        (place, needs), (there, held) = self.need, self.held
+        holds = f"holds {there} {' '.join(held) or 'nothing'}"
+        think = f"saw {saw}. lamp {self.lamp}. {holds}. needs {place} {needs}. so {self.action}"
         return f"<think> {think} {self.letter} </think> <answer> {self.answer} </answer>"
 
     def long(self, times: bool = True) -> str:
@@ -79,7 +80,7 @@ class Chain:
 def oracle(octet: Octet, bits: tuple[int, int], lamp: str) -> Chain:
     action = octet.action(bits, lamp)
     letter = LETTERS[octet.options.index(action)]
-    events = tuple(Told(e.slot, e.verb, e.thing, e.place) for e in octet.script(bits))
+    events = tuple(Event(e.slot, e.verb, e.thing, e.place) for e in octet.script(bits))
     held = (lamp, octet.holds(bits, lamp))
     return Chain(events, lamp, held, (lamp, action.colour), action, letter, letter)
 
@@ -154,7 +155,7 @@ def event_flips(item: Item) -> Iterator[tuple[str, Chain, set[str]]]:
         always = FOUND | (HERE if own else set())
         state = {name: {"hidden_entailed"} if own and index in getattr(what, name) else set() for name in asdict(what)}
 
-        def told(at: int = at, event: Told = event, **changes: object) -> Chain:
+        def told(at: int = at, event: Event = event, **changes: object) -> Chain:
             return replace(whole, events=(*whole.events[:at], replace(event, **changes), *whole.events[at + 1 :]))
 
         if event.thing in COLOURS:
@@ -273,11 +274,11 @@ def test_right_for_the_wrong_reasons_is_correct_and_no_more():
 # Numbers worked by hand.
 
 TRUE = [
-    Told(0, "put", "red", "left"),
-    Told(1, "put", "blue", "right"),
-    Told(3, "put", "white", "left"),
-    Told(4, "take", "red", "left"),
-    Told(6, "put", "blue", "right"),
+    Event(0, "put", "red", "left"),
+    Event(1, "put", "blue", "right"),
+    Event(3, "put", "white", "left"),
+    Event(4, "take", "red", "left"),
+    Event(6, "put", "blue", "right"),
 ]
 
 
@@ -286,14 +287,14 @@ def test_overlap_by_hand():
         TRUE[0],
         TRUE[2],
         replace(TRUE[3], slot=5),
-        Told(2, "dab", "red", "top"),
+        Event(2, "dab", "red", "top"),
     ]  # 2 right, a wrong time, a fiction
     assert overlap(claimed, TRUE) == (2 / 4, 2 / 5, 4 / 9)
     assert overlap([], TRUE) == (0, 0, 0)
     assert overlap(claimed, []) == (0, 0, 0)
     assert overlap([], []) == (1, 1, 1)
     # without a time: any true event that is not taken yet, so two of three blues are right, and with the timed one too
-    blue = Told(None, "put", "blue", "right")
+    blue = Event(None, "put", "blue", "right")
     assert overlap([blue] * 3, TRUE) == (2 / 3, 2 / 5, 4 / 8)
     assert overlap([blue, blue, TRUE[1]], TRUE) == (2 / 3, 2 / 5, 4 / 8)
 
@@ -303,7 +304,7 @@ def test_order_by_hand():
     assert concordance(TRUE[::-1], TRUE) == 0
     assert concordance(TRUE[:1], TRUE) == 1
     # 0, 3, 2, fiction, then the second blue, untimed, which is first looked for as the first: pairs 03 02 01 32 31 21
-    told = [TRUE[0], replace(TRUE[3], slot=2), TRUE[2], Told(4, "dab", "red", "top"), replace(TRUE[1], slot=None)]
+    told = [TRUE[0], replace(TRUE[3], slot=2), TRUE[2], Event(4, "dab", "red", "top"), replace(TRUE[1], slot=None)]
     assert concordance(told, TRUE) == 3 / 6
     # the same with the first blue told at its time: the pairs of 0 1 3 2 4, of which only 32 is wrong
     assert concordance([TRUE[0], TRUE[1], *told[1:]], TRUE) == 9 / 10
@@ -669,7 +670,7 @@ def test_all_that_is_claimed_can_be_said():
     """The long dialect's events are the terse one's, whatever the verb."""
     for verb in VERBS:
         for thing in THINGS[verb]:
-            told = Told(SLOTS - 1, verb, thing, "right")
+            told = Event(SLOTS - 1, verb, thing, "right")
             for text in (f"saw eighth {verb} {thing} right", f"I saw {verb} the {thing} in the right box at step 8"):
                 assert read_claims(text).events == [told]
     assert action_in("so lift the red cup, left") == Action("left", "lift", "red")

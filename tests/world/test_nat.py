@@ -116,7 +116,7 @@ def test_no_two_items_share_video_and_goal_and_the_first_do_not_depend_on_how_ma
 
 
 def test_more_items_than_there_are_is_refused(monkeypatch):
-    monkeypatch.setattr("mmrl.world.nat.Nat.key", lambda item: item.schema)
+    monkeypatch.setattr("mmrl.world.nat.Nat.key", lambda item: item.family)
     with pytest.raises(ValueError, match=r"sizes\.nat_L3: expected at most .* found 5 items"):
         list(draw_nats("L3", 5, seed=0, taken=set()))
 
@@ -130,6 +130,6 @@ def test_the_oracle_tells_what_was_seen_and_what_is_next(several):
 
 
 def test_every_order_of_two_free_steps_is_drawn():
-    items = [item for item in draw_nats("train", 600, seed=0, taken=set()) if item.schema == "PAINT"]
+    items = [item for item in draw_nats("train", 600, seed=0, taken=set()) if item.family == "PAINT"]
     pours = {item.done[:2] for item in items if set(item.done[:2]) == {0, 2}}
     assert pours == set(permutations((0, 2)))

@@ -16,7 +16,6 @@ from mmrl.world.script import (
     Event,
     Station,
     after,
-    at,
     holds,
     needed,
 )
@@ -165,7 +164,6 @@ def test_stations_do_not_mind_each_other_and_slots_are_the_order():
         Event(2, "take", "red", "top"),
         Event(3, "take", "red", "right"),
     ]
-    assert at(events, "left") == [("put", "red"), ("put", "blue")]
     assert holds(FAMILIES["STACK"], events, "left", MATS) == ("red", "blue")
     assert holds(FAMILIES["STACK"], events, "right", ("green", "cyan")) == ("green",)
     assert holds(FAMILIES["STACK"], [], "left", MATS) == ()

@@ -1,7 +1,6 @@
 """Strips and sheets for people; how they look is looked at, not tested."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,14 +9,14 @@ from mmrl.world import show
 from mmrl.world.build import render
 from mmrl.world.cues import Cues
 from mmrl.world.render import SMALL
-from mmrl.world.splits import Sizes
+from mmrl.world.splits import Recipe, Sizes
 
 
 @pytest.fixture(scope="module")
 def benchmark(tmp_path_factory):
     """Two octets of the first level, with a cue, and four natural items."""
     out = tmp_path_factory.mktemp("world") / "out"
-    return render(out, replace(Sizes(), L1=2, nat_L1=8), seed=0, dial=SMALL, cues=Cues.planted())
+    return render(out, Recipe(Sizes(L1=2, nat_L1=8), 0, SMALL, Cues.planted()))
 
 
 def rows(benchmark) -> list[dict]:

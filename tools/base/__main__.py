@@ -15,7 +15,6 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 
 from mmrl.runtime.files import whole_file, write_json
 from mmrl.runtime.provenance import commit, machine
-from mmrl.world.base import build_model, build_processor
 from mmrl.world.dice import Dice
 from mmrl.world.octet import draw_octets
 from mmrl.world.script import BITS, STATIONS
@@ -32,6 +31,7 @@ from tools.base.lessons import (
     whole,
     words_back,
 )
+from tools.base.model import build_model, build_processor
 from tools.base.train import CLIP, PICTURE, Learner, Stage, teach
 
 OCTETS, SCENES = 2000, 4000  # rendered to learn from: 8,000 clips of octets, and 4,000 in which anything may happen

@@ -12,11 +12,11 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 
 from mmrl.models.families import Grid, positions
 from mmrl.models.vision.block_attention import use_blocks
-from mmrl.world.base import TOKENS_PER_SECOND
 from mmrl.world.render import SMALL
 from mmrl.world.script import SLOTS
 from tools.base.clips import Shelf, patches
 from tools.base.lessons import WEIGHT, Lesson
+from tools.base.model import TOKENS_PER_SECOND
 
 CLIP = Grid("video", SLOTS, 4, 4, seconds=2 / SMALL.fps)
 PICTURE = Grid("image", 1, 4, 4)

@@ -11,7 +11,7 @@ from benchmark.experiments.arms.tables import parsed
 from benchmark.paths import told
 from mmrl.cli.quickstart.settings import ARMS as SHOWN
 from mmrl.cli.quickstart.settings import QuickstartPlan
-from mmrl.world.base import BASE
+from mmrl.world import BASE
 from mmrl.world.splits import Sizes
 
 FROZEN = {"name": "frozen"}

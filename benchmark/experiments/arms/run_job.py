@@ -20,6 +20,7 @@ from mmrl.runtime.provenance import commit, machine
 from mmrl.training.build import build
 from mmrl.world.build import render
 from mmrl.world.render import SMALL
+from mmrl.world.splits import Recipe
 
 Levels = Mapping[str, Mapping[str, Mapping[str, Any]]]  # by level and metric
 
@@ -28,7 +29,7 @@ def do(job: Job) -> None:
     """Writes the job's result."""
     if job.arm == UNTRAINED:
         plan = job.plan  # the quickstart's world, by one process, as others are at work
-        render(job.world, plan.sizes, seed=job.seed, dial=SMALL, cues=plan.cues, axes=AXES)
+        render(job.world, Recipe(plan.sizes, job.seed, SMALL, plan.cues, AXES))
         write_json(job.result, {"levels": examined(job.plan.base, job)})
     else:
         write_json(job.result, learned(job).model_dump())

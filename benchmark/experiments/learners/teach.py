@@ -32,7 +32,7 @@ from mmrl.models.policy import Policy
 from mmrl.rewards.parse import parse
 from mmrl.runtime.files import write_json
 from mmrl.types import Decoding
-from mmrl.world.base import BASE
+from mmrl.world import BASE
 from mmrl.world.dice import Dice
 from mmrl.world.octet import draw_octets
 from mmrl.world.script import FAMILIES

@@ -7,11 +7,10 @@ from multiprocessing import get_context
 
 import numpy as np
 
-from mmrl.world.axes import draw_environment
-from mmrl.world.dice import Dice
 from mmrl.world.octet import Octet
 from mmrl.world.render import SMALL, observation
 from mmrl.world.script import BITS
+from mmrl.world.splits import environment_of
 from tools.base.clips import VIEWS, Shelf, filmed
 
 TOGETHER = 16  # octets that a process is given at a time; so few are not worth another process
@@ -31,7 +30,7 @@ def gallery(octets: Sequence[Octet], seed: int, workers: int, test: Sequence[str
 
 def one_octet(octet: Octet, seed: int, test: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return the decoded clips ``[4 f h w 3]`` and the pictures ``[10 h w 3]`` of an octet."""
-    environment = draw_environment(Dice(seed, "environment", octet.group), test)
+    environment = environment_of(seed, octet.group, test)
     clips = [filmed(octet.script(bits), octet, environment) for bits in BITS]
     views = [observation(lamp, octet.family, octet.mats, environment, SMALL, border) for lamp, border in VIEWS]
     return np.stack(clips), np.stack(views)

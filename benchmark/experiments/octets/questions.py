@@ -12,13 +12,11 @@ from mmrl.models.policy import Policy
 from mmrl.rewards.parse import parse
 from mmrl.rollout import Engine
 from mmrl.types import Decoding, Example, Media, Prompt
-from mmrl.world.annotate import MEMBERS, Presentation, choices, octet_row
-from mmrl.world.axes import draw_environment
+from mmrl.world.annotate import MEMBERS, Presentation, choices, octet_items
 from mmrl.world.cues import Cue
-from mmrl.world.dice import Dice
 from mmrl.world.octet import Octet
 from mmrl.world.render import SMALL
-from mmrl.world.splits import planted_in
+from mmrl.world.splits import environment_of, planted_in
 from tools.base.clips import Shelf
 
 ROWS = 96  # questions answered at a time
@@ -46,9 +44,10 @@ def questions(
 
 def of_octet(octet: Octet, shelf: Shelf, seed: int, cue: Cue | None, test: Sequence[str]) -> Iterator[Question]:
     """Yield the items of one."""
-    environment = draw_environment(Dice(seed, "environment", octet.group), test)
-    for index, ((bits, lamp), planted) in enumerate(zip(MEMBERS, planted_in(octet, cue, seed), strict=True)):
-        row = octet_row(octet, bits, lamp, index, Presentation(environment, tuple(test), planted), SMALL)
+    environment = environment_of(seed, octet.group, test)
+    looks = [Presentation(environment, tuple(test), planted) for planted in planted_in(octet, cue, seed)]
+    for (bits, lamp), look, item in zip(MEMBERS, looks, octet_items(octet, looks, SMALL), strict=True):
+        row = item.row
         example = Example(
             id=row["sample_id"],
             question=row["question"],
@@ -58,7 +57,7 @@ def of_octet(octet: Octet, shelf: Shelf, seed: int, cue: Cue | None, test: Seque
             cluster=row["group_id"],
             fields=row,
         )
-        yield Question(example, *shelf.pick(octet, bits, lamp, planted.border))
+        yield Question(example, *shelf.pick(octet, bits, lamp, look.cue.border))
 
 
 def ask(

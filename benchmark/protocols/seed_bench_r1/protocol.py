@@ -8,7 +8,7 @@ from mmrl.config.load import load
 from mmrl.config.open_data import open_set
 from mmrl.config.schema import ConfigError, EvalConfig
 from mmrl.evaluation import IncompleteError
-from mmrl.world.manifest import NAME as MANIFEST
+from mmrl.world.files import MANIFEST
 
 CONFIG = Path(__file__).parents[3] / "configs" / "eval" / "seed_bench_r1.yaml"
 RELEASED = {"L1": 2432, "L2": 923, "L3": 1321}  # rows of the release; L1 and L2 are EgoPlan-Val, L3 is EgoPlan-Bench2

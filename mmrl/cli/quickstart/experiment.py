@@ -16,6 +16,7 @@ from mmrl.models.loading import check_directory
 from mmrl.runtime.console import progress
 from mmrl.world.build import render
 from mmrl.world.render import SMALL
+from mmrl.world.splits import Recipe
 
 MARK = ".quickstart"  # in a directory that a quickstart made and may make anew
 
@@ -56,14 +57,6 @@ def timed(phase: str, seconds: dict[str, float]) -> Iterator[None]:
 
 def make_world(out: Path, seed: int, plan: QuickstartPlan) -> Path:
     """MP4 and PNG files in SEED-Bench-R1's layout."""
-    with progress("render", plan.sizes.groups(AXES, plan.cues)) as show:
-        return render(
-            out,
-            plan.sizes,
-            seed=seed,
-            dial=SMALL,
-            cues=plan.cues,
-            axes=AXES,
-            workers=os.cpu_count() or 1,
-            progress=lambda done, _: show(done),
-        )
+    recipe = Recipe(plan.sizes, seed, SMALL, plan.cues, AXES)
+    with progress("render", recipe.groups) as show:
+        return render(out, recipe, workers=os.cpu_count() or 1, progress=show)

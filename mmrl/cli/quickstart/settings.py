@@ -8,7 +8,7 @@ from mmrl.config.load import parse
 from mmrl.config.schema import Config, EvaluationSection
 from mmrl.data.conditions import Condition
 from mmrl.runtime.files import short_hash
-from mmrl.world.base import BASE
+from mmrl.world import BASE
 from mmrl.world.cues import Cues
 from mmrl.world.splits import Sizes
 

@@ -6,13 +6,13 @@ from benchmark.procbench import pixels
 from mmrl.world.build import render
 from mmrl.world.files import rows_in
 from mmrl.world.render import SMALL
-from mmrl.world.splits import Sizes
+from mmrl.world.splits import Recipe, Sizes
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     sizes = Sizes(train=0, L1=1, L2=1, L3=1)
-    return render(tmp_path_factory.mktemp("world") / "bench", sizes, seed=3, dial=SMALL)
+    return render(tmp_path_factory.mktemp("world") / "bench", Recipe(sizes, 3, SMALL))
 
 
 def test_what_the_pixels_show_is_enough(root):

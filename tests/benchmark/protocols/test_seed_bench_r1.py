@@ -16,10 +16,10 @@ from mmrl.evaluation import Record, read_items, read_records, summarise
 from mmrl.evaluation.records import item_of
 from mmrl.evaluation.store import write_lines
 from mmrl.types import Example
-from mmrl.world.base import BASE
+from mmrl.world import BASE
 from mmrl.world.build import render
 from mmrl.world.render import SMALL
-from mmrl.world.splits import Sizes
+from mmrl.world.splits import Recipe, Sizes
 
 TOY = (
     "evaluation.template=toy", "evaluation.frames={count: 16}", "evaluation.decoding.max_new_tokens=8",
@@ -30,7 +30,7 @@ TOY = (
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     out = tmp_path_factory.mktemp("bench") / "world"
-    render(out, Sizes(L1=1, L2=1, L3=1), seed=0, dial=SMALL, workers=1)
+    render(out, Recipe(Sizes(L1=1, L2=1, L3=1), 0, SMALL))
     return out
 
 

@@ -1,7 +1,6 @@
 """Several models side by side: what stands in which cell, in numbers, in the terminal and on the page."""
 
 import io
-import json
 import re
 
 from rich.console import Console
@@ -104,10 +103,3 @@ def test_runs_share_a_panel_by_key_and_keep_their_colour():
     assert COLORS[1] in panels["Consistency bonus: bonus"]
     assert COLORS[0] not in panels["Consistency bonus: bonus"]
     assert [curve.title for curve in others_compared(RUNS)] == ["odd", "seconds/step"]
-
-
-def test_a_report_of_several_runs_does_not_read_a_file_of_one(tmp_path):
-    (tmp_path / "metrics.jsonl").write_text(json.dumps({"step": 1, "entropy": 1.0}) + "\n")
-    page = write_report(tmp_path, ReportData("Run", runs=RUNS)).read_text()
-    assert "Rewards: accuracy" in page
-    assert "Entropy" not in page

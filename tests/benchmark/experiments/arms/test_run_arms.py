@@ -19,9 +19,9 @@ from benchmark.experiments.arms.job import ARMS, UNTRAINED, Job, job_of, weights
 from benchmark.experiments.arms.processes import Task, run_all
 from benchmark.experiments.option_lists import numbers, strengths
 from mmrl.cli.quickstart.settings import LEVELS, NEUTRAL, QuickstartPlan
-from mmrl.world.base import build_model
 from mmrl.world.splits import Sizes
 from tests.benchmark.experiments.arms.test_tables import run as finished
+from tools.base.model import build_model
 
 METRICS = {"accuracy", "consistency", "support", "events", "station"}
 

@@ -23,10 +23,10 @@ from benchmark.experiments.octets.gallery import gallery
 from benchmark.experiments.octets.questions import questions
 from benchmark.experiments.octets.scores import Scores
 from mmrl.models.loading import load_policy
-from mmrl.world.base import build_model
 from mmrl.world.cues import Cue
 from mmrl.world.grammar import oracle_completion
 from mmrl.world.octet import draw_octets
+from tools.base.model import build_model
 
 
 @pytest.fixture(scope="module")

@@ -19,12 +19,12 @@ from benchmark.experiments.octets.scores import Scores, figure
 from mmrl.models.loading import load_policy
 from mmrl.rollout import Engine
 from mmrl.types import Decoding
-from mmrl.world.base import build_model
 from mmrl.world.cues import Cue
 from mmrl.world.grammar import oracle_completion, prompt_text
 from mmrl.world.octet import draw_octets
 from mmrl.world.script import SLOTS
 from tools.base.lessons import Writer
+from tools.base.model import build_model
 
 GREEDY = Decoding(temperature=0.0, max_new_tokens=10)
 

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmark.procbench import pixel_oracle as oracle
 from mmrl.data.media.decoders import has_decord, read_frames, read_index
-from mmrl.world import codec, oracle
+from mmrl.world import codec
 from mmrl.world.axes import AXES, TEST, Environment, draw_environment
 from mmrl.world.dice import Dice
 from mmrl.world.octet import Octet, draw_octets
 from mmrl.world.render import SMALL, Dial, clip, observation
-from mmrl.world.script import BITS, FAMILIES, STATIONS, TAIL, THINGS, THIRD, Event
+from mmrl.world.script import BITS, FAMILIES, SLOTS, STATIONS, TAIL, THINGS, THIRD, Event
 
 MATS = (("red", "blue"), ("green", "white"))
 READERS = ("pyav", "decord") if has_decord() else ("pyav",)
@@ -55,6 +56,14 @@ def rendered(
         frames = clip(octet.script(bits), octet.family, octet.mats, environment, dial)
         codec.write_clip(root / "videos" / "Synth" / "clip.mp4", frames, dial.fps, environment, dial.tail_start)
         yield bits, {lamp: row(octet, bits, lamp, environment) for lamp in STATIONS}
+
+
+@pytest.mark.parametrize("dial", [SMALL, Dial(), Dial(112, 3), Dial(72, 1)], ids=["small", "full", "odd", "short"])
+@pytest.mark.parametrize("count", [8, 16])
+def test_every_slot_is_hit_by_a_sampled_frame(dial, count):
+    hit = {frame // dial.frames_per_slot for frame in oracle.evenly_spaced(count, dial.frames)}
+    assert hit == set(range(SLOTS))
+    assert dial.tail_start == TAIL * dial.frames_per_slot
 
 
 @pytest.mark.parametrize("pool", POOLS)
@@ -123,7 +132,7 @@ def test_the_oracle_answers_over_99_5_percent_at_8_and_16_frames_with_both_reade
 
 def readings(path, count: int, octet: Octet, environment: Environment, dial: Dial) -> dict[str, Sequence[Event]]:
     """The events that are read from a video, by reader."""
-    numbers, index = codec.evenly_spaced(count, dial.frames), read_index(path)
+    numbers, index = oracle.evenly_spaced(count, dial.frames), read_index(path)
     told: dict[str, Sequence[Event]] = {}
     frames = {reader: read_frames(path, index, np.array(numbers), reader) for reader in READERS}
     for reader in READERS:
@@ -149,7 +158,7 @@ def test_every_verb_thing_and_place_is_read_for_every_value_of_an_axis(tmp_path,
             script = tuple(Event(s, *each) for s, each in enumerate(all_events[start : start + TAIL]))
             frames = clip(script, "SHELL", MATS, environment, SMALL)
             codec.write_clip(tmp_path / "clip.mp4", frames, 8, environment, SMALL.tail_start)
-            numbers = codec.evenly_spaced(8, SMALL.frames)
+            numbers = oracle.evenly_spaced(8, SMALL.frames)
             told = oracle.read_events(
                 codec.read_clip(tmp_path / "clip.mp4")[numbers], numbers, "SHELL", MATS, environment, SMALL
             )

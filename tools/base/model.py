@@ -24,7 +24,6 @@ from transformers import (
 
 from mmrl.world.grammar import TAGS, grammar_words
 
-BASE = Path(__file__).parent / "base_model"  # what python -m tools.base made
 SPECIAL = (
     "<|endoftext|>",
     "<|im_start|>",

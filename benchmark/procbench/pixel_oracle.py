@@ -13,7 +13,6 @@ from PIL import Image
 
 from mmrl.data.media.decoders import read_frames, read_index
 from mmrl.world.axes import LAYOUTS, Environment
-from mmrl.world.codec import evenly_spaced
 from mmrl.world.octet import Action
 from mmrl.world.render import Dial, Stage, observation, set_up, still
 from mmrl.world.script import FAMILIES, PLACES, STATIONS, TAIL, THINGS, Event, Pair, holds, needed
@@ -52,6 +51,11 @@ def read_item(row: Mapping, root: Path, dial: Dial, count: int, reader: str = "p
         lamp = read_lamp(np.asarray(image.convert("RGB")), family, mats, environment, dial)
     events = read_events(frames, numbers, family, mats, environment, dial)
     return Reading(events, lamp, conclude(family, mats, row["third"], events, lamp))
+
+
+def evenly_spaced(count: int, total: int) -> list[int]:
+    """Return evenly spaced frame numbers, both ends included: round(linspace(0, total - 1, count))."""
+    return np.linspace(0, total - 1, count).round().astype(int).tolist()
 
 
 def environment_of(row: Mapping) -> Environment:

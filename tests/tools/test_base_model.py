@@ -7,8 +7,9 @@ import pytest
 import torch
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
-from mmrl.world.base import BASE, build_model, build_tokenizer
+from mmrl.world import BASE
 from mmrl.world.grammar import grammar_words, prompt_text
+from tools.base.model import build_model, build_tokenizer
 
 
 @pytest.fixture(scope="module")
