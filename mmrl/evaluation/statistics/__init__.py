@@ -12,7 +12,7 @@ texts; docs/statistics.md says which number answers which question.
   correlation, minimum detectable effect), and the parts `paired`, `sign_flip`, `mcnemar`, `detectable`;
   `minimum_detectable_effect` for planning.
 - A table of them: `adjust` (Holm over Comparisons), `holm`.
-- Training runs of the same seeds: `seed_difference`.
+- Training runs of the same seeds: `paired`, the seeds as clusters.
 - Several samples an item: `pass_at_k`, `pass_hat_k`, `majority_at_k`, `guess_at_k`.
 - Guessing: `guess_rate`, `chance_corrected`.
 - Unscored items: `bounded_mean`, `bounded_difference`.
@@ -21,23 +21,28 @@ texts; docs/statistics.md says which number answers which question.
 
 from mmrl.evaluation.statistics.bounds import Bounds, bounded_difference, bounded_mean
 from mmrl.evaluation.statistics.calibration import calibration_error, calibration_interval, perfect_error
-from mmrl.evaluation.statistics.chance import chance_corrected, guess_rate
-from mmrl.evaluation.statistics.clusters import (
-    Clusters,
-    cluster_sums,
-    clustered_error,
-    design_effect,
-    iid_error,
-    is_share,
+from mmrl.evaluation.statistics.clusters import Clusters, cluster_sums, clustered_error, design_effect, iid_error
+from mmrl.evaluation.statistics.comparison import (
+    Comparison,
+    Difference,
+    McNemar,
+    adjust,
+    compare,
+    holm,
+    mcnemar,
+    paired,
 )
-from mmrl.evaluation.statistics.comparison import Comparison, Difference, adjust, compare, paired
 from mmrl.evaluation.statistics.intervals import bootstrap_interval, half_width, mean_interval, wilson
-from mmrl.evaluation.statistics.mcnemar import McNemar, mcnemar
-from mmrl.evaluation.statistics.multiplicity import holm
 from mmrl.evaluation.statistics.permutation import sign_flip
 from mmrl.evaluation.statistics.power import detectable, minimum_detectable_effect
-from mmrl.evaluation.statistics.samples import guess_at_k, majority_at_k, pass_at_k, pass_hat_k
-from mmrl.evaluation.statistics.seeds import seed_difference
+from mmrl.evaluation.statistics.samples import (
+    chance_corrected,
+    guess_at_k,
+    guess_rate,
+    majority_at_k,
+    pass_at_k,
+    pass_hat_k,
+)
 
 __all__ = [
     "Bounds",
@@ -62,7 +67,6 @@ __all__ = [
     "half_width",
     "holm",
     "iid_error",
-    "is_share",
     "majority_at_k",
     "mcnemar",
     "mean_interval",
@@ -71,7 +75,6 @@ __all__ = [
     "pass_at_k",
     "pass_hat_k",
     "perfect_error",
-    "seed_difference",
     "sign_flip",
     "wilson",
 ]
