@@ -73,6 +73,11 @@ class Item:
     schema: int = SCHEMA
 
     @property
+    def gold(self) -> str:
+        """The right answer without the space around it, such as the letter of an option."""
+        return (self.answer or "").strip()
+
+    @property
     def example(self) -> Example:
         """The item as graders take it."""
         media = tuple(file.media for file in self.media)
