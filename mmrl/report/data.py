@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmrl.evaluation.tables.contents import Levels, ModelComparison
+from mmrl.evaluation.tables.arms import ModelComparison
+from mmrl.evaluation.tables.levels import Levels
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from mmrl.evaluation.statistics import Difference
 from mmrl.evaluation.tables.arms import lines
-from mmrl.evaluation.tables.levels import percent, points, rows
+from mmrl.evaluation.tables.levels import limits, p_value, percent, points, rows
 from mmrl.report.curves import compared, curves, others, others_compared, read_metrics
 from mmrl.report.data import ReportData, RolloutCompletion
 from mmrl.report.templates import render
@@ -107,5 +107,7 @@ FILTERS = {
     "number": number,
     "percent": percent,
     "points": points,
+    "limits": limits,
+    "p_value": p_value,
     "forest": forest,
 }

@@ -13,7 +13,7 @@ from mmrl.evaluation.run_folder import sets_of
 from mmrl.evaluation.scoring import expected_of, gold_text, read_items, read_records
 from mmrl.evaluation.statistics import Comparison, adjust
 from mmrl.evaluation.summary import Summary, compare_fully, summarise
-from mmrl.evaluation.tables.levels import finite_or_none, percent, points
+from mmrl.evaluation.tables.levels import finite_or_none, limits, p_value, percent, points
 from mmrl.evaluation.tables.terminal import plain_table, show
 from mmrl.runtime.console import console
 
@@ -89,16 +89,11 @@ def shown(found: Mapping[Name, Comparison], title: str) -> Table:
         counts = ("", "") if one.discordant is None else map(str, one.discordant)
         made.add_row(
             name if name != last else "", metric, percent(change.before), percent(change.after), points(change.mean),
-            f"{points(change.low)} to {points(change.high)}", p_of(change.p_signflip), p_of(one.p_holm),
+            limits(change), p_value(change.p_signflip), p_value(one.p_holm),
             points(one.mde).lstrip("+"), *counts, f"{change.n:,}", f"{change.clusters:,}",
         )  # fmt: skip
         last = name
     return made
-
-
-def p_of(value: float | None) -> str:
-    """Return a p-value."""
-    return "" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def plain(found: Mapping[Name, Comparison]) -> dict[str, dict[str, Any]]:

@@ -1,52 +1,32 @@
 """The table of levels and metrics: before, after, difference, interval, and what that allows to say."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from mmrl.evaluation.statistics import Difference
-from mmrl.evaluation.tables.contents import Levels
 
 ChangeVerdict = Literal["better", "worse", "unclear"]
+Levels = Mapping[str, Mapping[str, Difference]]  # level, metric; fractions
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table, as text."""
+    """One line of the table."""
 
     level: str
     metric: str
-    before: str
-    after: str
-    difference: str
-    interval: str
-    n: int
-    clusters: int
-    p: str
+    source: Difference
     verdict: ChangeVerdict
     opens: bool  # the first line of its level
-    source: Difference
 
 
 def rows(levels: Levels) -> Iterator[Row]:
     """Yield the lines of the table, in the order given."""
     for level, metrics in levels.items():
         for number, (metric, difference) in enumerate(metrics.items()):
-            yield Row(
-                level=level,
-                metric=metric,
-                before=percent(difference.before),
-                after=percent(difference.after),
-                difference=points(difference.mean),
-                interval=f"{points(difference.low)} to {points(difference.high)}",
-                n=difference.n,
-                clusters=difference.clusters,
-                p="< 0.001" if difference.p_signflip < 0.001 else f"{difference.p_signflip:.3f}",
-                verdict=verdict(difference),
-                opens=number == 0,
-                source=difference,
-            )
+            yield Row(level, metric, difference, verdict(difference), opens=number == 0)
 
 
 def verdict(difference: Difference) -> ChangeVerdict:
@@ -82,6 +62,16 @@ def points(fraction: float) -> str:
         return "?"
     rounded = round(100 * fraction, 1) + 0.0  # no minus on a zero
     return f"{rounded:+.1f}".replace("-", "\u2212") if rounded else "0.0"
+
+
+def limits(difference: Difference) -> str:
+    """Return the interval of a difference in points."""
+    return f"{points(difference.low)} to {points(difference.high)}"
+
+
+def p_value(p: float | None) -> str:
+    """Return a p-value; nothing where there is none."""
+    return "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def finite_or_none(value: float) -> float | None:
