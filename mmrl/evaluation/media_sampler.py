@@ -1,7 +1,7 @@
 """The sampler of an evaluated set: loads media, applies the condition, keeps failures apart and responses in a cache."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,18 +9,14 @@ import numpy as np
 from mmrl.data.conditions import Condition, see
 from mmrl.data.media.reader import MediaError, MediaReader
 from mmrl.data.media.video import Clip
+from mmrl.evaluation.plan import canonical
 from mmrl.evaluation.records import Completion, Request, Shown
-from mmrl.evaluation.response_cache import CachedResponse, ResponseCache, key_of
+from mmrl.evaluation.response_cache import ResponseCache
 from mmrl.runtime.files import sha256
 from mmrl.types import Example
 
-DECIDES = (
-    "weights",
-    "pixels",
-    "chat_template",
-    "decoding",
-    "engine",
-)  # settings that enter the cache's keys; the rest is in prompt and frames
+# settings that enter the cache's keys; the rest is in prompt and frames
+DECIDES = ("weights", "pixels", "chat_template", "decoding", "engine")
 Media = tuple[Clip | np.ndarray, ...]
 NO_REQUEST = Request("", 0)
 Tell = Callable[[Example, Media], tuple[Example, Media]]  # the question as it is asked once its frames are chosen
@@ -32,6 +28,11 @@ class EngineError(RuntimeError):
 
 class ResponseSampler(Protocol):
     """A model that answers questions: through mmrl's own engine, or through transformers' generate."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The settings of the engine that decide the texts."""
+        ...
 
     def text(self, example: Example) -> str:
         """Return the prompt's text, with a placeholder for each medium."""
@@ -54,11 +55,6 @@ class Question:
     request: Request = NO_REQUEST  # what the model is given, once the question has its words
     completion: Completion | None = None  # the response, or why there is none
     error: ValueError | None = None  # why the model cannot take the question
-
-    @property
-    def key(self) -> str:
-        """The key of the response in the cache."""
-        return self.request.key
 
 
 def as_it_is(example: Example, media: Media) -> tuple[Example, Media]:
@@ -108,7 +104,8 @@ class MediaSampler:
         shown = tuple(map(shown_of, example.every_media, question.media))
         hashes = [[each.kind, each.sha256, each.seconds] for each in shown]
         shared = {name: self.settings.get(name) for name in DECIDES}
-        key = key_of(prompt=text, media=hashes, sample=[self.seed, example.id, question.sample], **shared)
+        decides = {"prompt": text, "media": hashes, "sample": [self.seed, example.id, question.sample], **shared}
+        key = sha256(canonical(decides))
         return replace(question, request=Request(text, 0, shown, key))
 
     def refuse_unaskable(self, questions: Sequence[Question]) -> None:
@@ -119,11 +116,12 @@ class MediaSampler:
 
     def cached(self, questions: Sequence[Question]) -> list[Question]:
         """Return the questions with cached responses; none unless all are cached, as rounding depends on a batch's neighbours."""
-        kept = [] if self.cache is None else [self.cache.get(each.key) for each in questions]
+        kept = [] if self.cache is None else [self.cache.get(each.request.key) for each in questions]
         found = [each for each in kept if each is not None]
         if len(found) < len(questions):
             return []
-        return [from_cache(*pair) for pair in zip(questions, found, strict=True)]
+        completions = [Completion(**asdict(each.response), request=each.request) for each in found]
+        return [with_response(*pair) for pair in zip(questions, completions, strict=True)]
 
     def generated(self, questions: Sequence[Question]) -> list[Question]:
         """Return the questions with the model's responses, which the cache keeps."""
@@ -132,7 +130,7 @@ class MediaSampler:
         if self.cache is not None:
             pairs = zip(questions, completions, strict=True)
             good = [(each, made.response) for each, made in pairs if made.status != "engine_error"]
-            self.cache.put({each.key: (each.request, response) for each, response in good})
+            self.cache.put({each.request.key: (each.request, response) for each, response in good})
         return questions
 
     def sampled(self, questions: Sequence[Question]) -> list[Completion]:
@@ -199,16 +197,6 @@ def with_response(question: Question, completion: Completion) -> Question:
     tokens = 0 if completion.request is None else completion.request.tokens
     request = replace(question.request, tokens=tokens)
     return replace(question, request=request, completion=replace(completion, request=request))
-
-
-def from_cache(question: Question, kept: CachedResponse) -> Question:
-    """Return the question with a cached response."""
-    response = kept.response
-    completion = Completion(
-        response.text, response.tokens, response.finished, response.status,
-        request=kept.request, answer_logp=response.answer_logp,
-    )  # fmt: skip
-    return with_response(question, completion)
 
 
 def shown_of(medium: Any, decoded: Clip | np.ndarray) -> Shown:

@@ -3,14 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import ConfigDict
 
-from mmrl.evaluation.plan import canonical
 from mmrl.evaluation.records import SCHEMA, STRICT, Request, Response
 from mmrl.evaluation.store import line, read_lines
-from mmrl.runtime.files import sha256
 from mmrl.runtime.json_lines import append_lines, cut_torn_end
 from mmrl.runtime.lock import waiting_lock
 
@@ -50,8 +48,3 @@ class ResponseCache:
         with waiting_lock(self.path.with_name(LOCK)):
             cut_torn_end(self.path)  # of a process that was killed meanwhile
             append_lines(self.path, map(line, new))
-
-
-def key_of(**decides: Any) -> str:
-    """Return the SHA-256 of the canonical JSON of all that decides a response."""
-    return sha256(canonical(decides))

@@ -17,7 +17,6 @@ from mmrl.types import Example
 COSTS = "costs.jsonl"  # seconds and tokens of each batch, apart from the samples, which are the same on each run
 
 Sampler = Callable[[Sequence[Example], Sequence[int]], Sequence[Completion]]  # examples and sample ids, pairwise
-Progress = Callable[[int, int], None]  # the number of finished pairs, and of all
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class EvaluationJob:
     expected: int | None = None  # examples that there must be: a truncated download is an error
     settings: Mapping[str, Any] = field(default_factory=dict)  # all that decides the texts: weights, decoding, frames
     retry: bool = False  # generate again the batches in which something failed
-    progress: Progress | None = None
+    progress: Callable[[int], Any] = lambda done: None  # is told how many pairs are done
 
     @property
     def plan(self) -> Plan:
@@ -59,9 +58,8 @@ def evaluate(job: EvaluationJob) -> Summary:
 
 def generate(job: EvaluationJob, plan: Plan, done: dict[Pair, Sample]) -> None:
     """Write the samples of all batches that are not done. Those of the first are scored at once: a grader that fails does so early."""
-    progress, total = job.progress or no_progress, len(plan.pairs)
     if done:
-        progress(len(done), total)
+        job.progress(len(done))
     cut_torn_end(job.out / COSTS)
     (job.out / SAMPLES).touch()
     left = [batch for batch in plan.batches if (batch[0][0].id, batch[0][1]) not in done]
@@ -72,14 +70,10 @@ def generate(job: EvaluationJob, plan: Plan, done: dict[Pair, Sample]) -> None:
         done |= {(one.item, one.sample): one for one in new}
         seconds, tokens = round(perf_counter() - began, 3), sum(one.response.tokens for one in new)
         append(job.out / COSTS, [{"samples": len(new), "tokens": tokens, "seconds": seconds}])
-        progress(len(done), total)
+        job.progress(len(done))
         if number == 0:
             score(job.out, job.scorer)
     in_order(plan, done, job.out)
-
-
-def no_progress(done: int, total: int) -> None:
-    """Show nothing."""
 
 
 def generated(name: str, part: Sequence[tuple[Example, int]], sampler: Sampler) -> list[Sample]:

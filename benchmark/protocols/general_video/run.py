@@ -13,12 +13,12 @@ from benchmark.protocols.general_video.planned import Planned, planned
 from benchmark.protocols.general_video.protocols import PROTOCOLS
 from benchmark.protocols.general_video.result import Asked, BenchmarkResult
 from mmrl.config.load import dump, load
-from mmrl.config.schema import ConfigError, EvalConfig, EvaluationSection
+from mmrl.config.schema import ConfigError, EvalConfig
 from mmrl.data.conditions import known_condition
 from mmrl.data.media.errors import MediaError
-from mmrl.evaluation import Summary, read_items
+from mmrl.evaluation import read_items
 from mmrl.evaluation.commands.run import ended, keep_features, opened, started
-from mmrl.evaluation.evaluator import EvaluatedModel, evaluated_model, open_evaluation
+from mmrl.evaluation.evaluator import EvaluatedModel, evaluate_section, evaluated_model
 from mmrl.evaluation.records import FAILED
 from mmrl.evaluation.run_folder import CONDITIONS, write_run
 from mmrl.runtime.files import write_whole
@@ -95,20 +95,14 @@ def examined(
     record = started(config, f"python -m benchmark general_video {asked.command}")
     write_run(out, record)
     write_whole(out / "config.yaml", dump(config.model_copy(update={"evaluation": section})))
-    summaries = summaries_of(section, sets, model, out, asked.retry)
+    asked_of = section.model_copy(update={"sets": [one.section for one in sets]})
+    keep = {one.section.name: one.keep for one in sets}
+    summaries = evaluate_section(model, asked_of, out, retry=asked.retry, keep=keep)
     write_run(out, ended(record, {one.name: one.expect for one in section.sets}, out, {out: summaries}))
     answered = [each for summary in summaries.values() for each in summary.records]
     items = {id: item for one in sets for id, item in read_items(out / one.section.name).items()}
     expected = sum(one.expect or 0 for one in section.sets)
     return BenchmarkResult(name, condition, items, answered, lines(PROTOCOLS[name], items, answered), expected, missing)
-
-
-def summaries_of(
-    section: EvaluationSection, sets: Sequence[Planned], model: EvaluatedModel, out: Path, retry: bool
-) -> dict[str, Summary]:
-    """Measure all sets, by name: what is on record is kept, and what is not is asked."""
-    with open_evaluation(model, section, out, retry=retry) as evaluation:
-        return {one.section.name: evaluation.summary(one.section, one.keep) for one in sets}
 
 
 def complain(found: Sequence[BenchmarkResult]) -> int:
