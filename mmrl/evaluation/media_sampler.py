@@ -57,11 +57,6 @@ class Question:
     error: ValueError | None = None  # why the model cannot take the question
 
 
-def as_it_is(example: Example, media: Media) -> tuple[Example, Media]:
-    """Add nothing to a question."""
-    return example, media
-
-
 @dataclass
 class MediaSampler:
     """The sampler of one evaluated set.
@@ -77,7 +72,7 @@ class MediaSampler:
     condition: Condition = "full"
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the run
     cache: ResponseCache | None = None
-    tell: Tell = as_it_is
+    tell: Tell = lambda example, media: (example, media)
     answered: Question | None = None  # the last question that the engine answered; None before the first
 
     def __call__(self, examples: Sequence[Example], samples: Sequence[int]) -> list[Completion]:
@@ -116,7 +111,7 @@ class MediaSampler:
 
     def cached(self, questions: Sequence[Question]) -> list[Question]:
         """Return the questions with cached responses; none unless all are cached, as rounding depends on a batch's neighbours."""
-        kept = [] if self.cache is None else [self.cache.get(each.request.key) for each in questions]
+        kept = [] if self.cache is None else [self.cache.kept.get(each.request.key) for each in questions]
         found = [each for each in kept if each is not None]
         if len(found) < len(questions):
             return []

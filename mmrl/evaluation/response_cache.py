@@ -37,10 +37,6 @@ class ResponseCache:
             cut_torn_end(self.path)
             self.kept = {one.key: one for one in read_lines(CachedResponse, self.path)}
 
-    def get(self, key: str) -> CachedResponse | None:
-        """Return the response under a key, or None."""
-        return self.kept.get(key)
-
     def put(self, made: Mapping[str, tuple[Request, Response]]) -> None:
         """Keep new responses; what is there already stays."""
         new = [CachedResponse(key, *pair) for key, pair in made.items() if key not in self.kept]

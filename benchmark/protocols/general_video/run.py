@@ -18,9 +18,10 @@ from mmrl.data.conditions import known_condition
 from mmrl.data.media.errors import MediaError
 from mmrl.evaluation import read_items
 from mmrl.evaluation.commands.run import ended, keep_features, opened, started
+from mmrl.evaluation.commands.run import folder_of as condition_folder
 from mmrl.evaluation.evaluator import EvaluatedModel, evaluate_section, evaluated_model
 from mmrl.evaluation.records import FAILED
-from mmrl.evaluation.run_folder import CONDITIONS, write_run
+from mmrl.evaluation.run_folder import write_run
 from mmrl.runtime.files import write_whole
 
 CONFIGS = ROOT / "configs" / "eval"
@@ -90,7 +91,7 @@ def examined(
     """Measure one benchmark under one condition."""
     section = config.evaluation.model_copy(update={"condition": condition})
     out = folder_of(name, asked)
-    out = out if condition == "full" else out / CONDITIONS / condition.replace(":", "-")
+    out = out if condition == "full" else condition_folder(out, condition)
     out.mkdir(parents=True, exist_ok=True)
     record = started(config, f"python -m benchmark general_video {asked.command}")
     write_run(out, record)

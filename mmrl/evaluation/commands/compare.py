@@ -19,20 +19,8 @@ from mmrl.runtime.console import console
 
 Name = tuple[str, str]  # set, metric
 COLUMNS = (
-    "set",
-    "metric",
-    "before",
-    "after",
-    "points",
-    "95 % interval",
-    "p",
-    "Holm",
-    "MDE",
-    "lost",
-    "gained",
-    "n",
-    "clusters",
-)
+    "set", "metric", "before", "after", "points", "95 % interval", "p", "Holm", "MDE", "lost", "gained", "n", "clusters",
+)  # fmt: skip
 
 
 def compare_runs(before: Path, after: Path, scorer: str, as_json: bool) -> None:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -35,52 +35,37 @@ from mmrl.runtime.provenance import commit, machine
 PACKAGES = ("torch", "transformers", "accelerate", "av", "numpy", "tokenizers")
 
 
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    """The summaries of a run, and whether all of its questions could be asked."""
+def run(config: EvalConfig, conditions: Sequence[str], retry: bool, command: str) -> tuple[Mapping[str, Summary], int]:
+    """Evaluate, write everything down and print the tables.
 
-    config: EvalConfig
-    out: Path
-    levels: Mapping[str, Summary]  # by set, under the condition of the config
-    status: int  # 1 where a question could not be asked
-
-
-def run(config: EvalConfig, conditions: Sequence[str], retry: bool, command: str) -> int:
-    """Evaluate, write everything down and print the tables. Return the exit status: 1 where a question could not be asked."""
-    return run_all(config, conditions, retry, command).status
-
-
-def run_all(config: EvalConfig, conditions: Sequence[str], retry: bool, command: str) -> RunResult:
-    """Evaluate as `run` does, and return the summaries, too."""
-    out = Path(config.out)
+    Return the summaries of the sets under the condition of the config, and the exit status: 1 where a question could not be
+    asked.
+    """
+    out, section = Path(config.out), config.evaluation
     record = started(config, command)
     write_run(out, record)
     write_whole(out / "config.yaml", dump(config))
-    found = evaluated(config, conditions, out, retry)
-    sets = {s.name: s.expect for s in config.evaluation.sets}
-    for folder, levels in found.items():
-        facts = {"model": config.model.path, "commit": record.commit, "machine": record.machine}
-        write_summary(folder / "summary.json", levels, facts | {"condition": condition_of(folder, out, config)})
-        console.print(summaries_table(levels, None if folder == out else f"\n{condition_of(folder, out, config)}"))
+    further = [known_condition(one) for one in dict.fromkeys(conditions) if one != section.condition]
+    folders = {section.condition: out} | {condition: folder_of(out, condition) for condition in further}
+    found = evaluated(config, folders, retry)
+    for condition, folder in folders.items():
+        facts = {"model": config.model.path, "commit": record.commit, "machine": record.machine, "condition": condition}
+        write_summary(folder / "summary.json", found[folder], facts)
+        console.print(summaries_table(found[folder], None if folder == out else f"\n{condition}"))
     publish_derived(out, found[out])
-    if len(found) > 1:
-        publish_effects(out, {condition_of(folder, out, config): folder for folder in found})
-    write_run(out, ended(record, sets, out, found))
-    return RunResult(config, out, found[out], complain(found))
+    if "full" in folders and len(folders) > 1:
+        publish_effects(out, folders, sorted(found[out]))
+    write_run(out, ended(record, {one.name: one.expect for one in section.sets}, out, found))
+    return found[out], complain(found)
 
 
-def evaluated(config: EvalConfig, conditions: Sequence[str], out: Path, retry: bool) -> dict[Path, dict[str, Summary]]:
-    """Return the summaries by folder: the run's own, and one for each further condition."""
+def evaluated(config: EvalConfig, folders: Mapping[str, Path], retry: bool) -> dict[Path, dict[str, Summary]]:
+    """Return the summaries of all sets under some conditions, by the folder of each."""
     section = config.evaluation
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    sections = {out: section}
-    for condition in dict.fromkeys(conditions):
-        if condition == section.condition:
-            continue
-        sections[folder_of(out, known_condition(condition))] = section.model_copy(update={"condition": condition})
-    model = opened(config.model, section.template, device)
+    model = opened(config.model, section.template, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     keep_features(model, config)
     once = evaluated_model(model, section, config.max_rows)
+    sections = {folder: section.model_copy(update={"condition": name}) for name, folder in folders.items()}
     return {folder: evaluate_section(once, one, folder, retry=retry) for folder, one in sections.items()}
 
 
@@ -114,11 +99,6 @@ def keep_features(model: Policy | GenericModel, config: EvalConfig) -> None:
 def folder_of(out: Path, condition: str) -> Path:
     """Return the folder of a further condition's records."""
     return out / CONDITIONS / condition.replace(":", "-")
-
-
-def condition_of(folder: Path, out: Path, config: EvalConfig) -> str:
-    """Return the condition of a folder."""
-    return config.evaluation.condition if folder == out else folder.name.replace("-", ":")
 
 
 def started(config: EvalConfig, command: str) -> RunRecord:

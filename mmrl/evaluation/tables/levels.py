@@ -56,6 +56,11 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.1f}\u202f%"
 
 
+def percents(low: float, high: float) -> str:
+    """Return an interval of fractions."""
+    return f"{percent(low)} to {percent(high)}"
+
+
 def points(fraction: float) -> str:
     """Return a difference in points of a percent, with its sign."""
     if not math.isfinite(fraction):

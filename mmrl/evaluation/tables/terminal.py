@@ -9,7 +9,7 @@ from rich.text import Text
 
 from mmrl.evaluation.summary import Mean, Summary
 from mmrl.evaluation.tables.arms import Gap, ModelComparison, lines
-from mmrl.evaluation.tables.levels import Levels, limits, percent, points, rows
+from mmrl.evaluation.tables.levels import Levels, limits, percent, percents, points, rows
 from mmrl.runtime.console import console
 
 WIDE = 200  # columns: a table is never cut
@@ -101,7 +101,6 @@ def summaries_table(levels: Mapping[str, Summary], title: str | None = None) -> 
             first = number == 0
             counts = f"{summary.scored:,} of {summary.expected:,}" if first else ""
             statuses = ", ".join(f"{n:,} {status}" for status, n in summary.statuses.items()) if first else ""
-            interval = f"{percent(found.low)} to {percent(found.high)}"
             level = Text(name if first else "", "bold")
-            table.add_row(level, Text(metric), percent(found.mean), interval, counts, statuses)
+            table.add_row(level, Text(metric), percent(found.mean), percents(found.low, found.high), counts, statuses)
     return table
