@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,69 +28,52 @@ from mmrl.runtime.files import short_hash
 from mmrl.types import Example
 
 
-@dataclass(frozen=True, slots=True)
-class EvaluatedModel:
-    """A model, and what its evaluations under several conditions share: the cache of responses is read once."""
-
-    model: Policy | GenericModel
-    max_rows: int  # completions that the engine samples at a time
-    responses: ResponseCache | None = None
-
-
-def evaluated_model(model: Policy | GenericModel, section: EvaluationSection, max_rows: int) -> EvaluatedModel:
-    """Return the model with the section's cache of responses. Raises ValueError for a model without a chat template."""
-    check_chat_template(model.processor, "the model")
-    responses = None if section.response_cache is None else ResponseCache(Path(section.response_cache))
-    return EvaluatedModel(model, max_rows, responses)
-
-
 def evaluate_model(
-    model: Policy | GenericModel, section: EvaluationSection, out: Path, max_rows: int, quiet: bool = False
-) -> dict[str, Summary]:
-    """Return a summary of each set of a section; the records lie in ``out/NAME``.
-
-    The model's weights and mode, and all random states, stay as they are.
-    """
-    return evaluate_section(evaluated_model(model, section, max_rows), section, out, quiet)
-
-
-def evaluate_section(
-    evaluated: EvaluatedModel,
+    model: Policy | GenericModel,
     section: EvaluationSection,
     out: Path,
+    max_rows: int,
     quiet: bool = False,
     retry: bool = False,
     keep: Mapping[str, Collection[str]] | None = None,
+    responses: ResponseCache | None = None,
 ) -> dict[str, Summary]:
-    """Return what `evaluate_model` does, of a model of which several sections are evaluated.
+    """Return a summary of each set of a section; the records lie in ``out/NAME``.
 
-    ``retry``: ask again what failed. ``keep``: by set, the ids of the only questions to ask, all of which must be there.
+    ``max_rows``: completions that the engine samples at a time. ``retry``: ask again what failed. ``keep``: by set, the ids of
+    the only questions to ask, all of which must be there. ``responses``: the section's cache, where it is open already. The
+    model's weights and mode, and all random states, stay as they are. Raises ValueError for a model without a chat template.
     """
-    found = {}
-    with open_sampler(evaluated, section) as sampler:
-        scorer = scorer_of(section.graders)
+    check_chat_template(model.processor, "the model")
+    found, scorer = {}, scorer_of(section.graders)
+    with open_sampler(model, section, max_rows, responses or responses_of(section)) as sampler:
         for one in section.sets:
             examples, expected, told = questions(one, section), one.expect, with_subtitles(sampler, one, section)
             if keep is not None:
                 examples, expected = [each for each in examples if each.id in keep[one.name]], len(keep[one.name])
-            job = EvaluationJob(
-                one.name, examples, told, scorer, out / one.name, section.samples, section.batch, expected
-            )
+            shape = (section.samples, section.batch, expected)
+            job = EvaluationJob(one.name, examples, told, scorer, out / one.name, *shape, told.settings, retry)
             with progress(f"evaluate {one.name}", len(examples) * section.samples, quiet=quiet) as show:
-                found[one.name] = evaluate(replace(job, settings=told.settings, retry=retry, progress=show))
+                found[one.name] = evaluate(replace(job, progress=show))
     return found
 
 
+def responses_of(section: EvaluationSection) -> ResponseCache | None:
+    """Return the cache of responses that a section names."""
+    return None if section.response_cache is None else ResponseCache(Path(section.response_cache))
+
+
 @contextmanager
-def open_sampler(evaluated: EvaluatedModel, section: EvaluationSection) -> Iterator[MediaSampler]:
+def open_sampler(
+    model: Policy | GenericModel, section: EvaluationSection, max_rows: int, responses: ResponseCache | None
+) -> Iterator[MediaSampler]:
     """Yield the sampler of a model under a section. The model is in evaluation mode, and still, inside."""
-    model = evaluated.model
-    sampler = sampler_of(model, section, evaluated.max_rows)
+    sampler = sampler_of(model, section.template, section.decoding, max_rows)
     settings = settings_of(section, model, sampler.facts)
     shown = section.model_copy(update={"frames": frame_choice_under(section.condition, section.frames)})
     still = model.tower.still(again=True) if isinstance(model, Policy) else nullcontext()
     with media_reader(shown, cache_bytes=2**28) as reader, evaluating(model.model), still:
-        yield MediaSampler(sampler, reader, section.seed, section.condition, settings, evaluated.responses)
+        yield MediaSampler(sampler, reader, section.seed, section.condition, settings, responses)
 
 
 def settings_of(section: EvaluationSection, model: Policy | GenericModel, engine: Mapping[str, Any]) -> dict[str, Any]:

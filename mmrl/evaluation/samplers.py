@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import Tensor
 
-from mmrl.config.schema import EvaluationSection
 from mmrl.evaluation.media_sampler import Media, ResponseSampler
 from mmrl.evaluation.records import Completion, Request
 from mmrl.models.chat import prompt_text
@@ -21,16 +20,13 @@ from mmrl.rollout.noise import draw, uniforms
 from mmrl.types import Decoding, Example, Group
 
 
-def sampler_of(model: Policy | GenericModel, section: EvaluationSection, max_rows: int) -> ResponseSampler:
-    """Return the sampler of a model under a section's template and decoding."""
+def sampler_of(
+    model: Policy | GenericModel, template: str, decoding: Decoding, max_rows: int
+) -> "EngineSampler | GenerateSampler":
+    """Return the sampler of a model, which itself keeps its template."""
     if isinstance(model, GenericModel):
-        return GenerateSampler(replace(model, template=section.template), section.decoding)
-    return engine_sampler(model, section.template, section.decoding, max_rows)
-
-
-def engine_sampler(policy: Policy, template: str, decoding: Decoding, max_rows: int) -> "EngineSampler":
-    """Return mmrl's own sampler of a policy, which itself keeps its template."""
-    view = copy.copy(policy)
+        return GenerateSampler(replace(model, template=template), decoding)
+    view = copy.copy(model)
     view.template = template
     return EngineSampler(view, Engine(view, decoding, lambda text: parse(text).span, max_rows))
 

@@ -19,9 +19,12 @@ from mmrl.data.media.errors import MediaError
 from mmrl.evaluation import read_items
 from mmrl.evaluation.commands.run import ended, keep_features, opened, started
 from mmrl.evaluation.commands.run import folder_of as condition_folder
-from mmrl.evaluation.evaluator import EvaluatedModel, evaluate_section, evaluated_model
+from mmrl.evaluation.evaluator import evaluate_model, responses_of
 from mmrl.evaluation.records import FAILED
+from mmrl.evaluation.response_cache import ResponseCache
 from mmrl.evaluation.run_folder import write_run
+from mmrl.models.generic import GenericModel
+from mmrl.models.policy import Policy
 from mmrl.runtime.files import write_whole
 
 CONFIGS = ROOT / "configs" / "eval"
@@ -34,19 +37,19 @@ def run(asked: Asked) -> int:
             raise ConfigError(f"--only: expected some of {', '.join(PROTOCOLS)}, found {name!r}")
     conditions = ["full", *(known_condition(one) for one in asked.conditions if one != "full")]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model, once, section, status = None, None, None, 0
+    model, section, status = None, None, 0
     for name in asked.names:
         found: list[BenchmarkResult] = []
         try:
             config = config_of(name, asked)
             sets, missing = planned(config.evaluation, asked.partial)
             if config.model != section:  # as a rule once: pixel budgets may differ
-                model, once = None, None  # not two at a time
+                model = None  # not two at a time
                 model, section = opened(config.model, config.evaluation.template, device), config.model
             keep_features(model, config)
-            once = evaluated_model(model, config.evaluation, config.max_rows)
+            responses = responses_of(config.evaluation)
             for condition in conditions:
-                found.append(examined(name, condition, config, sets, missing, once, asked))
+                found.append(examined(name, condition, config, sets, missing, model, responses, asked))
         except (ValueError, MediaError) as error:
             where = f"{name} ({conditions[len(found)]})" if found else name
             print(f"{where}: {error}\n{where}: no table; what was asked is kept.", file=sys.stderr)
@@ -85,7 +88,8 @@ def examined(
     config: EvalConfig,
     sets: Sequence[Planned],
     missing: tuple[str, ...],
-    model: EvaluatedModel,
+    model: Policy | GenericModel,
+    responses: ResponseCache | None,
     asked: Asked,
 ) -> BenchmarkResult:
     """Measure one benchmark under one condition."""
@@ -98,7 +102,7 @@ def examined(
     write_whole(out / "config.yaml", dump(config.model_copy(update={"evaluation": section})))
     asked_of = section.model_copy(update={"sets": [one.section for one in sets]})
     keep = {one.section.name: one.keep for one in sets}
-    summaries = evaluate_section(model, asked_of, out, retry=asked.retry, keep=keep)
+    summaries = evaluate_model(model, asked_of, out, config.max_rows, retry=asked.retry, keep=keep, responses=responses)
     write_run(out, ended(record, {one.name: one.expect for one in section.sets}, out, {out: summaries}))
     answered = [each for summary in summaries.values() for each in summary.records]
     items = {id: item for one in sets for id, item in read_items(out / one.section.name).items()}

@@ -15,7 +15,7 @@ from mmrl.config.open_model import narrow, policy_of
 from mmrl.config.schema import ConfigError, EvalConfig, ModelSection
 from mmrl.data.conditions import known_condition
 from mmrl.evaluation.commands.publish import publish_derived, publish_effects
-from mmrl.evaluation.evaluator import evaluate_section, evaluated_model
+from mmrl.evaluation.evaluator import evaluate_model, responses_of
 from mmrl.evaluation.plan import SAMPLES
 from mmrl.evaluation.records import FAILED
 from mmrl.evaluation.run_folder import CONDITIONS, RunRecord, write_run
@@ -64,9 +64,11 @@ def evaluated(config: EvalConfig, folders: Mapping[str, Path], retry: bool) -> d
     section = config.evaluation
     model = opened(config.model, section.template, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     keep_features(model, config)
-    once = evaluated_model(model, section, config.max_rows)
-    sections = {folder: section.model_copy(update={"condition": name}) for name, folder in folders.items()}
-    return {folder: evaluate_section(once, one, folder, retry=retry) for folder, one in sections.items()}
+    responses, found = responses_of(section), {}
+    for condition, folder in folders.items():
+        asked = section.model_copy(update={"condition": condition})
+        found[folder] = evaluate_model(model, asked, folder, config.max_rows, retry=retry, responses=responses)
+    return found
 
 
 def opened(section: ModelSection, template: str, device: torch.device) -> Policy | GenericModel:
@@ -111,15 +113,15 @@ def ended(
     record: RunRecord, expected: Mapping[str, int | None], out: Path, found: Mapping[Path, Mapping[str, Summary]]
 ) -> RunRecord:
     """Return run.json as it is when all is done."""
-    flat = {folder / name: summary for folder, levels in found.items() for name, summary in levels.items()}
-    named = {str(folder.relative_to(out)): summary for folder, summary in flat.items()}
+    folders = {str(folder.relative_to(out)): levels for folder, levels in found.items()}
+    named = {str(Path(folder, name)): one for folder, levels in folders.items() for name, one in levels.items()}
     return replace(
         record,
         finished=now(),
-        expected={name: expected[name.rpartition("/")[2]] for name in named},
+        expected={name: expected[Path(name).name] for name in named},
         scored={name: summary.scored for name, summary in named.items()},
         statuses={name: dict(summary.statuses) for name, summary in named.items()},
-        sha256={str(folder.relative_to(out)): sha256_of(folder / SAMPLES) for folder in flat},
+        sha256={name: sha256_of(out / name / SAMPLES) for name in named},
     )
 
 
