@@ -1,5 +1,6 @@
 """Evaluations on disk: a run is a folder with run.json; beneath it, one folder with a plan for each evaluated set."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -7,7 +8,8 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from mmrl.evaluation.plan import PLAN, SAMPLES, read_plan
-from mmrl.evaluation.records import SCHEMA, STRICT
+from mmrl.evaluation.records import SCHEMA, STRICT, Record
+from mmrl.evaluation.summary import Summary, summarise
 from mmrl.runtime.files import write_json
 from mmrl.runtime.json_lines import split
 
@@ -60,6 +62,12 @@ def sets_of(path: Path) -> dict[str, Path]:
     if not found:
         raise ValueError(f"{path}: expected a folder of an evaluation, found no {PLAN} in it or below")
     return {path.name if name == "." else name: folder for name, folder in found.items()}
+
+
+def summary_of(folder: Path, records: Sequence[Record]) -> Summary:
+    """Return the summary of a set's records. Raises IncompleteError where one that is planned is missing."""
+    plan = read_plan(folder)
+    return summarise(f"{folder} ({plan['name']})", records, plan["items"], plan["samples"])
 
 
 def progress_of(folder: Path) -> tuple[int, int]:

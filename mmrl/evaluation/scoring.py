@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmrl.evaluation.plan import ITEMS, SAMPLES, Pair, canonical, read_plan
+from mmrl.evaluation.plan import ITEMS, SAMPLES, Pair, canonical
 from mmrl.evaluation.records import FAILED, IncompleteError, Item, Record, Sample, Verdict, record_of
 from mmrl.evaluation.store import read_lines, write_lines
 from mmrl.runtime.files import write_json
@@ -111,12 +111,6 @@ def read_records(out: Path, scorer: str = DEFAULT) -> list[Record]:
             f"{path}: {len(verdicts)} verdicts that do not fit {len(samples)} samples; mmrl eval score {out}"
         )
     return [record_of(items[s.item], s, v) for s, v in zip(samples, verdicts, strict=True)]
-
-
-def expected_of(out: Path) -> tuple[str, int, int]:
-    """Return the name of a folder's evaluation, how many items it must have, and how many samples of each."""
-    plan = read_plan(out)
-    return plan["name"], plan["items"], plan["samples"]
 
 
 def gold_text(choices: Sequence[str], answer: str | None) -> str | None:

@@ -36,10 +36,10 @@ def guesses(items: Sequence[Item]) -> list[Guess]:
     asked = [item for item in items if len(item.choices) > 1 and item.answer is not None]
     if not asked:
         return []
-    letters = sorted({gold(item) for item in asked})
+    places = sorted({index_of(item.gold[0]) for item in asked})
     common = Counter(text for item in asked for text in item.choices)
     rules: dict[str, Callable[[Item], int]] = {
-        f"always {letter_at(place)}": lambda item, place=place: place for place in letters
+        f"always {letter_at(place)}": lambda item, place=place: place for place in places
     }
     rules["the longest option"] = lambda item: max(range(len(item.choices)), key=lambda i: len(item.choices[i]))
     rules["the shortest option"] = lambda item: min(range(len(item.choices)), key=lambda i: len(item.choices[i]))
@@ -48,19 +48,11 @@ def guesses(items: Sequence[Item]) -> list[Guess]:
     )
     rules["the option nearest to the question's words"] = nearest
     chance, clusters = guess_rate([len(item.choices) for item in asked]), [item.cluster for item in asked]
-    return [
-        guess(rule, [float(choose(i) == gold(i)) for i in asked], clusters, chance) for rule, choose in rules.items()
-    ]
-
-
-def guess(rule: str, right: list[float], clusters: list[str], chance: float) -> Guess:
-    """Return a rule's accuracy."""
-    return Guess(rule, sum(right) / len(right), *mean_interval(right, clusters), chance, len(right))
-
-
-def gold(item: Item) -> int:
-    """Return the place of the right option."""
-    return index_of(item.answer.strip()[0])
+    found = []
+    for rule, choose in rules.items():
+        right = [float(choose(item) == index_of(item.gold[0])) for item in asked]
+        found.append(Guess(rule, sum(right) / len(right), *mean_interval(right, clusters), chance, len(right)))
+    return found
 
 
 def nearest(item: Item) -> int:

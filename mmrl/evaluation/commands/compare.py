@@ -9,10 +9,10 @@ from typing import Any
 import typer
 from rich.table import Table
 
-from mmrl.evaluation.run_folder import sets_of
-from mmrl.evaluation.scoring import expected_of, gold_text, read_items, read_records
+from mmrl.evaluation.run_folder import sets_of, summary_of
+from mmrl.evaluation.scoring import gold_text, read_items, read_records
 from mmrl.evaluation.statistics import Comparison, adjust
-from mmrl.evaluation.summary import Summary, compare_fully, summarise
+from mmrl.evaluation.summary import compare_fully
 from mmrl.evaluation.tables.levels import finite_or_none, limits, p_value, percent, points
 from mmrl.evaluation.tables.terminal import plain_table, show
 from mmrl.runtime.console import console
@@ -47,8 +47,8 @@ def compared(before: Path, after: Path, scorer: str) -> dict[Name, Comparison]:
     found = {}
     for name in first:
         same_questions(first[name], second[name])
-        changes = compare_fully(complete(first[name], scorer), complete(second[name], scorer))
-        found |= {(name, metric): change for metric, change in changes.items()}
+        both = (summary_of(out, read_records(out, scorer)) for out in (first[name], second[name]))
+        found |= {(name, metric): change for metric, change in compare_fully(*both).items()}
     return adjust(found)
 
 
@@ -61,12 +61,6 @@ def same_questions(first: Path, second: Path) -> None:
             raise ValueError(
                 f"compare: item {name!r} is {golds[0]} in {first}, {golds[1]} in {second}; not the same data"
             )
-
-
-def complete(folder: Path, scorer: str) -> Summary:
-    """Return the records of a set, all of them. Raises IncompleteError if some are missing."""
-    name, items, samples = expected_of(folder)
-    return summarise(f"{folder} ({name})", read_records(folder, scorer), items, samples)
 
 
 def shown(found: Mapping[Name, Comparison], title: str) -> Table:

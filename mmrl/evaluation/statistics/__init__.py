@@ -4,19 +4,7 @@
 the same video or are counterfactuals of one another), clusters are. Nothing keeps state: what is random takes a seed.
 Scores that are NaN, lists that do not match and k > n are a ValueError. A single cluster says nothing of the spread:
 errors are inf, intervals are all that is possible, p is 1. Formulas after Miller (2024, arXiv 2411.00640) and standard
-texts; docs/statistics.md says which number answers which question.
-
-- One measurement: `mean_interval` (cluster bootstrap, or Wilson where nothing varies), and its parts
-  `bootstrap_interval`, `wilson`, `half_width`, `clustered_error`, `iid_error`, `design_effect`.
-- Two measurements of the same items: `compare` (difference, t interval, sign-flip p, McNemar, discordant counts,
-  correlation, minimum detectable effect), and the parts `paired`, `sign_flip`, `mcnemar`, `detectable`;
-  `minimum_detectable_effect` for planning.
-- A table of them: `adjust` (Holm over Comparisons), `holm`.
-- Training runs of the same seeds: `paired`, the seeds as clusters.
-- Several samples an item: `pass_at_k`, `pass_hat_k`, `majority_at_k`, `guess_at_k`.
-- Guessing: `guess_rate`, `chance_corrected`.
-- Unscored items: `bounded_mean`, `bounded_difference`.
-- Confidence: `calibration_error`, `calibration_interval`, `perfect_error`.
+texts; docs/statistics.md says which number answers which question, with an example of each.
 """
 
 from mmrl.evaluation.statistics.bounds import Bounds, bounded_difference, bounded_mean
