@@ -26,6 +26,7 @@ from mmrl.evaluation.statistics import (
 )
 from mmrl.evaluation.summary import Mean, mean_of
 
+Named = Iterator[tuple[str, Mean]]
 AGREEMENTS = (
     "both right", "answer right only", "reasoning right only", "wrong alike", "wrong apart", "nothing concluded",
 )  # fmt: skip
@@ -40,9 +41,7 @@ def derived(records: Sequence[Record], items: Mapping[str, Item], metric: str) -
     return dict([*of_items, *agreements(records, items, right), *calibration(records, right)])
 
 
-def corrected(
-    records: Sequence[Record], items: Mapping[str, Item], right: Sequence[float]
-) -> Iterator[tuple[str, Mean]]:
+def corrected(records: Sequence[Record], items: Mapping[str, Item], right: Sequence[float]) -> Named:
     """Yield accuracy without what guessing gives, where every question has options."""
     options = [len(items[record.item].choices) for record in records]
     if min(options) > 1:
@@ -50,9 +49,7 @@ def corrected(
         yield "chance-corrected", Mean(*(chance_corrected(value, guess) for value in (mean.mean, mean.low, mean.high)))
 
 
-def of_samples(
-    records: Sequence[Record], items: Mapping[str, Item], right: Sequence[float]
-) -> Iterator[tuple[str, Mean]]:
+def of_samples(records: Sequence[Record], items: Mapping[str, Item], right: Sequence[float]) -> Named:
     """Yield what several samples of a question say together; nothing where there is one."""
     groups: dict[str, list[int]] = {}
     for place, record in enumerate(records):
@@ -72,9 +69,7 @@ def of_samples(
         yield f"guess@{k}", mean_of([guess_at_k(len(item.choices), k) for item in asked], clusters)
 
 
-def agreements(
-    records: Sequence[Record], items: Mapping[str, Item], right: Sequence[float]
-) -> Iterator[tuple[str, Mean]]:
+def agreements(records: Sequence[Record], items: Mapping[str, Item], right: Sequence[float]) -> Named:
     """Yield how answers agree with the reasoning's conclusion, where the records say what that is."""
     if not any("concluded" in record.parse for record in records):
         return
@@ -97,7 +92,7 @@ def agreement(concluded: str | None, said: str | None, gold: str, right: bool) -
     return "wrong alike" if concluded == said else "wrong apart"
 
 
-def calibration(records: Sequence[Record], right: Sequence[float]) -> Iterator[tuple[str, Mean]]:
+def calibration(records: Sequence[Record], right: Sequence[float]) -> Named:
     """Yield how well the probability of an answer tells right answers from wrong ones."""
     known = [(record, hit, record.answer_logp) for record, hit in zip(records, right, strict=True)]
     known = [(record.cluster, hit, min(1.0, math.exp(logp))) for record, hit, logp in known if logp is not None]

@@ -49,14 +49,9 @@ def checked(metric: str, value: float | None, item: str) -> float | None:
     return None if value is None else float(value)
 
 
-def verdicts_path(out: Path, name: str = DEFAULT) -> Path:
-    """Return the file of a scorer's verdicts."""
+def verdicts_path(out: Path, name: str) -> Path:
+    """Return the file of a scorer's verdicts; with .json at its end, the file that says what the scorer was."""
     return out / f"scores.{name}.jsonl"
-
-
-def facts_path(out: Path, name: str = DEFAULT) -> Path:
-    """Return the file that says what the scorer was."""
-    return out / f"scores.{name}.json"
 
 
 def scorers_of(out: Path) -> list[str]:
@@ -73,14 +68,16 @@ def score(out: Path, scorer: Scorer, anew: bool = False) -> list[Record]:
     items, samples = read_items(out), read_lines(Sample, out / SAMPLES)
     kept = {} if anew else given_before(out, scorer)
     verdicts = [kept.get((s.item, s.sample)) or scorer.verdict(items[s.item], s) for s in samples]
-    write_lines(verdicts_path(out, scorer.name), verdicts)
-    write_json(facts_path(out, scorer.name), described(scorer), sort_keys=True)
+    path = verdicts_path(out, scorer.name)
+    write_lines(path, verdicts)
+    write_json(path.with_suffix(".json"), described(scorer), sort_keys=True)
     return [record_of(items[s.item], s, v) for s, v in zip(samples, verdicts, strict=True)]
 
 
 def given_before(out: Path, scorer: Scorer) -> dict[Pair, Verdict]:
     """Return the verdicts on record that this very scorer gave; none of a scorer without facts, and none on what failed."""
-    path, facts = verdicts_path(out, scorer.name), facts_path(out, scorer.name)
+    path = verdicts_path(out, scorer.name)
+    facts = path.with_suffix(".json")
     if not (scorer.facts and path.exists() and facts.exists() and json.loads(facts.read_text()) == described(scorer)):
         return {}
     return {(one.item, one.sample): one for one in read_lines(Verdict, path) if one.scores}

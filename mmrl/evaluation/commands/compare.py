@@ -13,7 +13,7 @@ from mmrl.evaluation.run_folder import sets_of, summary_of
 from mmrl.evaluation.scoring import gold_text, read_items, read_records
 from mmrl.evaluation.statistics import Comparison, adjust
 from mmrl.evaluation.summary import compare_fully
-from mmrl.evaluation.tables.levels import finite_or_none, limits, p_value, percent, points
+from mmrl.evaluation.tables.levels import limits, p_value, percent, points
 from mmrl.evaluation.tables.terminal import plain_table, show
 from mmrl.runtime.console import console
 
@@ -82,14 +82,5 @@ def plain(found: Mapping[Name, Comparison]) -> dict[str, dict[str, Any]]:
     """Return the comparisons as JSON has them, by set and metric; a limit that is not known is null."""
     out: dict[str, dict[str, Any]] = {}
     for (name, metric), one in found.items():
-        out.setdefault(name, {})[metric] = known(asdict(one))
+        out.setdefault(name, {})[metric] = json.loads(json.dumps(asdict(one)), parse_constant=lambda _: None)
     return out
-
-
-def known(value: Any) -> Any:
-    """Return the value with null for numbers that JSON has not."""
-    if isinstance(value, Mapping):
-        return {key: known(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [known(inner) for inner in value]
-    return finite_or_none(value) if isinstance(value, float) else value

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmrl.evaluation.run_folder import sets_of, summary_of
 from mmrl.evaluation.scorers import scorer_of
-from mmrl.evaluation.scoring import DEFAULT, facts_path, score
+from mmrl.evaluation.scoring import DEFAULT, score, verdicts_path
 from mmrl.evaluation.summary import Summary
 from mmrl.evaluation.tables.summaries import write_summary
 from mmrl.evaluation.tables.terminal import summaries_table
@@ -36,7 +36,7 @@ def parted(spec: str) -> tuple[str, str]:
 
 def graders_of(out: Path) -> Mapping[str, str]:
     """Return the graders that the run came with. Raises ValueError where they are not on record."""
-    path = facts_path(out, DEFAULT)
+    path = verdicts_path(out, DEFAULT).with_suffix(".json")
     facts = json.loads(path.read_text()) if path.exists() else {}
     if "graders" not in facts:
         raise ValueError(f"{out}: expected graders, as in strict=accuracy, as none are on record here; found none told")

@@ -12,7 +12,6 @@ from scipy import stats
 from mmrl.evaluation.statistics.clusters import (
     ROUNDING,
     Clusters,
-    Values,
     aligned,
     clustered_error,
     design_effect,
@@ -73,11 +72,12 @@ def compare(
     change = second - first
     binary = is_binary(first) and is_binary(second)
     alone = len(set(clusters)) == len(change)
+    vary = min(np.ptp(first), np.ptp(second)) > ROUNDING
     return Comparison(
         difference=paired(first, second, clusters, confidence, seed),
         error=clustered_error(change, clusters),
         design_effect=design_effect(change, clusters),
-        correlation=correlation(first, second),
+        correlation=float(np.corrcoef(first, second)[0, 1]) if vary else None,
         discordant=(int((change < 0).sum()), int((change > 0).sum())) if binary else None,
         mcnemar=mcnemar(first, second) if binary and alone else None,
         mde=detectable(change, clusters),
@@ -158,10 +158,3 @@ def paired(
         n=len(change),
         clusters=number,
     )
-
-
-def correlation(first: Values, second: Values) -> float | None:
-    """Return Pearson's correlation; None where one of the two does not vary."""
-    if min(np.ptp(first), np.ptp(second)) <= ROUNDING:
-        return None
-    return float(np.corrcoef(first, second)[0, 1])

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from mmrl.evaluation.statistics import Difference
 from mmrl.evaluation.summary import Mean, Summary, compare
@@ -23,7 +22,7 @@ class Gap:
     """A difference between two models, and what it allows to say."""
 
     source: Difference
-    verdict: ChangeVerdict | Literal["differs"]  # differs: the interval excludes 0, but neither more nor less is better
+    verdict: ChangeVerdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +39,14 @@ class Line:
 
 def lines(comparison: ModelComparison) -> Iterator[Line]:
     """Yield the lines of the table: levels and metrics in the order in which they first occur."""
-    models, undirected = comparison.models, comparison.undirected
+    models = comparison.models
     for level in dict.fromkeys(level for levels in models.values() for level in levels):
-        found = {name: levels.get(level) for name, levels in models.items()}
-        pairs = [(found[minus], found[of]) for of, minus in comparison.pairs]
+        there = {name: levels.get(level) for name, levels in models.items()}
+        pairs = [(there[minus], there[of]) for of, minus in comparison.pairs]
         changes = [compare(before, after) if before and after else None for before, after in pairs]
-        first = next(summary for summary in found.values() if summary)
+        first = next(summary for summary in there.values() if summary)
         for metric in first.metrics:
-            means = tuple(summary and summary.metrics[metric] for summary in found.values())
-            gaps = tuple(change and gap(change[metric], metric in undirected) for change in changes)
+            means = tuple(summary and summary.metrics[metric] for summary in there.values())
+            found = [change and change[metric] for change in changes]
+            gaps = tuple(one and Gap(one, verdict(one, metric in comparison.undirected)) for one in found)
             yield Line(level, metric, means, gaps, first.n, opens=metric == next(iter(first.metrics)))
-
-
-def gap(difference: Difference, undirected: bool) -> Gap:
-    """Return a difference with its verdict."""
-    found = verdict(difference)
-    return Gap(difference, "differs" if undirected and found != "unclear" else found)

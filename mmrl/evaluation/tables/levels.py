@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from mmrl.evaluation.statistics import Difference
 
-ChangeVerdict = Literal["better", "worse", "unclear"]
+ChangeVerdict = Literal["better", "worse", "unclear", "differs"]  # differs: neither more nor less is better
 Levels = Mapping[str, Mapping[str, Difference]]  # level, metric; fractions
 
 
@@ -29,9 +29,11 @@ def rows(levels: Levels) -> Iterator[Row]:
             yield Row(level, metric, difference, verdict(difference), opens=number == 0)
 
 
-def verdict(difference: Difference) -> ChangeVerdict:
-    """Return better or worse only where the interval excludes 0."""
-    return "better" if difference.low > 0 else "worse" if difference.high < 0 else "unclear"
+def verdict(difference: Difference, undirected: bool = False) -> ChangeVerdict:
+    """Return better or worse, or that it differs, only where the interval excludes 0."""
+    if difference.low > 0 or difference.high < 0:
+        return "differs" if undirected else "better" if difference.low > 0 else "worse"
+    return "unclear"
 
 
 def levels_as_json(levels: Levels) -> dict[str, dict[str, dict[str, Any]]]:
