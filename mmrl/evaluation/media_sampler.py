@@ -47,7 +47,7 @@ class ResponseSampler(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One (example, sample) on its way to a completion: loaded, told, requested, answered."""
+    """One (example, sample) on its way to a completion."""
 
     example: Example  # as it is told, once it is
     sample: int
@@ -78,30 +78,32 @@ class MediaSampler:
     def __call__(self, examples: Sequence[Example], samples: Sequence[int]) -> list[Completion]:
         """Return a completion of each (example, sample), in order."""
         self.reader.ahead(examples)
-        questions = [Question(*pair) for pair in zip(examples, samples, strict=True)]
-        questions = [attempt(self.shown, each) for each in questions]
-        questions = [attempt(self.requested, each) for each in questions]
+        questions = [self.prepared(Question(*pair)) for pair in zip(examples, samples, strict=True)]
         self.refuse_unaskable(questions)
         waiting = [each for each in questions if each.completion is None]
-        answered = iter(self.cached(waiting) or self.generated(waiting))
-        questions = [next(answered) if each.completion is None else each for each in questions]
-        return [each.completion for each in questions if each.completion is not None]
+        made = iter(self.cached(waiting) or self.generated(waiting))
+        return [next(made) if each.completion is None else each.completion for each in questions]
 
-    def shown(self, question: Question) -> Question:
-        """Return the question as the condition asks it, with the media that it shows."""
-        media = see(self.condition, question.example, self.reader.load(question.example), self.seed)
-        example, media = self.tell(question.example, media)
-        return replace(question, example=example, media=media)
+    def prepared(self, question: Question) -> Question:
+        """Return the question as the model is asked it, or with the failure that ends it."""
+        try:
+            return self.requested(question)
+        except MediaError as error:
+            return replace(question, completion=Completion("", finished=False, status="media_error", error=str(error)))
+        except ValueError as error:  # the template or the chat template cannot take it
+            return replace(question, completion=failed(error), error=error)
 
     def requested(self, question: Question) -> Question:
-        """Return the question with what the model is given, and the key of its response."""
-        example, text = question.example, self.sampler.text(question.example)
-        shown = tuple(map(shown_of, example.every_media, question.media))
+        """Return the question as the condition asks it, what the model is given of it, and the key of its response."""
+        media = see(self.condition, question.example, self.reader.load(question.example), self.seed)
+        example, media = self.tell(question.example, media)
+        text, shown = self.sampler.text(example), tuple(map(shown_of, example.every_media, media))
         hashes = [[each.kind, each.sha256, each.seconds] for each in shown]
         shared = {name: self.settings.get(name) for name in DECIDES}
         decides = {"prompt": text, "media": hashes, "sample": [self.seed, example.id, question.sample], **shared}
-        key = sha256(canonical(decides))
-        return replace(question, request=Request(text, 0, shown, key))
+        return replace(
+            question, example=example, media=media, request=Request(text, 0, shown, sha256(canonical(decides)))
+        )
 
     def refuse_unaskable(self, questions: Sequence[Question]) -> None:
         """Raise the first error where the model can take none of the first questions: no single item is to blame."""
@@ -109,24 +111,22 @@ class MediaSampler:
         if errors and len(errors) == len(questions) and self.answered is None:
             raise errors[0]
 
-    def cached(self, questions: Sequence[Question]) -> list[Question]:
-        """Return the questions with cached responses; none unless all are cached, as rounding depends on a batch's neighbours."""
+    def cached(self, questions: Sequence[Question]) -> list[Completion]:
+        """Return the cached responses; none unless all are cached, as rounding depends on a batch's neighbours."""
         kept = [] if self.cache is None else [self.cache.kept.get(each.request.key) for each in questions]
-        found = [each for each in kept if each is not None]
+        found = [Completion(**asdict(each.response), request=each.request) for each in kept if each is not None]
         if len(found) < len(questions):
             return []
-        completions = [Completion(**asdict(each.response), request=each.request) for each in found]
-        return [with_response(*pair) for pair in zip(questions, completions, strict=True)]
+        return [with_request(*pair) for pair in zip(found, questions, strict=True)]
 
-    def generated(self, questions: Sequence[Question]) -> list[Question]:
-        """Return the questions with the model's responses, which the cache keeps."""
+    def generated(self, questions: Sequence[Question]) -> list[Completion]:
+        """Return the model's responses, which the cache keeps."""
         completions = self.sampled(questions) if questions else []
-        questions = [with_response(*pair) for pair in zip(questions, completions, strict=True)]
+        completions = [with_request(*pair) for pair in zip(completions, questions, strict=True)]
         if self.cache is not None:
-            pairs = zip(questions, completions, strict=True)
-            good = [(each, made.response) for each, made in pairs if made.status != "engine_error"]
-            self.cache.put({each.request.key: (each.request, response) for each, response in good})
-        return questions
+            good = [each for each in completions if each.status != "engine_error"]
+            self.cache.put({each.request.key: (each.request, each.response) for each in good})
+        return completions
 
     def sampled(self, questions: Sequence[Question]) -> list[Completion]:
         """Return the model's completions; where the batch fails, each alone, so that one item does not cost the others."""
@@ -170,28 +170,15 @@ class MediaSampler:
             ) from again
 
 
-def attempt(stage: Callable[[Question], Question], question: Question) -> Question:
-    """Return the question after a stage, or with the failure that ends it; a question that has ended passes unchanged."""
-    if question.completion is not None:
-        return question
-    try:
-        return stage(question)
-    except MediaError as error:
-        return replace(question, completion=Completion("", finished=False, status="media_error", error=str(error)))
-    except ValueError as error:  # the template or the chat template cannot take it
-        return replace(question, completion=failed(error), error=error)
-
-
 def failed(error: Exception) -> Completion:
     """Return the record of a failure."""
     return Completion("", finished=False, status="engine_error", error=f"{type(error).__name__}: {error}")
 
 
-def with_response(question: Question, completion: Completion) -> Question:
-    """Return the question with its completion, whose request is the question's own with the length of the prompt."""
+def with_request(completion: Completion, question: Question) -> Completion:
+    """Return the completion with the question's request, and the length of the prompt in it."""
     tokens = 0 if completion.request is None else completion.request.tokens
-    request = replace(question.request, tokens=tokens)
-    return replace(question, request=request, completion=replace(completion, request=request))
+    return replace(completion, request=replace(question.request, tokens=tokens))
 
 
 def shown_of(medium: Any, decoded: Clip | np.ndarray) -> Shown:

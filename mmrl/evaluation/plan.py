@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,10 @@ class Plan:
 
     name: str
     examples: Sequence[Example]
-    samples: int
-    batch: int
-    settings: Mapping[str, Any]
+    _: KW_ONLY
+    samples: int = 1  # completions an example
+    batch: int = 8  # (example, sample) pairs sampled together; a batch that was not finished is generated again, whole
+    settings: Mapping[str, Any] = field(default_factory=dict)  # all that decides the texts: weights, decoding, frames
 
     def __post_init__(self) -> None:
         if not self.examples or self.samples < 1 or self.batch < 1:

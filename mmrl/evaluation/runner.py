@@ -1,7 +1,7 @@
 """Sample, record, score: batch by batch, continuing where a killed run stopped."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -20,25 +20,19 @@ Sampler = Callable[[Sequence[Example], Sequence[int]], Sequence[Completion]]  # 
 
 
 @dataclass(frozen=True, slots=True)
-class EvaluationJob:
-    """One set to be measured: what is asked, who answers, how that is scored, and where the records lie."""
+class EvaluationJob(Plan):
+    """One set to be measured: what is asked, who answers, how that is scored, and where the records lie.
 
-    name: str
-    examples: Sequence[Example]
+    Raises ValueError for one that measures nothing.
+    """
+
     sampler: Sampler
     scorer: Scorer
     out: Path
-    samples: int = 1  # completions an example
-    batch: int = 8  # (example, sample) pairs sampled together; a batch that was not finished is generated again, whole
+    _: KW_ONLY
     expected: int | None = None  # examples that there must be: a truncated download is an error
-    settings: Mapping[str, Any] = field(default_factory=dict)  # all that decides the texts: weights, decoding, frames
     retry: bool = False  # generate again the batches in which something failed
     progress: Callable[[int], Any] = lambda done: None  # is told how many pairs are done
-
-    @property
-    def plan(self) -> Plan:
-        """The plan of the measurement, as it is recorded. Raises ValueError for one that measures nothing."""
-        return Plan(self.name, self.examples, self.samples, self.batch, self.settings)
 
 
 def evaluate(job: EvaluationJob) -> Summary:
@@ -47,22 +41,21 @@ def evaluate(job: EvaluationJob) -> Summary:
     Raises IncompleteError where there are not as many examples as expected, and PlanError where the folder holds records of
     another plan: other examples, or other settings.
     """
-    plan = job.plan
     if job.expected is not None and len(job.examples) != job.expected:
         raise IncompleteError(f"evaluation {job.name!r}: expected {job.expected} examples, found {len(job.examples)}")
     with alone(job.out):
-        open_plan(plan, job.out)
-        generate(job, plan, recorded(plan, job.out, job.retry))
+        open_plan(job, job.out)
+        generate(job, recorded(job, job.out, job.retry))
         return summarise(job.name, score(job.out, job.scorer), len(job.examples), job.samples)
 
 
-def generate(job: EvaluationJob, plan: Plan, done: dict[Pair, Sample]) -> None:
+def generate(job: EvaluationJob, done: dict[Pair, Sample]) -> None:
     """Write the samples of all batches that are not done. Those of the first are scored at once: a grader that fails does so early."""
     if done:
         job.progress(len(done))
     cut_torn_end(job.out / COSTS)
     (job.out / SAMPLES).touch()
-    left = [batch for batch in plan.batches if (batch[0][0].id, batch[0][1]) not in done]
+    left = [batch for batch in job.batches if (batch[0][0].id, batch[0][1]) not in done]
     for number, part in enumerate(left):
         began = perf_counter()
         new = generated(job.name, part, job.sampler)
@@ -73,7 +66,7 @@ def generate(job: EvaluationJob, plan: Plan, done: dict[Pair, Sample]) -> None:
         job.progress(len(done))
         if number == 0:
             score(job.out, job.scorer)
-    in_order(plan, done, job.out)
+    in_order(job, done, job.out)
 
 
 def generated(name: str, part: Sequence[tuple[Example, int]], sampler: Sampler) -> list[Sample]:
