@@ -3,11 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
-from pydantic import ConfigDict
-
-from mmrl.evaluation.records import SCHEMA, STRICT, Request, Response
+from mmrl.evaluation.records import SCHEMA, Request, Response, Strict
 from mmrl.evaluation.store import line, read_lines
 from mmrl.runtime.json_lines import append_lines, cut_torn_end
 from mmrl.runtime.lock import waiting_lock
@@ -16,10 +13,9 @@ FILE, LOCK = "responses.jsonl", ".lock"
 
 
 @dataclass(frozen=True, slots=True)
-class CachedResponse:
+class CachedResponse(Strict):
     """A line of the cache."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
     key: str
     request: Request
     response: Response

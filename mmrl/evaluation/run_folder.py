@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from mmrl.evaluation.plan import PLAN, SAMPLES, read_plan
-from mmrl.evaluation.records import SCHEMA, STRICT, Record
+from mmrl.evaluation.records import SCHEMA, Record, Strict
 from mmrl.evaluation.summary import Summary, summarise
 from mmrl.runtime.files import write_json
 from mmrl.runtime.json_lines import split
@@ -18,10 +18,9 @@ CONDITIONS = "conditions"  # the folder of a run in which further conditions lie
 
 
 @dataclass(frozen=True, slots=True)
-class RunRecord:
+class RunRecord(Strict):
     """run.json: the settings, machine and counts of a run. Written when it starts, and again when it ends."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
     model: str
     command: str
     commit: str  # with a plus sign where files differed from it

@@ -63,8 +63,7 @@ def audited(name: str, out: Path, run: Path, trained: Trained | None, media: boo
         broken += shared(items, trained)
     if media:
         broken += remade(samples, items, run, out)
-    shortcuts = [guess.line for guess in guesses(items)]
-    return SetAudit(name, broken, [*notes(items, samples), *letters(out, items), *shortcuts])
+    return SetAudit(name, broken, [*notes(items, samples), *letters(out, items), *guesses(items)])
 
 
 def file_problems(out: Path) -> Iterator[str]:

@@ -17,15 +17,9 @@ def write_summary(path: Path, levels: Mapping[str, Summary], facts: Mapping[str,
 
 def summary_as_json(summary: Summary) -> dict[str, Any]:
     """Return the counts and means of a set."""
-    return {
-        "expected": summary.expected,
-        "scored": summary.scored,
-        "samples": summary.samples,
-        "n": summary.n,
-        "clusters": summary.clusters,
-        "statuses": dict(summary.statuses),
-        "metrics": {metric: mean_as_json(mean) for metric, mean in summary.metrics.items()},
-    }
+    counts = {name: getattr(summary, name) for name in ("expected", "scored", "samples", "n", "clusters")}
+    metrics = {metric: mean_as_json(mean) for metric, mean in summary.metrics.items()}
+    return counts | {"statuses": dict(summary.statuses), "metrics": metrics}
 
 
 def mean_as_json(mean: Mean) -> dict[str, Any]:
