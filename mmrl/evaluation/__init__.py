@@ -22,7 +22,6 @@ engine_error (nothing was generated: 0 in every metric). A grader may return Non
 from mmrl.evaluation.plan import PlanError
 from mmrl.evaluation.records import (
     Completion,
-    File,
     IncompleteError,
     Item,
     Record,
@@ -34,12 +33,11 @@ from mmrl.evaluation.records import (
 )
 from mmrl.evaluation.runner import EvaluationJob, cost, evaluate
 from mmrl.evaluation.scoring import Scorer, read_items, read_records, score
-from mmrl.evaluation.summary import Mean, Summary, compare, compare_fully, summarise
+from mmrl.evaluation.summary import Mean, Summary, compare, summarise
 
 __all__ = [
     "Completion",
     "EvaluationJob",
-    "File",
     "IncompleteError",
     "Item",
     "Mean",
@@ -53,7 +51,6 @@ __all__ = [
     "Summary",
     "Verdict",
     "compare",
-    "compare_fully",
     "cost",
     "evaluate",
     "read_items",

@@ -29,11 +29,6 @@ class EngineError(RuntimeError):
 class ResponseSampler(Protocol):
     """A model that answers questions: through mmrl's own engine, or through transformers' generate."""
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        """The settings of the engine that decide the texts."""
-        ...
-
     def text(self, example: Example) -> str:
         """Return the prompt's text, with a placeholder for each medium."""
         ...

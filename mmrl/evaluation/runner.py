@@ -82,8 +82,5 @@ def generated(name: str, part: Sequence[tuple[Example, int]], sampler: Sampler) 
 
 def cost(out: Path) -> dict[str, float]:
     """Return the seconds and tokens that a folder's samples took, over all its sessions; 0 where nothing is written down."""
-    total = {"seconds": 0.0, "tokens": 0.0}
-    path = out / COSTS
-    for row in read(path) if path.exists() else ():
-        total = {key: total[key] + value for key, value in row.items() if key in total}
-    return total
+    rows = read(out / COSTS) if (out / COSTS).exists() else []
+    return {key: sum((row.get(key, 0) for row in rows), 0.0) for key in ("seconds", "tokens")}

@@ -51,6 +51,7 @@ class EngineSampler(ResponseSampler):
 
     @property
     def facts(self) -> dict[str, Any]:
+        """The settings of the engine that decide the texts."""
         return {"name": "mmrl", "compute": str(self.policy.compute), "max_rows": self.engine.max_rows}
 
 
@@ -98,6 +99,7 @@ class GenerateSampler(ResponseSampler):
 
     @property
     def facts(self) -> dict[str, Any]:
+        """The settings of the engine that decide the texts."""
         return {"name": "transformers.generate", "compute": str(self.model.compute)}
 
 

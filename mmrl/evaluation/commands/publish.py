@@ -11,8 +11,7 @@ from mmrl.evaluation.derived import derived
 from mmrl.evaluation.records import IncompleteError, Record
 from mmrl.evaluation.scoring import read_items, read_records
 from mmrl.evaluation.summary import Summary, by_pair
-from mmrl.evaluation.tables.levels import percent, percents
-from mmrl.evaluation.tables.summaries import mean_as_json
+from mmrl.evaluation.tables.levels import mean_as_json, percent, percents
 from mmrl.evaluation.tables.terminal import plain_table, show
 from mmrl.runtime.files import write_json, write_whole
 

@@ -20,7 +20,7 @@ from mmrl.evaluation.plan import SAMPLES
 from mmrl.evaluation.records import FAILED
 from mmrl.evaluation.run_folder import CONDITIONS, RunRecord, write_run
 from mmrl.evaluation.summary import Summary
-from mmrl.evaluation.tables.summaries import write_summary
+from mmrl.evaluation.tables.levels import write_summary
 from mmrl.evaluation.tables.terminal import summaries_table
 from mmrl.models.generic import GenericModel, is_generic, load_generic
 from mmrl.models.generic_features import remember

@@ -8,7 +8,7 @@ from mmrl.evaluation.run_folder import sets_of, summary_of
 from mmrl.evaluation.scorers import scorer_of
 from mmrl.evaluation.scoring import DEFAULT, score, verdicts_path
 from mmrl.evaluation.summary import Summary
-from mmrl.evaluation.tables.summaries import write_summary
+from mmrl.evaluation.tables.levels import write_summary
 from mmrl.evaluation.tables.terminal import summaries_table
 from mmrl.runtime.console import console
 

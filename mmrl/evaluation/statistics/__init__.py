@@ -7,13 +7,12 @@ errors are inf, intervals are all that is possible, p is 1. Formulas after Mille
 texts; docs/statistics.md says which number answers which question, with an example of each.
 """
 
-from mmrl.evaluation.statistics.bounds import Bounds, bounded_difference, bounded_mean
+from mmrl.evaluation.statistics.bounds import bounded_difference, bounded_mean
 from mmrl.evaluation.statistics.calibration import calibration_error, calibration_interval, perfect_error
-from mmrl.evaluation.statistics.clusters import Clusters, cluster_sums, clustered_error, design_effect, iid_error
+from mmrl.evaluation.statistics.clusters import cluster_sums, clustered_error, design_effect, iid_error
 from mmrl.evaluation.statistics.comparison import (
     Comparison,
     Difference,
-    McNemar,
     adjust,
     compare,
     holm,
@@ -33,11 +32,8 @@ from mmrl.evaluation.statistics.samples import (
 )
 
 __all__ = [
-    "Bounds",
-    "Clusters",
     "Comparison",
     "Difference",
-    "McNemar",
     "adjust",
     "bootstrap_interval",
     "bounded_difference",
