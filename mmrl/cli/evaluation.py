@@ -45,7 +45,8 @@ def eval_run(
         raise ValueError("eval run: expected one process, found several; they would write the same records")
     told = [*(f"--condition {one}" for one in condition or []), *(["--retry"] if retry else [])]
     command = shlex.join(["mmrl", "eval", "run", str(config), *(overrides or [])]) + "".join(f" {one}" for one in told)
-    raise typer.Exit(run(load(EvalConfig, found(config), overrides or []), condition or [], retry, command))
+    _, status = run(load(EvalConfig, found(config), overrides or []), condition or [], retry, command)
+    raise typer.Exit(status)
 
 
 def found(config: Path) -> Path:

@@ -1,15 +1,8 @@
 """Generate, record, score, summarise, compare: one mechanism for validation inside training and for every benchmark.
 
-What was measured lies in a folder, one an evaluated set:
-
-- ``plan.json``: what is to be measured (examples, samples, batch, settings). It must fit when a run is resumed.
-- ``items.jsonl``: an `Item` a line: the question as it was asked, its gold, and all that graders need.
-- ``samples.jsonl``: a `Sample` a line: what the model received and what it wrote, appended batch by batch. A killed run
-  goes on by item and sample id; batches are fixed by the plan and rerun whole, so the file ends up byte by byte as if
-  nothing had happened.
-- ``scores.NAME.jsonl``: a `Verdict` a line and scorer: how the text was read, and its scores. Made from the two files
-  above alone, as often as wanted. ``scores.NAME.json`` says what the scorer was.
-- ``costs.jsonl``: seconds and tokens of each batch.
+What was measured lies in a folder, one an evaluated set; docs/evaluation.md says what its files hold: ``plan.json``,
+``items.jsonl`` (an `Item` a line), ``samples.jsonl`` (a `Sample`), ``scores.NAME.jsonl`` (a `Verdict`; made from the two
+before alone, as often as wanted), ``costs.jsonl``.
 
 The model and the graders are callables::
 
@@ -29,7 +22,6 @@ engine_error (nothing was generated: 0 in every metric). A grader may return Non
 from mmrl.evaluation.plan import PlanError
 from mmrl.evaluation.records import (
     Completion,
-    File,
     IncompleteError,
     Item,
     Record,
@@ -41,12 +33,11 @@ from mmrl.evaluation.records import (
 )
 from mmrl.evaluation.runner import EvaluationJob, cost, evaluate
 from mmrl.evaluation.scoring import Scorer, read_items, read_records, score
-from mmrl.evaluation.summary import Mean, Summary, compare, compare_fully, summarise
+from mmrl.evaluation.summary import Mean, Summary, compare, summarise
 
 __all__ = [
     "Completion",
     "EvaluationJob",
-    "File",
     "IncompleteError",
     "Item",
     "Mean",
@@ -60,7 +51,6 @@ __all__ = [
     "Summary",
     "Verdict",
     "compare",
-    "compare_fully",
     "cost",
     "evaluate",
     "read_items",

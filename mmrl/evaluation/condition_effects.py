@@ -46,38 +46,6 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True)
-class Ratio:
-    """A quotient of sums over pairs: (sum of numerator - largest sum of those in minus) / sum of denominator."""
-
-    numerator: Values
-    denominator: Values
-    clusters: Sequence[str]  # one a pair
-    minus: tuple[Values, ...] = ()
-
-    def estimate(self, seed: int = 0) -> tuple[float, float, float]:
-        """Return the quotient over all pairs, and its 95 % percentile interval over clusters drawn with replacement."""
-        columns = (self.numerator, *self.minus, self.denominator)
-        sums = np.stack([cluster_sums(column, self.clusters)[0] for column in columns], axis=-1)
-        count, generator, values = len(sums), np.random.default_rng(seed), []
-        for _ in range(RESAMPLES // CHUNK):
-            drawn = generator.multinomial(count, np.full(count, 1 / count), size=CHUNK)
-            values.append(quotient(drawn @ sums))
-        low, high = np.nanquantile(np.concatenate(values), [0.025, 0.975])
-        return float(quotient(sums.sum(axis=0))), float(low), float(high)
-
-    def effect(self, name: str, *conditions: str) -> Effect:
-        """Return the quotient with its interval as a derived number of ``full`` and these conditions."""
-        return Effect(name, ("full", *conditions), *self.estimate(), int(self.denominator.sum()))
-
-
-def quotient(sums: Values) -> Values:
-    """Return (first - largest of those between) / last along the last axis; NaN where a resample has nothing in the last."""
-    largest = sums[..., 1:-1].max(axis=-1) if sums.shape[-1] > 2 else 0.0
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (sums[..., 0] - largest) / sums[..., -1]
-
-
-@dataclass(frozen=True, slots=True)
 class ConditionRecords:
     """A set under one condition: its records by (item, sample), and its items."""
 
@@ -95,11 +63,8 @@ class ConditionRecords:
 
     def answer_texts(self) -> list[str | None]:
         """Return the answers, an option by its text, so that options that were moved can be compared."""
-        letters = answers(list(self.records.values()))
-        return [
-            option_text(answer, self.items[item].choices)
-            for answer, (item, _) in zip(letters, self.records, strict=True)
-        ]
+        said = zip(answers(list(self.records.values())), self.records, strict=True)
+        return [option_text(answer, self.items[item].choices) for answer, (item, _) in said]
 
     def of_pairs(self, pairs: Sequence[tuple[str, int]]) -> "ConditionRecords":
         """Return the records of these pairs, in this order."""
@@ -119,75 +84,84 @@ def effects(conditions: Mapping[str, ConditionRecords], metric: str) -> list[Eff
     Raises IncompleteError where ``full`` is missing, or where the conditions are not of the same pairs.
     """
     conditions = in_one_order(conditions)
+    right = {name: one.right(metric) for name, one in conditions.items()}
     full = conditions["full"]
     return [
-        *gains(conditions, metric),
-        *stability(conditions, metric),
-        *circular(conditions, metric),
+        *gains(right, full.clusters),
+        *stability(conditions, right),
+        *circular(right, full.clusters),
         *resampled(full, metric),
     ]
 
 
-def gains(conditions: Mapping[str, ConditionRecords], metric: str) -> Iterator[Effect]:
+def gains(right: Mapping[str, Values], clusters: Sequence[str]) -> Iterator[Effect]:
     """Yield visual and temporal gain, where the conditions that they need are there."""
-    full = conditions["full"]
-    hidden = [name for name in ORDER_HIDDEN if name in conditions]
-    if "blind" in conditions:
-        yield gain(full, [conditions["blind"]], metric).effect("visual gain", "blind")
-    if hidden:
-        yield gain(full, [conditions[name] for name in hidden], metric).effect("temporal gain", *hidden)
+    full = right["full"]
+    for name, hidden in (("visual gain", ("blind",)), ("temporal gain", ORDER_HIDDEN)):
+        there = [condition for condition in hidden if condition in right]
+        if there:
+            yield effect(name, there, clusters, full, np.ones_like(full), [right[condition] for condition in there])
 
 
-def stability(conditions: Mapping[str, ConditionRecords], metric: str) -> Iterator[Effect]:
+def stability(conditions: Mapping[str, ConditionRecords], right: Mapping[str, Values]) -> Iterator[Effect]:
     """Yield tss and rr of every condition that they are defined for; nothing where no answer in full is right."""
-    full = conditions["full"]
-    if not full.right(metric).any():
+    full, known = conditions["full"], right["full"]
+    if not known.any():
         return
     for name in (name for name in ORDER_LOST if name in conditions):
-        yield changed_answers(full, conditions[name], metric).effect("tss", name)
+        yield effect("tss", [name], full.clusters, known * changed(full, conditions[name]), known)
     for name in (name for name in conditions if name.startswith(SAME_ANSWER)):
-        yield still_right(full, conditions[name], metric).effect("rr", name)
+        yield effect("rr", [name], full.clusters, known * right[name], known)
 
 
-def circular(conditions: Mapping[str, ConditionRecords], metric: str) -> Iterator[Effect]:
+def circular(right: Mapping[str, Values], clusters: Sequence[str]) -> Iterator[Effect]:
     """Yield circular accuracy, where options were rotated."""
-    rotated = [name for name in conditions if name.startswith("rotate:")]
+    rotated = [name for name in right if name.startswith("rotate:")]
     if rotated:
-        every = [conditions["full"], *(conditions[name] for name in rotated)]
-        yield right_in_all(every, metric).effect("circular", *rotated)
+        always = np.minimum.reduce([right["full"], *(right[name] for name in rotated)])
+        yield effect("circular", rotated, clusters, always, np.ones_like(always))
 
 
 def resampled(full: ConditionRecords, metric: str) -> Iterator[Effect]:
     """Yield how often a second sample answers otherwise than a right first one; nothing where there is one sample."""
     items = [item for item, sample in full.records if sample == 0 and (item, 1) in full.records]
     first, second = (full.of_pairs([(item, sample) for item in items]) for sample in (0, 1))
-    if first.right(metric).any():
-        yield changed_answers(first, second, metric).effect("resampled")
+    known = first.right(metric)
+    if known.any():
+        yield effect("resampled", [], first.clusters, known * changed(first, second), known)
 
 
-def gain(full: ConditionRecords, others: Sequence[ConditionRecords], metric: str) -> Ratio:
-    """Return acc(full) - max over the others of acc(other)."""
-    right = full.right(metric)
-    return Ratio(right, np.ones_like(right), full.clusters, minus=tuple(other.right(metric) for other in others))
+def changed(one: ConditionRecords, other: ConditionRecords) -> Values:
+    """Return 1 for each answer that is another one in the other, else 0."""
+    pairs = zip(one.answer_texts(), other.answer_texts(), strict=True)
+    return np.array([float(before != after) for before, after in pairs])
 
 
-def changed_answers(full: ConditionRecords, other: ConditionRecords, metric: str) -> Ratio:
-    """Return the share of what is right in full whose answer is another one in the other."""
-    right = full.right(metric)
-    changed = [before != after for before, after in zip(full.answer_texts(), other.answer_texts(), strict=True)]
-    return Ratio(right * np.array(changed, dtype=np.float64), right, full.clusters)
+def effect(
+    name: str,
+    others: Sequence[str],
+    clusters: Sequence[str],
+    numerator: Values,
+    denominator: Values,
+    minus: Sequence[Values] = (),
+) -> Effect:
+    """Return (sum of the numerator - largest sum of those in minus) / sum of the denominator, made of ``full`` and others.
+
+    Its interval are 95 % percentiles over clusters drawn with replacement.
+    """
+    sums = np.stack([cluster_sums(column, clusters)[0] for column in (numerator, *minus, denominator)], axis=-1)
+    generator, even = np.random.default_rng(0), np.full(len(sums), 1 / len(sums))
+    drawn = (generator.multinomial(len(sums), even, size=CHUNK) for _ in range(RESAMPLES // CHUNK))
+    low, high = np.nanquantile(np.concatenate([quotient(times @ sums) for times in drawn]), [0.025, 0.975])
+    value = float(quotient(sums.sum(axis=0)))
+    return Effect(name, ("full", *others), value, float(low), float(high), int(denominator.sum()))
 
 
-def still_right(full: ConditionRecords, other: ConditionRecords, metric: str) -> Ratio:
-    """Return the share of what is right in full that is right in the other, too."""
-    right = full.right(metric)
-    return Ratio(right * other.right(metric), right, full.clusters)
-
-
-def right_in_all(conditions: Sequence[ConditionRecords], metric: str) -> Ratio:
-    """Return the share of all pairs that are right under every condition."""
-    right = np.minimum.reduce([each.right(metric) for each in conditions])
-    return Ratio(right, np.ones_like(right), conditions[0].clusters)
+def quotient(sums: Values) -> Values:
+    """Return (first - largest of those between) / last along the last axis; NaN where a resample has nothing in the last."""
+    largest = sums[..., 1:-1].max(axis=-1) if sums.shape[-1] > 2 else 0.0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (sums[..., 0] - largest) / sums[..., -1]
 
 
 def in_one_order(conditions: Mapping[str, ConditionRecords]) -> dict[str, ConditionRecords]:

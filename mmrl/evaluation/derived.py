@@ -20,13 +20,13 @@ from mmrl.evaluation.statistics import (
     guess_at_k,
     guess_rate,
     majority_at_k,
-    mean_interval,
     pass_at_k,
     pass_hat_k,
     perfect_error,
 )
 from mmrl.evaluation.summary import Mean, mean_of
 
+Named = Iterator[tuple[str, Mean]]
 AGREEMENTS = (
     "both right", "answer right only", "reasoning right only", "wrong alike", "wrong apart", "nothing concluded",
 )  # fmt: skip
@@ -37,26 +37,19 @@ def derived(records: Sequence[Record], items: Mapping[str, Item], metric: str) -
     right = [record.scores.get(metric, 0.0) for record in records]
     if not all(score in (0.0, 1.0) for score in right):
         return {}
-    found = dict(corrected(records, items, right))
-    found |= dict(of_samples(records, items, right))
-    found |= dict(agreements(records, items, right))
-    return found | dict(calibration(records, right))
+    of_items = (*corrected(records, items, right), *of_samples(records, items, right))
+    return dict([*of_items, *agreements(records, items, right), *calibration(records, right)])
 
 
-def corrected(
-    records: Sequence[Record], items: Mapping[str, Item], right: Sequence[float]
-) -> Iterator[tuple[str, Mean]]:
+def corrected(records: Sequence[Record], items: Mapping[str, Item], right: Sequence[float]) -> Named:
     """Yield accuracy without what guessing gives, where every question has options."""
     options = [len(items[record.item].choices) for record in records]
     if min(options) > 1:
         mean, guess = mean_of(right, clusters_of(records)), guess_rate(options)
-        limits = (chance_corrected(value, guess) for value in (mean.mean, mean.low, mean.high))
-        yield "chance-corrected", Mean(*limits)
+        yield "chance-corrected", Mean(*(chance_corrected(value, guess) for value in (mean.mean, mean.low, mean.high)))
 
 
-def of_samples(
-    records: Sequence[Record], items: Mapping[str, Item], right: Sequence[float]
-) -> Iterator[tuple[str, Mean]]:
+def of_samples(records: Sequence[Record], items: Mapping[str, Item], right: Sequence[float]) -> Named:
     """Yield what several samples of a question say together; nothing where there is one."""
     groups: dict[str, list[int]] = {}
     for place, record in enumerate(records):
@@ -66,30 +59,26 @@ def of_samples(
         return
     clusters = [records[places[0]].cluster for places in groups.values()]
     counts = [(len(places), int(sum(right[place] for place in places))) for places in groups.values()]
-    said = answers(records)
-    yield f"pass@{k}", over([pass_at_k(n, c, k) for n, c in counts], clusters)
-    yield f"pass^{k}", over([pass_hat_k(n, c, k) for n, c in counts], clusters)
-    choice = [items[item] for item in groups]
-    if all(len(item.choices) > 1 and item.answer for item in choice):
+    yield f"pass@{k}", mean_of([pass_at_k(n, c, k) for n, c in counts], clusters)
+    yield f"pass^{k}", mean_of([pass_hat_k(n, c, k) for n, c in counts], clusters)
+    asked, said = [items[item] for item in groups], answers(records)
+    if all(len(item.choices) > 1 and item.answer for item in asked):
         votes = [[said[place] for place in places] for places in groups.values()]
-        golds = [item.answer.strip() for item in choice]
-        majority = [majority_at_k(some, gold, k) for some, gold in zip(votes, golds, strict=True)]
-        yield f"maj@{k}", over(majority, clusters)
-        yield f"guess@{k}", over([guess_at_k(len(item.choices), k) for item in choice], clusters)
+        majority = [majority_at_k(some, item.gold, k) for some, item in zip(votes, asked, strict=True)]
+        yield f"maj@{k}", mean_of(majority, clusters)
+        yield f"guess@{k}", mean_of([guess_at_k(len(item.choices), k) for item in asked], clusters)
 
 
-def agreements(
-    records: Sequence[Record], items: Mapping[str, Item], right: Sequence[float]
-) -> Iterator[tuple[str, Mean]]:
+def agreements(records: Sequence[Record], items: Mapping[str, Item], right: Sequence[float]) -> Named:
     """Yield how answers agree with the reasoning's conclusion, where the records say what that is."""
     if not any("concluded" in record.parse for record in records):
         return
     kinds = [
-        agreement(record.parse.get("concluded"), said, (items[record.item].answer or "").strip(), score == 1.0)
+        agreement(record.parse.get("concluded"), said, items[record.item].gold, score == 1.0)
         for record, said, score in zip(records, answers(records), right, strict=True)
     ]
     for name in AGREEMENTS:
-        yield name, over([float(kind == name) for kind in kinds], clusters_of(records))
+        yield name, mean_of([float(kind == name) for kind in kinds], clusters_of(records))
 
 
 def agreement(concluded: str | None, said: str | None, gold: str, right: bool) -> str:
@@ -103,15 +92,15 @@ def agreement(concluded: str | None, said: str | None, gold: str, right: bool) -
     return "wrong alike" if concluded == said else "wrong apart"
 
 
-def calibration(records: Sequence[Record], right: Sequence[float]) -> Iterator[tuple[str, Mean]]:
+def calibration(records: Sequence[Record], right: Sequence[float]) -> Named:
     """Yield how well the probability of an answer tells right answers from wrong ones."""
-    known = [place for place, record in enumerate(records) if record.answer_logp is not None]
+    known = [(record, hit, record.answer_logp) for record, hit in zip(records, right, strict=True)]
+    known = [(record.cluster, hit, min(1.0, math.exp(logp))) for record, hit, logp in known if logp is not None]
     if not known:
         return
-    confidence = [min(1.0, math.exp(records[place].answer_logp)) for place in known]
-    hits, clusters = [right[place] for place in known], [records[place].cluster for place in known]
+    clusters, hits, confidence = zip(*known, strict=True)
     share = [float(record.answer_logp is not None) for record in records]
-    yield "confidence known", over(share, clusters_of(records))
+    yield "confidence known", mean_of(share, clusters_of(records))
     yield "ece", Mean(calibration_error(confidence, hits), *calibration_interval(confidence, hits, clusters))
     mean, most = perfect_error(confidence)
     yield "perfect ece", Mean(mean, 0.0, most)
@@ -120,8 +109,3 @@ def calibration(records: Sequence[Record], right: Sequence[float]) -> Iterator[t
 def clusters_of(records: Sequence[Record]) -> list[str]:
     """Return the cluster of each record."""
     return [record.cluster for record in records]
-
-
-def over(scores: Sequence[float], clusters: Sequence[str]) -> Mean:
-    """Return the mean with its interval."""
-    return Mean(sum(scores) / len(scores), *mean_interval(scores, clusters))

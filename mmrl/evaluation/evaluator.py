@@ -1,12 +1,16 @@
 """How a model is evaluated: set after set of a section. Training's validation and ``mmrl eval run`` both call this."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
+import torch
+import transformers
 from torch import nn
 
+import mmrl
 from mmrl.config.open_data import check_gradable, media_reader, open_set, root_of
 from mmrl.config.schema import ConfigError, EvalSetSection, EvaluationSection
 from mmrl.data.conditions import asked, check_condition, frame_choice_under
@@ -16,113 +20,94 @@ from mmrl.evaluation.response_cache import ResponseCache
 from mmrl.evaluation.runner import EvaluationJob, evaluate
 from mmrl.evaluation.samplers import sampler_of
 from mmrl.evaluation.scorers import scorer_of
-from mmrl.evaluation.scoring import Scorer
-from mmrl.evaluation.settings import settings_of
 from mmrl.evaluation.summary import Summary
 from mmrl.models.generic import GenericModel, check_chat_template
 from mmrl.models.policy import Policy
 from mmrl.runtime.console import progress
+from mmrl.runtime.files import short_hash
 from mmrl.types import Example
 
 
-@dataclass(frozen=True, slots=True)
-class EvaluatedModel:
-    """A model, and what its evaluations under several conditions share: the cache of responses is read once."""
-
-    model: Policy | GenericModel
-    max_rows: int  # completions that the engine samples at a time
-    responses: ResponseCache | None = None
-
-
-def evaluated_model(model: Policy | GenericModel, section: EvaluationSection, max_rows: int) -> EvaluatedModel:
-    """Return the model with the section's cache of responses. Raises ValueError for a model without a chat template."""
-    check_chat_template(model.processor, "the model")
-    responses = None if section.response_cache is None else ResponseCache(Path(section.response_cache))
-    return EvaluatedModel(model, max_rows, responses)
-
-
 def evaluate_model(
-    model: Policy | GenericModel, section: EvaluationSection, out: Path, max_rows: int, quiet: bool = False
+    model: Policy | GenericModel,
+    section: EvaluationSection,
+    out: Path,
+    max_rows: int,
+    quiet: bool = False,
+    retry: bool = False,
+    keep: Mapping[str, Collection[str]] | None = None,
+    responses: ResponseCache | None = None,
 ) -> dict[str, Summary]:
     """Return a summary of each set of a section; the records lie in ``out/NAME``.
 
-    The model's weights and mode, and all random states, stay as they are.
+    ``max_rows``: completions that the engine samples at a time. ``retry``: ask again what failed. ``keep``: by set, the ids of
+    the only questions to ask, all of which must be there. ``responses``: the section's cache, where it is open already. The
+    model's weights and mode, and all random states, stay as they are. Raises ValueError for a model without a chat template.
     """
-    return evaluate_section(evaluated_model(model, section, max_rows), section, out, quiet)
+    check_chat_template(model.processor, "the model")
+    found, scorer = {}, scorer_of(section.graders)
+    with open_sampler(model, section, max_rows, responses or responses_of(section)) as sampler:
+        for one in section.sets:
+            examples, expected, told = questions(one, section), one.expect, with_subtitles(sampler, one, section)
+            if keep is not None:
+                examples, expected = [each for each in examples if each.id in keep[one.name]], len(keep[one.name])
+            how = {"samples": section.samples, "batch": section.batch, "settings": told.settings}
+            how |= {"expected": expected, "retry": retry}
+            with progress(f"evaluate {one.name}", len(examples) * section.samples, quiet=quiet) as show:
+                job = EvaluationJob(one.name, examples, told, scorer, out / one.name, progress=show, **how)
+                found[one.name] = evaluate(job)
+    return found
 
 
-def evaluate_section(
-    evaluated: EvaluatedModel, section: EvaluationSection, out: Path, quiet: bool = False, retry: bool = False
-) -> dict[str, Summary]:
-    """Return what `evaluate_model` does, of a model of which several sections are evaluated. ``retry``: ask again what failed."""
-    with open_evaluation(evaluated, section, out, quiet, retry) as evaluation:
-        return {one.name: evaluation.summary(one) for one in section.sets}
+def responses_of(section: EvaluationSection) -> ResponseCache | None:
+    """Return the cache of responses that a section names."""
+    return None if section.response_cache is None else ResponseCache(Path(section.response_cache))
 
 
 @contextmanager
-def open_evaluation(
-    evaluated: EvaluatedModel, section: EvaluationSection, out: Path, quiet: bool = False, retry: bool = False
-) -> Iterator["SectionEvaluation"]:
-    """Yield the evaluation of a model under a section, whose sets can be measured inside."""
-    model = evaluated.model
-    sampler = sampler_of(model, section, evaluated.max_rows)
+def open_sampler(
+    model: Policy | GenericModel, section: EvaluationSection, max_rows: int, responses: ResponseCache | None
+) -> Iterator[MediaSampler]:
+    """Yield the sampler of a model under a section. The model is in evaluation mode, and still, inside."""
+    sampler = sampler_of(model, section.template, section.decoding, max_rows)
     settings = settings_of(section, model, sampler.facts)
     shown = section.model_copy(update={"frames": frame_choice_under(section.condition, section.frames)})
     still = model.tower.still(again=True) if isinstance(model, Policy) else nullcontext()
     with media_reader(shown, cache_bytes=2**28) as reader, evaluating(model.model), still:
-        media = MediaSampler(sampler, reader, section.seed, section.condition, settings, evaluated.responses)
-        yield SectionEvaluation(section, media, scorer_of(section.graders), out, quiet, retry)
+        yield MediaSampler(sampler, reader, section.seed, section.condition, settings, responses)
 
 
-@dataclass(frozen=True, slots=True)
-class SectionEvaluation:
-    """A section with an open model: what the jobs of all its sets have in common."""
+def settings_of(section: EvaluationSection, model: Policy | GenericModel, engine: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all that decides the texts, as the plan records it; ``engine`` is what a sampler says of itself."""
+    processor = model.processor
+    versions = {"mmrl": mmrl.__version__, "torch": torch.__version__, "transformers": transformers.__version__}
+    return {
+        "weights": model.weights.record(),
+        "pixels": [str(processor.video_processor.size), str(processor.image_processor.size)],
+        "chat_template": short_hash(str(processor.chat_template or model.tokenizer.chat_template)),
+        "reader": section.reader,
+        "template": section.template,
+        "decoding": asdict(section.decoding),
+        "frames": asdict(section.frames),
+        "condition": section.condition,
+        "seed": section.seed,
+        "engine": dict(engine) | versions,
+    }
 
-    section: EvaluationSection
-    sampler: MediaSampler
-    scorer: Scorer
-    out: Path
-    quiet: bool = False  # no progress bar
-    retry: bool = False
 
-    def summary(self, one: EvalSetSection, keep: Collection[str] | None = None) -> Summary:
-        """Measure a set; where ``keep`` is given, only the questions with these ids, all of which must be there."""
-        job = self.job(one, keep)
-        total = len(job.examples) * job.samples
-        with progress(f"evaluate {one.name}", total, quiet=self.quiet) as show:
-            return evaluate(replace(job, progress=lambda done, _: show(done)))
-
-    def job(self, one: EvalSetSection, keep: Collection[str] | None = None) -> EvaluationJob:
-        """Return the job of a set."""
-        examples, sampler = questions(one, self.section), self.sampler_for(one)
-        if keep is not None:
-            examples = [example for example in examples if example.id in keep]
-        return EvaluationJob(
-            name=one.name,
-            examples=examples,
-            sampler=sampler,
-            scorer=self.scorer,
-            out=self.out / one.name,
-            samples=self.section.samples,
-            batch=self.section.batch,
-            expected=one.expect if keep is None else len(keep),
-            settings=sampler.settings,
-            retry=self.retry,
+def with_subtitles(sampler: MediaSampler, one: EvalSetSection, section: EvaluationSection) -> MediaSampler:
+    """Return the sampler of a set, which shows the set's subtitles. Raises ConfigError unless all of them are there."""
+    if one.subtitles is None:
+        return sampler
+    folder = root_of(section) / one.subtitles.folder
+    files = len(list(folder.iterdir())) if folder.is_dir() else 0
+    if files == 0 or (one.subtitles.expect or files) != files:
+        wanted = one.subtitles.expect or "some"
+        raise ConfigError(
+            f"{one.name}: subtitles: expected {wanted} files in {folder}, found {files}; unpack all of them"
         )
-
-    def sampler_for(self, one: EvalSetSection) -> MediaSampler:
-        """Return the sampler of a set, which shows the set's subtitles. Raises ConfigError unless all of them are there."""
-        if one.subtitles is None:
-            return self.sampler
-        folder = root_of(self.section) / one.subtitles.folder
-        files = len(list(folder.iterdir())) if folder.is_dir() else 0
-        if files == 0 or (one.subtitles.expect or files) != files:
-            wanted = one.subtitles.expect or "some"
-            raise ConfigError(
-                f"{one.name}: subtitles: expected {wanted} files in {folder}, found {files}; unpack all of them"
-            )
-        settings = {**self.sampler.settings, "subtitles": one.subtitles.folder}
-        return replace(self.sampler, tell=Telling(folder, self.section.template), settings=settings)
+    settings = {**sampler.settings, "subtitles": one.subtitles.folder}
+    return replace(sampler, tell=Telling(folder, section.template), settings=settings)
 
 
 def questions(one: EvalSetSection, section: EvaluationSection) -> list[Example]:

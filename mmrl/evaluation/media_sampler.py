@@ -1,7 +1,7 @@
 """The sampler of an evaluated set: loads media, applies the condition, keeps failures apart and responses in a cache."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,18 +9,14 @@ import numpy as np
 from mmrl.data.conditions import Condition, see
 from mmrl.data.media.reader import MediaError, MediaReader
 from mmrl.data.media.video import Clip
+from mmrl.evaluation.plan import canonical
 from mmrl.evaluation.records import Completion, Request, Shown
-from mmrl.evaluation.response_cache import CachedResponse, ResponseCache, key_of
+from mmrl.evaluation.response_cache import ResponseCache
 from mmrl.runtime.files import sha256
 from mmrl.types import Example
 
-DECIDES = (
-    "weights",
-    "pixels",
-    "chat_template",
-    "decoding",
-    "engine",
-)  # settings that enter the cache's keys; the rest is in prompt and frames
+# settings that enter the cache's keys; the rest is in prompt and frames
+DECIDES = ("weights", "pixels", "chat_template", "decoding", "engine")
 Media = tuple[Clip | np.ndarray, ...]
 NO_REQUEST = Request("", 0)
 Tell = Callable[[Example, Media], tuple[Example, Media]]  # the question as it is asked once its frames are chosen
@@ -46,7 +42,7 @@ class ResponseSampler(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One (example, sample) on its way to a completion: loaded, told, requested, answered."""
+    """One (example, sample) on its way to a completion."""
 
     example: Example  # as it is told, once it is
     sample: int
@@ -54,16 +50,6 @@ class Question:
     request: Request = NO_REQUEST  # what the model is given, once the question has its words
     completion: Completion | None = None  # the response, or why there is none
     error: ValueError | None = None  # why the model cannot take the question
-
-    @property
-    def key(self) -> str:
-        """The key of the response in the cache."""
-        return self.request.key
-
-
-def as_it_is(example: Example, media: Media) -> tuple[Example, Media]:
-    """Add nothing to a question."""
-    return example, media
 
 
 @dataclass
@@ -81,35 +67,38 @@ class MediaSampler:
     condition: Condition = "full"
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the run
     cache: ResponseCache | None = None
-    tell: Tell = as_it_is
+    tell: Tell = lambda example, media: (example, media)
     answered: Question | None = None  # the last question that the engine answered; None before the first
 
     def __call__(self, examples: Sequence[Example], samples: Sequence[int]) -> list[Completion]:
         """Return a completion of each (example, sample), in order."""
         self.reader.ahead(examples)
-        questions = [Question(*pair) for pair in zip(examples, samples, strict=True)]
-        questions = [attempt(self.shown, each) for each in questions]
-        questions = [attempt(self.requested, each) for each in questions]
+        questions = [self.prepared(Question(*pair)) for pair in zip(examples, samples, strict=True)]
         self.refuse_unaskable(questions)
         waiting = [each for each in questions if each.completion is None]
-        answered = iter(self.cached(waiting) or self.generated(waiting))
-        questions = [next(answered) if each.completion is None else each for each in questions]
-        return [each.completion for each in questions if each.completion is not None]
+        made = iter(self.cached(waiting) or self.generated(waiting))
+        return [next(made) if each.completion is None else each.completion for each in questions]
 
-    def shown(self, question: Question) -> Question:
-        """Return the question as the condition asks it, with the media that it shows."""
-        media = see(self.condition, question.example, self.reader.load(question.example), self.seed)
-        example, media = self.tell(question.example, media)
-        return replace(question, example=example, media=media)
+    def prepared(self, question: Question) -> Question:
+        """Return the question as the model is asked it, or with the failure that ends it."""
+        try:
+            return self.requested(question)
+        except MediaError as error:
+            return replace(question, completion=Completion("", finished=False, status="media_error", error=str(error)))
+        except ValueError as error:  # the template or the chat template cannot take it
+            return replace(question, completion=failed(error), error=error)
 
     def requested(self, question: Question) -> Question:
-        """Return the question with what the model is given, and the key of its response."""
-        example, text = question.example, self.sampler.text(question.example)
-        shown = tuple(map(shown_of, example.every_media, question.media))
+        """Return the question as the condition asks it, what the model is given of it, and the key of its response."""
+        media = see(self.condition, question.example, self.reader.load(question.example), self.seed)
+        example, media = self.tell(question.example, media)
+        text, shown = self.sampler.text(example), tuple(map(shown_of, example.every_media, media))
         hashes = [[each.kind, each.sha256, each.seconds] for each in shown]
         shared = {name: self.settings.get(name) for name in DECIDES}
-        key = key_of(prompt=text, media=hashes, sample=[self.seed, example.id, question.sample], **shared)
-        return replace(question, request=Request(text, 0, shown, key))
+        decides = {"prompt": text, "media": hashes, "sample": [self.seed, example.id, question.sample], **shared}
+        return replace(
+            question, example=example, media=media, request=Request(text, 0, shown, sha256(canonical(decides)))
+        )
 
     def refuse_unaskable(self, questions: Sequence[Question]) -> None:
         """Raise the first error where the model can take none of the first questions: no single item is to blame."""
@@ -117,23 +106,22 @@ class MediaSampler:
         if errors and len(errors) == len(questions) and self.answered is None:
             raise errors[0]
 
-    def cached(self, questions: Sequence[Question]) -> list[Question]:
-        """Return the questions with cached responses; none unless all are cached, as rounding depends on a batch's neighbours."""
-        kept = [] if self.cache is None else [self.cache.get(each.key) for each in questions]
-        found = [each for each in kept if each is not None]
+    def cached(self, questions: Sequence[Question]) -> list[Completion]:
+        """Return the cached responses; none unless all are cached, as rounding depends on a batch's neighbours."""
+        kept = [] if self.cache is None else [self.cache.kept.get(each.request.key) for each in questions]
+        found = [Completion(**asdict(each.response), request=each.request) for each in kept if each is not None]
         if len(found) < len(questions):
             return []
-        return [from_cache(*pair) for pair in zip(questions, found, strict=True)]
+        return [with_request(*pair) for pair in zip(found, questions, strict=True)]
 
-    def generated(self, questions: Sequence[Question]) -> list[Question]:
-        """Return the questions with the model's responses, which the cache keeps."""
+    def generated(self, questions: Sequence[Question]) -> list[Completion]:
+        """Return the model's responses, which the cache keeps."""
         completions = self.sampled(questions) if questions else []
-        questions = [with_response(*pair) for pair in zip(questions, completions, strict=True)]
+        completions = [with_request(*pair) for pair in zip(completions, questions, strict=True)]
         if self.cache is not None:
-            pairs = zip(questions, completions, strict=True)
-            good = [(each, made.response) for each, made in pairs if made.status != "engine_error"]
-            self.cache.put({each.key: (each.request, response) for each, response in good})
-        return questions
+            good = [each for each in completions if each.status != "engine_error"]
+            self.cache.put({each.request.key: (each.request, each.response) for each in good})
+        return completions
 
     def sampled(self, questions: Sequence[Question]) -> list[Completion]:
         """Return the model's completions; where the batch fails, each alone, so that one item does not cost the others."""
@@ -177,38 +165,15 @@ class MediaSampler:
             ) from again
 
 
-def attempt(stage: Callable[[Question], Question], question: Question) -> Question:
-    """Return the question after a stage, or with the failure that ends it; a question that has ended passes unchanged."""
-    if question.completion is not None:
-        return question
-    try:
-        return stage(question)
-    except MediaError as error:
-        return replace(question, completion=Completion("", finished=False, status="media_error", error=str(error)))
-    except ValueError as error:  # the template or the chat template cannot take it
-        return replace(question, completion=failed(error), error=error)
-
-
 def failed(error: Exception) -> Completion:
     """Return the record of a failure."""
     return Completion("", finished=False, status="engine_error", error=f"{type(error).__name__}: {error}")
 
 
-def with_response(question: Question, completion: Completion) -> Question:
-    """Return the question with its completion, whose request is the question's own with the length of the prompt."""
+def with_request(completion: Completion, question: Question) -> Completion:
+    """Return the completion with the question's request, and the length of the prompt in it."""
     tokens = 0 if completion.request is None else completion.request.tokens
-    request = replace(question.request, tokens=tokens)
-    return replace(question, request=request, completion=replace(completion, request=request))
-
-
-def from_cache(question: Question, kept: CachedResponse) -> Question:
-    """Return the question with a cached response."""
-    response = kept.response
-    completion = Completion(
-        response.text, response.tokens, response.finished, response.status,
-        request=kept.request, answer_logp=response.answer_logp,
-    )  # fmt: skip
-    return with_response(question, completion)
+    return replace(completion, request=replace(question.request, tokens=tokens))
 
 
 def shown_of(medium: Any, decoded: Clip | np.ndarray) -> Shown:

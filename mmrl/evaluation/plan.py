@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,10 @@ class Plan:
 
     name: str
     examples: Sequence[Example]
-    samples: int
-    batch: int
-    settings: Mapping[str, Any]
+    _: KW_ONLY
+    samples: int = 1  # completions an example
+    batch: int = 8  # (example, sample) pairs sampled together; a batch that was not finished is generated again, whole
+    settings: Mapping[str, Any] = field(default_factory=dict)  # all that decides the texts: weights, decoding, frames
 
     def __post_init__(self) -> None:
         if not self.examples or self.samples < 1 or self.batch < 1:
@@ -44,20 +45,15 @@ class Plan:
             raise ValueError(f"evaluation {self.name!r}: {len(twice)} ids occur more than once, such as {twice[0]!r}")
 
     @property
-    def pairs(self) -> list[tuple[Example, int]]:
-        """Every (example, sample id); the samples of an example stand together."""
-        return [(example, sample) for example in self.examples for sample in range(self.samples)]
+    def pairs(self) -> list[Pair]:
+        """The id of every item with each of its sample ids; the samples of an item stand together."""
+        return [(example.id, sample) for example in self.examples for sample in range(self.samples)]
 
     @property
     def batches(self) -> list[list[tuple[Example, int]]]:
         """The pairs as they are generated together, whatever was interrupted: rounding depends on the neighbours."""
-        pairs = self.pairs
+        pairs = [(example, sample) for example in self.examples for sample in range(self.samples)]
         return [pairs[start : start + self.batch] for start in range(0, len(pairs), self.batch)]
-
-    @property
-    def items(self) -> str:
-        """The text of items.jsonl."""
-        return "".join(line(item_of(example)) for example in self.examples)
 
     def facts(self, items: str) -> dict[str, Any]:
         """Return what must be the same when a run is resumed. The folders of media may differ between machines."""
@@ -79,7 +75,7 @@ class Plan:
 def open_plan(plan: Plan, out: Path) -> None:
     """Write the plan and its items, or refuse a folder that holds another measurement."""
     out.mkdir(parents=True, exist_ok=True)
-    samples, items = out / SAMPLES, plan.items
+    samples, items = out / SAMPLES, "".join(line(item_of(example)) for example in plan.examples)
     facts = plan.facts(items)
     if samples.exists() and samples.stat().st_size:
         same_plan(facts, out)
@@ -94,7 +90,7 @@ def recorded(plan: Plan, out: Path, retry: bool = False) -> dict[Pair, Sample]:
     """
     path = out / SAMPLES
     data = path.read_bytes() if path.exists() else b""
-    wanted = {(example.id, sample) for example, sample in plan.pairs}
+    wanted = set(plan.pairs)
     found: dict[Pair, Sample] = {}
     for number, text in enumerate(split(data)[0], 1):
         one = read_line(Sample, text, path, number)
@@ -122,9 +118,8 @@ def complete_batches(plan: Plan, found: Mapping[Pair, Sample], retry: bool) -> I
 
 def in_order(plan: Plan, found: Mapping[Pair, Sample], out: Path) -> None:
     """Put the samples into the order of the plan, if batches were run again out of turn."""
-    pairs = [(example.id, sample) for example, sample in plan.pairs]
-    if list(found) != pairs:
-        write_lines(out / SAMPLES, [found[pair] for pair in pairs])
+    if list(found) != plan.pairs:
+        write_lines(out / SAMPLES, [found[pair] for pair in plan.pairs])
 
 
 def same_plan(facts: Mapping[str, Any], out: Path) -> None:

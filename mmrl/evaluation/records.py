@@ -7,14 +7,13 @@ so that a completion is generated once and scored as often as anyone likes.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import ConfigDict
 
 from mmrl.types import Example, Kind, Media, Span
 
 SCHEMA = 2  # version of all records; a reader refuses others
-STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 ResponseStatus = Literal["ok", "truncated", "empty", "media_error", "engine_error"]  # what became of a request
 Status = Literal["ok", "truncated", "empty", "media_error", "engine_error", "unparsable"]
@@ -25,11 +24,17 @@ class IncompleteError(ValueError):
     """There are fewer records than there must be, so a mean over them would be another number."""
 
 
+class Strict:
+    """What stands in a file: validated when it is read, without conversions, unknown fields and NaN."""
+
+    __slots__ = ()
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
 @dataclass(frozen=True, slots=True)
-class File:
+class File(Strict):
     """A file of an item."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
     kind: Literal["video", "image"]
     path: str
     start: float | None = None  # of a video, the part that is looked at; None for all of it
@@ -51,17 +56,14 @@ class File:
 
 def file_of(media: Media) -> File:
     """Return the record of a medium."""
-    span = media.span
-    if span is None:
-        return File(media.kind, str(media.path))
-    return File(media.kind, str(media.path), span.start, span.end, span.unit)
+    part = () if media.span is None else (media.span.start, media.span.end, media.span.unit)
+    return File(media.kind, str(media.path), *part)
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class Item(Strict):
     """A line of items.jsonl: what is asked, and all that a grader needs, so that scoring needs no data root."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
     id: str
     cluster: str  # items of one cluster are not independent
     question: str
@@ -71,6 +73,11 @@ class Item:
     media: tuple[File, ...]
     fields: dict[str, Any]  # the row as read
     schema: int = SCHEMA
+
+    @property
+    def gold(self) -> str:
+        """The right answer without the space around it, such as the letter of an option."""
+        return (self.answer or "").strip()
 
     @property
     def example(self) -> Example:
@@ -92,10 +99,9 @@ def item_of(example: Example) -> Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(Strict):
     """A medium as the model received it."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
     kind: Literal["video", "image"]
     path: str
     size: tuple[int, int]  # height and width of the decoded pixels
@@ -106,10 +112,9 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class Request(Strict):
     """The prompt and the media that the model received for one (item, sample)."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
     prompt: str  # the chat template's text; each medium stands as one placeholder
     tokens: int  # of the whole prompt, media included
     media: tuple[Shown, ...] = ()
@@ -117,10 +122,9 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
+class Response(Strict):
     """The text that the model wrote, or why there is none."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
     text: str  # raw
     tokens: int
     finished: bool  # ended by itself, not by the token limit
@@ -130,10 +134,9 @@ class Response:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Strict):
     """A line of samples.jsonl: a request and its response."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
     item: str
     sample: int
     request: Request | None  # None where its media could not be read
@@ -142,10 +145,9 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Strict):
     """A line of scores.NAME.jsonl: how a response was read, and its scores."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
     item: str
     sample: int
     parse: dict[str, Any]

@@ -3,14 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
 
-from pydantic import ConfigDict
-
-from mmrl.evaluation.plan import canonical
-from mmrl.evaluation.records import SCHEMA, STRICT, Request, Response
+from mmrl.evaluation.records import SCHEMA, Request, Response, Strict
 from mmrl.evaluation.store import line, read_lines
-from mmrl.runtime.files import sha256
 from mmrl.runtime.json_lines import append_lines, cut_torn_end
 from mmrl.runtime.lock import waiting_lock
 
@@ -18,10 +13,9 @@ FILE, LOCK = "responses.jsonl", ".lock"
 
 
 @dataclass(frozen=True, slots=True)
-class CachedResponse:
+class CachedResponse(Strict):
     """A line of the cache."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
     key: str
     request: Request
     response: Response
@@ -39,10 +33,6 @@ class ResponseCache:
             cut_torn_end(self.path)
             self.kept = {one.key: one for one in read_lines(CachedResponse, self.path)}
 
-    def get(self, key: str) -> CachedResponse | None:
-        """Return the response under a key, or None."""
-        return self.kept.get(key)
-
     def put(self, made: Mapping[str, tuple[Request, Response]]) -> None:
         """Keep new responses; what is there already stays."""
         new = [CachedResponse(key, *pair) for key, pair in made.items() if key not in self.kept]
@@ -50,8 +40,3 @@ class ResponseCache:
         with waiting_lock(self.path.with_name(LOCK)):
             cut_torn_end(self.path)  # of a process that was killed meanwhile
             append_lines(self.path, map(line, new))
-
-
-def key_of(**decides: Any) -> str:
-    """Return the SHA-256 of the canonical JSON of all that decides a response."""
-    return sha256(canonical(decides))

@@ -1,13 +1,15 @@
 """Evaluations on disk: a run is a folder with run.json; beneath it, one folder with a plan for each evaluated set."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from mmrl.evaluation.plan import PLAN, SAMPLES, read_plan
-from mmrl.evaluation.records import SCHEMA, STRICT
+from mmrl.evaluation.records import SCHEMA, Record, Strict
+from mmrl.evaluation.summary import Summary, summarise
 from mmrl.runtime.files import write_json
 from mmrl.runtime.json_lines import split
 
@@ -16,10 +18,9 @@ CONDITIONS = "conditions"  # the folder of a run in which further conditions lie
 
 
 @dataclass(frozen=True, slots=True)
-class RunRecord:
+class RunRecord(Strict):
     """run.json: the settings, machine and counts of a run. Written when it starts, and again when it ends."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
     model: str
     command: str
     commit: str  # with a plus sign where files differed from it
@@ -60,6 +61,12 @@ def sets_of(path: Path) -> dict[str, Path]:
     if not found:
         raise ValueError(f"{path}: expected a folder of an evaluation, found no {PLAN} in it or below")
     return {path.name if name == "." else name: folder for name, folder in found.items()}
+
+
+def summary_of(folder: Path, records: Sequence[Record]) -> Summary:
+    """Return the summary of a set's records. Raises IncompleteError where one that is planned is missing."""
+    plan = read_plan(folder)
+    return summarise(f"{folder} ({plan['name']})", records, plan["items"], plan["samples"])
 
 
 def progress_of(folder: Path) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """Sample, record, score: batch by batch, continuing where a killed run stopped."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -17,29 +17,22 @@ from mmrl.types import Example
 COSTS = "costs.jsonl"  # seconds and tokens of each batch, apart from the samples, which are the same on each run
 
 Sampler = Callable[[Sequence[Example], Sequence[int]], Sequence[Completion]]  # examples and sample ids, pairwise
-Progress = Callable[[int, int], None]  # the number of finished pairs, and of all
 
 
 @dataclass(frozen=True, slots=True)
-class EvaluationJob:
-    """One set to be measured: what is asked, who answers, how that is scored, and where the records lie."""
+class EvaluationJob(Plan):
+    """One set to be measured: what is asked, who answers, how that is scored, and where the records lie.
 
-    name: str
-    examples: Sequence[Example]
+    Raises ValueError for one that measures nothing.
+    """
+
     sampler: Sampler
     scorer: Scorer
     out: Path
-    samples: int = 1  # completions an example
-    batch: int = 8  # (example, sample) pairs sampled together; a batch that was not finished is generated again, whole
+    _: KW_ONLY
     expected: int | None = None  # examples that there must be: a truncated download is an error
-    settings: Mapping[str, Any] = field(default_factory=dict)  # all that decides the texts: weights, decoding, frames
     retry: bool = False  # generate again the batches in which something failed
-    progress: Progress | None = None
-
-    @property
-    def plan(self) -> Plan:
-        """The plan of the measurement, as it is recorded. Raises ValueError for one that measures nothing."""
-        return Plan(self.name, self.examples, self.samples, self.batch, self.settings)
+    progress: Callable[[int], Any] = lambda done: None  # is told how many pairs are done
 
 
 def evaluate(job: EvaluationJob) -> Summary:
@@ -48,23 +41,21 @@ def evaluate(job: EvaluationJob) -> Summary:
     Raises IncompleteError where there are not as many examples as expected, and PlanError where the folder holds records of
     another plan: other examples, or other settings.
     """
-    plan = job.plan
     if job.expected is not None and len(job.examples) != job.expected:
         raise IncompleteError(f"evaluation {job.name!r}: expected {job.expected} examples, found {len(job.examples)}")
     with alone(job.out):
-        open_plan(plan, job.out)
-        generate(job, plan, recorded(plan, job.out, job.retry))
+        open_plan(job, job.out)
+        generate(job, recorded(job, job.out, job.retry))
         return summarise(job.name, score(job.out, job.scorer), len(job.examples), job.samples)
 
 
-def generate(job: EvaluationJob, plan: Plan, done: dict[Pair, Sample]) -> None:
+def generate(job: EvaluationJob, done: dict[Pair, Sample]) -> None:
     """Write the samples of all batches that are not done. Those of the first are scored at once: a grader that fails does so early."""
-    progress, total = job.progress or no_progress, len(plan.pairs)
     if done:
-        progress(len(done), total)
+        job.progress(len(done))
     cut_torn_end(job.out / COSTS)
     (job.out / SAMPLES).touch()
-    left = [batch for batch in plan.batches if (batch[0][0].id, batch[0][1]) not in done]
+    left = [batch for batch in job.batches if (batch[0][0].id, batch[0][1]) not in done]
     for number, part in enumerate(left):
         began = perf_counter()
         new = generated(job.name, part, job.sampler)
@@ -72,14 +63,10 @@ def generate(job: EvaluationJob, plan: Plan, done: dict[Pair, Sample]) -> None:
         done |= {(one.item, one.sample): one for one in new}
         seconds, tokens = round(perf_counter() - began, 3), sum(one.response.tokens for one in new)
         append(job.out / COSTS, [{"samples": len(new), "tokens": tokens, "seconds": seconds}])
-        progress(len(done), total)
+        job.progress(len(done))
         if number == 0:
             score(job.out, job.scorer)
-    in_order(plan, done, job.out)
-
-
-def no_progress(done: int, total: int) -> None:
-    """Show nothing."""
+    in_order(job, done, job.out)
 
 
 def generated(name: str, part: Sequence[tuple[Example, int]], sampler: Sampler) -> list[Sample]:
@@ -95,8 +82,5 @@ def generated(name: str, part: Sequence[tuple[Example, int]], sampler: Sampler) 
 
 def cost(out: Path) -> dict[str, float]:
     """Return the seconds and tokens that a folder's samples took, over all its sessions; 0 where nothing is written down."""
-    total = {"seconds": 0.0, "tokens": 0.0}
-    path = out / COSTS
-    for row in read(path) if path.exists() else ():
-        total = {key: total[key] + value for key, value in row.items() if key in total}
-    return total
+    rows = read(out / COSTS) if (out / COSTS).exists() else []
+    return {key: sum((row.get(key, 0) for row in rows), 0.0) for key in ("seconds", "tokens")}

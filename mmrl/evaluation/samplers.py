@@ -9,11 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
-from mmrl.config.schema import EvaluationSection
-from mmrl.evaluation.media_sampler import Media
+from mmrl.evaluation.media_sampler import Media, ResponseSampler
 from mmrl.evaluation.records import Completion, Request
 from mmrl.models.chat import prompt_text
-from mmrl.models.generic import GenericModel, Written
+from mmrl.models.generic import GenericModel
 from mmrl.models.policy import Policy
 from mmrl.rewards.parse import parse
 from mmrl.rollout import Engine
@@ -22,40 +21,33 @@ from mmrl.types import Decoding, Example, Group
 
 
 def sampler_of(
-    model: Policy | GenericModel, section: EvaluationSection, max_rows: int
+    model: Policy | GenericModel, template: str, decoding: Decoding, max_rows: int
 ) -> "EngineSampler | GenerateSampler":
-    """Return the sampler of a model under a section's template and decoding."""
+    """Return the sampler of a model, which itself keeps its template."""
     if isinstance(model, GenericModel):
-        return GenerateSampler(replace(model, template=section.template), section.decoding)
-    return engine_sampler(model, section.template, section.decoding, max_rows)
-
-
-def engine_sampler(policy: Policy, template: str, decoding: Decoding, max_rows: int) -> "EngineSampler":
-    """Return mmrl's own sampler of a policy, which itself keeps its template."""
-    view = copy.copy(policy)
+        return GenerateSampler(replace(model, template=template), decoding)
+    view = copy.copy(model)
     view.template = template
     return EngineSampler(view, Engine(view, decoding, lambda text: parse(text).span, max_rows))
 
 
 @dataclass(frozen=True, slots=True)
-class EngineSampler:
-    """A policy that answers through mmrl's own engine."""
+class EngineSampler(ResponseSampler):
+    """A policy that answers through mmrl's own engine. The samples of a question stand together, and share its prompt."""
 
     policy: Policy
     engine: Engine
 
     def text(self, example: Example) -> str:
-        """Return the prompt's text, with a placeholder for each medium."""
         return prompt_text(self.policy.processor, example, self.policy.template)
 
     def answer(
         self, examples: Sequence[Example], media: Sequence[Media], samples: Sequence[int], seed: int
     ) -> list[Completion]:
-        """Return a completion for each. The samples of a question stand together, and share its prompt."""
         places = [list(each) for _, each in groupby(range(len(examples)), key=lambda i: examples[i].id)]
         prompts = self.policy.prompts([examples[each[0]] for each in places], [media[each[0]] for each in places])
         groups = self.engine.sample(prompts, [[samples[i] for i in each] for each in places], seed)
-        return [completion_of(group.rows(slice(row, row + 1))) for group in groups for row in range(len(group))]
+        return [completion_of(group, row) for group in groups for row in range(len(group))]
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -63,24 +55,23 @@ class EngineSampler:
         return {"name": "mmrl", "compute": str(self.policy.compute), "max_rows": self.engine.max_rows}
 
 
-def completion_of(group: Group) -> Completion:
-    """Return the completion of a group of one as it is recorded."""
-    finished = bool(group.finished[0])
-    logp = None
-    if group.logp_sampled is not None and bool(group.answer[0].any()):
-        logp = float(group.logp_sampled[0, group.answer[0]].sum())
-    return Completion(
-        group.texts[0],
-        int(group.mask.sum()),
-        finished,
-        "ok" if finished else "truncated",
-        request=Request("", len(group.prompt.tokens)),
-        answer_logp=logp,
-    )
+def completion_of(group: Group, row: int) -> Completion:
+    """Return a completion of a group as it is recorded."""
+    answer, logp = group.answer[row], None
+    if group.logp_sampled is not None and bool(answer.any()):
+        logp = float(group.logp_sampled[row, answer].sum())
+    tokens, finished = int(group.mask[row].sum()), bool(group.finished[row])
+    return completion(group.texts[row], tokens, finished, len(group.prompt.tokens), logp)
+
+
+def completion(text: str, tokens: int, finished: bool, prompt_tokens: int, answer_logp: float | None) -> Completion:
+    """Return what was written as it is recorded."""
+    status = "ok" if finished else "truncated"
+    return Completion(text, tokens, finished, status, request=Request("", prompt_tokens), answer_logp=answer_logp)
 
 
 @dataclass(frozen=True, slots=True)
-class GenerateSampler:
+class GenerateSampler(ResponseSampler):
     """A model of another family that answers one prompt at a time by transformers' generate.
 
     Its noise is mmrl's: a function of (seed, example, sample) alone.
@@ -90,34 +81,21 @@ class GenerateSampler:
     decoding: Decoding
 
     def text(self, example: Example) -> str:
-        """Return the prompt's text, with a placeholder for each medium."""
         return self.model.text(example)
 
     def answer(
         self, examples: Sequence[Example], media: Sequence[Media], samples: Sequence[int], seed: int
     ) -> list[Completion]:
-        """Return a completion for each."""
-        length = self.decoding.max_new_tokens
-        completions = []
+        length, completions = self.decoding.max_new_tokens, []
         for example, shown, sample in zip(examples, media, samples, strict=True):
             noise = uniforms(seed, 0, example.id, [sample], length)
             written = self.model.write(example, shown, partial(choose_token, self.decoding, noise), length)
-            completions.append(self.completion_of(written))
+            span = parse(written.text).span
+            mask = self.model.mask_of(written.tokens, span) if span else []
+            logp = sum(logp for logp, graded in zip(written.logp, mask, strict=False) if graded) if any(mask) else None
+            told = (written.text, len(written.tokens), written.finished, written.prompt_tokens)
+            completions.append(completion(*told, logp))
         return completions
-
-    def completion_of(self, written: Written) -> Completion:
-        """Return what was written as it is recorded."""
-        span = parse(written.text).span
-        mask = self.model.mask_of(written.tokens, span) if span else []
-        logp = sum(logp for logp, graded in zip(written.logp, mask, strict=False) if graded)
-        return Completion(
-            written.text,
-            len(written.tokens),
-            written.finished,
-            "ok" if written.finished else "truncated",
-            request=Request("", written.prompt_tokens),
-            answer_logp=logp if any(mask) else None,
-        )
 
     @property
     def facts(self) -> dict[str, Any]:

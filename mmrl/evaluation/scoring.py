@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmrl.evaluation.plan import ITEMS, SAMPLES, Pair, canonical, read_plan
+from mmrl.evaluation.plan import ITEMS, SAMPLES, Pair, canonical
 from mmrl.evaluation.records import FAILED, IncompleteError, Item, Record, Sample, Verdict, record_of
 from mmrl.evaluation.store import read_lines, write_lines
 from mmrl.runtime.files import write_json
@@ -49,14 +49,9 @@ def checked(metric: str, value: float | None, item: str) -> float | None:
     return None if value is None else float(value)
 
 
-def verdicts_path(out: Path, name: str = DEFAULT) -> Path:
-    """Return the file of a scorer's verdicts."""
+def verdicts_path(out: Path, name: str) -> Path:
+    """Return the file of a scorer's verdicts; with .json at its end, the file that says what the scorer was."""
     return out / f"scores.{name}.jsonl"
-
-
-def facts_path(out: Path, name: str = DEFAULT) -> Path:
-    """Return the file that says what the scorer was."""
-    return out / f"scores.{name}.json"
 
 
 def scorers_of(out: Path) -> list[str]:
@@ -73,14 +68,16 @@ def score(out: Path, scorer: Scorer, anew: bool = False) -> list[Record]:
     items, samples = read_items(out), read_lines(Sample, out / SAMPLES)
     kept = {} if anew else given_before(out, scorer)
     verdicts = [kept.get((s.item, s.sample)) or scorer.verdict(items[s.item], s) for s in samples]
-    write_lines(verdicts_path(out, scorer.name), verdicts)
-    write_json(facts_path(out, scorer.name), described(scorer), sort_keys=True)
+    path = verdicts_path(out, scorer.name)
+    write_lines(path, verdicts)
+    write_json(path.with_suffix(".json"), described(scorer), sort_keys=True)
     return [record_of(items[s.item], s, v) for s, v in zip(samples, verdicts, strict=True)]
 
 
 def given_before(out: Path, scorer: Scorer) -> dict[Pair, Verdict]:
     """Return the verdicts on record that this very scorer gave; none of a scorer without facts, and none on what failed."""
-    path, facts = verdicts_path(out, scorer.name), facts_path(out, scorer.name)
+    path = verdicts_path(out, scorer.name)
+    facts = path.with_suffix(".json")
     if not (scorer.facts and path.exists() and facts.exists() and json.loads(facts.read_text()) == described(scorer)):
         return {}
     return {(one.item, one.sample): one for one in read_lines(Verdict, path) if one.scores}
@@ -111,12 +108,6 @@ def read_records(out: Path, scorer: str = DEFAULT) -> list[Record]:
             f"{path}: {len(verdicts)} verdicts that do not fit {len(samples)} samples; mmrl eval score {out}"
         )
     return [record_of(items[s.item], s, v) for s, v in zip(samples, verdicts, strict=True)]
-
-
-def expected_of(out: Path) -> tuple[str, int, int]:
-    """Return the name of a folder's evaluation, how many items it must have, and how many samples of each."""
-    plan = read_plan(out)
-    return plan["name"], plan["items"], plan["samples"]
 
 
 def gold_text(choices: Sequence[str], answer: str | None) -> str | None:

@@ -14,6 +14,7 @@ from mmrl.runtime.files import write_whole
 from mmrl.runtime.json_lines import split
 
 T = TypeVar("T")
+adapter = cache(TypeAdapter)  # the validator of a type
 
 
 def read_lines(kind: type[T], path: Path) -> list[T]:
@@ -44,12 +45,6 @@ def read_line(kind: type[T], text: bytes, path: Path, number: int) -> T:
         raise ValueError(
             f"{where}: expected a {name}, found {len(error.errors())} problems, the first: {place}: {first['msg']}"
         ) from None
-
-
-@cache
-def adapter(kind: type) -> TypeAdapter:
-    """Return the validator of a type."""
-    return TypeAdapter(kind)
 
 
 def line(record: Any) -> str:

@@ -12,6 +12,9 @@ from mmrl.evaluation.records import FAILED, IncompleteError, Record
 from mmrl.evaluation.statistics import Comparison, Difference, bounded_difference, bounded_mean, mean_interval, paired
 from mmrl.evaluation.statistics import compare as everything
 
+Scores = Sequence[float | None]  # one a record; None where there is no verdict
+Columns = dict[str, list[float | None]]  # scores by metric
+
 
 @dataclass(frozen=True, slots=True)
 class Mean:
@@ -39,6 +42,9 @@ class Summary:
     records: tuple[Record, ...] = field(repr=False)
 
 
+Measured = Summary | Sequence[Record]
+
+
 def summarise(name: str, records: Sequence[Record], expected: int, samples: int = 1) -> Summary:
     """Return means over all records with intervals over clusters. Raises IncompleteError where a record is missing.
 
@@ -63,7 +69,7 @@ def summarise(name: str, records: Sequence[Record], expected: int, samples: int 
     )
 
 
-def mean_of(scores: Sequence[float | None], clusters: Sequence[str]) -> Mean:
+def mean_of(scores: Scores, clusters: Sequence[str]) -> Mean:
     """Return the mean, worst case, with an interval that holds from the worst case to the best."""
     known = [score for score in scores if score is not None]
     if len(known) == len(scores):
@@ -72,13 +78,13 @@ def mean_of(scores: Sequence[float | None], clusters: Sequence[str]) -> Mean:
     return Mean(bounds.least, bounds.low, bounds.high, bounds.unscored, bounds.most)
 
 
-def compare(before: Summary | Sequence[Record], after: Summary | Sequence[Record]) -> dict[str, Difference]:
+def compare(before: Measured, after: Measured) -> dict[str, Difference]:
     """Return the change of each metric: paired by (item, sample), intervals over clusters. Both must hold the same pairs."""
     earlier, later, clusters = side_by_side(before, after)
     return {metric: bounded_change(earlier[metric], later[metric], clusters) for metric in earlier}
 
 
-def compare_fully(before: Summary | Sequence[Record], after: Summary | Sequence[Record]) -> dict[str, Comparison]:
+def compare_fully(before: Measured, after: Measured) -> dict[str, Comparison]:
     """Return the change of each metric with discordant counts, McNemar and the smallest effect that could have been seen."""
     earlier, later, clusters = side_by_side(before, after)
     found = {}
@@ -88,12 +94,7 @@ def compare_fully(before: Summary | Sequence[Record], after: Summary | Sequence[
     return found
 
 
-Columns = dict[str, list[float | None]]  # scores by metric
-
-
-def side_by_side(
-    before: Summary | Sequence[Record], after: Summary | Sequence[Record]
-) -> tuple[Columns, Columns, list[str]]:
+def side_by_side(before: Measured, after: Measured) -> tuple[Columns, Columns, list[str]]:
     """Return the scores of both in one order, and the clusters.
 
     Raises IncompleteError where they are not of the same pairs, ValueError where they are not scored alike.
@@ -111,9 +112,7 @@ def side_by_side(
     return earlier, later, [record.cluster for record in first.values()]
 
 
-def bounded_change(
-    before: Sequence[float | None], after: Sequence[float | None], clusters: Sequence[str]
-) -> Difference:
+def bounded_change(before: Scores, after: Scores, clusters: Sequence[str]) -> Difference:
     """Return the paired difference; what is unscored counts as 0, and the interval holds whatever its score would be."""
     change = paired(counted(before), counted(after), clusters)
     if None not in before and None not in after:
@@ -122,12 +121,12 @@ def bounded_change(
     return replace(change, low=bounds.low, high=bounds.high)
 
 
-def counted(scores: Sequence[float | None]) -> list[float]:
+def counted(scores: Scores) -> list[float]:
     """Return the scores with 0 for what has no verdict."""
     return [0.0 if score is None else score for score in scores]
 
 
-def columns(name: str, records: Sequence[Record]) -> dict[str, list[float | None]]:
+def columns(name: str, records: Sequence[Record]) -> Columns:
     """Return scores by metric, one a record; 0 for what was not generated, None for what has no verdict."""
     metrics = list(dict.fromkeys(metric for record in records for metric in record.scores))
     if not metrics:
@@ -140,7 +139,7 @@ def columns(name: str, records: Sequence[Record]) -> dict[str, list[float | None
     return {metric: [record.scores.get(metric, 0.0) for record in records] for metric in metrics}
 
 
-def by_pair(measured: Summary | Sequence[Record]) -> dict[tuple[str, int], Record]:
+def by_pair(measured: Measured) -> dict[tuple[str, int], Record]:
     """Return records by (item, sample). Raises ValueError where one occurs twice."""
     records = measured.records if isinstance(measured, Summary) else measured
     pairs = {(record.item, record.sample): record for record in records}

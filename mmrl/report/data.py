@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from mmrl.evaluation.tables.contents import Levels, ModelComparison
+from mmrl.evaluation.tables.arms import ModelComparison
+from mmrl.evaluation.tables.levels import Levels
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def card(item: Item, sample: Sample, record: Record) -> Mapping[str, Any]:
         "item": item,
         "record": record,
         "options": options,
-        "gold": (item.answer or "").strip(),
+        "gold": item.gold,
         "said": answers([record])[0],
         "prompt": sample.request.prompt if sample.request else "",
         "media": sample.request.media if sample.request else (),

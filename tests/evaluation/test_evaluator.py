@@ -9,7 +9,7 @@ import pytest
 from mmrl.cli import app
 from mmrl.config.load import dump, parse
 from mmrl.config.schema import EvalConfig
-from mmrl.evaluation.samplers import engine_sampler
+from mmrl.evaluation.samplers import sampler_of
 from mmrl.types import Decoding
 from tests import run_fixtures, tiny_models
 
@@ -90,11 +90,11 @@ def test_samples_of_a_question_share_its_prompt_and_are_what_each_would_be_alone
         tuple(tiny_models.clip(3) if m.kind == "video" else tiny_models.image() for m in e.every_media)
         for e in examples
     ]
-    one = engine_sampler(policy, "plain", Decoding(max_new_tokens=1), 64)
+    one = sampler_of(policy, "plain", Decoding(max_new_tokens=1), 64)
     together = one.answer(examples, media, [0, 1, 2, 0, 1, 0], seed=4)
     prompts = policy.prompts([examples[i] for i in (0, 3, 5)], [media[i] for i in (0, 3, 5)])
     assert policy.work.taken().forward_tokens == sum(len(prompt.tokens) for prompt in prompts)
-    several = engine_sampler(policy, "plain", Decoding(max_new_tokens=6), 64)
+    several = sampler_of(policy, "plain", Decoding(max_new_tokens=6), 64)
     alone = [several.answer([e], [m], [k], 4)[0] for e, m, k in zip(examples, media, [0, 1, 2, 0, 1, 0], strict=True)]
     assert [c.text for c in several.answer(examples, media, [0, 1, 2, 0, 1, 0], 4)] == [c.text for c in alone]
     assert [c.request.tokens for c in together] == [c.request.tokens for c in alone]

@@ -13,14 +13,18 @@ from benchmark.protocols.general_video.planned import Planned, planned
 from benchmark.protocols.general_video.protocols import PROTOCOLS
 from benchmark.protocols.general_video.result import Asked, BenchmarkResult
 from mmrl.config.load import dump, load
-from mmrl.config.schema import ConfigError, EvalConfig, EvaluationSection
+from mmrl.config.schema import ConfigError, EvalConfig
 from mmrl.data.conditions import known_condition
 from mmrl.data.media.errors import MediaError
-from mmrl.evaluation import Summary, read_items
+from mmrl.evaluation import read_items
 from mmrl.evaluation.commands.run import ended, keep_features, opened, started
-from mmrl.evaluation.evaluator import EvaluatedModel, evaluated_model, open_evaluation
+from mmrl.evaluation.commands.run import folder_of as condition_folder
+from mmrl.evaluation.evaluator import evaluate_model, responses_of
 from mmrl.evaluation.records import FAILED
-from mmrl.evaluation.run_folder import CONDITIONS, write_run
+from mmrl.evaluation.response_cache import ResponseCache
+from mmrl.evaluation.run_folder import write_run
+from mmrl.models.generic import GenericModel
+from mmrl.models.policy import Policy
 from mmrl.runtime.files import write_whole
 
 CONFIGS = ROOT / "configs" / "eval"
@@ -33,19 +37,19 @@ def run(asked: Asked) -> int:
             raise ConfigError(f"--only: expected some of {', '.join(PROTOCOLS)}, found {name!r}")
     conditions = ["full", *(known_condition(one) for one in asked.conditions if one != "full")]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model, once, section, status = None, None, None, 0
+    model, section, status = None, None, 0
     for name in asked.names:
         found: list[BenchmarkResult] = []
         try:
             config = config_of(name, asked)
             sets, missing = planned(config.evaluation, asked.partial)
             if config.model != section:  # as a rule once: pixel budgets may differ
-                model, once = None, None  # not two at a time
+                model = None  # not two at a time
                 model, section = opened(config.model, config.evaluation.template, device), config.model
             keep_features(model, config)
-            once = evaluated_model(model, config.evaluation, config.max_rows)
+            responses = responses_of(config.evaluation)
             for condition in conditions:
-                found.append(examined(name, condition, config, sets, missing, once, asked))
+                found.append(examined(name, condition, config, sets, missing, model, responses, asked))
         except (ValueError, MediaError) as error:
             where = f"{name} ({conditions[len(found)]})" if found else name
             print(f"{where}: {error}\n{where}: no table; what was asked is kept.", file=sys.stderr)
@@ -84,31 +88,26 @@ def examined(
     config: EvalConfig,
     sets: Sequence[Planned],
     missing: tuple[str, ...],
-    model: EvaluatedModel,
+    model: Policy | GenericModel,
+    responses: ResponseCache | None,
     asked: Asked,
 ) -> BenchmarkResult:
     """Measure one benchmark under one condition."""
     section = config.evaluation.model_copy(update={"condition": condition})
     out = folder_of(name, asked)
-    out = out if condition == "full" else out / CONDITIONS / condition.replace(":", "-")
+    out = out if condition == "full" else condition_folder(out, condition)
     out.mkdir(parents=True, exist_ok=True)
     record = started(config, f"python -m benchmark general_video {asked.command}")
     write_run(out, record)
     write_whole(out / "config.yaml", dump(config.model_copy(update={"evaluation": section})))
-    summaries = summaries_of(section, sets, model, out, asked.retry)
+    asked_of = section.model_copy(update={"sets": [one.section for one in sets]})
+    keep = {one.section.name: one.keep for one in sets}
+    summaries = evaluate_model(model, asked_of, out, config.max_rows, retry=asked.retry, keep=keep, responses=responses)
     write_run(out, ended(record, {one.name: one.expect for one in section.sets}, out, {out: summaries}))
     answered = [each for summary in summaries.values() for each in summary.records]
     items = {id: item for one in sets for id, item in read_items(out / one.section.name).items()}
     expected = sum(one.expect or 0 for one in section.sets)
     return BenchmarkResult(name, condition, items, answered, lines(PROTOCOLS[name], items, answered), expected, missing)
-
-
-def summaries_of(
-    section: EvaluationSection, sets: Sequence[Planned], model: EvaluatedModel, out: Path, retry: bool
-) -> dict[str, Summary]:
-    """Measure all sets, by name: what is on record is kept, and what is not is asked."""
-    with open_evaluation(model, section, out, retry=retry) as evaluation:
-        return {one.section.name: evaluation.summary(one.section, one.keep) for one in sets}
 
 
 def complain(found: Sequence[BenchmarkResult]) -> int:

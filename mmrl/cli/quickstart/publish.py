@@ -11,7 +11,7 @@ from mmrl.cli.quickstart.sample_rollouts import rollouts
 from mmrl.cli.quickstart.settings import ARMS, CONTROLS, LEVELS, NAMES, NEUTRAL, QuickstartPlan
 from mmrl.evaluation import Summary, compare
 from mmrl.evaluation.statistics import Difference
-from mmrl.evaluation.tables.contents import ModelComparison
+from mmrl.evaluation.tables.arms import ModelComparison
 from mmrl.evaluation.tables.levels import levels_as_json
 from mmrl.evaluation.tables.terminal import comparison_table, levels_table
 from mmrl.report import ReportData, read_metrics, write_report

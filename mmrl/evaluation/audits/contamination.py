@@ -11,6 +11,7 @@ from mmrl.data.media.paths import inside
 from mmrl.evaluation.records import Item
 from mmrl.evaluation.scoring import gold_text
 from mmrl.runtime.files import sha256_of
+from mmrl.types import Example
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,7 @@ def trained_on(config: Path, evaluation_root: Path | None) -> Trained:
     root = Path(parsed.data.root)
     paths = {medium.path for example in examples for medium in example.every_media}
     hashes = {sha for path in paths if (sha := content(root, path))} if evaluation_root is not None else set()
-    asked = {(normal(e.question), normal(gold_text(e.choices, e.answer) or "")) for e in examples}
-    return Trained(frozenset(map(str, paths)), frozenset(hashes), frozenset(asked), evaluation_root)
+    return Trained(frozenset(map(str, paths)), frozenset(hashes), frozenset(map(asked, examples)), evaluation_root)
 
 
 def shared(items: Sequence[Item], trained: Trained) -> Iterator[str]:
@@ -44,11 +44,9 @@ def shared(items: Sequence[Item], trained: Trained) -> Iterator[str]:
         copies = sorted(p for p in files - set(same) if content(trained.root, Path(p)) in trained.hashes)
         if copies:
             yield f"{len(copies)} of {len(files)} files were trained on under another name, such as {copies[0]}"
-    asked = [
-        i for i in items if (normal(i.question), normal(gold_text(i.choices, i.answer) or "")) in trained.questions
-    ]
-    if asked:
-        yield f"{len(asked)} of {len(items)} questions were trained on with the same answer, such as {asked[0].id!r}"
+    known = [item for item in items if asked(item) in trained.questions]
+    if known:
+        yield f"{len(known)} of {len(items)} questions were trained on with the same answer, such as {known[0].id!r}"
 
 
 def content(root: Path, path: Path) -> str | None:
@@ -57,6 +55,8 @@ def content(root: Path, path: Path) -> str | None:
     return sha256_of(whole) if whole.is_file() else None
 
 
-def normal(text: str) -> str:
-    """Return the text without case and runs of spaces."""
-    return " ".join(text.casefold().split())
+def asked(one: Item | Example) -> tuple[str, str]:
+    """Return the question and the text of its answer, without case and runs of spaces."""
+    texts = (one.question, gold_text(one.choices, one.answer) or "")
+    question, answer = (" ".join(text.casefold().split()) for text in texts)
+    return question, answer

@@ -4,42 +4,22 @@ A rule above chance is a shortcut that a model can take without watching (the si
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 
 from mmrl.evaluation.records import Item
 from mmrl.evaluation.statistics import guess_rate, mean_interval
 from mmrl.types import index_of, letter_at
 
 
-@dataclass(frozen=True, slots=True)
-class Guess:
-    """A rule and its accuracy beside chance."""
-
-    rule: str
-    mean: float
-    low: float
-    high: float
-    chance: float
-    n: int
-
-    @property
-    def line(self) -> str:
-        """The rule and its accuracy in words."""
-        mark = "  ABOVE CHANCE" if self.low > self.chance else ""
-        limits = f"[{100 * self.low:.1f}, {100 * self.high:.1f}]"
-        return f"{self.rule}: {100 * self.mean:.1f} % {limits} of {self.n}, chance {100 * self.chance:.1f}{mark}"
-
-
-def guesses(items: Sequence[Item]) -> list[Guess]:
-    """Return the accuracy of every rule on the multiple-choice questions; nothing where there are none."""
+def guesses(items: Sequence[Item]) -> Iterator[str]:
+    """Yield the accuracy of every rule on the multiple-choice questions, beside chance; nothing where there are none."""
     asked = [item for item in items if len(item.choices) > 1 and item.answer is not None]
     if not asked:
-        return []
-    letters = sorted({gold(item) for item in asked})
+        return
+    places = sorted({index_of(item.gold[0]) for item in asked})
     common = Counter(text for item in asked for text in item.choices)
     rules: dict[str, Callable[[Item], int]] = {
-        f"always {letter_at(place)}": lambda item, place=place: place for place in letters
+        f"always {letter_at(place)}": lambda item, place=place: place for place in places
     }
     rules["the longest option"] = lambda item: max(range(len(item.choices)), key=lambda i: len(item.choices[i]))
     rules["the shortest option"] = lambda item: min(range(len(item.choices)), key=lambda i: len(item.choices[i]))
@@ -48,19 +28,12 @@ def guesses(items: Sequence[Item]) -> list[Guess]:
     )
     rules["the option nearest to the question's words"] = nearest
     chance, clusters = guess_rate([len(item.choices) for item in asked]), [item.cluster for item in asked]
-    return [
-        guess(rule, [float(choose(i) == gold(i)) for i in asked], clusters, chance) for rule, choose in rules.items()
-    ]
-
-
-def guess(rule: str, right: list[float], clusters: list[str], chance: float) -> Guess:
-    """Return a rule's accuracy."""
-    return Guess(rule, sum(right) / len(right), *mean_interval(right, clusters), chance, len(right))
-
-
-def gold(item: Item) -> int:
-    """Return the place of the right option."""
-    return index_of(item.answer.strip()[0])
+    for rule, choose in rules.items():
+        right = [float(choose(item) == index_of(item.gold[0])) for item in asked]
+        low, high = mean_interval(right, clusters)
+        shown, limits = f"{100 * sum(right) / len(right):.1f} %", f"[{100 * low:.1f}, {100 * high:.1f}]"
+        mark = "  ABOVE CHANCE" if low > chance else ""
+        yield f"{rule}: {shown} {limits} of {len(right)}, chance {100 * chance:.1f}{mark}"
 
 
 def nearest(item: Item) -> int:

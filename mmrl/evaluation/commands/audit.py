@@ -8,14 +8,12 @@ but the options would score, questions that occur twice) is a table.
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-
-from rich.table import Table
 
 from mmrl.evaluation.audits.contamination import Trained, shared
 from mmrl.evaluation.audits.media import remade
-from mmrl.evaluation.audits.shortcuts import Guess, guesses
+from mmrl.evaluation.audits.shortcuts import guesses
 from mmrl.evaluation.plan import HASH, ITEMS, SAMPLES, read_plan
 from mmrl.evaluation.records import FAILED, Item, Sample, Verdict
 from mmrl.evaluation.run_folder import RUN, progress_of, read_run, sets_of
@@ -29,12 +27,11 @@ from mmrl.runtime.json_lines import split
 
 @dataclass(frozen=True, slots=True)
 class SetAudit:
-    """The problems, notes and shortcuts of one set."""
+    """The problems of one set, and what a reader should know of it."""
 
     name: str
     broken: Sequence[str]
     notes: Sequence[str]
-    guesses: Sequence[Guess] = field(default=())
 
 
 def audit(folder: Path, trained: Trained | None, media: bool) -> int:
@@ -42,7 +39,11 @@ def audit(folder: Path, trained: Trained | None, media: bool) -> int:
     sets = sets_of(folder)
     found = [audited(name, out, folder, trained, media) for name, out in sets.items()]
     found.append(SetAudit("run", list(run_problems(folder, sets)), [] if (folder / RUN).exists() else [f"no {RUN}"]))
-    show(notes_table(found))
+    table = plain_table("Audit", ("set", "what"))
+    for one in found:
+        for number, note in enumerate(one.notes):
+            table.add_row(one.name if number == 0 else "", note)
+    show(table)
     for one in found:
         for problem in one.broken:
             console.print(f"[red]BROKEN[/] {one.name}: {problem}", highlight=False)
@@ -62,7 +63,7 @@ def audited(name: str, out: Path, run: Path, trained: Trained | None, media: boo
         broken += shared(items, trained)
     if media:
         broken += remade(samples, items, run, out)
-    return SetAudit(name, broken, [*notes(items, samples), *letters(out, items)], guesses(items))
+    return SetAudit(name, broken, [*notes(items, samples), *letters(out, items), *guesses(items)])
 
 
 def file_problems(out: Path) -> Iterator[str]:
@@ -140,13 +141,3 @@ def letters(out: Path, items: Sequence[Item]) -> Iterator[str]:
     for what, counts in (("right", Counter((item.answer or "none").strip() for item in items)), ("answered", said)):
         total = sum(counts.values())
         yield f"{what}: " + ", ".join(f"{name} {100 * counts[name] / total:.0f} %" for name in sorted(counts))
-
-
-def notes_table(found: Sequence[SetAudit]) -> Table:
-    """Return a table of the notes and the shortcuts, a line each."""
-    made = plain_table("Audit", ("set", "what"))
-    for one in found:
-        lines = [*one.notes, *(guess.line for guess in one.guesses)]
-        for number, text in enumerate(lines):
-            made.add_row(one.name if number == 0 else "", text)
-    return made

@@ -9,30 +9,18 @@ from typing import Any
 import typer
 from rich.table import Table
 
-from mmrl.evaluation.run_folder import sets_of
-from mmrl.evaluation.scoring import expected_of, gold_text, read_items, read_records
+from mmrl.evaluation.run_folder import sets_of, summary_of
+from mmrl.evaluation.scoring import gold_text, read_items, read_records
 from mmrl.evaluation.statistics import Comparison, adjust
-from mmrl.evaluation.summary import Summary, compare_fully, summarise
-from mmrl.evaluation.tables.levels import finite_or_none, percent, points
+from mmrl.evaluation.summary import compare_fully
+from mmrl.evaluation.tables.levels import limits, p_value, percent, points
 from mmrl.evaluation.tables.terminal import plain_table, show
 from mmrl.runtime.console import console
 
 Name = tuple[str, str]  # set, metric
 COLUMNS = (
-    "set",
-    "metric",
-    "before",
-    "after",
-    "points",
-    "95 % interval",
-    "p",
-    "Holm",
-    "MDE",
-    "lost",
-    "gained",
-    "n",
-    "clusters",
-)
+    "set", "metric", "before", "after", "points", "95 % interval", "p", "Holm", "MDE", "lost", "gained", "n", "clusters",
+)  # fmt: skip
 
 
 def compare_runs(before: Path, after: Path, scorer: str, as_json: bool) -> None:
@@ -59,8 +47,8 @@ def compared(before: Path, after: Path, scorer: str) -> dict[Name, Comparison]:
     found = {}
     for name in first:
         same_questions(first[name], second[name])
-        changes = compare_fully(complete(first[name], scorer), complete(second[name], scorer))
-        found |= {(name, metric): change for metric, change in changes.items()}
+        both = (summary_of(out, read_records(out, scorer)) for out in (first[name], second[name]))
+        found |= {(name, metric): change for metric, change in compare_fully(*both).items()}
     return adjust(found)
 
 
@@ -75,12 +63,6 @@ def same_questions(first: Path, second: Path) -> None:
             )
 
 
-def complete(folder: Path, scorer: str) -> Summary:
-    """Return the records of a set, all of them. Raises IncompleteError if some are missing."""
-    name, items, samples = expected_of(folder)
-    return summarise(f"{folder} ({name})", read_records(folder, scorer), items, samples)
-
-
 def shown(found: Mapping[Name, Comparison], title: str) -> Table:
     """Return a table with a line for each set and metric."""
     made, last = plain_table(title, COLUMNS), ""
@@ -89,30 +71,16 @@ def shown(found: Mapping[Name, Comparison], title: str) -> Table:
         counts = ("", "") if one.discordant is None else map(str, one.discordant)
         made.add_row(
             name if name != last else "", metric, percent(change.before), percent(change.after), points(change.mean),
-            f"{points(change.low)} to {points(change.high)}", p_of(change.p_signflip), p_of(one.p_holm),
+            limits(change), p_value(change.p_signflip), p_value(one.p_holm),
             points(one.mde).lstrip("+"), *counts, f"{change.n:,}", f"{change.clusters:,}",
         )  # fmt: skip
         last = name
     return made
 
 
-def p_of(value: float | None) -> str:
-    """Return a p-value."""
-    return "" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
 def plain(found: Mapping[Name, Comparison]) -> dict[str, dict[str, Any]]:
     """Return the comparisons as JSON has them, by set and metric; a limit that is not known is null."""
     out: dict[str, dict[str, Any]] = {}
     for (name, metric), one in found.items():
-        out.setdefault(name, {})[metric] = known(asdict(one))
+        out.setdefault(name, {})[metric] = json.loads(json.dumps(asdict(one)), parse_constant=lambda _: None)
     return out
-
-
-def known(value: Any) -> Any:
-    """Return the value with null for numbers that JSON has not."""
-    if isinstance(value, Mapping):
-        return {key: known(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [known(inner) for inner in value]
-    return finite_or_none(value) if isinstance(value, float) else value

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,12 +15,12 @@ from mmrl.config.open_model import narrow, policy_of
 from mmrl.config.schema import ConfigError, EvalConfig, ModelSection
 from mmrl.data.conditions import known_condition
 from mmrl.evaluation.commands.publish import publish_derived, publish_effects
-from mmrl.evaluation.evaluator import evaluate_section, evaluated_model
+from mmrl.evaluation.evaluator import evaluate_model, responses_of
 from mmrl.evaluation.plan import SAMPLES
 from mmrl.evaluation.records import FAILED
 from mmrl.evaluation.run_folder import CONDITIONS, RunRecord, write_run
 from mmrl.evaluation.summary import Summary
-from mmrl.evaluation.tables.summaries import write_summary
+from mmrl.evaluation.tables.levels import write_summary
 from mmrl.evaluation.tables.terminal import summaries_table
 from mmrl.models.generic import GenericModel, is_generic, load_generic
 from mmrl.models.generic_features import remember
@@ -35,53 +35,40 @@ from mmrl.runtime.provenance import commit, machine
 PACKAGES = ("torch", "transformers", "accelerate", "av", "numpy", "tokenizers")
 
 
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    """The summaries of a run, and whether all of its questions could be asked."""
+def run(config: EvalConfig, conditions: Sequence[str], retry: bool, command: str) -> tuple[Mapping[str, Summary], int]:
+    """Evaluate, write everything down and print the tables.
 
-    config: EvalConfig
-    out: Path
-    levels: Mapping[str, Summary]  # by set, under the condition of the config
-    status: int  # 1 where a question could not be asked
-
-
-def run(config: EvalConfig, conditions: Sequence[str], retry: bool, command: str) -> int:
-    """Evaluate, write everything down and print the tables. Return the exit status: 1 where a question could not be asked."""
-    return run_all(config, conditions, retry, command).status
-
-
-def run_all(config: EvalConfig, conditions: Sequence[str], retry: bool, command: str) -> RunResult:
-    """Evaluate as `run` does, and return the summaries, too."""
-    out = Path(config.out)
+    Return the summaries of the sets under the condition of the config, and the exit status: 1 where a question could not be
+    asked.
+    """
+    out, section = Path(config.out), config.evaluation
     record = started(config, command)
     write_run(out, record)
     write_whole(out / "config.yaml", dump(config))
-    found = evaluated(config, conditions, out, retry)
-    sets = {s.name: s.expect for s in config.evaluation.sets}
-    for folder, levels in found.items():
-        facts = {"model": config.model.path, "commit": record.commit, "machine": record.machine}
-        write_summary(folder / "summary.json", levels, facts | {"condition": condition_of(folder, out, config)})
-        console.print(summaries_table(levels, None if folder == out else f"\n{condition_of(folder, out, config)}"))
+    further = [known_condition(one) for one in dict.fromkeys(conditions) if one != section.condition]
+    folders = {section.condition: out} | {condition: folder_of(out, condition) for condition in further}
+    found = evaluated(config, folders, retry)
+    for condition, folder in folders.items():
+        facts = {"model": config.model.path, "commit": record.commit, "machine": record.machine, "condition": condition}
+        write_summary(folder / "summary.json", found[folder], facts)
+        console.print(summaries_table(found[folder], None if folder == out else f"\n{condition}"))
     publish_derived(out, found[out])
-    if len(found) > 1:
-        publish_effects(out, {condition_of(folder, out, config): folder for folder in found})
-    write_run(out, ended(record, sets, out, found))
-    return RunResult(config, out, found[out], complain(found))
+    if "full" in folders and len(folders) > 1:
+        publish_effects(out, folders, sorted(found[out]))
+    write_run(out, ended(record, {one.name: one.expect for one in section.sets}, out, found))
+    return found[out], complain(found)
 
 
-def evaluated(config: EvalConfig, conditions: Sequence[str], out: Path, retry: bool) -> dict[Path, dict[str, Summary]]:
-    """Return the summaries by folder: the run's own, and one for each further condition."""
+def evaluated(config: EvalConfig, folders: Mapping[str, Path], retry: bool) -> dict[Path, dict[str, Summary]]:
+    """Return the summaries of all sets under some conditions, by the folder of each."""
     section = config.evaluation
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    sections = {out: section}
-    for condition in dict.fromkeys(conditions):
-        if condition == section.condition:
-            continue
-        sections[folder_of(out, known_condition(condition))] = section.model_copy(update={"condition": condition})
-    model = opened(config.model, section.template, device)
+    model = opened(config.model, section.template, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     keep_features(model, config)
-    once = evaluated_model(model, section, config.max_rows)
-    return {folder: evaluate_section(once, one, folder, retry=retry) for folder, one in sections.items()}
+    responses, found = responses_of(section), {}
+    for condition, folder in folders.items():
+        asked = section.model_copy(update={"condition": condition})
+        found[folder] = evaluate_model(model, asked, folder, config.max_rows, retry=retry, responses=responses)
+    return found
 
 
 def opened(section: ModelSection, template: str, device: torch.device) -> Policy | GenericModel:
@@ -116,11 +103,6 @@ def folder_of(out: Path, condition: str) -> Path:
     return out / CONDITIONS / condition.replace(":", "-")
 
 
-def condition_of(folder: Path, out: Path, config: EvalConfig) -> str:
-    """Return the condition of a folder."""
-    return config.evaluation.condition if folder == out else folder.name.replace("-", ":")
-
-
 def started(config: EvalConfig, command: str) -> RunRecord:
     """Return run.json as it is while the run goes on."""
     packages = {name: version(name) for name in PACKAGES} | {"python": sys.version.split()[0]}
@@ -131,15 +113,15 @@ def ended(
     record: RunRecord, expected: Mapping[str, int | None], out: Path, found: Mapping[Path, Mapping[str, Summary]]
 ) -> RunRecord:
     """Return run.json as it is when all is done."""
-    flat = {folder / name: summary for folder, levels in found.items() for name, summary in levels.items()}
-    named = {str(folder.relative_to(out)): summary for folder, summary in flat.items()}
+    folders = {str(folder.relative_to(out)): levels for folder, levels in found.items()}
+    named = {str(Path(folder, name)): one for folder, levels in folders.items() for name, one in levels.items()}
     return replace(
         record,
         finished=now(),
-        expected={name: expected[name.rpartition("/")[2]] for name in named},
+        expected={name: expected[Path(name).name] for name in named},
         scored={name: summary.scored for name, summary in named.items()},
         statuses={name: dict(summary.statuses) for name, summary in named.items()},
-        sha256={str(folder.relative_to(out)): sha256_of(folder / SAMPLES) for folder in flat},
+        sha256={name: sha256_of(out / name / SAMPLES) for name in named},
     )
 
 

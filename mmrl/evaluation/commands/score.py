@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mmrl.evaluation.run_folder import sets_of
+from mmrl.evaluation.run_folder import sets_of, summary_of
 from mmrl.evaluation.scorers import scorer_of
-from mmrl.evaluation.scoring import DEFAULT, expected_of, facts_path, score
-from mmrl.evaluation.summary import Summary, summarise
-from mmrl.evaluation.tables.summaries import write_summary
+from mmrl.evaluation.scoring import DEFAULT, score, verdicts_path
+from mmrl.evaluation.summary import Summary
+from mmrl.evaluation.tables.levels import write_summary
 from mmrl.evaluation.tables.terminal import summaries_table
 from mmrl.runtime.console import console
 
@@ -23,8 +23,7 @@ def rescore(folder: Path, specs: Sequence[str], name: str) -> None:
 def rescored(out: Path, specs: Sequence[str], name: str) -> Summary:
     """Score one set again, by the graders that are given, or by those of the run as their code is now."""
     scorer = scorer_of(dict(map(parted, specs)) if specs else graders_of(out), name)
-    title, items, samples = expected_of(out)
-    return summarise(title, score(out, scorer, anew=True), items, samples)
+    return summary_of(out, score(out, scorer, anew=True))
 
 
 def parted(spec: str) -> tuple[str, str]:
@@ -37,7 +36,7 @@ def parted(spec: str) -> tuple[str, str]:
 
 def graders_of(out: Path) -> Mapping[str, str]:
     """Return the graders that the run came with. Raises ValueError where they are not on record."""
-    path = facts_path(out, DEFAULT)
+    path = verdicts_path(out, DEFAULT).with_suffix(".json")
     facts = json.loads(path.read_text()) if path.exists() else {}
     if "graders" not in facts:
         raise ValueError(f"{out}: expected graders, as in strict=accuracy, as none are on record here; found none told")

@@ -4,47 +4,36 @@
 the same video or are counterfactuals of one another), clusters are. Nothing keeps state: what is random takes a seed.
 Scores that are NaN, lists that do not match and k > n are a ValueError. A single cluster says nothing of the spread:
 errors are inf, intervals are all that is possible, p is 1. Formulas after Miller (2024, arXiv 2411.00640) and standard
-texts; docs/statistics.md says which number answers which question.
-
-- One measurement: `mean_interval` (cluster bootstrap, or Wilson where nothing varies), and its parts
-  `bootstrap_interval`, `wilson`, `half_width`, `clustered_error`, `iid_error`, `design_effect`.
-- Two measurements of the same items: `compare` (difference, t interval, sign-flip p, McNemar, discordant counts,
-  correlation, minimum detectable effect), and the parts `paired`, `sign_flip`, `mcnemar`, `detectable`;
-  `minimum_detectable_effect` for planning.
-- A table of them: `adjust` (Holm over Comparisons), `holm`.
-- Training runs of the same seeds: `seed_difference`.
-- Several samples an item: `pass_at_k`, `pass_hat_k`, `majority_at_k`, `guess_at_k`.
-- Guessing: `guess_rate`, `chance_corrected`.
-- Unscored items: `bounded_mean`, `bounded_difference`.
-- Confidence: `calibration_error`, `calibration_interval`, `perfect_error`.
+texts; docs/statistics.md says which number answers which question, with an example of each.
 """
 
-from mmrl.evaluation.statistics.bounds import Bounds, bounded_difference, bounded_mean
+from mmrl.evaluation.statistics.bounds import bounded_difference, bounded_mean
 from mmrl.evaluation.statistics.calibration import calibration_error, calibration_interval, perfect_error
-from mmrl.evaluation.statistics.chance import chance_corrected, guess_rate
-from mmrl.evaluation.statistics.clusters import (
-    Clusters,
-    cluster_sums,
-    clustered_error,
-    design_effect,
-    iid_error,
-    is_share,
+from mmrl.evaluation.statistics.clusters import cluster_sums, clustered_error, design_effect, iid_error
+from mmrl.evaluation.statistics.comparison import (
+    Comparison,
+    Difference,
+    adjust,
+    compare,
+    holm,
+    mcnemar,
+    paired,
 )
-from mmrl.evaluation.statistics.comparison import Comparison, Difference, adjust, compare, paired
 from mmrl.evaluation.statistics.intervals import bootstrap_interval, half_width, mean_interval, wilson
-from mmrl.evaluation.statistics.mcnemar import McNemar, mcnemar
-from mmrl.evaluation.statistics.multiplicity import holm
 from mmrl.evaluation.statistics.permutation import sign_flip
 from mmrl.evaluation.statistics.power import detectable, minimum_detectable_effect
-from mmrl.evaluation.statistics.samples import guess_at_k, majority_at_k, pass_at_k, pass_hat_k
-from mmrl.evaluation.statistics.seeds import seed_difference
+from mmrl.evaluation.statistics.samples import (
+    chance_corrected,
+    guess_at_k,
+    guess_rate,
+    majority_at_k,
+    pass_at_k,
+    pass_hat_k,
+)
 
 __all__ = [
-    "Bounds",
-    "Clusters",
     "Comparison",
     "Difference",
-    "McNemar",
     "adjust",
     "bootstrap_interval",
     "bounded_difference",
@@ -62,7 +51,6 @@ __all__ = [
     "half_width",
     "holm",
     "iid_error",
-    "is_share",
     "majority_at_k",
     "mcnemar",
     "mean_interval",
@@ -71,7 +59,6 @@ __all__ = [
     "pass_at_k",
     "pass_hat_k",
     "perfect_error",
-    "seed_difference",
     "sign_flip",
     "wilson",
 ]

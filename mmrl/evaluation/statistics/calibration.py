@@ -11,11 +11,11 @@ from mmrl.evaluation.statistics.clusters import (
     Clusters,
     Values,
     chunks,
+    draws,
     finite,
     is_binary,
     is_share,
     numbered,
-    probability,
 )
 
 
@@ -45,32 +45,22 @@ def perfect_error(confidence: ArrayLike, bins: int = 15, resamples: int = 1000, 
 
 
 def calibration_interval(
-    confidence: ArrayLike,
-    right: ArrayLike,
-    clusters: Clusters,
-    bins: int = 15,
-    level: float = 0.95,
-    resamples: int = 1000,
-    seed: int = 0,
+    confidence: ArrayLike, right: ArrayLike, clusters: Clusters, bins: int = 15, seed: int = 0
 ) -> tuple[float, float]:
-    """Return percentiles of the calibration error over clusters drawn with replacement, in the bins of the data.
+    """Return 95 % percentiles of the calibration error over clusters drawn with replacement, in the bins of the data.
 
     The error is an absolute value: near 0 its resamples lie above it, so the lower limit never reaches 0. Compare with
     `perfect_error` instead of asking whether the interval holds 0. A single cluster gives no width.
     """
-    probability("calibration_interval: level", level)
     p, y = said_and_right(confidence, right)
     index = numbered(clusters)
     if len(index) != len(p):
         raise ValueError(f"expected one cluster an item, found {len(index)} clusters and {len(p)} items")
-    groups = index.max() + 1
-    gap = np.zeros((groups, bins))  # sum of right - confidence, by cluster and bin
+    size = np.bincount(index)
+    gap = np.zeros((len(size), bins))  # sum of right - confidence, by cluster and bin
     np.add.at(gap, (index, bin_of(p, bins)), y - p)
-    size, generator, errors = np.bincount(index), np.random.default_rng(seed), []
-    for rows in chunks(resamples, groups):
-        drawn = generator.multinomial(groups, np.full(groups, 1 / groups), size=rows)
-        errors.append(np.abs(drawn @ gap).sum(1) / (drawn @ size))
-    low, high = np.quantile(np.concatenate(errors), [(1 - level) / 2, (1 + level) / 2])
+    errors = [np.abs(drawn @ gap).sum(1) / (drawn @ size) for drawn in draws(np.ones_like(size), 1000, seed)]
+    low, high = np.quantile(np.concatenate(errors), [(1 - 0.95) / 2, (1 + 0.95) / 2])
     return float(low), float(high)
 
 

@@ -109,3 +109,10 @@ def chunks(rows: int, width: int) -> Iterator[int]:
     """Yield rows, cut so that no part holds more than CHUNK numbers."""
     step = max(1, CHUNK // width)
     yield from (min(step, rows - start) for start in range(0, rows, step))
+
+
+def draws(times: NDArray[np.intp], resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """Yield how often each kind of cluster is drawn, [rows, kinds], where all clusters are drawn with replacement; a kind has so many."""
+    generator = np.random.default_rng(seed)
+    for rows in chunks(resamples, len(times)):
+        yield generator.multinomial(times.sum(), times / times.sum(), size=rows)

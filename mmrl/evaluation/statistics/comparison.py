@@ -1,26 +1,25 @@
 """Two measurements of the same items, compared: difference, interval, p-value, and what could have been seen."""
 
 import math
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import stats
 
 from mmrl.evaluation.statistics.clusters import (
     ROUNDING,
     Clusters,
-    Values,
     aligned,
     clustered_error,
     design_effect,
+    finite,
     is_binary,
     is_share,
 )
 from mmrl.evaluation.statistics.intervals import half_width, wilson
-from mmrl.evaluation.statistics.mcnemar import McNemar, mcnemar
-from mmrl.evaluation.statistics.multiplicity import holm
 from mmrl.evaluation.statistics.permutation import sign_flip
 from mmrl.evaluation.statistics.power import detectable
 
@@ -39,6 +38,16 @@ class Difference:
     p_signflip: float  # two-sided, flipping whole clusters
     n: int  # pairs
     clusters: int
+
+
+@dataclass(frozen=True, slots=True)
+class McNemar:
+    """The items on which two measurements of right and wrong disagree."""
+
+    only_before: int  # items right before and wrong after (n10)
+    only_after: int  # items wrong before and right after (n01)
+    p_exact: float  # two-sided
+    p_mid: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,28 +72,58 @@ def compare(
     change = second - first
     binary = is_binary(first) and is_binary(second)
     alone = len(set(clusters)) == len(change)
+    vary = min(np.ptp(first), np.ptp(second)) > ROUNDING
     return Comparison(
         difference=paired(first, second, clusters, confidence, seed),
         error=clustered_error(change, clusters),
         design_effect=design_effect(change, clusters),
-        correlation=correlation(first, second),
+        correlation=float(np.corrcoef(first, second)[0, 1]) if vary else None,
         discordant=(int((change < 0).sum()), int((change > 0).sum())) if binary else None,
         mcnemar=mcnemar(first, second) if binary and alone else None,
         mde=detectable(change, clusters),
     )
 
 
-def adjust(comparisons: Mapping[Name, Comparison], exploratory: Collection[Name] = ()) -> dict[Name, Comparison]:
-    """Return the comparisons of one table with p_holm set; those named exploratory claim nothing, so theirs stays None."""
-    unknown = set(exploratory) - set(comparisons)
-    if unknown:
-        raise ValueError(
-            f"adjust: exploratory comparisons {sorted(map(str, unknown))} are not among {list(comparisons)}"
-        )
-    family = [name for name in comparisons if name not in exploratory]
-    adjusted = holm([comparisons[name].difference.p_signflip for name in family]) if family else []
-    p = dict(zip(family, adjusted, strict=True))
-    return {name: replace(one, p_holm=p.get(name)) for name, one in comparisons.items()}
+def mcnemar(before: ArrayLike, after: ArrayLike) -> McNemar:
+    """Return McNemar's test of independent items that are right (1) or wrong (0) twice (McNemar 1947).
+
+    Under "no difference" the smaller discordant count is Binomial(n01 + n10, 1/2). p_exact = P(as extreme or more),
+    p_mid = P(more extreme) + P(as extreme) / 2 (Fagerland, Lydersen, Laake 2013). Without discordant items both are 1.
+    Items that share a video are not independent: then this p-value is too small, use `sign_flip`. Raises ValueError
+    for scores other than 0 and 1.
+    """
+    first, second = aligned(before, after)
+    if not (is_binary(first) and is_binary(second)):
+        raise ValueError("mcnemar: expected scores of 0 and 1; use sign_flip for others")
+    lost, gained = int((first > second).sum()), int((second > first).sum())
+    discordant = lost + gained
+    if discordant == 0:
+        return McNemar(lost, gained, 1.0, 1.0)
+    exact = float(stats.binomtest(lost, discordant).pvalue)
+    equal = float(stats.binom.pmf(lost, discordant, 0.5)) * (1 if lost == gained else 2)
+    return McNemar(lost, gained, exact, exact - equal / 2)
+
+
+def holm(p_values: ArrayLike) -> list[float]:
+    """Return p-values adjusted so that the chance of any false claim among them stays below the level (Holm 1979).
+
+    In ascending order, p_(i) becomes max over j <= i of min(1, (m - j + 1) p_(j)). Whatever their dependence. Raises
+    ValueError for what is no probability.
+    """
+    values = finite(p_values)
+    if ((values < 0) | (values > 1)).any():
+        raise ValueError(f"holm: expected probabilities, found {values.tolist()}")
+    order = np.argsort(values, kind="stable")
+    steps = np.minimum(1, (len(values) - np.arange(len(values))) * values[order])
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.maximum.accumulate(steps)
+    return adjusted.tolist()
+
+
+def adjust(comparisons: Mapping[Name, Comparison]) -> dict[Name, Comparison]:
+    """Return the comparisons of one table with p_holm set. Leave out those that only explore: they claim nothing."""
+    adjusted = holm([one.difference.p_signflip for one in comparisons.values()]) if comparisons else []
+    return {name: replace(one, p_holm=p) for (name, one), p in zip(comparisons.items(), adjusted, strict=True)}
 
 
 def paired(
@@ -112,10 +151,3 @@ def paired(
         n=len(change),
         clusters=number,
     )
-
-
-def correlation(first: Values, second: Values) -> float | None:
-    """Return Pearson's correlation; None where one of the two does not vary."""
-    if min(np.ptp(first), np.ptp(second)) <= ROUNDING:
-        return None
-    return float(np.corrcoef(first, second)[0, 1])

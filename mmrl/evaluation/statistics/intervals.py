@@ -9,9 +9,9 @@ from scipy import stats
 from mmrl.evaluation.statistics.clusters import (
     ROUNDING,
     Clusters,
-    chunks,
     cluster_sums,
     clustered_error,
+    draws,
     finite,
     is_share,
     probability,
@@ -41,11 +41,7 @@ def bootstrap_interval(
     """
     probability("bootstrap_interval: confidence", confidence)
     distinct, times = np.unique(np.column_stack(cluster_sums(scores, clusters)), axis=0, return_counts=True)
-    generator = np.random.default_rng(seed)
-    means = []
-    for rows in chunks(resamples, len(distinct)):
-        drawn = generator.multinomial(times.sum(), times / times.sum(), size=rows)
-        means.append((drawn @ distinct[:, 0]) / (drawn @ distinct[:, 1]))
+    means = [(drawn @ distinct[:, 0]) / (drawn @ distinct[:, 1]) for drawn in draws(times, resamples, seed)]
     low, high = np.quantile(np.concatenate(means), [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 

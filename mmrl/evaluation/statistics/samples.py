@@ -1,4 +1,4 @@
-"""Several samples an item: their mean, whether any, all or most of k are right. All without the bias of drawing k."""
+"""Several samples an item, and what guessing gives."""
 
 import math
 from collections import Counter
@@ -6,7 +6,9 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
-# Each function takes what is known of n samples of an item and says what k of them, drawn without replacement, give
+from mmrl.evaluation.statistics.clusters import finite
+
+# Each function of k takes what is known of n samples of an item and says what k of them, drawn without replacement, give
 # on average over all C(n, k) draws. Average over items with `mean_interval`, the item's video as its cluster.
 
 
@@ -75,3 +77,21 @@ def check_counts(name: str, n: int, right: int, k: int) -> None:
         raise ValueError(f"{name}: expected k between 1 and the {n} samples, found {k}; sample more or ask for less")
     if not 0 <= right <= n:
         raise ValueError(f"{name}: expected between 0 and {n} right samples, found {right}")
+
+
+def guess_rate(options: Sequence[int]) -> float:
+    """Return accuracy of a uniform guesser: mean of 1/K over items with K options each. Raises ValueError for K < 2."""
+    counts = finite(options)
+    if (counts < 2).any():
+        raise ValueError(f"guess_rate: expected at least 2 options an item, found {int(counts.min())}")
+    return float((1 / counts).mean())
+
+
+def chance_corrected(accuracy: float, guess: float) -> float:
+    """Return (accuracy - g) / (1 - g): 0 for a guesser, 1 for all right, below 0 for worse than guessing.
+
+    Linear, so limits of an interval are corrected by the same call; makes benchmarks with different K comparable.
+    """
+    if not 0 <= accuracy <= 1 or not 0 <= guess < 1:
+        raise ValueError(f"chance_corrected: expected shares, the guesser's below 1, found {accuracy} and {guess}")
+    return (accuracy - guess) / (1 - guess)

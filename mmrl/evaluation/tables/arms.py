@@ -1,13 +1,20 @@
 """Several models on the same levels: their means, and paired differences between them."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from mmrl.evaluation.statistics import Difference
 from mmrl.evaluation.summary import Mean, Summary, compare
-from mmrl.evaluation.tables.contents import ModelComparison
 from mmrl.evaluation.tables.levels import ChangeVerdict, verdict
+
+
+@dataclass(frozen=True, slots=True)
+class ModelComparison:
+    """Several models on the same levels, and which differences between them are shown."""
+
+    models: Mapping[str, Mapping[str, Summary]]  # by name and level; not every model need have seen every level
+    pairs: Sequence[tuple[str, str]]  # (of whom, minus whom): names of models; the last pair is drawn, too
+    undirected: Collection[str] = ()  # metrics of which neither more nor less is better
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +22,7 @@ class Gap:
     """A difference between two models, and what it allows to say."""
 
     source: Difference
-    verdict: ChangeVerdict | Literal["differs"]  # differs: the interval excludes 0, but neither more nor less is better
+    verdict: ChangeVerdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,28 +41,12 @@ def lines(comparison: ModelComparison) -> Iterator[Line]:
     """Yield the lines of the table: levels and metrics in the order in which they first occur."""
     models = comparison.models
     for level in dict.fromkeys(level for levels in models.values() for level in levels):
-        there = {name: levels[level] for name, levels in models.items() if level in levels}
-        differences = [level_difference(there, *pair) for pair in comparison.pairs]
-        summaries = list(there.values())
-        for number, metric in enumerate(summaries[0].metrics):
-            yield Line(
-                level=level,
-                metric=metric,
-                means=tuple(there[name].metrics[metric] if name in there else None for name in models),
-                gaps=tuple(
-                    gap(found[metric], metric in comparison.undirected) if found else None for found in differences
-                ),
-                n=summaries[0].n,
-                opens=number == 0,
-            )
-
-
-def level_difference(there: dict[str, Summary], of: str, minus: str) -> dict[str, Difference]:
-    """Return how two models differ on a level, by metric; nothing where one of them was not evaluated."""
-    return compare(there[minus], there[of]) if of in there and minus in there else {}
-
-
-def gap(difference: Difference, undirected: bool) -> Gap:
-    """Return a difference with its verdict."""
-    found = verdict(difference)
-    return Gap(difference, "differs" if undirected and found != "unclear" else found)
+        there = {name: levels.get(level) for name, levels in models.items()}
+        pairs = [(there[minus], there[of]) for of, minus in comparison.pairs]
+        changes = [compare(before, after) if before and after else None for before, after in pairs]
+        first = next(summary for summary in there.values() if summary)
+        for metric in first.metrics:
+            means = tuple(summary and summary.metrics[metric] for summary in there.values())
+            found = [change and change[metric] for change in changes]
+            gaps = tuple(one and Gap(one, verdict(one, metric in comparison.undirected)) for one in found)
+            yield Line(level, metric, means, gaps, first.n, opens=metric == next(iter(first.metrics)))

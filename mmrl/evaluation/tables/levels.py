@@ -1,57 +1,42 @@
-"""The table of levels and metrics: before, after, difference, interval, and what that allows to say."""
+"""Levels and metrics, as text and as JSON: means, and differences with what they allow to say."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from mmrl.evaluation.statistics import Difference
-from mmrl.evaluation.tables.contents import Levels
+from mmrl.evaluation.summary import Mean, Summary
+from mmrl.runtime.files import write_json
 
-ChangeVerdict = Literal["better", "worse", "unclear"]
+ChangeVerdict = Literal["better", "worse", "unclear", "differs"]  # differs: neither more nor less is better
+Levels = Mapping[str, Mapping[str, Difference]]  # level, metric; fractions
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table, as text."""
+    """One line of the table."""
 
     level: str
     metric: str
-    before: str
-    after: str
-    difference: str
-    interval: str
-    n: int
-    clusters: int
-    p: str
+    source: Difference
     verdict: ChangeVerdict
     opens: bool  # the first line of its level
-    source: Difference
 
 
 def rows(levels: Levels) -> Iterator[Row]:
     """Yield the lines of the table, in the order given."""
     for level, metrics in levels.items():
         for number, (metric, difference) in enumerate(metrics.items()):
-            yield Row(
-                level=level,
-                metric=metric,
-                before=percent(difference.before),
-                after=percent(difference.after),
-                difference=points(difference.mean),
-                interval=f"{points(difference.low)} to {points(difference.high)}",
-                n=difference.n,
-                clusters=difference.clusters,
-                p="< 0.001" if difference.p_signflip < 0.001 else f"{difference.p_signflip:.3f}",
-                verdict=verdict(difference),
-                opens=number == 0,
-                source=difference,
-            )
+            yield Row(level, metric, difference, verdict(difference), opens=number == 0)
 
 
-def verdict(difference: Difference) -> ChangeVerdict:
-    """Return better or worse only where the interval excludes 0."""
-    return "better" if difference.low > 0 else "worse" if difference.high < 0 else "unclear"
+def verdict(difference: Difference, undirected: bool = False) -> ChangeVerdict:
+    """Return better or worse, or that it differs, only where the interval excludes 0."""
+    if difference.low > 0 or difference.high < 0:
+        return "differs" if undirected else "better" if difference.low > 0 else "worse"
+    return "unclear"
 
 
 def levels_as_json(levels: Levels) -> dict[str, dict[str, dict[str, Any]]]:
@@ -71,9 +56,36 @@ def levels_as_json(levels: Levels) -> dict[str, dict[str, dict[str, Any]]]:
     }
 
 
+def write_summary(path: Path, levels: Mapping[str, Summary], facts: Mapping[str, Any]) -> None:
+    """Write the summaries by set as JSON, beside some facts about the run."""
+    content = dict(facts) | {"levels": {name: summary_as_json(summary) for name, summary in levels.items()}}
+    write_json(path, content)
+
+
+def summary_as_json(summary: Summary) -> dict[str, Any]:
+    """Return the counts and means of a set."""
+    counts = {name: getattr(summary, name) for name in ("expected", "scored", "samples", "n", "clusters")}
+    metrics = {metric: mean_as_json(mean) for metric, mean in summary.metrics.items()}
+    return counts | {"statuses": dict(summary.statuses), "metrics": metrics}
+
+
+def mean_as_json(mean: Mean) -> dict[str, Any]:
+    """Return a mean with its interval; a limit that is not known (a single cluster) is null.
+
+    How many records are unscored, and the mean if those were all right, stand there only where there are any.
+    """
+    unscored = {} if mean.best is None else {"unscored": mean.unscored, "best": mean.best}
+    return {"mean": mean.mean, "interval": [finite_or_none(mean.low), finite_or_none(mean.high)]} | unscored
+
+
 def percent(fraction: float) -> str:
     """Return 0.4213 as 42.1 %."""
     return f"{100 * fraction:.1f}\u202f%"
+
+
+def percents(low: float, high: float) -> str:
+    """Return an interval of fractions."""
+    return f"{percent(low)} to {percent(high)}"
 
 
 def points(fraction: float) -> str:
@@ -82,6 +94,16 @@ def points(fraction: float) -> str:
         return "?"
     rounded = round(100 * fraction, 1) + 0.0  # no minus on a zero
     return f"{rounded:+.1f}".replace("-", "\u2212") if rounded else "0.0"
+
+
+def limits(difference: Difference) -> str:
+    """Return the interval of a difference in points."""
+    return f"{points(difference.low)} to {points(difference.high)}"
+
+
+def p_value(p: float | None) -> str:
+    """Return a p-value; nothing where there is none."""
+    return "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def finite_or_none(value: float) -> float | None:

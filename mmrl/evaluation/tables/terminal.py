@@ -8,9 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mmrl.evaluation.summary import Mean, Summary
-from mmrl.evaluation.tables.arms import Gap, lines
-from mmrl.evaluation.tables.contents import Levels, ModelComparison
-from mmrl.evaluation.tables.levels import percent, points, rows
+from mmrl.evaluation.tables.arms import Gap, ModelComparison, lines
+from mmrl.evaluation.tables.levels import Levels, limits, percent, percents, points, rows
 from mmrl.runtime.console import console
 
 WIDE = 200  # columns: a table is never cut
@@ -36,9 +35,14 @@ def levels_table(levels: Levels, title: str | None = None) -> Table:
     for row in rows(levels):
         if row.opens and table.row_count:
             table.add_section()
-        change, interval = Text(row.difference, STYLES[row.verdict]), Text(row.interval, STYLES[row.verdict])
-        level = Text(row.level if row.opens else "", "bold")
-        table.add_row(level, Text(row.metric), row.before, row.after, change, interval, f"{row.n:,}")
+        found, style = row.source, STYLES[row.verdict]
+        shown = (
+            percent(found.before),
+            percent(found.after),
+            Text(points(found.mean), style),
+            Text(limits(found), style),
+        )
+        table.add_row(Text(row.level if row.opens else "", "bold"), Text(row.metric), *shown, f"{found.n:,}")
     return table
 
 
@@ -97,7 +101,6 @@ def summaries_table(levels: Mapping[str, Summary], title: str | None = None) -> 
             first = number == 0
             counts = f"{summary.scored:,} of {summary.expected:,}" if first else ""
             statuses = ", ".join(f"{n:,} {status}" for status, n in summary.statuses.items()) if first else ""
-            interval = f"{percent(found.low)} to {percent(found.high)}"
             level = Text(name if first else "", "bold")
-            table.add_row(level, Text(metric), percent(found.mean), interval, counts, statuses)
+            table.add_row(level, Text(metric), percent(found.mean), percents(found.low, found.high), counts, statuses)
     return table

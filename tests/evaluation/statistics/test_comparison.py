@@ -39,6 +39,10 @@ def test_paired_is_the_t_test_where_clusters_are_items():
     assert (result.n, result.clusters) == (20, 20)
 
 
+def test_three_training_runs_cannot_say_more_than_a_quarter():
+    assert paired([0.40, 0.50, 0.45], [0.44, 0.53, 0.50], range(3)).p_signflip == 0.25  # 2 / 2^3
+
+
 def test_pairing_is_surer_than_two_separate_samples():
     generator = np.random.default_rng(11)
     hardness = generator.random(200)

@@ -6,8 +6,7 @@ import re
 from rich.console import Console
 
 from mmrl.evaluation import Record, compare, summarise
-from mmrl.evaluation.tables.arms import lines
-from mmrl.evaluation.tables.contents import ModelComparison
+from mmrl.evaluation.tables.arms import ModelComparison, lines
 from mmrl.evaluation.tables.terminal import comparison_table, whole_points
 from mmrl.report import ReportData, write_report
 from mmrl.report.curves import COLORS, compared, others_compared

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from mmrl.evaluation.statistics import Difference, paired
-from mmrl.evaluation.tables.levels import levels_as_json, percent, points, rows, verdict
+from mmrl.evaluation.tables.levels import levels_as_json, limits, p_value, percent, points, rows, verdict
 from mmrl.evaluation.tables.terminal import levels_table
 
 GAIN = Difference(0.382, 0.613, 0.231, 0.184, 0.278, 0.0001, 2432, 811)
@@ -44,9 +44,9 @@ def test_only_an_interval_without_zero_is_a_verdict():
 
 def test_rows_say_it_in_words():
     first, second, third = rows(LEVELS)
-    assert (first.level, first.metric, first.before, first.after) == ("L1", "accuracy", "38.2\u202f%", "61.3\u202f%")
-    assert (first.difference, first.interval, first.p) == ("+23.1", "+18.4 to +27.8", "< 0.001")
-    assert (second.difference, second.verdict, second.opens) == ("−10.0", "worse", False)
+    assert (first.level, first.metric, first.source) == ("L1", "accuracy", GAIN)
+    assert (limits(GAIN), p_value(GAIN.p_signflip), p_value(LOSS.p_signflip)) == ("+18.4 to +27.8", "< 0.001", "0.002")
+    assert (second.source, second.verdict, second.opens) == (LOSS, "worse", False)
     assert third.opens
 
 
@@ -65,7 +65,17 @@ def test_the_terminal_shows_the_same():
     console = Console(file=io.StringIO(), width=100, color_system="standard", force_terminal=True, _environ={})
     console.print(levels_table({**LEVELS, "[red]x": {"a [b]": GAIN}}, "Before and after"))
     text = console.file.getvalue()
-    for shown in ("L1", "accuracy", "38.2", "+23.1", "+18.4 to +27.8", "2,432", "[red]x", "a [b]"):
+    for shown in (
+        "L1",
+        "accuracy",
+        "38.2\u202f%",
+        "61.3\u202f%",
+        "+23.1",
+        "+18.4 to +27.8",
+        "2,432",
+        "[red]x",
+        "a [b]",
+    ):
         assert shown in text
     assert re.search(r"\x1b\[32m *\+23\.1", text)  # green
     assert re.search(r"\x1b\[31m *−10\.0", text)  # red
