@@ -12,6 +12,7 @@ CLOSES = r"['’)\]}]{0,2} [.!。]?$"  # what may stand behind the last letter o
 CHOOSE = "choose|chose|pick|select"
 GO_WITH = "go[ ]with|going[ ]with|go[ ]for|opt[ ]for"
 SHOULD_BE = "[ ]is|[ ]would[ ]be|[ ]should[ ]be|[ ]must[ ]be|[ ]will[ ]be|[ ]has[ ]to[ ]be"
+REFUSED_OPTION = r"[(\[]? [A-Z] (?![\w'’]) [)\]]?"
 
 # --- what stands in front of an answer
 
@@ -24,16 +25,12 @@ LABEL = re.compile(  # "The correct answer is: ", "option", "Final answer =", "�
     re.IGNORECASE | re.VERBOSE,
 )
 ANSWER_LINE = re.compile(  # a line that begins with "Answer", "**My final answer", "答案"
-    r"""
-      \W{0,4} (?: (?:the|my) [ ] )? (?: (?:final|correct|best|right) [ ] )? answer\b
-    | \W{0,4} (?: 正确 | 最终 )? 答案
-    """,
+    r"\W{0,4} (?: (?: (?:the|my) [ ] )? (?: (?:final|correct|best|right) [ ] )? answer\b | (?: 正确 | 最终 )? 答案 )",
     re.IGNORECASE | re.VERBOSE,
 )
-INTRODUCES = re.compile(  # a line that ends with "The best option here:", "答案是："
+INTRODUCES = re.compile(  # a line that ends, within one sentence, with "The best option here:", "答案是："
     r"""
-      \b (?: answer | choice | best[ ]option | next[ ]action | next[ ]step ) \b [^.!?]{0,80} [:：] \W{0,4} $     # within one sentence
-    | 答案 [^。]{0,40} [:：] \W{0,4} $
+    (?: \b (?: answer | choice | best[ ]option | next[ ]action | next[ ]step ) \b [^.!?]{0,80} | 答案 [^。]{0,40} ) [:：] \W{0,4} $
     """,
     re.IGNORECASE | re.VERBOSE,
 )
@@ -62,23 +59,14 @@ OPTION_CHOSEN = re.compile(  # "Option B ...", "so, option B", "I go with the ch
     """,
     re.VERBOSE,
 )
-LETTER_CHOSEN = re.compile(  # "I choose B.", "going with B because"
-    rf"""
-    \b (?i: {CHOOSE} | {GO_WITH} ) [ ] {LETTER}
-    (?= [)\]}}.:,;] | $ | [ ] (?: because | since ) \b )     # so that "choose A drawer" is none
-    """,
-    re.VERBOSE,
+LETTER_CHOSEN = re.compile(  # "I choose B.", "going with B because", but not "choose A drawer"
+    rf"\b (?i: {CHOOSE} | {GO_WITH} ) [ ] {LETTER} (?= [)\]}}.:,;] | $ | [ ] (?: because | since ) \b )", re.VERBOSE
 )
 LETTER_IS_RIGHT = re.compile(  # "B is the correct one", "(B is best"
-    rf"""
-    (?<!{EDGE}) (?<!['’]) {LETTER} [ ]is[ ] (?i: the[ ] )? (?i: correct | right | best | answer ) \b
-    """,
-    re.VERBOSE,
+    rf"(?<!{EDGE}) (?<!['’]) {LETTER} [ ]is[ ] (?i: the[ ] )? (?i: correct | right | best | answer ) \b", re.VERBOSE
 )
 CHINESE_ANSWER = re.compile(  # "答案是B", "故选 B", "应该选：B"
-    rf"""
-    (?: 答案 | 选项 | 选择 | 应选 | 故选 | 应该选 | 选 ) (?: 应该是 | 应为 | 应是 | 是 | 为 )? [: ]{{0,2}} {LETTER}
-    """,
+    rf"(?: 答案 | 选项 | 选择 | 应选 | 故选 | 应该选 | 选 ) (?: 应该是 | 应为 | 应是 | 是 | 为 )? [: ]{{0,2}} {LETTER}",
     re.VERBOSE,
 )
 PHRASES = (ANSWER_IS, OPTION_CHOSEN, LETTER_CHOSEN, LETTER_IS_RIGHT, CHINESE_ANSWER)
@@ -93,35 +81,27 @@ CLOSING_SO = re.compile(  # "So, B.", "-> B", "Decision: (B)"
     re.VERBOSE,
 )
 CLOSING_CHOICE = re.compile(  # "hence B", "I pick: B", "I go for B!"
-    rf"""
-    \b (?i: therefore | thus | hence | so | {CHOOSE} | say | {GO_WITH} ) :? [ ] {LETTER} {CLOSES}
-    """,
-    re.VERBOSE,
+    rf"\b (?i: therefore | thus | hence | so | {CHOOSE} | say | {GO_WITH} ) :? [ ] {LETTER} {CLOSES}", re.VERBOSE
 )
 CLOSING_IT_IS = re.compile(  # "It's B.", "that must be (B)"
     rf"""
-    \b (?i: it | this | that )
-    (?i: [ ]is | 's | ’s | [ ]must[ ]be | [ ]should[ ]be | [ ]has[ ]to[ ]be | [ ]would[ ]be ) [ ] {LETTER} {CLOSES}
+    \b (?i: it | this | that ) (?i: [ ]is | 's | ’s | [ ]must[ ]be | [ ]should[ ]be | [ ]has[ ]to[ ]be | [ ]would[ ]be )
+    [ ] {LETTER} {CLOSES}
     """,
     re.VERBOSE,
 )
 CLOSING_BRACKET = re.compile(  # "... close the tap (B).", but not "figure (B)"
-    r"""
-    (?<! figure[ ] ) (?<! panel[ ] ) (?<! image[ ] ) [(\[] ([A-Z]) [)\]] [.!。]?$
-    """,
-    re.IGNORECASE | re.VERBOSE,
+    r"(?<! figure[ ] ) (?<! panel[ ] ) (?<! image[ ] ) [(\[] ([A-Z]) [)\]] [.!。]?$", re.IGNORECASE | re.VERBOSE
 )
-CLOSING_LETTER_IT_IS = re.compile(
+CLOSING_LETTER_IT_IS = re.compile(  # "So B it is."
     rf"(?: ^ | [,:][ ]? | \b(?i:so)[ ] ) {LETTER} [ ]it[ ]is [.!]?$", re.VERBOSE
-)  # "So B it is."
+)
 CLOSING = (CLOSING_SO, CLOSING_CHOICE, CLOSING_IT_IS, CLOSING_BRACKET, CLOSING_LETTER_IT_IS)
 
 # --- what takes an answer away
 
 TAKEN_BACK = re.compile(  # behind an answer's line: "Wait, ...", "I changed my mind"
-    r"""
-    \b (?: wait | actually | correction | on[ ]second[ ]thoughts? | instead | changed?[ ]my | mistaken | wrong ) \b
-    """,
+    r"\b (?: wait | actually | correction | on[ ]second[ ]thoughts? | instead | changed?[ ]my | mistaken | wrong ) \b",
     re.IGNORECASE | re.VERBOSE,
 )
 DOUBT = re.compile(  # "not", "maybe", "B or C", "isn't", a question, "不"
@@ -129,31 +109,27 @@ DOUBT = re.compile(  # "not", "maybe", "B or C", "isn't", a question, "不"
       \b (?: no | not | never | neither | nor | cannot | either | or | if | unless | unsure | unclear | maybe | guess | wait
            | actually | wrong | incorrect | false | except | instead | rather | than | without
            | (?: rule | exclude | eliminate ) [sd]? ) \b
-    | n['’]t\b | [?？]$     # "isn't", a question
-    | 不 | 或 | 还是 | 吗 | 除了
+    | n['’]t\b | [?？]$ | 不 | 或 | 还是 | 吗 | 除了
     """,
     re.IGNORECASE | re.VERBOSE,
 )
 REFUSED = re.compile(  # ", not A", "rather than option A or C", "but not (A)"
-    r"""
+    rf"""
     ,? [ ]? \b (?: and[ ] | but[ ] )? (?: not | rather[ ]than | instead[ ]of ) [ ]     # the refusal
-    (?: option[ ] | choice[ ] )? [(\[]? [A-Z] (?![\w'’]) [)\]]?     # an option
-    (?: [ ]or[ ] [(\[]? [A-Z] (?![\w'’]) [)\]]? )*
+    (?: option[ ] | choice[ ] )? {REFUSED_OPTION} (?: [ ]or[ ] {REFUSED_OPTION} )*
     """,
     re.VERBOSE,
 )
-REASON = re.compile(
+REASON = re.compile(  # behind it stands why
     r"\b (?: because | since | given[ ]that | due[ ]to ) \b | 因为", re.IGNORECASE | re.VERBOSE
-)  # what follows
+)
 
 # --- which option a text names at all
 
-NAME = re.compile(
-    rf"(?<!{EDGE}) (?<!{EDGE}['’]) ([A-Z]) (?!['’]?{EDGE})", re.VERBOSE
-)  # a capital letter that stands alone
-NAMED_OPTION = re.compile(
+NAME = re.compile(rf"(?<!{EDGE}) (?<!{EDGE}['’]) ([A-Z]) (?!['’]?{EDGE})", re.VERBOSE)  # a capital that stands alone
+NAMED_OPTION = re.compile(  # "option ", before a letter
     r"\b (?: option | choice | answer: ) [ ]? \W?$", re.IGNORECASE | re.VERBOSE
-)  # "option ", before a letter
+)
 ARTICLE = re.compile(  # "A person", "I see": a lower-case word follows that is no connective ("A is", "A because")
     r"""
     [AI] [ ] (?! (?: also | and | as | because | but | comes | could | does | due | fits | for | from | given | has | if | is | it
