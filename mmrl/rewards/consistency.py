@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 from mmrl.rewards.answer_extraction import chosen_letter
-from mmrl.rewards.option_mentions import named_by_letter, plain_words
+from mmrl.rewards.option_mentions import longest_first, named_by_letter, plain_words, with_words_replaced
 from mmrl.rewards.parse import parse
 from mmrl.types import letters_of
 
@@ -107,10 +107,8 @@ def mentioned(sentence: str, choices: Sequence[str]) -> tuple[set[str], set[str]
 
 def options_as_letters(sentence: str, choices: Sequence[str]) -> str:
     """Return the sentence with the options' words replaced by their letters, the longest first."""
-    for name, choice in sorted(zip(letters_of(choices), choices, strict=True), key=lambda option: -len(option[1])):
-        pattern = r"\W+".join(re.escape(word) for word in plain_words(choice).split())
-        if pattern:
-            sentence = re.sub(rf"(?<!\w){pattern}(?!\w)", f"option {name}", sentence, flags=re.IGNORECASE)
+    for name, choice in longest_first(choices):
+        sentence = with_words_replaced(sentence, choice, f"option {name}")
     return sentence
 
 

@@ -77,9 +77,10 @@ def exact_number(text: str, region: Span) -> Extraction:
     found = quantity(text, region)
     if found.answer is None or found.alternatives:
         return UNPARSED if found.rule != "ambiguous" else found
-    content = plain_text(text, *region).text
-    head, tail = around(text, region, found)
-    return found if WHOLE.match(head) and len(tail.split()) <= TRAILING_WORDS and len(content) <= SHORT else UNPARSED
+    head = plain_text(text, region[0], found.span[0]).text.strip(" ({[")
+    tail = plain_text(text, found.span[1], region[1]).text.strip(" .!)}]。%")
+    short = len(tail.split()) <= TRAILING_WORDS and len(plain_text(text, *region).text) <= SHORT
+    return found if short and WHOLE.match(head) else UNPARSED
 
 
 def quantity(text: str, region: Span) -> Extraction:
@@ -87,24 +88,23 @@ def quantity(text: str, region: Span) -> Extraction:
 
     Two numbers of a range or a choice ("3-5", "3 or 5"), and bounds ("more than 3"), are ambiguous.
     """
-    line = plain_text(text, *region)
-    line = line.part(max(0, len(line.text) - SHORT), len(line.text))
+    line = plain_text(text, *region).end(SHORT)
     last = max((match.start() for pattern in (NUMBER, WORD) for match in pattern.finditer(line.text)), default=0)
     start = max((match.end() for match in CUE.finditer(line.text) if match.end() <= last), default=0)
     matches = list(NUMBER.finditer(line.text, start))
-    values = {match: numeral_value(match) for match in matches}
-    rule = "quantity" if matches else "words"
+    values = [plain_number(numeral_value(match)) for match in matches]
     if not matches:
         matches = [match for match in WORD.finditer(line.text, start) if not is_pronoun(line.text, match)]
-        values = {match: word_value(match) for match in matches}
+        values = [plain_number(word_value(match)) for match in matches]
     if not matches:
         return UNPARSED
-    last = matches[-1]
-    span, others = line.span(*last.span()), {plain_number(v) for v in values.values()} - {plain_number(values[last])}
-    ranged = len(matches) > 1 and others and BETWEEN.match(line.text[matches[-2].end() : last.start()])
-    if ranged or not math.isfinite(values[last]) or DOUBT.search(line.text, start):
-        return ambiguous(others | {plain_number(values[last])}, span)
-    return Extraction(plain_number(values[last]), "last number" if others else rule, span, tuple(sorted(others)))
+    stated, span = values[-1], line.span(*matches[-1].span())
+    others = set(values) - {stated}
+    ranged = others and BETWEEN.match(line.text[matches[-2].end() : matches[-1].start()])
+    if ranged or not math.isfinite(float(stated)) or DOUBT.search(line.text, start):
+        return ambiguous(others | {stated}, span)
+    rule = "last number" if others else "quantity" if matches[0].re is NUMBER else "words"
+    return Extraction(stated, rule, span, tuple(sorted(others)))
 
 
 def number_phrase(text: str, region: Span) -> Extraction:
@@ -141,9 +141,3 @@ def is_pronoun(text: str, match: re.Match[str]) -> bool:
 def plain_number(number: float) -> str:
     """Return a number as text, without a needless point."""
     return format(number, ".15g")
-
-
-def around(text: str, region: Span, found: Extraction) -> tuple[str, str]:
-    """Return what stands before and behind an answer in its region, squeezed."""
-    before, behind = plain_text(text, region[0], found.span[0]).text, plain_text(text, found.span[1], region[1]).text
-    return before.strip(" ({["), behind.strip(" .!)}]。%")

@@ -3,16 +3,15 @@
 import re
 from collections.abc import Sequence
 
-from mmrl.rewards.answer_regions import SHORT, Span, last_line, sentence_starts
+from mmrl.rewards.answer_regions import SHORT, Span, last_line, last_line_of, sentence_starts, stripped
 from mmrl.rewards.extracted_answer import UNPARSED, Extraction, ambiguous
 from mmrl.rewards.option_mentions import (
     WRAPPING,
     is_article,
-    named_by_letter,
-    named_by_words,
+    named,
     normalised,
     option_with_text,
-    plain_words,
+    with_words_replaced,
 )
 from mmrl.rewards.option_patterns import (
     ANSWER_LINE,
@@ -29,18 +28,17 @@ from mmrl.rewards.option_patterns import (
     TAKEN_BACK,
 )
 from mmrl.rewards.plain_text import READ, PlainText, plain_text
-from mmrl.types import letters_of
+from mmrl.types import index_of, letters_of
 
 LINES = re.compile(r"^[^\n]+", re.MULTILINE)
 
 
 def whole_block(text: str, region: Span, choices: Sequence[str]) -> Extraction:
     """Read a region that is nothing but an answer: a letter, an option's text, or a letter and its option's text."""
-    content = text[slice(*region)].strip()
+    span = stripped(text, region)
+    content = text[slice(*span)]
     if not content or len(content) > SHORT + max(map(len, choices)):
         return UNPARSED
-    start = text.index(content, region[0])
-    span = (start, start + len(content))
     if len(content) == 1 and content in letters_of(choices):
         return Extraction(content, "exact", span)
     return wrapped(plain_text(text, *span).text, span, choices)
@@ -68,11 +66,11 @@ def letter_and_text(inner: str, span: Span, choices: Sequence[str]) -> Extractio
     if head is None or head[1].upper() not in letters_of(choices):
         return UNPARSED
     name, rest = head[1].upper(), inner[head.end() :]
-    if normalised(rest) == normalised(choices[letters_of(choices).index(name)]):
+    if normalised(rest) == normalised(choices[index_of(name)]):
         return Extraction(name, "letter and text", span)
     if head[1].islower() or len(inner) > SHORT:
         return UNPARSED
-    others = (named_by_letter(rest, choices) | named_by_words(rest, choices)) - {name}
+    others = named(rest, choices) - {name}
     if others:
         return ambiguous(others | {name}, span)
     return Extraction(name, "letter and text", span) if CLEAR.match(rest) and not DOUBT.search(rest) else UNPARSED
@@ -104,31 +102,22 @@ def closing_letter(text: str, region: Span, choices: Sequence[str]) -> Extractio
 
 def introduced_line(text: str, region: Span, choices: Sequence[str]) -> Extraction:
     """Read the last line where it is nothing but an answer, and the line before it says so: "The answer is:"."""
-    end = region[0] + len(text[slice(*region)].rstrip())
-    start = max(text.rfind("\n", region[0], end) + 1, region[0])
-    before = text[max(region[0], start - SHORT) : start].rstrip().rpartition("\n")[2]
-    return (
-        declared(whole_block(text, (start, end), choices)).credited("line") if INTRODUCES.search(before) else UNPARSED
-    )
+    line = last_line_of(text, region)
+    before = text[max(region[0], line[0] - SHORT) : line[0]].rstrip().rpartition("\n")[2]
+    return declared(whole_block(text, line, choices)).credited("line") if INTRODUCES.search(before) else UNPARSED
 
 
 def answer_line(text: str, region: Span, choices: Sequence[str]) -> Extraction:
     """Read a line that is nothing but "Answer: B", with an explanation behind it; all such lines must say the same."""
-    start = max(region[0], region[1] - READ)
-    found: list[Extraction] = []
-    for match in LINES.finditer(text, start, region[1]):
-        if ANSWER_LINE.match(match[0]):
-            span = match.span()
-            found.append(declared(wrapped(plain_text(text, *span).text, span, choices)))
-    names = {one.answer for one in found if one.answer is not None}
-    if not names:
+    lines = LINES.finditer(text, max(region[0], region[1] - READ), region[1])
+    spans = [line.span() for line in lines if ANSWER_LINE.match(line[0])]
+    found = [declared(wrapped(plain_text(text, *span).text, span, choices)) for span in spans]
+    names = {one.answer for one in found}
+    if not names - {None}:
         return UNPARSED
-    sure = (
-        len(names) == 1
-        and all(one.answer for one in found)
-        and not TAKEN_BACK.search(text, found[-1].span[1], region[1])
-    )
-    return found[-1].credited("line") if sure else ambiguous(names, found[-1].span)
+    if len(names) > 1 or TAKEN_BACK.search(text, found[-1].span[1], region[1]):
+        return ambiguous(names - {None}, found[-1].span)
+    return found[-1].credited("line")
 
 
 def single_option(
@@ -139,19 +128,13 @@ def single_option(
     names = {match[1] for match in found}
     if not names:
         return UNPARSED
-    others = (named_by_letter(sentence.text, choices) | named_by_words(sentence.text, choices)) - names
+    others = named(sentence.text, choices) - names
     span = sentence.span(*found[-1].span(1))
     if len(names) > 1 or others or names & refused:
         return ambiguous(names | others | refused, span)
     name = names.pop()
-    said = own_words_removed(sentence.text, choices[letters_of(choices).index(name)])
+    said = with_words_replaced(sentence.text, choices[index_of(name)], "", count=1)  # they may hold a doubt: "No"
     return ambiguous({name}, span) if DOUBT.search(said) else Extraction(name, "phrase", span, tuple(sorted(refused)))
-
-
-def own_words_removed(text: str, choice: str) -> str:
-    """Return the text without the first mention of an option's own words, which may hold a word of doubt ("No")."""
-    pattern = r"\W+".join(re.escape(word) for word in plain_words(choice).split())
-    return re.sub(rf"(?<!\w){pattern}(?!\w)", "", text, count=1, flags=re.IGNORECASE) if pattern else text
 
 
 def last_sentence(text: str, region: Span, choices: Sequence[str]) -> PlainText:
@@ -165,8 +148,6 @@ def last_sentence(text: str, region: Span, choices: Sequence[str]) -> PlainText:
 
 def without(sentence: PlainText, pattern: re.Pattern[str]) -> PlainText:
     """Return the sentence without what matches."""
-    keep = [True] * len(sentence.text)
-    for match in pattern.finditer(sentence.text):
-        keep[match.start() : match.end()] = [False] * len(match[0])
-    pairs = [(char, at) for char, at, kept in zip(sentence.text, sentence.at, keep, strict=True) if kept]
-    return PlainText("".join(char for char, _ in pairs), tuple(at for _, at in pairs))
+    dropped = {at for match in pattern.finditer(sentence.text) for at in range(*match.span())}
+    kept = [at for at in range(len(sentence.text)) if at not in dropped]
+    return PlainText("".join(sentence.text[at] for at in kept), tuple(sentence.at[at] for at in kept))

@@ -31,6 +31,10 @@ class PlainText:
         """Return the characters [start, end)."""
         return PlainText(self.text[start:end], self.at[start:end])
 
+    def end(self, count: int) -> "PlainText":
+        """Return the last ``count`` characters."""
+        return self.part(max(0, len(self.text) - count), len(self.text))
+
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Where the characters [start, end) stand in the original, from the first to the last."""
         return (self.at[start], self.at[end - 1] + 1)
