@@ -47,9 +47,8 @@ class Mixture:
         if not datasets or len(datasets) != len(weights):
             raise ValueError(f"mixture: expected a weight for each of {len(datasets)} datasets, found {len(weights)}")
         if not all(isinstance(weight, int) and weight > 0 for weight in weights):
-            raise ValueError(
-                f"mixture: expected whole weights above 0 (7 and 3 for 0.7 and 0.3), found {list(weights)}"
-            )
+            example = "(7 and 3 for 0.7 and 0.3)"
+            raise ValueError(f"mixture: expected whole weights above 0 {example}, found {list(weights)}")
         self.datasets = tuple(datasets)
         self.weights = tuple(weights)
         _unique_ids(self.datasets)
@@ -69,14 +68,8 @@ class Mixture:
 class Stream:
     """The batches of one rank: ``batch(step)`` is a pure function. ``position``, the next step, is saved and restored."""
 
-    def __init__(
-        self,
-        data: Dataset | Mixture,
-        per_step: int,  # examples a step, over all ranks
-        seed: int = 0,
-        rank: int = 0,
-        world: int = 1,
-    ) -> None:
+    def __init__(self, data: Dataset | Mixture, per_step: int, seed: int = 0, rank: int = 0, world: int = 1) -> None:
+        """``per_step`` examples a step are those of all ranks together."""
         if per_step < 1 or per_step % world:
             raise ValueError(f"per_step: expected a positive multiple of {world} (the ranks), found {per_step}")
         if not 0 <= rank < world:
@@ -115,7 +108,7 @@ class Stream:
             "per_step": self.per_step,
             "seed": self.seed,
             "weights": list(self._mixture.weights),
-            "examples": [_digest(dataset) for dataset in self._mixture.datasets],
+            "examples": [short_hash("\0".join(dataset.ids)) for dataset in self._mixture.datasets],
         }
 
 
@@ -126,7 +119,3 @@ def _unique_ids(datasets: Sequence[Dataset]) -> None:
             if seen.setdefault(name, place) != place:
                 where = f"datasets {seen[name]} and {place}"
                 raise ValueError(f"mixture: expected ids that differ, found {name!r} in {where}; give one a prefix")
-
-
-def _digest(dataset: Dataset) -> str:
-    return short_hash("\0".join(dataset.ids))
