@@ -23,3 +23,8 @@ class MediaError(RuntimeError):
     def __str__(self) -> str:
         whose = f" (example {self.example})" if self.example else ""
         return f"{self.file}{whose}: expected {self.expected}, found {self.found}; {self.advice}"
+
+
+def no_such_file(path: Path, found: str = "no such file") -> MediaError:
+    """Return the error of a path at which there is no file."""
+    return MediaError(path, found, "a file", "check data.root and the annotations")
