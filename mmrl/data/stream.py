@@ -4,6 +4,7 @@ So a run that resumes sees what it would have seen, on as many ranks as it then 
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,20 +21,16 @@ class Shuffled:
     def __init__(self, dataset: Dataset, seed: int, place: int = 0) -> None:
         self.dataset = dataset
         self._key = (seed, place)  # the place among the datasets of a mixture
-        self._orders: dict[int, Int[np.ndarray, " n"]] = {}
+        self._order = lru_cache(maxsize=2)(self._permutation)  # a step may touch two epochs
 
     def at(self, position: int) -> Example:
         """The example at a position of the endless sequence."""
         epoch, offset = divmod(position, len(self.dataset))
         return self.dataset.example(int(self._order(epoch)[offset]), epoch)
 
-    def _order(self, epoch: int) -> Int[np.ndarray, " n"]:
-        if epoch not in self._orders:
-            # a step may touch two epochs; older ones are not needed
-            self._orders = {known: order for known, order in self._orders.items() if known == epoch - 1}
-            generator = np.random.default_rng(np.random.SeedSequence((*self._key, epoch)))
-            self._orders[epoch] = generator.permutation(len(self.dataset))
-        return self._orders[epoch]
+    def _permutation(self, epoch: int) -> Int[np.ndarray, " n"]:
+        generator = np.random.default_rng(np.random.SeedSequence((*self._key, epoch)))
+        return generator.permutation(len(self.dataset))
 
 
 class Mixture:
@@ -60,9 +57,6 @@ class Mixture:
         turns = np.random.default_rng(np.random.SeedSequence((seed, len(self.weights), cycle))).permutation(turns)
         which = int(turns[offset])
         return which, cycle * self.weights[which] + int((turns[:offset] == which).sum())
-
-    def __len__(self) -> int:
-        return sum(len(dataset) for dataset in self.datasets)
 
 
 class Stream:

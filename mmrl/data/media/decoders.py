@@ -66,11 +66,10 @@ def read_index(path: Path) -> Index:
 
 def read_frames(path: Path, index: Index, wanted: Int[np.ndarray, " n"], reader: str) -> UInt8[np.ndarray, "n h w 3"]:
     """Return the frames at ``wanted``, which ascend without repetition, as red, green, blue. Raises MediaError."""
-    if reader == "decord":
-        return _by_decord(path, index, wanted)
-    if reader == "pyav":
-        return _by_pyav(path, index, wanted)
-    raise ValueError(f"reader: expected decord or pyav, found {reader!r}")
+    readers = {"decord": _by_decord, "pyav": _by_pyav}
+    if reader not in readers:
+        raise ValueError(f"reader: expected {' or '.join(readers)}, found {reader!r}")
+    return readers[reader](path, index, wanted)
 
 
 def has_decord() -> bool:

@@ -13,18 +13,16 @@ import numpy as np
 
 from mmrl.data.media import video
 from mmrl.data.media.errors import MediaError
-from mmrl.data.media.frame_cache import Contents, Fetched, Key, entry_name, fetch
+from mmrl.data.media.frame_cache import Contents, Fetched, Key, fetch
 from mmrl.data.media.frame_choice import FrameChoice
 from mmrl.data.media.frame_size import SizeRules
-from mmrl.data.media.paths import file_inside, inside
+from mmrl.data.media.paths import file_inside
 from mmrl.data.media.pool import DecodingPool, finished
-from mmrl.data.media.preflight import Report, part_of, preflight
+from mmrl.data.media.preflight import part_of
 from mmrl.data.media.video import Clip, Reader
 from mmrl.runtime.disk_cache import Disk, Tally
 from mmrl.runtime.memory_cache import ByteCache
 from mmrl.types import Example, Media
-
-__all__ = ["Counts", "MediaError", "MediaReader", "Report", "inside", "preflight"]
 
 logger = logging.getLogger(__name__)
 
@@ -145,15 +143,11 @@ class MediaReader:
             if key in self._pending:
                 return self._pending[key]
             started = time.monotonic()
-            future = self._pending[key] = self._submit(path, key)
+            future = self._pending[key] = self._pool.submit(fetch, path, key, self._decode, self._disk)
             self.counts.seconds_waited += time.monotonic() - started  # without workers this is the decoding itself
         if self._workers:
             future.add_done_callback(lambda _: self._arrived(path, key))
         return future
-
-    def _submit(self, path: Path, key: Key) -> Future:
-        decode, rest = video.reading(self._decode, key.choice, self.reader, key.part)
-        return self._pool.submit(fetch, path, decode, rest, key.rule, self._disk, entry_name(key))
 
     def _wait(self, path: Path, key: Key, future: Future) -> Clip | np.ndarray:
         started = time.monotonic()

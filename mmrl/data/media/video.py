@@ -14,8 +14,6 @@ from mmrl.data.media.errors import MediaError, no_such_file
 from mmrl.data.media.frame_choice import FrameChoice, choose, varies
 from mmrl.data.media.frame_size import SizeRule
 
-__all__ = ["Clip", "FrameChoice", "MediaError", "Reader", "choose", "decode", "probe", "read_image"]
-
 Reader = Literal["auto", "decord", "pyav"]
 Part = tuple[float, float, Literal["seconds", "frames"]]  # mmrl.types.Span, for processes that must not import torch
 RATE_TOLERANCE = 0.01  # by which the stated rate may miss the measured one, which stops short of the last frame's end
