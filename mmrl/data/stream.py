@@ -79,7 +79,8 @@ class Stream:
         """This rank's examples of a step. The ranks' batches, joined in order, are the batch of a single rank."""
         size = self.per_step // self.world
         first = step * self.per_step + self.rank * size
-        return tuple(self._at(position) for position in range(first, first + size))
+        places = (self._mixture.place(position, self.seed) for position in range(first, first + size))
+        return tuple(self._sources[which].at(turn) for which, turn in places)
 
     def state_dict(self) -> dict[str, Any]:
         """The position, and what the stream consists of; the number of ranks may change between saving and loading."""
@@ -92,10 +93,6 @@ class Stream:
                 saved = f"expected {state[name]}, as when the run was saved"
                 raise ValueError(f"stream.{name}: {saved}, found {mine}; resume with the same data and seed")
         self.position = int(state["position"])
-
-    def _at(self, position: int) -> Example:
-        which, turn = self._mixture.place(position, self.seed)
-        return self._sources[which].at(turn)
 
     def _identity(self) -> dict[str, Any]:
         return {

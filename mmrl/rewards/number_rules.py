@@ -133,9 +133,8 @@ def word_value(match: re.Match[str]) -> float:
 
 def is_pronoun(text: str, match: re.Match[str]) -> bool:
     """Return whether a "one" counts nothing: "the red one", "one of them"."""
-    if match[0].lower() != "one":
-        return False
-    return any(found.start() <= match.start() < found.end() for found in ONE_AS_PRONOUN.finditer(text))
+    phrases = ONE_AS_PRONOUN.finditer(text) if match[0].lower() == "one" else ()
+    return any(found.start() <= match.start() < found.end() for found in phrases)
 
 
 def plain_number(number: float) -> str:

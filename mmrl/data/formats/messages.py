@@ -10,7 +10,7 @@ from typing import Any
 from mmrl.data.formats.chat import read_chat, words_of
 from mmrl.data.formats.dataset import Annotations
 from mmrl.data.formats.rows import AnnotationRow
-from mmrl.types import KINDS, Kind, Message
+from mmrl.types import KINDS, Message
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,13 @@ class Messages(Annotations):
         chat, demonstration = _demonstration(row, read_chat(row, "messages", self.media))
         choices = row.texts("choices") if row.has("choices") else ()
         row.distinct("choices", choices)
-        kind = _kind(row, choices)
+        kind = row.one_of("kind", KINDS) if row.has("kind") else "choice" if choices else "free"
+        answer = row.name("answer") if row.has("answer") else None
+        if answer is not None and kind == "choice" and choices:
+            row.letter("answer", answer, len(choices))
         return {
             "question": words_of(chat),
-            "answer": _answer(row, kind, choices),
+            "answer": answer,
             "kind": kind,
             "choices": choices,
             "messages": chat,
@@ -47,16 +50,3 @@ def _demonstration(row: AnnotationRow, chat: tuple[Message, ...]) -> tuple[tuple
     if chat[0] is last or not any(message.role == "user" for message in chat[:-1]):
         raise row.bad("messages", "a message of the user before the assistant's", [message.role for message in chat])
     return chat[:-1], "".join(last.content)
-
-
-def _kind(row: AnnotationRow, choices: tuple[str, ...]) -> Kind:
-    if row.has("kind"):
-        return row.one_of("kind", KINDS)
-    return "choice" if choices else "free"
-
-
-def _answer(row: AnnotationRow, kind: Kind, choices: tuple[str, ...]) -> str | None:
-    if not row.has("answer"):
-        return None
-    answer = row.name("answer")
-    return row.letter("answer", answer, len(choices)) if kind == "choice" and choices else answer
