@@ -15,8 +15,8 @@ from mmrl.rewards.plain_text import plain_text
 TRAILING_WORDS = 3  # of a unit: "12 square metres"
 
 DIGITS = r"(?: \d{1,3} (?:,\d{3})+ (?!\d) | \d+ ) (?:\.\d+)? | \.\d+"  # 1,200.5 or 1200.5 or .5
-NUMBER = re.compile(
-    rf"""
+NUMBER = re.compile(  #
+    rf"""(?x)
     (?<!{EDGE}) (?<![.,:])                                  # not within a word, a number or a time
     (?: (?<![\w)][ ]) (?P<sign>[-+−]) [ ]? )?               # a sign; behind a word it would be an operator or a dash
     (?: \\d?frac \{{ (?P<top>\d{{1,9}}) \}} \{{ (?P<bottom>\d{{1,9}}) \}}       # a fraction in LaTeX
@@ -27,8 +27,7 @@ NUMBER = re.compile(
         )?
     )
     (?! \d | [.,:]\d | (?:st|nd|rd|th)\b | D\b )            # no date, no time, no ordinal, no "3D"
-    """,
-    re.VERBOSE,
+    """
 )
 BELOW_TWENTY = [
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
@@ -37,38 +36,32 @@ BELOW_TWENTY = [
 TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 WORDS = {word: value for value, word in enumerate(BELOW_TWENTY)} | {word: 10 * ten for ten, word in enumerate(TENS, 2)}
 WORD = re.compile(  # "twenty-one", "seven"
-    rf"\b ({'|'.join(TENS)}) [- ] ({'|'.join(BELOW_TWENTY[1:10])}) \b | \b ({'|'.join(WORDS)}) \b",
-    re.IGNORECASE | re.VERBOSE,
+    rf"(?ix) \b ({'|'.join(TENS)}) [- ] ({'|'.join(BELOW_TWENTY[1:10])}) \b | \b ({'|'.join(WORDS)}) \b"
 )
 ONE_AS_PRONOUN = re.compile(  # "the one", "which one", "the easier one", "one of them"
-    r"""
+    r"""(?ix)
       \b (?: the | this | that | which | each | every | no | any | \w+ier | red | blue | first | last | other ) [ ]one\b
     | \b one[ ]of\b
-    """,
-    re.IGNORECASE | re.VERBOSE,
+    """
 )
 CUE = re.compile(  # what stands before the number that answers: "the answer to this is", "total:", "答案是", "="
-    r"\b (?: answer | result | total | estimate ) \b [^.!?\d]{0,40}? (?: \bis\b | [:=≈] ) | 答案是?为?[:]? | [=≈]",
-    re.IGNORECASE | re.VERBOSE,
+    r"(?ix) \b (?: answer | result | total | estimate ) \b [^.!?\d]{0,40}? (?: \bis\b | [:=≈] ) | 答案是?为?[:]? | [=≈]"
 )
 BETWEEN = re.compile(  # what makes one range or choice of two numbers: "-", " m to ", " or about "
-    r"^ [^\d]{0,20}? (?: - | – | — | ~ | \bto\b | \bor\b | \band\b | 或 | 到 | 至 ) \W{0,3} $",
-    re.IGNORECASE | re.VERBOSE,
+    r"(?ix) ^ [^\d]{0,20}? (?: - | – | — | ~ | \bto\b | \bor\b | \band\b | 或 | 到 | 至 ) \W{0,3} $"
 )
 DOUBT = re.compile(  # a bound or an uncertain number: "more than", "maybe", "at least", "<", "±", "不"
-    r"""
+    r"""(?ix)
       \b (?: not | never | cannot | either | maybe | unsure | unclear | guess | wait | more[ ]than | less[ ]than | fewer[ ]than
            | at[ ]least | at[ ]most | over | under | up[ ]to | wrong | incorrect | between ) \b
     | n['’]t\b | [?？<>≤≥±] | 不
-    """,
-    re.IGNORECASE | re.VERBOSE,
+    """
 )
 WHOLE = re.compile(  # all that may stand before a number that is a whole answer: "The final answer is about $"
-    r"""
+    r"""(?ix)
     ^ (?: (?: the[ ] | my[ ] )? (?: final[ ] )? answer (?:[ ]is)? [:=]? [ ]? | 答案是?[:]? [ ]? )?
     (?: about | around | approximately | roughly | ca\.? | ~ | ≈ | 约 )? [ ]? [$€£¥]? $
-    """,
-    re.IGNORECASE | re.VERBOSE,
+    """
 )
 
 

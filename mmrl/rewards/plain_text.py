@@ -9,14 +9,13 @@ WIDE = str.maketrans(
     | dict(zip("（）［］｛｝【】〔〕：，；、＝％．", "()[]{}[]():,;,=%.", strict=True))
 )
 DECORATION = re.compile(  # runs of spaces, and what only decorates: \\text{, **, <b>, quotation marks
-    r"""
+    r"""(?x)
       (?P<space> \s+ )
     | \\ (?: (?: text | mathrm | mathbf | mathit | mathsf ) (?: bf | it | rm )? (?![a-z]) | [()\[\],;!] ) [ ]?    # LaTeX
     | </? (?: b | strong | i | em | u | p | br | code | span | mark ) [ ]?/?>                                    # HTML
     | (?<!\d) \* | \* (?!\d)                                                       # emphasis; 2*3 is a product
     | [_`$\"“”„「」『』\u200b\ufeff]
-    """,
-    re.VERBOSE,
+    """
 )
 
 

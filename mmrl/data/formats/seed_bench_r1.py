@@ -1,6 +1,4 @@
-"""SEED-Bench-R1 (Chen et al.
-
-2025, arXiv 2503.24376): what to do next, after a video of the progress and an image of the present.
+"""SEED-Bench-R1 (Chen et al. 2025, arXiv 2503.24376): what to do next, after a video of the past and an image of the present.
 
 Files of TencentARC/SEED-Bench-R1: ``annotations/*.jsonl``, ``videos/<video_source>/<video_basename>`` and
 ``images/<video_source>/<current_observation_basename>``. The toy world writes the same.
