@@ -10,7 +10,8 @@ from mmrl.data.formats.dataset import Dataset
 from mmrl.data.formats.registry import FORMATS
 from mmrl.data.formats.seed_bench_r1 import SeedBenchR1
 from mmrl.data.media.frame_size import SizeRules
-from mmrl.data.media.reader import MediaReader, preflight
+from mmrl.data.media.preflight import preflight
+from mmrl.data.media.reader import MediaReader
 from mmrl.data.stream import Mixture
 from mmrl.rewards.benchmark_graders import PUBLISHED_READINGS
 from mmrl.rewards.graders import GRADERS, Grader, check_gold

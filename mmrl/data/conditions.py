@@ -24,7 +24,6 @@ without a video ("nothing has been done yet") stand among the others and leaving
 questions. A set in which a condition would change nothing is another matter: `check_condition` refuses it.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import cycle
@@ -57,8 +56,7 @@ NEEDS = {  # what some example must have for the condition to be one
 def known_condition(condition: str) -> Condition:
     """Return the condition. Raises a ValueError that lists those there are."""
     name, number = name_and_number(condition)
-    plain = number is None and (name == "full" or name in TOLD or name in SHOWN)
-    if not plain and not (name in COUNTED and number):
+    if not (number if name in COUNTED else condition in ("full", *TOLD, *SHOWN)):
         raise ValueError(f"condition: expected one of {', '.join(NAMES)} (K from 1), found {condition!r}")
     return condition
 
@@ -90,13 +88,11 @@ def see(
     condition: Condition, example: Example, media: Sequence[Clip | np.ndarray], seed: int
 ) -> tuple[Clip | np.ndarray, ...]:
     """Return the loaded media of an example that is already ``asked``, in its order, as a condition shows them."""
-    name, _ = name_and_number(condition)
-    if name not in SHOWN:
+    if condition not in SHOWN:
         return tuple(media)
-    keys = (f"{seed}\0{example.id}\0{number}" for number in range(len(media)))
     return tuple(
-        changed(name, medium, key) if isinstance(medium, Clip) else medium
-        for medium, key in zip(media, keys, strict=True)
+        changed(condition, medium, f"{seed}\0{example.id}\0{number}") if isinstance(medium, Clip) else medium
+        for number, medium in enumerate(media)
     )
 
 
@@ -133,23 +129,21 @@ def changed(name: str, clip: Clip, key: str) -> Clip:
 def order(name: str, count: int, key: str) -> Int[np.ndarray, " f"]:
     """Which of ``count`` frames stands in each place."""
     places = np.arange(count)
-    if name in ("first_frame", "middle_frame", "last_frame"):
-        return np.full(count, {"first_frame": 0, "middle_frame": (count - 1) // 2, "last_frame": count - 1}[name])
-    if name == "freeze":
-        return np.minimum(places, (count - 1) // 2)
-    if name == "reversed":
-        return places[::-1]
+    middle = (count - 1) // 2
     if name == "shuffled":
         mixed = np.array([int(place) for place in shuffled([str(place) for place in places], key)])
         return np.roll(mixed, 1) if (mixed == places).all() else mixed
-    return places
+    return {
+        "first_frame": np.zeros_like(places),
+        "middle_frame": np.full(count, middle),
+        "last_frame": np.full(count, count - 1),
+        "freeze": np.minimum(places, middle),
+        "reversed": places[::-1],
+    }.get(name, places)
 
 
 def rotated(example: Example, places: int) -> Example:
-    """Return the example with its options moved up; the gold letter moves with its text.
-
-    Questions without options stay.
-    """
+    """Return the example with its options moved up, and the gold letter with its text; without options it stays."""
     count = len(example.choices)
     if count < 2 or example.answer is None:
         return example
@@ -167,8 +161,8 @@ def relettered(fields: Mapping[str, Any], choices: Sequence[str], gold: str) -> 
 
 def swapped(examples: Sequence[Example], seed: int) -> list[Example]:
     """Return each example with the videos of the next one, in an order that (seed, id) decides, that has others."""
-    films = [example for example in examples if videos(example)]
-    ring = sorted(films, key=lambda example: hashlib.sha256(f"{seed}\0{example.id}".encode()).digest())
+    films = {example.id: example for example in examples if videos(example)}
+    ring = [films[name] for name in shuffled(list(films), str(seed))]
     place = {example.id: index for index, example in enumerate(ring)}
     return [
         lent(example, donor(example, ring, place[example.id])) if example.id in place else example
@@ -220,7 +214,6 @@ def replaced(example: Example, change: Callable[[Media], Media | None]) -> Examp
 def written(example: Example, condition: Condition) -> Example:
     """Return the example, whose words must be the template's: those of a ready-made chat cannot be told apart."""
     if example.messages:
-        raise ValueError(
-            f"example {example.id}: condition {condition!r} expected a question and options, found a ready-made chat"
-        )
+        expected = f"condition {condition!r} expected a question and options"
+        raise ValueError(f"example {example.id}: {expected}, found a ready-made chat")
     return example

@@ -69,10 +69,7 @@ PLAIN_WHAT: Mapping[Kind, str] = {
 
 
 def messages(example: Example, template: str) -> tuple[Message, ...]:
-    """Return the chat in which the model is asked:
-
-    one message of the user, media first, then the text. A ready-made chat is returned as it is.
-    """
+    """Return the chat in which the model is asked: the user's media, then the text; a ready-made chat as it is."""
     if example.messages:
         return example.messages
     return (Message("user", (*example.media, text(example, template))),)
@@ -84,71 +81,9 @@ def text(example: Example, template: str) -> str:
         raise ValueError(f"template: expected one of {', '.join(TEMPLATES)}, found {template!r}")
     if example.kind == "choice" and not 1 <= len(example.choices) <= 26:
         raise _cannot(example, template, "a choice among 1 to 26 options", f"{len(example.choices)} options")
-    return TEMPLATES[template](example)
-
-
-def _care(example: Example) -> str:
-    return f"{_with_options(example)}\n{THINK}{SUFFIX[example.kind]}"
-
-
-def _care_eval(example: Example) -> str:
-    return f"{_with_options(example)}\n{THINK_EVAL}{SUFFIX[example.kind]}"
-
-
-def _with_options(example: Example) -> str:
-    """No newline stands between a question and "Options:"."""
-    return f"{example.question}Options:\n{_lettered(example)}" if example.kind == "choice" else example.question
-
-
-def _seed_bench_r1(example: Example) -> str:
-    _only_choice(example, "seed_bench_r1")
-    return f"{example.question}\n{_lettered(example)}{OUTPUT}"
-
-
-def _longvideobench(example: Example) -> str:
-    _only_choice(example, "longvideobench")
-    return f"Question: {example.question}\n{_lettered(example)}{DIRECTLY}"
-
-
-def _video_holmes(example: Example) -> str:
-    _only_choice(example, "video_holmes")
-    options = ", ".join(f"{letter_at(index)}: {choice}" for index, choice in enumerate(example.choices))
-    return HOLMES.format(question=example.question, options=options)
-
-
-def _tvbench(example: Example) -> str:
-    _only_choice(example, "tvbench")
-    options = "".join(f"\n({letter_at(index)}) {choice}" for index, choice in enumerate(example.choices))
-    return f"{CAREFULLY}Question: {example.question}\nOptions:{options}\nOnly give the best option."
-
-
-def _egoplan_bench2(example: Example) -> str:
-    _only_choice(example, "egoplan_bench2")
-    return f"{SELECT}{example.question}\n\n{_lettered(example)}"
-
-
-def _plain(example: Example) -> str:
-    options = _lettered(example) if example.kind == "choice" else ""
-    return f"{example.question}\n{options}{PLAIN.format(what=PLAIN_WHAT[example.kind])}"
-
-
-def _toy(example: Example) -> str:
-    """ProcBench's own wording; the space before a letter makes it the token that it is in an answer."""
-    _only_choice(example, "toy")
-    return example.question + "".join(f"\n {letter_at(index)} {choice}" for index, choice in enumerate(example.choices))
-
-
-def _none(example: Example) -> str:
-    raise _cannot(example, "none", "a ready-made chat", "an example without messages")
-
-
-def _lettered(example: Example) -> str:
-    return "".join(f"{letter_at(index)}. {choice}\n" for index, choice in enumerate(example.choices))
-
-
-def _only_choice(example: Example, template: str) -> None:
-    if example.kind != "choice":
+    if template not in EVERY_KIND and example.kind != "choice":
         raise _cannot(example, template, "kind choice", f"kind {example.kind}")
+    return TEMPLATES[template](example)
 
 
 def _cannot(example: Example, template: str, expected: str, found: str) -> ValueError:
@@ -156,16 +91,48 @@ def _cannot(example: Example, template: str, expected: str, found: str) -> Value
     return ValueError(f"{where}: expected {expected}, found {found}; choose another template")
 
 
+def _options(example: Example, form: str = "{}. {}\n", between: str = "") -> str:
+    """Return the options, each in the form of a letter and its text; of other kinds there are none."""
+    return between.join(form.format(letter_at(index), choice) for index, choice in enumerate(example.choices))
+
+
+def _asked(example: Example) -> str:
+    """Return the question of Video-R1 and CARE. No newline stands between a question and "Options:"."""
+    return f"{example.question}Options:\n{_options(example)}" if example.kind == "choice" else example.question
+
+
+def _care(example: Example) -> str:
+    return f"{_asked(example)}\n{THINK}{SUFFIX[example.kind]}"
+
+
+def _tvbench(example: Example) -> str:
+    options = _options(example, "\n({}) {}")
+    return f"{CAREFULLY}Question: {example.question}\nOptions:{options}\nOnly give the best option."
+
+
+def _plain(example: Example) -> str:
+    options = _options(example) if example.kind == "choice" else ""
+    return f"{example.question}\n{options}{PLAIN.format(what=PLAIN_WHAT[example.kind])}"
+
+
+def _none(example: Example) -> str:
+    raise _cannot(example, "none", "a ready-made chat", "an example without messages")
+
+
 TEMPLATES: Mapping[str, Callable[[Example], str]] = {
     "care": _care,
-    "care_eval": _care_eval,
-    "seed_bench_r1": _seed_bench_r1,
+    "care_eval": lambda example: f"{_asked(example)}\n{THINK_EVAL}{SUFFIX[example.kind]}",
+    "seed_bench_r1": lambda example: f"{example.question}\n{_options(example)}{OUTPUT}",
     "video_r1": _care,  # CARE took it from Video-R1 unchanged
-    "longvideobench": _longvideobench,
-    "video_holmes": _video_holmes,
+    "longvideobench": lambda example: f"Question: {example.question}\n{_options(example)}{DIRECTLY}",
+    "video_holmes": lambda example: HOLMES.format(
+        question=example.question, options=_options(example, "{}: {}", between=", ")
+    ),
     "tvbench": _tvbench,
-    "egoplan_bench2": _egoplan_bench2,
+    "egoplan_bench2": lambda example: f"{SELECT}{example.question}\n\n{_options(example)}",
     "plain": _plain,
-    "toy": _toy,
+    # ProcBench's own; the space before a letter makes it the token that it is in an answer
+    "toy": lambda example: example.question + _options(example, "\n {} {}"),
     "none": _none,
 }
+EVERY_KIND = ("care", "care_eval", "video_r1", "plain", "none")  # the others have words for a choice alone

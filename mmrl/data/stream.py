@@ -4,6 +4,7 @@ So a run that resumes sees what it would have seen, on as many ranks as it then 
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,20 +21,16 @@ class Shuffled:
     def __init__(self, dataset: Dataset, seed: int, place: int = 0) -> None:
         self.dataset = dataset
         self._key = (seed, place)  # the place among the datasets of a mixture
-        self._orders: dict[int, Int[np.ndarray, " n"]] = {}
+        self._order = lru_cache(maxsize=2)(self._permutation)  # a step may touch two epochs
 
     def at(self, position: int) -> Example:
         """The example at a position of the endless sequence."""
         epoch, offset = divmod(position, len(self.dataset))
         return self.dataset.example(int(self._order(epoch)[offset]), epoch)
 
-    def _order(self, epoch: int) -> Int[np.ndarray, " n"]:
-        if epoch not in self._orders:
-            # a step may touch two epochs; older ones are not needed
-            self._orders = {known: order for known, order in self._orders.items() if known == epoch - 1}
-            generator = np.random.default_rng(np.random.SeedSequence((*self._key, epoch)))
-            self._orders[epoch] = generator.permutation(len(self.dataset))
-        return self._orders[epoch]
+    def _permutation(self, epoch: int) -> Int[np.ndarray, " n"]:
+        generator = np.random.default_rng(np.random.SeedSequence((*self._key, epoch)))
+        return generator.permutation(len(self.dataset))
 
 
 class Mixture:
@@ -47,9 +44,8 @@ class Mixture:
         if not datasets or len(datasets) != len(weights):
             raise ValueError(f"mixture: expected a weight for each of {len(datasets)} datasets, found {len(weights)}")
         if not all(isinstance(weight, int) and weight > 0 for weight in weights):
-            raise ValueError(
-                f"mixture: expected whole weights above 0 (7 and 3 for 0.7 and 0.3), found {list(weights)}"
-            )
+            example = "(7 and 3 for 0.7 and 0.3)"
+            raise ValueError(f"mixture: expected whole weights above 0 {example}, found {list(weights)}")
         self.datasets = tuple(datasets)
         self.weights = tuple(weights)
         _unique_ids(self.datasets)
@@ -62,21 +58,12 @@ class Mixture:
         which = int(turns[offset])
         return which, cycle * self.weights[which] + int((turns[:offset] == which).sum())
 
-    def __len__(self) -> int:
-        return sum(len(dataset) for dataset in self.datasets)
-
 
 class Stream:
     """The batches of one rank: ``batch(step)`` is a pure function. ``position``, the next step, is saved and restored."""
 
-    def __init__(
-        self,
-        data: Dataset | Mixture,
-        per_step: int,  # examples a step, over all ranks
-        seed: int = 0,
-        rank: int = 0,
-        world: int = 1,
-    ) -> None:
+    def __init__(self, data: Dataset | Mixture, per_step: int, seed: int = 0, rank: int = 0, world: int = 1) -> None:
+        """``per_step`` examples a step are those of all ranks together."""
         if per_step < 1 or per_step % world:
             raise ValueError(f"per_step: expected a positive multiple of {world} (the ranks), found {per_step}")
         if not 0 <= rank < world:
@@ -92,7 +79,8 @@ class Stream:
         """This rank's examples of a step. The ranks' batches, joined in order, are the batch of a single rank."""
         size = self.per_step // self.world
         first = step * self.per_step + self.rank * size
-        return tuple(self._at(position) for position in range(first, first + size))
+        places = (self._mixture.place(position, self.seed) for position in range(first, first + size))
+        return tuple(self._sources[which].at(turn) for which, turn in places)
 
     def state_dict(self) -> dict[str, Any]:
         """The position, and what the stream consists of; the number of ranks may change between saving and loading."""
@@ -106,16 +94,12 @@ class Stream:
                 raise ValueError(f"stream.{name}: {saved}, found {mine}; resume with the same data and seed")
         self.position = int(state["position"])
 
-    def _at(self, position: int) -> Example:
-        which, turn = self._mixture.place(position, self.seed)
-        return self._sources[which].at(turn)
-
     def _identity(self) -> dict[str, Any]:
         return {
             "per_step": self.per_step,
             "seed": self.seed,
             "weights": list(self._mixture.weights),
-            "examples": [_digest(dataset) for dataset in self._mixture.datasets],
+            "examples": [short_hash("\0".join(dataset.ids)) for dataset in self._mixture.datasets],
         }
 
 
@@ -126,7 +110,3 @@ def _unique_ids(datasets: Sequence[Dataset]) -> None:
             if seen.setdefault(name, place) != place:
                 where = f"datasets {seen[name]} and {place}"
                 raise ValueError(f"mixture: expected ids that differ, found {name!r} in {where}; give one a prefix")
-
-
-def _digest(dataset: Dataset) -> str:
-    return short_hash("\0".join(dataset.ids))

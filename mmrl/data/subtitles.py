@@ -9,6 +9,7 @@ last, and conditions on frames hold: a condition that shows none shows no subtit
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -57,19 +58,15 @@ def _one_line(text: str) -> str:
 
 
 def read_longvideobench(path: Path, offset: float, duration: float) -> tuple[Subtitle, ...]:
-    """Return a list of {timestamp: [start, end], text} or {start, end, line}.
-
-    Times count from ``offset``, an open end is the video's.
-    """
+    """Read a list of {timestamp: [start, end], text} or {start, end, line}; times count from ``offset``, an open end is the
+    video's."""
     if not path.is_file():
         raise MediaError(path, "no such file", "subtitles", "unpack subtitles.tar")
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(_timed(row, offset, duration) for row in rows)
+        return tuple(_timed(row, offset, duration) for row in json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, KeyError, TypeError) as error:
-        raise MediaError(
-            path, f"{type(error).__name__}: {error}", "subtitles with timestamps", "download it again"
-        ) from None
+        found = f"{type(error).__name__}: {error}"
+        raise MediaError(path, found, "subtitles with timestamps", "download it again") from None
 
 
 def _timed(row: dict[str, Any], offset: float, duration: float) -> Subtitle:
@@ -104,21 +101,15 @@ def interleaved(example: Example, shown: Shown, subtitles: Sequence[Subtitle], t
     clip = next((medium for medium in shown if isinstance(medium, Clip)), None)
     if clip is None:
         return example, shown
-    order = list(in_time(subtitles, clip.timestamps))
+    order = [*in_time(subtitles, clip.timestamps), worded(replace(example, media=()), template)]
     picture = Media("image", example.every_media[0].path)
-    parts: list[str | Media] = []
-    for one in [*order, worded(replace(example, media=()), template)]:
-        parts += ["\n"] if parts else []
-        parts += [one if isinstance(one, str) else picture]
+    parts = [part for one in order for part in ("\n", one if isinstance(one, str) else picture)][1:]
     frames = tuple(clip.frames[one] for one in order if isinstance(one, int))
     return replace(example, messages=(Message("user", tuple(_joined(parts))),), media=()), frames
 
 
 def in_time(subtitles: Sequence[Subtitle], moments: Sequence[float]) -> Iterator[int | str]:
-    """Yield numbers of frames and texts of subtitles.
-
-    A subtitle stands behind the frames up to its middle, if a frame is within it.
-    """
+    """Yield numbers of frames and texts of subtitles, each behind the frames up to its middle, if a frame is within it."""
     frame = 0
     for one in subtitles:
         while frame < len(moments) and moments[frame] <= one.middle:
@@ -133,17 +124,11 @@ def in_time(subtitles: Sequence[Subtitle], moments: Sequence[float]) -> Iterator
 
 def _joined(parts: Sequence[str | Media]) -> Iterator[str | Media]:
     """Neighbouring texts as one."""
-    words = ""
-    for part in parts:
-        if isinstance(part, str):
-            words += part
-            continue
-        if words:
-            yield words
-        words = ""
-        yield part
-    if words:
-        yield words
+    for are_words, some in groupby(parts, lambda part: isinstance(part, str)):
+        if are_words:
+            yield "".join(some)
+        else:
+            yield from some
 
 
 @dataclass(frozen=True)

@@ -20,15 +20,15 @@ model the same chance, and never guesses: no random letter, no case-folded "a" i
 Everything takes time linear in the text, and of a long text only the end is searched for sentences.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from mmrl.rewards.answer_regions import Span, behind_reasoning, last_box, unclosed_block
-from mmrl.rewards.extracted_answer import UNPARSED, Extraction, first
+from mmrl.rewards.answer_regions import Span, behind_reasoning, last_box, stripped, unclosed_block
+from mmrl.rewards.extracted_answer import UNPARSED, Extraction, ExtractionRule, first
 from mmrl.rewards.number_rules import exact_number, number_phrase, quantity
 from mmrl.rewards.option_rules import answer_line, answer_phrase, closing_letter, declared, introduced_line, whole_block
-from mmrl.rewards.parse import Parsed, first_block, parse
+from mmrl.rewards.parse import ANSWER, Parsed, first_block, parse
 from mmrl.types import Kind, letters_of
 
 Mode = Literal["strict", "official", "lenient"]
@@ -48,7 +48,7 @@ def extract(text: str, kind: Kind = "choice", choices: Sequence[str] = (), mode:
         case "official":
             return extract_officially(text)
         case "lenient":
-            found = extract_leniently(text, parsed, kind, choices)
+            found = extract_leniently(text, parsed.span, kind, choices)
             return replace(found, multiple=parsed.multiple, alternatives=alternatives_to(found, parsed, kind, choices))
     raise ValueError(f"extract: expected mode strict, official or lenient, found {mode!r}")
 
@@ -71,67 +71,51 @@ def extract_officially(text: str) -> Extraction:
     """Return what the anchors' script compares with the gold."""
     content = first_block(text)
     whole = content == text.strip()
-    start = text.find(content) if whole else text.find(content, text.find("<answer>"))
+    start = text.find(content) if whole else text.find(content, text.find(ANSWER))
     return Extraction(content, "whole output" if whole else "first block", (start, start + len(content)))
 
 
-def extract_leniently(text: str, parsed: Parsed, kind: Kind, choices: Sequence[str]) -> Extraction:
-    """Apply the rules of this kind; the first that finds an answer decides."""
+def extract_leniently(text: str, graded: Span | None, kind: Kind, choices: Sequence[str]) -> Extraction:
+    """Apply the rules of this kind to the graded block, an unclosed one or all that follows the reasoning."""
+    region = graded or behind_reasoning(text)
+    cut = None if graded else unclosed_block(text, region)
+    where = "tags" if graded else "unclosed" if cut else "whole"
     if kind == "choice":
         if not 1 <= len(choices) <= 26:
             raise ValueError(f"extract: expected the texts of 1 to 26 choices, found {len(choices)}")
-        return extract_choice(text, parsed.span, choices)
-    return extract_number(text, parsed.span) if kind in ("numerical", "regression") else extract_text(text, parsed.span)
+        return extract_choice(text, cut or region, where, choices)
+    if kind in ("numerical", "regression"):
+        return extract_number(text, cut or region, where)
+    start, end = stripped(text, cut or region)
+    return Extraction(text[start:end], where, (start, end)) if start < end else UNPARSED
 
 
-def extract_choice(text: str, graded: Span | None, choices: Sequence[str]) -> Extraction:
-    """Apply the rules of a choice."""
-    if graded is not None:
-        return first(
-            whole_block(text, graded, choices), boxed(text, graded, choices), answer_phrase(text, graded, choices)
-        )
-    region = behind_reasoning(text)
-    cut = unclosed_block(text, region)
-    if cut is not None:
-        return declared(whole_block(text, cut, choices)).credited("unclosed")
-    whole = declared(whole_block(text, region, choices)).credited("whole")
-    return first(
-        boxed(text, region, choices),
-        whole,
-        answer_phrase(text, region, choices),
-        introduced_line(text, region, choices),
-        closing_letter(text, region, choices),
-        answer_line(text, region, choices),
-    )
+def extract_choice(text: str, region: Span, where: ExtractionRule, choices: Sequence[str]) -> Extraction:
+    """Apply the rules of a choice; the first that finds an answer decides."""
+    whole = whole_block(text, region, choices)
+    if where == "unclosed":
+        return declared(whole).credited(where)
+    in_box, phrase = boxed(text, region, whole_block, choices), answer_phrase(text, region, choices)
+    if where == "tags":
+        return first(whole, in_box, phrase)
+    further = (rule(text, region, choices) for rule in (introduced_line, closing_letter, answer_line))
+    return first(in_box, declared(whole).credited(where), phrase, *further)
 
 
-def boxed(text: str, region: Span, choices: Sequence[str]) -> Extraction:
-    r"""Return an option in the last \boxed{} of a region."""
+def extract_number(text: str, region: Span, where: ExtractionRule) -> Extraction:
+    """Apply the rules of a number; the first that finds an answer decides."""
+    if where == "unclosed":
+        return exact_number(text, region).credited(where)
+    in_box = boxed(text, region, quantity)
+    if where == "tags":
+        return first(in_box, quantity(text, region))
+    return first(in_box, exact_number(text, region).credited(where), number_phrase(text, region))
+
+
+def boxed(text: str, region: Span, read: Callable[..., Extraction], *choices: Sequence[str]) -> Extraction:
+    r"""Return what a rule reads in the last \boxed{} of a region."""
     box = last_box(text, region)
-    return UNPARSED if box is None else whole_block(text, box, choices).credited("boxed")
-
-
-def extract_number(text: str, graded: Span | None) -> Extraction:
-    """Apply the rules of a number."""
-    region = graded if graded is not None else behind_reasoning(text)
-    box = last_box(text, region)
-    in_box = UNPARSED if box is None else quantity(text, box).credited("boxed")
-    if graded is not None:
-        return first(in_box, quantity(text, graded))
-    cut = unclosed_block(text, region)
-    if cut is not None:
-        return exact_number(text, cut).credited("unclosed")
-    return first(in_box, exact_number(text, region).credited("whole"), number_phrase(text, region))
-
-
-def extract_text(text: str, graded: Span | None) -> Extraction:
-    """Apply the rules of free text; nothing at all is unparsed."""
-    region = graded if graded is not None else behind_reasoning(text)
-    cut = None if graded is not None else unclosed_block(text, region)
-    span = stripped(text, cut or region)
-    if span[0] == span[1]:
-        return UNPARSED
-    return Extraction(text[slice(*span)], "tags" if graded is not None else "unclosed" if cut else "whole", span)
+    return UNPARSED if box is None else read(text, box, *choices).credited("boxed")
 
 
 def alternatives_to(found: Extraction, parsed: Parsed, kind: Kind, choices: Sequence[str]) -> tuple[str, ...]:
@@ -145,10 +129,3 @@ def alternatives_to(found: Extraction, parsed: Parsed, kind: Kind, choices: Sequ
 def other_blocks(parsed: Parsed) -> tuple[str, ...]:
     """Contents of the answer blocks that differ from the graded one."""
     return tuple(sorted(set(parsed.contents) - {parsed.answer}))
-
-
-def stripped(text: str, span: Span) -> Span:
-    """Return the span without the spaces at its ends."""
-    content = text[slice(*span)]
-    start = span[0] + len(content) - len(content.lstrip())
-    return start, start + len(content.strip())

@@ -46,11 +46,22 @@ def last_box(text: str, region: Span) -> Span | None:
     return start, limit
 
 
+def stripped(text: str, region: Span) -> Span:
+    """Return the region without the spaces at its ends."""
+    content = text[slice(*region)]
+    start = region[0] + len(content) - len(content.lstrip())
+    return start, start + len(content.strip())
+
+
+def last_line_of(text: str, region: Span) -> Span:
+    """Return the last line of the region that is not empty."""
+    end = region[0] + len(text[slice(*region)].rstrip())
+    return max(region[0], text.rfind("\n", region[0], end) + 1), end
+
+
 def last_line(text: str, region: Span) -> PlainText:
     """Return the last SHORT characters of the last line of the region that is not empty, squeezed."""
-    end = region[0] + len(text[slice(*region)].rstrip())
-    line = plain_text(text, max(region[0], text.rfind("\n", region[0], end) + 1), end)
-    return line.part(max(0, len(line.text) - SHORT), len(line.text))
+    return plain_text(text, *last_line_of(text, region)).end(SHORT)
 
 
 def sentence_starts(line: str) -> list[int]:

@@ -24,9 +24,8 @@ def numerical(answer: str, gold: str) -> float:
     Quirk: 0 if only one of the two contains a point or a comma, so 5 against 5.0 and 1,000 against 1000 are wrong.
     `same_number` has no such condition.
     """
-    if has_separator(answer) != has_separator(gold):
-        return 0.0
-    return same_number(answer, gold)
+    separated = ["." in text or "," in text for text in (answer, gold)]
+    return same_number(answer, gold) if separated[0] == separated[1] else 0.0
 
 
 def same_number(answer: str, gold: str) -> float:
@@ -92,17 +91,11 @@ PUBLISHED = {"choice": same_text, "numerical": numerical, "regression": regressi
 
 def finite_number(text: str) -> float | None:
     """Return the finite number that a text is, commas ignored; None if it is none."""
-    plain = text.strip().replace(",", "")
     try:
-        value = float(plain)
+        value = float(text.strip().replace(",", ""))
     except ValueError:
         return None
     return value if math.isfinite(value) else None
-
-
-def has_separator(text: str) -> bool:
-    """Return whether the text holds a point or a comma."""
-    return "." in text or "," in text
 
 
 def eval_extra(module: str) -> ModuleType:

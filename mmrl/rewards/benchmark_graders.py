@@ -84,10 +84,9 @@ def tempcompass(completion: str, *, answer: str, choices: Sequence[str], **_: ob
 
     Yes and no: what the text begins with. What the rules do not read is wrong; the script can ask a language model.
     """
-    text = answer_text(completion)
+    text, right = answer_text(completion), choices[letters_of(choices).index(answer)]
     if tuple(choices) == ("yes", "no") and text.lower().startswith(("yes", "no")):
-        return float(text.lower().startswith(choices[letters_of(choices).index(answer)]))
-    right = choices[letters_of(choices).index(answer)]
+        return float(text.lower().startswith(right))
     named = text[:1] if text[:1] in letters_of(choices) and text[1:2] in ("", ".", ")") else ""
     return float(named == answer or text in (right, f"{answer}. {right}"))
 
@@ -97,7 +96,7 @@ def vsi_bench(completion: str, *, kind: str, answer: str, **_: object) -> float:
     word = answer_text(completion).split(" ")[0].rstrip(".").strip()
     if kind == "choice":
         return float(word.lower() == answer.lower())
-    given, right = as_float(word), float(answer)
+    given, right = None if "," in word else finite_number(word), float(answer)
     return 0.0 if given is None else mean_relative_accuracy_vsi_bench(given, right)
 
 
@@ -112,11 +111,6 @@ def vsi_bench_ours(completion: str, *, kind: str, answer: str, choices: Sequence
     if given is None:
         return 0.0
     return float(given == answer) if kind == "choice" else mean_relative_accuracy(given, answer)
-
-
-def as_float(text: str) -> float | None:
-    """Return the number that a text is; None where it is none."""
-    return None if "," in text else finite_number(text)
 
 
 PUBLISHED_READINGS: Mapping[str, Callable[..., float]] = {

@@ -8,45 +8,41 @@ import re
 from collections.abc import Sequence
 
 from mmrl.rewards.answer_extraction import chosen_letter
-from mmrl.rewards.option_mentions import named_by_letter, plain_words
+from mmrl.rewards.option_mentions import longest_first, named_by_letter, plain_words, with_words_replaced
 from mmrl.rewards.parse import parse
 from mmrl.types import letters_of
 
 READ = 5_000  # characters at the end of the reasoning that are read
-SENTENCES = re.compile(r"(?<=[.!?])\s+ | (?<=[。！？]) | \n+", re.VERBOSE)  # what parts two sentences
+SENTENCES = re.compile(r"(?x) (?<=[.!?])\s+ | (?<=[。！？]) | \n+")  # what parts two sentences
 CLAUSES = re.compile(  # what parts two clauses: marks, and words that say how the next one is meant
-    r"""
+    r"""(?ix)
     ( [,;:()，；：（）] | 因为 | 所以 | 而不是
     | \b (?: but | because | since | while | whereas | although | so | therefore | thus | hence | rather[ ]than | instead[ ]of ) \b
     | \b and[ ] (?= [A-Z]\b | option\b | not\b ) )
-    """,
-    re.IGNORECASE | re.VERBOSE,
+    """
 )
 CUE = re.compile(  # a word by which a sentence concludes: "so", "the answer", "the next step is", "因此"
-    r"""
+    r"""(?ix)
       \b (?: so | therefore | hence | thus | conclude | conclusion | next[ ](?:step|action)[ ]is | answer
            | (?: best | correct | right ) [ ] (?: option | choice ) | (?: option | choice ) [ ]is ) \b
     | 所以 | 因此 | 综上 | 故选 | 应选 | 答案 | 下一步是
-    """,
-    re.IGNORECASE | re.VERBOSE,
+    """
 )
 REVISION = re.compile(  # a sentence that begins like this takes back what was said: "Wait, ", "But ", "No, "
-    r"\W* (?: wait | but | actually | however | no (?=,) | on[ ]second[ ]thoughts? | hmm | instead ) \b",
-    re.IGNORECASE | re.VERBOSE,
+    r"(?ix) \W* (?: wait | but | actually | however | no (?=,) | on[ ]second[ ]thoughts? | hmm | instead ) \b"
 )
 SUSPENSION = re.compile(  # the same, where what was said before stands no longer even if no option is named
-    r"\W* (?: wait | actually | no (?=,) | on[ ]second[ ]thoughts? ) \b", re.IGNORECASE | re.VERBOSE
+    r"(?ix) \W* (?: wait | actually | no (?=,) | on[ ]second[ ]thoughts? ) \b"
 )
 NEGATION = re.compile(  # "not", "isn't", "wrong", "rules out", "不"
-    r"""
+    r"""(?ix)
       \b (?: not | never | neither | nor | cannot | wrong | incorrect | false | impossible | unlikely
            | (?: rule | exclude | eliminate ) [sd]? ) \b
     | n['’]t\b | 不 | 非 | 错 | 排除
-    """,
-    re.IGNORECASE | re.VERBOSE,
+    """
 )
 SUPPOSED = re.compile(  # a supposition or a question: "if", "unless", "?"
-    r"\b (?: if | unless ) \b | [?？]\W*$ | 如果 | 假如 | 除非", re.IGNORECASE | re.VERBOSE
+    r"(?ix) \b (?: if | unless ) \b | [?？]\W*$ | 如果 | 假如 | 除非"
 )
 REASON = frozenset({"because", "since", "while", "whereas", "although", "因为"})
 REFUSAL = frozenset({"rather than", "instead of", "而不是"})
@@ -107,10 +103,8 @@ def mentioned(sentence: str, choices: Sequence[str]) -> tuple[set[str], set[str]
 
 def options_as_letters(sentence: str, choices: Sequence[str]) -> str:
     """Return the sentence with the options' words replaced by their letters, the longest first."""
-    for name, choice in sorted(zip(letters_of(choices), choices, strict=True), key=lambda option: -len(option[1])):
-        pattern = r"\W+".join(re.escape(word) for word in plain_words(choice).split())
-        if pattern:
-            sentence = re.sub(rf"(?<!\w){pattern}(?!\w)", f"option {name}", sentence, flags=re.IGNORECASE)
+    for name, choice in longest_first(choices):
+        sentence = with_words_replaced(sentence, choice, f"option {name}")
     return sentence
 
 

@@ -1,6 +1,7 @@
 """Which number an answer states: digits or words, with or without a unit.
 
-What is read is the number as written: 25 % is 25 and 3 m are 3. No unit is converted, since a question asks in one.
+What is read is the number as written: 25 % is 25 and 3 m are 3. No unit is converted, since a question asks in one. Patterns are
+verbose and take time linear in the text, as in `mmrl.rewards.option_patterns`; tests/rewards/test_patterns.py has examples.
 """
 
 import math
@@ -8,10 +9,60 @@ import re
 
 from mmrl.rewards.answer_regions import SHORT, Span, last_line, sentence_starts
 from mmrl.rewards.extracted_answer import UNPARSED, Extraction, ambiguous
-from mmrl.rewards.number_patterns import BETWEEN, CUE, DOUBT, NUMBER, ONE_AS_PRONOUN, WHOLE, WORD, WORDS
+from mmrl.rewards.option_patterns import EDGE
 from mmrl.rewards.plain_text import plain_text
 
 TRAILING_WORDS = 3  # of a unit: "12 square metres"
+
+DIGITS = r"(?: \d{1,3} (?:,\d{3})+ (?!\d) | \d+ ) (?:\.\d+)? | \.\d+"  # 1,200.5 or 1200.5 or .5
+NUMBER = re.compile(  #
+    rf"""(?x)
+    (?<!{EDGE}) (?<![.,:])                                  # not within a word, a number or a time
+    (?: (?<![\w)][ ]) (?P<sign>[-+−]) [ ]? )?               # a sign; behind a word it would be an operator or a dash
+    (?: \\d?frac \{{ (?P<top>\d{{1,9}}) \}} \{{ (?P<bottom>\d{{1,9}}) \}}       # a fraction in LaTeX
+      | (?P<over>\d{{1,9}}) [ ]?/[ ]? (?P<under>\d{{1,9}}) (?![\d/])            # 3/4, but not 3/4/25
+      | (?P<plain> {DIGITS} )
+        (?: [eE] (?P<e>[-+]?\d{{1,3}})                                          # 1.5e3
+          | [ ]? (?: × | x | \\times | \* ) [ ]? 10 [ ]? \^ [ ]? \{{? (?P<power>[-+−]?\d{{1,3}}) \}}?    # 1.5 x 10^3
+        )?
+    )
+    (?! \d | [.,:]\d | (?:st|nd|rd|th)\b | D\b )            # no date, no time, no ordinal, no "3D"
+    """
+)
+BELOW_TWENTY = [
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
+    "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+]  # fmt: skip
+TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+WORDS = {word: value for value, word in enumerate(BELOW_TWENTY)} | {word: 10 * ten for ten, word in enumerate(TENS, 2)}
+WORD = re.compile(  # "twenty-one", "seven"
+    rf"(?ix) \b ({'|'.join(TENS)}) [- ] ({'|'.join(BELOW_TWENTY[1:10])}) \b | \b ({'|'.join(WORDS)}) \b"
+)
+ONE_AS_PRONOUN = re.compile(  # "the one", "which one", "the easier one", "one of them"
+    r"""(?ix)
+      \b (?: the | this | that | which | each | every | no | any | \w+ier | red | blue | first | last | other ) [ ]one\b
+    | \b one[ ]of\b
+    """
+)
+CUE = re.compile(  # what stands before the number that answers: "the answer to this is", "total:", "答案是", "="
+    r"(?ix) \b (?: answer | result | total | estimate ) \b [^.!?\d]{0,40}? (?: \bis\b | [:=≈] ) | 答案是?为?[:]? | [=≈]"
+)
+BETWEEN = re.compile(  # what makes one range or choice of two numbers: "-", " m to ", " or about "
+    r"(?ix) ^ [^\d]{0,20}? (?: - | – | — | ~ | \bto\b | \bor\b | \band\b | 或 | 到 | 至 ) \W{0,3} $"
+)
+DOUBT = re.compile(  # a bound or an uncertain number: "more than", "maybe", "at least", "<", "±", "不"
+    r"""(?ix)
+      \b (?: not | never | cannot | either | maybe | unsure | unclear | guess | wait | more[ ]than | less[ ]than | fewer[ ]than
+           | at[ ]least | at[ ]most | over | under | up[ ]to | wrong | incorrect | between ) \b
+    | n['’]t\b | [?？<>≤≥±] | 不
+    """
+)
+WHOLE = re.compile(  # all that may stand before a number that is a whole answer: "The final answer is about $"
+    r"""(?ix)
+    ^ (?: (?: the[ ] | my[ ] )? (?: final[ ] )? answer (?:[ ]is)? [:=]? [ ]? | 答案是?[:]? [ ]? )?
+    (?: about | around | approximately | roughly | ca\.? | ~ | ≈ | 约 )? [ ]? [$€£¥]? $
+    """
+)
 
 
 def exact_number(text: str, region: Span) -> Extraction:
@@ -19,9 +70,10 @@ def exact_number(text: str, region: Span) -> Extraction:
     found = quantity(text, region)
     if found.answer is None or found.alternatives:
         return UNPARSED if found.rule != "ambiguous" else found
-    content = plain_text(text, *region).text
-    head, tail = around(text, region, found)
-    return found if WHOLE.match(head) and len(tail.split()) <= TRAILING_WORDS and len(content) <= SHORT else UNPARSED
+    head = plain_text(text, region[0], found.span[0]).text.strip(" ({[")
+    tail = plain_text(text, found.span[1], region[1]).text.strip(" .!)}]。%")
+    short = len(tail.split()) <= TRAILING_WORDS and len(plain_text(text, *region).text) <= SHORT
+    return found if short and WHOLE.match(head) else UNPARSED
 
 
 def quantity(text: str, region: Span) -> Extraction:
@@ -29,24 +81,23 @@ def quantity(text: str, region: Span) -> Extraction:
 
     Two numbers of a range or a choice ("3-5", "3 or 5"), and bounds ("more than 3"), are ambiguous.
     """
-    line = plain_text(text, *region)
-    line = line.part(max(0, len(line.text) - SHORT), len(line.text))
+    line = plain_text(text, *region).end(SHORT)
     last = max((match.start() for pattern in (NUMBER, WORD) for match in pattern.finditer(line.text)), default=0)
     start = max((match.end() for match in CUE.finditer(line.text) if match.end() <= last), default=0)
     matches = list(NUMBER.finditer(line.text, start))
-    values = {match: numeral_value(match) for match in matches}
-    rule = "quantity" if matches else "words"
+    values = [plain_number(numeral_value(match)) for match in matches]
     if not matches:
         matches = [match for match in WORD.finditer(line.text, start) if not is_pronoun(line.text, match)]
-        values = {match: word_value(match) for match in matches}
+        values = [plain_number(word_value(match)) for match in matches]
     if not matches:
         return UNPARSED
-    last = matches[-1]
-    span, others = line.span(*last.span()), {plain_number(v) for v in values.values()} - {plain_number(values[last])}
-    ranged = len(matches) > 1 and others and BETWEEN.match(line.text[matches[-2].end() : last.start()])
-    if ranged or not math.isfinite(values[last]) or DOUBT.search(line.text, start):
-        return ambiguous(others | {plain_number(values[last])}, span)
-    return Extraction(plain_number(values[last]), "last number" if others else rule, span, tuple(sorted(others)))
+    stated, span = values[-1], line.span(*matches[-1].span())
+    others = set(values) - {stated}
+    ranged = others and BETWEEN.match(line.text[matches[-2].end() : matches[-1].start()])
+    if ranged or not math.isfinite(float(stated)) or DOUBT.search(line.text, start):
+        return ambiguous(others | {stated}, span)
+    rule = "last number" if others else "quantity" if matches[0].re is NUMBER else "words"
+    return Extraction(stated, rule, span, tuple(sorted(others)))
 
 
 def number_phrase(text: str, region: Span) -> Extraction:
@@ -75,17 +126,10 @@ def word_value(match: re.Match[str]) -> float:
 
 def is_pronoun(text: str, match: re.Match[str]) -> bool:
     """Return whether a "one" counts nothing: "the red one", "one of them"."""
-    if match[0].lower() != "one":
-        return False
-    return any(found.start() <= match.start() < found.end() for found in ONE_AS_PRONOUN.finditer(text))
+    phrases = ONE_AS_PRONOUN.finditer(text) if match[0].lower() == "one" else ()
+    return any(found.start() <= match.start() < found.end() for found in phrases)
 
 
 def plain_number(number: float) -> str:
     """Return a number as text, without a needless point."""
     return format(number, ".15g")
-
-
-def around(text: str, region: Span, found: Extraction) -> tuple[str, str]:
-    """Return what stands before and behind an answer in its region, squeezed."""
-    before, behind = plain_text(text, region[0], found.span[0]).text, plain_text(text, found.span[1], region[1]).text
-    return before.strip(" ({["), behind.strip(" .!)}]。%")

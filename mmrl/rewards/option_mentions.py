@@ -10,6 +10,11 @@ WRAPPING = " \t\r\n()[]{}.,;:*_\"'`$“”‘’<>#-–—!。、！"
 WORD = re.compile(r"\w+")
 
 
+def named(text: str, choices: Sequence[str]) -> set[str]:
+    """Return options that the text names, by letter or by their words."""
+    return named_by_letter(text, choices) | named_by_words(text, choices)
+
+
 def named_by_letter(text: str, choices: Sequence[str]) -> set[str]:
     """Capital letters in range that stand alone. "A person", "I see" are none; "option A is" is one."""
     found = (match for match in NAME.finditer(text) if match[1] in letters_of(choices))
@@ -22,12 +27,23 @@ def named_by_words(text: str, choices: Sequence[str]) -> set[str]:
     Where one option's words lie within another's, the longer one counts.
     """
     plain, found = f" {plain_words(text)} ", set()
-    for name, choice in sorted(zip(letters_of(choices), choices, strict=True), key=lambda option: -len(option[1])):
+    for name, choice in longest_first(choices):
         phrase = f" {plain_words(choice)} "
         if phrase.strip() and phrase in plain:
             found.add(name)
             plain = plain.replace(phrase, " | ")
     return found
+
+
+def longest_first(choices: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the options with their letters, those with the longest texts first."""
+    return sorted(zip(letters_of(choices), choices, strict=True), key=lambda option: -len(option[1]))
+
+
+def with_words_replaced(text: str, choice: str, by: str, count: int = 0) -> str:
+    """Return the text with an option's own words replaced, the first ``count`` times or wherever they are."""
+    pattern = r"\W+".join(re.escape(word) for word in plain_words(choice).split())
+    return re.sub(rf"(?<!\w){pattern}(?!\w)", by, text, count=count, flags=re.IGNORECASE) if pattern else text
 
 
 def is_article(text: str, at: int, choices: Sequence[str] = ()) -> bool:
@@ -44,9 +60,7 @@ def is_article(text: str, at: int, choices: Sequence[str] = ()) -> bool:
 def option_with_text(text: str, choices: Sequence[str]) -> str | None:
     """Return the letter of the one option whose text this is, up to case, spaces and what wraps it."""
     said = normalised(text)
-    names = [
-        name for name, choice in zip(letters_of(choices), choices, strict=True) if said and normalised(choice) == said
-    ]
+    names = [name for name, choice in longest_first(choices) if said and normalised(choice) == said]
     return names[0] if len(names) == 1 else None
 
 

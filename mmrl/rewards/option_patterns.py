@@ -1,7 +1,7 @@
 """How texts say which option they mean, as patterns. tests/rewards/test_patterns.py has examples of each.
 
-All are verbose: spaces and line breaks mean nothing in them, ``[ ]`` is a space. Each takes time linear in the text that it
-is given, and that text is at most a sentence or a line.
+All are verbose, (?x): spaces and line breaks mean nothing in them, ``[ ]`` is a space; (?ix) ignores case, too. Each takes time
+linear in the text that it is given, and that text is at most a sentence or a line.
 """
 
 import re
@@ -12,153 +12,113 @@ CLOSES = r"['’)\]}]{0,2} [.!。]?$"  # what may stand behind the last letter o
 CHOOSE = "choose|chose|pick|select"
 GO_WITH = "go[ ]with|going[ ]with|go[ ]for|opt[ ]for"
 SHOULD_BE = "[ ]is|[ ]would[ ]be|[ ]should[ ]be|[ ]must[ ]be|[ ]will[ ]be|[ ]has[ ]to[ ]be"
+REFUSED_OPTION = r"[(\[]? [A-Z] (?![\w'’]) [)\]]?"
 
 # --- what stands in front of an answer
 
 LABEL = re.compile(  # "The correct answer is: ", "option", "Final answer =", "答案是"
-    r"""
+    r"""(?ix)
       ^ (?: the[ ] | my[ ] )? (?: (?:final|correct|best|right) [ ] )?  # "the correct"
         (?: option | answer | ans | choice | letter ) (?:[ ]is)? [ ]? [:=]? [ ]? :?     # "answer is:"
     | ^ (?: 正确 | 最终 | 最佳 )? (?: 答案 | 选项 | 选择 | 选 ) (?: 是 | 为 )? [:]? [ ]?
-    """,
-    re.IGNORECASE | re.VERBOSE,
+    """
 )
 ANSWER_LINE = re.compile(  # a line that begins with "Answer", "**My final answer", "答案"
-    r"""
-      \W{0,4} (?: (?:the|my) [ ] )? (?: (?:final|correct|best|right) [ ] )? answer\b
-    | \W{0,4} (?: 正确 | 最终 )? 答案
-    """,
-    re.IGNORECASE | re.VERBOSE,
+    r"(?ix) \W{0,4} (?: (?: (?:the|my) [ ] )? (?: (?:final|correct|best|right) [ ] )? answer\b | (?: 正确 | 最终 )? 答案 )"
 )
-INTRODUCES = re.compile(  # a line that ends with "The best option here:", "答案是："
-    r"""
-      \b (?: answer | choice | best[ ]option | next[ ]action | next[ ]step ) \b [^.!?]{0,80} [:：] \W{0,4} $     # within one sentence
-    | 答案 [^。]{0,40} [:：] \W{0,4} $
-    """,
-    re.IGNORECASE | re.VERBOSE,
+INTRODUCES = re.compile(  # a line that ends, within one sentence, with "The best option here:", "答案是："
+    r"""(?ix)
+    (?: \b (?: answer | choice | best[ ]option | next[ ]action | next[ ]step ) \b [^.!?]{0,80} | 答案 [^。]{0,40} ) [:：] \W{0,4} $
+    """
 )
 
 # --- what stands around a letter
 
-HEAD = re.compile(rf"\W{{0,4}} ([A-Z]) (?!['’]?{EDGE})", re.IGNORECASE | re.VERBOSE)  # "B. open", "(b", but not "Be"
-BRACKETED = re.compile(r"[a-z] [ ]? [)\]]", re.VERBOSE)  # "b)", "(b ]": a small letter that is a name
-CLEAR = re.compile(r"[)\]]? [.:。] | [)\]\n]", re.VERBOSE)  # behind a letter, tells that it is a name and not a word
+HEAD = re.compile(rf"(?ix) \W{{0,4}} ([A-Z]) (?!['’]?{EDGE})")  # "B. open", "(b", but not "Be"
+BRACKETED = re.compile(r"(?x) [a-z] [ ]? [)\]]")  # "b)", "(b ]": a small letter that is a name
+CLEAR = re.compile(r"(?x) [)\]]? [.:。] | [)\]\n]")  # behind a letter, tells that it is a name and not a word
 
 # --- sentences that answer
 
 ANSWER_IS = re.compile(  # "answer: B", "the answer is clearly option B", "the choice should be (B)"
-    rf"""
+    rf"""(?x)
     \b (?: (?i: answer | ans | selection ) (?i: {SHOULD_BE} | [ ]= | = | )
          | (?i: option | choice ) (?i: {SHOULD_BE} | [ ]= | = | : ) )
     (?i: [ ]indeed | [ ]clearly | [ ]definitely | [ ]likely )? :? [ ]?     # how sure
     (?i: option[ ] | choice[ ] )? {LETTER}
-    """,
-    re.VERBOSE,
+    """
 )
 OPTION_CHOSEN = re.compile(  # "Option B ...", "so, option B", "I go with the choice B"
-    rf"""
+    rf"""(?x)
     (?: ^ | \b (?i: so | therefore | thus | hence | {CHOOSE} | say | with | for | is | be ) ,? [ ] (?: the[ ] )? )     # what leads to it
     (?i: option | choice ) [ ] {LETTER}
-    """,
-    re.VERBOSE,
+    """
 )
-LETTER_CHOSEN = re.compile(  # "I choose B.", "going with B because"
-    rf"""
-    \b (?i: {CHOOSE} | {GO_WITH} ) [ ] {LETTER}
-    (?= [)\]}}.:,;] | $ | [ ] (?: because | since ) \b )     # so that "choose A drawer" is none
-    """,
-    re.VERBOSE,
+LETTER_CHOSEN = re.compile(  # "I choose B.", "going with B because", but not "choose A drawer"
+    rf"(?x) \b (?i: {CHOOSE} | {GO_WITH} ) [ ] {LETTER} (?= [)\]}}.:,;] | $ | [ ] (?: because | since ) \b )"
 )
 LETTER_IS_RIGHT = re.compile(  # "B is the correct one", "(B is best"
-    rf"""
-    (?<!{EDGE}) (?<!['’]) {LETTER} [ ]is[ ] (?i: the[ ] )? (?i: correct | right | best | answer ) \b
-    """,
-    re.VERBOSE,
+    rf"(?x) (?<!{EDGE}) (?<!['’]) {LETTER} [ ]is[ ] (?i: the[ ] )? (?i: correct | right | best | answer ) \b"
 )
 CHINESE_ANSWER = re.compile(  # "答案是B", "故选 B", "应该选：B"
-    rf"""
-    (?: 答案 | 选项 | 选择 | 应选 | 故选 | 应该选 | 选 ) (?: 应该是 | 应为 | 应是 | 是 | 为 )? [: ]{{0,2}} {LETTER}
-    """,
-    re.VERBOSE,
+    rf"(?x) (?: 答案 | 选项 | 选择 | 应选 | 故选 | 应该选 | 选 ) (?: 应该是 | 应为 | 应是 | 是 | 为 )? [: ]{{0,2}} {LETTER}"
 )
 PHRASES = (ANSWER_IS, OPTION_CHOSEN, LETTER_CHOSEN, LETTER_IS_RIGHT, CHINESE_ANSWER)
 
 # --- sentences that close with a letter
 
 CLOSING_SO = re.compile(  # "So, B.", "-> B", "Decision: (B)"
-    rf"""
+    rf"""(?x)
     (?: ^ | [:\-–—=>] [ ]? | \b (?i: so | therefore | thus | hence | clearly | definitely | finally | overall | certainly | yes ) ,[ ] )
     {LETTER} ['’)\]}}>]{{0,2}} [.!。]?$
-    """,
-    re.VERBOSE,
+    """
 )
 CLOSING_CHOICE = re.compile(  # "hence B", "I pick: B", "I go for B!"
-    rf"""
-    \b (?i: therefore | thus | hence | so | {CHOOSE} | say | {GO_WITH} ) :? [ ] {LETTER} {CLOSES}
-    """,
-    re.VERBOSE,
+    rf"(?x) \b (?i: therefore | thus | hence | so | {CHOOSE} | say | {GO_WITH} ) :? [ ] {LETTER} {CLOSES}"
 )
 CLOSING_IT_IS = re.compile(  # "It's B.", "that must be (B)"
-    rf"""
-    \b (?i: it | this | that )
-    (?i: [ ]is | 's | ’s | [ ]must[ ]be | [ ]should[ ]be | [ ]has[ ]to[ ]be | [ ]would[ ]be ) [ ] {LETTER} {CLOSES}
-    """,
-    re.VERBOSE,
+    rf"""(?x)
+    \b (?i: it | this | that ) (?i: [ ]is | 's | ’s | [ ]must[ ]be | [ ]should[ ]be | [ ]has[ ]to[ ]be | [ ]would[ ]be )
+    [ ] {LETTER} {CLOSES}
+    """
 )
 CLOSING_BRACKET = re.compile(  # "... close the tap (B).", but not "figure (B)"
-    r"""
-    (?<! figure[ ] ) (?<! panel[ ] ) (?<! image[ ] ) [(\[] ([A-Z]) [)\]] [.!。]?$
-    """,
-    re.IGNORECASE | re.VERBOSE,
+    r"(?ix) (?<! figure[ ] ) (?<! panel[ ] ) (?<! image[ ] ) [(\[] ([A-Z]) [)\]] [.!。]?$"
 )
-CLOSING_LETTER_IT_IS = re.compile(
-    rf"(?: ^ | [,:][ ]? | \b(?i:so)[ ] ) {LETTER} [ ]it[ ]is [.!]?$", re.VERBOSE
-)  # "So B it is."
+CLOSING_LETTER_IT_IS = re.compile(  # "So B it is."
+    rf"(?x) (?: ^ | [,:][ ]? | \b(?i:so)[ ] ) {LETTER} [ ]it[ ]is [.!]?$"
+)
 CLOSING = (CLOSING_SO, CLOSING_CHOICE, CLOSING_IT_IS, CLOSING_BRACKET, CLOSING_LETTER_IT_IS)
 
 # --- what takes an answer away
 
 TAKEN_BACK = re.compile(  # behind an answer's line: "Wait, ...", "I changed my mind"
-    r"""
-    \b (?: wait | actually | correction | on[ ]second[ ]thoughts? | instead | changed?[ ]my | mistaken | wrong ) \b
-    """,
-    re.IGNORECASE | re.VERBOSE,
+    r"(?ix) \b (?: wait | actually | correction | on[ ]second[ ]thoughts? | instead | changed?[ ]my | mistaken | wrong ) \b"
 )
 DOUBT = re.compile(  # "not", "maybe", "B or C", "isn't", a question, "不"
-    r"""
+    r"""(?ix)
       \b (?: no | not | never | neither | nor | cannot | either | or | if | unless | unsure | unclear | maybe | guess | wait
            | actually | wrong | incorrect | false | except | instead | rather | than | without
            | (?: rule | exclude | eliminate ) [sd]? ) \b
-    | n['’]t\b | [?？]$     # "isn't", a question
-    | 不 | 或 | 还是 | 吗 | 除了
-    """,
-    re.IGNORECASE | re.VERBOSE,
+    | n['’]t\b | [?？]$ | 不 | 或 | 还是 | 吗 | 除了
+    """
 )
 REFUSED = re.compile(  # ", not A", "rather than option A or C", "but not (A)"
-    r"""
+    rf"""(?x)
     ,? [ ]? \b (?: and[ ] | but[ ] )? (?: not | rather[ ]than | instead[ ]of ) [ ]     # the refusal
-    (?: option[ ] | choice[ ] )? [(\[]? [A-Z] (?![\w'’]) [)\]]?     # an option
-    (?: [ ]or[ ] [(\[]? [A-Z] (?![\w'’]) [)\]]? )*
-    """,
-    re.VERBOSE,
+    (?: option[ ] | choice[ ] )? {REFUSED_OPTION} (?: [ ]or[ ] {REFUSED_OPTION} )*
+    """
 )
-REASON = re.compile(
-    r"\b (?: because | since | given[ ]that | due[ ]to ) \b | 因为", re.IGNORECASE | re.VERBOSE
-)  # what follows
+REASON = re.compile(r"(?ix) \b (?: because | since | given[ ]that | due[ ]to ) \b | 因为")  # behind it stands why
 
 # --- which option a text names at all
 
-NAME = re.compile(
-    rf"(?<!{EDGE}) (?<!{EDGE}['’]) ([A-Z]) (?!['’]?{EDGE})", re.VERBOSE
-)  # a capital letter that stands alone
-NAMED_OPTION = re.compile(
-    r"\b (?: option | choice | answer: ) [ ]? \W?$", re.IGNORECASE | re.VERBOSE
-)  # "option ", before a letter
+NAME = re.compile(rf"(?x) (?<!{EDGE}) (?<!{EDGE}['’]) ([A-Z]) (?!['’]?{EDGE})")  # a capital that stands alone
+NAMED_OPTION = re.compile(r"(?ix) \b (?: option | choice | answer: ) [ ]? \W?$")  # "option ", before a letter
 ARTICLE = re.compile(  # "A person", "I see": a lower-case word follows that is no connective ("A is", "A because")
-    r"""
+    r"""(?x)
     [AI] [ ] (?! (?: also | and | as | because | but | comes | could | does | due | fits | for | from | given | has | if | is | it
                    | makes | must | nor | not | or | rather | remains | seems | should | since | so | than | unless | was | when
                    | which | with | would ) \b ) [a-z]
-    """,
-    re.VERBOSE,
+    """
 )

@@ -3,44 +3,29 @@
 import re
 from collections.abc import Sequence
 
-from mmrl.rewards.answer_regions import SHORT, Span, last_line, sentence_starts
+from mmrl.rewards import option_patterns as patterns
+from mmrl.rewards.answer_regions import SHORT, Span, last_line, last_line_of, sentence_starts, stripped
 from mmrl.rewards.extracted_answer import UNPARSED, Extraction, ambiguous
 from mmrl.rewards.option_mentions import (
     WRAPPING,
     is_article,
-    named_by_letter,
-    named_by_words,
+    named,
     normalised,
     option_with_text,
-    plain_words,
-)
-from mmrl.rewards.option_patterns import (
-    ANSWER_LINE,
-    BRACKETED,
-    CLEAR,
-    CLOSING,
-    DOUBT,
-    HEAD,
-    INTRODUCES,
-    LABEL,
-    PHRASES,
-    REASON,
-    REFUSED,
-    TAKEN_BACK,
+    with_words_replaced,
 )
 from mmrl.rewards.plain_text import READ, PlainText, plain_text
-from mmrl.types import letters_of
+from mmrl.types import index_of, letters_of
 
 LINES = re.compile(r"^[^\n]+", re.MULTILINE)
 
 
 def whole_block(text: str, region: Span, choices: Sequence[str]) -> Extraction:
     """Read a region that is nothing but an answer: a letter, an option's text, or a letter and its option's text."""
-    content = text[slice(*region)].strip()
+    span = stripped(text, region)
+    content = text[slice(*span)]
     if not content or len(content) > SHORT + max(map(len, choices)):
         return UNPARSED
-    start = text.index(content, region[0])
-    span = (start, start + len(content))
     if len(content) == 1 and content in letters_of(choices):
         return Extraction(content, "exact", span)
     return wrapped(plain_text(text, *span).text, span, choices)
@@ -48,10 +33,10 @@ def whole_block(text: str, region: Span, choices: Sequence[str]) -> Extraction:
 
 def wrapped(plain: str, span: Span, choices: Sequence[str]) -> Extraction:
     """Read such a region when its decoration is gone."""
-    inner = LABEL.sub("", plain.lstrip(WRAPPING))
+    inner = patterns.LABEL.sub("", plain.lstrip(WRAPPING))
     core = inner.strip(WRAPPING)
     if len(core) == 1 and core.upper() in letters_of(choices):
-        clear = core.isupper() or BRACKETED.search(plain)
+        clear = core.isupper() or patterns.BRACKETED.search(plain)
         return Extraction(core.upper(), "wrapped" if clear else "lower case", span)
     by_text = option_with_text(plain, choices) or option_with_text(inner, choices)
     return Extraction(by_text, "text", span) if by_text else letter_and_text(inner, span, choices)
@@ -64,18 +49,22 @@ def declared(found: Extraction) -> Extraction:
 
 def letter_and_text(inner: str, span: Span, choices: Sequence[str]) -> Extraction:
     """ "B. open drawer": the text must be that of the letter's option, or, behind a clear stop, of no option at all."""
-    head = HEAD.match(inner)
+    head = patterns.HEAD.match(inner)
     if head is None or head[1].upper() not in letters_of(choices):
         return UNPARSED
     name, rest = head[1].upper(), inner[head.end() :]
-    if normalised(rest) == normalised(choices[letters_of(choices).index(name)]):
+    if normalised(rest) == normalised(choices[index_of(name)]):
         return Extraction(name, "letter and text", span)
     if head[1].islower() or len(inner) > SHORT:
         return UNPARSED
-    others = (named_by_letter(rest, choices) | named_by_words(rest, choices)) - {name}
+    others = named(rest, choices) - {name}
     if others:
         return ambiguous(others | {name}, span)
-    return Extraction(name, "letter and text", span) if CLEAR.match(rest) and not DOUBT.search(rest) else UNPARSED
+    return (
+        Extraction(name, "letter and text", span)
+        if patterns.CLEAR.match(rest) and not patterns.DOUBT.search(rest)
+        else UNPARSED
+    )
 
 
 def answer_phrase(text: str, region: Span, choices: Sequence[str]) -> Extraction:
@@ -84,11 +73,13 @@ def answer_phrase(text: str, region: Span, choices: Sequence[str]) -> Extraction
     What stands behind "because" is a reason and names no answer; "not A" behind the answer refuses and does not answer.
     """
     sentence = last_sentence(text, region, choices)
-    refused = {name for match in REFUSED.finditer(sentence.text) for name in re.findall(r"\b[A-Z]\b", match[0])}
-    sentence = without(sentence, REFUSED)
-    found = [match for rule in PHRASES for match in rule.finditer(sentence.text)]
+    refused = {
+        name for match in patterns.REFUSED.finditer(sentence.text) for name in re.findall(r"\b[A-Z]\b", match[0])
+    }
+    sentence = without(sentence, patterns.REFUSED)
+    found = [match for rule in patterns.PHRASES for match in rule.finditer(sentence.text)]
     found = [match for match in found if not is_article(sentence.text, match.start(1), choices)]
-    reason = REASON.search(sentence.text, min((match.end() for match in found), default=0))
+    reason = patterns.REASON.search(sentence.text, min((match.end() for match in found), default=0))
     claim = sentence.part(0, reason.start()) if reason and found else sentence
     return single_option(
         [match for match in found if match.end() <= len(claim.text)], claim, choices, refused
@@ -98,37 +89,30 @@ def answer_phrase(text: str, region: Span, choices: Sequence[str]) -> Extraction
 def closing_letter(text: str, region: Span, choices: Sequence[str]) -> Extraction:
     """Read the letter that closes the last sentence and that stands alone: "So, B." or "... the drawer (B)." """
     sentence = last_sentence(text, region, choices)
-    found = [match for rule in CLOSING if (match := rule.search(sentence.text))]
+    found = [match for rule in patterns.CLOSING if (match := rule.search(sentence.text))]
     return single_option(found, sentence, choices, set()).credited("alone")
 
 
 def introduced_line(text: str, region: Span, choices: Sequence[str]) -> Extraction:
     """Read the last line where it is nothing but an answer, and the line before it says so: "The answer is:"."""
-    end = region[0] + len(text[slice(*region)].rstrip())
-    start = max(text.rfind("\n", region[0], end) + 1, region[0])
-    before = text[max(region[0], start - SHORT) : start].rstrip().rpartition("\n")[2]
+    line = last_line_of(text, region)
+    before = text[max(region[0], line[0] - SHORT) : line[0]].rstrip().rpartition("\n")[2]
     return (
-        declared(whole_block(text, (start, end), choices)).credited("line") if INTRODUCES.search(before) else UNPARSED
+        declared(whole_block(text, line, choices)).credited("line") if patterns.INTRODUCES.search(before) else UNPARSED
     )
 
 
 def answer_line(text: str, region: Span, choices: Sequence[str]) -> Extraction:
     """Read a line that is nothing but "Answer: B", with an explanation behind it; all such lines must say the same."""
-    start = max(region[0], region[1] - READ)
-    found: list[Extraction] = []
-    for match in LINES.finditer(text, start, region[1]):
-        if ANSWER_LINE.match(match[0]):
-            span = match.span()
-            found.append(declared(wrapped(plain_text(text, *span).text, span, choices)))
-    names = {one.answer for one in found if one.answer is not None}
-    if not names:
+    lines = LINES.finditer(text, max(region[0], region[1] - READ), region[1])
+    spans = [line.span() for line in lines if patterns.ANSWER_LINE.match(line[0])]
+    found = [declared(wrapped(plain_text(text, *span).text, span, choices)) for span in spans]
+    names = {one.answer for one in found}
+    if not names - {None}:
         return UNPARSED
-    sure = (
-        len(names) == 1
-        and all(one.answer for one in found)
-        and not TAKEN_BACK.search(text, found[-1].span[1], region[1])
-    )
-    return found[-1].credited("line") if sure else ambiguous(names, found[-1].span)
+    if len(names) > 1 or patterns.TAKEN_BACK.search(text, found[-1].span[1], region[1]):
+        return ambiguous(names - {None}, found[-1].span)
+    return found[-1].credited("line")
 
 
 def single_option(
@@ -139,19 +123,17 @@ def single_option(
     names = {match[1] for match in found}
     if not names:
         return UNPARSED
-    others = (named_by_letter(sentence.text, choices) | named_by_words(sentence.text, choices)) - names
+    others = named(sentence.text, choices) - names
     span = sentence.span(*found[-1].span(1))
     if len(names) > 1 or others or names & refused:
         return ambiguous(names | others | refused, span)
     name = names.pop()
-    said = own_words_removed(sentence.text, choices[letters_of(choices).index(name)])
-    return ambiguous({name}, span) if DOUBT.search(said) else Extraction(name, "phrase", span, tuple(sorted(refused)))
-
-
-def own_words_removed(text: str, choice: str) -> str:
-    """Return the text without the first mention of an option's own words, which may hold a word of doubt ("No")."""
-    pattern = r"\W+".join(re.escape(word) for word in plain_words(choice).split())
-    return re.sub(rf"(?<!\w){pattern}(?!\w)", "", text, count=1, flags=re.IGNORECASE) if pattern else text
+    said = with_words_replaced(sentence.text, choices[index_of(name)], "", count=1)  # they may hold a doubt: "No"
+    return (
+        ambiguous({name}, span)
+        if patterns.DOUBT.search(said)
+        else Extraction(name, "phrase", span, tuple(sorted(refused)))
+    )
 
 
 def last_sentence(text: str, region: Span, choices: Sequence[str]) -> PlainText:
@@ -165,8 +147,6 @@ def last_sentence(text: str, region: Span, choices: Sequence[str]) -> PlainText:
 
 def without(sentence: PlainText, pattern: re.Pattern[str]) -> PlainText:
     """Return the sentence without what matches."""
-    keep = [True] * len(sentence.text)
-    for match in pattern.finditer(sentence.text):
-        keep[match.start() : match.end()] = [False] * len(match[0])
-    pairs = [(char, at) for char, at, kept in zip(sentence.text, sentence.at, keep, strict=True) if kept]
-    return PlainText("".join(char for char, _ in pairs), tuple(at for _, at in pairs))
+    dropped = {at for match in pattern.finditer(sentence.text) for at in range(*match.span())}
+    kept = [at for at in range(len(sentence.text)) if at not in dropped]
+    return PlainText("".join(sentence.text[at] for at in kept), tuple(sentence.at[at] for at in kept))

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 THINK, THINK_END = "<think>", "</think>"
 ANSWER, ANSWER_END = "<answer>", "</answer>"
-SPACE = re.compile(r"\s*")
+CLOSED = re.compile(ANSWER_END)
+TURN = re.compile(rf"{THINK_END}\s*{ANSWER}")  # from the reasoning to the answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,11 @@ def parse(text: str) -> Parsed:
     read the same block. `first_block` keeps their reward's reading.
     """
     thought = text.rfind(THINK_END)
+    opened = text.find(THINK, 0, max(0, thought))  # the prompt may have opened it
     spans = list(blocks(text, 0 if thought < 0 else thought + len(THINK_END)))
     contents = tuple(text[start:end].strip() for start, end in spans)
     return Parsed(
-        reasoning=None if thought < 0 else think_text(text, thought),
+        reasoning=None if thought < 0 else text[0 if opened < 0 else opened + len(THINK) : thought],
         answer=contents[-1] if spans else None,
         span=spans[-1] if spans else None,
         contents=contents,
@@ -57,22 +59,11 @@ def first_block(text: str) -> str:
 
 def blocks(text: str, start: int = 0) -> Iterator[tuple[int, int]]:
     """Contents of the well-formed answer blocks from left to right; of two opening tags the inner one counts."""
-    end = text.find(ANSWER_END, start)
-    while end >= 0:
-        tag = text.rfind(ANSWER, start, end)
+    for end in CLOSED.finditer(text, start):
+        tag = text.rfind(ANSWER, start, end.start())
         if tag >= 0:
-            yield tag + len(ANSWER), end
-        start = end + len(ANSWER_END)
-        end = text.find(ANSWER_END, start)
-
-
-def think_text(text: str, end: int) -> str:
-    """Return the text of the think block that ends here.
-
-    A prompt may have opened it: then it starts with the completion.
-    """
-    start = text.find(THINK, 0, end)
-    return text[0 if start < 0 else start + len(THINK) : end]
+            yield tag + len(ANSWER), end.start()
+        start = end.end()
 
 
 def leaves_think_open(text: str) -> bool:
@@ -82,13 +73,5 @@ def leaves_think_open(text: str) -> bool:
 
 def format_ok(text: str) -> bool:
     r"""GRPO-CARE's format reward: a full match of <think>.*?</think>\s*<answer>.*?</answer>, without backtracking."""
-    last = len(text) - len(ANSWER_END)
-    if not (text.startswith(THINK) and text.endswith(ANSWER_END)):
-        return False
-    end = text.find(THINK_END, len(THINK))
-    while end >= 0:
-        after = SPACE.match(text, end + len(THINK_END)).end()
-        if text.startswith(ANSWER, after) and after + len(ANSWER) <= last:
-            return True
-        end = text.find(THINK_END, end + len(THINK_END))
-    return False
+    whole = text.startswith(THINK) and text.endswith(ANSWER_END)
+    return whole and TURN.search(text, len(THINK), len(text) - len(ANSWER_END)) is not None

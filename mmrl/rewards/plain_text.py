@@ -9,14 +9,13 @@ WIDE = str.maketrans(
     | dict(zip("（）［］｛｝【】〔〕：，；、＝％．", "()[]{}[]():,;,=%.", strict=True))
 )
 DECORATION = re.compile(  # runs of spaces, and what only decorates: \\text{, **, <b>, quotation marks
-    r"""
+    r"""(?x)
       (?P<space> \s+ )
     | \\ (?: (?: text | mathrm | mathbf | mathit | mathsf ) (?: bf | it | rm )? (?![a-z]) | [()\[\],;!] ) [ ]?    # LaTeX
     | </? (?: b | strong | i | em | u | p | br | code | span | mark ) [ ]?/?>                                    # HTML
     | (?<!\d) \* | \* (?!\d)                                                       # emphasis; 2*3 is a product
     | [_`$\"“”„「」『』\u200b\ufeff]
-    """,
-    re.VERBOSE,
+    """
 )
 
 
@@ -30,6 +29,10 @@ class PlainText:
     def part(self, start: int, end: int) -> "PlainText":
         """Return the characters [start, end)."""
         return PlainText(self.text[start:end], self.at[start:end])
+
+    def end(self, count: int) -> "PlainText":
+        """Return the last ``count`` characters."""
+        return self.part(max(0, len(self.text) - count), len(self.text))
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Where the characters [start, end) stand in the original, from the first to the last."""

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from mmrl.rewards import answer_regions, consistency, number_patterns, option_mentions, option_patterns, plain_text
+from mmrl.rewards import answer_regions, consistency, number_rules, option_mentions, option_patterns, plain_text
 
-MODULES = (answer_regions, consistency, number_patterns, option_patterns, option_mentions, plain_text)
+MODULES = (answer_regions, consistency, number_rules, option_patterns, option_mentions, plain_text)
 AT_THE_START = {"REVISION", "SUSPENSION", "HEAD", "CLEAR", "ANSWER_LINE", "ARTICLE"}  # used by their match, not search
 EXAMPLES = {  # pattern: (texts in which something is found, texts in which nothing is)
     "answer_regions.STOP": (("Yes. B", "是。B"), ("Yes.B", "3.5")),
@@ -17,13 +17,13 @@ EXAMPLES = {  # pattern: (texts in which something is found, texts in which noth
     "consistency.SUSPENSION": (("Wait", "On second thought"), ("But", "I wait")),
     "consistency.NEGATION": (("is not", "isn't", "rules A out", "不"), ("nothing", "knot")),
     "consistency.SUPPOSED": (("if A", "A?", "如果"), ("A", "wife")),
-    "number_patterns.NUMBER": (("3", "-1,200.5", "3/4", "\\frac{1}{2}", "1e-3", "2 x 10^3", ".5"), ("3rd", "3D", "x3", "1.2.3")),
-    "number_patterns.WORD": (("seven", "Twenty-one", "thirty two"), ("sevens", "often")),
-    "number_patterns.ONE_AS_PRONOUN": (("the one", "which one", "one of them", "the heavier one"), ("one cup", "only one")),
-    "number_patterns.CUE": (("the answer here is", "Total:", "=", "答案是"), ("it is", "the answer")),
-    "number_patterns.BETWEEN": (("-", " m to ", " or "), (" cups, ", " or about ")),
-    "number_patterns.DOUBT": (("more than", "maybe", "?", "isn't", "不"), ("more", "moreover")),
-    "number_patterns.WHOLE": (("", "about ", "The final answer is ", "$", "答案是"), ("I saw ", "the answers ")),
+    "number_rules.NUMBER": (("3", "-1,200.5", "3/4", "\\frac{1}{2}", "1e-3", "2 x 10^3", ".5"), ("3rd", "3D", "x3", "1.2.3")),
+    "number_rules.WORD": (("seven", "Twenty-one", "thirty two"), ("sevens", "often")),
+    "number_rules.ONE_AS_PRONOUN": (("the one", "which one", "one of them", "the heavier one"), ("one cup", "only one")),
+    "number_rules.CUE": (("the answer here is", "Total:", "=", "答案是"), ("it is", "the answer")),
+    "number_rules.BETWEEN": (("-", " m to ", " or "), (" cups, ", " or about ")),
+    "number_rules.DOUBT": (("more than", "maybe", "?", "isn't", "不"), ("more", "moreover")),
+    "number_rules.WHOLE": (("", "about ", "The final answer is ", "$", "答案是"), ("I saw ", "the answers ")),
     "option_mentions.WORD": (("word",), ("...",)),
     "option_patterns.LABEL": (("The correct answer is: B", "option B", "答案是B"), ("B", "I answer B")),
     "option_patterns.ANSWER_LINE": (("Answer: B", "**My final answer", "正确答案"), ("swer",)),

@@ -17,9 +17,7 @@ def read_chat(row: AnnotationRow, field: str, folder: str) -> tuple[Message, ...
     Parts are ``{"type": "text", "text": ...}``, ``{"type": "video", "video": path}`` and ``{"type": "image", "image":
     path}``; a path is relative to ``folder`` in the data root, or a ``file://`` address inside the root.
     """
-    turns = row.values.get(field, "no such field")
-    if not isinstance(turns, list) or not turns or not all(isinstance(turn, dict) for turn in turns):
-        raise row.bad(field, 'a list of {"role": ..., "content": ...}', turns)
+    turns = row.field(field, _are_turns, 'a list of {"role": ..., "content": ...}')
     chat = tuple(_message(row, f"{field}[{number}]", turn, folder) for number, turn in enumerate(turns))
     if not any(message.role == "user" for message in chat):
         raise row.bad(field, "a message of the user", [message.role for message in chat])
@@ -36,6 +34,10 @@ def answer_block(text: str) -> str | None:
     """Return what stands in the last answer block after the reasoning; None without one."""
     blocks = ANSWER.findall(text.rpartition("</think>")[2])
     return blocks[-1].strip() if blocks else None
+
+
+def _are_turns(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(turn, dict) for turn in value)
 
 
 def _message(row: AnnotationRow, where: str, turn: dict, folder: str) -> Message:

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from mmrl.data.formats.rows import AnnotationRow, BadRow, bad_rows_error, read_rows
 from mmrl.types import Example
@@ -30,6 +30,9 @@ class Dataset(Protocol):
 class Annotations(ABC):
     """A file of annotations in some format. Each format is a subclass that says what a row is; ``open`` reads it."""
 
+    columns: ClassVar[tuple[str, ...]] = ()  # that every row of the format has
+    id_field: ClassVar[str] = ""
+
     annotations: str  # the file, from the data root or absolute
     _: KW_ONLY
     media: str = ""  # the folder inside the data root from which the file's media paths start
@@ -50,17 +53,26 @@ class Annotations(ABC):
         """Return the rows of the file. Overridden by formats that nest them."""
         return read_rows(path, root)
 
-    @abstractmethod
     def identify(self, row: AnnotationRow) -> str:
-        """Return the row's id in its file."""
+        """Return the row's id in its file; where the format has none, the file's name and the row's number."""
+        return row.name(self.id_field) if self.id_field else f"{row.file.stem}-{row.line}"
 
     @abstractmethod
-    def convert(self, row: AnnotationRow, epoch: int) -> Example:
-        """Return the row as an example; its id is ``name(row)``. Raises BadRow."""
+    def convert(self, row: AnnotationRow, epoch: int) -> dict[str, Any]:
+        """Return what the row says, by the names of `Example`. Raises BadRow."""
 
     def name(self, row: AnnotationRow) -> str:
-        """Return the example's id."""
-        return self.prefix + self.identify(row)
+        """Return the example's id. Raises BadRow."""
+        try:
+            return self.prefix + self.identify(row)
+        except BadRow:
+            row.expect(*self.columns)  # says more, where the file is of another schema
+            raise
+
+    def example(self, row: AnnotationRow, epoch: int) -> Example:
+        """Return the row as an example. Raises BadRow."""
+        row.expect(*self.columns)
+        return Example(id=self.name(row), fields=row.values, **self.convert(row, epoch))
 
 
 class FileDataset:
@@ -69,8 +81,7 @@ class FileDataset:
     def __init__(self, source: Annotations, root: Path) -> None:
         self.source = source
         self.path = root / source.annotations
-        rows = self._good(self._not_excluded(list(source.rows(self.path, root))))
-        self._rows = rows[: source.limit]
+        self._rows = self._read(source.rows(self.path, root))[: source.limit]
         self.ids = tuple(source.name(row) for row in self._rows)
         if not self._rows:
             raise ValueError(f"{self.path}: expected examples, found none; check limit ({source.limit}) and exclude")
@@ -80,49 +91,41 @@ class FileDataset:
 
     def example(self, index: int, epoch: int) -> Example:
         """Return the example at ``index`` as it is in ``epoch``."""
-        return self.source.convert(self._rows[index], epoch)
+        return self.source.example(self._rows[index], epoch)
 
-    def _not_excluded(self, rows: list[AnnotationRow | BadRow]) -> list[AnnotationRow | BadRow]:
-        excluded = set(self.source.exclude)
-        names = [self._name(row) for row in rows]
-        unknown = sorted(excluded.difference(names))
-        if unknown:
-            raise ValueError(
-                f"data.sets exclude: expected ids of {self.path}, found {', '.join(unknown[:10])} ({len(unknown)} unknown); "
-                f"ids look like {next((name for name in names if name), '')!r}"
-            )
-        return [row for row, name in zip(rows, names, strict=True) if name not in excluded]
-
-    def _name(self, row: AnnotationRow | BadRow) -> str:
-        if isinstance(row, BadRow):
-            return ""
-        try:
-            return self.source.name(row)
-        except BadRow:  # reported by _check, which is next
-            return ""
-
-    def _good(self, rows: list[AnnotationRow | BadRow]) -> list[AnnotationRow]:
-        good, bad, lines = [], [], {}
+    def _read(self, rows: Iterable[AnnotationRow | BadRow]) -> list[AnnotationRow]:
+        """Return the rows that are not excluded and of which an example can be made. Raises one error for the others."""
+        names, excluded = [], set(self.source.exclude)
+        good: dict[str, AnnotationRow] = {}
+        bad: list[BadRow] = []
         for row in rows:
             try:
-                good.append(self._check(row, lines))
+                if isinstance(row, BadRow):
+                    raise row
+                names.append(self.source.name(row))
+                if names[-1] not in excluded:
+                    good[names[-1]] = self._checked(row, good.get(names[-1]))
             except BadRow as error:
                 bad.append(error)
+        self._refuse_unknown(names)
         if bad and self.source.bad_rows == "error":
             raise bad_rows_error(self.path, bad)
         if bad:
             logger.warning("left out: %s", bad_rows_error(self.path, bad))
-        return good
+        return list(good.values())
 
-    def _check(self, row: AnnotationRow | BadRow, lines: dict[str, int]) -> AnnotationRow:
-        """Return the row, if an example can be made of it and its id is its own.
-
-        ``lines`` collects where each id stands.
-        """
-        if isinstance(row, BadRow):
-            raise row
-        example = self.source.convert(row, 0)
-        if example.id in lines:
-            raise row.bad("id", "an id of its own", f"{example.id}, as in line {lines[example.id]}", "make ids unique")
-        lines[example.id] = row.line
+    def _checked(self, row: AnnotationRow, namesake: AnnotationRow | None) -> AnnotationRow:
+        """Return the row, if an example can be made of it and its id is its own."""
+        example = self.source.example(row, 0)
+        if namesake is not None:
+            raise row.bad("id", "an id of its own", f"{example.id}, as in line {namesake.line}", "make ids unique")
         return row
+
+    def _refuse_unknown(self, names: Sequence[str]) -> None:
+        """Raise a ValueError for an id to exclude that no row has."""
+        unknown = sorted(set(self.source.exclude).difference(names))
+        if unknown:
+            raise ValueError(
+                f"data.sets exclude: expected ids of {self.path}, found {', '.join(unknown[:10])} ({len(unknown)} unknown); "
+                f"ids look like {next(iter(names), '')!r}"
+            )

@@ -9,16 +9,13 @@ the progress as a clip and the present as an image (`mmrl.data.formats.seed_benc
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmrl.data.formats.dataset import Annotations
 from mmrl.data.formats.rows import AnnotationRow
-from mmrl.types import Example, Media, Span, letter_at
+from mmrl.types import Media, index_of
 
 CHOICES = ("choice_a", "choice_b", "choice_c", "choice_d")
-FIELDS = (
-    "sample_id", "domain", "scenario", "task_goal", *CHOICES, "golden_choice_idx", "answer", "task_start_frame",
-    "current_observation_frame",
-)  # fmt: skip
 QUESTION = (  # the loader's
     "Considering the progress shown in the video and my current observation in the last frame, "
     "what action should I take next in order to {goal}?"
@@ -29,32 +26,26 @@ QUESTION = (  # the loader's
 class EgoPlanBench2(Annotations):
     """The file. ``media`` is the folder of the Ego4D videos."""
 
+    columns = (
+        "sample_id", "domain", "scenario", "task_goal", *CHOICES, "golden_choice_idx", "answer", "task_start_frame",
+        "current_observation_frame",
+    )  # fmt: skip
+
     def identify(self, row: AnnotationRow) -> str:
-        """``sample_id``."""
-        row.expect(*FIELDS)
+        """Return ``sample_id``, which names a file."""
         return row.file_name("sample_id")
 
-    def convert(self, row: AnnotationRow, _epoch: int) -> Example:
+    def convert(self, row: AnnotationRow, _epoch: int) -> dict[str, Any]:
         """Return the question; those about one Ego4D video are one cluster."""
-        row.expect(*FIELDS)
         choices = tuple(row.text(field).strip() for field in CHOICES)
         gold = row.letter("golden_choice_idx", row.text("golden_choice_idx"), len(choices))
-        if row.text("answer").strip() not in (gold, choices[[letter_at(i) for i in range(4)].index(gold)]):
+        if row.text("answer").strip() not in (gold, choices[index_of(gold)]):
             raise row.bad("answer", f"the text of option {gold}", row.values["answer"])
-        video = row.file_name("sample_id").rpartition("_")[0]
-        return Example(
-            id=self.name(row),
-            question=QUESTION.format(goal=row.text("task_goal")),
-            answer=gold,
-            choices=choices,
-            media=(Media("video", Path(self.media, f"{video}.mp4"), _span(row)),),
-            cluster=video,
-            fields=row.values,
-        )
-
-
-def _span(row: AnnotationRow) -> Span:
-    start, end = row.number("task_start_frame"), row.number("current_observation_frame")
-    if not 0 <= start <= end:
-        raise row.bad("task_start_frame, current_observation_frame", "frames with 0 <= start <= end", (start, end))
-    return Span(start, end, "frames")
+        video, part = self.identify(row).rpartition("_")[0], ("task_start_frame", "current_observation_frame")
+        return {
+            "question": QUESTION.format(goal=row.text("task_goal")),
+            "answer": gold,
+            "choices": choices,
+            "media": (Media("video", Path(self.media, f"{video}.mp4"), row.span(*part, "frames")),),
+            "cluster": video,
+        }

@@ -8,15 +8,12 @@ duration, duration_group, question_category, starting_timestamp_for_subtitles. T
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmrl.data.formats.dataset import Annotations
 from mmrl.data.formats.rows import AnnotationRow
-from mmrl.types import Example, Media, letter_at
+from mmrl.types import Media, letter_at
 
-FIELDS = (
-    "id", "video_id", "video_path", "subtitle_path", "question", "correct_choice", "duration", "duration_group",
-    "question_category", "starting_timestamp_for_subtitles",
-)  # fmt: skip
 COLUMNS = tuple(f"option{index}" for index in range(5))
 NONE = "N/A"
 
@@ -25,33 +22,31 @@ NONE = "N/A"
 class LongVideoBench(Annotations):
     """The validation file. ``media`` is the folder of the videos, as a rule "videos"."""
 
-    def identify(self, row: AnnotationRow) -> str:
-        """``id``."""
-        row.expect(*FIELDS)
-        return row.name("id")
+    columns = (
+        "id", "video_id", "video_path", "subtitle_path", "question", "correct_choice", "duration", "duration_group",
+        "question_category", "starting_timestamp_for_subtitles",
+    )  # fmt: skip
+    id_field = "id"
 
-    def convert(self, row: AnnotationRow, _epoch: int) -> Example:
+    def convert(self, row: AnnotationRow, _epoch: int) -> dict[str, Any]:
         """Return the question; those about one video are one cluster."""
-        row.expect(*FIELDS)
         choices = _choices(row)
         right = row.values["correct_choice"]
         if isinstance(right, bool) or not isinstance(right, int) or not 0 <= right < len(choices):
             advice = "golds of the test split are hidden: take lvb_val.json"
             raise row.bad("correct_choice", f"an index from 0 to {len(choices) - 1}", right, advice)
         row.number("duration")
-        return Example(
-            id=self.name(row),
-            question=row.text("question"),
-            answer=letter_at(right),
-            choices=choices,
-            media=(Media("video", Path(self.media, row.text("video_path"))),),
-            cluster=row.name("video_id"),
-            fields=row.values,
-        )
+        return {
+            "question": row.text("question"),
+            "answer": letter_at(right),
+            "choices": choices,
+            "media": (Media("video", Path(self.media, row.text("video_path"))),),
+            "cluster": row.name("video_id"),
+        }
 
 
 def _choices(row: AnnotationRow) -> tuple[str, ...]:
-    if "candidates" in row.values:
+    if "candidates" in row.values or COLUMNS[0] not in row.values:
+        row.expect("candidates")
         return row.texts("candidates")
-    row.expect("candidates") if COLUMNS[0] not in row.values else None
     return tuple(row.text(name) for name in COLUMNS if row.values.get(name) not in (None, NONE))

@@ -5,11 +5,12 @@ A last turn by the assistant is a demonstration. Optional fields: ``id`` (else t
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from mmrl.data.formats.chat import read_chat, words_of
 from mmrl.data.formats.dataset import Annotations
 from mmrl.data.formats.rows import AnnotationRow
-from mmrl.types import KINDS, Example, Kind, Message
+from mmrl.types import KINDS, Message
 
 
 @dataclass(frozen=True)
@@ -20,23 +21,24 @@ class Messages(Annotations):
         """``id`` or, where rows have none, the line."""
         return row.name("id") if row.has("id") else f"line-{row.line}"
 
-    def convert(self, row: AnnotationRow, _epoch: int) -> Example:
+    def convert(self, row: AnnotationRow, _epoch: int) -> dict[str, Any]:
         """Return the chat without its last turn, if that is the assistant's."""
         chat, demonstration = _demonstration(row, read_chat(row, "messages", self.media))
         choices = row.texts("choices") if row.has("choices") else ()
         row.distinct("choices", choices)
-        kind = _kind(row, choices)
-        return Example(
-            id=self.name(row),
-            question=words_of(chat),
-            answer=_answer(row, kind, choices),
-            kind=kind,
-            choices=choices,
-            messages=chat,
-            demonstration=demonstration,
-            cluster=row.name("cluster") if row.has("cluster") else "",
-            fields=row.values,
-        )
+        kind = row.one_of("kind", KINDS) if row.has("kind") else "choice" if choices else "free"
+        answer = row.name("answer") if row.has("answer") else None
+        if answer is not None and kind == "choice" and choices:
+            row.letter("answer", answer, len(choices))
+        return {
+            "question": words_of(chat),
+            "answer": answer,
+            "kind": kind,
+            "choices": choices,
+            "messages": chat,
+            "demonstration": demonstration,
+            "cluster": row.name("cluster") if row.has("cluster") else "",
+        }
 
 
 def _demonstration(row: AnnotationRow, chat: tuple[Message, ...]) -> tuple[tuple[Message, ...], str | None]:
@@ -47,17 +49,4 @@ def _demonstration(row: AnnotationRow, chat: tuple[Message, ...]) -> tuple[tuple
         raise row.bad("messages", "a last turn of text alone", "media in what the assistant says")
     if chat[0] is last or not any(message.role == "user" for message in chat[:-1]):
         raise row.bad("messages", "a message of the user before the assistant's", [message.role for message in chat])
-    return chat[:-1], "".join(part for part in last.content if isinstance(part, str))
-
-
-def _kind(row: AnnotationRow, choices: tuple[str, ...]) -> Kind:
-    if row.has("kind"):
-        return row.one_of("kind", KINDS)
-    return "choice" if choices else "free"
-
-
-def _answer(row: AnnotationRow, kind: Kind, choices: tuple[str, ...]) -> str | None:
-    if not row.has("answer"):
-        return None
-    answer = row.name("answer")
-    return row.letter("answer", answer, len(choices)) if kind == "choice" and choices else answer
+    return chat[:-1], "".join(last.content)

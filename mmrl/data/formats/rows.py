@@ -2,12 +2,12 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from mmrl.types import letter_at
+from mmrl.types import Span, letter_at
 
 SHOWN = 10
 ADVICE = "correct the row, or list its id under exclude of its set in data.sets, or set bad_rows: leave_out there"
@@ -39,12 +39,16 @@ class AnnotationRow:
                 f"{', '.join(self.values) or 'none'} (missing: {', '.join(missing)}); is this the file of another release?"
             )
 
+    def field(self, name: str, fits: Callable[[Any], bool], expected: str) -> Any:
+        """Return a field that must be there and fit."""
+        value = self.values.get(name, "no such field")
+        if name not in self.values or not fits(value):
+            raise self.bad(name, expected, value)
+        return value
+
     def number(self, field: str) -> float:
         """Return a field that must be a finite number."""
-        value = self.values.get(field, "no such field")
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise self.bad(field, "a number", value)
-        return float(value)
+        return float(self.field(field, _is_number, "a number"))
 
     def has(self, field: str) -> bool:
         """Return whether the field is there and is not null: tools that unite files fill gaps with nulls."""
@@ -52,43 +56,32 @@ class AnnotationRow:
 
     def text(self, field: str) -> str:
         """Return a field that must be text and say something."""
-        value = self.values.get(field, "no such field")
-        if field not in self.values or not isinstance(value, str) or not value.strip():
-            raise self.bad(field, "text that is not empty", value)
-        return value
+        return self.field(field, _is_text, "text that is not empty")
 
     def texts(self, field: str) -> tuple[str, ...]:
         """Return a field that must be a list of such text."""
-        value = self.values.get(field, "no such field")
-        if not isinstance(value, list) or not all(isinstance(item, str) and item.strip() for item in value):
-            raise self.bad(field, "a list of texts that are not empty", value)
-        return tuple(value)
+        expected = "a list of texts that are not empty"
+        return tuple(self.field(field, lambda value: isinstance(value, list) and all(map(_is_text, value)), expected))
 
     def one_of(self, field: str, allowed: Sequence[str]) -> str:
         """Return a field that must be one of some words."""
-        value = self.values.get(field, "no such field")
-        if value not in allowed:
-            raise self.bad(field, f"one of {', '.join(allowed)}", value)
-        return value
+        return self.field(field, lambda value: value in allowed, f"one of {', '.join(allowed)}")
 
     def name(self, field: str) -> str:
         """Return a field that must be an integer or text; as text."""
-        value = self.values.get(field, "no such field")
-        if (
-            field not in self.values
-            or isinstance(value, bool)
-            or not isinstance(value, int | str)
-            or not str(value).strip()
-        ):
-            raise self.bad(field, "an integer or text", value)
-        return str(value)
+        return str(self.field(field, lambda value: type(value) is int or _is_text(value), "an integer or text"))
 
     def file_name(self, field: str) -> str:
         """Return a field that must be the name of a file, without folders."""
-        value = self.text(field)
-        if "/" in value or "\\" in value or value in (".", ".."):
-            raise self.bad(field, "a file name without folders", value)
-        return value
+        plain = not set("/\\") & set(self.text(field)) and self.values[field] not in (".", "..")
+        return self.field(field, lambda _: plain, "a file name without folders")
+
+    def span(self, first: str, last: str, unit: Literal["seconds", "frames"]) -> Span:
+        """Return the part of a video between two fields."""
+        start, end = self.number(first), self.number(last)
+        if not 0 <= start <= end:
+            raise self.bad(f"{first}, {last}", f"{unit} with 0 <= start <= end", (start, end))
+        return Span(start, end, unit)
 
     def distinct(self, field: str, texts: Sequence[str]) -> None:
         """Complain about options of which two are the same: then two letters are right."""
@@ -144,6 +137,14 @@ def _row(path: Path, line: int, item: object, root: Path) -> AnnotationRow | Bad
     if isinstance(item, dict):
         return AnnotationRow(path, line, item, root)
     return BadRow(f"{path}:{line}: expected a JSON object, found {_brief(item)}; correct the line")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
 def _brief(found: object) -> str:

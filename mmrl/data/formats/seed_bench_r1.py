@@ -1,6 +1,4 @@
-"""SEED-Bench-R1 (Chen et al.
-
-2025, arXiv 2503.24376): what to do next, after a video of the progress and an image of the present.
+"""SEED-Bench-R1 (Chen et al. 2025, arXiv 2503.24376): what to do next, after a video of the past and an image of the present.
 
 Files of TencentARC/SEED-Bench-R1: ``annotations/*.jsonl``, ``videos/<video_source>/<video_basename>`` and
 ``images/<video_source>/<current_observation_basename>``. The toy world writes the same.
@@ -9,13 +7,13 @@ Files of TencentARC/SEED-Bench-R1: ``annotations/*.jsonl``, ``videos/<video_sour
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from mmrl.data.formats.chat import answer_block, read_chat, words_of
 from mmrl.data.formats.dataset import Annotations
 from mmrl.data.formats.rows import AnnotationRow
 from mmrl.data.options import drawn, shuffled
-from mmrl.types import Example, Media, index_of, letter_at
+from mmrl.types import Media, index_of, letter_at
 
 CHOICES = ("choice_a", "choice_b", "choice_c", "choice_d")
 NEGATIVES = 3
@@ -31,27 +29,21 @@ class SeedBenchR1(Annotations):
     have four options keep them but in a drawn order. The official code draws without a seed, and once for all epochs.
     """
 
+    id_field = "sample_id"  # an integer, or "uuid_n" in level 3
     options: Literal["file", "drawn"] = "file"
     seed: int = 0
 
-    def identify(self, row: AnnotationRow) -> str:
-        """Return an integer, or "uuid_n" in level 3."""
-        return row.name("sample_id")
-
-    def convert(self, row: AnnotationRow, epoch: int) -> Example:
+    def convert(self, row: AnnotationRow, epoch: int) -> dict[str, Any]:
         """Return the question with its options; the letter is the answer."""
         name, answer = self.name(row), row.text("answer")
         choices = self._choices(row, answer, f"{self.seed}\0{epoch}\0{name}")
-        return Example(
-            id=name,
-            question=row.text("question"),
-            answer=letter_at(choices.index(answer)),
-            kind="choice",
-            choices=tuple(choices),
-            media=_media(row, self.media),
-            cluster=_cluster(row, name),
-            fields=row.values,
-        )
+        return {
+            "question": row.text("question"),
+            "answer": letter_at(choices.index(answer)),
+            "choices": tuple(choices),
+            "media": _media(row, self.media),
+            "cluster": _cluster(row, name),
+        }
 
     def _choices(self, row: AnnotationRow, answer: str, key: str) -> list[str]:
         if row.has("golden_choice_idx"):
@@ -75,41 +67,35 @@ class SeedBenchR1Demonstrations(Annotations):
         """``sample_id`` or, where rows have none, the line."""
         return row.name("sample_id") if row.has("sample_id") else f"line-{row.line}"
 
-    def convert(self, row: AnnotationRow, _epoch: int) -> Example:
+    def convert(self, row: AnnotationRow, _epoch: int) -> dict[str, Any]:
         """Return the chat; the answer is the letter in the response's answer block, if it has one."""
-        name = self.name(row)
         chat = read_chat(row, "prompt", self.media)
         response = row.text("response")
         letter = LETTER.match(answer_block(response) or "")
-        return Example(
-            id=name,
-            question=words_of(chat),
-            answer=letter.group(1) if letter else None,
-            kind="choice",
-            messages=chat,
-            demonstration=response,
-            cluster=_cluster(row, name),
-            fields=row.values,
-        )
+        return {
+            "question": words_of(chat),
+            "answer": letter.group(1) if letter else None,
+            "messages": chat,
+            "demonstration": response,
+            "cluster": _cluster(row, self.name(row)),
+        }
 
 
 def _four(row: AnnotationRow, answer: str) -> list[str]:
     choices = [row.text(field) for field in CHOICES]
     row.distinct("choice_a..choice_d", choices)
     letter = row.letter("golden_choice_idx", row.text("golden_choice_idx"), len(choices))
-    golden = choices[index_of(letter)]
-    if golden != answer:
-        raise row.bad(
-            CHOICES[index_of(letter)], f"the answer ({answer!r}), to which golden_choice_idx points", repr(golden)
-        )
+    golden = index_of(letter)
+    if choices[golden] != answer:
+        expected = f"the answer ({answer!r}), to which golden_choice_idx points"
+        raise row.bad(CHOICES[golden], expected, repr(choices[golden]))
     return choices
 
 
 def _media(row: AnnotationRow, folder: str) -> tuple[Media, ...]:
     """Return the video, unless nothing has been done yet, then the image."""
-    progress = row.values.get("task_progress_metadata", "no such field")
-    if not isinstance(progress, list):
-        raise row.bad("task_progress_metadata", "a list (empty where there is no video)", progress)
+    listed = "a list (empty where there is no video)"
+    progress = row.field("task_progress_metadata", lambda value: isinstance(value, list), listed)
     source = row.file_name("video_source")
     image = Media("image", Path(folder, "images", source, row.file_name("current_observation_basename")))
     if not progress:
@@ -119,7 +105,4 @@ def _media(row: AnnotationRow, folder: str) -> tuple[Media, ...]:
 
 def _cluster(row: AnnotationRow, name: str) -> str:
     """Return the cluster: rows of one counterfactual group, or of one long video, are not independent."""
-    for field in ("group_id", "video_id"):
-        if row.has(field):
-            return row.name(field)
-    return name
+    return next((row.name(field) for field in ("group_id", "video_id") if row.has(field)), name)

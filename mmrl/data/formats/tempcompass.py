@@ -15,13 +15,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmrl.data.formats.dataset import Annotations
 from mmrl.data.formats.rows import AnnotationRow, BadRow, read_rows
-from mmrl.types import Example, Media, letter_at
+from mmrl.types import Media, letter_at
 
 KINDS = ("multi-choice", "yes_no", "caption_matching", "captioning")  # a file is called as its kind is
-FIELDS = ("video_id", "dim", "question", "answer")
 YES_NO = ("yes", "no")
 CAPTION = "Generated Caption:"
 NAME = re.compile(r"[.:]")
@@ -36,32 +36,26 @@ OPTION = {
 class TempCompass(Annotations):
     """The file of one kind. ``media`` is the folder of the videos, as a rule "videos"."""
 
+    columns = ("video_id", "dim", "question", "answer")
+
     def rows(self, path: Path, root: Path) -> Iterator[AnnotationRow | BadRow]:
         """Return the questions of a nested file, one after the other; those of a list as they are."""
         nested = _nested(path)
         return read_rows(path, root) if nested is None else _flat(path, nested, root)
 
-    def identify(self, row: AnnotationRow) -> str:
-        """Kind and number of the question: they have no id."""
-        row.expect(*FIELDS)
-        return f"{row.file.stem}-{row.line}"
-
-    def convert(self, row: AnnotationRow, _epoch: int) -> Example:
+    def convert(self, row: AnnotationRow, _epoch: int) -> dict[str, Any]:
         """Return the question; a video and its altered twins are one cluster."""
-        row.expect(*FIELDS)
         kind = row.file.stem
         if kind not in KINDS:
             raise row.bad("file name", f"one of {', '.join(f'{name}.json' for name in KINDS)}", row.file.name)
         asked, names, choices = _options(row, kind)
-        return Example(
-            id=self.name(row),
-            question=asked,
-            answer=letter_at(_right(row, kind, names, choices)),
-            choices=choices,
-            media=(Media("video", Path(self.media, f"{row.file_name('video_id')}.mp4")),),
-            cluster=row.text("video_id").partition("_")[0],
-            fields=row.values,
-        )
+        return {
+            "question": asked,
+            "answer": letter_at(_right(row, kind, names)),
+            "choices": choices,
+            "media": (Media("video", Path(self.media, f"{row.file_name('video_id')}.mp4")),),
+            "cluster": row.text("video_id").partition("_")[0],
+        }
 
 
 def _nested(path: Path) -> dict | None:
@@ -102,7 +96,7 @@ def _options(row: AnnotationRow, kind: str) -> tuple[str, tuple[str, ...], tuple
     return "\n".join(rest).strip(), tuple(m[1] for m in found), tuple(m[2].strip() for m in found)
 
 
-def _right(row: AnnotationRow, kind: str, names: tuple[str, ...], choices: tuple[str, ...]) -> int:
+def _right(row: AnnotationRow, kind: str, names: tuple[str, ...]) -> int:
     """Which option is right: the answer begins with what it is called."""
     name = row.text("answer") if kind == "yes_no" else NAME.split(row.text("answer"), maxsplit=1)[0]
     if name not in names:

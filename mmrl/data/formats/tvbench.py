@@ -7,13 +7,12 @@ seconds for the two tasks of which that loader shows a part of the video only.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmrl.data.formats.dataset import Annotations
 from mmrl.data.formats.rows import AnnotationRow
-from mmrl.data.options import letter_of
-from mmrl.types import Example, Media, Span
+from mmrl.types import Media, letter_at
 
-FIELDS = ("video", "question", "candidates", "answer")
 CUT = ("action_sequence", "action_localization")
 
 
@@ -21,30 +20,29 @@ CUT = ("action_sequence", "action_localization")
 class TVBench(Annotations):
     """The file of one task, which is called as the task is. ``media`` is the folder of the tasks' folders: "video"."""
 
-    def identify(self, row: AnnotationRow) -> str:
-        """Task and number of the row: the rows have no id."""
-        row.expect(*FIELDS)
-        return f"{row.file.stem}-{row.line}"
+    @property
+    def task(self) -> str:
+        """The name of the task."""
+        return Path(self.annotations).stem
 
-    def convert(self, row: AnnotationRow, _epoch: int) -> Example:
-        """Return the question; those about one video are one cluster."""
-        task = row.file.stem
-        row.expect(*FIELDS, *(("start", "end") if task in CUT else ()))
-        choices = row.texts("candidates")
-        path = Path(self.media, task, row.text("video"))
-        return Example(
-            id=self.name(row),
-            question=row.text("question"),
-            answer=letter_of(row, "answer", choices),
-            choices=choices,
-            media=(Media("video", path, _span(row) if task in CUT else None),),
-            cluster=str(path),
-            fields=row.values,
-        )
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Those of the task."""
+        return ("video", "question", "candidates", "answer", *(("start", "end") if self.task in CUT else ()))
 
+    def convert(self, row: AnnotationRow, _epoch: int) -> dict[str, Any]:
+        """Return the question; those about one video are one cluster.
 
-def _span(row: AnnotationRow) -> Span:
-    start, end = row.number("start"), row.number("end")
-    if not 0 <= start <= end:
-        raise row.bad("start, end", "seconds with 0 <= start <= end", (start, end))
-    return Span(start, end)
+        Of two candidates that say the same the first is right, as the loader has it.
+        """
+        choices, answer = row.texts("candidates"), row.text("answer").strip()
+        if answer not in choices:
+            raise row.bad("answer", f"one of the options {list(choices)}", answer)
+        path = Path(self.media, self.task, row.text("video"))
+        return {
+            "question": row.text("question"),
+            "answer": letter_at(choices.index(answer)),
+            "choices": choices,
+            "media": (Media("video", path, row.span("start", "end", "seconds") if self.task in CUT else None),),
+            "cluster": str(path),
+        }

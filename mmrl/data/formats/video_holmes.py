@@ -7,13 +7,12 @@ at 52ef8da. Fields followed: "video ID", "Question ID", "Question Type" (SR, IMC
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmrl.data.formats.dataset import Annotations
 from mmrl.data.formats.rows import AnnotationRow
-from mmrl.data.options import options_by_letter
-from mmrl.types import Example, Media
+from mmrl.types import Media, letter_at
 
-FIELDS = ("video ID", "Question ID", "Question Type", "Question", "Options", "Answer")
 TYPES = ("SR", "IMC", "TCI", "TA", "MHR", "PAR", "CTI")
 
 
@@ -21,23 +20,34 @@ TYPES = ("SR", "IMC", "TCI", "TA", "MHR", "PAR", "CTI")
 class VideoHolmes(Annotations):
     """The test file. ``media`` is the folder of the films, as a rule "videos"."""
 
+    columns = ("video ID", "Question ID", "Question Type", "Question", "Options", "Answer")
+
     def identify(self, row: AnnotationRow) -> str:
         """Film and question: whether "Question ID" alone tells questions apart depends on the release."""
-        row.expect(*FIELDS)
         film, question = row.file_name("video ID"), row.name("Question ID")
         return question if question.startswith(film) else f"{film}_{question}"
 
-    def convert(self, row: AnnotationRow, _epoch: int) -> Example:
+    def convert(self, row: AnnotationRow, _epoch: int) -> dict[str, Any]:
         """Return the question; those about one film are one cluster."""
-        row.expect(*FIELDS)
         row.one_of("Question Type", TYPES)
-        choices = options_by_letter(row, "Options")
-        return Example(
-            id=self.name(row),
-            question=row.text("Question"),
-            answer=row.letter("Answer", row.text("Answer"), len(choices)),
-            choices=choices,
-            media=(Media("video", Path(self.media, f"{row.file_name('video ID')}.mp4")),),
-            cluster=row.file_name("video ID"),
-            fields=row.values,
-        )
+        choices = _choices(row)
+        return {
+            "question": row.text("Question"),
+            "answer": row.letter("Answer", row.text("Answer"), len(choices)),
+            "choices": choices,
+            "media": (Media("video", Path(self.media, f"{row.file_name('video ID')}.mp4")),),
+            "cluster": row.file_name("video ID"),
+        }
+
+
+def _choices(row: AnnotationRow) -> tuple[str, ...]:
+    options = row.field("Options", _by_letter, "options by letter, from A on without a gap")
+    for letter, text in options.items():
+        if not isinstance(text, str):
+            raise row.bad(f"Options[{letter}]", "text", text)
+    return tuple(options[letter].strip() for letter in sorted(options))
+
+
+def _by_letter(options: object) -> bool:
+    letters = [letter_at(index) for index in range(len(options))] if isinstance(options, dict) else []
+    return bool(letters) and sorted(options) == letters

@@ -7,10 +7,11 @@ of Video-R1-eval.
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 from mmrl.data.formats.dataset import Annotations
 from mmrl.data.formats.rows import AnnotationRow
-from mmrl.types import Example, Kind, Media, letter_at
+from mmrl.types import Kind, Media, letter_at
 
 KIND: dict[str, Kind] = {
     "multiple choice": "choice",
@@ -26,41 +27,49 @@ SOLUTION = re.compile(r"\s*<answer>(.*)</answer>\s*", re.DOTALL)
 class VideoR1(Annotations):
     """A file of Video-R1's dialect."""
 
-    def identify(self, row: AnnotationRow) -> str:
-        """``problem_id``, an integer in the published files."""
-        return row.name("problem_id")
+    id_field = "problem_id"  # an integer in the published files
+    shown: ClassVar[dict[str, Literal["video", "image"]]] = {"video": "video", "image": "image"}  # by data_type
 
-    def convert(self, row: AnnotationRow, _epoch: int) -> Example:
-        """Return the question; with a reasoning, that and the solution are a demonstration."""
+    def convert(self, row: AnnotationRow, _epoch: int) -> dict[str, Any]:
+        """Return the question, and a reasoning with the solution as a demonstration; one file is one cluster."""
         kind = KIND[row.one_of("problem_type", tuple(KIND))]
-        choices = _choices(row) if kind == "choice" else ()
+        choices = self.choices(row) if kind == "choice" else ()
         answer = solution(row)
-        media = Media(row.one_of("data_type", ("video", "image")), Path(self.media, row.text("path")))
-        return Example(
-            id=self.name(row),
-            question=row.text("problem"),
-            answer=row.letter("solution", answer, len(choices)) if kind == "choice" else answer,
-            kind=kind,
-            choices=choices,
-            media=(media,),
-            demonstration=_demonstration(row),
-            cluster=str(media.path),
-            fields=row.values,
-        )
+        media = Media(self.shown[row.one_of("data_type", tuple(self.shown))], Path(self.media, row.text("path")))
+        return {
+            "question": row.text("problem"),
+            "answer": row.letter("solution", answer, len(choices)) if kind == "choice" else answer,
+            "kind": kind,
+            "choices": choices,
+            "media": (media,),
+            "demonstration": self.demonstration(row),
+            "cluster": str(media.path),
+        }
+
+    def choices(self, row: AnnotationRow) -> tuple[str, ...]:
+        """Return the options, which must differ and say something."""
+        if not row.texts("options"):
+            raise row.bad("options", "options, for a multiple choice", "none")
+        choices = without_letters(row, least=1)
+        row.distinct("options", choices)
+        return choices
+
+    def demonstration(self, row: AnnotationRow) -> str | None:
+        """Return reasoning, a newline, the solution. ``process`` is empty in files without reasoning."""
+        process = row.values.get("process") or ""
+        if not isinstance(process, str):
+            raise row.bad("process", "text", process)
+        return f"{process}\n{row.values['solution']}" if process.strip() else None
 
 
-def _choices(row: AnnotationRow) -> tuple[str, ...]:
-    """Return the options without their letters, which must be A, B, C ... in this order."""
+def without_letters(row: AnnotationRow, least: int = 0) -> tuple[str, ...]:
+    """Return the options without their letters, which must be A, B, C ... in this order; of ``least`` characters or more."""
     texts = []
-    for index, option in enumerate(row.texts("options")):
-        letter = letter_at(index)
-        head, _, text = option.partition(".")
-        if head.strip() != letter or not text.strip():
-            raise row.bad(f"options[{index}]", f'"{letter}. " and the option\'s text', option)
+    for index, option in enumerate(row.values["options"]):
+        head, stop, text = option.partition(".") if isinstance(option, str) else ("", "", "")
+        if not stop or head.strip() != letter_at(index) or len(text.strip()) < least:
+            raise row.bad(f"options[{index}]", f'"{letter_at(index)}. " and the option\'s text', option)
         texts.append(text.strip())
-    if not texts:
-        raise row.bad("options", "options, for a multiple choice", "none")
-    row.distinct("options", texts)
     return tuple(texts)
 
 
@@ -70,11 +79,3 @@ def solution(row: AnnotationRow) -> str:
     if block is None or not block.group(1).strip():
         raise row.bad("solution", '"<answer>", the answer, "</answer>"', row.values["solution"])
     return block.group(1).strip()
-
-
-def _demonstration(row: AnnotationRow) -> str | None:
-    """Reasoning, a newline, the solution. ``process`` is empty in files without reasoning."""
-    process = row.values.get("process") or ""
-    if not isinstance(process, str):
-        raise row.bad("process", "text", process)
-    return f"{process}\n{row.values['solution']}" if process.strip() else None

@@ -13,41 +13,23 @@ loader hands "frame" to a chat template that knows no such thing, so that their 
 """
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import ClassVar
 
-from mmrl.data.formats.dataset import Annotations
 from mmrl.data.formats.rows import AnnotationRow
-from mmrl.data.formats.video_r1 import KIND, solution
-from mmrl.data.options import options_of_list
-from mmrl.types import Example, Media
-
-FIELDS = ("problem_id", "problem", "data_type", "problem_type", "options", "solution", "path")
-SHOWN = {"video": "video", "frame": "video", "image": "image"}
+from mmrl.data.formats.video_r1 import VideoR1, without_letters
 
 
 @dataclass(frozen=True)
-class VideoR1Eval(Annotations):
+class VideoR1Eval(VideoR1):
     """One of the files."""
 
-    def identify(self, row: AnnotationRow) -> str:
-        """``problem_id``."""
-        row.expect(*FIELDS)
-        return row.name("problem_id")
+    columns = ("problem_id", "problem", "data_type", "problem_type", "options", "solution", "path")
+    shown: ClassVar = {"video": "video", "frame": "video", "image": "image"}
 
-    def convert(self, row: AnnotationRow, _epoch: int) -> Example:
-        """Return the question; questions about one file are one cluster."""
-        row.expect(*FIELDS)
-        kind = KIND[row.one_of("problem_type", tuple(KIND))]
-        choices = options_of_list(row, "options") if kind == "choice" else ()
-        answer = solution(row)
-        media = Media(SHOWN[row.one_of("data_type", tuple(SHOWN))], Path(self.media, row.text("path")))
-        return Example(
-            id=self.name(row),
-            question=row.text("problem"),
-            answer=row.letter("solution", answer, len(choices)) if kind == "choice" else answer,
-            kind=kind,
-            choices=choices,
-            media=(media,),
-            cluster=str(media.path),
-            fields=row.values,
-        )
+    def choices(self, row: AnnotationRow) -> tuple[str, ...]:
+        """Return the options as they are."""
+        row.field("options", lambda options: isinstance(options, list) and options, 'a list of options, "A. ..." first')
+        return without_letters(row)
+
+    def demonstration(self, row: AnnotationRow) -> None:
+        """Return nothing: what these files hold is for evaluation."""

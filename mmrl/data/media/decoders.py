@@ -14,7 +14,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import av
 import numpy as np
@@ -49,10 +48,8 @@ def read_index(path: Path) -> Index:
         with _opened(path) as container:
             stream = _video_stream(container, path)
             stated, unit, promised = stream.average_rate, float(stream.time_base), stream.frames
-            packets = [
-                (packet.pts, packet.is_keyframe, packet.is_discard)
-                for packet in container.demux(stream)
-                if packet.size  # the last one is empty and is no frame
+            packets = [  # without their content; the last one is empty and is no frame
+                (packet.pts, packet.is_keyframe, packet.is_discard) for packet in container.demux(stream) if packet.size
             ]
         if len(packets) < promised:
             raise MediaError(path, f"{len(packets)} of them", f"the {promised} frames that its header promises")
@@ -69,11 +66,10 @@ def read_index(path: Path) -> Index:
 
 def read_frames(path: Path, index: Index, wanted: Int[np.ndarray, " n"], reader: str) -> UInt8[np.ndarray, "n h w 3"]:
     """Return the frames at ``wanted``, which ascend without repetition, as red, green, blue. Raises MediaError."""
-    if reader == "decord":
-        return _by_decord(path, index, wanted)
-    if reader == "pyav":
-        return _by_pyav(path, index, wanted)
-    raise ValueError(f"reader: expected decord or pyav, found {reader!r}")
+    readers = {"decord": _by_decord, "pyav": _by_pyav}
+    if reader not in readers:
+        raise ValueError(f"reader: expected {' or '.join(readers)}, found {reader!r}")
+    return readers[reader](path, index, wanted)
 
 
 def has_decord() -> bool:
@@ -84,21 +80,21 @@ def has_decord() -> bool:
 def _by_decord(path: Path, index: Index, wanted: Int[np.ndarray, " n"]) -> UInt8[np.ndarray, "n h w 3"]:
     """Seeks from key frame to key frame."""
     if not index.seekable:
-        raise MediaError(
-            path, "open groups of pictures or unclear time stamps", "a file in which decord can seek", ENCODE
-        )
-    decord = _import_decord()
+        found = "open groups of pictures or unclear time stamps"
+        raise MediaError(path, found, "a file in which decord can seek", ENCODE)
+    os.environ.setdefault("DECORD_EOF_RETRY_MAX", EOF_RETRIES)
+    import decord
+
+    decord.logging.set_level(decord.logging.QUIET)
     try:
         video = decord.VideoReader(str(path), num_threads=1)
         if len(video) != len(index.shown):
             raise MediaError(path, f"{len(video)} by decord's count", f"{len(index.shown)} frames")
         return video.get_batch(wanted.tolist()).asnumpy()
-    except decord.DECORDError as error:
+    except MediaError:
+        raise
+    except (decord.DECORDError, RuntimeError) as error:  # the latter when it cannot open a file
         raise _undecodable(path, "decord", error) from None
-    except RuntimeError as error:
-        if isinstance(error, MediaError):
-            raise
-        raise _undecodable(path, "decord", error) from None  # what it raises when it cannot open a file
 
 
 def _by_pyav(path: Path, index: Index, wanted: Int[np.ndarray, " n"]) -> UInt8[np.ndarray, "n h w 3"]:
@@ -120,10 +116,7 @@ def _by_pyav(path: Path, index: Index, wanted: Int[np.ndarray, " n"]) -> UInt8[n
 
 
 def _closed(packets: list[tuple[int, bool]]) -> bool:
-    """Return whether no packet stored after a key frame is shown before it.
-
-    Packets are (time shown, key), as stored.
-    """
+    """Return whether no packet (time shown, key) that is stored after a key frame is shown before it."""
     earliest = packets[-1][0]
     for time, key in reversed(packets):
         earliest = min(earliest, time)
@@ -166,14 +159,6 @@ def _upright(frame: av.VideoFrame, path: Path) -> UInt8[np.ndarray, "h w 3"]:
     if rest:
         raise MediaError(path, f"a rotation of {frame.rotation} degrees", "a rotation by a multiple of 90 degrees")
     return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))
-
-
-def _import_decord() -> ModuleType:
-    os.environ.setdefault("DECORD_EOF_RETRY_MAX", EOF_RETRIES)
-    import decord
-
-    decord.logging.set_level(decord.logging.QUIET)
-    return decord
 
 
 def _undecodable(path: Path, library: str, error: Exception) -> MediaError:

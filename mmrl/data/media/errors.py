@@ -10,16 +10,18 @@ class MediaError(RuntimeError):
 
     def __init__(self, file: Path | str, found: str, expected: str, advice: str = ADVICE, example: str = "") -> None:
         super().__init__(file, found, expected, advice, example)  # all of them, so that the error can be pickled
-        self.file = str(file)
-        self.found = found
-        self.expected = expected
-        self.advice = advice
-        self.example = example
+        self.found, self.expected, self.advice = found, expected, advice
 
     def of(self, example: str) -> "MediaError":
         """Return the error with the id of the example that needed the file."""
-        return MediaError(self.file, self.found, self.expected, self.advice, example)
+        return MediaError(*self.args[:4], example)
 
     def __str__(self) -> str:
-        whose = f" (example {self.example})" if self.example else ""
-        return f"{self.file}{whose}: expected {self.expected}, found {self.found}; {self.advice}"
+        file, found, expected, advice, example = self.args
+        whose = f" (example {example})" if example else ""
+        return f"{file}{whose}: expected {expected}, found {found}; {advice}"
+
+
+def no_such_file(path: Path, found: str = "no such file") -> MediaError:
+    """Return the error of a path at which there is no file."""
+    return MediaError(path, found, "a file", "check data.root and the annotations")

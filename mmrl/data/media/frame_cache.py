@@ -14,7 +14,7 @@ from safetensors.numpy import load, save
 from mmrl.data.media.frame_choice import FrameChoice
 from mmrl.data.media.frame_size import SizeRule
 from mmrl.data.media.shrink import shrunk
-from mmrl.data.media.video import Clip, Part, Reader
+from mmrl.data.media.video import Clip, Part, Reader, reading
 from mmrl.runtime.disk_cache import Disk, Tally
 from mmrl.runtime.files import sha256, sha256_of
 
@@ -99,23 +99,17 @@ def version(package: str) -> str:
         return "absent"
 
 
-def fetch(
-    path: Path,
-    decode: Callable[..., Clip | np.ndarray],
-    rest: tuple,
-    rule: SizeRule | None,
-    disk: Disk | None,
-    name: str,
-) -> Fetched:
+def fetch(path: Path, key: Key, decode: Callable[..., Clip], disk: Disk | None) -> Fetched:
     """Return a medium from the disk, or decoded, made smaller and then kept there. Raises what ``decode`` does."""
     tally = Tally()
-    if disk is not None and (entry := disk.get(name, tally)) is not None:
+    if disk is not None and (entry := disk.get(entry_name(key), tally)) is not None:
         return Fetched(unpacked(entry), False, tally)
-    medium = decode(path, *rest)
-    if rule is not None:
-        medium = shrunk(medium, rule)
+    read, rest = reading(decode, key.choice, key.reader, key.part)
+    medium = read(path, *rest)
+    if key.rule is not None:
+        medium = shrunk(medium, key.rule)
     if disk is not None:
-        disk.put(name, packed(medium), tally)
+        disk.put(entry_name(key), packed(medium), tally)
     return Fetched(medium, True, tally)
 
 

@@ -18,10 +18,7 @@ ROUNDING = 0.01  # frames; rates come from rounded time stamps, and 15.9999 fram
 
 @dataclass(frozen=True)
 class FrameChoice:
-    """How many frames, and which.
-
-    The defaults are GRPO-CARE's training input (qwen-vl-utils' rule, at most 16 frames).
-    """
+    """How many frames, and which. The defaults are GRPO-CARE's training input (qwen-vl-utils' rule, at most 16 frames)."""
 
     fps: float = 2.0  # frames looked at per second of video
     min_frames: int = 4
@@ -33,15 +30,13 @@ class FrameChoice:
     def __post_init__(self) -> None:
         if not self.fps > 0:
             raise ValueError(f"frames.fps: expected a number above 0, found {self.fps}")
-        if self.multiple < 1:
-            raise ValueError(f"frames.multiple: expected 1 or more, found {self.multiple}")
-        if self.min_frames < 1:
-            raise ValueError(f"frames.min_frames: expected 1 or more, found {self.min_frames}")
-        if _up(self.min_frames, self.multiple) > _down(self.max_frames, self.multiple):
-            raise ValueError(
-                f"frames.max_frames: expected {_up(self.min_frames, self.multiple)} or more (min_frames), "
-                f"found {self.max_frames}; raise max_frames or lower min_frames"
-            )
+        for name, number in (("multiple", self.multiple), ("min_frames", self.min_frames)):
+            if number < 1:
+                raise ValueError(f"frames.{name}: expected 1 or more, found {number}")
+        least, advice = _up(self.min_frames, self.multiple), "raise max_frames or lower min_frames"
+        if least > _down(self.max_frames, self.multiple):
+            expected = f"expected {least} or more (min_frames)"
+            raise ValueError(f"frames.max_frames: {expected}, found {self.max_frames}; {advice}")
         if self.count is not None and self.count < 1:
             raise ValueError(f"frames.count: expected 1 or more (or none), found {self.count}")
         if self.convention not in CONVENTIONS:
@@ -105,8 +100,7 @@ def frame_indices(total: int, n: int, convention: Convention) -> Int[np.ndarray,
 
 def nearest(seconds: Float[np.ndarray, " total"], moments: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
     """Return the index of the frame nearest in time to each moment; the earlier one of two equally near."""
-    after = np.clip(np.searchsorted(seconds, moments), 1, max(len(seconds) - 1, 1))
-    after = np.minimum(after, len(seconds) - 1)
+    after = np.minimum(np.searchsorted(seconds, moments), len(seconds) - 1)
     before = np.maximum(after - 1, 0)
     return np.where(moments - seconds[before] <= seconds[after] - moments, before, after)
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mmrl.data.media.errors import MediaError
+from mmrl.data.media.errors import MediaError, no_such_file
 
 
 def inside(root: Path, relative: Path | str) -> Path:
@@ -22,3 +22,11 @@ def inside(root: Path, relative: Path | str) -> Path:
         advice = "make data.root a folder that holds the real files too"
         raise MediaError(path, f"a link to {full}", f"a file inside the data root {root.resolve()}", advice)
     return full
+
+
+def file_inside(root: Path, relative: Path | str) -> Path:
+    """Return the file of `inside`, if it is there. Raises MediaError."""
+    path = inside(root, relative)
+    if not path.is_file():
+        raise no_such_file(path)
+    return path

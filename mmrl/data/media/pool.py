@@ -19,9 +19,7 @@ LEAVING = 10.0  # seconds that close() waits for the workers
 
 
 class DecodingPool:
-    """Runs ``function(path, *rest)`` in one of ``workers`` processes; with 0 workers here and now, without a time
-    limit.
-    """
+    """Runs functions of a path in ``workers`` processes; with 0 workers here and now, without a time limit."""
 
     def __init__(self, workers: int, timeout: float) -> None:
         if workers < 0:
@@ -33,22 +31,23 @@ class DecodingPool:
         self._pool = ProcessPool(max_workers=workers, context=multiprocessing.get_context("spawn")) if workers else None
 
     def submit(self, function: Callable[..., Any], path: Path, *rest: Any) -> Future:
-        """Return the result in the making; read it with ``result_of``."""
+        """Return the result of ``function(path, *rest)`` in the making; read it with ``result_of``."""
         if self._pool is not None:
             return self._pool.schedule(function, args=(path, *rest), timeout=self.timeout)
+        future: Future = Future()
         try:
-            return finished(function(path, *rest))
+            future.set_result(function(path, *rest))
         except MediaError as error:
-            return failed_future(error)
+            future.set_exception(error)
+        return future
 
     def result_of(self, future: Future, path: Path) -> Any:
         """Waits. Raises MediaError where the file, or the process that decoded it, failed."""
         try:
             return future.result()
         except Late:
-            raise MediaError(
-                path, f"nothing after {self.timeout:g} s (timeout)", "a file that decodes in time"
-            ) from None
+            found = f"nothing after {self.timeout:g} s (timeout)"
+            raise MediaError(path, found, "a file that decodes in time") from None
         except ProcessExpired as error:
             raise MediaError(path, f"a decoder that died (exit code {error.exitcode})", "a file that decodes") from None
 
@@ -63,11 +62,4 @@ def finished(value: Any) -> Future:
     """Return a future that has its result."""
     future: Future = Future()
     future.set_result(value)
-    return future
-
-
-def failed_future(error: MediaError) -> Future:
-    """Return a future that has failed."""
-    future: Future = Future()
-    future.set_exception(error)
     return future

@@ -9,7 +9,7 @@ from pathlib import Path
 from mmrl.data.media import video
 from mmrl.data.media.errors import MediaError
 from mmrl.data.media.frame_choice import FrameChoice
-from mmrl.data.media.paths import inside
+from mmrl.data.media.paths import file_inside
 from mmrl.data.media.pool import DecodingPool
 from mmrl.data.media.video import Part, Reader
 from mmrl.runtime.json_lines import append_lines, cut_torn_end, split
@@ -28,8 +28,8 @@ class Failure:
     examples: tuple[str, ...]
 
     def __str__(self) -> str:
-        first, rest = self.examples[0], len(self.examples) - 1
-        return f"{self.error.of(first)}" + (f" [and {rest} more examples]" if rest else "")
+        more = f" [and {len(self.examples) - 1} more examples]" if len(self.examples) > 1 else ""
+        return f"{self.error.of(self.examples[0])}{more}"
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,7 @@ class Report:
         if not self.failures:
             return
         shown = [str(failure) for failure in self.failures[:SHOWN]]
-        rest = len(self.failures) - len(shown)
-        more = [f"and {rest} more"] if rest else []
+        more = [f"and {len(self.failures) - SHOWN} more"] if len(self.failures) > SHOWN else []
         found = "\n  ".join([f"{len(self.failures)} that cannot be used:", *shown, *more]) + "\n"
         raise MediaError(f"{self.files} media files", found, "files that decode")
 
@@ -74,7 +73,7 @@ def preflight(
     try:
         for media, ids in needed.items():
             try:
-                path = inside(root, media.path)
+                path = file_inside(root, media.path)
                 note = _note(media, path, choice, reader)
             except MediaError as error:
                 failures.append(Failure(error, ids))
@@ -82,9 +81,8 @@ def preflight(
             if note in known:
                 remembered += 1
                 continue
-            part = () if media.span is None else (part_of(media),)
-            rest = (choice, reader, *part) if media.kind == "video" else ()
-            waiting.append((pool.submit(probe if rest else video.read_image, path, *rest), path, note, ids))
+            look, rest = video.reading(probe, choice if media.kind == "video" else None, reader, part_of(media))
+            waiting.append((pool.submit(look, path, *rest), path, note, ids))
         for done, (future, path, note, ids) in enumerate(waiting, start=len(needed) - len(waiting) + 1):
             try:
                 pool.result_of(future, path)
@@ -113,8 +111,6 @@ def _needed(examples: Iterable[Example]) -> Mapping[Media, tuple[str, ...]]:
 
 def _note(media: Media, path: Path, choice: FrameChoice, reader: Reader) -> str:
     """Return what is written down of a file that is good."""
-    if not path.is_file():
-        raise MediaError(path, "no such file", "a file", "check data.root and the annotations")
     state = path.stat()
     note = {"path": str(path), "size": state.st_size, "mtime_ns": state.st_mtime_ns}
     if media.kind == "video":

@@ -13,18 +13,16 @@ import numpy as np
 
 from mmrl.data.media import video
 from mmrl.data.media.errors import MediaError
-from mmrl.data.media.frame_cache import Contents, Fetched, Key, entry_name, fetch
+from mmrl.data.media.frame_cache import Contents, Fetched, Key, fetch
 from mmrl.data.media.frame_choice import FrameChoice
 from mmrl.data.media.frame_size import SizeRules
-from mmrl.data.media.paths import inside
-from mmrl.data.media.pool import DecodingPool, failed_future, finished
-from mmrl.data.media.preflight import Report, part_of, preflight
+from mmrl.data.media.paths import file_inside
+from mmrl.data.media.pool import DecodingPool, finished
+from mmrl.data.media.preflight import part_of
 from mmrl.data.media.video import Clip, Reader
 from mmrl.runtime.disk_cache import Disk, Tally
 from mmrl.runtime.memory_cache import ByteCache
 from mmrl.types import Example, Media
-
-__all__ = ["Counts", "MediaError", "MediaReader", "Report", "inside", "preflight"]
 
 logger = logging.getLogger(__name__)
 
@@ -79,19 +77,14 @@ class MediaReader:
         self._contents = Contents(disk, self.counts.disk)
         self._asked: set[Key] = set()
         self._pending: dict[Key, Future] = {}
-        self._failed: dict[Key, MediaError] = {}
+        self._failed: dict[Key, Future] = {}
         self._lock = threading.RLock()  # results arrive in a thread of the pool
 
     def load(self, example: Example) -> tuple[Clip | np.ndarray, ...]:
-        """Return the example's media, decoded, in the order of ``example.every_media``.
-
-        Raises MediaError with the example's id.
-        """
+        """Return the media in the order of ``example.every_media``, decoded. Raises MediaError with the example's id."""
         try:
             places = [self._place(media) for media in example.every_media]
-            futures = [
-                self._ask(*place) for place in places
-            ]  # all of them first, so that they are decoded side by side
+            futures = [self._ask(*place) for place in places]  # all first, so that they are decoded side by side
             return tuple(self._wait(*place, future) for place, future in zip(places, futures, strict=True))
         except MediaError as error:
             raise error.of(example.id) from None
@@ -131,9 +124,7 @@ class MediaReader:
 
     def _place(self, media: Media) -> tuple[Path, Key]:
         """Return the file, and the way of looking at its content."""
-        path = inside(self.root, media.path)
-        if not path.is_file():
-            raise MediaError(path, "no such file", "a file", "check data.root and the annotations")
+        path = file_inside(self.root, media.path)
         film = media.kind == "video"
         choice, rule = (self.choice, self.sizes.video) if film else (None, self.sizes.image)
         return path, Key(self._contents.of(path), choice, self.reader, part_of(media), rule)
@@ -148,22 +139,15 @@ class MediaReader:
                 self.counts.hits += 1
                 return finished(Fetched(kept, False))
             if key in self._failed:
-                return failed_future(self._failed[key])
+                return self._failed[key]
             if key in self._pending:
                 return self._pending[key]
             started = time.monotonic()
-            future = self._pending[key] = self._submit(path, key)
+            future = self._pending[key] = self._pool.submit(fetch, path, key, self._decode, self._disk)
             self.counts.seconds_waited += time.monotonic() - started  # without workers this is the decoding itself
         if self._workers:
             future.add_done_callback(lambda _: self._arrived(path, key))
         return future
-
-    def _submit(self, path: Path, key: Key) -> Future:
-        part = () if key.part is None else (key.part,)
-        decode, rest = (
-            (video.read_image, ()) if key.choice is None else (self._decode, (key.choice, self.reader, *part))
-        )
-        return self._pool.submit(fetch, path, decode, rest, key.rule, self._disk, entry_name(key))
 
     def _wait(self, path: Path, key: Key, future: Future) -> Clip | np.ndarray:
         started = time.monotonic()
@@ -181,8 +165,8 @@ class MediaReader:
                 return
             try:
                 fetched = self._pool.result_of(future, path)
-            except MediaError as error:
-                self._failed[key] = error
+            except MediaError:
+                self._failed[key] = future
                 self.counts.failures += 1
                 return
             self._cache.put(key, fetched.medium)

@@ -1,19 +1,18 @@
 """Videos and images as arrays. NumPy only: the processes that decode import this module."""
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from mmrl.data.media.decoders import Index, has_decord, read_frames, read_index
-from mmrl.data.media.errors import MediaError
+from mmrl.data.media.errors import MediaError, no_such_file
 from mmrl.data.media.frame_choice import FrameChoice, choose, varies
 from mmrl.data.media.frame_size import SizeRule
-
-__all__ = ["Clip", "FrameChoice", "MediaError", "Reader", "choose", "decode", "probe", "read_image"]
 
 Reader = Literal["auto", "decord", "pyav"]
 Part = tuple[float, float, Literal["seconds", "frames"]]  # mmrl.types.Span, for processes that must not import torch
@@ -59,17 +58,15 @@ def decode(path: Path, choice: FrameChoice, reader: Reader = "auto", part: Part 
 
     ``auto`` asks decord (where it is installed), then PyAV; ``Clip.fallback`` says why decord did not serve.
     """
-    index = _open(path)
-    fps, (first, end) = _frame_rate(index, path), _bounds(index, part, path)
-    seconds = index.seconds[first:end]
-    indices = _chosen(seconds, fps, choice, path) + first
+    index, first, total, indices = _chosen(path, choice, part)
+    seconds = index.seconds[first : first + total]
     frames, served, fallback = _frames(path, index, indices, reader)
     return Clip(
         frames=frames,
         indices=indices,
         timestamps=index.seconds[indices] - seconds[0],
-        fps=fps,
-        total=end - first,
+        fps=_frame_rate(index, path),
+        total=total,
         reader=served,
         chosen_by="time" if varies(seconds) else "index",
         fallback=fallback,
@@ -79,10 +76,18 @@ def decode(path: Path, choice: FrameChoice, reader: Reader = "auto", part: Part 
 
 def probe(path: Path, choice: FrameChoice, reader: Reader = "auto", part: Part | None = None) -> None:
     """Decode only the first and the last of the chosen frames. Raises MediaError."""
-    index = _open(path)
-    first, end = _bounds(index, part, path)
-    indices = _chosen(index.seconds[first:end], _frame_rate(index, path), choice, path) + first
+    index, _, _, indices = _chosen(path, choice, part)
     _frames(path, index, indices[[0, -1]], reader)
+
+
+def reading(
+    look: Callable[..., Any], choice: FrameChoice | None, reader: Reader, part: Part | None
+) -> tuple[Callable[..., Any], tuple]:
+    """Return the function that reads a file, and its arguments behind the path: ``look`` with those that are stated for a
+    video, `read_image` without a ``choice``."""
+    if choice is None:
+        return read_image, ()
+    return look, (choice, reader) if part is None else (choice, reader, part)
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
@@ -97,18 +102,14 @@ def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
         raise MediaError(path, f"Pillow says: {error}", "an image that decodes") from None
 
 
-def _open(path: Path) -> Index:
-    _check_file(path)
-    return read_index(path)
-
-
 def _frames(
     path: Path, index: Index, indices: Int[np.ndarray, " n"], reader: Reader
 ) -> tuple[UInt8[np.ndarray, "n h w 3"], str, str]:
     """Return the frames, who served, and why others did not; frames that are shown more than once are decoded once."""
     distinct, where = np.unique(indices, return_inverse=True)
+    readers = (reader,) if reader != "auto" else ("decord", "pyav") if has_decord() else ("pyav",)
     problems: list[MediaError] = []
-    for name in _readers(reader):
+    for name in readers:
         try:
             frames = read_frames(path, index, distinct, name)
             if frames.shape[0] != len(distinct) or frames.ndim != 4 or frames.shape[-1] != 3:
@@ -119,12 +120,6 @@ def _frames(
             frames = frames if len(distinct) == len(indices) else frames[where]
             return frames, name, "; ".join(error.found for error in problems)
     raise MediaError(path, "; ".join(error.found for error in problems), problems[-1].expected, problems[-1].advice)
-
-
-def _readers(reader: Reader) -> tuple[str, ...]:
-    if reader == "auto":
-        return ("decord", "pyav") if has_decord() else ("pyav",)
-    return (reader,)
 
 
 def _bounds(index: Index, part: Part | None, path: Path) -> tuple[int, int]:
@@ -144,11 +139,17 @@ def _bounds(index: Index, part: Part | None, path: Path) -> tuple[int, int]:
     return first, end
 
 
-def _chosen(seconds: Float[np.ndarray, " total"], fps: float, choice: FrameChoice, path: Path) -> Int[np.ndarray, " f"]:
+def _chosen(path: Path, choice: FrameChoice, part: Part | None) -> tuple[Index, int, int, Int[np.ndarray, " f"]]:
+    """Return what a file holds, where the part starts and how many frames it has, and the indices of those to look at."""
+    _check_file(path)
+    index = read_index(path)
+    fps, (first, end) = _frame_rate(index, path), _bounds(index, part, path)
+    seconds = index.seconds[first:end]
     try:
-        return choose(len(seconds), fps, choice, seconds if varies(seconds) else None)
+        indices = choose(end - first, fps, choice, seconds if varies(seconds) else None)
     except ValueError as error:
         raise MediaError(path, str(error), "a clip that the frame choice fits") from None
+    return index, first, end - first, indices + first
 
 
 def _frame_rate(index: Index, path: Path) -> float:
@@ -169,8 +170,7 @@ def _frame_rate(index: Index, path: Path) -> float:
 
 def _check_file(path: Path) -> None:
     if not path.is_file():
-        found = "something else" if path.exists() else "no such file"
-        raise MediaError(path, found, "a file", "check data.root and the annotations")
+        raise no_such_file(path, "something else" if path.exists() else "no such file")
     with path.open("rb") as file:
         head = file.read(16)
     if not head:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mmrl.data.media.reader import MediaError, preflight
+from mmrl.data.media.errors import MediaError
+from mmrl.data.media.preflight import preflight
 from mmrl.data.media.video import FrameChoice
 from mmrl.types import Example, Media
 from tests.data.media import fake_decoders

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mmrl.data.media.decoders import has_decord
-from mmrl.data.media.reader import MediaError, MediaReader, inside
+from mmrl.data.media.paths import inside
+from mmrl.data.media.reader import MediaError, MediaReader
 from mmrl.data.media.video import Clip, FrameChoice
 from mmrl.runtime.memory_cache import ByteCache
 from mmrl.types import Example, Media, Message
