@@ -53,18 +53,24 @@ class Rules:
     logit_bytes: int = 2**28
 
 
-@dataclass(slots=True)
 class Language:
     """Runs the language half of a model: tokens and features in, hidden states and log-probabilities out."""
 
-    model: nn.Module
-    rules: Rules
-    compute: torch.dtype | None  # as in Reader
-    work: Work
+    def __init__(self, model: nn.Module, rules: Rules, compute: torch.dtype | None):
+        self.model, self.rules, self.compute, self.work = model, rules, compute, Work()
 
     @property
     def device(self) -> torch.device:
         return self.model.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the master weights."""
+        return dtype_of(self.model)
+
+    def autocast(self):
+        """Lets matrix products be in ``compute``, where that is narrower than the weights."""
+        return autocast(self.model, self.compute)
 
     @property
     def layers(self) -> nn.Module:
@@ -110,7 +116,7 @@ class Language:
     def forward(self, embedded: Float[Tensor, "n l d"], positions: Int[Tensor, "3 n l"], **options):
         """Runs all layers."""
         options = {"use_cache": False, "attention_mask": None} | options
-        with autocast(self.model, self.compute):
+        with self.autocast():
             return self.layers(inputs_embeds=embedded, position_ids=positions.to(self.device), **options)
 
     def said(
@@ -119,7 +125,7 @@ class Language:
         tokens: Int[Tensor, " m"],
         states: Float[Tensor, "m d"] | None = None,
         against: Against | None = None,
-    ) -> list[Float[Tensor, " m"]]:
+    ) -> tuple[Float[Tensor, " m"], Float[Tensor, " m"], Float[Tensor, " m"] | None]:
         """Computes log-probabilities and entropies from hidden states, and with ``against`` the exact divergence as well.
 
         ``states`` are those of the other model. The head is gathered once in both cases, so that ranks that ask for
@@ -127,12 +133,12 @@ class Language:
         """
         rules, weight = self.rules, full(self.model.get_output_embeddings().weight)
         self.rows(hidden, logprobs.TENSORS)
-        values = [*logprobs.token_logp(hidden, tokens, weight, rules.allowed, rules.temperature, rules.logit_bytes)]
-        if against is not None:
-            self.rows(hidden, full_kl.TENSORS)
-            how = (rules.allowed, rules.temperature, against.direction, rules.logit_bytes)
-            values.append(full_kl.token_divergence(hidden, states.to(hidden), weight, against.head, *how))
-        return values
+        values = logprobs.token_logp(hidden, tokens, weight, rules.allowed, rules.temperature, rules.logit_bytes)
+        if against is None:
+            return *values, None
+        self.rows(hidden, full_kl.TENSORS)
+        how = (rules.allowed, rules.temperature, against.direction, rules.logit_bytes)
+        return *values, full_kl.token_divergence(hidden, states.to(hidden), weight, against.head, *how)
 
     def rows(self, hidden: Float[Tensor, "m d"], tensors: int) -> int:
         """Rows per chunk, so that ``tensors`` tensors as wide as the vocabulary stay within ``logit_bytes``; records the peak."""
@@ -143,6 +149,5 @@ class Language:
 
     def logits(self, hidden: Float[Tensor, "n d"], temperature: float) -> Float[Tensor, "n v"]:
         """Computes the logits that the next token is drawn from."""
-        return logprobs.allowed_logits(
-            hidden, self.model.get_output_embeddings().weight, self.rules.allowed, temperature
-        )
+        weight = self.model.get_output_embeddings().weight
+        return logprobs.allowed_logits(hidden, weight, self.rules.allowed, temperature)

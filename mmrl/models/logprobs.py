@@ -9,8 +9,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mmrl.types import Tokens
-
 TENSORS = 2  # tensors as wide as the vocabulary that ``token_logp`` holds at a time
 
 
@@ -96,22 +94,3 @@ def token_logp(
     with torch.autocast(hidden.device.type, enabled=False):
         rows = rows_of(logit_bytes, len(weight), dtype, TENSORS)
         return TokenLogp.apply(hidden.to(dtype), weight.to(dtype), tokens, allowed, temperature, rows)
-
-
-def scatter_values(
-    where: Bool[Tensor, "n t"],
-    logp: Float[Tensor, " m"],
-    entropy: Float[Tensor, " m"],
-    divergence: Float[Tensor, " m"] | None = None,
-) -> Tokens:
-    """Puts values of the marked tokens into their places, and 0 elsewhere."""
-    zeros = logp.new_zeros(where.shape)
-    more = (None if value is None else zeros.masked_scatter(where, value.to(zeros)) for value in (entropy, divergence))
-    return Tokens(zeros.masked_scatter(where, logp), *more)
-
-
-def scatter_states(states: Float[Tensor, "m d"], where: Bool[Tensor, "n t"]) -> Float[Tensor, "n t d"]:
-    """Puts states of the marked tokens into their places, and 0 elsewhere."""
-    out = states.new_zeros(*where.shape, states.shape[-1])
-    out[where] = states
-    return out

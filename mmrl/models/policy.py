@@ -52,10 +52,10 @@ class Policy(Reader):
 
     def share(self) -> None:
         """Lets a group's rows share their prompt's keys and values if the architecture allows it; else warns and says why not."""
-        if reason := why_not(self.language.layers):
+        if reason := why_not(self.layers):
             logger.warning("model: every completion is read with a copy of its prompt, because %s", reason)
         else:
-            use_shared(self.language.layers)
+            use_shared(self.layers)
 
     @property
     def context(self) -> int:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mmrl.models.attention.decode import Decoder
+from mmrl.models.attention.decode import Decoder, decoder
 from mmrl.models.context import refuse, too_long
 from mmrl.models.policy import Policy
 from mmrl.models.spans import Span
@@ -69,8 +69,8 @@ class Engine:
         starts = torch.tensor([p.next_position for p, n in zip(prompts, counts, strict=True) for _ in range(n)])
         device = self.policy.device
         with self.policy.autocast(), self.policy.see(prompts) as seen:  # one cast of the weights for all tokens
-            decoder = self.policy.decoder(seen, counts)
-            tokens, logp, lengths = self.decode(decoder, starts.to(device), noise.to(device))
+            begun = decoder(self.policy, seen, counts)
+            tokens, logp, lengths = self.decode(begun, starts.to(device), noise.to(device))
         rows = zip(tokens.split(counts), logp.split(counts), lengths.split(counts), strict=True)
         return [self.group(prompt, *row) for prompt, row in zip(prompts, rows, strict=True)]
 

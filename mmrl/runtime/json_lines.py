@@ -32,17 +32,15 @@ def read(path: Path) -> list[Any]:
     lines, torn = split(path.read_bytes())
     if torn:
         logger.warning("%s: left out the last %d bytes, a line that was not written to its end", path, torn)
-    return [value(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
-
-
-def value(line: bytes, where: str) -> Any:
-    """The value of a line. Raises ValueError that says where it stands if it is not JSON."""
-    try:
-        return json.loads(line)
-    except ValueError as error:
-        raise ValueError(
-            f"{where}: expected JSON, found {line[:40]!r} ({error}); delete the line or the file"
-        ) from None
+    values = []
+    for number, line in enumerate(lines, 1):
+        try:
+            values += [json.loads(line)] if line.strip() else []
+        except ValueError as error:
+            raise ValueError(
+                f"{path}, line {number}: expected JSON, found {line[:40]!r} ({error}); delete the line or the file"
+            ) from None
+    return values
 
 
 def line_of(value: Any) -> str:

@@ -34,12 +34,12 @@ class Sampler:
         try:
             with policy.whole():
                 rows = min(self.engine.max_rows, len(members) * len(prompts))  # so that halving makes a difference
-                fitted = run_with_smaller_batches(attempt, rows, len(members), "rollout.max_rows")
+                groups, rows, halvings = run_with_smaller_batches(attempt, rows, len(members), "rollout.max_rows")
         finally:
             policy.model.train(training)
-        self.engine = replace(self.engine, max_rows=fitted.limit) if fitted.halvings else self.engine
-        policy.work.halvings += fitted.halvings
-        return fitted.result
+        self.engine = replace(self.engine, max_rows=rows) if halvings else self.engine
+        policy.work.halvings += halvings
+        return groups
 
 
 def rollouts_of(policy: Policy, source: str, section: RolloutSection, seed: int) -> Rollouts:

@@ -32,8 +32,7 @@ class ReferenceModel(Protocol):
     def whole(self) -> AbstractContextManager: ...  # inside, ranks read independently of one another
     def score(self, groups: Sequence[Group], where: Sequence[Tensor], keep: bool) -> list[Tokens]: ...
     def head(self) -> Tensor: ...
-    def follow(self, policy: Any, step: int) -> bool: ...
-    def drift_ratio(self) -> float: ...
+    def follow(self, policy: Any, step: int) -> float | None: ...
 
 
 @dataclass
@@ -132,8 +131,8 @@ class Readings:
         def sized(part_tokens: int) -> Result:
             return attempt(replace(self.planner, part_tokens=part_tokens))
 
-        fitted = run_with_smaller_batches(sized, limit, least, "part_tokens", undo)
-        if fitted.halvings:
-            self.planner = replace(self.planner, part_tokens=fitted.limit)
-            meter.total("work/halvings", fitted.halvings)
-        return fitted.result
+        result, limit, halvings = run_with_smaller_batches(sized, limit, least, "part_tokens", undo)
+        if halvings:
+            self.planner = replace(self.planner, part_tokens=limit)
+            meter.total("work/halvings", halvings)
+        return result

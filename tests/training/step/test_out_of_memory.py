@@ -8,7 +8,7 @@ import torch
 from mmrl.algorithms import CARE, GRPO
 from mmrl.models.vision.encoder import Encoder
 from mmrl.rollout import Engine
-from mmrl.runtime.out_of_memory import Fitted, run_with_smaller_batches
+from mmrl.runtime.out_of_memory import run_with_smaller_batches
 from mmrl.training.build import build
 from tests import run_fixtures, tiny_models
 from tests.training.step.test_trainer import flat, weights
@@ -148,5 +148,5 @@ def test_the_limit_that_did_is_told():
             raise torch.OutOfMemoryError
         return -limit
 
-    assert run_with_smaller_batches(attempt, 100, 1, "x") == Fitted(-25, 25, 2)
-    assert run_with_smaller_batches(attempt, 30, 1, "x") == Fitted(-30, 30, 0)
+    assert run_with_smaller_batches(attempt, 100, 1, "x") == (-25, 25, 2)
+    assert run_with_smaller_batches(attempt, 30, 1, "x") == (-30, 30, 0)
