@@ -1,6 +1,7 @@
 """The vision tower as functions of media. They remember nothing."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -56,14 +57,10 @@ class Encoder:
         return [[features[p] for p in wanted if p[0] == i] for i in range(len(visions))]
 
     @torch.no_grad()
-    def features(self, pixels: Tensor, grid: Grid) -> Float[Tensor, "v k d"]:
-        """Encodes one medium by itself; the result is on the host, without gradient."""
-        return self.encode(grid.kind, [(pixels, grid)])[0].cpu()
-
-    def block_states(self, pixels: Tensor, grid: Grid) -> Float[Tensor, "v k m"]:
-        """Runs the blocks on one medium by itself, without the projector; the result is on the host, without gradient."""
-        with unmerged(self.visual, self.family):
-            return self.features(pixels, grid)
+    def encode_alone(self, pixels: Tensor, grid: Grid, states: bool) -> Float[Tensor, "v k d"]:
+        """Gives the features, or block states, of one medium by itself; on the host, without gradient."""
+        with unmerged(self.visual, self.family) if states else nullcontext():
+            return self.encode(grid.kind, [(pixels, grid)])[0].cpu()
 
     def project(self, states: Sequence[Sequence[Float[Tensor, "v k m"]]]) -> list[list[Float[Tensor, "v k d"]]]:
         """Computes features from the block states of all media, in one pass through the projector."""

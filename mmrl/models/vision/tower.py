@@ -14,8 +14,7 @@ from torch import Tensor
 from mmrl.models.families import Grid
 from mmrl.models.fingerprint import Fingerprint
 from mmrl.models.vision.encoder import Encoder
-from mmrl.models.vision.feature_cache import FeatureCache, arithmetic
-from mmrl.models.vision.media_store import MediaStore
+from mmrl.models.vision.feature_cache import FeatureCache, arithmetic, name_of
 from mmrl.models.vision.patches import Vision, visions_of
 from mmrl.models.vision.projector import parts
 from mmrl.runtime.memory_cache import ByteCache
@@ -50,11 +49,21 @@ class Seen:
     features: tuple[Float[Tensor, "v k d"], ...]  # per prompt, for each placeholder its k levels, in the prompt's order
 
 
+@contextmanager
+def one_backward(tensors: Sequence[Tensor]) -> Iterator[tuple[Tensor, ...]]:
+    """Gives leaves in place of some tensors; the gradients that they gather inside go back in one pass at exit."""
+    leaves = tuple(x.detach().requires_grad_(x.requires_grad) for x in tensors)
+    yield leaves
+    pairs = [(x, leaf.grad) for x, leaf in zip(tensors, leaves, strict=True) if leaf.grad is not None]
+    if pairs:
+        torch.autograd.backward(*zip(*pairs, strict=True))
+
+
 @dataclass
 class Tower:
     """The vision tower of one set of weights, and the results of it that are kept.
 
-    ``CacheLevel`` says what is kept. ``MediaStore`` says in which order the places are searched; there are these:
+    ``CacheLevel`` says what is kept. The places where it is kept are searched in this order:
 
     | weights                       | with the prompt | in memory              | on disk              |
     |-------------------------------|-----------------|------------------------|----------------------|
@@ -116,14 +125,10 @@ class Tower:
     @contextmanager
     def see(self, prompts: Sequence[Prompt]) -> Iterator[Seen]:
         """Encodes the prompts' media in one pass through the tower; its one backward pass runs at exit."""
-        gradient = torch.is_grad_enabled() and bool(self.trained)
-        with torch.set_grad_enabled(gradient):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and bool(self.trained)):
             features = self.features(prompts)
-        leaves = tuple(f.detach().requires_grad_(gradient and f.requires_grad) for f in features)
-        yield Seen(tuple(prompts), leaves)
-        pairs = [(f, leaf.grad) for f, leaf in zip(features, leaves, strict=True) if leaf.grad is not None]
-        if pairs:
-            torch.autograd.backward(*zip(*pairs, strict=True))
+        with one_backward(features) as leaves:
+            yield Seen(tuple(prompts), leaves)
 
     def features(self, prompts: Sequence[Prompt]) -> list[Float[Tensor, "v k d"]]:
         """Gives the features of each prompt's media, kept or encoded."""
@@ -139,19 +144,24 @@ class Tower:
 
     def encode_ahead(self, visions: Sequence[Vision]) -> list[list[Tensor]]:
         """Encodes media as far as the cache level says, unless that was done before; gives the kept results."""
-        store, weights = MediaStore(self.cache), self.kept_weights.digest()
-        return [store.of(vision, weights, self.encode_to_keep) for vision in visions]
-
-    @property
-    def kept_weights(self) -> Fingerprint:
-        """The weights that decide the kept results."""
-        return self.blocks if self.cache_level == CacheLevel.STATES else self.weights
-
-    def encode_to_keep(self, pixels: Tensor, grid: Grid) -> Tensor:
-        """Encodes one medium as far as the cache level says."""
-        assert not is_cut(self.encoder.visual), "ranks keep step here: encode before, with Reader.look"
         states = self.cache_level == CacheLevel.STATES
-        return self.encoder.block_states(pixels, grid) if states else self.encoder.features(pixels, grid)
+        weights = (self.blocks if states else self.weights).digest()  # those that decide the kept results
+        for vision in visions:
+            for j, medium in enumerate(zip(vision.pixels, vision.grids, strict=True)):
+                if (j, weights) not in vision.kept:
+                    vision.kept[j, weights] = self.cached(*medium, weights, states)
+        return [[vision.kept[j, weights] for j in range(len(vision.grids))] for vision in visions]
+
+    def cached(self, pixels: Tensor, grid: Grid, weights: str, states: bool) -> Tensor:
+        """Gives the features or block states of a medium from the cache; encodes it and puts them there if they are missing."""
+        name = "" if self.cache is None else name_of(pixels, grid, weights)
+        kept = None if self.cache is None else self.cache.get(name)
+        if kept is None:
+            assert not is_cut(self.encoder.visual), "ranks keep step here: encode before, with Reader.look"
+            kept = self.encoder.encode_alone(pixels, grid, states)
+            if self.cache is not None:
+                self.cache.put(name, kept)
+        return kept
 
     def keep_zeros(self, vision: Vision) -> None:
         """Keeps zeros as the block states of media that nobody learns from, so that the blocks need not run."""

@@ -190,7 +190,7 @@ def next_position(delta):
     own = prefix.answers
 
     def answers(language, seen, rows):
-        later = replace(seen, seen=replace(seen.seen, prompts=tuple(Later(p, delta) for p in seen.prompts)))
+        later = replace(seen, seen=replace(seen.seen, prompts=tuple(Later(p, delta) for p in seen.seen.prompts)))
         return own(language, later, rows)
 
     return {(reader, "answers"): answers}

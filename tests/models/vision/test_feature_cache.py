@@ -39,7 +39,7 @@ class Hook:
 
 
 def features(policy, prompts):
-    with torch.no_grad(), policy.see(prompts) as seen:
+    with torch.no_grad(), policy.tower.see(prompts) as seen:
         return torch.cat(seen.features)
 
 
@@ -88,7 +88,7 @@ def test_what_is_handed_out_is_not_what_is_kept(level):
     prompts = policy.prompts([tiny_models.example(kinds=("video",))], [[tiny_models.clip(1)]]) + mixed(policy)
     expected = features(policy, prompts)
     for asked in (prompts, prompts[:1], prompts):
-        with torch.no_grad(), policy.see(asked) as seen:
+        with torch.no_grad(), policy.tower.see(asked) as seen:
             for some in seen.features:
                 some.zero_()
     assert torch.equal(features(policy, prompts), expected)

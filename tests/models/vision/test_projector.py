@@ -118,7 +118,7 @@ def test_what_is_kept_is_so_much_larger_than_features():
         policy.look([prompt])
         (states,) = prompt.vision.kept.values()
         assert states.shape == (prompt.vision.grids[0].tokens(2), levels, 4 * 32)
-        with policy.see([prompt]) as seen:
+        with policy.tower.see([prompt]) as seen:
             assert seen.features[0].shape == (len(states), levels, 32)
 
 
@@ -185,6 +185,6 @@ def test_a_run_of_the_blocks_without_a_projector_is_not_taken_for_its_features()
 def test_something_to_read_for_ranks_in_step_passes_through_the_projector_alone():
     policy = learning()
     hook, group = Hook(policy.model), policy.filler({"video", "image"})
-    with policy.see([group.prompt]) as seen:
+    with policy.tower.see([group.prompt]) as seen:
         assert len(seen.features[0]) == 2 * 4
     assert (hook.media, hook.blocks, hook.merged) == (0, 0, 1)
