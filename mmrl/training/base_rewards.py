@@ -13,7 +13,7 @@ from mmrl.algorithms import Algorithm
 from mmrl.config.open_data import every, grader, media_reader, training_data
 from mmrl.config.open_model import feature_cache, policy_of
 from mmrl.config.schema import Config, ConfigError
-from mmrl.data.media.reader import MediaError, MediaReader
+from mmrl.data.media.reader import MediaReader
 from mmrl.models.policy import Policy
 from mmrl.models.vision.processor_sizes import size_rules
 from mmrl.rewards.run_graders import grade
@@ -21,7 +21,8 @@ from mmrl.runtime.console import progress
 from mmrl.runtime.files import write_whole
 from mmrl.runtime.json_lines import append, cut_torn_end, line_of
 from mmrl.runtime.ranks import Ranks, join
-from mmrl.training.base_rewards_file import facts, lines, same
+from mmrl.training.base_rewards_file import facts, read_rows
+from mmrl.training.prompts import load_media
 from mmrl.training.rollouts import rollouts_of
 from mmrl.types import Example, Prompt
 
@@ -56,15 +57,13 @@ def score_base_model(config: Config, samples: int, quiet: bool = False) -> Path:
 
 def begin(path: Path, made_with: Mapping[str, Any], samples: int) -> set[str]:
     """Begin the file, or return the ids of the examples that it has already."""
-    made_with = {**made_with}
     if path.is_file():
-        head, *found = lines(path)
-        same(head, made_with, path)
+        head, found = read_rows(path, made_with)
         if head["samples"] != samples:
             raise ConfigError(f"--samples: expected {head['samples']}, as {path} was begun with; found {samples}")
         cut_torn_end(path)
         return {row["id"] for row in found}
-    write_whole(path, line_of({"made_with": made_with, "samples": samples}))
+    write_whole(path, line_of({"made_with": {**made_with}, "samples": samples}))
     return set()
 
 
@@ -99,13 +98,7 @@ def summary(earned: Mapping[str, Tensor], algorithm: Algorithm) -> dict[str, flo
 
 def prompts(config: Config, examples: Sequence[Example], policy: Policy, reader: MediaReader) -> list[Prompt]:
     """Make prompts of the examples whose media can be read; other examples are errors or left out, as data.on_bad_media says."""
-    kept, media = [], []
-    for example in examples:
-        try:
-            media.append(reader.load(example))
-        except MediaError:
-            if config.data.on_bad_media == "stop":
-                raise
-        else:
-            kept.append(example)
+    kept, media, bad = load_media(reader, examples)
+    if bad and config.data.on_bad_media == "stop":
+        raise bad[0]
     return policy.prompts(kept, media)

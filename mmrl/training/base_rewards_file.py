@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmrl.config.schema import Config
 from mmrl.evaluation.scorers import code_of
-from mmrl.runtime.json_lines import read as read_json_lines
+from mmrl.runtime.json_lines import read
 
 Table = Mapping[str, Mapping[str, Tensor]]  # example -> reward -> [n]
 
@@ -49,13 +49,16 @@ def read_table(path: Path, facts: Mapping[str, Any]) -> Table:
         raise BaseRewardsError(
             f"prepared: expected a table of what the base model earns, found nothing at {path}; {REMEDY}"
         )
-    head, *rows = lines(path)
-    same(head, facts, path)
+    _, rows = read_rows(path, facts)
     return {row["id"]: {name: torch.tensor(earned) for name, earned in row["rewards"].items()} for row in rows}
 
 
-def same(head: Mapping[str, Any], facts: Mapping[str, Any], path: Path) -> None:
-    """Refuse a file whose first line records other settings."""
+def read_rows(path: Path, facts: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Read the first line and the rows; half a line at the end, as a process that was killed leaves it, is left out.
+
+    Raises BaseRewardsError if the first line records other settings than ``facts``.
+    """
+    head, *rows = read(path) or [{}]
     made = head.get("made_with")
     if made is None:
         raise BaseRewardsError(
@@ -67,8 +70,4 @@ def same(head: Mapping[str, Any], facts: Mapping[str, Any], path: Path) -> None:
                 f"{path}: made with another {name}: expected {facts.get(name)}, found {made.get(name)}; {REMEDY}, into another "
                 "file"
             )
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    """Read all lines; half a line at the end, as a process that was killed leaves it, is left out."""
-    return read_json_lines(path) or [{}]
+    return head, rows

@@ -92,8 +92,7 @@ def checkpoints_in(folder: Path) -> list[Path]:
 
 def latest(folder: Path) -> Path | None:
     """The newest whole checkpoint."""
-    whole = checkpoints_in(folder)
-    return whole[-1] if whole else None
+    return next(reversed(checkpoints_in(folder)), None)
 
 
 def prune(folder: Path, keep: int) -> None:
