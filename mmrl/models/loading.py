@@ -21,7 +21,6 @@ def load_policy(
     temperature: float = 1.0,
     logit_bytes: int = 2**28,
     attention: str = "sdpa",
-    dtype: torch.dtype = torch.float32,
     compute: torch.dtype | None = None,
     device: torch.device | str = "cpu",
     checkpointing: bool = False,
@@ -29,7 +28,7 @@ def load_policy(
     image_pixels: tuple[int, int] | None = None,
     share_prefix: bool = True,
 ) -> Policy:
-    """Loads a policy from a Hugging Face directory or name, with float32 master weights by default.
+    """Loads a policy from a Hugging Face directory or name, with float32 master weights.
 
     ``video_pixels`` and ``image_pixels`` bound the pixels of a frame or image (least, most) after resizing.
     """
@@ -37,7 +36,7 @@ def load_policy(
     disable_progress_bar()
     family_of(AutoConfig.from_pretrained(path).model_type)
     try:
-        model = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype, attn_implementation=attention)
+        model = AutoModelForImageTextToText.from_pretrained(path, dtype=torch.float32, attn_implementation=attention)
     except SafetensorError as error:
         raise ValueError(f"model.path: expected whole weights in {path}, found {error}; copy them again") from None
     processor = AutoProcessor.from_pretrained(path)

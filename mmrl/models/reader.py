@@ -15,7 +15,6 @@ from mmrl.models.attention.unshared import whole_rows
 from mmrl.models.families import Family
 from mmrl.models.fingerprint import Fingerprint
 from mmrl.models.language import Language, Rules
-from mmrl.models.vision.encoder import Encoder
 from mmrl.models.vision.patches import visions_of
 from mmrl.models.vision.tower import CacheLevel, Seen, Tower
 from mmrl.runtime.sharding import gathered, shard, whole
@@ -47,7 +46,7 @@ class Reader(Language):
     def __init__(self, model: nn.Module, family: Family, rules: Rules, compute: torch.dtype | None = None):
         super().__init__(model, rules, compute)
         self.family = family
-        self.tower = Tower(Encoder(model, family, compute, self.work))
+        self.tower = Tower(model, family, compute, self.work)
         self.weights = Fingerprint(model)
 
     @property

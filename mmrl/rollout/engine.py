@@ -14,10 +14,9 @@ from mmrl.models.spans import Span
 from mmrl.rollout.noise import draw, uniforms
 from mmrl.types import Decoding, Group, Prompt
 
-TENSORS = (
-    5  # float32 tensors as wide as the vocabulary that drawing a token needs at a time; its distribution is float64
-)
-TENSORS_TOP_P = 12  # the same if the distribution is cut to its nucleus: sorted, and put back
+# float32 tensors as wide as the vocabulary that drawing a token needs at a time; its distribution is float64
+TENSORS = 5
+TENSORS_TOP_P = 12  # if the distribution is cut to its nucleus: sorted, and put back
 COMPACT = 0.75  # rows that have ended leave the batch when this share of rows, or less, goes on
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from mmrl.config.schema import RolloutSection
 from mmrl.models.policy import Policy
@@ -45,11 +44,6 @@ class Sampler:
 def rollouts_of(policy: Policy, source: str, section: RolloutSection, seed: int) -> Rollouts:
     """The source of completions that an algorithm asks for: "policy" or "demonstrations"."""
     if source == "demonstrations":
-        return partial(demonstrations, policy)
+        return lambda prompts, _step: [demonstrate(policy, prompt) for prompt in prompts]
     engine = Engine(policy, section.decoding, lambda text: parse(text).span, section.max_rows)
     return Sampler(engine, section.group_size, seed)
-
-
-def demonstrations(policy: Policy, prompts: Sequence[Prompt], _step: int) -> list[Group]:
-    """Each prompt's demonstration, as a group of one."""
-    return [demonstrate(policy, prompt) for prompt in prompts]

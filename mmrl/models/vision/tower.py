@@ -1,7 +1,7 @@
 """The vision half of a video language model: encodes a prompt's media, and no medium more often than it must."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -9,18 +9,20 @@ from itertools import count
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from mmrl.models.families import Grid
+from mmrl.models.families import Family, Grid
 from mmrl.models.fingerprint import Fingerprint
-from mmrl.models.vision.encoder import Encoder
+from mmrl.models.language import Work, autocast, dtype_of
+from mmrl.models.transformers_versions import feature_levels
 from mmrl.models.vision.feature_cache import FeatureCache, arithmetic, name_of
 from mmrl.models.vision.patches import Vision, visions_of
-from mmrl.models.vision.projector import parts
+from mmrl.models.vision.projector import mergers, parts, projected, unmerged
 from mmrl.runtime.memory_cache import ByteCache
 from mmrl.runtime.sharding import is_cut
 from mmrl.types import Prompt
 
+Medium = tuple[Float[Tensor, "patches dim"], Grid]
 STILL_KEYS = count()  # one for each time that weights stand still for a while
 STILL_BYTES = 2**30  # of features in memory, while a tower without a cache stands still
 
@@ -61,7 +63,10 @@ def one_backward(tensors: Sequence[Tensor]) -> Iterator[tuple[Tensor, ...]]:
 
 @dataclass
 class Tower:
-    """The vision tower of one set of weights, and the results of it that are kept.
+    """Calls the vision tower of one set of weights: its blocks, and the projector behind them. Keeps results of it.
+
+    Features are ``[v k d]``: for each placeholder token, ``k`` levels of the language model's width. ``k`` is 1 save for
+    Qwen3-VL. Block states are ``[v k m]``: the projector's inputs.
 
     ``CacheLevel`` says what is kept. The places where it is kept are searched in this order:
 
@@ -75,17 +80,22 @@ class Tower:
     empty, changes no bit.
     """
 
-    encoder: Encoder
-    fixed_level: CacheLevel | None = (
-        None  # replaces the level that requires_grad tells: for copies, and inside ``still``
-    )
+    model: nn.Module
+    family: Family
+    compute: torch.dtype | None  # as in Reader
+    work: Work
+    fixed_level: CacheLevel | None = None  # in place of the level that requires_grad tells: of copies, inside ``still``
     cache: FeatureCache | None = None
 
     def __post_init__(self) -> None:
-        visual = self.encoder.visual
-        facts = partial(arithmetic, visual, self.encoder.compute)
-        self.weights = Fingerprint(visual, buffers=True, facts=facts)
-        self.blocks = Fingerprint(visual, parts(self.encoder.family), buffers=True, facts=facts)
+        facts = partial(arithmetic, self.visual, self.compute)
+        self.weights = Fingerprint(self.visual, buffers=True, facts=facts)
+        self.blocks = Fingerprint(self.visual, parts(self.family), buffers=True, facts=facts)
+
+    @property
+    def visual(self) -> nn.Module:
+        """The tower, projector included."""
+        return self.model.model.visual
 
     @property
     def cache_level(self) -> CacheLevel:
@@ -95,13 +105,13 @@ class Tower:
         trained = self.trained
         if not trained:
             return CacheLevel.FEATURES
-        of_projector = all(name.startswith(parts(self.encoder.family)) for name in trained)
+        of_projector = all(name.startswith(parts(self.family)) for name in trained)
         return CacheLevel.STATES if of_projector else CacheLevel.NOTHING
 
     @property
     def trained(self) -> list[str]:
         """Names, inside the tower, of its and the projector's parameters that a gradient must reach."""
-        return [name for name, parameter in self.encoder.visual.named_parameters() if parameter.requires_grad]
+        return [name for name, parameter in self.visual.named_parameters() if parameter.requires_grad]
 
     @contextmanager
     def still(self, again: bool) -> Iterator[None]:
@@ -134,13 +144,14 @@ class Tower:
         """Gives the features of each prompt's media, kept or encoded."""
         visions, level = visions_of(prompts), self.cache_level
         if level == CacheLevel.NOTHING:
-            features = self.encoder.encode_all(visions)
+            features = self.encode_all(visions)
         else:
-            device = self.encoder.model.device
-            features = [[kept.to(device) for kept in several] for several in self.encode_ahead(visions)]
+            features = [[kept.to(self.model.device) for kept in several] for several in self.encode_ahead(visions)]
         if level == CacheLevel.STATES:
-            features = self.encoder.project(features)
-        return [torch.cat([self.encoder.no_features(), *several]) for several in features]
+            features = self.project(features)
+        shape = (0, len(mergers(self.visual, self.family)), self.model.config.get_text_config().hidden_size)
+        none = torch.zeros(shape, device=self.model.device, dtype=dtype_of(self.model))
+        return [torch.cat([none, *several]) for several in features]
 
     def encode_ahead(self, visions: Sequence[Vision]) -> list[list[Tensor]]:
         """Encodes media as far as the cache level says, unless that was done before; gives the kept results."""
@@ -157,13 +168,52 @@ class Tower:
         name = "" if self.cache is None else name_of(pixels, grid, weights)
         kept = None if self.cache is None else self.cache.get(name)
         if kept is None:
-            assert not is_cut(self.encoder.visual), "ranks keep step here: encode before, with Reader.look"
-            kept = self.encoder.encode_alone(pixels, grid, states)
+            assert not is_cut(self.visual), "ranks keep step here: encode before, with Reader.look"
+            kept = self.encode_alone(pixels, grid, states)
             if self.cache is not None:
                 self.cache.put(name, kept)
         return kept
 
     def keep_zeros(self, vision: Vision) -> None:
         """Keeps zeros as the block states of media that nobody learns from, so that the blocks need not run."""
+        levels, merge = mergers(self.visual, self.family), self.visual.config.spatial_merge_size
         for j, grid in enumerate(vision.grids):
-            vision.kept[j, self.blocks.digest()] = self.encoder.zero_states(grid)
+            shape = grid.tokens(merge), len(levels), levels[0].hidden_size
+            vision.kept[j, self.blocks.digest()] = torch.zeros(shape, dtype=dtype_of(self.model))
+
+    def encode(self, kind: str, media: Sequence[Medium]) -> list[Float[Tensor, "v k d"]]:
+        """Calls the vision tower once, for media of one kind; gives the features of each."""
+        self.work.vision_passes += len(media)
+        pixels = torch.cat([p for p, _ in media]).to(self.model.device, dtype_of(self.model))
+        grids = torch.tensor([(g.frames, g.height, g.width) for _, g in media], device=self.model.device)
+        call = self.model.get_video_features if kind == "video" else self.model.get_image_features
+        with autocast(self.model, self.compute):
+            out = call(pixels, grids, return_dict=True)
+        return [torch.stack(one, dim=1) for one in zip(*feature_levels(out), strict=True)]
+
+    def encode_all(self, visions: Sequence[Vision]) -> list[list[Float[Tensor, "v k d"]]]:
+        """Encodes all media of several prompts: all videos in one call and all images in another."""
+        wanted = [(i, j) for i, vision in enumerate(visions) for j in range(len(vision.grids))]
+        features: dict[tuple[int, int], Tensor] = {}
+        for kind in ("video", "image"):
+            places = [(i, j) for i, j in wanted if visions[i].grids[j].kind == kind]
+            if places:
+                media = [(visions[i].pixels[j], visions[i].grids[j]) for i, j in places]
+                features.update(zip(places, self.encode(kind, media), strict=True))
+        return [[features[p] for p in wanted if p[0] == i] for i in range(len(visions))]
+
+    @torch.no_grad()
+    def encode_alone(self, pixels: Tensor, grid: Grid, states: bool) -> Float[Tensor, "v k d"]:
+        """Gives the features, or block states, of one medium by itself; on the host, without gradient."""
+        with unmerged(self.visual, self.family) if states else nullcontext():
+            return self.encode(grid.kind, [(pixels, grid)])[0].cpu()
+
+    def project(self, states: Sequence[Sequence[Float[Tensor, "v k m"]]]) -> list[list[Float[Tensor, "v k d"]]]:
+        """Computes features from the block states of all media, in one pass through the projector."""
+        flat = [medium for several in states for medium in several]
+        if not flat:
+            return [[] for _ in states]
+        with autocast(self.model, self.compute):
+            features = projected(self.visual, self.family, torch.cat(flat), self.compute)
+        each = iter(features.split([len(medium) for medium in flat]))
+        return [[next(each) for _ in several] for several in states]

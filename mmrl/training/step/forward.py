@@ -1,7 +1,7 @@
 """Log-probabilities of groups by policy and reference, read in parts that memory suffices for."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
@@ -43,10 +43,6 @@ class Readings:
     policy: PolicyModel
     reference: ReferenceModel | None
     planner: Planner
-
-    def still(self) -> AbstractContextManager:
-        """Keep what the policy made of videos while a step is collected, where it re-reads what it sampled."""
-        return self.policy.still() if self.algorithm.needs.old_log_probs else nullcontext()
 
     def by_reference(self, scored: Sequence[Scored], meter: Meter) -> list[Scored]:
         """Add the reference's log-probabilities, where it read, and, for a full-vocabulary KL, its hidden states."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmrl.algorithms import CARE, GRPO
-from mmrl.models.vision.encoder import Encoder
+from mmrl.models.vision.tower import Tower
 from mmrl.rollout import Engine
 from mmrl.runtime.out_of_memory import run_with_smaller_batches
 from mmrl.training.build import build
@@ -103,7 +103,7 @@ def test_a_video_that_a_frozen_tower_has_no_memory_for_is_an_error_that_says_wha
     rates = {"rates": {"language": 1e-4, "projector": 0.0, "tower": 0.0}}
     run = build(run_fixtures.config(root, tmp_path / "run", "grpo", steps=1, optimizer=rates), quiet=True)
     with (
-        patch.object(Encoder, "encode", side_effect=torch.OutOfMemoryError),
+        patch.object(Tower, "encode", side_effect=torch.OutOfMemoryError),
         pytest.raises(torch.OutOfMemoryError) as error,
     ):
         run.fit(quiet=True)
