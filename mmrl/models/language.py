@@ -98,20 +98,16 @@ class Language:
         ``features`` are in the order of the placeholders. Their first level replaces the embeddings; each further level is
         added to the hidden states after one more layer, at the same places (Meng et al. 2024, DeepStack, 2406.04334).
         """
-        embedded = self.tokens(ids)
-        if not sum(map(len, features)):
-            return self.leaf(embedded), {}
-        levels = torch.cat(list(features)).to(embedded.dtype).unbind(dim=1)
-        holes = self.holes(ids)
-        embedded = embedded.masked_scatter(holes[..., None], levels[0])
-        deep = {"visual_pos_masks": holes, "deepstack_visual_embeds": list(levels[1:])} if len(levels) > 1 else {}
-        return self.leaf(embedded), deep
-
-    def leaf(self, embedded: Float[Tensor, "n l d"]) -> Float[Tensor, "n l d"]:
-        """Makes the embeddings need a gradient, so that the backward pass runs through every layer, on every rank."""
+        embedded, deep = self.tokens(ids), {}
+        if sum(map(len, features)):
+            levels = torch.cat(list(features)).to(embedded.dtype).unbind(dim=1)
+            holes = self.holes(ids)
+            embedded = embedded.masked_scatter(holes[..., None], levels[0])
+            if len(levels) > 1:
+                deep = {"visual_pos_masks": holes, "deepstack_visual_embeds": list(levels[1:])}
         if torch.is_grad_enabled() and not embedded.requires_grad:
-            embedded.requires_grad_()
-        return embedded
+            embedded.requires_grad_()  # so that the backward pass runs through every layer, on every rank
+        return embedded, deep
 
     def forward(self, embedded: Float[Tensor, "n l d"], positions: Int[Tensor, "3 n l"], **options):
         """Runs all layers."""

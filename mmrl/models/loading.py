@@ -10,8 +10,7 @@ from transformers.utils.logging import disable_progress_bar
 from mmrl.models.families import family_of
 from mmrl.models.policy import Policy
 from mmrl.models.transformers_versions import checkpoint_activations
-from mmrl.models.vision.block_attention import use_blocks
-from mmrl.models.vision.patch_embedding import use_product
+from mmrl.models.vision.faster import use_blocks, use_product
 
 
 def load_policy(

@@ -28,7 +28,8 @@ from mmrl.models.vision.processor_sizes import size_rules
 from mmrl.rewards.run_graders import grade
 from mmrl.runtime.files import write_whole
 from mmrl.runtime.ranks import Ranks, join
-from mmrl.training import base_rewards_file, checkpoint
+from mmrl.training import checkpoint
+from mmrl.training.base_rewards import facts, read_table
 from mmrl.training.checks import check_inputs, check_opening, check_ranks, checkpoint_to_resume
 from mmrl.training.loop import Run
 from mmrl.training.optimizer import freeze, optimizer_of, rate_at
@@ -152,7 +153,7 @@ def collector_of(inputs: Inputs, models: Models, feeder: Feeder) -> Collector:
     graders = {name: grader(r.grader) for name, r in config.rewards.items()}
     base = None
     if config.prepared is not None:
-        base = base_rewards_file.read_table(Path(config.prepared), base_rewards_file.facts(config))
+        base = read_table(Path(config.prepared), facts(config))
     return Collector(
         inputs.ranks,
         examples=feeder.examples,

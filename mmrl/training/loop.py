@@ -174,8 +174,7 @@ class Run:
         self.random = state["random"]
         checkpoint.restore_randomness(self.random)
         if self.ranks.main:
-            checkpoint.drop_later(self.folder / "validation", state["step"])
-            checkpoint.drop_later_best(self.folder, state["step"])
+            checkpoint.drop_later(self.folder, state["step"])
 
 
 def note_of(numbers: Mapping[str, float]) -> str:

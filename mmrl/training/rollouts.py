@@ -3,10 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import torch
+
 from mmrl.config.schema import RolloutSection
+from mmrl.models.context import refuse, too_long
 from mmrl.models.policy import Policy
 from mmrl.rewards.parse import parse
-from mmrl.rollout import Engine, demonstrate
+from mmrl.rollout import Engine
 from mmrl.runtime.out_of_memory import run_with_smaller_batches
 from mmrl.types import Group, Prompt
 
@@ -47,3 +50,14 @@ def rollouts_of(policy: Policy, source: str, section: RolloutSection, seed: int)
         return lambda prompts, _step: [demonstrate(policy, prompt) for prompt in prompts]
     engine = Engine(policy, section.decoding, lambda text: parse(text).span, section.max_rows)
     return Sampler(engine, section.group_size, seed)
+
+
+def demonstrate(policy: Policy, prompt: Prompt) -> Group:
+    """Makes the example's demonstration a group of one. Raises ValueError if it has none, and PromptError if it does not fit."""
+    said, where = prompt.example.demonstration, f"example {prompt.example.id}"
+    if said is None:
+        raise ValueError(f"{where}: expected a demonstration to learn from, found none; sft needs one a row")
+    tokens = torch.tensor([policy.encode(said, where)])
+    refuse(list(too_long([prompt], policy.context, tokens.shape[1])))
+    mask = torch.ones_like(tokens, dtype=torch.bool)
+    return Group(prompt, tokens, mask, torch.zeros_like(mask), (said,), finished=mask[:, 0])

@@ -60,7 +60,7 @@ class Readings:
             return [tokens for some in read for tokens in some]
 
         with reference.whole():
-            read = self.within_memory(attempt, groups, self.least(groups), meter)
+            read = self.within_memory(attempt, groups, meter)
         together = zip(scored, read, where, strict=True)
         return [replace(s, reference=tokens.logp, read=w, states=tokens.states) for s, tokens, w in together]
 
@@ -83,7 +83,7 @@ class Readings:
             return read
 
         with meter.phase("now"), torch.no_grad(), self.policy.whole():
-            read = self.within_memory(attempt, groups, self.least(groups), meter)
+            read = self.within_memory(attempt, groups, meter)
         return [replace(s, now=tokens) for s, tokens in zip(scored, read, strict=True)]
 
     def head(self) -> Tensor | None:
@@ -99,36 +99,31 @@ class Readings:
         states = tuple(known(rows.scored and rows.scored.states, "full_vocabulary_kl") for rows in part)
         return self.policy.read(seen, part, against=Against(states, head, direction))
 
-    def least(self, groups: Sequence[Group]) -> int:
-        """The cost in tokens of the cheapest group: smaller parts do not separate whole groups any further."""
-        return min((self.planner.cost([group]) for group in groups), default=1)
-
-    def least_cut(self, groups: Sequence[Group]) -> int:
-        """The cost in tokens of the cheapest single row. Ranks that keep step cannot begin anew alone: theirs stay whole."""
-        if self.planner.filler is not None:
-            return self.planner.part_tokens
-        return self.least([group.rows(slice(0, 1)) for group in groups])
-
     def within_memory(
         self,
         attempt: Callable[[Planner], Result],
         groups: Sequence[Group],
-        least: int,
         meter: Meter,
-        undo: Callable[[], None] = lambda: None,
+        undo: Callable[[], None] | None = None,
     ) -> Result:
         """Attempt something with all groups in parts of ``part_tokens``, or in smaller ones where memory does not suffice.
 
-        Parts of ``least`` tokens cannot be cut; ``undo`` takes back what a failed attempt left. The limit is the planner's, and
-        stays as small as it had to become.
+        Parts are whole groups; with ``undo``, which takes back what a failed attempt left, they may be single rows, save where
+        ranks keep step and cannot begin anew alone. The limit is the planner's, and stays as small as it had to become.
         """
-        limit = max(1, min(self.planner.part_tokens, self.planner.cost(groups)))
+        planner = self.planner
+        limit = max(1, min(planner.part_tokens, planner.cost(groups)))
+        smallest = groups if undo is None else [group.rows(slice(0, 1)) for group in groups]
+        least = min((planner.cost([group]) for group in smallest), default=1)
+        if undo is not None and planner.filler is not None:
+            least = planner.part_tokens
 
         def sized(part_tokens: int) -> Result:
-            return attempt(replace(self.planner, part_tokens=part_tokens))
+            return attempt(replace(planner, part_tokens=part_tokens))
 
+        undo = undo or (lambda: None)
         result, limit, halvings = run_with_smaller_batches(sized, limit, least, "part_tokens", undo)
         if halvings:
-            self.planner = replace(self.planner, part_tokens=limit)
+            self.planner = replace(planner, part_tokens=limit)
             meter.total("work/halvings", halvings)
         return result

@@ -107,11 +107,9 @@ class Trainer:
 
     def learn(self, loud: Sequence[tuple[Scored, Credit]]) -> None:
         """Add up the gradient of an update; where memory does not suffice, from the start in smaller parts."""
-        groups = [s.group for s, _ in loud]
         numbers = self.readings.within_memory(
             lambda planner: self.descend(loud, planner),
-            groups,
-            self.readings.least_cut(groups),
+            [scored.group for scored, _ in loud],
             self.meter,
             undo=lambda: self.optimizer.zero_grad(set_to_none=True),
         )
