@@ -1,6 +1,7 @@
 """Loads a policy from a directory of Hugging Face files."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -17,19 +18,17 @@ def load_policy(
     path: str | Path,
     template: str,
     *,
-    temperature: float = 1.0,
-    logit_bytes: int = 2**28,
     attention: str = "sdpa",
-    compute: torch.dtype | None = None,
     device: torch.device | str = "cpu",
     checkpointing: bool = False,
     video_pixels: tuple[int, int] | None = None,
     image_pixels: tuple[int, int] | None = None,
-    share_prefix: bool = True,
+    **options: Any,
 ) -> Policy:
     """Loads a policy from a Hugging Face directory or name, with float32 master weights.
 
-    ``video_pixels`` and ``image_pixels`` bound the pixels of a frame or image (least, most) after resizing.
+    ``video_pixels`` and ``image_pixels`` bound the pixels of a frame or image (least, most) after resizing; ``options`` are
+    those of a Policy.
     """
     check_directory(path)
     disable_progress_bar()
@@ -47,7 +46,7 @@ def load_policy(
     use_product(model.model.visual)
     if checkpointing:
         checkpoint_activations(model)
-    return Policy(model, processor, template, temperature, logit_bytes, compute, share_prefix)
+    return Policy(model, processor, template, **options)
 
 
 def check_directory(path: str | Path) -> None:

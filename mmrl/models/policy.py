@@ -136,10 +136,7 @@ class Policy(Reader):
         return begun.removeprefix(bare)
 
     def encode(self, completion: str, where: str) -> list[int]:
-        """Makes tokens of somebody's completion, its end-of-turn token included.
-
-        Raises ValueError if it holds a token that is never sampled.
-        """
+        """Makes tokens of somebody's completion and of its end. Raises ValueError if it holds a token that is never sampled."""
         ids = [*self.ids(completion), self.end]
         banned = [i for i in ids if not self.rules.allowed[i]]
         if banned:

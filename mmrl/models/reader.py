@@ -101,9 +101,14 @@ class Reader(Language):
         adds the states that the tokens are predicted from, ``against`` the exact divergence from another model.
         """
         masks = [piece.group.mask for piece in pieces] if where is None else where
-        wanted = select(pieces, masks)
+        wanted = [
+            Wanted(piece, row, mask[row].nonzero().flatten())
+            for piece, mask in zip(pieces, masks, strict=True)
+            for row in mask.any(dim=1).nonzero().flatten().tolist()
+        ]
         if not wanted:
-            return [zeros(mask, against is not None) for mask in masks]
+            zeros = [mask.new_zeros(mask.shape, dtype=torch.float32) for mask in masks]
+            return [Tokens(zero, zero, None if against is None else zero) for zero in zeros]
         states = self.states(seen, wanted)
         tokens = torch.cat([row.tokens for row in wanted]).to(self.device)
         theirs = None if against is None else torch.cat([s[m] for s, m in zip(against.states, masks, strict=True)])
@@ -122,15 +127,6 @@ class Reader(Language):
         return states[places(wanted, len(seen.last)).to(states.device)]
 
 
-def select(pieces: Sequence[RowSlice], masks: Sequence[Bool[Tensor, "n t"]]) -> list[Wanted]:
-    """Lists the completions that hold a token to read, in the order of the pieces and of their rows."""
-    return [
-        Wanted(piece, row, mask[row].nonzero().flatten())
-        for piece, mask in zip(pieces, masks, strict=True)
-        for row in mask.any(dim=1).nonzero().flatten().tolist()
-    ]
-
-
 def places(wanted: Sequence[Wanted], prompts: int) -> Int[Tensor, " m"]:
     """Finds the states of wanted tokens among [last state of each of the prompts, states of all rows' inputs].
 
@@ -144,10 +140,7 @@ def places(wanted: Sequence[Wanted], prompts: int) -> Int[Tensor, " m"]:
 
 
 def scatter(masks: Sequence[Bool[Tensor, "n t"]], values: Sequence[Float[Tensor, "m ..."] | None]) -> list[Tokens]:
-    """Puts log-probabilities, entropies, divergences and states into the places of their tokens, piece by piece, and 0 elsewhere.
-
-    None stands for values that nobody asked for.
-    """
+    """Puts values of each kind, or None for kinds that nobody asked for, into the places of their tokens, piece by piece."""
     sizes = [int(mask.sum()) for mask in masks]
     each = zip(*([None] * len(masks) if value is None else value.split(sizes) for value in values), strict=True)
     return [
@@ -161,9 +154,3 @@ def placed(values: Float[Tensor, "m ..."], where: Bool[Tensor, "n t"]) -> Float[
     out = values.new_zeros(*where.shape, *values.shape[1:])
     out[where] = values
     return out
-
-
-def zeros(mask: Bool[Tensor, "n t"], divergence: bool) -> Tokens:
-    """The result of reading nothing."""
-    value = mask.new_zeros(mask.shape, dtype=torch.float32)
-    return Tokens(value, value, value if divergence else None)

@@ -42,17 +42,14 @@ class Reference(Reader):
         weight, tower = 1 - self.update.decay, self.family.tower
         named = [(n, local(p)) for n, p in self.model.named_parameters()]
         pairs = [(n, mine, its) for (n, mine), its in zip(named, policy.model.parameters(), strict=True)]
-        self.forget([n for n, mine, its in pairs if n.startswith(tower) and moved(mine, local(its), weight)])
+        changed = [n for n, mine, its in pairs if n.startswith(tower) and moved(mine, local(its), weight)]
+        of_blocks = [name for name in changed if not name.startswith(self.family.projector)]
+        for weights, names in ((self.tower.weights, changed), (self.tower.blocks, of_blocks)):
+            if somewhere(bool(names), self.model.parameters()):  # on any rank
+                weights.forget()
         move([(mine, local(its)) for n, mine, its in pairs if its.requires_grad and not n.startswith(tower)], weight)
         self.watch.follow(policy.model.parameters(), self.update.decay)
         return self.watch.ratio(self.model.parameters())
-
-    def forget(self, moved: Sequence[str]) -> None:
-        """Forgets, on every rank, digests of the tower's parameters that moved on this one."""
-        of_blocks = [name for name in moved if not name.startswith(self.family.projector)]
-        for weights, names in ((self.tower.weights, moved), (self.tower.blocks, of_blocks)):
-            if somewhere(bool(names), self.model.parameters()):
-                weights.forget()
 
     @torch.no_grad()
     def score(self, groups: Sequence[Group], where: Sequence[Bool[Tensor, "g t"]], keep: bool = False) -> list[Tokens]:

@@ -79,17 +79,13 @@ class Disk:
             with waiting_lock(self.folder / LOCK):
                 if not (self.folder / name).exists():  # another process had it first
                     kept = self.make_room(size, tally)
-                    self.write(name, checksum(name, payload) + payload)
+                    with whole_file(self.folder / name, durable=False) as partial:
+                        partial.write_bytes(checksum(name, payload) + payload)  # which tells where power was lost
                     (self.folder / LEDGER).write_text(str(kept + size))
                     tally.written_bytes += size
         except OSError as error:
             tally.bypassed += 1
             tally.reason = str(error)
-
-    def write(self, name: str, entry: bytes) -> None:
-        """Write an entry whole; its checksum tells where the machine lost power meanwhile."""
-        with whole_file(self.folder / name, durable=False) as partial:
-            partial.write_bytes(entry)
 
     def make_room(self, size: int, tally: Tally) -> int:
         """The bytes that are kept, so few that ``size`` more fit."""
@@ -130,12 +126,13 @@ class Disk:
 
 def open_disk(folder: Path, limit: int) -> Disk:
     """A cache in a folder, which is made. Raises ValueError, in the name of the config's key, where it cannot be written."""
-    disk, probe = Disk(folder, limit), "probe"
+    disk, probe = Disk(folder, limit), folder / "probe"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with waiting_lock(folder / LOCK):
-            disk.write(probe, b"")
-            (folder / probe).unlink()
+            with whole_file(probe, durable=False) as partial:
+                partial.touch()
+            probe.unlink()
             (folder / LEDGER).write_text(str(disk.counted()))
     except OSError as error:
         raise ValueError(

@@ -38,6 +38,3 @@ class ByteCache:
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._kept
-
-    def __len__(self) -> int:
-        return len(self._kept)

@@ -41,10 +41,7 @@ class BaseRewardsError(ValueError):
 
 
 def score_base_model(config: Config, samples: int, quiet: bool = False) -> Path:
-    """Draw ``samples`` completions of every example and write their rewards into the file that ``prepared`` names.
-
-    Goes on where an earlier call with the same settings ended.
-    """
+    """Write rewards of ``samples`` completions of every example into the file of ``prepared``, or go on with such a file."""
     if config.prepared is None:
         raise ConfigError("prepared: expected the file to write; add prepared=runs/base.jsonl")
     ranks = Ranks(join())

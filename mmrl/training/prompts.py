@@ -36,9 +36,9 @@ class Feeder:
         return now
 
     def prepare(self, examples: Sequence[Example]) -> list[Prompt]:
-        """Makes prompts of the examples whose media can be read. Raises MediaError on all ranks, unless they are skipped.
+        """Makes prompts of the examples whose media can be read.
 
-        Raises PromptError on all ranks where a prompt is too long.
+        All ranks raise MediaError where media of one cannot, unless these are skipped; PromptError where a prompt is too long.
         """
         kept, media, bad = load_media(self.reader, examples)
         everybody = [error for errors in self.ranks.gather(bad) for error in errors]

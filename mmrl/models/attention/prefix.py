@@ -75,16 +75,10 @@ def answers(language: Language, prefix: Prefix, rows: Sequence[tuple[int, Int[Te
     positions = torch.cat([torch.arange(len(t)) + start for start, (_, t) in zip(starts, rows, strict=True)])
     language.work.forward_tokens += len(ids)
     embedded, _ = language.embed(ids[None], [])
-    shared = AnswerPass(prefix.keys, prefix.values, neighbours(prefix, [(i, len(t)) for i, t in rows]))
+    groups, first = [], 0  # rows of the same prompt lie together
+    for index, some in groupby(rows, key=lambda row: row[0]):
+        groups.append(Rows(prefix.places[index], first, tuple(len(tokens) for _, tokens in some)))
+        first = groups[-1].tokens.stop
+    shared = AnswerPass(prefix.keys, prefix.values, tuple(groups))
     out = language.forward(embedded, positions.expand(3, 1, -1), attention_mask=NO_MASK, shared=shared.attend)
     return out.last_hidden_state[0]
-
-
-def neighbours(prefix: Prefix, rows: Sequence[tuple[int, int]]) -> tuple[Rows, ...]:
-    """Groups rows of the same prompt that lie together; rows are (prompt, length)."""
-    out, start = [], 0
-    for index, group in groupby(rows, key=lambda row: row[0]):
-        lengths = tuple(length for _, length in group)
-        out.append(Rows(prefix.places[index], start, lengths))
-        start += sum(lengths)
-    return tuple(out)

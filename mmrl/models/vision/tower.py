@@ -193,14 +193,13 @@ class Tower:
 
     def encode_all(self, visions: Sequence[Vision]) -> list[list[Float[Tensor, "v k d"]]]:
         """Encodes all media of several prompts: all videos in one call and all images in another."""
-        wanted = [(i, j) for i, vision in enumerate(visions) for j in range(len(vision.grids))]
-        features: dict[tuple[int, int], Tensor] = {}
-        for kind in ("video", "image"):
-            places = [(i, j) for i, j in wanted if visions[i].grids[j].kind == kind]
-            if places:
-                media = [(visions[i].pixels[j], visions[i].grids[j]) for i, j in places]
-                features.update(zip(places, self.encode(kind, media), strict=True))
-        return [[features[p] for p in wanted if p[0] == i] for i in range(len(visions))]
+        media = [medium for vision in visions for medium in zip(vision.pixels, vision.grids, strict=True)]
+        encoded = {
+            kind: iter(self.encode(kind, some))
+            for kind in ("video", "image")
+            if (some := [medium for medium in media if medium[1].kind == kind])
+        }
+        return [[next(encoded[grid.kind]) for grid in vision.grids] for vision in visions]
 
     @torch.no_grad()
     def encode_alone(self, pixels: Tensor, grid: Grid, states: bool) -> Float[Tensor, "v k d"]:
