@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mmrl.models import full_kl, logprobs
+from mmrl.models.logprobs import Rules
 from mmrl.runtime.sharding import full
 from mmrl.types import Against
 
@@ -41,16 +42,6 @@ def autocast(model: nn.Module, compute: torch.dtype | None):
     if compute is None or compute == dtype_of(model):
         return nullcontext()
     return torch.autocast(model.device.type, dtype=compute)
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """Says which tokens may come next, at which temperature, and how much memory their logits may take."""
-
-    allowed: Bool[Tensor, " v"]
-    placeholders: tuple[int, ...]  # ids of the image and video placeholder tokens
-    temperature: float = 1.0
-    logit_bytes: int = 2**28
 
 
 class Language:
@@ -127,14 +118,14 @@ class Language:
         ``states`` are those of the other model. The head is gathered once in both cases, so that ranks that ask for
         different things keep step.
         """
-        rules, weight = self.rules, full(self.model.get_output_embeddings().weight)
+        weight = full(self.model.get_output_embeddings().weight)
         self.rows(hidden, logprobs.TENSORS)
-        values = logprobs.token_logp(hidden, tokens, weight, rules.allowed, rules.temperature, rules.logit_bytes)
+        values = logprobs.token_logp(hidden, tokens, weight, self.rules)
         if against is None:
             return *values, None
         self.rows(hidden, full_kl.TENSORS)
-        how = (rules.allowed, rules.temperature, against.direction, rules.logit_bytes)
-        return *values, full_kl.token_divergence(hidden, states.to(hidden), weight, against.head, *how)
+        others = states.to(hidden), weight, against.head, self.rules, against.direction
+        return *values, full_kl.token_divergence(hidden, *others)
 
     def rows(self, hidden: Float[Tensor, "m d"], tensors: int) -> int:
         """Rows per chunk, so that ``tensors`` tensors as wide as the vocabulary stay within ``logit_bytes``; records the peak."""

@@ -14,7 +14,7 @@ from mmrl.data.media.video import Clip
 from mmrl.models.attention.shared import use_shared, why_not
 from mmrl.models.chat import chat, completion_text, prompt_text
 from mmrl.models.families import Grid, family_of, positions
-from mmrl.models.language import Rules
+from mmrl.models.logprobs import Rules
 from mmrl.models.reader import Reader
 from mmrl.models.spans import Span, span_mask
 from mmrl.models.vision.patches import Vision, patch_media

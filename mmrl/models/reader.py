@@ -14,7 +14,8 @@ from mmrl.models.attention.shared import NAME
 from mmrl.models.attention.unshared import whole_rows
 from mmrl.models.families import Family
 from mmrl.models.fingerprint import Fingerprint
-from mmrl.models.language import Language, Rules
+from mmrl.models.language import Language
+from mmrl.models.logprobs import Rules
 from mmrl.models.vision.patches import visions_of
 from mmrl.models.vision.tower import CacheLevel, Seen, Tower
 from mmrl.runtime.sharding import gathered, shard, whole

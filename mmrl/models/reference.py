@@ -48,8 +48,7 @@ class Reference(Reader):
             if somewhere(bool(names), self.model.parameters()):  # on any rank
                 weights.forget()
         move([(mine, local(its)) for n, mine, its in pairs if its.requires_grad and not n.startswith(tower)], weight)
-        self.watch.follow(policy.model.parameters(), self.update.decay)
-        return self.watch.ratio(self.model.parameters())
+        return self.watch.follow(policy.model.parameters(), self.model.parameters(), self.update.decay)
 
     @torch.no_grad()
     def score(self, groups: Sequence[Group], where: Sequence[Bool[Tensor, "g t"]], keep: bool = False) -> list[Tokens]:
@@ -114,12 +113,10 @@ class Watch:
         each = zip(parameters, self.places, strict=True)
         return torch.cat([full(p.detach()).flatten()[at.to(p.device)].double() for p, at in each]).cpu()
 
-    def follow(self, parameters, decay: float) -> None:
-        self.exact = decay * self.exact + (1 - decay) * self.pick(parameters)
-
-    def ratio(self, parameters) -> float:
-        """Projects the way on the exact one: <moved, exact> / <exact, exact>."""
-        path, moved = self.exact - self.start, self.pick(parameters) - self.start
+    def follow(self, followed, average, decay: float) -> float:
+        """Moves the exact average, and projects the way of the other on its way: <moved, exact> / <exact, exact>."""
+        self.exact = decay * self.exact + (1 - decay) * self.pick(followed)
+        path, moved = self.exact - self.start, self.pick(average) - self.start
         length = path.dot(path)
         return float(path.dot(moved) / length) if length > 0 else 1.0
 

@@ -22,15 +22,12 @@ COMPACT = 0.75  # rows that have ended leave the batch when this share of rows, 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Samples from a policy.
-
-    ``span`` finds the graded answer in a text, as character offsets; ``max_rows`` bounds the rows decoded at a time.
-    """
+    """Samples from a policy."""
 
     policy: Policy
     decoding: Decoding
-    span: Callable[[str], Span | None]
-    max_rows: int = 256
+    span: Callable[[str], Span | None]  # finds the graded answer in a text, as character offsets
+    max_rows: int = 256  # that are decoded at a time
 
     @torch.no_grad()
     def sample(

@@ -1,9 +1,11 @@
-"""Progress, rate and remaining time of anything long: a live bar on a terminal, a line now and then elsewhere."""
+"""Progress, rate and remaining time of anything long: a live bar on a terminal, a line now and then elsewhere. And warnings."""
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from time import monotonic
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -66,3 +68,21 @@ def side_by_side(totals: Mapping[str, int], start: int = 0) -> Iterator[list[Sho
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}")) as bars:
         yield [bar(bars, title, total, start) for title, total in totals.items()]
+
+
+def show_warnings_once() -> None:
+    """Show each warning of a library once, however often a step provokes it; nothing changes where Python was given ``-W``.
+
+    Python's own rule, once a line of code, begins anew whenever anybody leaves ``warnings.catch_warnings``, and libraries
+    do so many times a step. The same befalls its filter ``once``.
+    """
+    if sys.warnoptions:
+        return
+    show, shown = warnings.showwarning, set()
+
+    def show_new(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if (str(message), category) not in shown:
+            shown.add((str(message), category))
+            show(message, category, *place, **more)
+
+    warnings.showwarning = show_new

@@ -91,11 +91,6 @@ def is_sharded(model: nn.Module) -> bool:
     return any(isinstance(module, FSDPModule) for module in model.modules())
 
 
-def is_cut(module: nn.Module) -> bool:
-    """Says whether a rank has only parts of the weights just now: they are sharded, and not gathered."""
-    return any(isinstance(parameter, DTensor) for parameter in module.parameters())
-
-
 def full(tensor: Tensor) -> Tensor:
     """Completes a tensor of which ranks have shards, and gives others as they are. Backward, ranks' gradients are added up."""
     return tensor.full_tensor(grad_placements=[Partial()]) if isinstance(tensor, DTensor) else tensor

@@ -136,10 +136,7 @@ def read_table(path: Path, facts: Mapping[str, Any]) -> Table:
 
 
 def read_rows(path: Path, facts: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Read the first line and the rows; half a line at the end, as a process that was killed leaves it, is left out.
-
-    Raises BaseRewardsError if the first line records other settings than ``facts``.
-    """
+    """Read the first line and the rows. Raises BaseRewardsError if the first line records other settings than ``facts``."""
     head, *rows = read(path) or [{}]
     made = head.get("made_with")
     if made is None:

@@ -103,10 +103,7 @@ def check_validation(section: EvaluationSection) -> None:
 
 
 def check_opening(policy: Policy, config: Config, examples: Iterable[Example]) -> None:
-    """Refuse, where the chat template opens <think>, a format reward and demonstrations that open it again.
-
-    No completion can earn such a reward, because the opening tag is the prompt's.
-    """
+    """Refuse, where the chat template opens <think>, demonstrations that do, too, and a format reward: nothing can earn it."""
     if not leaves_think_open(policy.opening):
         return
     found = f"a chat template whose prompts end with {policy.opening!r}"

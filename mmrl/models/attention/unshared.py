@@ -19,7 +19,8 @@ def padded_pass(
 ) -> tuple[Float[Tensor, "n l d"], Bool[Tensor, "n l"]]:
     """Runs rows of any lengths, padded at the "left" or "right"; gives last hidden states and a mask of what is no padding.
 
-    If they are padded at the left, ``options`` must hold a cache: the mask keeps padding out of what it keeps.
+    At the right no token looks at padding, as attention, convolution and recurrent state come from the left. At the left
+    ``options`` must hold a cache, out of which the mask keeps padding.
     """
     lengths = [len(tokens) for tokens, _, _ in rows]
     each = zip(*((t, p.T, torch.ones(len(t), dtype=torch.bool)) for t, p, _ in rows), strict=True)
@@ -37,10 +38,7 @@ def padded_pass(
 def whole_rows(
     language: Language, seen: Seen, rows: Sequence[tuple[int, Int[Tensor, " t"]]]
 ) -> list[Float[Tensor, "t d"]]:
-    """Computes last hidden states of [prompt, completion] from the prompt's last place on, for each row (prompt, tokens).
-
-    Rows are padded at the right, where no token looks; attention, convolution and recurrent state come from the left.
-    """
+    """Computes last hidden states of [prompt, completion] from the prompt's last place on, for each row (prompt, tokens)."""
     whole = []
     for i, tokens in rows:
         prompt = seen.prompts[i]

@@ -10,6 +10,7 @@ from itertools import count
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from mmrl.models.families import Family, Grid
 from mmrl.models.fingerprint import Fingerprint
@@ -19,7 +20,6 @@ from mmrl.models.vision.feature_cache import FeatureCache, arithmetic, name_of
 from mmrl.models.vision.patches import Vision, visions_of
 from mmrl.models.vision.projector import mergers, parts, projected, unmerged
 from mmrl.runtime.memory_cache import ByteCache
-from mmrl.runtime.sharding import is_cut
 from mmrl.types import Prompt
 
 Medium = tuple[Float[Tensor, "patches dim"], Grid]
@@ -168,7 +168,8 @@ class Tower:
         name = "" if self.cache is None else name_of(pixels, grid, weights)
         kept = None if self.cache is None else self.cache.get(name)
         if kept is None:
-            assert not is_cut(self.visual), "ranks keep step here: encode before, with Reader.look"
+            cut = any(isinstance(parameter, DTensor) for parameter in self.visual.parameters())
+            assert not cut, "ranks keep step here: encode before, with Reader.look"
             kept = self.encode_alone(pixels, grid, states)
             if self.cache is not None:
                 self.cache.put(name, kept)

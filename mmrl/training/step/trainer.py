@@ -169,10 +169,9 @@ class Trainer:
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
         self.update_done += 1
-        if self.reference is not None:
-            drift = self.reference.follow(self.policy, self.update_done)
-            if drift is not None:
-                self.meter.add("ema/drift_ratio", drift)
+        drift = None if self.reference is None else self.reference.follow(self.policy, self.update_done)
+        if drift is not None:
+            self.meter.add("ema/drift_ratio", drift)
 
     def refuse(self, own: Sequence[str], what: str) -> None:
         """Where any rank has examples of which something is no number: stop before the weights are touched."""
