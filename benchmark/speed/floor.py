@@ -22,8 +22,7 @@ from benchmark.speed.clock import Watch
 from benchmark.speed.plain import autocast
 from benchmark.speed.prompts import Asked, asked, untouched
 from mmrl.models.transformers_versions import cached
-from mmrl.models.vision.block_attention import use_blocks
-from mmrl.models.vision.patch_embedding import use_product
+from mmrl.models.vision.faster import use_blocks, use_product
 
 
 def measure(case: Case, root: Path, _out: Path, repetitions: int) -> dict[str, Any]:

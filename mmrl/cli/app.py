@@ -117,11 +117,11 @@ def doctor() -> None:
 
 def main() -> None:
     """The entry point: errors of the user's or of the world's become one message."""
-    from mmrl.runtime.library_warnings import show_once
+    from mmrl.runtime.console import show_warnings_once
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin while they wait starve the decoders
-    show_once()
+    show_warnings_once()
     try:
         app()
     except (ValueError, RuntimeError, OSError, ImportError) as error:

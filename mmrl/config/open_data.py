@@ -91,7 +91,7 @@ def disk_of(section: MediaSection, content: Literal["frames", "features"]) -> Di
     if section.cache_dir is None:
         return None
     try:
-        return open_disk(Path(section.cache_dir) / content, section.cache_dir_bytes * THIRDS[content] // 3, "cache_dir")
+        return open_disk(Path(section.cache_dir) / content, section.cache_dir_bytes * THIRDS[content] // 3)
     except ValueError as error:
         raise ConfigError(str(error)) from None
 

@@ -17,10 +17,7 @@ Versions = tuple[tuple[Tensor, int], ...]  # tensors, and how often each was wri
 
 @torch.no_grad()
 def digest(tensors: Iterable[tuple[str, Tensor]], facts: str = "") -> str:
-    """Hashes names, shapes, types and two sums over the bits of every element, one of them weighted by place.
-
-    ``facts`` are hashed with them. The sums are computed where a tensor lies, so that no weight is copied to the host.
-    """
+    """Hashes facts, names, shapes, types and two sums over the bits of every element, computed where a tensor lies."""
     lines = (f"{name}{tuple(t.shape)}{t.dtype}{sums(t.detach().flatten())}" for name, t in tensors)
     return short_hash(facts, *lines)
 

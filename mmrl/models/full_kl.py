@@ -1,10 +1,10 @@
 """KL divergence between two models' distributions of the next token, over the whole vocabulary, chunk by chunk."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
-from mmrl.models.logprobs import chunk_logits, rows_of
+from mmrl.models.logprobs import Rules, chunk_logits, rows_of
 from mmrl.types import Direction
 
 TENSORS = 3  # tensors as wide as the vocabulary at a time: one for each model and one to normalise with
@@ -15,10 +15,8 @@ def token_divergence(
     states: Float[Tensor, "m d"],
     weight: Float[Tensor, "v d"],
     head: Float[Tensor, "v d"],
-    allowed: Bool[Tensor, " v"],
-    temperature: float,
+    rules: Rules,
     direction: Direction,
-    logit_bytes: int,
 ) -> Float[Tensor, " m"]:
     """Computes KL(policy || reference) of each next token, or KL(reference || policy), in nats; only the policy gets a gradient.
 
@@ -27,10 +25,11 @@ def token_divergence(
     much as one token needs. The distributions are over the allowed tokens, at the sampling temperature.
     """
     dtype = torch.promote_types(hidden.dtype, torch.float32)
-    rows = rows_of(logit_bytes, len(weight), dtype, TENSORS)
+    rows = rows_of(rules.logit_bytes, len(weight), dtype, TENSORS)
     mine, its = (hidden.to(dtype), weight.to(dtype)), (states.detach().to(dtype), head.detach().to(dtype))
     with torch.autocast(hidden.device.type, enabled=False):
-        return TokenDivergence.apply(*mine, *its, allowed, temperature, direction == "kl_policy_reference", rows)
+        how = rules.allowed, rules.temperature, direction == "kl_policy_reference", rows
+        return TokenDivergence.apply(*mine, *its, *how)
 
 
 class TokenDivergence(torch.autograd.Function):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mmrl.models import full_kl, logprobs
+from mmrl.models.logprobs import Rules
 from mmrl.runtime.sharding import full
 from mmrl.types import Against
 
@@ -43,28 +44,24 @@ def autocast(model: nn.Module, compute: torch.dtype | None):
     return torch.autocast(model.device.type, dtype=compute)
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """Says which tokens may come next, at which temperature, and how much memory their logits may take."""
-
-    allowed: Bool[Tensor, " v"]
-    placeholders: tuple[int, ...]  # ids of the image and video placeholder tokens
-    temperature: float = 1.0
-    logit_bytes: int = 2**28
-
-
-@dataclass(slots=True)
 class Language:
     """Runs the language half of a model: tokens and features in, hidden states and log-probabilities out."""
 
-    model: nn.Module
-    rules: Rules
-    compute: torch.dtype | None  # as in Reader
-    work: Work
+    def __init__(self, model: nn.Module, rules: Rules, compute: torch.dtype | None):
+        self.model, self.rules, self.compute, self.work = model, rules, compute, Work()
 
     @property
     def device(self) -> torch.device:
         return self.model.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the master weights."""
+        return dtype_of(self.model)
+
+    def autocast(self):
+        """Lets matrix products be in ``compute``, where that is narrower than the weights."""
+        return autocast(self.model, self.compute)
 
     @property
     def layers(self) -> nn.Module:
@@ -92,25 +89,21 @@ class Language:
         ``features`` are in the order of the placeholders. Their first level replaces the embeddings; each further level is
         added to the hidden states after one more layer, at the same places (Meng et al. 2024, DeepStack, 2406.04334).
         """
-        embedded = self.tokens(ids)
-        if not sum(map(len, features)):
-            return self.leaf(embedded), {}
-        levels = torch.cat(list(features)).to(embedded.dtype).unbind(dim=1)
-        holes = self.holes(ids)
-        embedded = embedded.masked_scatter(holes[..., None], levels[0])
-        deep = {"visual_pos_masks": holes, "deepstack_visual_embeds": list(levels[1:])} if len(levels) > 1 else {}
-        return self.leaf(embedded), deep
-
-    def leaf(self, embedded: Float[Tensor, "n l d"]) -> Float[Tensor, "n l d"]:
-        """Makes the embeddings need a gradient, so that the backward pass runs through every layer, on every rank."""
+        embedded, deep = self.tokens(ids), {}
+        if sum(map(len, features)):
+            levels = torch.cat(list(features)).to(embedded.dtype).unbind(dim=1)
+            holes = self.holes(ids)
+            embedded = embedded.masked_scatter(holes[..., None], levels[0])
+            if len(levels) > 1:
+                deep = {"visual_pos_masks": holes, "deepstack_visual_embeds": list(levels[1:])}
         if torch.is_grad_enabled() and not embedded.requires_grad:
-            embedded.requires_grad_()
-        return embedded
+            embedded.requires_grad_()  # so that the backward pass runs through every layer, on every rank
+        return embedded, deep
 
     def forward(self, embedded: Float[Tensor, "n l d"], positions: Int[Tensor, "3 n l"], **options):
         """Runs all layers."""
         options = {"use_cache": False, "attention_mask": None} | options
-        with autocast(self.model, self.compute):
+        with self.autocast():
             return self.layers(inputs_embeds=embedded, position_ids=positions.to(self.device), **options)
 
     def said(
@@ -119,20 +112,20 @@ class Language:
         tokens: Int[Tensor, " m"],
         states: Float[Tensor, "m d"] | None = None,
         against: Against | None = None,
-    ) -> list[Float[Tensor, " m"]]:
+    ) -> tuple[Float[Tensor, " m"], Float[Tensor, " m"], Float[Tensor, " m"] | None]:
         """Computes log-probabilities and entropies from hidden states, and with ``against`` the exact divergence as well.
 
         ``states`` are those of the other model. The head is gathered once in both cases, so that ranks that ask for
         different things keep step.
         """
-        rules, weight = self.rules, full(self.model.get_output_embeddings().weight)
+        weight = full(self.model.get_output_embeddings().weight)
         self.rows(hidden, logprobs.TENSORS)
-        values = [*logprobs.token_logp(hidden, tokens, weight, rules.allowed, rules.temperature, rules.logit_bytes)]
-        if against is not None:
-            self.rows(hidden, full_kl.TENSORS)
-            how = (rules.allowed, rules.temperature, against.direction, rules.logit_bytes)
-            values.append(full_kl.token_divergence(hidden, states.to(hidden), weight, against.head, *how))
-        return values
+        values = logprobs.token_logp(hidden, tokens, weight, self.rules)
+        if against is None:
+            return *values, None
+        self.rows(hidden, full_kl.TENSORS)
+        others = states.to(hidden), weight, against.head, self.rules, against.direction
+        return *values, full_kl.token_divergence(hidden, *others)
 
     def rows(self, hidden: Float[Tensor, "m d"], tensors: int) -> int:
         """Rows per chunk, so that ``tensors`` tensors as wide as the vocabulary stay within ``logit_bytes``; records the peak."""
@@ -143,6 +136,5 @@ class Language:
 
     def logits(self, hidden: Float[Tensor, "n d"], temperature: float) -> Float[Tensor, "n v"]:
         """Computes the logits that the next token is drawn from."""
-        return logprobs.allowed_logits(
-            hidden, self.model.get_output_embeddings().weight, self.rules.allowed, temperature
-        )
+        weight = self.model.get_output_embeddings().weight
+        return logprobs.allowed_logits(hidden, weight, self.rules.allowed, temperature)

@@ -1,6 +1,7 @@
 """Loads a policy from a directory of Hugging Face files."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -10,34 +11,30 @@ from transformers.utils.logging import disable_progress_bar
 from mmrl.models.families import family_of
 from mmrl.models.policy import Policy
 from mmrl.models.transformers_versions import checkpoint_activations
-from mmrl.models.vision.block_attention import use_blocks
-from mmrl.models.vision.patch_embedding import use_product
+from mmrl.models.vision.faster import use_blocks, use_product
 
 
 def load_policy(
     path: str | Path,
     template: str,
     *,
-    temperature: float = 1.0,
-    logit_bytes: int = 2**28,
     attention: str = "sdpa",
-    dtype: torch.dtype = torch.float32,
-    compute: torch.dtype | None = None,
     device: torch.device | str = "cpu",
     checkpointing: bool = False,
     video_pixels: tuple[int, int] | None = None,
     image_pixels: tuple[int, int] | None = None,
-    share_prefix: bool = True,
+    **options: Any,
 ) -> Policy:
-    """Loads a policy from a Hugging Face directory or name, with float32 master weights by default.
+    """Loads a policy from a Hugging Face directory or name, with float32 master weights.
 
-    ``video_pixels`` and ``image_pixels`` bound the pixels of a frame or image (least, most) after resizing.
+    ``video_pixels`` and ``image_pixels`` bound the pixels of a frame or image (least, most) after resizing; ``options`` are
+    those of a Policy.
     """
     check_directory(path)
     disable_progress_bar()
     family_of(AutoConfig.from_pretrained(path).model_type)
     try:
-        model = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype, attn_implementation=attention)
+        model = AutoModelForImageTextToText.from_pretrained(path, dtype=torch.float32, attn_implementation=attention)
     except SafetensorError as error:
         raise ValueError(f"model.path: expected whole weights in {path}, found {error}; copy them again") from None
     processor = AutoProcessor.from_pretrained(path)
@@ -49,7 +46,7 @@ def load_policy(
     use_product(model.model.visual)
     if checkpointing:
         checkpoint_activations(model)
-    return Policy(model, processor, template, temperature, logit_bytes, compute, share_prefix)
+    return Policy(model, processor, template, **options)
 
 
 def check_directory(path: str | Path) -> None:

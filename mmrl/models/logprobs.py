@@ -5,13 +5,23 @@ Two functions compute the logits of the allowed tokens, and their masks differ. 
 low that their probability is exactly 0, because entropy and divergence multiply probabilities with logits, and 0 x -inf is not a number.
 """
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mmrl.types import Tokens
-
 TENSORS = 2  # tensors as wide as the vocabulary that ``token_logp`` holds at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Says which tokens may come next, at which temperature, and how much memory their logits may take."""
+
+    allowed: Bool[Tensor, " v"]
+    placeholders: tuple[int, ...]  # ids of the image and video placeholder tokens
+    temperature: float = 1.0
+    logit_bytes: int = 2**28
 
 
 def allowed_logits(
@@ -80,12 +90,7 @@ def rows_of(logit_bytes: int, vocabulary: int, dtype: torch.dtype, tensors: int)
 
 
 def token_logp(
-    hidden: Float[Tensor, "m d"],
-    tokens: Int[Tensor, " m"],
-    weight: Float[Tensor, "v d"],
-    allowed: Bool[Tensor, " v"],
-    temperature: float,
-    logit_bytes: int,
+    hidden: Float[Tensor, "m d"], tokens: Int[Tensor, " m"], weight: Float[Tensor, "v d"], rules: Rules
 ) -> tuple[Float[Tensor, " m"], Float[Tensor, " m"]]:
     """Computes each token's log-probability and the entropy of its distribution, in nats; the entropy carries no gradient.
 
@@ -94,24 +99,5 @@ def token_logp(
     """
     dtype = torch.promote_types(hidden.dtype, torch.float32)
     with torch.autocast(hidden.device.type, enabled=False):
-        rows = rows_of(logit_bytes, len(weight), dtype, TENSORS)
-        return TokenLogp.apply(hidden.to(dtype), weight.to(dtype), tokens, allowed, temperature, rows)
-
-
-def scatter_values(
-    where: Bool[Tensor, "n t"],
-    logp: Float[Tensor, " m"],
-    entropy: Float[Tensor, " m"],
-    divergence: Float[Tensor, " m"] | None = None,
-) -> Tokens:
-    """Puts values of the marked tokens into their places, and 0 elsewhere."""
-    zeros = logp.new_zeros(where.shape)
-    more = (None if value is None else zeros.masked_scatter(where, value.to(zeros)) for value in (entropy, divergence))
-    return Tokens(zeros.masked_scatter(where, logp), *more)
-
-
-def scatter_states(states: Float[Tensor, "m d"], where: Bool[Tensor, "n t"]) -> Float[Tensor, "n t d"]:
-    """Puts states of the marked tokens into their places, and 0 elsewhere."""
-    out = states.new_zeros(*where.shape, states.shape[-1])
-    out[where] = states
-    return out
+        rows = rows_of(rules.logit_bytes, len(weight), dtype, TENSORS)
+        return TokenLogp.apply(hidden.to(dtype), weight.to(dtype), tokens, rules.allowed, rules.temperature, rows)

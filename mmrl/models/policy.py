@@ -14,7 +14,7 @@ from mmrl.data.media.video import Clip
 from mmrl.models.attention.shared import use_shared, why_not
 from mmrl.models.chat import chat, completion_text, prompt_text
 from mmrl.models.families import Grid, family_of, positions
-from mmrl.models.language import Rules
+from mmrl.models.logprobs import Rules
 from mmrl.models.reader import Reader
 from mmrl.models.spans import Span, span_mask
 from mmrl.models.vision.patches import Vision, patch_media
@@ -41,40 +41,25 @@ class Policy(Reader):
     ):
         self.processor, self.tokenizer, self.template = processor, processor.tokenizer, template
         self.end = self.tokenizer.eos_token_id
-        rules = Rules(self.allowed_tokens(model), self.placeholders(), temperature, logit_bytes)
+        self.placeholders = (processor.image_token_id, processor.video_token_id)
+        expected = (model.config.image_token_id, model.config.video_token_id)
+        if self.placeholders != expected:
+            raise ValueError(
+                f"model.path: expected the processor's image and video tokens to be the model's {expected}, "
+                f"found {self.placeholders}; take model and processor from the same directory"
+            )
+        rules = Rules(self.allowed_tokens(model), self.placeholders, temperature, logit_bytes)
         super().__init__(model, family_of(model.config.model_type), rules, compute)
-        self.check_placeholders()
-        if share_prefix:
-            self.share()
-        self.merge = model.config.vision_config.spatial_merge_size
-        clocked = self.family.tokens_per_second
-        self.tokens_per_second = model.config.vision_config.tokens_per_second if clocked else None
-
-    def share(self) -> None:
-        """Lets a group's rows share their prompt's keys and values if the architecture allows it; else warns and says why not."""
-        if reason := why_not(self.language.layers):
+        reason = why_not(self.layers) if share_prefix else None
+        if reason is not None:
             logger.warning("model: every completion is read with a copy of its prompt, because %s", reason)
-        else:
-            use_shared(self.language.layers)
+        elif share_prefix:
+            use_shared(self.layers)
 
     @property
     def context(self) -> int:
         """The number of positions that the model was made for."""
         return self.model.config.get_text_config().max_position_embeddings
-
-    def placeholders(self) -> tuple[int, int]:
-        """Gives the ids of the image and the video placeholder."""
-        return self.processor.image_token_id, self.processor.video_token_id
-
-    def check_placeholders(self) -> None:
-        """Refuses a model and a processor that mean different tokens."""
-        config = self.model.config
-        expected = (config.image_token_id, config.video_token_id)
-        if self.placeholders() != expected:
-            raise ValueError(
-                f"model.path: expected the processor's image and video tokens to be the model's {expected}, "
-                f"found {self.placeholders()}; take model and processor from the same directory"
-            )
 
     def allowed_tokens(self, model) -> Bool[Tensor, " v"]:
         """Allows every token but padding, the tokens that build a chat, and rows of the embedding that no token has.
@@ -84,7 +69,7 @@ class Policy(Reader):
         allowed = torch.zeros(model.get_output_embeddings().weight.shape[0], dtype=torch.bool, device=model.device)
         allowed[: len(self.tokenizer)] = True
         banned = [i for i in self.tokenizer.convert_tokens_to_ids(list(STRUCTURAL)) if i is not None]
-        banned += self.placeholders()
+        banned += self.placeholders
         if self.tokenizer.pad_token_id not in (None, self.end):
             banned.append(self.tokenizer.pad_token_id)
         allowed[banned] = False
@@ -93,25 +78,25 @@ class Policy(Reader):
 
     def prompts(self, examples: Sequence[Example], media: Sequence[Sequence]) -> list[Prompt]:
         """Makes prompts of examples. ``media`` holds, per example, a Clip or an image ``[h w 3]`` for each medium."""
-        visions = patch_media(self.processor, media)
-        prompts = []
-        for example, vision in zip(examples, visions, strict=True):
+        prompts, config = [], self.model.config.vision_config
+        rate = config.tokens_per_second if self.family.tokens_per_second else None
+        for example, vision in zip(examples, patch_media(self.processor, media), strict=True):
             tokens, spans = self.tokenise(example, vision)
-            places = positions(len(tokens), spans, self.merge, self.tokens_per_second)
+            places = positions(len(tokens), spans, config.spatial_merge_size, rate)
             prompts.append(Prompt(example, tokens, places, vision if vision.grids else None))
         return prompts
 
     def tokenise(self, example: Example, vision: Vision) -> tuple[Int[Tensor, " p"], list[tuple[int, Grid]]]:
         """Makes the prompt's tokens, and lists the start and the grid of each block of placeholders."""
         text = prompt_text(self.processor, example, self.template)
-        kinds = dict(zip(self.placeholders(), ("image", "video"), strict=True))
+        kinds = dict(zip(self.placeholders, ("image", "video"), strict=True))
         placeholders = [kinds[i] for i in self.ids(text) if i in kinds]
         if placeholders != [grid.kind for grid in vision.grids]:
             raise ValueError(
                 f"example {example.id}: expected one placeholder each for {[g.kind for g in vision.grids]}, found {placeholders}; "
                 "a question must not hold placeholder tokens, and the chat template must write one per medium"
             )
-        tokens, spans = [], []
+        tokens, spans, merge = [], [], self.model.config.vision_config.spatial_merge_size
         blocks = iter(vision.grids)
         if self.family.timestamps:
             text = self.timed(text, [grid.times for grid in vision.grids if grid.kind == "video"])
@@ -119,7 +104,7 @@ class Policy(Reader):
         for i in self.ids(text):
             if i in kinds:
                 spans.append((len(tokens), next(blocks)))
-                tokens += [i] * spans[-1][1].tokens(self.merge)
+                tokens += [i] * spans[-1][1].tokens(merge)
             else:
                 tokens.append(i)
         return torch.tensor(tokens), spans
@@ -151,10 +136,7 @@ class Policy(Reader):
         return begun.removeprefix(bare)
 
     def encode(self, completion: str, where: str) -> list[int]:
-        """Makes tokens of somebody's completion, its end-of-turn token included.
-
-        Raises ValueError if it holds a token that is never sampled.
-        """
+        """Makes tokens of somebody's completion and of its end. Raises ValueError if it holds a token that is never sampled."""
         ids = [*self.ids(completion), self.end]
         banned = [i for i in ids if not self.rules.allowed[i]]
         if banned:

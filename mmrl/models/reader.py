@@ -9,15 +9,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 
-from mmrl.models.attention.decode import Decoder, decoder
 from mmrl.models.attention.prefix import Prefix, answers, held
 from mmrl.models.attention.shared import NAME
 from mmrl.models.attention.unshared import whole_rows
 from mmrl.models.families import Family
 from mmrl.models.fingerprint import Fingerprint
-from mmrl.models.language import Language, Rules, Work, autocast, dtype_of
-from mmrl.models.logprobs import scatter_states, scatter_values
-from mmrl.models.vision.encoder import Encoder
+from mmrl.models.language import Language
+from mmrl.models.logprobs import Rules
 from mmrl.models.vision.patches import visions_of
 from mmrl.models.vision.tower import CacheLevel, Seen, Tower
 from mmrl.runtime.sharding import gathered, shard, whole
@@ -43,46 +41,28 @@ class Wanted:
         return self.piece.group.tokens[self.row, : int(self.positions[-1])]
 
 
-class Reader:
-    """Holds one set of weights and the model's parts. It knows nothing of files, texts or algorithms."""
+class Reader(Language):
+    """Holds one set of weights: the language half and, before it, the tower. It knows nothing of files, texts or algorithms."""
 
     def __init__(self, model: nn.Module, family: Family, rules: Rules, compute: torch.dtype | None = None):
-        self.model, self.family, self.compute = model, family, compute
-        self.work = Work()
-        self.tower = Tower(Encoder(model, family, compute, self.work))
-        self.language = Language(model, rules, compute, self.work)
+        super().__init__(model, rules, compute)
+        self.family = family
+        self.tower = Tower(model, family, compute, self.work)
         self.weights = Fingerprint(model)
-
-    @property
-    def rules(self) -> Rules:
-        return self.language.rules
-
-    @property
-    def device(self) -> torch.device:
-        return self.model.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The type of the master weights; sharded layers may be gathered in another."""
-        return dtype_of(self.model)
 
     @property
     def shares(self) -> bool:
         """True if a prompt's keys and values are computed once for all of its completions."""
-        return self.language.layers.config._attn_implementation.startswith(NAME)
+        return self.layers.config._attn_implementation.startswith(NAME)
 
     def shard(self, mesh: DeviceMesh, device: torch.device) -> None:
         """Keeps only this rank's part of the weights."""
         shard(self.model, mesh, device, None if self.compute == self.dtype else self.compute)
-        self.language.rules = replace(self.rules, allowed=self.rules.allowed.to(device))
+        self.rules = replace(self.rules, allowed=self.rules.allowed.to(device))
 
     def whole(self):
         """Makes the weights complete on every rank: inside, ranks read without waiting for one another."""
         return whole(self.model)
-
-    def autocast(self):
-        """Lets matrix products be in ``compute``, where that is narrower than the weights."""
-        return autocast(self.model, self.compute)
 
     def look(self, prompts: Sequence[Prompt]) -> None:
         """Encodes the prompts' media as far as a frozen tower allows, and keeps the results for all later calls.
@@ -102,7 +82,7 @@ class Reader:
         """Encodes prompts and their media once for all that is read or sampled inside; one backward pass runs at exit."""
         with self.tower.see(prompts) as seen:
             if self.shares:
-                with held(self.language, seen) as prefix:
+                with held(self, seen) as prefix:
                     yield prefix
             else:
                 yield seen
@@ -122,46 +102,30 @@ class Reader:
         adds the states that the tokens are predicted from, ``against`` the exact divergence from another model.
         """
         masks = [piece.group.mask for piece in pieces] if where is None else where
-        wanted = select(pieces, masks)
+        wanted = [
+            Wanted(piece, row, mask[row].nonzero().flatten())
+            for piece, mask in zip(pieces, masks, strict=True)
+            for row in mask.any(dim=1).nonzero().flatten().tolist()
+        ]
         if not wanted:
-            return [zeros(mask, against is not None) for mask in masks]
+            zeros = [mask.new_zeros(mask.shape, dtype=torch.float32) for mask in masks]
+            return [Tokens(zero, zero, None if against is None else zero) for zero in zeros]
         states = self.states(seen, wanted)
         tokens = torch.cat([row.tokens for row in wanted]).to(self.device)
         theirs = None if against is None else torch.cat([s[m] for s, m in zip(against.states, masks, strict=True)])
-        return scatter(masks, self.language.said(states, tokens, theirs, against), states if keep else None)
+        return scatter(masks, [*self.said(states, tokens, theirs, against), states if keep else None])
 
     def states(self, seen: Prefix | Seen, wanted: Sequence[Wanted]) -> Float[Tensor, "m d"]:
         """Computes the last hidden states from which the wanted tokens are predicted, row by row."""
         inputs = [(row.piece.index, row.inputs) for row in wanted]
         if not isinstance(seen, Prefix):
-            rows = whole_rows(self.language, seen, inputs)
+            rows = whole_rows(self, seen, inputs)
             return torch.cat([h[row.positions.to(h.device)] for h, row in zip(rows, wanted, strict=True)])
         fed = [(index, tokens) for index, tokens in inputs if len(tokens)]
         # ranks that share layers must all call them, also one whose rows want their first token alone: it feeds any token
-        fed = fed or [(inputs[0][0], self.language.rules.allowed.nonzero()[0].cpu())]
-        states = torch.cat([seen.last, answers(self.language, seen, fed)])
+        fed = fed or [(inputs[0][0], self.rules.allowed.nonzero()[0].cpu())]
+        states = torch.cat([seen.last, answers(self, seen, fed)])
         return states[places(wanted, len(seen.last)).to(states.device)]
-
-    def decoder(self, seen: Prefix | Seen, counts: Sequence[int]) -> Decoder:
-        """Starts ``counts`` completions of each prompt, to be sampled token by token."""
-        return decoder(self.language, seen, counts)
-
-    def rows(self, hidden: Float[Tensor, "n d"], tensors: int) -> int:
-        """Rows per chunk, so that ``tensors`` tensors as wide as the vocabulary stay within ``logit_bytes``."""
-        return self.language.rows(hidden, tensors)
-
-    def logits(self, hidden: Float[Tensor, "n d"], temperature: float) -> Float[Tensor, "n v"]:
-        """Computes the logits that the next token is drawn from."""
-        return self.language.logits(hidden, temperature)
-
-
-def select(pieces: Sequence[RowSlice], masks: Sequence[Bool[Tensor, "n t"]]) -> list[Wanted]:
-    """Lists the completions that hold a token to read, in the order of the pieces and of their rows."""
-    return [
-        Wanted(piece, row, mask[row].nonzero().flatten())
-        for piece, mask in zip(pieces, masks, strict=True)
-        for row in mask.any(dim=1).nonzero().flatten().tolist()
-    ]
 
 
 def places(wanted: Sequence[Wanted], prompts: int) -> Int[Tensor, " m"]:
@@ -176,22 +140,18 @@ def places(wanted: Sequence[Wanted], prompts: int) -> Int[Tensor, " m"]:
     return torch.cat(out)
 
 
-def scatter(
-    masks: Sequence[Bool[Tensor, "n t"]],
-    values: Sequence[Float[Tensor, " m"]],
-    states: Float[Tensor, "m d"] | None,
-) -> list[Tokens]:
-    """Puts log-probabilities, entropies and whatever else was asked for back into the places of their tokens, piece by piece."""
+def scatter(masks: Sequence[Bool[Tensor, "n t"]], values: Sequence[Float[Tensor, "m ..."] | None]) -> list[Tokens]:
+    """Puts values of each kind, or None for kinds that nobody asked for, into the places of their tokens, piece by piece."""
     sizes = [int(mask.sum()) for mask in masks]
-    each = zip(*(value.split(sizes) for value in values), strict=True)
-    out = [scatter_values(m, *(v.to(m.device) for v in some)) for m, some in zip(masks, each, strict=True)]
-    if states is None:
-        return out
-    split = zip(out, states.split(sizes), masks, strict=True)
-    return [replace(tokens, states=scatter_states(h.to(mask.device), mask)) for tokens, h, mask in split]
+    each = zip(*([None] * len(masks) if value is None else value.split(sizes) for value in values), strict=True)
+    return [
+        Tokens(*(None if v is None else placed(v.to(mask.device), mask) for v in some))
+        for mask, some in zip(masks, each, strict=True)
+    ]
 
 
-def zeros(mask: Bool[Tensor, "n t"], divergence: bool) -> Tokens:
-    """The result of reading nothing."""
-    value = mask.new_zeros(mask.shape, dtype=torch.float32)
-    return Tokens(value, value, value if divergence else None)
+def placed(values: Float[Tensor, "m ..."], where: Bool[Tensor, "n t"]) -> Float[Tensor, "n t ..."]:
+    """Puts values of the marked tokens into their places, and 0 elsewhere."""
+    out = values.new_zeros(*where.shape, *values.shape[1:])
+    out[where] = values
+    return out

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmrl.models.reader import Reader
 from mmrl.models.vision.tower import CacheLevel
-from mmrl.runtime.sharding import full, load_whole_state, local, pick, somewhere, whole_state
+from mmrl.runtime.sharding import full, load_whole_state, local, somewhere, whole_state
 from mmrl.types import EMA, Frozen, Group, RowSlice, Tokens, Update
 
 WATCHED = 65536  # coordinates on which the average is also kept exactly
@@ -21,7 +21,7 @@ class Reference(Reader):
 
     The average is over the policy's master weights, parameter by parameter, and kept in ``update.dtype``: float32, or bfloat16 as
     in the published code of GRPO-CARE (Chen et al. 2025, 2506.16141), whose steps are mostly smaller than bfloat16's rounding.
-    ``drift_ratio`` compares its way with that of an exact float64 average of fixed coordinates: 1 is right, 0 does not move.
+    The drift ratio compares its way with that of an exact float64 average of fixed coordinates: 1 is right, 0 does not move.
     """
 
     def __init__(self, policy: Reader, update: Update):
@@ -35,28 +35,20 @@ class Reference(Reader):
         self.watch = Watch(model.parameters()) if isinstance(update, EMA) else None
 
     @torch.no_grad()
-    def follow(self, policy: Reader, step: int) -> bool:
-        """Moves towards the policy if ``update`` says so after optimizer step ``step``; True if it did."""
+    def follow(self, policy: Reader, step: int) -> float | None:
+        """Moves towards the policy if ``update`` says so after optimizer step ``step``; gives the drift ratio if it did."""
         if not isinstance(self.update, EMA) or step % self.update.every:
-            return False
+            return None
         weight, tower = 1 - self.update.decay, self.family.tower
         named = [(n, local(p)) for n, p in self.model.named_parameters()]
         pairs = [(n, mine, its) for (n, mine), its in zip(named, policy.model.parameters(), strict=True)]
-        self.forget([n for n, mine, its in pairs if n.startswith(tower) and moved(mine, local(its), weight)])
-        move([(mine, local(its)) for n, mine, its in pairs if its.requires_grad and not n.startswith(tower)], weight)
-        self.watch.follow(policy.model.parameters(), self.update.decay)
-        return True
-
-    def forget(self, moved: Sequence[str]) -> None:
-        """Forgets, on every rank, digests of the tower's parameters that moved on this one."""
-        of_blocks = [name for name in moved if not name.startswith(self.family.projector)]
-        for weights, names in ((self.tower.weights, moved), (self.tower.blocks, of_blocks)):
-            if somewhere(bool(names), self.model.parameters()):
+        changed = [n for n, mine, its in pairs if n.startswith(tower) and moved(mine, local(its), weight)]
+        of_blocks = [name for name in changed if not name.startswith(self.family.projector)]
+        for weights, names in ((self.tower.weights, changed), (self.tower.blocks, of_blocks)):
+            if somewhere(bool(names), self.model.parameters()):  # on any rank
                 weights.forget()
-
-    def drift_ratio(self) -> float:
-        """Measures progress along the exact average's path; 1.0 before that has moved."""
-        return 1.0 if self.watch is None else self.watch.ratio(self.model.parameters())
+        move([(mine, local(its)) for n, mine, its in pairs if its.requires_grad and not n.startswith(tower)], weight)
+        return self.watch.follow(policy.model.parameters(), self.model.parameters(), self.update.decay)
 
     @torch.no_grad()
     def score(self, groups: Sequence[Group], where: Sequence[Bool[Tensor, "g t"]], keep: bool = False) -> list[Tokens]:
@@ -110,20 +102,21 @@ class Watch:
     prefix = "watch."
 
     def __init__(self, parameters):
-        self.places = spread(parameters := list(parameters))
+        parameters = list(parameters)
+        stride = max(1, sum(p.numel() for p in parameters) // WATCHED)  # spreads them evenly over all parameters
+        self.places = [torch.arange(0, p.numel(), stride) for p in parameters]
         self.start = self.pick(parameters)
         self.exact = self.start.clone()
 
     def pick(self, parameters) -> Float[Tensor, " k"]:
-        """Gathers the watched coordinates, in float64; of sharded parameters from all ranks."""
-        return pick(list(parameters), self.places)
+        """Gives the watched coordinates in float64, on the host; sharded parameters are gathered one by one."""
+        each = zip(parameters, self.places, strict=True)
+        return torch.cat([full(p.detach()).flatten()[at.to(p.device)].double() for p, at in each]).cpu()
 
-    def follow(self, parameters, decay: float) -> None:
-        self.exact = decay * self.exact + (1 - decay) * self.pick(parameters)
-
-    def ratio(self, parameters) -> float:
-        """Projects the way on the exact one: <moved, exact> / <exact, exact>."""
-        path, moved = self.exact - self.start, self.pick(parameters) - self.start
+    def follow(self, followed, average, decay: float) -> float:
+        """Moves the exact average, and projects the way of the other on its way: <moved, exact> / <exact, exact>."""
+        self.exact = decay * self.exact + (1 - decay) * self.pick(followed)
+        path, moved = self.exact - self.start, self.pick(average) - self.start
         length = path.dot(path)
         return float(path.dot(moved) / length) if length > 0 else 1.0
 
@@ -132,10 +125,3 @@ class Watch:
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         self.start, self.exact = state[self.prefix + "start"], state[self.prefix + "exact"]
-
-
-def spread(parameters: Sequence[Tensor]) -> list[Tensor]:
-    """Spreads about WATCHED places evenly over all parameters."""
-    total = sum(p.numel() for p in parameters)
-    stride = max(1, total // WATCHED)
-    return [torch.arange(0, p.numel(), stride) for p in parameters]

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypedDict
 
 import torch
 from torch import Tensor
@@ -23,17 +22,11 @@ class DisagreementError(RuntimeError):
     """Says that the shared path gives other log-probabilities than the plain path."""
 
 
-class PathDistances(TypedDict):
-    """Largest distances of log-probabilities from the truth, in nats."""
-
-    distance: float  # of the shared path
-    plain_distance: float  # of the plain path
-
-
 @torch.no_grad()
-def compare(reader: Reader, prefix: Prefix, pieces: Sequence[RowSlice]) -> PathDistances:
+def compare(reader: Reader, prefix: Prefix, pieces: Sequence[RowSlice]) -> dict[str, float]:
     """Measures how far both paths are from the truth, which is the plain path in the next wider dtype.
 
+    The largest distances of log-probabilities are in nats: ``distance`` that of the shared path, ``plain_distance`` of the plain.
     That dtype is float64 for products in float32, and float32 for products in bfloat16. If there is none wider, or
     weights are sharded, the plain path itself is the truth. Mistakes smaller than bfloat16's rounding are found by a second
     test, of the shared path in the dtype of the weights. All paths read the same features; the tower does not run again.
@@ -44,18 +37,19 @@ def compare(reader: Reader, prefix: Prefix, pieces: Sequence[RowSlice]) -> PathD
     widens = not is_sharded(reader.model) and reader.dtype != torch.float64
     with reader.whole():
         shared = read_shared(reader, prefix, pieces)
-        with untouched(reader.language.layers):
+        with untouched(reader.layers):
             plain = row_by_row(reader, prefix.seen, pieces)
         truth = plain
         if widens:
             with wider(reader):
                 truth = row_by_row(reader, prefix.seen, pieces)
-    distances = PathDistances(distance=distance(shared, truth), plain_distance=distance(plain, truth))
+    distances = {"distance": distance(shared, truth), "plain_distance": distance(plain, truth)}
     bound = tolerance(distances["plain_distance"], float(truth.abs().max()), eps, widens)
     check(distances["distance"], bound, pieces)
     finer = torch.finfo(reader.dtype).eps
     if widens and eps > finer:
-        check(shared_in_wider(reader, prefix, pieces, truth), bound * (finer / eps) ** 0.5, pieces)
+        with wider(reader, NAME + "sdpa"), held(reader, prefix.seen) as again:
+            check(distance(read_shared(reader, again, pieces), truth), bound * (finer / eps) ** 0.5, pieces)
     return distances
 
 
@@ -72,12 +66,6 @@ def tolerance(plain: float, longest: float, eps: float, measured: bool) -> float
     by e / eps, and a mistake does not shrink at all, so the geometric mean of the two parts them.
     """
     return TIMES * max(plain, (FLOOR if measured else UNKNOWN) * eps * longest)
-
-
-def shared_in_wider(reader: Reader, prefix: Prefix, pieces: Sequence[RowSlice], truth: Tensor) -> float:
-    """Measures the shared path's distance from the truth in the dtype of the weights, if products are in a narrower one."""
-    with wider(reader, NAME + "sdpa"), held(reader.language, prefix.seen) as again:
-        return distance(read_shared(reader, again, pieces), truth)
 
 
 def check(measured: float, bound: float, pieces: Sequence[RowSlice]) -> None:
@@ -111,16 +99,16 @@ def row_by_row(reader: Reader, seen: Seen, pieces: Sequence[RowSlice]) -> Tensor
 @contextmanager
 def wider(reader: Reader, attention: str = "sdpa") -> Iterator[None]:
     """Lets the language model compute in the next wider dtype: float32 for bfloat16 products, else float64."""
-    language, compute, dtype = reader.language, reader.language.compute, reader.dtype
-    parts = language.layers, reader.model.get_output_embeddings()
-    language.compute = None
+    compute, dtype = reader.compute, reader.dtype
+    parts = reader.layers, reader.model.get_output_embeddings()
+    reader.compute = None
     try:
         if compute is None or compute == dtype:
             for part in parts:
                 part.to(torch.float64)
-        with untouched(language.layers, attention):
+        with untouched(reader.layers, attention):
             yield
     finally:
-        language.compute = compute
+        reader.compute = compute
         for part in parts:
             part.to(dtype)

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 
 import torch
 from jaxtyping import Bool
@@ -25,17 +26,11 @@ def span_mask(
     text = decode(tokens)
 
     def reach(count: int) -> int:  # characters that the first tokens settle
-        return common_prefix(decode(tokens[:count]), text)
+        pairs = zip(decode(tokens[:count]), text, strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
     counts = range(1, len(tokens) + 1)
     first = bisect_left(counts, span[0] + 1, key=reach)
     last = bisect_left(counts, span[1], key=reach)
     mask[first : last + 1] = True
     return mask
-
-
-def common_prefix(one: str, other: str) -> int:
-    """Counts the characters that two strings share from the start."""
-    if other.startswith(one):
-        return len(one)
-    return next(i for i, (a, b) in enumerate(zip(one + "\0", other + "\1", strict=False)) if a != b)

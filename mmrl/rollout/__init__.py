@@ -1,6 +1,5 @@
-"""Samples completions from a policy, or takes somebody else's."""
+"""Samples completions from a policy."""
 
-from mmrl.rollout.demonstrations import demonstrate
 from mmrl.rollout.engine import Engine
 
-__all__ = ["Engine", "demonstrate"]
+__all__ = ["Engine"]

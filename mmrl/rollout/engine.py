@@ -7,31 +7,27 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mmrl.models.attention.decode import Decoder
+from mmrl.models.attention.decode import Decoder, decoder
 from mmrl.models.context import refuse, too_long
 from mmrl.models.policy import Policy
 from mmrl.models.spans import Span
 from mmrl.rollout.noise import draw, uniforms
 from mmrl.types import Decoding, Group, Prompt
 
-TENSORS = (
-    5  # float32 tensors as wide as the vocabulary that drawing a token needs at a time; its distribution is float64
-)
-TENSORS_TOP_P = 12  # the same if the distribution is cut to its nucleus: sorted, and put back
+# float32 tensors as wide as the vocabulary that drawing a token needs at a time; its distribution is float64
+TENSORS = 5
+TENSORS_TOP_P = 12  # if the distribution is cut to its nucleus: sorted, and put back
 COMPACT = 0.75  # rows that have ended leave the batch when this share of rows, or less, goes on
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Samples from a policy.
-
-    ``span`` finds the graded answer in a text, as character offsets; ``max_rows`` bounds the rows decoded at a time.
-    """
+    """Samples from a policy."""
 
     policy: Policy
     decoding: Decoding
-    span: Callable[[str], Span | None]
-    max_rows: int = 256
+    span: Callable[[str], Span | None]  # finds the graded answer in a text, as character offsets
+    max_rows: int = 256  # that are decoded at a time
 
     @torch.no_grad()
     def sample(
@@ -69,8 +65,8 @@ class Engine:
         starts = torch.tensor([p.next_position for p, n in zip(prompts, counts, strict=True) for _ in range(n)])
         device = self.policy.device
         with self.policy.autocast(), self.policy.see(prompts) as seen:  # one cast of the weights for all tokens
-            decoder = self.policy.decoder(seen, counts)
-            tokens, logp, lengths = self.decode(decoder, starts.to(device), noise.to(device))
+            begun = decoder(self.policy, seen, counts)
+            tokens, logp, lengths = self.decode(begun, starts.to(device), noise.to(device))
         rows = zip(tokens.split(counts), logp.split(counts), lengths.split(counts), strict=True)
         return [self.group(prompt, *row) for prompt, row in zip(prompts, rows, strict=True)]
 

@@ -10,15 +10,12 @@ from torch import Tensor
 
 
 def uniforms(seed: int, step: int, example: str, samples: Sequence[int], count: int) -> Float[Tensor, "n t"]:
-    """Draws ``count`` numbers in [0, 1) for each sample index, float64."""
-    rows = [stream(seed, step, example, sample).random(count) for sample in samples]
+    """Draws ``count`` numbers in [0, 1) for each sample index, float64, by a counter-based generator for each."""
+    rows = []
+    for sample in samples:
+        digest = hashlib.sha256(f"{seed}/{step}/{sample}/{example}".encode()).digest()
+        rows.append(np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little"))).random(count))
     return torch.from_numpy(np.stack(rows))
-
-
-def stream(seed: int, step: int, example: str, sample: int) -> np.random.Generator:
-    """Makes a counter-based generator keyed by the four."""
-    digest = hashlib.sha256(f"{seed}/{step}/{sample}/{example}".encode()).digest()
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
 
 
 def draw(logits: Float[Tensor, "n v"], uniform: Float[Tensor, " n"], top_p: float = 1.0) -> Tensor:

@@ -1,22 +1,14 @@
-"""Progress, rate and remaining time of anything long: a live bar on a terminal, a line now and then elsewhere."""
+"""Progress, rate and remaining time of anything long: a live bar on a terminal, a line now and then elsewhere. And warnings."""
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
 from time import monotonic
+from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 LINE_EVERY = 10.0  # seconds between lines where there is no terminal
 
@@ -24,31 +16,37 @@ console = Console(soft_wrap=True)
 Show = Callable[..., None]  # of (done, note=""): how far things are, and a few words
 
 
-@dataclass
-class Lines:
-    """Progress for logs: what, done of total, rate, seconds left."""
+def speed(rate: float) -> str:
+    """A rate in words."""
+    return f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each" if rate > 0 else "-"
 
-    title: str
-    total: int
-    start: int = 0
-    began: float = field(default_factory=monotonic)
-    printed: float = field(default_factory=monotonic)
-    done: int = 0
 
-    def __call__(self, done: int, note: str = "") -> None:
-        self.done = done
+def lines(title: str, total: int, start: int) -> Show:
+    """Progress for logs: now and then a line that says what, done of total, rate, seconds left."""
+    began = printed = monotonic()
+
+    def show(done: int, note: str = "") -> None:
+        nonlocal printed
         now = monotonic()
-        if now - self.printed >= LINE_EVERY or done >= self.total:
-            self.printed = now
-            print(self.line(now, note), flush=True)
+        if now - printed < LINE_EVERY and done < total:
+            return
+        printed = now
+        rate = (done - start) / (now - began) if now > began else 0.0
+        left = (total - done) / rate if rate > 0 else float("inf")
+        print(f"{title}  {done}/{total}  {speed(rate)}  {left:.0f} s left  {note}".rstrip(), flush=True)
 
-    def line(self, now: float, note: str) -> str:
-        """One line of the log."""
-        seconds = now - self.began
-        rate = (self.done - self.start) / seconds if seconds > 0 else 0.0
-        left = (self.total - self.done) / rate if rate > 0 else float("inf")
-        speed = f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each" if rate > 0 else "-"
-        return f"{self.title}  {self.done}/{self.total}  {speed}  {left:.0f} s left  {note}".rstrip()
+    return show
+
+
+def bar(bars: Progress, title: str, total: int, start: int) -> Show:
+    """The same as one more bar."""
+    task, began = bars.add_task(title, total=total, completed=start, note="", rate=""), monotonic()
+
+    def show(done: int, note: str = "") -> None:
+        rate = (done - start) / max(monotonic() - began, 1e-9)
+        bars.update(task, completed=done, note=note, rate=speed(rate))
+
+    return show
 
 
 @contextmanager
@@ -65,23 +63,26 @@ def progress(title: str, total: int, start: int = 0, quiet: bool = False) -> Ite
 def side_by_side(totals: Mapping[str, int], start: int = 0) -> Iterator[list[Show]]:
     """The same for things that go on at the same time: a function for each title, in order."""
     if not sys.stdout.isatty():
-        yield [Lines(title, total, start) for title, total in totals.items()]
+        yield [lines(title, total, start) for title, total in totals.items()]
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}")) as bars:
-        yield [
-            partial(advance, bars, add(bars, title, total, start), start, monotonic())
-            for title, total in totals.items()
-        ]
+        yield [bar(bars, title, total, start) for title, total in totals.items()]
 
 
-def add(bars: Progress, title: str, total: int, start: int) -> TaskID:
-    """One more bar."""
-    return bars.add_task(title, total=total, completed=start, note="", rate="")
+def show_warnings_once() -> None:
+    """Show each warning of a library once, however often a step provokes it; nothing changes where Python was given ``-W``.
 
+    Python's own rule, once a line of code, begins anew whenever anybody leaves ``warnings.catch_warnings``, and libraries
+    do so many times a step. The same befalls its filter ``once``.
+    """
+    if sys.warnoptions:
+        return
+    show, shown = warnings.showwarning, set()
 
-def advance(bars: Progress, task: TaskID, start: int, began: float, done: int, note: str = "") -> None:
-    """Move a bar."""
-    rate = (done - start) / max(monotonic() - began, 1e-9)
-    text = f"{rate:.1f}/s" if rate >= 1 else f"{1 / max(rate, 1e-9):.1f} s each"
-    bars.update(task, completed=done, note=note, rate=text)
+    def show_new(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if (str(message), category) not in shown:
+            shown.add((str(message), category))
+            show(message, category, *place, **more)
+
+    warnings.showwarning = show_new

@@ -5,8 +5,7 @@ is what went in, or nothing. What cannot be written (disk full, larger than the 
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -77,29 +76,24 @@ class Disk:
             tally.reason = f"{size} bytes are more than the limit of {self.limit}"
             return
         try:
-            with self.locked():
+            with waiting_lock(self.folder / LOCK):
                 if not (self.folder / name).exists():  # another process had it first
                     kept = self.make_room(size, tally)
-                    self.write(name, checksum(name, payload) + payload)
-                    self.settle(kept + size)
+                    with whole_file(self.folder / name, durable=False) as partial:
+                        partial.write_bytes(checksum(name, payload) + payload)  # which tells where power was lost
+                    (self.folder / LEDGER).write_text(str(kept + size))
                     tally.written_bytes += size
         except OSError as error:
             tally.bypassed += 1
             tally.reason = str(error)
-
-    def write(self, name: str, entry: bytes) -> None:
-        """Write an entry whole; its checksum tells where the machine lost power meanwhile."""
-        with whole_file(self.folder / name, durable=False) as partial:
-            partial.write_bytes(entry)
 
     def make_room(self, size: int, tally: Tally) -> int:
         """The bytes that are kept, so few that ``size`` more fit."""
         kept = self.kept()
         if kept + size <= self.limit:
             return kept
-        entries = self.entries()
-        kept = sum(entry.st_size for _, entry in entries)
-        for path, entry in sorted(entries, key=lambda one: one[1].st_mtime_ns):
+        kept = self.counted()
+        for path, entry in sorted(self.entries(), key=lambda one: one[1].st_mtime_ns):
             if kept + size <= max(size, ROOM * self.limit):
                 break
             path.unlink(missing_ok=True)
@@ -112,11 +106,11 @@ class Disk:
         try:
             return int((self.folder / LEDGER).read_text())
         except (FileNotFoundError, ValueError):
-            return sum(entry.st_size for _, entry in self.entries())
+            return self.counted()
 
-    def settle(self, kept: int) -> None:
-        """Write the ledger."""
-        (self.folder / LEDGER).write_text(str(kept))
+    def counted(self) -> int:
+        """The bytes of all entries, from the folder."""
+        return sum(entry.st_size for _, entry in self.entries())
 
     def entries(self) -> list[tuple[Path, os.stat_result]]:
         """All entries; what a killed process left half-written is removed. Only for who holds the lock."""
@@ -129,25 +123,21 @@ class Disk:
                     found.append((path, path.stat()))
         return found
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Nobody else writes meanwhile. The lock of a process that is killed is free."""
-        with waiting_lock(self.folder / LOCK):
-            yield
 
-
-def open_disk(folder: Path, limit: int, key: str = "cache_dir") -> Disk:
-    """A cache in a folder, which is made. Raises ValueError, in the name of ``key``, where it cannot be written."""
-    disk, probe = Disk(folder, limit), "probe"
+def open_disk(folder: Path, limit: int) -> Disk:
+    """A cache in a folder, which is made. Raises ValueError, in the name of the config's key, where it cannot be written."""
+    disk, probe = Disk(folder, limit), folder / "probe"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with disk.locked():
-            disk.write(probe, b"")
-            (folder / probe).unlink()
-            disk.settle(sum(entry.st_size for _, entry in disk.entries()))
+        with waiting_lock(folder / LOCK):
+            with whole_file(probe, durable=False) as partial:
+                partial.touch()
+            probe.unlink()
+            (folder / LEDGER).write_text(str(disk.counted()))
     except OSError as error:
         raise ValueError(
-            f"{key}: expected a folder that can be written, found {error.__cause__ or error}; choose another, or null for none"
+            f"cache_dir: expected a folder that can be written, found {error.__cause__ or error}; choose another, or null "
+            "for none"
         ) from None
     return disk
 

@@ -62,14 +62,15 @@ def whole_directory(path: Path) -> Iterator[Path]:
     An old directory is renamed aside before the new one takes its name, and deleted last, so that one of the two is always there;
     ``settle`` finishes what a kill interrupted in between. One process at a time may write to ``path``.
     """
-    partial, replaced = sibling(path, PARTIAL), sibling(path, REPLACED)
+    partial, replaced = path.with_name(path.name + PARTIAL), path.with_name(path.name + REPLACED)
     settle(path)
     with reported(path):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         try:
             yield partial
-            flush_tree(partial)
+            for inner in (*partial.rglob("*"), partial):
+                flush(inner)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
@@ -82,19 +83,13 @@ def whole_directory(path: Path) -> Iterator[Path]:
 
 def settle(path: Path) -> None:
     """Finish the replacement of a directory that a kill interrupted between its two renames, or leave all as it is."""
-    replaced = sibling(path, REPLACED)
+    partial, replaced = path.with_name(path.name + PARTIAL), path.with_name(path.name + REPLACED)
     if not replaced.exists():
         return
     with suppress(OSError):  # another process settles the same directory
         if not path.exists():  # the new one was flushed before the old one was renamed
-            partial = sibling(path, PARTIAL)
             os.rename(partial if partial.exists() else replaced, path)
     shutil.rmtree(replaced, ignore_errors=True)
-
-
-def sibling(path: Path, ending: str) -> Path:
-    """The temporary name beside a directory."""
-    return path.with_name(path.name + ending)
 
 
 @contextmanager
@@ -108,13 +103,6 @@ def reported(path: Path) -> Iterator[None]:
         raise WriteError(
             f"{path}: expected a place that can be written, found {error}; free some space there, or choose another place"
         ) from error
-
-
-def flush_tree(directory: Path) -> None:
-    """Force a directory and all that is in it to disk."""
-    for path in directory.rglob("*"):
-        flush(path)
-    flush(directory)
 
 
 def flush(path: Path) -> None:

@@ -3,7 +3,7 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from mmrl.runtime.console import console
@@ -13,17 +13,10 @@ class Stopped(Exception):
     """Ctrl-C: the step was finished and a checkpoint written."""
 
 
-@dataclass
-class Stop:
-    """Whether somebody asked to stop."""
-
-    asked: bool = False
-
-
 @contextmanager
-def stopping() -> Iterator[Stop]:
-    """The first Ctrl-C (or SIGTERM) asks the loop to end after its step; the second ends it at once."""
-    stop = Stop()
+def stopping() -> Iterator[SimpleNamespace]:
+    """The first Ctrl-C (or SIGTERM) sets ``asked``, so that the loop ends after its step; the second ends it at once."""
+    stop = SimpleNamespace(asked=False)
 
     def ask(_number: int, _frame: Any) -> None:
         if stop.asked:

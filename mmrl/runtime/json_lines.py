@@ -25,24 +25,19 @@ def split(data: bytes) -> tuple[list[bytes], int]:
 
 
 def read(path: Path) -> list[Any]:
-    """The values of all whole lines; empty lines are skipped, and a torn end is left out with a warning in the log.
-
-    Raises ValueError for a whole line that is not JSON.
-    """
+    """The values of all whole lines that are not empty; a torn end is left out. Raises ValueError for a line that is no JSON."""
     lines, torn = split(path.read_bytes())
     if torn:
         logger.warning("%s: left out the last %d bytes, a line that was not written to its end", path, torn)
-    return [value(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
-
-
-def value(line: bytes, where: str) -> Any:
-    """The value of a line. Raises ValueError that says where it stands if it is not JSON."""
-    try:
-        return json.loads(line)
-    except ValueError as error:
-        raise ValueError(
-            f"{where}: expected JSON, found {line[:40]!r} ({error}); delete the line or the file"
-        ) from None
+    values = []
+    for number, line in enumerate(lines, 1):
+        try:
+            values += [json.loads(line)] if line.strip() else []
+        except ValueError as error:
+            raise ValueError(
+                f"{path}, line {number}: expected JSON, found {line[:40]!r} ({error}); delete the line or the file"
+            ) from None
+    return values
 
 
 def line_of(value: Any) -> str:
@@ -62,10 +57,7 @@ def append_lines(path: Path, lines: Iterable[str]) -> None:
 
 
 def cut_torn_end(path: Path) -> int:
-    """Cut off what stands behind the last whole line, so that lines can be added, and return the number of bytes.
-
-    A file that does not exist has no torn end.
-    """
+    """Cut off the torn end of a file, if that exists, so that lines can be added, and return the number of bytes."""
     if not path.exists() or ends_whole(path):
         return 0
     data = path.read_bytes()

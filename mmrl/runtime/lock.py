@@ -4,7 +4,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -17,11 +17,9 @@ class LockedError(RuntimeError):
     """Another process holds the lock."""
 
 
-@contextmanager
-def waiting_lock(path: Path) -> Iterator[None]:
+def waiting_lock(path: Path) -> AbstractContextManager:
     """Hold the lock file ``path``; wait for as long as another process holds it."""
-    with FileLock(path).acquire(poll_interval=POLL):
-        yield
+    return FileLock(path).acquire(poll_interval=POLL)
 
 
 @contextmanager
@@ -31,8 +29,11 @@ def lock_or_refuse(path: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
+        name = ""
+        with suppress(OSError):
+            name = holder.read_text()
         raise LockedError(
-            f"{path.parent}: {name_of(holder)} is writing here; wait for it, or choose another folder"
+            f"{path.parent}: {name or 'another process'} is writing here; wait for it, or choose another folder"
         ) from None
     try:
         holder.write_text(f"process {os.getpid()} on {platform.node()} ({' '.join(sys.argv)})")
@@ -40,10 +41,3 @@ def lock_or_refuse(path: Path) -> Iterator[None]:
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
-
-
-def name_of(holder: Path) -> str:
-    """The process that a holder file names."""
-    with suppress(OSError):
-        return holder.read_text() or "another process"
-    return "another process"

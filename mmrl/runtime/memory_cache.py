@@ -1,35 +1,30 @@
-"""Decoded frames kept in memory, the least recently used given up first."""
+"""Frames and features kept in memory, the least recently used given up first."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from typing import Protocol, runtime_checkable
-
-
-@runtime_checkable
-class Sized(Protocol):
-    """What knows how many bytes it takes: a clip, an array."""
-
-    @property
-    def nbytes(self) -> int: ...
+from typing import Any
 
 
 class ByteCache:
-    """Never holds more than ``limit`` bytes; something larger than that is not kept at all."""
+    """Never holds more than ``limit`` bytes; something larger than that is not kept at all.
+
+    What is kept says as ``nbytes`` how many bytes it takes, as clips, arrays and tensors do.
+    """
 
     def __init__(self, limit: int) -> None:
         if limit < 0:
             raise ValueError(f"media.cache_bytes: expected 0 or more, found {limit}")
         self.limit = limit
         self.bytes = 0
-        self._kept: OrderedDict[Hashable, Sized] = OrderedDict()
+        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
 
-    def get(self, key: Hashable) -> Sized | None:
+    def get(self, key: Hashable) -> Any | None:
         """What is kept under the key, now the most recently used."""
         if key in self._kept:
             self._kept.move_to_end(key)
         return self._kept.get(key)
 
-    def put(self, key: Hashable, value: Sized) -> None:
+    def put(self, key: Hashable, value: Any) -> None:
         """Keep it, and give up as much as that takes."""
         if key in self._kept:
             self.bytes -= self._kept.pop(key).nbytes
@@ -43,6 +38,3 @@ class ByteCache:
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._kept
-
-    def __len__(self) -> int:
-        return len(self._kept)

@@ -2,8 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import torch
 
@@ -13,27 +12,19 @@ REMEDY = "show fewer or smaller frames, shorten completions, set model.gradient_
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, slots=True)
-class Fitted(Generic[Result]):
-    """The result of an attempt that memory sufficed for."""
-
-    result: Result
-    limit: int  # under which it succeeded
-    halvings: int  # of the limit, until it did
-
-
 def run_with_smaller_batches(
     attempt: Callable[[int], Result], limit: int, least: int, key: str, undo: Callable[[], None] = lambda: None
-) -> Fitted[Result]:
-    """``attempt(limit)``, with half the limit again and again where memory does not suffice.
+) -> tuple[Result, int, int]:
+    """Return ``attempt(limit)``, with half the limit again and again where memory does not suffice.
 
-    ``key`` is the limit's name in the config; ``undo`` takes back what a failed attempt left.
+    With the result come the limit under which it succeeded, and how often that was halved. ``key`` is the limit's name in
+    the config; ``undo`` takes back what a failed attempt left.
     Raises torch.OutOfMemoryError where ``limit`` is down to ``least``, which cannot be cut.
     """
     halvings = 0
     while True:
         try:
-            return Fitted(attempt(limit), limit, halvings)
+            return attempt(limit), limit, halvings
         except torch.OutOfMemoryError as error:
             if limit <= least:
                 error.add_note(f"{key}={limit} cannot be halved any further; {REMEDY}")

@@ -2,29 +2,23 @@
 
 import platform
 import subprocess
-from functools import partial
 from pathlib import Path
 
 import torch
 
-CHANGED = [
-    "git",
-    "status",
-    "--porcelain",
-    "--",
-    ":/",
-    ":(exclude,top)benchmark/results",
-]  # results decide no result
+CHANGED = ("status", "--porcelain", "--", ":/", ":(exclude,top)benchmark/results")  # results decide no result
+
+
+def git(*words: str) -> str | None:
+    """What git says of this checkout; None outside of one."""
+    done = subprocess.run(["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    return None if done.returncode else done.stdout.strip()
 
 
 def commit() -> str:
     """The commit of this checkout, with a plus sign where files other than results differ from it; 'unknown' outside of git."""
-    here = Path(__file__).parent
-    run = partial(subprocess.run, cwd=here, capture_output=True, text=True, check=False)
-    found = run(["git", "rev-parse", "--short=12", "HEAD"])
-    if found.returncode:
-        return "unknown"
-    return found.stdout.strip() + ("+" if run(CHANGED).stdout.strip() else "")
+    found = git("rev-parse", "--short=12", "HEAD")
+    return "unknown" if found is None else found + ("+" if git(*CHANGED) else "")
 
 
 def machine(gpu: bool = True) -> str:

@@ -1,4 +1,4 @@
-"""What processes that train together tell one another. One process is the case of one rank."""
+"""Processes that train together tell one another what they need. One process is the case of one rank."""
 
 import importlib.util
 import os
@@ -22,7 +22,7 @@ BUCKET = 2**26  # bytes of gradients that are summed over ranks at a time
 
 
 def join(trackers: Sequence[str] = (), folder: Path = Path()) -> Accelerator:
-    """Join the processes that a launcher started, on CPU where there is nothing better.
+    """Joins the processes that a launcher started, on CPU where there is nothing better.
 
     Without ``cpu`` accelerate takes each of several CPU processes for the only one, and every one of them would train
     the run alone, in the same directory.
@@ -46,7 +46,7 @@ def join(trackers: Sequence[str] = (), folder: Path = Path()) -> Accelerator:
 
 
 class Ranks:
-    """The few collectives that training needs, over accelerate."""
+    """Offers the few collectives that training needs, over accelerate."""
 
     def __init__(self, accelerator: Accelerator):
         self.accelerator = accelerator
@@ -57,19 +57,19 @@ class Ranks:
         return self.rank == 0
 
     def gather(self, value: Any) -> list[Any]:
-        """Everybody's value, in the order of ranks."""
+        """Gathers everybody's value, in the order of ranks."""
         return [value] if self.world == 1 else gather_object([value])
 
     def names(self, own: Sequence[str]) -> list[str]:
-        """The names of all ranks, each once, in order."""
+        """Gathers the names of all ranks, each once, in order."""
         return sorted({name for names in self.gather(list(own)) for name in names})
 
     def sums(self, values: Sequence[int]) -> list[int]:
-        """Each number summed over ranks."""
+        """Sums each number over ranks."""
         return [sum(column) for column in zip(*self.gather(list(values)), strict=True)]
 
     def add_gradients(self, parameters: Sequence[Tensor]) -> None:
-        """Sum gradients over ranks, many at a time. A parameter without a gradient gets one of 0, so that the number of ranks
+        """Sums gradients over ranks, many at a time. A parameter without a gradient gets one of 0, so that the number of ranks
         does not decide whether the optimizer takes it for absent.
 
         It is a sum and not a mean, because every token's share is already its part of the loss over all ranks. Gradients of
@@ -85,9 +85,9 @@ class Ranks:
                 gradient.copy_(summed)
 
     def mesh(self) -> DeviceMesh:
-        """All ranks in a line, to shard weights over."""
+        """Puts all ranks in a line, to shard weights over."""
         return init_device_mesh(self.accelerator.device.type, (self.world,))
 
     def wait(self) -> None:
-        """Until everybody is here."""
+        """Waits until everybody is here."""
         self.accelerator.wait_for_everyone()

@@ -1,4 +1,4 @@
-"""Weights in shards: each rank keeps a part of every parameter, its gradient, its moments and its average.
+"""Shards weights: each rank keeps a part of every parameter, its gradient, its moments and its average.
 
 FSDP2 (torch's ``fully_shard``) gathers a layer for as long as it computes. Every gather is a meeting of all ranks, so
 whoever reads while others do something else reads inside ``whole``.
@@ -20,7 +20,7 @@ SAVED = StateDictOptions(full_state_dict=True, cpu_offload=True)  # complete on 
 
 
 def shard(model: nn.Module, mesh: DeviceMesh, device: torch.device, compute: torch.dtype | None) -> None:
-    """Cut a Qwen-VL's parameters over the mesh, in place; shards and buffers end on the device.
+    """Cuts a Qwen-VL's parameters over the mesh, in place; shards and buffers end on the device.
 
     Blocks of tower and language model are gathered one by one, as their forward and backward passes come to them. What
     stands around the blocks belongs to the two roots. Embedding and head are used as tensors, outside any forward
@@ -38,7 +38,8 @@ def shard(model: nn.Module, mesh: DeviceMesh, device: torch.device, compute: tor
         fully_shard(module, mesh=mesh, reshard_after_forward=True, mp_policy=precision, ignored_params=ignored)
         module.set_gradient_divide_factor(1.0)
         module.set_force_sum_reduction_for_comms(True)  # gloo has no other
-    cut = {weight: sharded(weight, mesh) for weight in {m.weight for m in outer}}
+    cut = {w: distribute_tensor(w.detach(), mesh, [Shard(0)], src_data_rank=None) for w in {m.weight for m in outer}}
+    cut = {w: nn.Parameter(rows, requires_grad=w.requires_grad) for w, rows in cut.items()}
     for module in outer:
         module.weight = cut[module.weight]
     model.to(device)
@@ -46,20 +47,14 @@ def shard(model: nn.Module, mesh: DeviceMesh, device: torch.device, compute: tor
     assert not stray, f"left whole: {stray}"
 
 
-def sharded(weight: nn.Parameter, mesh: DeviceMesh) -> nn.Parameter:
-    """A parameter of which every rank keeps some rows."""
-    rows = distribute_tensor(weight.detach(), mesh, [Shard(0)], src_data_rank=None)
-    return nn.Parameter(rows, requires_grad=weight.requires_grad)
-
-
 def outer_modules(model: nn.Module) -> list[nn.Module]:
-    """Embedding and head, which may share their weight."""
+    """Lists embedding and head, which may share their weight."""
     return [model.get_input_embeddings(), model.get_output_embeddings()]
 
 
 @contextmanager
 def whole(*models: nn.Module) -> Iterator[None]:
-    """All weights complete on every rank, for reading: inside, no rank waits for another. Other models are left alone.
+    """Makes all weights complete on every rank, for reading: inside, no rank waits for another. Other models are left alone.
 
     Sampling needs it, because a gather a layer and token is slow and rows end at different times.
     """
@@ -78,7 +73,7 @@ def whole(*models: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def gathered(*modules: nn.Module) -> Iterator[None]:
-    """The same for the layers of some modules, without what stands around them."""
+    """Does the same for the layers of some modules, without what stands around them."""
     inner = [m for module in modules for m in module.modules() if isinstance(m, FSDPModule)]
     for module in inner:
         module.set_reshard_after_forward(False, recurse=False)
@@ -92,27 +87,22 @@ def gathered(*modules: nn.Module) -> Iterator[None]:
 
 
 def is_sharded(model: nn.Module) -> bool:
-    """Whether ``shard`` was here."""
+    """Says whether ``shard`` has cut a model."""
     return any(isinstance(module, FSDPModule) for module in model.modules())
 
 
-def is_cut(module: nn.Module) -> bool:
-    """Whether a rank has only parts of the weights just now: they are sharded, and not gathered."""
-    return any(isinstance(parameter, DTensor) for parameter in module.parameters())
-
-
 def full(tensor: Tensor) -> Tensor:
-    """A tensor of which ranks have shards, complete; others as they are. Backward, ranks' gradients are added up."""
+    """Completes a tensor of which ranks have shards, and gives others as they are. Backward, ranks' gradients are added up."""
     return tensor.full_tensor(grad_placements=[Partial()]) if isinstance(tensor, DTensor) else tensor
 
 
 def local(tensor: Tensor) -> Tensor:
-    """This rank's part."""
+    """Gives this rank's part."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def whole_state(model: nn.Module) -> dict[str, Tensor]:
-    """The model's tensors by name, complete and in the host's memory on rank 0; none on the others. All ranks must call it.
+    """Gives the model's tensors by name, complete and in the host's memory on rank 0; none on the others. All ranks must call it.
 
     Names that share a tensor go on sharing one, which torch gathers once for each name.
     """
@@ -122,50 +112,22 @@ def whole_state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def load_whole_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Copy the tensors of ``whole_state``, which every rank has read, into the model, cut as the model is."""
+    """Copies the tensors of ``whole_state``, which every rank has read, into the model, cut as the model is."""
     set_model_state_dict(model, dict(state), options=WHOLE)
 
 
-def pick(parameters: Sequence[Tensor], places: Sequence[Tensor]) -> Tensor:
-    """Elements of parameters by their places in the flat whole, in float64 on the host; the same on every rank."""
-    chosen = torch.cat([held(p.detach(), i) for p, i in zip(parameters, places, strict=True)])
-    return summed(chosen, parameters).cpu()
-
-
-def held(parameter: Tensor, places: Tensor) -> Tensor:
-    """Elements that this rank holds, and 0 for those of other ranks."""
-    mine = local(parameter).flatten()
-    places = places.to(mine.device) - offset(parameter)
-    here = (places >= 0) & (places < len(mine))
-    return mine.new_zeros(len(places), dtype=torch.float64).masked_scatter(here, mine[places[here]].double())
-
-
-def offset(parameter: Tensor) -> int:
-    """Where this rank's shard starts in the flat whole."""
-    if not isinstance(parameter, DTensor):
-        return 0
-    assert parameter.placements == (Shard(0),), parameter.placements
-    rows = -(-len(parameter) // parameter.device_mesh.size()) * parameter.device_mesh.get_local_rank()
-    return min(rows, len(parameter)) * (parameter.numel() // max(1, len(parameter)))
-
-
-def summed(values: Tensor, parameters: Iterable[Tensor]) -> Tensor:
-    """Values added up over the ranks that share the parameters; as they are where parameters are whole."""
-    mesh = next((p.device_mesh for p in parameters if isinstance(p, DTensor)), None)
-    if mesh is not None:
-        dist.all_reduce(values, group=mesh.get_group())
-    return values
-
-
 def somewhere(here: bool, parameters: Iterable[Tensor]) -> bool:
-    """Whether something is true on any of the ranks that share the parameters."""
-    parameters = list(parameters)
-    count = torch.tensor(float(here), device=local(parameters[0]).device)
-    return bool(summed(count, parameters) > 0)
+    """Says whether something is true on any of the ranks that share the parameters."""
+    mesh = next((p.device_mesh for p in parameters if isinstance(p, DTensor)), None)
+    if mesh is None:
+        return here
+    count = torch.tensor(float(here), device=mesh.device_type)
+    dist.all_reduce(count, group=mesh.get_group())
+    return bool(count > 0)
 
 
 def clip_gradients(parameters: Sequence[Tensor], most: float) -> Tensor:
-    """Scale gradients to a norm of at most ``most`` over all parameters; the norm before, the same on every rank."""
+    """Scales gradients to a norm of at most ``most`` over all parameters; gives the norm before, the same on every rank."""
     norm = full(nn.utils.get_total_norm([p.grad for p in parameters]))
     nn.utils.clip_grads_with_norm_(parameters, most, norm)
     return norm

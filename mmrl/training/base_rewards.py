@@ -1,38 +1,47 @@
-"""``mmrl prepare CONFIG`` samples completions of each example by the base model and writes their rewards.
+"""``mmrl prepare CONFIG`` samples completions of each example by the base model and writes their rewards, which runs read.
 
 From these rewards follow the normaliser Z of a tilt or a constraint, the moments before training, and how hard an example is.
+The file has one JSON object a line. The first line records the settings that decide the rewards; each further one is an example:
+its id and, by the reward's name, the rewards of the base model's completions ("total" is their weighted sum).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mmrl.algorithms import Algorithm
 from mmrl.config.open_data import every, grader, media_reader, training_data
 from mmrl.config.open_model import feature_cache, policy_of
 from mmrl.config.schema import Config, ConfigError
-from mmrl.data.media.reader import MediaError, MediaReader
+from mmrl.data.media.reader import MediaReader
+from mmrl.evaluation.scorers import code_of
 from mmrl.models.policy import Policy
 from mmrl.models.vision.processor_sizes import size_rules
 from mmrl.rewards.run_graders import grade
 from mmrl.runtime.console import progress
 from mmrl.runtime.files import write_whole
-from mmrl.runtime.json_lines import append, cut_torn_end, line_of
+from mmrl.runtime.json_lines import append, cut_torn_end, line_of, read
 from mmrl.runtime.ranks import Ranks, join
-from mmrl.training.base_rewards_file import facts, lines, same
+from mmrl.training.prompts import load_media
 from mmrl.training.rollouts import rollouts_of
-from mmrl.types import Example, Prompt
+from mmrl.types import Example
+
+Table = Mapping[str, Mapping[str, Tensor]]  # example -> reward -> [n]
 
 STEP = -1  # the noise of these completions is that of no training step
+REMEDY = "run mmrl prepare with this config"
+OF_A_SET = ("format", "file", "media", "options", "prefix")  # its rows' rewards do not depend on other keys
+
+
+class BaseRewardsError(ValueError):
+    """The file of base rewards is missing, is another kind of file, or was made with other settings."""
 
 
 def score_base_model(config: Config, samples: int, quiet: bool = False) -> Path:
-    """Draw ``samples`` completions of every example and write their rewards into the file that ``prepared`` names.
-
-    Goes on where an earlier call with the same settings ended.
-    """
+    """Write rewards of ``samples`` completions of every example into the file of ``prepared``, or go on with such a file."""
     if config.prepared is None:
         raise ConfigError("prepared: expected the file to write; add prepared=runs/base.jsonl")
     ranks = Ranks(join())
@@ -56,15 +65,13 @@ def score_base_model(config: Config, samples: int, quiet: bool = False) -> Path:
 
 def begin(path: Path, made_with: Mapping[str, Any], samples: int) -> set[str]:
     """Begin the file, or return the ids of the examples that it has already."""
-    made_with = {**made_with}
     if path.is_file():
-        head, *found = lines(path)
-        same(head, made_with, path)
+        head, found = read_rows(path, made_with)
         if head["samples"] != samples:
             raise ConfigError(f"--samples: expected {head['samples']}, as {path} was begun with; found {samples}")
         cut_torn_end(path)
         return {row["id"] for row in found}
-    write_whole(path, line_of({"made_with": made_with, "samples": samples}))
+    write_whole(path, line_of({"made_with": {**made_with}, "samples": samples}))
     return set()
 
 
@@ -78,7 +85,10 @@ def rows(
     sample = rollouts_of(policy, "policy", rollout, config.seed)
     together = max(1, config.rollout.max_rows // samples)
     for start in range(0, len(examples), together):
-        for group in sample(prompts(config, examples[start : start + together], policy, reader), STEP):
+        kept, media, bad = load_media(reader, examples[start : start + together])
+        if bad and config.data.on_bad_media == "stop":
+            raise bad[0]
+        for group in sample(policy.prompts(kept, media), STEP):
             earned = grade(group.texts, group.prompt.example, graders)
             total = sum(weights[name] * reward for name, reward in earned.items())
             earned = {**earned, "total": total}
@@ -97,15 +107,46 @@ def summary(earned: Mapping[str, Tensor], algorithm: Algorithm) -> dict[str, flo
     return {**rates, **algorithm.report_base(earned)}
 
 
-def prompts(config: Config, examples: Sequence[Example], policy: Policy, reader: MediaReader) -> list[Prompt]:
-    """Make prompts of the examples whose media can be read; other examples are errors or left out, as data.on_bad_media says."""
-    kept, media = [], []
-    for example in examples:
-        try:
-            media.append(reader.load(example))
-        except MediaError:
-            if config.data.on_bad_media == "stop":
-                raise
-        else:
-            kept.append(example)
-    return policy.prompts(kept, media)
+def facts(config: Config) -> dict[str, Any]:
+    """The settings that decide the rewards of an example, without the seed and the number of completions."""
+    plain = config.model_dump(mode="json")
+    model, data = plain["model"], plain["data"]
+    return {
+        "model": model["path"],
+        "compute": [model["compute"], model["attention"]],
+        "pixels": {"video": model["video_pixels"], "image": model["image_pixels"]},
+        "sets": [{key: one[key] for key in OF_A_SET} for one in data["sets"]],
+        "template": data["template"],
+        "frames": data["frames"],
+        "reader": data["reader"],
+        "decoding": plain["rollout"]["decoding"],
+        "rewards": plain["rewards"],
+        "code": {name: code_of(reward.grader) for name, reward in config.rewards.items()},
+    }
+
+
+def read_table(path: Path, facts: Mapping[str, Any]) -> Table:
+    """Read the rewards. Raises BaseRewardsError if the file is missing or was made with other settings than ``facts``."""
+    if not path.is_file():
+        raise BaseRewardsError(
+            f"prepared: expected a table of what the base model earns, found nothing at {path}; {REMEDY}"
+        )
+    _, rows = read_rows(path, facts)
+    return {row["id"]: {name: torch.tensor(earned) for name, earned in row["rewards"].items()} for row in rows}
+
+
+def read_rows(path: Path, facts: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Read the first line and the rows. Raises BaseRewardsError if the first line records other settings than ``facts``."""
+    head, *rows = read(path) or [{}]
+    made = head.get("made_with")
+    if made is None:
+        raise BaseRewardsError(
+            f"{path}: expected a table of mmrl prepare, found no line about how it was made; {REMEDY}"
+        )
+    for name in sorted(made.keys() | facts.keys()):
+        if made.get(name) != facts.get(name):
+            raise BaseRewardsError(
+                f"{path}: made with another {name}: expected {facts.get(name)}, found {made.get(name)}; {REMEDY}, into another "
+                "file"
+            )
+    return head, rows

@@ -92,8 +92,7 @@ def checkpoints_in(folder: Path) -> list[Path]:
 
 def latest(folder: Path) -> Path | None:
     """The newest whole checkpoint."""
-    whole = checkpoints_in(folder)
-    return whole[-1] if whole else None
+    return next(reversed(checkpoints_in(folder)), None)
 
 
 def prune(folder: Path, keep: int) -> None:
@@ -102,13 +101,6 @@ def prune(folder: Path, keep: int) -> None:
         shutil.rmtree(path)
     for path in folder.glob(f"step-*{PARTIAL}"):
         if step_of(path.with_suffix("")) is not None:
-            shutil.rmtree(path)
-
-
-def drop_later(folder: Path, step: int) -> None:
-    """Delete what was written about steps that a resumed run will take again."""
-    for path in checkpoints_in(folder):
-        if step_of(path) > step:
             shutil.rmtree(path)
 
 
@@ -141,10 +133,13 @@ def keep_best(run: Path, checkpoint: Path, best: Best) -> None:
         (partial / BEST_FACTS).write_text(json.dumps(asdict(best), indent=1) + "\n")
 
 
-def drop_later_best(run: Path, step: int) -> None:
-    """Delete a best of steps that a resumed run will take again."""
-    before = read_best(run)
-    if before is not None and before.step > step:
+def drop_later(run: Path, step: int) -> None:
+    """Delete validations and a best of steps that a resumed run will take again."""
+    for path in checkpoints_in(run / "validation"):
+        if step_of(path) > step:
+            shutil.rmtree(path)
+    best = read_best(run)
+    if best is not None and best.step > step:
         shutil.rmtree(run / BEST)
 
 

@@ -1,8 +1,10 @@
 """Checks before a run starts: each finds a mistake that would otherwise stop the run, or spoil it, hours later."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from mmrl.config.load import flat
 from mmrl.config.open_data import check_gradable, check_media, disk_of, grader, open_set, root_of
 from mmrl.config.schema import Config, ConfigError, EvaluationSection
 from mmrl.data.conditions import check_condition
@@ -11,8 +13,15 @@ from mmrl.rewards.parse import THINK, leaves_think_open
 from mmrl.runtime.console import console
 from mmrl.runtime.ranks import Ranks
 from mmrl.training import checkpoint
-from mmrl.training.loop import same_config
 from mmrl.types import Example
+
+FREE_TO_CHANGE = (  # when a run is resumed: what decides its length, what it writes, and what it takes of the machine
+    "out", "steps", "save_every", "keep", "rollouts_every", "trackers", "validation", "best",
+    "data.on_bad_media", "data.workers", "data.timeout", "data.cache_bytes", "data.cache_dir",
+    "data.cache_dir_bytes", "data.max_prompt_tokens",
+    "part_tokens", "rollout.max_rows", "model.logit_bytes", "model.feature_bytes",
+    "model.gradient_checkpointing", "model.shard", "model.share_prefix",
+)  # fmt: skip
 
 
 def check_ranks(config: Config, ranks: Ranks) -> None:
@@ -43,6 +52,20 @@ def checkpoint_to_resume(config: Config, resume: bool) -> Path | None:
     if newest is not None:
         same_config(config, checkpoint.read_state(newest)["config"], newest)
     return newest
+
+
+def same_config(config: Config, recorded: Mapping[str, Any], directory: Path) -> None:
+    """Refuse to go on with another experiment."""
+    now, before = flat(config.model_dump(mode="json")), flat(recorded)
+    free = tuple(f"{key}." for key in FREE_TO_CHANGE)  # with all that is part of them
+    different = [k for k in sorted(now.keys() | before.keys()) if now.get(k) != before.get(k)]
+    if changed := [k for k in different if not f"{k}.".startswith(free)]:
+        first = changed[0]
+        raise ConfigError(
+            f"{directory}: cannot resume, because {', '.join(changed)} changed; the first: expected "
+            f"{before.get(first)}, found {now.get(first)}. Only {', '.join(FREE_TO_CHANGE)} may change; "
+            "else start a new run with another out"
+        )
 
 
 def check_inputs(config: Config, examples: Sequence[Example], ranks: Ranks, quiet: bool) -> None:
@@ -80,10 +103,7 @@ def check_validation(section: EvaluationSection) -> None:
 
 
 def check_opening(policy: Policy, config: Config, examples: Iterable[Example]) -> None:
-    """Refuse, where the chat template opens <think>, a format reward and demonstrations that open it again.
-
-    No completion can earn such a reward, because the opening tag is the prompt's.
-    """
+    """Refuse, where the chat template opens <think>, demonstrations that do, too, and a format reward: nothing can earn it."""
     if not leaves_think_open(policy.opening):
         return
     found = f"a chat template whose prompts end with {policy.opening!r}"

@@ -1,4 +1,4 @@
-"""A training run: the loop around the trainer, and what is kept of it."""
+"""A training run loops around the trainer, and keeps what came of it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,8 +8,7 @@ from time import perf_counter
 from typing import Any
 
 from mmrl.algorithms.target_matching import TargetError
-from mmrl.config.load import flat
-from mmrl.config.schema import Config, ConfigError
+from mmrl.config.schema import Config
 from mmrl.data.media.reader import MediaError
 from mmrl.evaluation import cost
 from mmrl.evaluation.evaluator import evaluate_model
@@ -25,19 +24,12 @@ from mmrl.training.run_log import Journal
 from mmrl.training.step.non_finite import NonFiniteError
 from mmrl.training.step.trainer import Trainer
 
-FREE_TO_CHANGE = (  # when a run is resumed: what decides its length, what it writes, and what it takes of the machine
-    "out", "steps", "save_every", "keep", "rollouts_every", "trackers", "validation", "best",
-    "data.on_bad_media", "data.workers", "data.timeout", "data.cache_bytes", "data.cache_dir",
-    "data.cache_dir_bytes", "data.max_prompt_tokens",
-    "part_tokens", "rollout.max_rows", "model.logit_bytes", "model.feature_bytes",
-    "model.gradient_checkpointing", "model.shard", "model.share_prefix",
-)  # fmt: skip
 TOGETHER = (Stopped, NonFiniteError, MediaError, PromptError, TargetError)  # raised by all ranks at the same place
 
 
 @dataclass
 class Run:
-    """A training run: the trainer, and what is kept of it."""
+    """Loops around a trainer, and keeps what came of it."""
 
     config: Config
     folder: Path
@@ -53,13 +45,13 @@ class Run:
         return self.folder / "checkpoints"
 
     @property
-    def readers(self) -> list[Any]:
-        """All models of the run."""
-        readers = (self.feeder.policy, self.trainer.reference, self.trainer.proposal)
-        return [reader for reader in readers if reader is not None]
+    def copies(self) -> dict[str, Any]:
+        """The copies of the policy that the run has, by name."""
+        both = {"reference": self.trainer.reference, "proposal": self.trainer.proposal}
+        return {name: copy for name, copy in both.items() if copy is not None}
 
     def fit(self, quiet: bool = False) -> None:
-        """Step until done. Whatever ends it, what was learned is in a checkpoint.
+        """Steps until done. Whatever ends it, what was learned is in a checkpoint.
 
         Save for an error of one rank among several: the others wait elsewhere then, and the newest checkpoint stays.
         """
@@ -78,7 +70,7 @@ class Run:
             self.feeder.reader.close()
 
     def loop(self, show: Callable[[int, str], None]) -> None:
-        """Steps, checkpoints in between, and a look at whether somebody wants an end."""
+        """Takes steps, writes checkpoints in between, and ends if somebody asks for that."""
         trainer, config = self.trainer, self.config
         with stopping() as stop:
             while trainer.step_done < config.steps:
@@ -90,13 +82,13 @@ class Run:
                     raise Stopped
 
     def keep(self) -> None:
-        """A checkpoint, unless there is one of this step or the weights are between two steps."""
+        """Writes a checkpoint, unless there is one of this step or the weights are between two steps."""
         if self.saved != self.trainer.step_done and not self.trainer.moved:
             self.save()
 
     def step(self) -> dict[str, float]:
-        """One step, written down, also where its validation fails."""
-        with profile(self.readers, self.feeder, self.ranks) as numbers:
+        """Takes one step and writes it down, also where its validation fails."""
+        with profile([self.feeder.policy, *self.copies.values()], self.feeder, self.ranks) as numbers:
             numbers |= self.trainer.step()
             self.random = checkpoint.randomness()
         step = self.trainer.step_done
@@ -110,7 +102,7 @@ class Run:
         return numbers
 
     def validate(self, step: int) -> dict[str, float]:
-        """Examine the policy as it is; rank 0 does, the others wait. Weights and random states are as before."""
+        """Examines the policy as it is; rank 0 does, the others wait. Weights and random states are as before."""
         start, found, policy = perf_counter(), {}, self.feeder.policy
         with policy.whole():
             if self.ranks.main:
@@ -124,7 +116,7 @@ class Run:
         return found | {"seconds/validation": perf_counter() - start}
 
     def keep_best(self, step: int, found: Mapping[str, float]) -> None:
-        """Keep the model of this step if it is the best so far, by rank 0's measurement; all ranks write it together."""
+        """Keeps the model of this step if it is the best so far, by rank 0's measurement; all ranks write it together."""
         metric = self.config.best
         if metric is None:
             return
@@ -136,14 +128,11 @@ class Run:
             self.ranks.wait()
 
     def save(self) -> Path:
-        """A checkpoint of this step. Rank 0 writes it, whole, so that any number of ranks can go on from it."""
+        """Makes a checkpoint of this step. Rank 0 writes it, whole, so that any number of ranks can go on from it."""
         directory, trainer = self.checkpoints / checkpoint.name_of(self.trainer.step_done), self.trainer
         policy = self.feeder.policy
         tensors = {"optimizer": checkpoint.optimizer_tensors(policy.model, trainer.optimizer)}
-        if trainer.reference is not None:
-            tensors["reference"] = trainer.reference.state()
-        if trainer.proposal is not None:
-            tensors["proposal"] = trainer.proposal.state()
+        tensors |= {name: copy.state() for name, copy in self.copies.items()}
         if trainer.memory is not None:
             tensors["memory"] = trainer.memory.to_tensors()
         weights = whole_state(policy.model) if self.config.model.shard else None
@@ -156,7 +145,7 @@ class Run:
         return directory
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint says beside its tensors."""
+        """Tells what a checkpoint says beside its tensors."""
         self.feeder.stream.position = self.trainer.collector.done
         return {
             "step": self.trainer.step_done,
@@ -169,7 +158,7 @@ class Run:
         }
 
     def restore(self, directory: Path) -> None:
-        """Go on from a checkpoint; the weights were loaded with the policy."""
+        """Goes on from a checkpoint; the weights were loaded with the policy."""
         state, tensors = checkpoint.read(directory)
         checkpoint.same_model(self.feeder.policy.model, state["shapes"], directory)
         trainer = self.trainer
@@ -180,36 +169,15 @@ class Run:
             trainer.memory = trainer.algorithm.needs.memory.from_tensors(tensors["memory"])
         self.feeder.skipped = state["skipped"]
         checkpoint.restore_optimizer(self.feeder.policy.model, trainer.optimizer, tensors["optimizer"])
-        if trainer.reference is not None:
-            trainer.reference.restore(tensors["reference"])
-        if trainer.proposal is not None:
-            trainer.proposal.restore(tensors["proposal"])
+        for name, copy in self.copies.items():
+            copy.restore(tensors[name])
         self.random = state["random"]
         checkpoint.restore_randomness(self.random)
         if self.ranks.main:
-            checkpoint.drop_later(self.folder / "validation", state["step"])
-            checkpoint.drop_later_best(self.folder, state["step"])
+            checkpoint.drop_later(self.folder, state["step"])
 
 
 def note_of(numbers: Mapping[str, float]) -> str:
-    """The few numbers worth a place on the progress line."""
+    """Picks the few numbers worth a place on the progress line."""
     wanted = {"reward/total": "reward", "reward/accuracy": "accuracy", "loss": "loss", "policy/entropy": "entropy"}
     return "  ".join(f"{short} {numbers[name]:.3f}" for name, short in wanted.items() if name in numbers)
-
-
-def same_config(config: Config, recorded: Mapping[str, Any], directory: Path) -> None:
-    """Refuse to go on with another experiment."""
-    now, before = flat(config.model_dump(mode="json")), flat(recorded)
-    changed = [k for k in sorted(now.keys() | before.keys()) if now.get(k) != before.get(k) and not free_to_change(k)]
-    if changed:
-        first = changed[0]
-        raise ConfigError(
-            f"{directory}: cannot resume, because {', '.join(changed)} changed; the first: expected "
-            f"{before.get(first)}, found {now.get(first)}. Only {', '.join(FREE_TO_CHANGE)} may change; "
-            "else start a new run with another out"
-        )
-
-
-def free_to_change(key: str) -> bool:
-    """Whether a key, or what it is part of, may change when a run is resumed."""
-    return any(key == free or key.startswith(f"{free}.") for free in FREE_TO_CHANGE)

@@ -1,4 +1,4 @@
-"""Which parameters learn, how fast, and when."""
+"""An optimizer is told which parameters learn, how fast, and when."""
 
 import math
 
@@ -11,7 +11,7 @@ from mmrl.models.policy import Policy
 
 
 def parts_of(model: nn.Module, family: Family) -> dict[str, dict[str, nn.Parameter]]:
-    """The parameters of tower, projector and language model, by name."""
+    """Lists the parameters of tower, projector and language model, by name."""
     parts: dict[str, dict[str, nn.Parameter]] = {"tower": {}, "projector": {}, "language": {}}
     for name, parameter in model.named_parameters():
         of_tower = "projector" if name.startswith(family.projector) else "tower"
@@ -20,7 +20,7 @@ def parts_of(model: nn.Module, family: Family) -> dict[str, dict[str, nn.Paramet
 
 
 def optimizer_of(policy: Policy, section: OptimizerSection) -> torch.optim.AdamW:
-    """AdamW with a rate for each part; parts of rate 0 are left out. Vectors (norms, biases) are not decayed."""
+    """Makes an AdamW with a rate for each part; parts of rate 0 are left out. Vectors (norms, biases) are not decayed."""
     groups = []
     for part, parameters in parts_of(policy.model, policy.family).items():
         rate = getattr(section.rates, part)
@@ -32,14 +32,14 @@ def optimizer_of(policy: Policy, section: OptimizerSection) -> torch.optim.AdamW
 
 
 def freeze(policy: Policy, section: OptimizerSection) -> None:
-    """Turn off the gradient of the parts of rate 0. A reference is copied afterwards: it must know what of the tower trains."""
+    """Turns off the gradient of the parts of rate 0. A reference is copied afterwards: it must know what of the tower trains."""
     for part, parameters in parts_of(policy.model, policy.family).items():
         for parameter in parameters.values():
             parameter.requires_grad_(getattr(section.rates, part) > 0)
 
 
 def rate_at(step: int, total: int, section: OptimizerSection) -> float:
-    """The share of the learning rate at an optimizer step: a linear warm-up, a plateau, then the schedule's fall."""
+    """Gives the share of the learning rate at an optimizer step: a linear warm-up, a plateau, then the schedule's fall."""
     if step < section.warmup:
         return (step + 1) / section.warmup
     start = max(section.warmup, section.decay_from * total)

@@ -8,9 +8,7 @@ from time import perf_counter
 
 import torch
 
-from mmrl.data.media.reader import MediaReader
 from mmrl.models.reader import Reader
-from mmrl.models.vision.feature_cache import FeatureCache
 from mmrl.runtime.disk_cache import Tally
 from mmrl.runtime.ranks import Ranks
 from mmrl.training.prompts import Feeder
@@ -33,11 +31,11 @@ def profile(readers: Sequence[Reader], feeder: Feeder, ranks: Ranks) -> Iterator
     numbers: Numbers = {}
     yield numbers
     seconds, meter = perf_counter() - start, Meter()
-    named = sum(value for name, value in numbers.items() if name.startswith("seconds/"))
     count_work(meter, readers)
     for name, value in counters(feeder).items():
         meter.total(name, value - before[name])
     count_state(meter, feeder)
+    named = sum(value for name, value in numbers.items() if name.startswith("seconds/"))
     meter.total("seconds/step", seconds)
     meter.total("seconds/learn", max(0.0, seconds - named))
     numbers |= meter.summary(ranks)
@@ -56,38 +54,20 @@ def count_work(meter: Meter, readers: Sequence[Reader]) -> None:
 
 
 def counters(feeder: Feeder) -> Numbers:
-    """All counters that only grow, as they are now."""
-    made = {"work/prompts": feeder.prompts_made, "work/media": feeder.media_made}
-    return made | of_frames(feeder.reader) | of_features(feeder.policy.tower.cache)
-
-
-def of_frames(reader: MediaReader) -> Numbers:
-    """The counts of decoding since the run began."""
-    counts = reader.counts
-    return {
-        "media/decodes": counts.decodes,
-        "media/hits": counts.hits,
-        "media/fallbacks": counts.fallbacks,
-        "media/failures": counts.failures,
-        "seconds/data_wait": counts.seconds_waited,
-    } | tallied("media", counts.disk)
-
-
-def of_features(cache: FeatureCache | None) -> Numbers:
-    """The counts of the tower's cache since the run began, its validations included."""
-    return {} if cache is None else {"media/features/hits": cache.hits} | tallied("media/features", cache.tally)
+    """All counters that only grow, as they are now; those of the tower's cache include validations."""
+    counts, cache = feeder.reader.counts, feeder.policy.tower.cache
+    found = {"work/prompts": feeder.prompts_made, "work/media": feeder.media_made}
+    found |= {f"media/{name}": getattr(counts, name) for name in ("decodes", "hits", "fallbacks", "failures")}
+    found |= {"seconds/data_wait": counts.seconds_waited} | tallied("media", counts.disk)
+    if cache is not None:
+        found |= {"media/features/hits": cache.hits} | tallied("media/features", cache.tally)
+    return found
 
 
 def tallied(room: str, tally: Tally) -> dict[str, int]:
     """The counts of a cache on disk."""
-    return {
-        f"{room}/disk_hits": tally.hits,
-        f"{room}/disk_read_bytes": tally.read_bytes,
-        f"{room}/disk_written_bytes": tally.written_bytes,
-        f"{room}/evicted": tally.evicted,
-        f"{room}/corrupt": tally.corrupt,
-        f"{room}/bypassed": tally.bypassed,
-    }
+    found = {f"{room}/disk_{name}": getattr(tally, name) for name in ("hits", "read_bytes", "written_bytes")}
+    return found | {f"{room}/{name}": getattr(tally, name) for name in ("evicted", "corrupt", "bypassed")}
 
 
 def count_state(meter: Meter, feeder: Feeder) -> None:

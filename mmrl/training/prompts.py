@@ -1,4 +1,4 @@
-"""Examples to prompts: which, decoded when, and what happens to media that cannot be read."""
+"""A feeder decides which examples become prompts, when they are decoded, and what happens to media that cannot be read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from mmrl.types import Example, Prompt
 
 @dataclass
 class Feeder:
-    """Examples to prompts: decoded ahead of need, and with what the config says of media that cannot be read."""
+    """Makes prompts of examples: decodes ahead of need, and does what the config says of media that cannot be read."""
 
     policy: Policy
     reader: MediaReader
@@ -30,25 +30,17 @@ class Feeder:
     media_made: int = 0  # in these
 
     def examples(self, step: int) -> Sequence[Example]:
-        """This rank's examples; those of the next step begin to be decoded."""
+        """Gives this rank's examples; those of the next step begin to be decoded."""
         now = self.stream.batch(step)
         self.reader.ahead([*now, *self.stream.batch(step + 1)])
         return now
 
     def prepare(self, examples: Sequence[Example]) -> list[Prompt]:
-        """Prompts of the examples whose media can be read. Raises MediaError on all ranks, unless they are skipped.
+        """Makes prompts of the examples whose media can be read.
 
-        Raises PromptError on all ranks where a prompt is too long.
+        All ranks raise MediaError where media of one cannot, unless these are skipped; PromptError where a prompt is too long.
         """
-        kept, media, bad = [], [], []
-        for example in examples:
-            try:
-                loaded = self.reader.load(example)
-            except MediaError as error:
-                bad.append(error)
-            else:
-                kept.append(example)
-                media.append(loaded)
+        kept, media, bad = load_media(self.reader, examples)
         everybody = [error for errors in self.ranks.gather(bad) for error in errors]
         if everybody and self.on_bad_media == "stop":
             everybody[0].add_note("data.on_bad_media=skip goes on without such examples, and counts them")
@@ -65,3 +57,15 @@ class Feeder:
         self.prompts_made += len(prompts)
         self.media_made += sum(len(example.every_media) for example in kept)
         return prompts
+
+
+def load_media(reader: MediaReader, examples: Sequence[Example]) -> tuple[list[Example], list[list], list[MediaError]]:
+    """Gives the examples whose media can be read, these media, and the errors of the others."""
+    kept, media, bad = [], [], []
+    for example in examples:
+        try:
+            media.append(reader.load(example))
+            kept.append(example)
+        except MediaError as error:
+            bad.append(error)
+    return kept, media, bad

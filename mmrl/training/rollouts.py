@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+
+import torch
 
 from mmrl.config.schema import RolloutSection
+from mmrl.models.context import refuse, too_long
 from mmrl.models.policy import Policy
 from mmrl.rewards.parse import parse
-from mmrl.rollout import Engine, demonstrate
+from mmrl.rollout import Engine
 from mmrl.runtime.out_of_memory import run_with_smaller_batches
 from mmrl.types import Group, Prompt
 
@@ -34,22 +36,28 @@ class Sampler:
         try:
             with policy.whole():
                 rows = min(self.engine.max_rows, len(members) * len(prompts))  # so that halving makes a difference
-                fitted = run_with_smaller_batches(attempt, rows, len(members), "rollout.max_rows")
+                groups, rows, halvings = run_with_smaller_batches(attempt, rows, len(members), "rollout.max_rows")
         finally:
             policy.model.train(training)
-        self.engine = replace(self.engine, max_rows=fitted.limit) if fitted.halvings else self.engine
-        policy.work.halvings += fitted.halvings
-        return fitted.result
+        self.engine = replace(self.engine, max_rows=rows) if halvings else self.engine
+        policy.work.halvings += halvings
+        return groups
 
 
 def rollouts_of(policy: Policy, source: str, section: RolloutSection, seed: int) -> Rollouts:
     """The source of completions that an algorithm asks for: "policy" or "demonstrations"."""
     if source == "demonstrations":
-        return partial(demonstrations, policy)
+        return lambda prompts, _step: [demonstrate(policy, prompt) for prompt in prompts]
     engine = Engine(policy, section.decoding, lambda text: parse(text).span, section.max_rows)
     return Sampler(engine, section.group_size, seed)
 
 
-def demonstrations(policy: Policy, prompts: Sequence[Prompt], _step: int) -> list[Group]:
-    """Each prompt's demonstration, as a group of one."""
-    return [demonstrate(policy, prompt) for prompt in prompts]
+def demonstrate(policy: Policy, prompt: Prompt) -> Group:
+    """Makes the example's demonstration a group of one. Raises ValueError if it has none, and PromptError if it does not fit."""
+    said, where = prompt.example.demonstration, f"example {prompt.example.id}"
+    if said is None:
+        raise ValueError(f"{where}: expected a demonstration to learn from, found none; sft needs one a row")
+    tokens = torch.tensor([policy.encode(said, where)])
+    refuse(list(too_long([prompt], policy.context, tokens.shape[1])))
+    mask = torch.ones_like(tokens, dtype=torch.bool)
+    return Group(prompt, tokens, mask, torch.zeros_like(mask), (said,), finished=mask[:, 0])

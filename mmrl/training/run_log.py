@@ -1,4 +1,4 @@
-"""What a run writes while it goes: metrics.jsonl, rollouts.jsonl and the trackers. Rank 0 only."""
+"""A run writes metrics.jsonl, rollouts.jsonl and to the trackers while it goes. Rank 0 alone does so."""
 
 from collections.abc import Mapping, Sequence
 from itertools import count
@@ -8,39 +8,40 @@ from typing import Any
 from mmrl.runtime.console import console
 from mmrl.runtime.files import write_whole
 from mmrl.runtime.json_lines import append, line_of, read
+from mmrl.runtime.ranks import Ranks
 from mmrl.types import Scored
 
 
 class Journal:
-    """Two JSONL files that a resumed run continues from the step of its checkpoint."""
+    """Keeps two JSONL files, which a resumed run continues from the step of its checkpoint."""
 
-    def __init__(self, folder: Path, accelerator: Any, main: bool, step: int = 0):
+    def __init__(self, folder: Path, ranks: Ranks, step: int):
         self.metrics, self.rollouts = folder / "metrics.jsonl", folder / "rollouts.jsonl"
-        self.accelerator, self.main = accelerator, main
-        if main:
+        self.ranks = ranks
+        if ranks.main:
             folder.mkdir(parents=True, exist_ok=True)
             for path in (self.metrics, self.rollouts):
                 keep_until(path, step) if step else set_aside(path)
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
-        """One line of metrics, and the same to the trackers."""
-        if self.main:
+        """Writes one line of metrics, and gives the same to the trackers."""
+        if self.ranks.main:
             append(self.metrics, [{"step": step} | dict(numbers)])
-        self.accelerator.log(dict(numbers), step=step)
+        self.ranks.accelerator.log(dict(numbers), step=step)
 
     def close(self) -> None:
-        """The trackers write what they still hold."""
-        for tracker in self.accelerator.trackers:
+        """Lets the trackers write what they still hold."""
+        for tracker in self.ranks.accelerator.trackers:
             tracker.finish()
 
     def write_rollouts(self, step: int, scored: Sequence[Scored]) -> None:
-        """Prompts with their completions and rewards."""
-        if self.main:
+        """Writes prompts with their completions and rewards."""
+        if self.ranks.main:
             append(self.rollouts, [rollout(step, s) for s in scored])
 
 
 def rollout(step: int, scored: Scored) -> dict[str, Any]:
-    """One group as plain data."""
+    """Tells one group as plain data."""
     group, example = scored.group, scored.group.prompt.example
     return {
         "step": step,
@@ -64,13 +65,13 @@ def rollout(step: int, scored: Scored) -> dict[str, Any]:
 
 
 def keep_until(path: Path, step: int) -> None:
-    """Drop lines of later steps, and a line that a killed process left half-written."""
+    """Drops lines of later steps, and a line that a killed process left half-written."""
     if path.exists():
         write_whole(path, "".join(line_of(row) for row in read(path) if row["step"] <= step))
 
 
 def set_aside(path: Path) -> None:
-    """Rename the records of a run that ended before its first checkpoint, which a new run in its folder does not go on with."""
+    """Renames the records of a run that ended before its first checkpoint, which a new run in its folder does not go on with."""
     if path.exists() and path.stat().st_size:
         other = next(name for n in count(1) if not (name := path.with_name(f"{path.stem}.{n}{path.suffix}")).exists())
         path.rename(other)

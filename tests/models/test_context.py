@@ -5,8 +5,9 @@ from unittest.mock import patch
 import pytest
 
 from mmrl.models.context import PromptError, refuse, too_long
-from mmrl.rollout import Engine, demonstrate
+from mmrl.rollout import Engine
 from mmrl.training.build import build
+from mmrl.training.rollouts import demonstrate
 from mmrl.types import Decoding
 from tests import run_fixtures, tiny_models
 

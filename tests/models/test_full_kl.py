@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mmrl.models.full_kl import token_divergence
+from mmrl.models.logprobs import Rules
 from mmrl.types import Against, Frozen, RowSlice
 from tests import run_fixtures, tiny_models
 
@@ -33,7 +34,7 @@ def test_it_is_its_definition_with_its_gradient_whatever_the_chunks(way, chunk):
     limit = chunk * 3 * len(weight) * 8
     found = []
     for function in (
-        lambda h, w: token_divergence(h, states, w, head, allowed, 0.7, way, limit),
+        lambda h, w: token_divergence(h, states, w, head, Rules(allowed, (), 0.7, limit), way),
         lambda h, w: plain(h, states, w, head, allowed, 0.7, way),
     ):
         leaves = hidden.clone().requires_grad_(), weight.clone().requires_grad_()
@@ -47,15 +48,15 @@ def test_it_is_its_definition_with_its_gradient_whatever_the_chunks(way, chunk):
 @pytest.mark.parametrize("way", WAYS)
 def test_a_model_does_not_differ_from_itself(way):
     (hidden, _, weight, _), allowed = made()
-    got = token_divergence(hidden, hidden, weight, weight, allowed, 1.0, way, 10**6)
+    got = token_divergence(hidden, hidden, weight, weight, Rules(allowed, (), 1.0, 10**6), way)
     assert not got.any()
 
 
 def test_the_two_ways_differ_and_nothing_asked_is_nothing_found():
     (hidden, states, weight, head), allowed = made()
-    both = [token_divergence(hidden, states, weight, head, allowed, 1.0, way, 10**6) for way in WAYS]
+    both = [token_divergence(hidden, states, weight, head, Rules(allowed, (), 1.0, 10**6), way) for way in WAYS]
     assert (both[0] - both[1]).abs().min() > 1e-3
-    none = token_divergence(hidden[:0], states[:0], weight, head, allowed, 1.0, WAYS[0], 10**6)
+    none = token_divergence(hidden[:0], states[:0], weight, head, Rules(allowed, (), 1.0, 10**6), WAYS[0])
     assert none.shape == (0,)
 
 
@@ -73,7 +74,7 @@ def test_logits_stay_within_their_bytes(rows):
             return out
 
     with Spy():
-        token_divergence(hidden, states, weight, head, allowed, 1.0, WAYS[0], rows * 3 * len(weight) * 8 + 1)
+        token_divergence(hidden, states, weight, head, Rules(allowed, (), 1.0, rows * 3 * len(weight) * 8 + 1), WAYS[0])
     assert max(made_rows) == rows
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import DynamicCache
 
+from mmrl.models.attention.decode import decoder as start
 from mmrl.models.loading import load_policy
 from mmrl.models.proposal import Proposal
 from mmrl.models.reference import Reference
@@ -67,9 +68,9 @@ def test_an_answer_depends_on_where_and_how_long_ago_its_prompt_was():
 def test_padding_reaches_no_state_and_every_row_has_its_prompts(exact):
     """The second prompt is padded at the left; rows are copied, then some leave."""
     policy = tiny_models.policy(FAMILY, torch.float64)
-    prompts, language = mixed(policy), policy.language
+    prompts, language = mixed(policy), policy
     with torch.no_grad(), policy.see(prompts) as seen:
-        decoder = policy.decoder(seen, [2, 1, 3])
+        decoder = start(policy, seen, [2, 1, 3])
         decoder.keep(torch.tensor([1, 2, 5]))
         assert len({len(p.tokens) for p in prompts}) == 3
         for row, (prompt, features) in enumerate(zip(prompts, seen.features, strict=True)):

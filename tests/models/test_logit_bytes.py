@@ -5,6 +5,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from mmrl.models import full_kl, logprobs
+from mmrl.models.logprobs import Rules
 from mmrl.rollout import Engine, engine
 from mmrl.rollout.noise import draw
 from mmrl.types import Against, Decoding, Frozen, RowSlice
@@ -45,10 +46,11 @@ def test_so_many_tensors_exist_at_a_time_as_are_counted():
     assert peak(lambda: drawn(1.0)) <= more * engine.TENSORS * UNIT
     assert peak(lambda: drawn(0.9)) <= more * engine.TENSORS_TOP_P * UNIT
     assert (
-        peak(lambda: logprobs.token_logp(hidden, tokens, weight, allowed, 1.0, 2**40)) <= more * logprobs.TENSORS * UNIT
+        peak(lambda: logprobs.token_logp(hidden, tokens, weight, Rules(allowed, (), 1.0, 2**40)))
+        <= more * logprobs.TENSORS * UNIT
     )
     for direction in ("kl_policy_reference", "kl_reference_policy"):
-        how = (allowed, 1.0, direction, 2**40)
+        how = (Rules(allowed, (), 1.0, 2**40), direction)
         found = peak(lambda how=how: full_kl.token_divergence(hidden, states, weight, head, *how))
         assert found <= more * full_kl.TENSORS * UNIT
 
@@ -68,9 +70,9 @@ def test_the_bound_holds_there_and_back_however_many_chunks(bound, direction):
 
     def forward():
         if direction is None:
-            found.append(logprobs.token_logp(hidden, tokens, weight, allowed, 1.0, limit)[0])
+            found.append(logprobs.token_logp(hidden, tokens, weight, Rules(allowed, (), 1.0, limit))[0])
         else:
-            how = (allowed, 1.0, direction, limit)
+            how = (Rules(allowed, (), 1.0, limit), direction)
             found.append(full_kl.token_divergence(hidden, states, weight, head, *how))
 
     assert 0.5 * limit < peak(forward) <= 1.05 * limit

@@ -120,4 +120,4 @@ def test_processor_and_model_must_mean_the_same_placeholders():
     policy = tiny_models.policy()
     policy.model.config.video_token_id += 1
     with pytest.raises(ValueError, match="same directory"):
-        policy.check_placeholders()
+        tiny_models.Policy(policy.model, policy.processor, "plain")

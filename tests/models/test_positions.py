@@ -39,7 +39,7 @@ def test_transformers_agrees_on_clips_that_are_no_longer_than_wide(family):
     (prompt,) = policy.prompts([example], [media])
     ids = prompt.tokens[None]
     kinds = torch.zeros_like(ids)
-    for kind, token in zip((1, 2), policy.placeholders(), strict=True):
+    for kind, token in zip((1, 2), policy.placeholders, strict=True):
         kinds[ids == token] = kind
     grids = {
         k: [torch.tensor([g.frames, g.height, g.width]) for g in prompt.vision.grids if g.kind == k]

@@ -138,7 +138,7 @@ def test_reading_some_tokens_leaves_the_rest_zero_and_the_read_ones_unchanged():
 def test_placeholders_must_equal_features():
     policy = tiny_models.policy()
     group = completions(policy, mixed(policy)[0])
-    group.tokens[0, 0] = policy.placeholders()[1]
+    group.tokens[0, 0] = policy.placeholders[1]
     with policy.see([group.prompt]) as seen, pytest.raises(ValueError, match="placeholders: expected"):
         policy.read(seen, [RowSlice(0, group)])
 

@@ -39,7 +39,7 @@ def test_banned_tokens_are_never_drawn():
     policy = tiny_models.policy()
     (group,) = engine(policy, max_new_tokens=4).sample(prompts(policy)[:1], [range(1000)], seed=1)
     assert policy.rules.allowed[group.tokens[group.mask]].all()
-    assert not policy.rules.allowed[list(policy.placeholders())].any()
+    assert not policy.rules.allowed[list(policy.placeholders)].any()
     assert not policy.rules.allowed[len(policy.tokenizer) :].any()
 
 

@@ -89,8 +89,8 @@ def test_a_disk_that_is_full_is_done_without_and_leaves_nothing_half_written(tmp
 
 def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match=r"data\.cache_dir: expected a folder that can be written, found .*Not a dir"):
-        open_disk(tmp_path / "file" / "cache", 1000, "data.cache_dir")
+    with pytest.raises(ValueError, match=r"cache_dir: expected a folder that can be written, found .*Not a dir"):
+        open_disk(tmp_path / "file" / "cache", 1000)
 
 
 def test_what_killed_processes_left_is_cleared_and_counted_again(tmp_path):

@@ -70,7 +70,7 @@ MOMENTS = [  # the writer; the function before whose call it dies, and the call'
     (write_file, files, "flush", 0, "old", "old"), (write_file, files, "flush", 0, None, None),
     (write_file, os, "replace", 0, "old", "old"), (write_file, os, "replace", 0, None, None),
     (write_file, files, "flush", 1, "old", "new"), (write_file, files, "flush", 1, None, "new"),
-    (write_directory, files, "flush_tree", 0, "old", "old"), (write_directory, files, "flush_tree", 0, None, None),
+    (write_directory, files, "flush", 0, "old", "old"), (write_directory, files, "flush", 0, None, None),
     (write_directory, files, "flush", 2, "old", "old"), (write_directory, files, "flush", 2, None, None),
     (write_directory, os, "rename", 0, "old", "old"), (write_directory, os, "rename", 0, None, None),
     (write_directory, os, "rename", 1, "old", "new"),  # between the two: settle finishes it

@@ -12,8 +12,7 @@ from mmrl.config.load import apply, parse
 from mmrl.config.schema import Config, ConfigError
 from mmrl.functional.targets import Tilt
 from mmrl.runtime import json_lines
-from mmrl.training.base_rewards import begin, score_base_model, summary
-from mmrl.training.base_rewards_file import BaseRewardsError, facts, read_table
+from mmrl.training.base_rewards import BaseRewardsError, begin, facts, read_table, score_base_model, summary
 from mmrl.training.build import build
 from tests import run_fixtures
 from tests.models.vision.test_feature_cache import Hook

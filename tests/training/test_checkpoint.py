@@ -44,7 +44,9 @@ def test_a_step_of_seven_digits_is_newer_than_one_of_six(folder):
 
 def test_later_steps_are_dropped_by_number_and_strays_stay(folder):
     write(folder, 999_999), write(folder, 1_000_000)
-    checkpoint.drop_later(folder, 999_999)
+    (folder.parent / "run").mkdir()
+    folder = folder.rename(folder.parent / "run" / "validation")
+    checkpoint.drop_later(folder.parent, 999_999)
     assert names(folder) == sorted(["step-999999", *STRAYS])
 
 

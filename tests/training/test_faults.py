@@ -65,6 +65,7 @@ def test_what_is_sampled_is_what_is_graded():
 
 def test_validation_of_steps_that_are_taken_again_is_dropped(tmp_path):
     for step in (5, 10, 15):
-        (tmp_path / checkpoint.name_of(step)).mkdir()
+        (tmp_path / "validation" / checkpoint.name_of(step)).mkdir(parents=True)
     checkpoint.drop_later(tmp_path, 10)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["step-000005", "step-000010"]
+    left = sorted(p.name for p in (tmp_path / "validation").iterdir())
+    assert left == ["step-000005", "step-000010"]

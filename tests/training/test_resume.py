@@ -101,7 +101,7 @@ def arm(run, place, times):
     elif place == "file of a checkpoint":
         checkpoint.save_file = after(checkpoint.save_file, times)
     elif place == "before the rename":
-        files.flush_tree = after(files.flush_tree, times)
+        files.flush = after(files.flush, times)
     elif place == "after the rename":
         checkpoint.prune = die
     else:

@@ -133,9 +133,9 @@ def test_pruning_leaves_the_best_alone(root, tmp_path, monkeypatch):
 def test_a_best_of_steps_that_are_taken_again_is_forgotten(tmp_path):
     (tmp_path / "checkpoint").mkdir()
     checkpoint.keep_best(tmp_path, tmp_path / "checkpoint", checkpoint.Best(5, "own/accuracy", 0.5))
-    checkpoint.drop_later_best(tmp_path, 5)
+    checkpoint.drop_later(tmp_path, 5)
     assert checkpoint.read_best(tmp_path) is not None
-    checkpoint.drop_later_best(tmp_path, 4)
+    checkpoint.drop_later(tmp_path, 4)
     assert checkpoint.read_best(tmp_path) is None
     assert checkpoint.improves(tmp_path, "own/accuracy", 0.0)
 

@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
 
 from mmrl.models.attention.prefix import NO_MASK, Prefix
+from mmrl.models.attention.unshared import padded_pass
 from mmrl.models.language import Language
 from mmrl.models.transformers_versions import cached
 from mmrl.models.vision.tower import Seen
@@ -161,22 +162,11 @@ class CopiedPrefixDecoder:
     @classmethod
     def of(cls, language: Language, seen: Seen, prompt: Int[Tensor, " n"]) -> "CopiedPrefixDecoder":
         """Runs the prompts, padded at the left, and copies them for their rows."""
-        lengths = [len(one.tokens) for one in seen.prompts]
-        width = max(lengths)
-        ids = torch.zeros(len(lengths), width, dtype=torch.long)
-        positions, mask = torch.zeros(3, len(lengths), width, dtype=torch.long), torch.zeros_like(ids, dtype=torch.bool)
-        for i, (one, length) in enumerate(zip(seen.prompts, lengths, strict=True)):
-            ids[i, width - length :], positions[:, i, width - length :] = one.tokens, one.positions
-            mask[i, width - length :] = True
-        ids, mask = ids.to(language.device), mask.to(language.device)
-        language.work.forward_tokens += ids.numel()
-        language.work.padding += ids.numel() - sum(lengths)
-        language.check(list(ids), seen.features)
-        embedded, deep = language.embed(ids, seen.features)
         cache = DynamicCache(config=language.layers.config)
-        out = language.forward(embedded, positions, attention_mask=mask, **cached(language.layers, cache), **deep)
+        rows = [(p.tokens, p.positions, features) for p, features in zip(seen.prompts, seen.features, strict=True)]
+        hidden, mask = padded_pass(language, rows, "left", **cached(language.layers, cache))
         cache.reorder_cache(prompt)  # any rows, any number of times; batch_select_indices knows no recurrent states
-        return cls(language, cache, mask[prompt], out.last_hidden_state[:, -1][prompt])
+        return cls(language, cache, mask[prompt], hidden[:, -1][prompt])
 
     def keep(self, rows: Int[Tensor, " m"]) -> None:
         """Goes on with these rows only."""

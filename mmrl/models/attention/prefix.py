@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import accumulate, groupby
+from itertools import accumulate, groupby, pairwise
 
 import torch
 from jaxtyping import Float, Int
@@ -11,8 +11,7 @@ from torch import Tensor
 
 from mmrl.models.attention.shared import AnswerPass, PromptPass, Rows
 from mmrl.models.language import Language
-from mmrl.models.vision.tower import Seen
-from mmrl.types import Prompt
+from mmrl.models.vision.tower import Seen, one_backward
 
 NO_MASK = torch.empty(0, 0, 0, 0)  # 4-D: transformers builds none
 
@@ -27,22 +26,10 @@ class Prefix:
     last: Float[Tensor, "n d"]  # hidden states at the prompts' last places, which predict the first tokens
 
     @property
-    def prompts(self) -> tuple[Prompt, ...]:
-        return self.seen.prompts
-
-    @property
-    def features(self) -> tuple[Float[Tensor, "v k d"], ...]:
-        return self.seen.features
-
-    @property
     def places(self) -> list[slice]:
         """Locates each prompt."""
-        ends = list(accumulate(len(prompt.tokens) for prompt in self.prompts))
-        return [slice(end - len(prompt.tokens), end) for prompt, end in zip(self.prompts, ends, strict=True)]
-
-    @property
-    def tensors(self) -> tuple[Tensor, ...]:
-        return (*self.keys, *self.values, self.last)
+        ends = [0, *accumulate(len(prompt.tokens) for prompt in self.seen.prompts)]
+        return [slice(start, end) for start, end in pairwise(ends)]
 
 
 def prefill(language: Language, seen: Seen) -> Prefix:
@@ -72,33 +59,26 @@ def held(language: Language, seen: Seen) -> Iterator[Prefix]:
     sharded, each layer is gathered for the prompts and once more for each part.
     """
     prefix = prefill(language, seen)
-    leaves = [x.detach().requires_grad_(x.requires_grad) for x in prefix.tensors]
     count = len(prefix.keys)
-    yield replace(prefix, keys=tuple(leaves[:count]), values=tuple(leaves[count : 2 * count]), last=leaves[-1])
-    if any(leaf.grad is not None for leaf in leaves):
-        leaves[-1].grad = torch.zeros_like(leaves[-1]) if leaves[-1].grad is None else leaves[-1].grad
-        pairs = [(x, leaf.grad) for x, leaf in zip(prefix.tensors, leaves, strict=True) if leaf.grad is not None]
-        torch.autograd.backward(*zip(*pairs, strict=True))
+    with one_backward((*prefix.keys, *prefix.values, prefix.last)) as leaves:
+        last = leaves[-1]
+        yield replace(prefix, keys=leaves[:count], values=leaves[count:-1], last=last)
+        if last.grad is None and any(leaf.grad is not None for leaf in leaves):
+            last.grad = torch.zeros_like(last)
 
 
 def answers(language: Language, prefix: Prefix, rows: Sequence[tuple[int, Int[Tensor, " t"]]]) -> Float[Tensor, "n d"]:
     """Computes last hidden states of completions' tokens, one row behind the other; ``rows`` are (prompt, one or more tokens)."""
     ids = torch.cat([tokens for _, tokens in rows]).to(language.device)
     language.check([ids], [prefix.last[:0]])
-    starts = [prefix.prompts[i].next_position for i, _ in rows]
+    starts = [prefix.seen.prompts[i].next_position for i, _ in rows]
     positions = torch.cat([torch.arange(len(t)) + start for start, (_, t) in zip(starts, rows, strict=True)])
     language.work.forward_tokens += len(ids)
     embedded, _ = language.embed(ids[None], [])
-    shared = AnswerPass(prefix.keys, prefix.values, neighbours(prefix, [(i, len(t)) for i, t in rows]))
+    groups, first = [], 0  # rows of the same prompt lie together
+    for index, some in groupby(rows, key=lambda row: row[0]):
+        groups.append(Rows(prefix.places[index], first, tuple(len(tokens) for _, tokens in some)))
+        first = groups[-1].tokens.stop
+    shared = AnswerPass(prefix.keys, prefix.values, tuple(groups))
     out = language.forward(embedded, positions.expand(3, 1, -1), attention_mask=NO_MASK, shared=shared.attend)
     return out.last_hidden_state[0]
-
-
-def neighbours(prefix: Prefix, rows: Sequence[tuple[int, int]]) -> tuple[Rows, ...]:
-    """Groups rows of the same prompt that lie together; rows are (prompt, length)."""
-    out, start = [], 0
-    for index, group in groupby(rows, key=lambda row: row[0]):
-        lengths = tuple(length for _, length in group)
-        out.append(Rows(prefix.places[index], start, lengths))
-        start += sum(lengths)
-    return tuple(out)

@@ -5,12 +5,11 @@ tokens alone. The pass decides who attends to whom. It travels through the model
 that is registered with transformers' attention interface. No layer of the model is replaced.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import accumulate
-from typing import Protocol
 
 import torch
 from einops import rearrange
@@ -23,18 +22,9 @@ BASES = ("sdpa", "flash_attention_2")  # implementations that compute the two pa
 NAME = "mmrl_shared_like_"
 
 
-class Attend(Protocol):
-    """Computes attention of a pass. It is a bound method: FSDP2 copies dataclasses that it finds among a layer's arguments."""
-
-    def __call__(
-        self,
-        layer: int,
-        query: Float[Tensor, "1 h n d"],
-        key: Float[Tensor, "1 k n d"],
-        value: Float[Tensor, "1 k n d"],
-        scaling: float,
-        flash: bool,
-    ) -> Float[Tensor, "1 n h d"]: ...
+# computes attention of a pass, [1 n h d], from the layer's number, query [1 h n d], key and value [1 k n d], the scaling
+# and whether flash-attn is to do it; a bound method, as FSDP2 copies dataclasses that it finds among a layer's arguments
+Attend = Callable[[int, Tensor, Tensor, Tensor, float, bool], Tensor]
 
 
 @dataclass
@@ -177,8 +167,7 @@ def shared_attention(
 ) -> tuple[Float[Tensor, "b n h d"], None]:
     """Computes attention by the pass, or by transformers if there is none."""
     if shared is None:
-        original = AttentionInterface()[base]
-        return original(module, query, key, value, attention_mask, scaling=scaling, **options)
+        return AttentionInterface()[base](module, query, key, value, attention_mask, scaling=scaling, **options)
     narrow = torch.is_autocast_enabled(query.device.type)
     dtype = torch.get_autocast_dtype(query.device.type) if narrow else query.dtype
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling

@@ -1,7 +1,7 @@
 """A model's processors cut media into patches, the input of its vision tower."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from einops import rearrange
@@ -22,7 +22,7 @@ class Vision:
     pixels: tuple[Float[Tensor, "patches dim"], ...]
     grids: tuple[Grid, ...]
     kept: dict[tuple[int, str], Tensor] = field(default_factory=dict, compare=False, repr=False)
-    """Results by medium and digest of the weights, which live as long as the prompt; ``MediaStore`` writes them."""
+    """Results by medium and digest of the weights, which live as long as the prompt; ``Tower.encode_ahead`` writes them."""
 
 
 def visions_of(prompts: Sequence[Prompt]) -> list[Vision]:
@@ -71,10 +71,9 @@ def patched(processor, clips: Sequence[Clip], settings: Mapping[str, bool]) -> l
         return_tensors="pt",
         **settings,
     )
-    seconds = [processor.temporal_patch_size / clip.sampled_fps for clip in clips]
-    media = cut("video", out["pixel_values_videos"], out["video_grid_thw"], seconds)
-    times = [times_of(clip, processor.temporal_patch_size) for clip in clips]
-    return [(pixels, replace(grid, times=t)) for (pixels, grid), t in zip(media, times, strict=True)]
+    patch = processor.temporal_patch_size
+    clocks = [(patch / clip.sampled_fps, times_of(clip, patch)) for clip in clips]
+    return cut("video", out["pixel_values_videos"], out["video_grid_thw"], clocks)
 
 
 def patch_images(processor, images: Sequence) -> list[tuple[Tensor, Grid]]:
@@ -83,7 +82,7 @@ def patch_images(processor, images: Sequence) -> list[tuple[Tensor, Grid]]:
         return []
     tensors = [rearrange(torch.from_numpy(image), "h w c -> c h w") for image in images]
     out = processor(images=tensors, return_tensors="pt")
-    return cut("image", out["pixel_values"], out["image_grid_thw"], [0.0] * len(images))
+    return cut("image", out["pixel_values"], out["image_grid_thw"], [()] * len(images))
 
 
 def metadata(clip: Clip) -> VideoMetadata:
@@ -104,8 +103,7 @@ def times_of(clip: Clip, patch: int) -> tuple[float, ...]:
     return tuple((times[i] + times[i + patch - 1]) / 2 for i in range(0, len(times), patch))
 
 
-def cut(kind: str, pixels: Tensor, grids: Tensor, seconds: Sequence[float]) -> list[tuple[Tensor, Grid]]:
-    """Cuts the processor's flat patches into one tensor for each medium."""
-    sizes = grids.prod(dim=1).tolist()
-    shapes = [Grid(kind, *grid, seconds=s) for grid, s in zip(grids.tolist(), seconds, strict=True)]
-    return list(zip(pixels.split(sizes), shapes, strict=True))
+def cut(kind: str, pixels: Tensor, grids: Tensor, clocks: Sequence[tuple]) -> list[tuple[Tensor, Grid]]:
+    """Cuts the processor's flat patches into one tensor for each medium; ``clocks`` are what grids say of time."""
+    shapes = [Grid(kind, *grid, *clock) for grid, clock in zip(grids.tolist(), clocks, strict=True)]
+    return list(zip(pixels.split(grids.prod(dim=1).tolist()), shapes, strict=True))

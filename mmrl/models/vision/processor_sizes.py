@@ -36,13 +36,11 @@ def rule_of(part) -> SizeRule | None:
 
 def tried(part) -> SizeRule | None:
     """Gives the rule if the processor makes the same patches of noise, whether the rule made the noise small before or not."""
-    rule = rule_of(part)
-    if rule is not None and not agrees(part, rule):
-        logger.warning(
-            "%s resizes otherwise than expected: frames are kept as large as in the file", type(part).__name__
-        )
-        return None
-    return rule
+    rule, name = rule_of(part), type(part).__name__
+    if rule is None or agrees(part, rule):
+        return rule
+    logger.warning("%s resizes otherwise than expected: frames are kept as large as in the file", name)
+    return None
 
 
 def agrees(part, rule: SizeRule) -> bool:

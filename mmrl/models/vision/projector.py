@@ -7,7 +7,6 @@ its input, the block states, can be kept while the mergers learn, and be project
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -39,17 +38,12 @@ def unmerged(tower: nn.Module, family: Family) -> Iterator[None]:
     """
     several = mergers(tower, family)
     for merger in several:
-        merger.forward = partial(patches_by_token, merger.hidden_size)
+        merger.forward = lambda patches, width=merger.hidden_size: patches.reshape(-1, width)
     try:
         yield
     finally:
         for merger in several:
             del merger.forward
-
-
-def patches_by_token(width: int, patches: Float[Tensor, "n d"]) -> Tensor:
-    """Puts the patches of each token into one row, ``[v width]``."""
-    return patches.reshape(-1, width)
 
 
 def projected(
@@ -60,19 +54,11 @@ def projected(
     Shards of the weights are gathered, in ``compute``, as those of other layers are: all ranks that share them must
     call it, forward and backward.
     """
-    patches = tower.config.spatial_merge_size**2
-    several = zip(mergers(tower, family), states.unbind(dim=1), strict=True)
-    return torch.stack([merge_patches(merger, level, patches, compute) for merger, level in several], dim=1)
-
-
-def merge_patches(
-    merger: nn.Module, rows: Float[Tensor, "v m"], patches: int, compute: torch.dtype | None
-) -> Float[Tensor, "v d"]:
-    """Runs one merger on the patches of each token."""
-    weights = {name: gathered(weight, compute) for name, weight in merger.named_parameters()}
-    return functional_call(merger, weights, (rows.reshape(len(rows) * patches, -1),))
-
-
-def gathered(weight: Tensor, compute: torch.dtype | None) -> Tensor:
-    """Gathers a weight whose shards lie on several ranks; gives any other as it is."""
-    return full(weight).to(compute or weight.dtype) if isinstance(weight, DTensor) else weight
+    patches, levels = len(states) * tower.config.spatial_merge_size**2, []
+    for merger, rows in zip(mergers(tower, family), states.unbind(dim=1), strict=True):
+        weights = dict(merger.named_parameters())
+        for name, weight in weights.items():
+            if isinstance(weight, DTensor):
+                weights[name] = full(weight).to(compute or weight.dtype)
+        levels.append(functional_call(merger, weights, (rows.reshape(patches, -1),)))
+    return torch.stack(levels, dim=1)

@@ -1,7 +1,7 @@
 """The vision half of a video language model: encodes a prompt's media, and no medium more often than it must."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -9,19 +9,20 @@ from itertools import count
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
-from mmrl.models.families import Grid
+from mmrl.models.families import Family, Grid
 from mmrl.models.fingerprint import Fingerprint
-from mmrl.models.vision.encoder import Encoder
-from mmrl.models.vision.feature_cache import FeatureCache, arithmetic
-from mmrl.models.vision.media_store import MediaStore
+from mmrl.models.language import Work, autocast, dtype_of
+from mmrl.models.transformers_versions import feature_levels
+from mmrl.models.vision.feature_cache import FeatureCache, arithmetic, name_of
 from mmrl.models.vision.patches import Vision, visions_of
-from mmrl.models.vision.projector import parts
+from mmrl.models.vision.projector import mergers, parts, projected, unmerged
 from mmrl.runtime.memory_cache import ByteCache
-from mmrl.runtime.sharding import is_cut
 from mmrl.types import Prompt
 
+Medium = tuple[Float[Tensor, "patches dim"], Grid]
 STILL_KEYS = count()  # one for each time that weights stand still for a while
 STILL_BYTES = 2**30  # of features in memory, while a tower without a cache stands still
 
@@ -50,11 +51,24 @@ class Seen:
     features: tuple[Float[Tensor, "v k d"], ...]  # per prompt, for each placeholder its k levels, in the prompt's order
 
 
+@contextmanager
+def one_backward(tensors: Sequence[Tensor]) -> Iterator[tuple[Tensor, ...]]:
+    """Gives leaves in place of some tensors; the gradients that they gather inside go back in one pass at exit."""
+    leaves = tuple(x.detach().requires_grad_(x.requires_grad) for x in tensors)
+    yield leaves
+    pairs = [(x, leaf.grad) for x, leaf in zip(tensors, leaves, strict=True) if leaf.grad is not None]
+    if pairs:
+        torch.autograd.backward(*zip(*pairs, strict=True))
+
+
 @dataclass
 class Tower:
-    """The vision tower of one set of weights, and the results of it that are kept.
+    """Calls the vision tower of one set of weights: its blocks, and the projector behind them. Keeps results of it.
 
-    ``CacheLevel`` says what is kept. ``MediaStore`` says in which order the places are searched; there are these:
+    Features are ``[v k d]``: for each placeholder token, ``k`` levels of the language model's width. ``k`` is 1 save for
+    Qwen3-VL. Block states are ``[v k m]``: the projector's inputs.
+
+    ``CacheLevel`` says what is kept. The places where it is kept are searched in this order:
 
     | weights                       | with the prompt | in memory              | on disk              |
     |-------------------------------|-----------------|------------------------|----------------------|
@@ -66,17 +80,22 @@ class Tower:
     empty, changes no bit.
     """
 
-    encoder: Encoder
-    fixed_level: CacheLevel | None = (
-        None  # replaces the level that requires_grad tells: for copies, and inside ``still``
-    )
+    model: nn.Module
+    family: Family
+    compute: torch.dtype | None  # as in Reader
+    work: Work
+    fixed_level: CacheLevel | None = None  # in place of the level that requires_grad tells: of copies, inside ``still``
     cache: FeatureCache | None = None
 
     def __post_init__(self) -> None:
-        visual = self.encoder.visual
-        facts = partial(arithmetic, visual, self.encoder.compute)
-        self.weights = Fingerprint(visual, buffers=True, facts=facts)
-        self.blocks = Fingerprint(visual, parts(self.encoder.family), buffers=True, facts=facts)
+        facts = partial(arithmetic, self.visual, self.compute)
+        self.weights = Fingerprint(self.visual, buffers=True, facts=facts)
+        self.blocks = Fingerprint(self.visual, parts(self.family), buffers=True, facts=facts)
+
+    @property
+    def visual(self) -> nn.Module:
+        """The tower, projector included."""
+        return self.model.model.visual
 
     @property
     def cache_level(self) -> CacheLevel:
@@ -86,13 +105,13 @@ class Tower:
         trained = self.trained
         if not trained:
             return CacheLevel.FEATURES
-        of_projector = all(name.startswith(parts(self.encoder.family)) for name in trained)
+        of_projector = all(name.startswith(parts(self.family)) for name in trained)
         return CacheLevel.STATES if of_projector else CacheLevel.NOTHING
 
     @property
     def trained(self) -> list[str]:
         """Names, inside the tower, of its and the projector's parameters that a gradient must reach."""
-        return [name for name, parameter in self.encoder.visual.named_parameters() if parameter.requires_grad]
+        return [name for name, parameter in self.visual.named_parameters() if parameter.requires_grad]
 
     @contextmanager
     def still(self, again: bool) -> Iterator[None]:
@@ -116,44 +135,85 @@ class Tower:
     @contextmanager
     def see(self, prompts: Sequence[Prompt]) -> Iterator[Seen]:
         """Encodes the prompts' media in one pass through the tower; its one backward pass runs at exit."""
-        gradient = torch.is_grad_enabled() and bool(self.trained)
-        with torch.set_grad_enabled(gradient):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and bool(self.trained)):
             features = self.features(prompts)
-        leaves = tuple(f.detach().requires_grad_(gradient and f.requires_grad) for f in features)
-        yield Seen(tuple(prompts), leaves)
-        pairs = [(f, leaf.grad) for f, leaf in zip(features, leaves, strict=True) if leaf.grad is not None]
-        if pairs:
-            torch.autograd.backward(*zip(*pairs, strict=True))
+        with one_backward(features) as leaves:
+            yield Seen(tuple(prompts), leaves)
 
     def features(self, prompts: Sequence[Prompt]) -> list[Float[Tensor, "v k d"]]:
         """Gives the features of each prompt's media, kept or encoded."""
         visions, level = visions_of(prompts), self.cache_level
         if level == CacheLevel.NOTHING:
-            features = self.encoder.encode_all(visions)
+            features = self.encode_all(visions)
         else:
-            device = self.encoder.model.device
-            features = [[kept.to(device) for kept in several] for several in self.encode_ahead(visions)]
+            features = [[kept.to(self.model.device) for kept in several] for several in self.encode_ahead(visions)]
         if level == CacheLevel.STATES:
-            features = self.encoder.project(features)
-        return [torch.cat([self.encoder.no_features(), *several]) for several in features]
+            features = self.project(features)
+        shape = (0, len(mergers(self.visual, self.family)), self.model.config.get_text_config().hidden_size)
+        none = torch.zeros(shape, device=self.model.device, dtype=dtype_of(self.model))
+        return [torch.cat([none, *several]) for several in features]
 
     def encode_ahead(self, visions: Sequence[Vision]) -> list[list[Tensor]]:
         """Encodes media as far as the cache level says, unless that was done before; gives the kept results."""
-        store, weights = MediaStore(self.cache), self.kept_weights.digest()
-        return [store.of(vision, weights, self.encode_to_keep) for vision in visions]
-
-    @property
-    def kept_weights(self) -> Fingerprint:
-        """The weights that decide the kept results."""
-        return self.blocks if self.cache_level == CacheLevel.STATES else self.weights
-
-    def encode_to_keep(self, pixels: Tensor, grid: Grid) -> Tensor:
-        """Encodes one medium as far as the cache level says."""
-        assert not is_cut(self.encoder.visual), "ranks keep step here: encode before, with Reader.look"
         states = self.cache_level == CacheLevel.STATES
-        return self.encoder.block_states(pixels, grid) if states else self.encoder.features(pixels, grid)
+        weights = (self.blocks if states else self.weights).digest()  # those that decide the kept results
+        for vision in visions:
+            for j, medium in enumerate(zip(vision.pixels, vision.grids, strict=True)):
+                if (j, weights) not in vision.kept:
+                    vision.kept[j, weights] = self.cached(*medium, weights, states)
+        return [[vision.kept[j, weights] for j in range(len(vision.grids))] for vision in visions]
+
+    def cached(self, pixels: Tensor, grid: Grid, weights: str, states: bool) -> Tensor:
+        """Gives the features or block states of a medium from the cache; encodes it and puts them there if they are missing."""
+        name = "" if self.cache is None else name_of(pixels, grid, weights)
+        kept = None if self.cache is None else self.cache.get(name)
+        if kept is None:
+            cut = any(isinstance(parameter, DTensor) for parameter in self.visual.parameters())
+            assert not cut, "ranks keep step here: encode before, with Reader.look"
+            kept = self.encode_alone(pixels, grid, states)
+            if self.cache is not None:
+                self.cache.put(name, kept)
+        return kept
 
     def keep_zeros(self, vision: Vision) -> None:
         """Keeps zeros as the block states of media that nobody learns from, so that the blocks need not run."""
+        levels, merge = mergers(self.visual, self.family), self.visual.config.spatial_merge_size
         for j, grid in enumerate(vision.grids):
-            vision.kept[j, self.blocks.digest()] = self.encoder.zero_states(grid)
+            shape = grid.tokens(merge), len(levels), levels[0].hidden_size
+            vision.kept[j, self.blocks.digest()] = torch.zeros(shape, dtype=dtype_of(self.model))
+
+    def encode(self, kind: str, media: Sequence[Medium]) -> list[Float[Tensor, "v k d"]]:
+        """Calls the vision tower once, for media of one kind; gives the features of each."""
+        self.work.vision_passes += len(media)
+        pixels = torch.cat([p for p, _ in media]).to(self.model.device, dtype_of(self.model))
+        grids = torch.tensor([(g.frames, g.height, g.width) for _, g in media], device=self.model.device)
+        call = self.model.get_video_features if kind == "video" else self.model.get_image_features
+        with autocast(self.model, self.compute):
+            out = call(pixels, grids, return_dict=True)
+        return [torch.stack(one, dim=1) for one in zip(*feature_levels(out), strict=True)]
+
+    def encode_all(self, visions: Sequence[Vision]) -> list[list[Float[Tensor, "v k d"]]]:
+        """Encodes all media of several prompts: all videos in one call and all images in another."""
+        media = [medium for vision in visions for medium in zip(vision.pixels, vision.grids, strict=True)]
+        encoded = {
+            kind: iter(self.encode(kind, some))
+            for kind in ("video", "image")
+            if (some := [medium for medium in media if medium[1].kind == kind])
+        }
+        return [[next(encoded[grid.kind]) for grid in vision.grids] for vision in visions]
+
+    @torch.no_grad()
+    def encode_alone(self, pixels: Tensor, grid: Grid, states: bool) -> Float[Tensor, "v k d"]:
+        """Gives the features, or block states, of one medium by itself; on the host, without gradient."""
+        with unmerged(self.visual, self.family) if states else nullcontext():
+            return self.encode(grid.kind, [(pixels, grid)])[0].cpu()
+
+    def project(self, states: Sequence[Sequence[Float[Tensor, "v k m"]]]) -> list[list[Float[Tensor, "v k d"]]]:
+        """Computes features from the block states of all media, in one pass through the projector."""
+        flat = [medium for several in states for medium in several]
+        if not flat:
+            return [[] for _ in states]
+        with autocast(self.model, self.compute):
+            features = projected(self.visual, self.family, torch.cat(flat), self.compute)
+        each = iter(features.split([len(medium) for medium in flat]))
+        return [[next(each) for _ in several] for several in states]

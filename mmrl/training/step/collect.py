@@ -55,10 +55,7 @@ class Collector:
         return list(zip(groups, rewards, strict=True))
 
     def choose(self, algorithm: Algorithm, step: int, meter: Meter) -> list[Graded]:
-        """The useful groups of as many batches as it takes to have one batch of them, or of as many as may be drawn.
-
-        They are taken in the order of the examples, however many ranks there are.
-        """
+        """The useful groups of as many batches as it takes to have one batch of them, or as may be drawn; in the examples' order."""
         kept: list[Graded] = []
         found, size, most = 0, 0, algorithm.needs.draws or 1
         while self.drawn < most and (found < size or not self.drawn):

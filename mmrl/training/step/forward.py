@@ -1,7 +1,7 @@
 """Log-probabilities of groups by policy and reference, read in parts that memory suffices for."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
@@ -32,8 +32,7 @@ class ReferenceModel(Protocol):
     def whole(self) -> AbstractContextManager: ...  # inside, ranks read independently of one another
     def score(self, groups: Sequence[Group], where: Sequence[Tensor], keep: bool) -> list[Tokens]: ...
     def head(self) -> Tensor: ...
-    def follow(self, policy: Any, step: int) -> bool: ...
-    def drift_ratio(self) -> float: ...
+    def follow(self, policy: Any, step: int) -> float | None: ...
 
 
 @dataclass
@@ -44,10 +43,6 @@ class Readings:
     policy: PolicyModel
     reference: ReferenceModel | None
     planner: Planner
-
-    def still(self) -> AbstractContextManager:
-        """Keep what the policy made of videos while a step is collected, where it re-reads what it sampled."""
-        return self.policy.still() if self.algorithm.needs.old_log_probs else nullcontext()
 
     def by_reference(self, scored: Sequence[Scored], meter: Meter) -> list[Scored]:
         """Add the reference's log-probabilities, where it read, and, for a full-vocabulary KL, its hidden states."""
@@ -65,7 +60,7 @@ class Readings:
             return [tokens for some in read for tokens in some]
 
         with reference.whole():
-            read = self.within_memory(attempt, groups, self.least(groups), meter)
+            read = self.within_memory(attempt, groups, meter)
         together = zip(scored, read, where, strict=True)
         return [replace(s, reference=tokens.logp, read=w, states=tokens.states) for s, tokens, w in together]
 
@@ -88,7 +83,7 @@ class Readings:
             return read
 
         with meter.phase("now"), torch.no_grad(), self.policy.whole():
-            read = self.within_memory(attempt, groups, self.least(groups), meter)
+            read = self.within_memory(attempt, groups, meter)
         return [replace(s, now=tokens) for s, tokens in zip(scored, read, strict=True)]
 
     def head(self) -> Tensor | None:
@@ -104,36 +99,31 @@ class Readings:
         states = tuple(known(rows.scored and rows.scored.states, "full_vocabulary_kl") for rows in part)
         return self.policy.read(seen, part, against=Against(states, head, direction))
 
-    def least(self, groups: Sequence[Group]) -> int:
-        """The cost in tokens of the cheapest group: smaller parts do not separate whole groups any further."""
-        return min((self.planner.cost([group]) for group in groups), default=1)
-
-    def least_cut(self, groups: Sequence[Group]) -> int:
-        """The cost in tokens of the cheapest single row. Ranks that keep step cannot begin anew alone: theirs stay whole."""
-        if self.planner.filler is not None:
-            return self.planner.part_tokens
-        return self.least([group.rows(slice(0, 1)) for group in groups])
-
     def within_memory(
         self,
         attempt: Callable[[Planner], Result],
         groups: Sequence[Group],
-        least: int,
         meter: Meter,
-        undo: Callable[[], None] = lambda: None,
+        undo: Callable[[], None] | None = None,
     ) -> Result:
         """Attempt something with all groups in parts of ``part_tokens``, or in smaller ones where memory does not suffice.
 
-        Parts of ``least`` tokens cannot be cut; ``undo`` takes back what a failed attempt left. The limit is the planner's, and
-        stays as small as it had to become.
+        Parts are whole groups; with ``undo``, which takes back what a failed attempt left, they may be single rows, save where
+        ranks keep step and cannot begin anew alone. The limit is the planner's, and stays as small as it had to become.
         """
-        limit = max(1, min(self.planner.part_tokens, self.planner.cost(groups)))
+        planner = self.planner
+        limit = max(1, min(planner.part_tokens, planner.cost(groups)))
+        smallest = groups if undo is None else [group.rows(slice(0, 1)) for group in groups]
+        least = min((planner.cost([group]) for group in smallest), default=1)
+        if undo is not None and planner.filler is not None:
+            least = planner.part_tokens
 
         def sized(part_tokens: int) -> Result:
-            return attempt(replace(self.planner, part_tokens=part_tokens))
+            return attempt(replace(planner, part_tokens=part_tokens))
 
-        fitted = run_with_smaller_batches(sized, limit, least, "part_tokens", undo)
-        if fitted.halvings:
-            self.planner = replace(self.planner, part_tokens=fitted.limit)
-            meter.total("work/halvings", fitted.halvings)
-        return fitted.result
+        undo = undo or (lambda: None)
+        result, limit, halvings = run_with_smaller_batches(sized, limit, least, "part_tokens", undo)
+        if halvings:
+            self.planner = replace(planner, part_tokens=limit)
+            meter.total("work/halvings", halvings)
+        return result

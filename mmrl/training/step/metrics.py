@@ -56,22 +56,17 @@ class Meter:
 
     def summary(self, ranks: Any) -> dict[str, float]:
         """Everything over all ranks, by name; the meter is empty afterwards. Seconds are those of the slowest rank."""
-        everybody = ranks.gather((self.sums, self.counts, self.totals, self.maxima))
-        sums, counts, totals, maxima = ([rank[i] for rank in everybody] for i in range(4))
-        weight = {name: sum(c.get(name, 0.0) for c in counts) for name in names(counts)}
-        out = {name: sum(s.get(name, 0.0) for s in sums) / w for name, w in weight.items() if w > 0}
-        for name in names(totals):
-            values = [t.get(name, 0.0) for t in totals]
-            out[name] = max(values) if name.startswith("seconds/") else sum(values)
-        out |= {name: max(m[name] for m in maxima if name in m) for name in names(maxima)}
+        everybody, total = ranks.gather(self), Meter()
+        for meter in everybody:
+            total.absorb(meter)
+        out = {name: total.sums[name] / weight for name, weight in total.counts.items() if weight > 0}
+        out |= total.totals | total.maxima
+        for name in total.totals:
+            if name.startswith("seconds/"):
+                out[name] = max(meter.totals.get(name, 0.0) for meter in everybody)
         for store in (self.sums, self.counts, self.totals, self.maxima):
             store.clear()
         return dict(sorted(out.items()))
-
-
-def names(stores: list[dict[str, float]]) -> list[str]:
-    """All names, in a fixed order."""
-    return sorted(set().union(*stores))
 
 
 def describe(meter: Meter, scored: Iterable[Scored], algorithm: Algorithm, memory: Memory | None) -> None:

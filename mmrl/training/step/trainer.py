@@ -1,11 +1,11 @@
 """The algorithm box: collect, credit, learn. It knows no algorithm, no model family, no file format."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from mmrl.algorithms.base import Algorithm, Memory
 from mmrl.runtime.sharding import clip_gradients
@@ -15,12 +15,6 @@ from mmrl.training.step.forward import PolicyModel, Readings, ReferenceModel
 from mmrl.training.step.metrics import Meter, describe, observe
 from mmrl.training.step.non_finite import refuse
 from mmrl.types import Credit, RowSlice, Scored, Tokens, Totals
-
-
-class ProposalModel(Protocol):
-    """A model that samples in the policy's place, as the trainer uses it."""
-
-    def adopt(self, policy: Any) -> None: ...
 
 
 @dataclass
@@ -35,7 +29,7 @@ class Trainer:
     ranks: Any
     updates: int = 1  # optimizer steps on the groups of one collection
     clip_norm: float = 1.0
-    proposal: ProposalModel | None = None  # samples in the policy's place
+    proposal: Any = None  # samples in the policy's place, and can ``adopt`` the policy's weights
     compare: Callable[[Any, Sequence[Any]], Mapping[str, float]] | None = None  # two ways to read; may raise
     compared: frozenset[str] | None = None  # the kinds of media that they were compared on; None before the first time
     memory: Memory | None = field(init=False)  # of the algorithm; None where it keeps none
@@ -73,7 +67,7 @@ class Trainer:
 
     def collect(self) -> list[Scored]:
         """Sample and grade; then ask the reference and the policy what the algorithm wants to know of the completions."""
-        with self.readings.still():
+        with self.policy.still() if self.algorithm.needs.old_log_probs else nullcontext():  # it reads what it sampled
             scored = self.collector.collect(self.algorithm, self.step_done + 1, self.meter)
             with self.meter.phase("reference"):
                 scored = self.readings.by_reference(scored, self.meter)
@@ -95,11 +89,10 @@ class Trainer:
             self.meter.most("proposal/adopted", float(adopted))
         return memory
 
-    def batches(self, scored: Sequence[Scored]) -> Iterator[Sequence[Scored]]:
+    def batches(self, scored: Sequence[Scored]) -> list[Sequence[Scored]]:
         """The groups of each optimizer step: all of them, or as many equal parts as there are updates."""
-        size = -(-len(scored) // self.updates) if scored else 1
-        for k in range(self.updates):
-            yield scored[k * size : (k + 1) * size]
+        size = -(-len(scored) // self.updates)
+        return [scored[k * size : (k + 1) * size] for k in range(self.updates)]
 
     def totals(self, batch: Sequence[Scored]) -> Totals:
         """The denominators over all ranks, so that neither parts nor ranks change the loss."""
@@ -114,11 +107,9 @@ class Trainer:
 
     def learn(self, loud: Sequence[tuple[Scored, Credit]]) -> None:
         """Add up the gradient of an update; where memory does not suffice, from the start in smaller parts."""
-        groups = [s.group for s, _ in loud]
         numbers = self.readings.within_memory(
             lambda planner: self.descend(loud, planner),
-            groups,
-            self.readings.least_cut(groups),
+            [scored.group for scored, _ in loud],
             self.meter,
             undo=lambda: self.optimizer.zero_grad(set_to_none=True),
         )
@@ -150,16 +141,14 @@ class Trainer:
         if part[0].filler:
             (0 * now[0].logp).sum().backward()
             return
-        losses = [self.loss(tokens, *rows.learned) for tokens, rows in zip(now, part, strict=True)]
-        observe(meter, now, part, losses)
-        for rows, loss in zip(part, losses, strict=True):
-            if not loss.isfinite():
+        losses = []
+        for tokens, rows in zip(now, part, strict=True):
+            scored, credit = rows.learned
+            losses.append((self.algorithm.loss(tokens, credit, scored) * credit.share).sum())
+            if not losses[-1].isfinite():
                 meter.bad.append(rows.group.prompt.example.id)
+        observe(meter, now, part, losses)
         torch.stack(losses).sum().backward()  # also where it is not finite, as other ranks wait; update refuses it
-
-    def loss(self, now: Tokens, rows: Scored, credit: Credit) -> Tensor:
-        """The part of the step's loss that some rows are."""
-        return (self.algorithm.loss(now, credit, rows) * credit.share).sum()
 
     def update(self, batch: Sequence[Scored], totals: Totals) -> None:
         """Reduce once over ranks, clip, step, zero; the reference follows."""
@@ -180,8 +169,9 @@ class Trainer:
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
         self.update_done += 1
-        if self.reference is not None and self.reference.follow(self.policy, self.update_done):
-            self.meter.add("ema/drift_ratio", self.reference.drift_ratio())
+        drift = None if self.reference is None else self.reference.follow(self.policy, self.update_done)
+        if drift is not None:
+            self.meter.add("ema/drift_ratio", drift)
 
     def refuse(self, own: Sequence[str], what: str) -> None:
         """Where any rank has examples of which something is no number: stop before the weights are touched."""

@@ -163,7 +163,7 @@ def test_both_ways_to_read_are_compared_and_nothing_is_changed(family, compute):
         assert 0 < found["distance"] < (1e-5 if compute is None else 0.3)
         assert 0 < found["plain_distance"] < (1e-5 if compute is None else 0.3)  # what was measured, not a bound
     assert all(torch.equal(p, q) for p, q in zip(policy.model.parameters(), before, strict=True))
-    assert (policy.compute, policy.language.compute, policy.shares) == (compute, compute, True)
+    assert (policy.compute, policy.shares) == (compute, True)
 
 
 def hidden_at(place):
@@ -190,7 +190,7 @@ def next_position(delta):
     own = prefix.answers
 
     def answers(language, seen, rows):
-        later = replace(seen, seen=replace(seen.seen, prompts=tuple(Later(p, delta) for p in seen.prompts)))
+        later = replace(seen, seen=replace(seen.seen, prompts=tuple(Later(p, delta) for p in seen.seen.prompts)))
         return own(language, later, rows)
 
     return {(reader, "answers"): answers}
@@ -271,7 +271,7 @@ def test_flash_attention_is_told_of_prompts_and_answers_as_its_varlen_function_w
     results = []
     for base in ("sdpa", "flash_attention_2"):
         policy = tiny_models.policy(dtype=torch.float64)
-        layers = policy.language.layers
+        layers = policy.layers
         layers.config._attn_implementation = base
         use_shared(layers)
         results.append(by_shares(policy, groups_of(policy), CROSSED))
@@ -289,9 +289,9 @@ def test_flash_attention_equals_sdpa_in_bfloat16_on_a_gpu():
     for base in ("sdpa", "flash_attention_2"):
         policy = tiny_models.policy(compute=torch.bfloat16)
         policy.model.to("cuda")
-        policy.language.rules = replace(policy.rules, allowed=policy.rules.allowed.cuda())
-        policy.language.layers.config._attn_implementation = base
-        use_shared(policy.language.layers)
+        policy.rules = replace(policy.rules, allowed=policy.rules.allowed.cuda())
+        policy.layers.config._attn_implementation = base
+        use_shared(policy.layers)
         results.append(by_shares(policy, groups_of(policy), WHOLE)[0])
     for one, two in zip(*results, strict=True):
         torch.testing.assert_close(one, two, atol=0.05, rtol=0.02)

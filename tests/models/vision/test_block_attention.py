@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmrl.models.vision.block_attention import block_attention, use_blocks
+from mmrl.models.vision.faster import block_attention, use_blocks
 from tests import tiny_models
 
 

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from mmrl.models.vision.patch_embedding import use_product
+from mmrl.models.vision.faster import use_product
 from tests import tiny_models
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from mmrl.algorithms import CARE, GRPO
-from mmrl.models.vision.encoder import Encoder
+from mmrl.models.vision.tower import Tower
 from mmrl.rollout import Engine
-from mmrl.runtime.out_of_memory import Fitted, run_with_smaller_batches
+from mmrl.runtime.out_of_memory import run_with_smaller_batches
 from mmrl.training.build import build
 from tests import run_fixtures, tiny_models
 from tests.training.step.test_trainer import flat, weights
@@ -103,7 +103,7 @@ def test_a_video_that_a_frozen_tower_has_no_memory_for_is_an_error_that_says_wha
     rates = {"rates": {"language": 1e-4, "projector": 0.0, "tower": 0.0}}
     run = build(run_fixtures.config(root, tmp_path / "run", "grpo", steps=1, optimizer=rates), quiet=True)
     with (
-        patch.object(Encoder, "encode", side_effect=torch.OutOfMemoryError),
+        patch.object(Tower, "encode", side_effect=torch.OutOfMemoryError),
         pytest.raises(torch.OutOfMemoryError) as error,
     ):
         run.fit(quiet=True)
@@ -148,5 +148,5 @@ def test_the_limit_that_did_is_told():
             raise torch.OutOfMemoryError
         return -limit
 
-    assert run_with_smaller_batches(attempt, 100, 1, "x") == Fitted(-25, 25, 2)
-    assert run_with_smaller_batches(attempt, 30, 1, "x") == Fitted(-30, 30, 0)
+    assert run_with_smaller_batches(attempt, 100, 1, "x") == (-25, 25, 2)
+    assert run_with_smaller_batches(attempt, 30, 1, "x") == (-30, 30, 0)

@@ -1,18 +1,22 @@
-"""Attention of the vision tower: one call for all blocks of one length, instead of one call for each block.
+"""Faster ways through a vision tower that compute what transformers computes.
 
 Qwen's towers attend inside frames and windows only. Without flash-attn transformers calls its attention once for each of
 them, hundreds of times a layer for a batch of short clips. Here blocks of equal length become a batch of one SDPA call. It
 enters through transformers' attention interface; the name holds "flash" because that is how the interface decides whether
 to hand over the blocks' boundaries.
+
+The patch embedding is a convolution whose kernel is as large as the patch, so that it moves nowhere. On a CPU that takes three
+times as long as a matrix product (57 ms against 16 for 4,096 patches of 1,176 numbers, forward, one thread).
 """
 
 from itertools import pairwise
+from types import MethodType
 
 import torch
 from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn import functional
 from transformers import AttentionInterface
 
 NAME = "mmrl_blocks_like_flash"
@@ -52,7 +56,7 @@ def equal_blocks(
 ) -> Float[Tensor, "1 n heads d"]:
     """Computes all blocks of one length as a batch."""
     q, k, v = (rearrange(x, "1 h (b l) d -> b h l d", l=length) for x in (query, key, value))
-    return rearrange(scaled_dot_product_attention(q, k, v, scale=scaling), "b h l d -> 1 (b l) h d")
+    return rearrange(functional.scaled_dot_product_attention(q, k, v, scale=scaling), "b h l d -> 1 (b l) h d")
 
 
 def use_blocks(tower: nn.Module) -> None:
@@ -60,3 +64,14 @@ def use_blocks(tower: nn.Module) -> None:
     if tower.config._attn_implementation == "sdpa":
         AttentionInterface.register(NAME, block_attention)
         tower.config._attn_implementation = NAME
+
+
+def as_product(self: nn.Module, hidden_states: Float[Tensor, "n patch"]) -> Float[Tensor, "n d"]:
+    """Embeds patches; a patch's numbers are in the order of the kernel's."""
+    weight = self.proj.weight
+    return functional.linear(hidden_states.to(weight.dtype), weight.flatten(1), self.proj.bias)
+
+
+def use_product(tower: nn.Module) -> None:
+    """Lets a vision tower embed its patches by ``as_product``. Weights and their names stay as they are."""
+    tower.patch_embed.forward = MethodType(as_product, tower.patch_embed)
