@@ -20,28 +20,3 @@ CLASSES: tuple[type[Algorithm], ...] = (
     SFT, GRPO, CARE, DrGRPO, DAPO, GSPO, CISPO, KLInReward, KLInLoss, RLOO, FDPG, AlphaDPG, GDC, CDPG, VarGrad, GVPO,
 )  # fmt: skip
 ALGORITHMS: Mapping[str, type[Algorithm]] = {kind.name: kind for kind in CLASSES}
-
-__all__ = [
-    "ALGORITHMS",
-    "CARE",
-    "CDPG",
-    "CISPO",
-    "DAPO",
-    "DPG",
-    "FDPG",
-    "GDC",
-    "GRPO",
-    "GSPO",
-    "GVPO",
-    "RLOO",
-    "SFT",
-    "Algorithm",
-    "AlphaDPG",
-    "DrGRPO",
-    "KLInLoss",
-    "KLInReward",
-    "Memory",
-    "Needs",
-    "TargetMatching",
-    "VarGrad",
-]

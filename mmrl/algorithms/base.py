@@ -68,7 +68,7 @@ class Algorithm(ABC):
                                         reads      which tokens the reference reads
                                         report     numbers for the metrics
                                         notes, remember, adopt       where ``needs.memory`` is given
-        in each update                  advantages, by credit        one number a completion, one weight a token
+        in each update                  credit       advantages: one number a completion; worth and pull: one a token
         in each forward pass            loss       of rows that may be part of a group
 
     ``memory`` is what ``start`` or ``remember`` returned, None for a method without one. Credit goes by the memory from before
@@ -121,12 +121,20 @@ class Algorithm(ABC):
         """One number a completion: how much better than its siblings it is."""
         return policy_gradient.standardised(scored.total)
 
+    def worth(self, scored: Scored, memory: Any = None) -> Float[Tensor, "g t"]:
+        """What each token's score is multiplied by: the advantage of its completion."""
+        advantages = self.advantages(scored, memory).to(scored.total.dtype)
+        return policy_gradient.per_token(advantages, scored.group.mask)
+
+    def pull(self, scored: Scored) -> Float[Tensor, "g t"]:
+        """What the divergence of each token from the reference is multiplied by in the loss."""
+        return torch.zeros_like(scored.group.mask, dtype=scored.total.dtype)
+
     def credit(self, scored: Scored, totals: Totals, memory: Any = None) -> Credit:
-        """One weight a token: what it is worth to this update, how strongly it is pulled, its share in the loss."""
-        mask = scored.group.mask
-        worth = policy_gradient.per_token(self.advantages(scored, memory), mask)
-        share = policy_gradient.shares(mask, totals, self.reduce, worth.dtype, self.length)
-        return Credit(worth, torch.zeros_like(worth), share)
+        """Worth and pull of each token, and its share in the loss."""
+        worth = self.worth(scored, memory)
+        share = policy_gradient.shares(scored.group.mask, totals, self.reduce, worth.dtype, self.length)
+        return Credit(worth, self.pull(scored), share)
 
     @abstractmethod
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
@@ -140,11 +148,6 @@ def known(value: Value | None, need: str) -> Value:
             f"algorithm.needs: expected {need}, as the method reads what it provides; found none; declare it in needs"
         )
     return value
-
-
-def old_logp(now: Tokens, rows: Scored, clip: float | None) -> Float[Tensor, "n t"]:
-    """The denominator of a ratio: the policy that sampled where a clip needs it, else the policy as it is."""
-    return now.logp.detach() if clip is None else sampler_logp(rows, "algorithm.clip")
 
 
 def sampler_logp(rows: Scored, key: str) -> Float[Tensor, "n t"]:

@@ -31,7 +31,7 @@ from mmrl.functional.targets import (
     total_variation,
     usable,
 )
-from mmrl.types import EMA, Credit, Frozen, Scored, Tokens, Totals, Update
+from mmrl.types import EMA, Credit, Frozen, Scored, Tokens, Update
 
 OF_THE_GROUP = ("plug_in", "leave_one_out", "running")  # Z that wants siblings, the last one at a first visit
 PATIENCE = 20  # steps in a row without a single completion in the target's support, after which a run stops
@@ -68,10 +68,10 @@ class RunningZ(NamedTuple):
     log_sum: float
     count: float  # how many they are; less where earlier ones are forgotten
 
-    def add(self, log_sum: float, count: float, forget: float) -> "RunningZ":
-        """Pool them with one more group; what is earlier counts ``forget`` as much."""
-        pooled = torch.logaddexp(double(self.log_sum) + math.log(forget), double(log_sum))
-        return RunningZ(pooled.item(), forget * self.count + count)
+    def add(self, new: "RunningZ", forget: float) -> "RunningZ":
+        """Pool them with those of one more group; what is earlier counts ``forget`` as much."""
+        pooled = torch.logaddexp(double(self.log_sum) + math.log(forget), double(new.log_sum))
+        return RunningZ(pooled.item(), forget * self.count + new.count)
 
 
 class Distances(NamedTuple):
@@ -92,24 +92,17 @@ class TargetState(Memory):
     kl: Distances | None = None
 
     def to_tensors(self) -> dict[str, Tensor]:
-        tensors = {f"z/{example}": double(z) for example, z in self.running_z.items()}
-        if self.coefficients is not None and self.effective is not None:
-            tensors |= {"lambda": self.coefficients, "moments_ess": double(self.effective)}
-        if self.kl is not None:
-            tensors["kl"] = double(self.kl)
-        return tensors | ({"barren": double(self.barren)} if self.barren else {})
+        kept = {f"z/{example}": z for example, z in self.running_z.items()}
+        kept |= {"moments_ess": self.effective, "kl": self.kl, "barren": self.barren or None}
+        tensors = {name: double(values) for name, values in kept.items() if values is not None}
+        return tensors if self.coefficients is None else tensors | {"lambda": self.coefficients}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "TargetState":
-        running = {name[2:]: RunningZ(*z.tolist()) for name, z in tensors.items() if name.startswith("z/")}
-        effective, kl, barren = tensors.get("moments_ess"), tensors.get("kl"), tensors.get("barren")
-        return cls(
-            running,
-            tensors.get("lambda"),
-            None if effective is None else effective.item(),
-            0 if barren is None else int(barren),
-            None if kl is None else Distances(*kl.tolist()),
-        )
+        kept = {name: values.tolist() for name, values in tensors.items()}
+        running = {name[2:]: RunningZ(*z) for name, z in kept.items() if name.startswith("z/")}
+        kl = Distances(*kept["kl"]) if "kl" in kept else None
+        return cls(running, tensors.get("lambda"), kept.get("moments_ess"), int(kept.get("barren", 0)), kl)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +110,13 @@ class Visit:
     """One group as the state remembers it."""
 
     example: str
-    reached: bool  # whether a completion was in the target's support
-    log_sum: float  # of the weights P / q of its completions
-    count: int
+    z: RunningZ  # of its completions alone
     kl: Distances | None = None  # where there is a proposal to compare with
+
+    @property
+    def reached(self) -> bool:
+        """True where a completion was in the target's support."""
+        return self.z.log_sum > -math.inf
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +131,7 @@ class TargetMatching(Algorithm):
     length: float = 1.0  # a constant that completions' sums over tokens are divided by
     reference: Update | None = Frozen()
 
+    reduce: ClassVar[policy_gradient.Reduce] = "constant"  # a mean over a completion's tokens would move the target
     target: ClassVar[tuple[AnyFactor, ...]]  # the factors
     moments: ClassVar[Mapping[str, float] | None] = None  # wanted averages of features, which are rewards, by name
     z: ClassVar[Partition] = "none"
@@ -228,11 +225,8 @@ class TargetMatching(Algorithm):
     @abstractmethod
     def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]: ...
 
-    def credit(self, scored: Scored, totals: Totals, memory: Any = None) -> Credit:
-        return credit_of(self.advantages(scored, memory), scored, totals, self.length)
-
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
-        return reinforce(now, credit)
+        return -credit.worth * now.logp
 
     def report(self, scored: Scored, memory: Any = None) -> Mapping[str, float]:
         """The distances to target and reference; the coefficients of the moments, and how much they rest on."""
@@ -269,10 +263,9 @@ class TargetMatching(Algorithm):
         return TargetState(coefficients=result.coefficients, effective=float(result.effective.min()))
 
     def notes(self, scored: Scored, memory: TargetState) -> Visit:
-        """Note whether the group reached the target, and its part of its prompt's running Z."""
+        """Note the group's part of its prompt's running Z, by which it reached the target or did not."""
         weight = self.logs(scored, memory).weight
-        reached = bool((weight > -math.inf).any())
-        return Visit(scored.group.prompt.example.id, reached, float(weight.logsumexp(dim=0)), len(weight))
+        return Visit(scored.group.prompt.example.id, RunningZ(float(weight.logsumexp(dim=0)), len(weight)))
 
     def remember(self, memory: TargetState, notes: Sequence[Visit]) -> TargetState:
         """The running Z of each prompt; and for how many steps the target was out of reach.
@@ -281,8 +274,8 @@ class TargetMatching(Algorithm):
         """
         running, barren = dict(memory.running_z), memory.barren
         for visit in notes if self.z == "running" else ():
-            past, new = running.get(visit.example), (visit.log_sum, visit.count)
-            running[visit.example] = RunningZ(*new) if past is None else past.add(*new, self.forget)
+            past = running.get(visit.example)
+            running[visit.example] = visit.z if past is None else past.add(visit.z, self.forget)
         if self.hard and notes:
             barren = 0 if any(visit.reached for visit in notes) else barren + 1
         if barren >= PATIENCE:
@@ -313,18 +306,6 @@ def features(rewards: Mapping[str, Float[Tensor, " n"]], moments: Mapping[str, f
     if missing:
         raise ValueError(f"moments: expected rewards by the names {missing}, found {', '.join(rewards)}")
     return torch.stack([rewards[name] for name in moments], dim=1)
-
-
-def credit_of(worth: Float[Tensor, " g"], scored: Scored, totals: Totals, length: float) -> Credit:
-    """Give every token the worth of its completion, whose score is the sum of theirs: a mean over tokens would move the target."""
-    mask, dtype = scored.group.mask, known(scored.now, "old_log_probs").logp.dtype
-    spread = policy_gradient.per_token(worth.to(dtype), mask)
-    return Credit(spread, torch.zeros_like(spread), policy_gradient.shares(mask, totals, "constant", dtype, length))
-
-
-def reinforce(now: Tokens, credit: Credit) -> Float[Tensor, "n t"]:
-    """- worth log pi: its gradient is worth times the score."""
-    return -credit.worth * now.logp
 
 
 def distances(logs: Logs, scored: Scored) -> dict[str, float]:

@@ -219,7 +219,7 @@ def test_what_is_forgotten_counts_less():
     memory = one.remember(one.remember(TargetState(), [visit]), [visit])
     log_sum, count = memory.running_z["made"]
     assert count == 1.5 * 3
-    assert log_sum == pytest.approx(math.log(1.5) + visit.log_sum)
+    assert log_sum == pytest.approx(math.log(1.5) + visit.z.log_sum)
 
 
 @pytest.mark.parametrize("divergence", EVERY, ids=str)

@@ -54,21 +54,3 @@ def value(divergence: Divergence, policy: Float[Tensor, "*b k"], target: Float[T
     slope = divergence.slope_at_infinity
     price = slope * outside if math.isfinite(slope) else torch.where(outside > 0, slope, 0.0)
     return terms.sum(dim=-1) + price
-
-
-__all__ = [
-    "Alpha",
-    "AnyDivergence",
-    "ChiSquarePolicyTarget",
-    "ChiSquareTargetPolicy",
-    "Divergence",
-    "Jeffreys",
-    "JensenShannon",
-    "KLPolicyTarget",
-    "KLTargetPolicy",
-    "SkewJensenShannon",
-    "SquaredHellinger",
-    "TotalVariation",
-    "exp",
-    "value",
-]

@@ -21,31 +21,3 @@ from mmrl.functional.targets.factors import (
 )
 from mmrl.functional.targets.moments import Fit, MomentsError, fit
 from mmrl.functional.targets.partition import FLOOR, Partition, leave_one_out, log_mean_exp, offline, plug_in, usable
-
-__all__ = [
-    "FLOOR",
-    "AnyFactor",
-    "Cautious",
-    "Constraint",
-    "Ensemble",
-    "Exponential",
-    "Factor",
-    "Fit",
-    "MomentsError",
-    "Partition",
-    "Tilt",
-    "bounds",
-    "effective_samples",
-    "fit",
-    "kl_policy",
-    "kl_prior",
-    "kl_target",
-    "leave_one_out",
-    "log_mean_exp",
-    "log_weight",
-    "offline",
-    "plug_in",
-    "plug_in_log_z",
-    "total_variation",
-    "usable",
-]
