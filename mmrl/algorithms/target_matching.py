@@ -99,7 +99,7 @@ class TargetState(Memory):
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "TargetState":
-        kept = {name: values.tolist() for name, values in tensors.items()}
+        kept: dict[str, Any] = {name: values.tolist() for name, values in tensors.items()}
         running = {name[2:]: RunningZ(*z) for name, z in kept.items() if name.startswith("z/")}
         kl = Distances(*kept["kl"]) if "kl" in kept else None
         return cls(running, tensors.get("lambda"), kept.get("moments_ess"), int(kept.get("barren", 0)), kl)
