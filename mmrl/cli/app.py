@@ -80,8 +80,9 @@ def dry_run(config) -> None:
     from mmrl.training.build import build
 
     with tempfile.TemporaryDirectory(prefix="mmrl-check-") as folder:
-        rehearsal = config.model_copy(update={"out": folder, "trackers": ()})
-        raise typer.Exit(0 if check_run(build(rehearsal)) else 2)
+        run = build(config.model_copy(update={"out": folder, "trackers": ()}))
+        with run.feeder.reader:
+            raise typer.Exit(0 if check_run(run) else 2)
 
 
 def train_run(config, resume: bool, command: str) -> None:

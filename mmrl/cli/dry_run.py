@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from rich.table import Table
@@ -11,7 +12,6 @@ from mmrl.runtime.console import console
 from mmrl.runtime.sharding import local
 from mmrl.training.loop import Run
 from mmrl.training.rollouts import rollouts_of
-from mmrl.types import Decoding
 
 REHEARSED = 8  # tokens of each completion in the rehearsal
 
@@ -48,8 +48,10 @@ def available(device: torch.device) -> int:
 
 def rehearse_first_batch(run: Run) -> dict[str, float]:
     """Run the first batch up to its gradient, with short completions; the weights stay as they are."""
-    trainer = run.trainer
-    shorten_completions(run)
+    trainer, usual = run.trainer, run.config.rollout
+    short = replace(usual.decoding, max_new_tokens=min(REHEARSED, usual.decoding.max_new_tokens))
+    model, rollout = trainer.proposal or run.feeder.policy, usual.model_copy(update={"decoding": short})
+    trainer.collector.sample = rollouts_of(model, trainer.algorithm.needs.source, rollout, run.config.seed)
     trainer.last = scored = trainer.collect()
     totals = trainer.totals(scored)
     credits = [trainer.algorithm.credit(s, totals, trainer.memory) for s in scored]
@@ -59,23 +61,8 @@ def rehearse_first_batch(run: Run) -> dict[str, float]:
     return trainer.meter.summary(run.ranks)
 
 
-def shorten_completions(run: Run) -> None:
-    """Cut the rehearsal's completions."""
-    old = run.config.rollout.decoding
-    decoding = Decoding(old.temperature, old.top_p, min(REHEARSED, old.max_new_tokens))
-    rollout = run.config.rollout.model_copy(update={"decoding": decoding})
-    model, source = run.trainer.proposal or run.feeder.policy, run.trainer.algorithm.needs.source
-    run.trainer.collector.sample = rollouts_of(model, source, rollout, run.config.seed)
-
-
 def check_run(run: Run) -> bool:
     """Print what a run needs and try its first batch. False where it cannot fit."""
-    with run.feeder.reader:
-        return fits_and_runs(run)
-
-
-def fits_and_runs(run: Run) -> bool:
-    """``check_run``, while the decoding processes are there."""
     device = run.ranks.accelerator.device
     needs, there = dict(memory(run)), available(device)
     table = Table("memory", "GiB", box=None, pad_edge=False)
