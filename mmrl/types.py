@@ -157,9 +157,7 @@ class Scored:
     read: Bool[Tensor, "g t"] | None = None  # where it did read
     states: Float[Tensor, "g t d"] | None = None  # last hidden states of the reference, where a divergence is exact
     now: Tokens | None = None  # by the policy as an update finds it, without gradient, for algorithms that need it
-    base: Mapping[str, Float[Tensor, " n"]] | None = (
-        None  # what n completions of the base model earned, from `prepared`
-    )
+    base: Mapping[str, Float[Tensor, " n"]] | None = None  # what n completions of the base model earned, by `prepared`
 
     def rows(self, part: slice) -> "Scored":
         """Cut to a part of the group."""

@@ -42,16 +42,12 @@ class Needs:
     group_baseline: bool = True  # siblings are the baseline, so that a group of one is refused
     reference: Update | None = None  # how the reference moves; None: none is loaded, and ``scored.reference`` is None
     full_vocabulary_kl: Direction | None = None  # a divergence summed over the vocabulary, in ``Tokens.divergence``
-    old_log_probs: bool = (
-        False  # ``scored.now``: the policy re-reads the completions before each update, without gradient
-    )
+    old_log_probs: bool = False  # ``scored.now``: the policy reads the completions before each update, without gradient
     sampler_log_probs: bool = False  # ``logp_sampled`` must be exact, so that top_p below 1 is refused
     base_rewards: bool = False  # ``scored.base``: rewards of the base model, from the file that ``prepared`` names
     off_policy: bool = False  # several updates may use the same completions, because credit or loss correct for it
     off_policy_setting: str = ""  # a setting that would make it so, for the error message: "clip, for example 0.2"
-    draws: int | None = (
-        None  # the most batches drawn for a step until enough groups are ``useful``; None: one, all used
-    )
+    draws: int | None = None  # the most batches of a step, until enough groups are ``useful``; None: one, all used
     max_new_tokens: int | None = None  # what rollout.decoding.max_new_tokens must be, where ``limit`` names it
     memory: type[Memory] | None = None  # the class of what is kept between steps
     proposal: Adaptive | None = None  # a copy of the policy samples, and is replaced when ``adopt`` says so

@@ -34,9 +34,9 @@ def quickstart(
     seed: Annotated[int, typer.Option(help="Of the world, the sampling and the order of examples.")] = 0,
 ) -> None:
     """Train a small Qwen2.5-VL on real MP4 files with a planted shortcut, by GRPO and by GRPO-CARE, and compare them."""
-    from mmrl.cli.quickstart import run_quickstart as start
+    from mmrl.cli.quickstart.experiment import run_quickstart
 
-    start(out, seed)
+    run_quickstart(out, seed)
 
 
 @app.command()

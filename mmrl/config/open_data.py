@@ -21,13 +21,7 @@ from mmrl.runtime.disk_cache import Disk, open_disk
 from mmrl.types import Example
 from mmrl.world.graders import WORLD_GRADERS
 
-READ_THE_GOLD = {
-    "accuracy",
-    "lenient",
-    "official",
-    "mra",
-    *PUBLISHED_READINGS,
-}  # graders that need an answer to compare with
+READ_THE_GOLD = {"accuracy", "lenient", "official", "mra", *PUBLISHED_READINGS}  # graders that compare with an answer
 THIRDS = {"frames": 2, "features": 1}  # of cache_dir_bytes
 READ_THE_OPTIONS = {"consistency", "concludes"}
 MEMORY = ".mmrl_media_seen.jsonl"  # in cache_dir or the data root: what the pre-flight check found good

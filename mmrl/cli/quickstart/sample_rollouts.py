@@ -26,29 +26,20 @@ GAP = 2  # pixels between pictures
 def rollouts(out: Path, world: Path) -> list[Rollout]:
     """Return the first prompt of some steps, each as both arms answered it then. Nobody chose them."""
     data = SeedBenchR1("annotations/training.jsonl").open(world)
-    written = {arm: first_of_steps(out / arm / "rollouts.jsonl") for arm in ARMS}
+    rows = {arm: read(out / arm / "rollouts.jsonl") for arm in ARMS}
+    written = {arm: {row["step"]: row for row in reversed(rows[arm])} for arm in ARMS}  # of a step the first stays
     steps = sorted(set.intersection(*(set(rows) for rows in written.values())))
     shown = [steps[round(place)] for place in np.linspace(0, len(steps) - 1, min(SHOWN, len(steps)))]
     pairs = [(arm, written[arm][step]) for step in shown for arm in ARMS]
     return [rollout(arm, row, data.example(data.ids.index(row["example"]), 0), world) for arm, row in pairs]
 
 
-def first_of_steps(path: Path) -> dict[int, dict[str, Any]]:
-    """Return the first group that was written down of every step."""
-    found: dict[int, dict[str, Any]] = {}
-    for row in read(path):
-        found.setdefault(row["step"], row)
-    return found
-
-
 def rollout(arm: str, row: Mapping[str, Any], example: Example, world: Path) -> Rollout:
     """Return a group of completions with what the model saw."""
-    options = "\n".join(
-        f"{letter} {text}" for letter, text in zip(letters_of(row["choices"]), row["choices"], strict=True)
-    )
+    options = map(" ".join, zip(letters_of(row["choices"]), row["choices"], strict=True))
     return Rollout(
         title=f"{NAMES[arm]}, step {row['step']}, example {row['example']}",
-        prompt=f"{row['question']}\n{options}",
+        prompt="\n".join([row["question"], *options]),
         completions=list(completions(row, example)),
         gold=row["answer"],
         strip=filmstrip(row["media"], world),

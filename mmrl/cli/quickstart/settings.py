@@ -16,11 +16,7 @@ AXES = ("palette", "texture")  # that L2 and L3 take from the test pool
 FRAMES = 16  # all of a clip's: two an event
 LEVELS = ("L1", "L1_neutral", "L2", "L3")
 NEUTRAL = "L1_neutral"  # the same items as L1, without the cue
-CONTROLS: tuple[Condition, ...] = (
-    "observation_only",
-    "last_frame",
-    "shuffled",
-)  # how the trained models see NEUTRAL once more
+CONTROLS: tuple[Condition, ...] = ("observation_only", "last_frame", "shuffled")  # how arms see NEUTRAL once more
 NAMES = {"base": "base", "grpo": "GRPO, no KL", "care": "GRPO-CARE"}
 ARMS: dict[str, dict[str, Any]] = {
     "grpo": {"name": "grpo", "beta": 0.0, "reference": None},
@@ -32,12 +28,7 @@ ARMS: dict[str, dict[str, Any]] = {
         "reference": {"name": "ema", "decay": 0.995, "every": 10, "dtype": "float32"},
     },
 }
-GRADERS = {
-    "accuracy": "accuracy",
-    "consistency": "world_consistency",
-    "events": "world_events",
-    "support": "world_support",
-}
+GRADERS = {"accuracy": "accuracy"} | {name: f"world_{name}" for name in ("consistency", "events", "support")}
 
 
 @dataclass(frozen=True, slots=True)
