@@ -153,10 +153,12 @@ def sampler_logp(rows: Scored, key: str) -> Float[Tensor, "n t"]:
     return rows.group.logp_sampled
 
 
-def check_kl_weight(beta: float) -> None:
-    """Refuse a negative weight of a divergence."""
+def check_penalty(beta: float, reference: Update | None) -> None:
+    """Refuse a negative weight of a divergence, and a divergence from no reference."""
     if beta < 0:
         raise ValueError(f"algorithm.beta: expected 0 or more, found {beta}")
+    if beta > 0 and reference is None:
+        raise ValueError(f"algorithm.reference: expected one, as beta is {beta}; found none. Set it, or beta: 0")
 
 
 def check_clip(clip: float | None) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmrl.algorithms.base import Algorithm, Needs, check_clip, check_kl_weight, known
+from mmrl.algorithms.base import Algorithm, Needs, check_clip, check_penalty, known
 from mmrl.algorithms.grpo import clipped_loss
 from mmrl.functional import policy_gradient
 from mmrl.types import EMA, Credit, Group, Scored, Tokens, Update
@@ -51,7 +51,7 @@ class CARE(Algorithm):
     reference: Update = EMA()
 
     def __post_init__(self) -> None:
-        check_kl_weight(self.beta)
+        check_penalty(self.beta, self.reference)
         check_clip(self.clip)
         if not 0 < self.cap <= 1:
             raise ValueError(f"algorithm.cap: expected a probability in (0, 1], found {self.cap}")

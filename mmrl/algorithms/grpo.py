@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmrl.algorithms.base import Algorithm, Needs, check_clip, check_kl_weight, check_length, sampler_logp
+from mmrl.algorithms.base import Algorithm, Needs, check_clip, check_length, check_penalty, sampler_logp
 from mmrl.functional import policy_gradient
 from mmrl.types import Credit, Frozen, Group, Scored, Tokens, Update
 
@@ -40,13 +40,9 @@ class GRPO(Algorithm):
     reference: Update | None = Frozen()
 
     def __post_init__(self) -> None:
-        check_kl_weight(self.beta)
+        check_penalty(self.beta, self.reference)
         check_clip(self.clip)
         check_length(self.length)
-        if self.beta > 0 and self.reference is None:
-            raise ValueError(
-                f"algorithm.reference: expected one, as beta is {self.beta}; found none. Set it, or beta: 0"
-            )
 
     @property
     def needs(self) -> Needs:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from mmrl.algorithms.base import Algorithm, Needs, check_clip, check_kl_weight, check_length, known, sampler_logp
+from mmrl.algorithms.base import Algorithm, Needs, check_clip, check_length, check_penalty, known, sampler_logp
 from mmrl.algorithms.target_matching import distances, log_probs
 from mmrl.functional import policy_gradient
 from mmrl.types import Credit, Direction, Frozen, Scored, Tokens, Update
@@ -49,7 +49,7 @@ class KLRegularised(Algorithm):
     reference: Update | None = Frozen()
 
     def __post_init__(self) -> None:
-        check_kl_weight(self.beta)
+        check_penalty(self.beta, self.reference)
         check_clip(self.clip)
         check_length(self.length)
         for problem in self.problems():
@@ -62,8 +62,6 @@ class KLRegularised(Algorithm):
                 "beta: expected above 0, because the optimum is pi0 exp(R / beta) / Z; found 0. To learn from rewards alone say so "
                 "with reference: null"
             )
-        if self.beta > 0 and self.reference is None:
-            yield f"reference: expected one, as beta is {self.beta}; found none. Set it, or beta: 0"
         if self.clip is not None and self.ratio == "none":
             yield (
                 f"clip: expected ratio: token or sequence with a clip of {self.clip}, as a ratio of 1 needs none; found none"

@@ -3,7 +3,6 @@
 import os
 import shlex
 import sys
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -56,7 +55,9 @@ def train(
 
     parsed = load(Config, config, overrides or [])
     if check:
-        dry_run(parsed)
+        from mmrl.cli.dry_run import check_config
+
+        raise typer.Exit(0 if check_config(parsed) else 2)
     train_run(parsed, resume, shlex.join(["mmrl", "train", str(config), *(overrides or []), "--resume"]))
 
 
@@ -72,17 +73,6 @@ def prepare(
     from mmrl.training.base_rewards import score_base_model
 
     typer.echo(score_base_model(load(Config, config, overrides or []), samples))
-
-
-def dry_run(config) -> None:
-    """Everything but the steps, in a directory of its own that does not stay."""
-    from mmrl.cli.dry_run import check_run
-    from mmrl.training.build import build
-
-    with tempfile.TemporaryDirectory(prefix="mmrl-check-") as folder:
-        run = build(config.model_copy(update={"out": folder, "trackers": ()}))
-        with run.feeder.reader:
-            raise typer.Exit(0 if check_run(run) else 2)
 
 
 def train_run(config, resume: bool, command: str) -> None:

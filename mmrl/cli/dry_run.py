@@ -1,6 +1,7 @@
 """``mmrl train CONFIG --check``: everything of a run but its steps."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -8,8 +9,10 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
+from mmrl.config.schema import Config
 from mmrl.runtime.console import console
 from mmrl.runtime.sharding import local
+from mmrl.training.build import build
 from mmrl.training.loop import Run
 from mmrl.training.rollouts import rollouts_of
 
@@ -61,7 +64,15 @@ def rehearse_first_batch(run: Run) -> dict[str, float]:
     return trainer.meter.summary(run.ranks)
 
 
-def check_run(run: Run) -> bool:
+def check_config(config: Config) -> bool:
+    """Do everything but the steps, in a directory of its own that does not stay. False where the run cannot fit."""
+    with tempfile.TemporaryDirectory(prefix="mmrl-check-") as folder:
+        run = build(config.model_copy(update={"out": folder, "trackers": ()}))
+        with run.feeder.reader:
+            return fits_and_runs(run)
+
+
+def fits_and_runs(run: Run) -> bool:
     """Print what a run needs and try its first batch. False where it cannot fit."""
     device = run.ranks.accelerator.device
     needs, there = dict(memory(run)), available(device)

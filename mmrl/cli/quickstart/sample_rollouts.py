@@ -20,14 +20,13 @@ from mmrl.world.script import SLOTS
 
 SHOWN = 3  # prompts: at the beginning, in the middle, at the end
 SLOT_BY_SLOT = FrameChoice(count=SLOTS, convention="centre")
-GAP = 2  # pixels between pictures
 
 
 def rollouts(out: Path, world: Path) -> list[Rollout]:
     """Return the first prompt of some steps, each as both arms answered it then. Nobody chose them."""
     data = SeedBenchR1("annotations/training.jsonl").open(world)
-    rows = {arm: read(out / arm / "rollouts.jsonl") for arm in ARMS}
-    written = {arm: {row["step"]: row for row in reversed(rows[arm])} for arm in ARMS}  # of a step the first stays
+    # a step's first group stays
+    written = {arm: {row["step"]: row for row in reversed(read(out / arm / "rollouts.jsonl"))} for arm in ARMS}
     steps = sorted(set.intersection(*(set(rows) for rows in written.values())))
     shown = [steps[round(place)] for place in np.linspace(0, len(steps) - 1, min(SHOWN, len(steps)))]
     pairs = [(arm, written[arm][step]) for step in shown for arm in ARMS]
@@ -61,9 +60,7 @@ def completions(row: Mapping[str, Any], example: Example) -> Iterator[RolloutCom
 
 
 def filmstrip(media: Sequence[str], world: Path) -> np.ndarray:
-    """Return a frame a slot, and the observation, side by side ``[h w 3]``."""
-    pictures: list[np.ndarray] = []
-    for path in (world / name for name in media):
-        pictures += list(decode(path, SLOT_BY_SLOT).frames) if path.suffix == ".mp4" else [read_image(path)]
-    gap = np.full((pictures[0].shape[0], GAP, 3), 255, dtype=np.uint8)
-    return np.concatenate([part for picture in pictures for part in (picture, gap)][:-1], axis=1)
+    """Return a frame a slot, and the observation: uint8 ``f h w 3``."""
+    paths = [world / name for name in media]
+    clips = [decode(p, SLOT_BY_SLOT).frames if p.suffix == ".mp4" else read_image(p)[None] for p in paths]
+    return np.concatenate(clips)
