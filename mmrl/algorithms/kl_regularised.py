@@ -1,6 +1,6 @@
 """KL-regularised reinforcement learning, with the divergence in the reward or in the loss."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -52,23 +52,18 @@ class KLRegularised(Algorithm):
         check_penalty(self.beta, self.reference)
         check_clip(self.clip)
         check_length(self.length)
-        for problem in self.problems():
-            raise ValueError(f"algorithm.{problem}")
-
-    def problems(self) -> Iterator[str]:
-        """Name what is wrong with settings that are each in order."""
         if self.beta == 0 and self.reference is not None:
-            yield (
-                "beta: expected above 0, because the optimum is pi0 exp(R / beta) / Z; found 0. To learn from rewards alone say so "
+            raise ValueError(
+                "algorithm.beta: expected above 0, because the optimum is pi0 exp(R / beta) / Z; found 0. To learn from rewards alone say so "
                 "with reference: null"
             )
         if self.clip is not None and self.ratio == "none":
-            yield (
-                f"clip: expected ratio: token or sequence with a clip of {self.clip}, as a ratio of 1 needs none; found none"
+            raise ValueError(
+                f"algorithm.clip: expected ratio: token or sequence with a clip of {self.clip}, as a ratio of 1 needs none; found none"
             )
         if self.tokens_differ and self.baseline == "group_std":
-            yield (
-                "baseline: expected siblings, group or none where tokens answer for different costs; found group_std. Set "
+            raise ValueError(
+                "algorithm.baseline: expected siblings, group or none where tokens answer for different costs; found group_std. Set "
                 "level: sequence, or another baseline"
             )
 
@@ -184,11 +179,13 @@ class KLInLoss(KLRegularised):
     estimator: Literal["k1", "k2", "k3", "ratio_k3", "kl_policy_reference", "kl_reference_policy"] = "k2"
     level: Level = "sequence"
 
-    def problems(self) -> Iterator[str]:
-        yield from super().problems()
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.level not in LEVELS_IN_LOSS[self.estimator]:
             expected = " or ".join(LEVELS_IN_LOSS[self.estimator])
-            yield f"level: expected {expected} for {self.estimator} in the loss, found {self.level}"
+            raise ValueError(
+                f"algorithm.level: expected {expected} for {self.estimator} in the loss, found {self.level}"
+            )
 
     @property
     def tokens_differ(self) -> bool:

@@ -52,10 +52,9 @@ def publish(
 
 def differences_as_json(found: Found) -> dict[str, Any]:
     """Return the differences of each arm to the base, of the arms to each other, of each control to the full video."""
-    levels = {pair: changes(found, *pair) for pair in PAIRS}
     return {
-        "arms": {arm: levels_as_json(levels[arm, "base"]) for arm in ARMS},
-        "care_minus_grpo": levels_as_json(levels["care", "grpo"]),
+        "arms": {arm: levels_as_json(changes(found, arm, "base")) for arm in ARMS},
+        "care_minus_grpo": levels_as_json(changes(found, "care", "grpo")),
         "conditions": {arm: levels_as_json(controls(found, arm)) for arm in ARMS},
     }
 

@@ -31,8 +31,8 @@ from mmrl.functional.divergences.generators import (
     SkewJensenShannon,
     SquaredHellinger,
     TotalVariation,
+    exp,
 )
-from mmrl.functional.divergences.numerics import exp
 
 NORMALISED = 1e-6  # how far the sum of given probabilities may be from 1
 
