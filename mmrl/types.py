@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from string import ascii_uppercase
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
 from jaxtyping import Bool, Float, Int
 from pydantic import Discriminator
@@ -25,6 +25,7 @@ else:
 Direction = Literal["kl_policy_reference", "kl_reference_policy"]  # KL by the order of its arguments
 Kind = Literal["choice", "numerical", "regression", "ocr", "free"]  # how an answer is graded
 KINDS: tuple[Kind, ...] = ("choice", "numerical", "regression", "ocr", "free")
+Part = TypeVar("Part", bound="ByRows")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +96,12 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class ByRows:
     """A record whose fields have a row for each completion, save those in ``whole``."""
 
     whole: ClassVar[tuple[str, ...]] = ()
 
-    def rows(self, part: slice) -> Self:
+    def rows(self: Part, part: slice) -> Part:
         """Cut to a part of the completions."""
         cut = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in self.whole}
         return replace(self, **{name: part_of(value, part) for name, value in cut.items()})
@@ -110,11 +111,11 @@ def part_of(value: Any, part: slice) -> Any:
     """Rows of a tensor, of a tuple, of a record, or of each tensor in a mapping; None stays None."""
     if isinstance(value, Mapping):
         return {name: each[part] for name, each in value.items()}
-    return value.rows(part) if isinstance(value, Rows) else None if value is None else value[part]
+    return value.rows(part) if isinstance(value, ByRows) else None if value is None else value[part]
 
 
 @dataclass(frozen=True, slots=True)
-class Group(Rows):
+class Group(ByRows):
     """A prompt, once, and its g completions. A part of a group is a group."""
 
     whole = ("prompt",)
@@ -132,7 +133,7 @@ class Group(Rows):
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens(Rows):
+class Tokens(ByRows):
     """Log-probability and entropy that a model gives to each token of some completions."""
 
     logp: Float[Tensor, "n t"]
@@ -151,7 +152,7 @@ class Against:
 
 
 @dataclass(frozen=True, slots=True)
-class Scored(Rows):
+class Scored(ByRows):
     """A group and all that is known of it before the policy learns from it."""
 
     whole = ("base",)
@@ -175,7 +176,7 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
-class Credit(Rows):
+class Credit(ByRows):
     """The weights of the tokens of a group in one update."""
 
     worth: Float[Tensor, "g t"]  # multiplies the surrogate

@@ -14,23 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mmrl.algorithms.base import Algorithm, Memory, Needs, check_length, known
-from mmrl.functional import policy_gradient
-from mmrl.functional.targets import (
-    AnyFactor,
-    MomentsError,
-    Partition,
-    bounds,
-    effective_samples,
-    fit,
-    kl_prior,
-    kl_target,
-    leave_one_out,
-    log_weight,
-    offline,
-    plug_in,
-    total_variation,
-    usable,
-)
+from mmrl.functional import policy_gradient, targets
 from mmrl.types import EMA, Credit, Frozen, Scored, Tokens, Update
 
 OF_THE_GROUP = ("plug_in", "leave_one_out", "running")  # Z that wants siblings, the last one at a first visit
@@ -132,9 +116,9 @@ class TargetMatching(Algorithm):
     reference: Update | None = Frozen()
 
     reduce: ClassVar[policy_gradient.Reduce] = "constant"  # a mean over a completion's tokens would move the target
-    target: ClassVar[tuple[AnyFactor, ...]]  # the factors
+    target: ClassVar[tuple[targets.AnyFactor, ...]]  # the factors
     moments: ClassVar[Mapping[str, float] | None] = None  # wanted averages of features, which are rewards, by name
-    z: ClassVar[Partition] = "none"
+    z: ClassVar[targets.Partition] = "none"
     bound_z: ClassVar[bool] = False  # cut log Z to what the factors' bounds allow
     forget: ClassVar[float] = 1.0  # 1 keeps all of a running Z; less forgets, as a target that moves needs
 
@@ -151,7 +135,7 @@ class TargetMatching(Algorithm):
             )
         if not 0 < self.forget <= 1:
             raise ValueError(f"algorithm.forget: expected a number in (0, 1], found {self.forget}")
-        if self.bound_z and (self.moments or bounds(self.target) is None):
+        if self.bound_z and (self.moments or targets.bounds(self.target) is None):
             raise ValueError(
                 "algorithm.bound_z: expected a target whose log-weights have known bounds, found one without; "
                 "declare low and high of its tilt, or set bound_z: false"
@@ -202,7 +186,7 @@ class TargetMatching(Algorithm):
     def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]], memory: TargetState) -> Float[Tensor, " n"]:
         """log P - log pi0, in float64."""
         rewards = {name: reward.double() for name, reward in rewards.items()}
-        weight = log_weight(self.target, rewards)
+        weight = targets.log_weight(self.target, rewards)
         if not self.moments:
             return weight
         return weight + features(rewards, self.moments) @ known(memory.coefficients, "memory")
@@ -212,15 +196,15 @@ class TargetMatching(Algorithm):
         if self.z == "none":
             return torch.zeros_like(logs.policy)
         if self.z == "offline":
-            base, limits = known(scored.base, "base_rewards"), None if self.moments else bounds(self.target)
-            log_z = offline(self.log_weight(base, memory), limits).expand(len(logs.policy))
+            base, limits = known(scored.base, "base_rewards"), None if self.moments else targets.bounds(self.target)
+            log_z = targets.offline(self.log_weight(base, memory), limits).expand(len(logs.policy))
         elif self.z == "plug_in":
-            log_z = plug_in(logs.weight)
+            log_z = targets.plug_in(logs.weight)
         else:
             past = memory.running_z.get(scored.group.prompt.example.id) if self.z == "running" else None
             past, count = (None, 0.0) if past is None else (double(past.log_sum), past.count)
-            log_z = leave_one_out(logs.weight, past, count)
-        return usable(log_z, bounds(self.target) if self.bound_z else None)
+            log_z = targets.leave_one_out(logs.weight, past, count)
+        return targets.usable(log_z, targets.bounds(self.target) if self.bound_z else None)
 
     @abstractmethod
     def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]: ...
@@ -240,25 +224,24 @@ class TargetMatching(Algorithm):
         """log Z of the example, where the coefficients are known without a fit, and where it is finite."""
         if self.moments:
             return {}
-        log_z = float(offline(self.log_weight(earned, TargetState()), bounds(self.target)))
+        log_z = float(targets.offline(self.log_weight(earned, TargetState()), targets.bounds(self.target)))
         return {"log_z": log_z} if log_z > -math.inf else {}
 
     def start(self, base: Mapping[str, Mapping[str, Tensor]] | None) -> TargetState:
-        """The coefficients of the wanted moments. Raises MomentsError where they are out of reach."""
+        """Fit the coefficients of the wanted moments. Raises MomentsError where they are out of reach."""
         if self.needs_base_rewards and base is None:
             raise ValueError(
                 f"prepared: expected what the base model earned, for moments and an offline Z; found none; {PREPARE}"
             )
-        return self.fitted(list(base.values()), self.moments) if base and self.moments else TargetState()
-
-    def fitted(self, base: Sequence[Mapping[str, Tensor]], moments: Mapping[str, float]) -> TargetState:
-        """The coefficients that give the wanted moments on what the base model earned, prompt by prompt."""
-        rows = [{name: earned.double() for name, earned in row.items()} for row in base]
-        phi, weights = [features(row, moments) for row in rows], [log_weight(self.target, row) for row in rows]
+        if not base or not self.moments:
+            return TargetState()
+        rows = [{name: earned.double() for name, earned in row.items()} for row in base.values()]
+        phi = [features(row, self.moments) for row in rows]
+        weights = [targets.log_weight(self.target, row) for row in rows]
         try:
-            result = fit(phi, weights, torch.tensor(list(moments.values()), dtype=torch.float64))
-        except MomentsError as error:
-            error.add_note(f"algorithm.moments: features are {', '.join(moments)}, in this order")
+            result = targets.fit(phi, weights, double(list(self.moments.values())))
+        except targets.MomentsError as error:
+            error.add_note(f"algorithm.moments: features are {', '.join(self.moments)}, in this order")
             raise
         return TargetState(coefficients=result.coefficients, effective=float(result.effective.min()))
 
@@ -316,16 +299,16 @@ def distances(logs: Logs, scored: Scored) -> dict[str, float]:
     right = scored.rewards.get("accuracy")
     inside = logs.target > -math.inf
     numbers = {
-        "reference/kl_policy": float(kl_prior(logs.policy, logs.prior, logs.sampler)),
-        "policy/ess": float(effective_samples(logs.policy - logs.sampler)) / len(inside),
+        "reference/kl_policy": float(targets.kl_prior(logs.policy, logs.prior, logs.sampler)),
+        "policy/ess": float(targets.effective_samples(logs.policy - logs.sampler)) / len(inside),
         "target/outside": float((~inside).double().mean()),
         "groups/no_success": float(not bool((inside if right is None else inside & (right > 0)).any())),
     }
     if inside.any():
         numbers |= {
-            "target/kl_target_policy": float(kl_target(logs.target, logs.policy, logs.sampler)),
-            "target/tv": float(total_variation(logs.target, logs.policy, logs.sampler)),
-            "target/ess": float(effective_samples(logs.weight)) / len(inside),
-            "target/log_z": float(plug_in(logs.weight)[0]),
+            "target/kl_target_policy": float(targets.kl_target(logs.target, logs.policy, logs.sampler)),
+            "target/tv": float(targets.total_variation(logs.target, logs.policy, logs.sampler)),
+            "target/ess": float(targets.effective_samples(logs.weight)) / len(inside),
+            "target/log_z": float(targets.plug_in(logs.weight)[0]),
         }
     return numbers
