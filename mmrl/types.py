@@ -111,7 +111,9 @@ def part_of(value: Any, part: slice) -> Any:
     """Rows of a tensor, of a tuple, of a record, or of each tensor in a mapping; None stays None."""
     if isinstance(value, Mapping):
         return {name: each[part] for name, each in value.items()}
-    return value.rows(part) if isinstance(value, ByRows) else None if value is None else value[part]
+    if isinstance(value, ByRows):
+        return value.rows(part)
+    return None if value is None else value[part]
 
 
 @dataclass(frozen=True, slots=True)
