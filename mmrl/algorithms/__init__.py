@@ -10,11 +10,10 @@ from mmrl.algorithms.dpg import CDPG, DPG, GDC
 from mmrl.algorithms.fdpg import FDPG, AlphaDPG
 from mmrl.algorithms.grpo import GRPO, DrGRPO
 from mmrl.algorithms.gspo import GSPO
-from mmrl.algorithms.gvpo import GVPO
 from mmrl.algorithms.kl_regularised import RLOO, KLInLoss, KLInReward
 from mmrl.algorithms.sft import SFT
 from mmrl.algorithms.target_matching import TargetMatching
-from mmrl.algorithms.vargrad import VarGrad
+from mmrl.algorithms.vargrad import GVPO, VarGrad
 
 CLASSES: tuple[type[Algorithm], ...] = (
     SFT, GRPO, CARE, DrGRPO, DAPO, GSPO, CISPO, KLInReward, KLInLoss, RLOO, FDPG, AlphaDPG, GDC, CDPG, VarGrad, GVPO,

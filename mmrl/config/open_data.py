@@ -79,14 +79,11 @@ def media_reader(section: MediaSection, cache_bytes: int, sizes: SizeRules = Siz
 def disk_of(section: MediaSection, content: Literal["frames", "features"]) -> Disk | None:
     """The part of a section's cache on disk for frames or for features; None where no folder is named.
 
-    Raises ConfigError where the folder cannot be written.
+    Raises ValueError where the folder cannot be written.
     """
     if section.cache_dir is None:
         return None
-    try:
-        return open_disk(Path(section.cache_dir) / content, section.cache_dir_bytes * THIRDS[content] // 3, "cache_dir")
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
+    return open_disk(Path(section.cache_dir) / content, section.cache_dir_bytes * THIRDS[content] // 3, "cache_dir")
 
 
 def check_gradable(examples: Iterable[Example], specs: Iterable[str], where: str) -> None:

@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from mmrl.algorithms import GVPO, VarGrad
-from mmrl.algorithms.gvpo import gvpo
 from mmrl.algorithms.target_matching import TargetMatching, TargetState
-from mmrl.algorithms.vargrad import residuals, vargrad
+from mmrl.algorithms.vargrad import gvpo, residuals, vargrad
 from mmrl.functional.divergences import KLPolicyTarget, value
 from mmrl.functional.targets import Tilt
 from mmrl.types import Frozen

@@ -1,6 +1,5 @@
 """Write what a reader gets: summary.json, report.html, two tables, and the files of the CARE arm where one looks first."""
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from mmrl.evaluation.tables.levels import levels_as_json
 from mmrl.evaluation.tables.terminal import comparison_table, levels_table
 from mmrl.report import ReportData, read_metrics, write_report
 from mmrl.runtime.console import console
-from mmrl.runtime.files import write_whole
+from mmrl.runtime.files import write_json
 from mmrl.runtime.provenance import commit, machine
 
 Found = Mapping[LevelRun, Summary]
@@ -41,7 +40,7 @@ def publish(
         "machine": machine(gpu=False),
     }
     summary = facts | {"phases": dict(seconds), "plan": plan.facts} | differences_as_json(found)
-    write_whole(out / "summary.json", json.dumps(summary, indent=1) + "\n")
+    write_json(out / "summary.json", summary)
     for name in ("metrics.jsonl", "rollouts.jsonl", "config.yaml"):
         shutil.copyfile(out / "care" / name, out / name)
     shutil.copytree(learned["care"], out / "checkpoint", ignore=shutil.ignore_patterns("trainer"))
