@@ -5,8 +5,8 @@ estimate of Z does to the gradient of a divergence (tests/algorithms/test_fdpg.p
 leave-one-out estimate is independent of the sample that it divides, so that for powers the direction is unbiased and the scale
 heavy-tailed; an offline estimate is bounded, and valid for as long as the target is the same.
 
-Distances are after Khalifa et al. 2021 (2012.11635), with the plug-in Z where none is given. It is the better one there even where
-the true Z is known: the weights of a small sample do not have mean 1, and it divides that out.
+Distances are after Khalifa et al. 2021 (2012.11635), with the plug-in Z, which is the better one there even where the true Z is
+known: the weights of a small sample do not have mean 1, and it divides that out.
 """
 
 import math
@@ -74,17 +74,16 @@ def plug_in_log_z(target: Logs, sampler: Logs) -> Float[Tensor, ""]:
     return log_mean_exp(target - sampler)
 
 
-def kl_target(target: Logs, other: Logs, sampler: Logs, log_z: float | Tensor | None = None) -> Float[Tensor, ""]:
+def kl_target(target: Logs, other: Logs, sampler: Logs) -> Float[Tensor, ""]:
     """KL(p || other) = -log Z + 1/Z mean of (P / q) (log P - log other); where P = 0 the term is 0."""
-    z = plug_in_log_z(target, sampler) if log_z is None else log_z
+    z = plug_in_log_z(target, sampler)
     terms = torch.where(target == -math.inf, 0.0, (target - z - sampler).exp() * (target - other))
     return terms.mean() - z
 
 
-def kl_policy(target: Logs, policy: Logs, sampler: Logs, log_z: float | Tensor | None = None) -> Float[Tensor, ""]:
+def kl_policy(target: Logs, policy: Logs, sampler: Logs) -> Float[Tensor, ""]:
     """KL(pi || p) = mean of (pi / q) (log pi - log p); inf where the policy has mass outside the support."""
-    z = plug_in_log_z(target, sampler) if log_z is None else log_z
-    return ((policy - sampler).exp() * (policy - target + z)).mean()
+    return ((policy - sampler).exp() * (policy - target + plug_in_log_z(target, sampler))).mean()
 
 
 def kl_prior(policy: Logs, prior: Logs, sampler: Logs) -> Float[Tensor, ""]:
@@ -92,11 +91,9 @@ def kl_prior(policy: Logs, prior: Logs, sampler: Logs) -> Float[Tensor, ""]:
     return ((policy - sampler).exp() * (policy - prior)).mean()
 
 
-def total_variation(
-    target: Logs, policy: Logs, sampler: Logs, log_z: float | Tensor | None = None
-) -> Float[Tensor, ""]:
+def total_variation(target: Logs, policy: Logs, sampler: Logs) -> Float[Tensor, ""]:
     """TV(p, pi) = 1/2 mean |pi / q - p / q|."""
-    p = target - (plug_in_log_z(target, sampler) if log_z is None else log_z)
+    p = target - plug_in_log_z(target, sampler)
     return ((policy - sampler).exp() - (p - sampler).exp()).abs().mean() / 2
 
 
