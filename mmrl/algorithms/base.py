@@ -16,7 +16,6 @@ from torch import Tensor
 from mmrl.functional import policy_gradient
 from mmrl.types import Adaptive, Credit, Direction, Group, Scored, Tokens, Totals, Update
 
-Source = Literal["policy", "demonstrations"]
 Value = TypeVar("Value")
 
 
@@ -37,7 +36,7 @@ class Memory(ABC):
 class Needs:
     """A record of what a method asks of sampler, reference and config. The defaults fit a group-relative method without a reference."""
 
-    source: Source = "policy"  # who writes the completions
+    source: Literal["policy", "demonstrations"] = "policy"  # who writes the completions
     rewards: tuple[str, ...] = ()  # rewards that must exist by these names
     group_baseline: bool = True  # siblings are the baseline, so that a group of one is refused
     reference: Update | None = None  # how the reference moves; None: none is loaded, and ``scored.reference`` is None

@@ -84,12 +84,13 @@ class CARE(Algorithm):
         return self.beta * scored.group.mask.to(scored.total.dtype)
 
     def bonuses(self, scored: Scored) -> Float[Tensor, " g"]:
-        """The reward that each completion earns for consistency."""
+        """The reward that each completion earns for consistency; 0 for all of a group in which no row can earn it."""
         accuracy = scored.rewards["accuracy"]
         chosen, likelihood = self.eligible(scored.group, accuracy), self.likelihoods(scored)
         if self.consistency == "dense":
             return self.bonus * accuracy * likelihood * chosen
-        return self.bonus * accuracy * consistent(likelihood, chosen, self.margin)
+        likely = likelihood >= likelihood[chosen].mean() - self.margin - policy_gradient.ROUNDING
+        return self.bonus * accuracy * (chosen & likely)
 
     def likelihoods(self, scored: Scored) -> Float[Tensor, " g"]:
         """How likely the reference finds each answer, at most cap; meaningless for rows that it did not read."""
@@ -108,10 +109,3 @@ class CARE(Algorithm):
         if chosen.any():
             numbers["care/likelihood"] = self.likelihoods(scored)[chosen].mean().item()
         return numbers
-
-
-def consistent(likelihood: Float[Tensor, " g"], chosen: Bool[Tensor, " g"], margin: float) -> Bool[Tensor, " g"]:
-    """Chosen, and no less likely than the chosen are on average by more than the margin."""
-    if not chosen.any():
-        return chosen
-    return chosen & (likelihood >= likelihood[chosen].mean() - margin - policy_gradient.ROUNDING)

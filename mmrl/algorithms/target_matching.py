@@ -19,7 +19,6 @@ from mmrl.types import EMA, Credit, Frozen, Scored, Tokens, Update
 
 OF_THE_GROUP = ("plug_in", "leave_one_out", "running")  # Z that wants siblings, the last one at a first visit
 PATIENCE = 20  # steps in a row without a single completion in the target's support, after which a run stops
-PREPARE = "run mmrl prepare CONFIG and name its file in `prepared`"
 
 
 class TargetError(ValueError):
@@ -231,7 +230,8 @@ class TargetMatching(Algorithm):
         """Fit the coefficients of the wanted moments. Raises MomentsError where they are out of reach."""
         if self.needs_base_rewards and base is None:
             raise ValueError(
-                f"prepared: expected what the base model earned, for moments and an offline Z; found none; {PREPARE}"
+                "prepared: expected what the base model earned, for moments and an offline Z; found none; run mmrl prepare "
+                "CONFIG and name its file in `prepared`"
             )
         if not base or not self.moments:
             return TargetState()

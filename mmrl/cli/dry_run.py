@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import torch
@@ -22,14 +22,13 @@ REHEARSED = 8  # tokens of each completion in the rehearsal
 def memory(run: Run) -> Iterator[tuple[str, int]]:
     """Bytes that a rank holds all the time, by what for; activations and the rollout's keys and values come on top."""
     parameters = list(run.feeder.policy.model.parameters())
-    size = sum(bytes_of(p) for p in parameters)
-    learned = sum(bytes_of(p) for p in parameters if p.requires_grad)
-    yield "weights", size
+    learned = bytes_of(p for p in parameters if p.requires_grad)
+    yield "weights", bytes_of(parameters)
     yield "gradients", learned
     yield "optimizer", 2 * learned
     for name, copied in (("reference", run.trainer.reference), ("proposal", run.trainer.proposal)):
         if copied is not None:
-            yield name, sum(bytes_of(p) for p in copied.model.parameters())
+            yield name, bytes_of(copied.model.parameters())
     yield "logits, at most", run.config.model.logit_bytes
     if run.ranks.accelerator.device.type == "cpu":  # else they wait in the memory of the host
         yield "decoded frames, at most", run.config.data.cache_bytes
@@ -37,9 +36,9 @@ def memory(run: Run) -> Iterator[tuple[str, int]]:
             yield f"{level} of media, at most", run.config.model.feature_bytes
 
 
-def bytes_of(parameter: Tensor) -> int:
-    """Return what a parameter, or this rank's part of it, takes."""
-    return local(parameter).nbytes
+def bytes_of(parameters: Iterable[Tensor]) -> int:
+    """Return what parameters, or this rank's parts of them, take."""
+    return sum(local(parameter).nbytes for parameter in parameters)
 
 
 def available(device: torch.device) -> int:

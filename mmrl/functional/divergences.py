@@ -53,9 +53,7 @@ class Divergence(ABC):
 class KLTargetPolicy(Divergence):
     """KL(p || pi), forward KL: f = -log t. Never punishes; rewards what the policy lacks without bound."""
 
-    name: Literal["kl_target_policy", "forward_kl"] = field(
-        default="kl_target_policy", kw_only=True, compare=False, repr=False
-    )
+    name: Literal["kl_target_policy", "forward_kl"] = field(default="kl_target_policy", kw_only=True, compare=False)
     slope_at_infinity: ClassVar[float] = 0.0
     curvature: ClassVar[float] = 1.0
     power: ClassVar[float] = 0.0
@@ -71,9 +69,7 @@ class KLTargetPolicy(Divergence):
 class KLPolicyTarget(Divergence):
     """KL(pi || p), reverse KL: f = t log t. KL-regularised RL minimises it; Z only shifts its pseudo-reward."""
 
-    name: Literal["kl_policy_target", "reverse_kl"] = field(
-        default="kl_policy_target", kw_only=True, compare=False, repr=False
-    )
+    name: Literal["kl_policy_target", "reverse_kl"] = field(default="kl_policy_target", kw_only=True, compare=False)
     slope_at_infinity: ClassVar[float] = math.inf
     curvature: ClassVar[float] = 1.0
     power: ClassVar[float] = 1.0
@@ -89,7 +85,7 @@ class KLPolicyTarget(Divergence):
 class JensenShannon(Divergence):
     """1/2 KL(pi || m) + 1/2 KL(p || m) with m = (pi + p) / 2: f = 1/2 [t log t - (t + 1) log((t + 1) / 2)]. At most log 2."""
 
-    name: Literal["js", "jensen_shannon"] = field(default="js", kw_only=True, compare=False, repr=False)
+    name: Literal["js", "jensen_shannon"] = field(default="js", kw_only=True, compare=False)
     slope_at_infinity: ClassVar[float] = math.log(2) / 2
     curvature: ClassVar[float] = 0.25
 
@@ -107,7 +103,7 @@ class SkewJensenShannon(Divergence):
     Tends to w KL(pi || p) as w goes to 0 and to (1 - w) KL(p || pi) as w goes to 1.
     """
 
-    name: Literal["skew_js"] = field(default="skew_js", kw_only=True, compare=False, repr=False)
+    name: Literal["skew_js"] = field(default="skew_js", kw_only=True, compare=False)
     weight: float = 0.5  # w, the policy's part of the mixture
 
     def __post_init__(self) -> None:
@@ -135,7 +131,7 @@ class SkewJensenShannon(Divergence):
 class TotalVariation(Divergence):
     """1/2 sum |pi - p|: f = 1/2 |t - 1|. Says up or down and not how far, so it wants an exact Z."""
 
-    name: Literal["tv", "total_variation"] = field(default="tv", kw_only=True, compare=False, repr=False)
+    name: Literal["tv", "total_variation"] = field(default="tv", kw_only=True, compare=False)
     slope_at_infinity: ClassVar[float] = 0.5
     curvature: ClassVar[float] = math.nan
 
@@ -151,7 +147,7 @@ class ChiSquarePolicyTarget(Divergence):
     """sum (pi - p)^2 / p, Pearson's chi-square of pi against p: f = (t - 1)^2."""
 
     name: Literal["chi2_policy_target", "pearson_chi2", "chi2_pi_p"] = field(
-        default="chi2_policy_target", kw_only=True, compare=False, repr=False
+        default="chi2_policy_target", kw_only=True, compare=False
     )
     slope_at_infinity: ClassVar[float] = math.inf
     curvature: ClassVar[float] = 2.0
@@ -169,7 +165,7 @@ class ChiSquareTargetPolicy(Divergence):
     """sum (pi - p)^2 / pi, Neyman's chi-square of pi against p: f = (t - 1)^2 / t."""
 
     name: Literal["chi2_target_policy", "neyman_chi2", "chi2_p_pi"] = field(
-        default="chi2_target_policy", kw_only=True, compare=False, repr=False
+        default="chi2_target_policy", kw_only=True, compare=False
     )
     slope_at_infinity: ClassVar[float] = 1.0
     curvature: ClassVar[float] = 2.0
@@ -186,9 +182,7 @@ class ChiSquareTargetPolicy(Divergence):
 class SquaredHellinger(Divergence):
     """1/2 sum (sqrt pi - sqrt p)^2: f = 1/2 (sqrt t - 1)^2. A bounded price and a tame reward."""
 
-    name: Literal["squared_hellinger", "sq_hellinger"] = field(
-        default="squared_hellinger", kw_only=True, compare=False, repr=False
-    )
+    name: Literal["squared_hellinger", "sq_hellinger"] = field(default="squared_hellinger", kw_only=True, compare=False)
     slope_at_infinity: ClassVar[float] = 0.5
     curvature: ClassVar[float] = 0.25
     power: ClassVar[float] = 0.5
@@ -204,7 +198,7 @@ class SquaredHellinger(Divergence):
 class Jeffreys(Divergence):
     """KL(pi || p) + KL(p || pi): f = (t - 1) log t."""
 
-    name: Literal["jeffreys"] = field(default="jeffreys", kw_only=True, compare=False, repr=False)
+    name: Literal["jeffreys"] = field(default="jeffreys", kw_only=True, compare=False)
     slope_at_infinity: ClassVar[float] = math.inf
     curvature: ClassVar[float] = 2.0
 
@@ -223,7 +217,7 @@ class Alpha(Divergence):
     chi-square(p || pi); D_a(pi || p) = D_{1-a}(p || pi). Kruszewski et al. 2026 (2512.05962) count a in the same direction.
     """
 
-    name: Literal["alpha"] = field(default="alpha", kw_only=True, compare=False, repr=False)
+    name: Literal["alpha"] = field(default="alpha", kw_only=True, compare=False)
     a: float = 0.5
 
     curvature: ClassVar[float] = 1.0

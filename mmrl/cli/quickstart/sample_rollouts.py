@@ -1,6 +1,6 @@
 """Rollouts for the report: the completions of both arms to the same prompts, under the frames that they saw."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +35,15 @@ def rollouts(out: Path, world: Path) -> list[Rollout]:
 
 def rollout(arm: str, row: Mapping[str, Any], example: Example, world: Path) -> Rollout:
     """Return a group of completions with what the model saw."""
+    paths = [world / name for name in row["media"]]  # of a clip, which is shown slot by slot, and of the observation
+    clips = [decode(p, SLOT_BY_SLOT).frames if p.suffix == ".mp4" else read_image(p)[None] for p in paths]
     options = map(" ".join, zip(letters_of(row["choices"]), row["choices"], strict=True))
     return Rollout(
         title=f"{NAMES[arm]}, step {row['step']}, example {row['example']}",
         prompt="\n".join([row["question"], *options]),
         completions=list(completions(row, example)),
         gold=row["answer"],
-        strip=filmstrip(row["media"], world),
+        strip=np.concatenate(clips),
     )
 
 
@@ -57,10 +59,3 @@ def completions(row: Mapping[str, Any], example: Example) -> Iterator[RolloutCom
             answer_span=parse(each["text"]).span,
             tokens=each["tokens"],
         )
-
-
-def filmstrip(media: Sequence[str], world: Path) -> np.ndarray:
-    """Return a frame a slot, and the observation: uint8 ``f h w 3``."""
-    paths = [world / name for name in media]
-    clips = [decode(p, SLOT_BY_SLOT).frames if p.suffix == ".mp4" else read_image(p)[None] for p in paths]
-    return np.concatenate(clips)

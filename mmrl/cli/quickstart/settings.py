@@ -14,7 +14,7 @@ from mmrl.world.splits import Sizes
 
 AXES = ("palette", "texture")  # that L2 and L3 take from the test pool
 FRAMES = 16  # all of a clip's: two an event
-SHOWN: dict[str, Any] = {"template": "toy", "frames": {"count": FRAMES}, "workers": 0}  # in training and examinations
+LOOK: dict[str, Any] = {"template": "toy", "frames": {"count": FRAMES}, "workers": 0}  # in training and examinations
 LEVELS = ("L1", "L1_neutral", "L2", "L3")
 NEUTRAL = "L1_neutral"  # the same items as L1, without the cue
 CONTROLS: tuple[Condition, ...] = ("observation_only", "last_frame", "shuffled")  # how arms see NEUTRAL once more
@@ -64,7 +64,7 @@ def training_config(arm: str, plan: QuickstartPlan, world: Path, out: Path, seed
         "seed": seed,
         "out": str(out),
         "model": {"path": str(plan.base), "compute": "float32"},
-        "data": SHOWN | {"root": str(world), "sets": [annotations]},
+        "data": LOOK | {"root": str(world), "sets": [annotations]},
         "algorithm": ARMS[arm],
         "rewards": {"accuracy": {"grader": "accuracy"}, "format": {"grader": "format"}},
         "rollout": {"group_size": plan.completions, "decoding": decoding(plan)},
@@ -96,7 +96,7 @@ def evaluation_section(
     level: str, condition: Condition, plan: QuickstartPlan, world: Path, seed: int
 ) -> EvaluationSection:
     """One level under one condition, one sample an item, judged exactly. Cue-following needs rows that have a cue."""
-    settings = SHOWN | {
+    settings = LOOK | {
         "root": str(world),
         "sets": [{"name": level, "format": "seed_bench_r1", "file": f"annotations/validation_{level}.jsonl"}],
         "graders": GRADERS if level == NEUTRAL else GRADERS | {"cue": "world_cue"},

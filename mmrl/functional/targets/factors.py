@@ -68,9 +68,7 @@ class Tilt(Factor):
 
     def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
         reward = found(rewards, self.reward)
-        if self.low is None or self.high is None:
-            return reward / self.beta
-        if bool(((reward < self.low) | (reward > self.high)).any()):
+        if self.low is not None and self.high is not None and bool(((reward < self.low) | (reward > self.high)).any()):
             raise ValueError(
                 f"reward {self.reward!r}: expected within [{self.low}, {self.high}] as its tilt declares, found "
                 f"{reward.tolist()}; correct tilt.low and tilt.high, or leave both out"
