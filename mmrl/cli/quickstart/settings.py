@@ -21,13 +21,7 @@ CONTROLS: tuple[Condition, ...] = ("observation_only", "last_frame", "shuffled")
 NAMES = {"base": "base", "grpo": "GRPO, no KL", "care": "GRPO-CARE"}
 ARMS: dict[str, dict[str, Any]] = {
     "grpo": {"name": "grpo", "beta": 0.0, "reference": None},
-    "care": {
-        "name": "care",
-        "bonus": 0.5,
-        "cap": 0.95,
-        "margin": 0.0,
-        "reference": {"name": "ema", "decay": 0.995, "every": 10, "dtype": "float32"},
-    },
+    "care": {"name": "care"},  # with its defaults, which configs/toy_care.yaml spells out
 }
 GRADERS = {"accuracy": "accuracy"} | {name: f"world_{name}" for name in ("consistency", "events", "support")}
 
