@@ -6,10 +6,10 @@ and 0 off the mask; they are over the *allowed* tokens at the sampling temperatu
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from string import ascii_uppercase
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
 from jaxtyping import Bool, Float, Int
 from pydantic import Discriminator
@@ -25,6 +25,7 @@ else:
 Direction = Literal["kl_policy_reference", "kl_reference_policy"]  # KL by the order of its arguments
 Kind = Literal["choice", "numerical", "regression", "ocr", "free"]  # how an answer is graded
 KINDS: tuple[Kind, ...] = ("choice", "numerical", "regression", "ocr", "free")
+Part = TypeVar("Part", bound="ByRows")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +96,31 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """A prompt, once, and its g completions."""
+class ByRows:
+    """A record whose fields have a row for each completion, save those in ``whole``."""
+
+    whole: ClassVar[tuple[str, ...]] = ()
+
+    def rows(self: Part, part: slice) -> Part:
+        """Cut to a part of the completions."""
+        cut = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in self.whole}
+        return replace(self, **{name: part_of(value, part) for name, value in cut.items()})
+
+
+def part_of(value: Any, part: slice) -> Any:
+    """Rows of a tensor, of a tuple, of a record, or of each tensor in a mapping; None stays None."""
+    if isinstance(value, Mapping):
+        return {name: each[part] for name, each in value.items()}
+    if isinstance(value, ByRows):
+        return value.rows(part)
+    return None if value is None else value[part]
+
+
+@dataclass(frozen=True, slots=True)
+class Group(ByRows):
+    """A prompt, once, and its g completions. A part of a group is a group."""
+
+    whole = ("prompt",)
 
     prompt: Prompt
     tokens: Int[Tensor, "g t"]  # padded at the right with any token
@@ -106,35 +130,18 @@ class Group:
     finished: Bool[Tensor, " g"]  # ended by itself, not by the token limit
     logp_sampled: Float[Tensor, "g t"] | None = None  # None for somebody else's completions
 
-    def rows(self, part: slice) -> "Group":
-        """A part of a group is a group."""
-        return replace(
-            self,
-            tokens=self.tokens[part],
-            mask=self.mask[part],
-            answer=self.answer[part],
-            texts=self.texts[part],
-            finished=self.finished[part],
-            logp_sampled=None if self.logp_sampled is None else self.logp_sampled[part],
-        )
-
     def __len__(self) -> int:
         return len(self.tokens)
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(ByRows):
     """Log-probability and entropy that a model gives to each token of some completions."""
 
     logp: Float[Tensor, "n t"]
     entropy: Float[Tensor, "n t"]  # in nats, of the distribution that the token was drawn from; carries no gradient
     divergence: Float[Tensor, "n t"] | None = None  # exact, between policy and reference at that token; if asked for
     states: Float[Tensor, "n t d"] | None = None  # last hidden states, from which the token is predicted; if asked for
-
-    def rows(self, part: slice) -> "Tokens":
-        """Cut to a part of the completions."""
-        more = (None if value is None else value[part] for value in (self.divergence, self.states))
-        return Tokens(self.logp[part], self.entropy[part], *more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +154,10 @@ class Against:
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class Scored(ByRows):
     """A group and all that is known of it before the policy learns from it."""
 
+    whole = ("base",)
     group: Group
     rewards: Mapping[str, Float[Tensor, " g"]]  # by name, unweighted
     total: Float[Tensor, " g"]  # their weighted sum
@@ -157,22 +165,7 @@ class Scored:
     read: Bool[Tensor, "g t"] | None = None  # where it did read
     states: Float[Tensor, "g t d"] | None = None  # last hidden states of the reference, where a divergence is exact
     now: Tokens | None = None  # by the policy as an update finds it, without gradient, for algorithms that need it
-    base: Mapping[str, Float[Tensor, " n"]] | None = (
-        None  # what n completions of the base model earned, from `prepared`
-    )
-
-    def rows(self, part: slice) -> "Scored":
-        """Cut to a part of the group."""
-        return Scored(
-            group=self.group.rows(part),
-            rewards={name: reward[part] for name, reward in self.rewards.items()},
-            total=self.total[part],
-            reference=None if self.reference is None else self.reference[part],
-            read=None if self.read is None else self.read[part],
-            states=None if self.states is None else self.states[part],
-            now=None if self.now is None else self.now.rows(part),
-            base=self.base,
-        )
+    base: Mapping[str, Float[Tensor, " n"]] | None = None  # what n completions of the base model earned, by `prepared`
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,16 +178,12 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
-class Credit:
+class Credit(ByRows):
     """The weights of the tokens of a group in one update."""
 
     worth: Float[Tensor, "g t"]  # multiplies the surrogate
     pull: Float[Tensor, "g t"]  # multiplies the divergence to the reference
     share: Float[Tensor, "g t"]  # the token's part of the step's loss over all ranks; 0 off the mask
-
-    def rows(self, part: slice) -> "Credit":
-        """Cut to a part of the group."""
-        return Credit(self.worth[part], self.pull[part], self.share[part])
 
     @property
     def silent(self) -> bool:

@@ -42,7 +42,7 @@ NEVER_AT_ONCE = {
     "openai",
     "pysubs2",
 }  # extras: imported where they are used
-FACES = {"statistics", "targets", "divergences"}  # folders whose __init__ shows their names to others
+FACES = {"statistics", "targets"}  # folders whose __init__ shows their names to others
 MOST_ENTRIES = 16  # in the package's folder: among so many a newcomer finds a thing
 
 

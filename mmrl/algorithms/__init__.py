@@ -10,38 +10,12 @@ from mmrl.algorithms.dpg import CDPG, DPG, GDC
 from mmrl.algorithms.fdpg import FDPG, AlphaDPG
 from mmrl.algorithms.grpo import GRPO, DrGRPO
 from mmrl.algorithms.gspo import GSPO
-from mmrl.algorithms.gvpo import GVPO
 from mmrl.algorithms.kl_regularised import RLOO, KLInLoss, KLInReward
 from mmrl.algorithms.sft import SFT
 from mmrl.algorithms.target_matching import TargetMatching
-from mmrl.algorithms.vargrad import VarGrad
+from mmrl.algorithms.vargrad import GVPO, VarGrad
 
 CLASSES: tuple[type[Algorithm], ...] = (
     SFT, GRPO, CARE, DrGRPO, DAPO, GSPO, CISPO, KLInReward, KLInLoss, RLOO, FDPG, AlphaDPG, GDC, CDPG, VarGrad, GVPO,
 )  # fmt: skip
 ALGORITHMS: Mapping[str, type[Algorithm]] = {kind.name: kind for kind in CLASSES}
-
-__all__ = [
-    "ALGORITHMS",
-    "CARE",
-    "CDPG",
-    "CISPO",
-    "DAPO",
-    "DPG",
-    "FDPG",
-    "GDC",
-    "GRPO",
-    "GSPO",
-    "GVPO",
-    "RLOO",
-    "SFT",
-    "Algorithm",
-    "AlphaDPG",
-    "DrGRPO",
-    "KLInLoss",
-    "KLInReward",
-    "Memory",
-    "Needs",
-    "TargetMatching",
-    "VarGrad",
-]

@@ -16,7 +16,6 @@ from torch import Tensor
 from mmrl.functional import policy_gradient
 from mmrl.types import Adaptive, Credit, Direction, Group, Scored, Tokens, Totals, Update
 
-Source = Literal["policy", "demonstrations"]
 Value = TypeVar("Value")
 
 
@@ -37,21 +36,17 @@ class Memory(ABC):
 class Needs:
     """A record of what a method asks of sampler, reference and config. The defaults fit a group-relative method without a reference."""
 
-    source: Source = "policy"  # who writes the completions
+    source: Literal["policy", "demonstrations"] = "policy"  # who writes the completions
     rewards: tuple[str, ...] = ()  # rewards that must exist by these names
     group_baseline: bool = True  # siblings are the baseline, so that a group of one is refused
     reference: Update | None = None  # how the reference moves; None: none is loaded, and ``scored.reference`` is None
     full_vocabulary_kl: Direction | None = None  # a divergence summed over the vocabulary, in ``Tokens.divergence``
-    old_log_probs: bool = (
-        False  # ``scored.now``: the policy re-reads the completions before each update, without gradient
-    )
+    old_log_probs: bool = False  # ``scored.now``: the policy reads the completions before each update, without gradient
     sampler_log_probs: bool = False  # ``logp_sampled`` must be exact, so that top_p below 1 is refused
     base_rewards: bool = False  # ``scored.base``: rewards of the base model, from the file that ``prepared`` names
     off_policy: bool = False  # several updates may use the same completions, because credit or loss correct for it
     off_policy_setting: str = ""  # a setting that would make it so, for the error message: "clip, for example 0.2"
-    draws: int | None = (
-        None  # the most batches drawn for a step until enough groups are ``useful``; None: one, all used
-    )
+    draws: int | None = None  # the most batches of a step, until enough groups are ``useful``; None: one, all used
     max_new_tokens: int | None = None  # what rollout.decoding.max_new_tokens must be, where ``limit`` names it
     memory: type[Memory] | None = None  # the class of what is kept between steps
     proposal: Adaptive | None = None  # a copy of the policy samples, and is replaced when ``adopt`` says so
@@ -68,7 +63,7 @@ class Algorithm(ABC):
                                         reads      which tokens the reference reads
                                         report     numbers for the metrics
                                         notes, remember, adopt       where ``needs.memory`` is given
-        in each update                  advantages, by credit        one number a completion, one weight a token
+        in each update                  credit       advantages: one number a completion; worth and pull: one a token
         in each forward pass            loss       of rows that may be part of a group
 
     ``memory`` is what ``start`` or ``remember`` returned, None for a method without one. Credit goes by the memory from before
@@ -121,12 +116,20 @@ class Algorithm(ABC):
         """One number a completion: how much better than its siblings it is."""
         return policy_gradient.standardised(scored.total)
 
+    def worth(self, scored: Scored, memory: Any = None) -> Float[Tensor, "g t"]:
+        """What each token's score is multiplied by: the advantage of its completion."""
+        advantages = self.advantages(scored, memory).to(scored.total.dtype)
+        return policy_gradient.per_token(advantages, scored.group.mask)
+
+    def pull(self, scored: Scored) -> Float[Tensor, "g t"]:
+        """What the divergence of each token from the reference is multiplied by in the loss."""
+        return torch.zeros_like(scored.group.mask, dtype=scored.total.dtype)
+
     def credit(self, scored: Scored, totals: Totals, memory: Any = None) -> Credit:
-        """One weight a token: what it is worth to this update, how strongly it is pulled, its share in the loss."""
-        mask = scored.group.mask
-        worth = policy_gradient.per_token(self.advantages(scored, memory), mask)
-        share = policy_gradient.shares(mask, totals, self.reduce, worth.dtype, self.length)
-        return Credit(worth, torch.zeros_like(worth), share)
+        """Worth and pull of each token, and its share in the loss."""
+        worth = self.worth(scored, memory)
+        share = policy_gradient.shares(scored.group.mask, totals, self.reduce, worth.dtype, self.length)
+        return Credit(worth, self.pull(scored), share)
 
     @abstractmethod
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
@@ -142,11 +145,6 @@ def known(value: Value | None, need: str) -> Value:
     return value
 
 
-def old_logp(now: Tokens, rows: Scored, clip: float | None) -> Float[Tensor, "n t"]:
-    """The denominator of a ratio: the policy that sampled where a clip needs it, else the policy as it is."""
-    return now.logp.detach() if clip is None else sampler_logp(rows, "algorithm.clip")
-
-
 def sampler_logp(rows: Scored, key: str) -> Float[Tensor, "n t"]:
     """Log-probabilities by the policy that sampled. Raises ValueError, naming the setting, where nobody kept them."""
     if rows.group.logp_sampled is None:
@@ -154,10 +152,12 @@ def sampler_logp(rows: Scored, key: str) -> Float[Tensor, "n t"]:
     return rows.group.logp_sampled
 
 
-def check_kl_weight(beta: float) -> None:
-    """Refuse a negative weight of a divergence."""
+def check_penalty(beta: float, reference: Update | None) -> None:
+    """Refuse a negative weight of a divergence, and a divergence from no reference."""
     if beta < 0:
         raise ValueError(f"algorithm.beta: expected 0 or more, found {beta}")
+    if beta > 0 and reference is None:
+        raise ValueError(f"algorithm.reference: expected one, as beta is {beta}; found none. Set it, or beta: 0")
 
 
 def check_clip(clip: float | None) -> None:

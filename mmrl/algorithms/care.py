@@ -1,15 +1,16 @@
 """GRPO-CARE: consistency-aware reward enhancement."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmrl.algorithms.base import Algorithm, Needs, check_clip, check_kl_weight, known, old_logp
+from mmrl.algorithms.base import Algorithm, Needs, check_clip, check_penalty, known
+from mmrl.algorithms.grpo import clipped_loss
 from mmrl.functional import policy_gradient
-from mmrl.types import EMA, Credit, Group, Scored, Tokens, Totals, Update
+from mmrl.types import EMA, Credit, Group, Scored, Tokens, Update
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +42,8 @@ class CARE(Algorithm):
     margin: float = 0.0  # how far below the mean of the accurate siblings still counts as consistent
     floor: float = policy_gradient.ACCURACY_FLOOR  # accuracy at or below which no completion is eligible
     likelihood: policy_gradient.Likelihood = "geometric"
-    consistency: Literal["relative", "dense"] = (
-        "relative"  # a bonus for the likelier siblings, or as large as the likelihood
-    )
+    # a bonus for the likelier siblings, or one as large as the likelihood
+    consistency: Literal["relative", "dense"] = "relative"
     beta: float = 0.0  # weight of the divergence to the reference; the paper removes it
     clip: float | None = None
     standardise: Literal["std", "none"] = "std"
@@ -51,7 +51,7 @@ class CARE(Algorithm):
     reference: Update = EMA()
 
     def __post_init__(self) -> None:
-        check_kl_weight(self.beta)
+        check_penalty(self.beta, self.reference)
         check_clip(self.clip)
         if not 0 < self.cap <= 1:
             raise ValueError(f"algorithm.cap: expected a probability in (0, 1], found {self.cap}")
@@ -72,38 +72,33 @@ class CARE(Algorithm):
         return group.mask if self.beta > 0 else group.answer & self.eligible(group, rewards["accuracy"])[:, None]
 
     def eligible(self, group: Group, accuracy: Float[Tensor, " g"]) -> Bool[Tensor, " g"]:
-        """The rows that can earn the bonus."""
-        findable = group.answer.any(dim=1)
-        return findable & (accuracy > 0) if self.consistency == "dense" else accurate(accuracy, findable, self.floor)
+        """The rows that can earn the bonus: right enough, and with an answer that can be found."""
+        right = accuracy > 0 if self.consistency == "dense" else policy_gradient.accurate(accuracy, self.floor)
+        return group.answer.any(dim=1) & right
 
     def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]:
         reward = scored.total + self.bonuses(scored)
         return policy_gradient.standardised(reward) if self.standardise == "std" else policy_gradient.centred(reward)
 
-    def credit(self, scored: Scored, totals: Totals, memory: Any = None) -> Credit:
-        credit = super().credit(scored, totals, memory)
-        return replace(credit, pull=self.beta * scored.group.mask.to(credit.worth.dtype))
+    def pull(self, scored: Scored) -> Float[Tensor, "g t"]:
+        return self.beta * scored.group.mask.to(scored.total.dtype)
 
     def bonuses(self, scored: Scored) -> Float[Tensor, " g"]:
-        """The reward that each completion earns for consistency."""
+        """The reward that each completion earns for consistency; 0 for all of a group in which no row can earn it."""
         accuracy = scored.rewards["accuracy"]
         chosen, likelihood = self.eligible(scored.group, accuracy), self.likelihoods(scored)
         if self.consistency == "dense":
             return self.bonus * accuracy * likelihood * chosen
-        return self.bonus * accuracy * consistent(likelihood, chosen, self.margin)
+        likely = likelihood >= likelihood[chosen].mean() - self.margin - policy_gradient.ROUNDING
+        return self.bonus * accuracy * (chosen & likely)
 
     def likelihoods(self, scored: Scored) -> Float[Tensor, " g"]:
         """How likely the reference finds each answer, at most cap; meaningless for rows that it did not read."""
-        return policy_gradient.likelihood(
-            known(scored.reference, "reference"), scored.group.answer, self.likelihood
-        ).clamp(max=self.cap)
+        reference = known(scored.reference, "reference")
+        return policy_gradient.likelihood(reference, scored.group.answer, self.likelihood).clamp(max=self.cap)
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
-        ratio = policy_gradient.ratio(now.logp, old_logp(now, rows, self.clip))
-        gain = policy_gradient.surrogate(ratio, credit.worth, self.clip)
-        if self.beta == 0:
-            return -gain
-        return credit.pull * policy_gradient.k3(now.logp, known(rows.reference, "reference")) - gain
+        return clipped_loss(now, credit, rows, self.clip)
 
     def report(self, scored: Scored, memory: Any = None) -> Mapping[str, float]:
         chosen = self.eligible(scored.group, scored.rewards["accuracy"])
@@ -114,15 +109,3 @@ class CARE(Algorithm):
         if chosen.any():
             numbers["care/likelihood"] = self.likelihoods(scored)[chosen].mean().item()
         return numbers
-
-
-def accurate(accuracy: Float[Tensor, " g"], findable: Bool[Tensor, " g"], floor: float) -> Bool[Tensor, " g"]:
-    """Right enough, no less right than the group on average, and with an answer that can be found."""
-    return findable & policy_gradient.accurate(accuracy, floor)
-
-
-def consistent(likelihood: Float[Tensor, " g"], chosen: Bool[Tensor, " g"], margin: float) -> Bool[Tensor, " g"]:
-    """Chosen, and no less likely than the chosen are on average by more than the margin."""
-    if not chosen.any():
-        return chosen
-    return chosen & (likelihood >= likelihood[chosen].mean() - margin - policy_gradient.ROUNDING)

@@ -1,16 +1,16 @@
 """Group relative policy optimisation."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmrl.algorithms.base import Algorithm, Needs, check_clip, check_kl_weight, check_length, old_logp
+from mmrl.algorithms.base import Algorithm, Needs, check_clip, check_length, check_penalty, sampler_logp
 from mmrl.functional import policy_gradient
-from mmrl.types import Credit, Frozen, Group, Scored, Tokens, Totals, Update
+from mmrl.types import Credit, Frozen, Group, Scored, Tokens, Update
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +40,9 @@ class GRPO(Algorithm):
     reference: Update | None = Frozen()
 
     def __post_init__(self) -> None:
-        check_kl_weight(self.beta)
+        check_penalty(self.beta, self.reference)
         check_clip(self.clip)
         check_length(self.length)
-        if self.beta > 0 and self.reference is None:
-            raise ValueError(
-                f"algorithm.reference: expected one, as beta is {self.beta}; found none. Set it, or beta: 0"
-            )
 
     @property
     def needs(self) -> Needs:
@@ -70,19 +66,13 @@ class GRPO(Algorithm):
         reward = scored.total
         return policy_gradient.standardised(reward) if self.standardise == "std" else policy_gradient.centred(reward)
 
-    def credit(self, scored: Scored, totals: Totals, memory: Any = None) -> Credit:
+    def pull(self, scored: Scored) -> Float[Tensor, "g t"]:
         group, dtype = scored.group, scored.total.dtype
         pull = self.beta * self.pulled(group, scored.rewards).to(dtype)
-        if self.tokens == "separate":
-            pull = pull * separate_means(group.mask, group.answer, dtype)
-        return replace(super().credit(scored, totals, memory), pull=pull)
+        return pull * separate_means(group.mask, group.answer, dtype) if self.tokens == "separate" else pull
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
-        ratio = policy_gradient.ratio(now.logp, old_logp(now, rows, self.clip))
-        gain = policy_gradient.surrogate(ratio, credit.worth, self.clip)
-        if rows.reference is None:
-            return -gain
-        return credit.pull * policy_gradient.k3(now.logp, rows.reference) - gain
+        return clipped_loss(now, credit, rows, self.clip)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +88,13 @@ class DrGRPO(GRPO):
     standardise: Literal["std", "none"] = "none"
     reduce: policy_gradient.Reduce = "constant"
     reference: Update | None = None
+
+
+def clipped_loss(now: Tokens, credit: Credit, rows: Scored, clip: float | None) -> Float[Tensor, "n t"]:
+    """pull k3 - ratio A: the ratio to the policy that sampled where a clip needs it, else to the policy as it is."""
+    old = now.logp.detach() if clip is None else sampler_logp(rows, "algorithm.clip")
+    gain = policy_gradient.surrogate(policy_gradient.ratio(now.logp, old), credit.worth, clip)
+    return -gain if rows.reference is None else credit.pull * policy_gradient.k3(now.logp, rows.reference) - gain
 
 
 def separate_means(mask: Bool[Tensor, "g t"], answer: Bool[Tensor, "g t"], dtype: torch.dtype) -> Float[Tensor, "g t"]:

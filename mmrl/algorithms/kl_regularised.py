@@ -1,17 +1,16 @@
 """KL-regularised reinforcement learning, with the divergence in the reward or in the loss."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mmrl.algorithms.base import Algorithm, Needs, check_clip, check_kl_weight, check_length, known, sampler_logp
+from mmrl.algorithms.base import Algorithm, Needs, check_clip, check_length, check_penalty, known, sampler_logp
 from mmrl.algorithms.target_matching import distances, log_probs
 from mmrl.functional import policy_gradient
-from mmrl.types import Credit, Direction, Frozen, Scored, Tokens, Totals, Update
+from mmrl.types import Credit, Direction, Frozen, Scored, Tokens, Update
 
 Level = Literal["sequence", "to_go", "token"]  # what is estimated, and which tokens answer for it
 ESTIMATORS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -20,11 +19,7 @@ ESTIMATORS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "k3": policy_gradient.k3,
     "ratio_k3": policy_gradient.k3,
 }
-LEVELS_IN_LOSS = {
-    "k1": ("sequence", "token"),
-    "k2": ("sequence", "token"),
-    "k3": ("sequence", "token"),
-    "ratio_k3": ("sequence", "token"),
+LEVELS_IN_LOSS = dict.fromkeys(ESTIMATORS, ("sequence", "token")) | {
     "kl_policy_reference": ("token", "to_go"),
     "kl_reference_policy": ("token",),
 }
@@ -47,37 +42,28 @@ class KLRegularised(Algorithm):
 
     beta: float = 0.1  # weight of the divergence; the temperature of p*
     baseline: policy_gradient.Baseline = "siblings"
-    ratio: Literal["none", "token", "sequence"] = (
-        "none"  # the importance ratio of the reward's gradient, and of ratio_k3
-    )
+    ratio: Literal["none", "token", "sequence"] = "none"  # the importance ratio of the reward, and of ratio_k3
     clip: float | None = None  # of that ratio
     reduce: policy_gradient.Reduce = "constant"
     length: float = 1.0  # what a completion counts as where reduce is constant
     reference: Update | None = Frozen()
 
     def __post_init__(self) -> None:
-        check_kl_weight(self.beta)
+        check_penalty(self.beta, self.reference)
         check_clip(self.clip)
         check_length(self.length)
-        for problem in self.problems():
-            raise ValueError(f"algorithm.{problem}")
-
-    def problems(self) -> Iterator[str]:
-        """Name what is wrong with settings that are each in order."""
         if self.beta == 0 and self.reference is not None:
-            yield (
-                "beta: expected above 0, because the optimum is pi0 exp(R / beta) / Z; found 0. To learn from rewards alone say so "
+            raise ValueError(
+                "algorithm.beta: expected above 0, because the optimum is pi0 exp(R / beta) / Z; found 0. To learn from rewards alone say so "
                 "with reference: null"
             )
-        if self.beta > 0 and self.reference is None:
-            yield f"reference: expected one, as beta is {self.beta}; found none. Set it, or beta: 0"
         if self.clip is not None and self.ratio == "none":
-            yield (
-                f"clip: expected ratio: token or sequence with a clip of {self.clip}, as a ratio of 1 needs none; found none"
+            raise ValueError(
+                f"algorithm.clip: expected ratio: token or sequence with a clip of {self.clip}, as a ratio of 1 needs none; found none"
             )
         if self.tokens_differ and self.baseline == "group_std":
-            yield (
-                "baseline: expected siblings, group or none where tokens answer for different costs; found group_std. Set "
+            raise ValueError(
+                "algorithm.baseline: expected siblings, group or none where tokens answer for different costs; found group_std. Set "
                 "level: sequence, or another baseline"
             )
 
@@ -96,14 +82,9 @@ class KLRegularised(Algorithm):
             off_policy_setting="algorithm.ratio, for example token",
         )
 
-    def credit(self, scored: Scored, totals: Totals, memory: Any = None) -> Credit:
-        worth = self.token_advantages(scored)
-        share = policy_gradient.shares(scored.group.mask, totals, self.reduce, worth.dtype, self.length)
-        return Credit(worth, torch.zeros_like(worth), share)
-
-    def token_advantages(self, scored: Scored) -> Float[Tensor, "g t"]:
-        """The weight of each token's score: the reward's advantage alone."""
-        return policy_gradient.per_token(policy_gradient.advantage(scored.total, self.baseline), scored.group.mask)
+    def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]:
+        """The reward's alone."""
+        return policy_gradient.advantage(scored.total, self.baseline)
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
         old = self.old_logp(now, rows)
@@ -121,9 +102,8 @@ class KLRegularised(Algorithm):
         """How far the policy is from p* and from the reference, where it was read before it learns."""
         if self.beta == 0 or scored.now is None:
             return {}
-        return distances(
-            log_probs(scored, known(scored.reference, "reference"), scored.total.double() / self.beta), scored
-        )
+        logs = log_probs(scored, known(scored.reference, "reference"), scored.total.double() / self.beta)
+        return distances(logs, scored)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,11 +133,11 @@ class KLInReward(KLRegularised):
     def needs(self) -> Needs:
         return replace(super().needs, old_log_probs=self.beta > 0)
 
-    def token_advantages(self, scored: Scored) -> Float[Tensor, "g t"]:
+    def worth(self, scored: Scored, memory: Any = None) -> Float[Tensor, "g t"]:
         """The advantage of the reward minus the divergence, of a completion as a whole or token by token."""
         mask, reward, estimate = scored.group.mask, scored.total, ESTIMATORS[self.estimator]
         if self.beta == 0:
-            return super().token_advantages(scored)
+            return super().worth(scored)
         logp, prior = known(scored.now, "old_log_probs").logp, known(scored.reference, "reference")
         if self.level == "sequence":
             cost = estimate(logp.sum(dim=1), prior.sum(dim=1))
@@ -199,11 +179,13 @@ class KLInLoss(KLRegularised):
     estimator: Literal["k1", "k2", "k3", "ratio_k3", "kl_policy_reference", "kl_reference_policy"] = "k2"
     level: Level = "sequence"
 
-    def problems(self) -> Iterator[str]:
-        yield from super().problems()
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.level not in LEVELS_IN_LOSS[self.estimator]:
             expected = " or ".join(LEVELS_IN_LOSS[self.estimator])
-            yield f"level: expected {expected} for {self.estimator} in the loss, found {self.level}"
+            raise ValueError(
+                f"algorithm.level: expected {expected} for {self.estimator} in the loss, found {self.level}"
+            )
 
     @property
     def tokens_differ(self) -> bool:
@@ -220,14 +202,13 @@ class KLInLoss(KLRegularised):
     def needs(self) -> Needs:
         return replace(super().needs, full_vocabulary_kl=self.full_vocabulary_kl, old_log_probs=self.tokens_differ)
 
-    def credit(self, scored: Scored, totals: Totals, memory: Any = None) -> Credit:
-        credit = super().credit(scored, totals, memory)
-        return replace(credit, pull=self.beta * scored.group.mask.to(credit.worth.dtype))
+    def pull(self, scored: Scored) -> Float[Tensor, "g t"]:
+        return self.beta * scored.group.mask.to(scored.total.dtype)
 
-    def token_advantages(self, scored: Scored) -> Float[Tensor, "g t"]:
+    def worth(self, scored: Scored, memory: Any = None) -> Float[Tensor, "g t"]:
         """The advantage of the reward; to go also that of the later tokens' divergence, as its own is in the loss."""
         if not self.tokens_differ:
-            return super().token_advantages(scored)
+            return super().worth(scored)
         mask = scored.group.mask
         divergence = known(known(scored.now, "old_log_probs").divergence, "full_vocabulary_kl")
         costs = self.beta * divergence * mask

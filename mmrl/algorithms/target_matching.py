@@ -14,28 +14,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mmrl.algorithms.base import Algorithm, Memory, Needs, check_length, known
-from mmrl.functional import policy_gradient
-from mmrl.functional.targets import (
-    AnyFactor,
-    MomentsError,
-    Partition,
-    bounds,
-    effective_samples,
-    fit,
-    kl_prior,
-    kl_target,
-    leave_one_out,
-    log_weight,
-    offline,
-    plug_in,
-    total_variation,
-    usable,
-)
-from mmrl.types import EMA, Credit, Frozen, Scored, Tokens, Totals, Update
+from mmrl.functional import policy_gradient, targets
+from mmrl.types import EMA, Credit, Frozen, Scored, Tokens, Update
 
 OF_THE_GROUP = ("plug_in", "leave_one_out", "running")  # Z that wants siblings, the last one at a first visit
 PATIENCE = 20  # steps in a row without a single completion in the target's support, after which a run stops
-PREPARE = "run mmrl prepare CONFIG and name its file in `prepared`"
 
 
 class TargetError(ValueError):
@@ -68,10 +51,10 @@ class RunningZ(NamedTuple):
     log_sum: float
     count: float  # how many they are; less where earlier ones are forgotten
 
-    def add(self, log_sum: float, count: float, forget: float) -> "RunningZ":
-        """Pool them with one more group; what is earlier counts ``forget`` as much."""
-        pooled = torch.logaddexp(double(self.log_sum) + math.log(forget), double(log_sum))
-        return RunningZ(pooled.item(), forget * self.count + count)
+    def add(self, new: "RunningZ", forget: float) -> "RunningZ":
+        """Pool them with those of one more group; what is earlier counts ``forget`` as much."""
+        pooled = torch.logaddexp(double(self.log_sum) + math.log(forget), double(new.log_sum))
+        return RunningZ(pooled.item(), forget * self.count + new.count)
 
 
 class Distances(NamedTuple):
@@ -92,24 +75,17 @@ class TargetState(Memory):
     kl: Distances | None = None
 
     def to_tensors(self) -> dict[str, Tensor]:
-        tensors = {f"z/{example}": double(z) for example, z in self.running_z.items()}
-        if self.coefficients is not None and self.effective is not None:
-            tensors |= {"lambda": self.coefficients, "moments_ess": double(self.effective)}
-        if self.kl is not None:
-            tensors["kl"] = double(self.kl)
-        return tensors | ({"barren": double(self.barren)} if self.barren else {})
+        kept = {f"z/{example}": z for example, z in self.running_z.items()}
+        kept |= {"moments_ess": self.effective, "kl": self.kl, "barren": self.barren or None}
+        tensors = {name: double(values) for name, values in kept.items() if values is not None}
+        return tensors if self.coefficients is None else tensors | {"lambda": self.coefficients}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "TargetState":
-        running = {name[2:]: RunningZ(*z.tolist()) for name, z in tensors.items() if name.startswith("z/")}
-        effective, kl, barren = tensors.get("moments_ess"), tensors.get("kl"), tensors.get("barren")
-        return cls(
-            running,
-            tensors.get("lambda"),
-            None if effective is None else effective.item(),
-            0 if barren is None else int(barren),
-            None if kl is None else Distances(*kl.tolist()),
-        )
+        kept: dict[str, Any] = {name: values.tolist() for name, values in tensors.items()}
+        running = {name[2:]: RunningZ(*z) for name, z in kept.items() if name.startswith("z/")}
+        kl = Distances(*kept["kl"]) if "kl" in kept else None
+        return cls(running, tensors.get("lambda"), kept.get("moments_ess"), int(kept.get("barren", 0)), kl)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +93,13 @@ class Visit:
     """One group as the state remembers it."""
 
     example: str
-    reached: bool  # whether a completion was in the target's support
-    log_sum: float  # of the weights P / q of its completions
-    count: int
+    z: RunningZ  # of its completions alone
     kl: Distances | None = None  # where there is a proposal to compare with
+
+    @property
+    def reached(self) -> bool:
+        """True where a completion was in the target's support."""
+        return self.z.log_sum > -math.inf
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,9 +114,10 @@ class TargetMatching(Algorithm):
     length: float = 1.0  # a constant that completions' sums over tokens are divided by
     reference: Update | None = Frozen()
 
-    target: ClassVar[tuple[AnyFactor, ...]]  # the factors
+    reduce: ClassVar[policy_gradient.Reduce] = "constant"  # a mean over a completion's tokens would move the target
+    target: ClassVar[tuple[targets.AnyFactor, ...]]  # the factors
     moments: ClassVar[Mapping[str, float] | None] = None  # wanted averages of features, which are rewards, by name
-    z: ClassVar[Partition] = "none"
+    z: ClassVar[targets.Partition] = "none"
     bound_z: ClassVar[bool] = False  # cut log Z to what the factors' bounds allow
     forget: ClassVar[float] = 1.0  # 1 keeps all of a running Z; less forgets, as a target that moves needs
 
@@ -154,7 +134,7 @@ class TargetMatching(Algorithm):
             )
         if not 0 < self.forget <= 1:
             raise ValueError(f"algorithm.forget: expected a number in (0, 1], found {self.forget}")
-        if self.bound_z and (self.moments or bounds(self.target) is None):
+        if self.bound_z and (self.moments or targets.bounds(self.target) is None):
             raise ValueError(
                 "algorithm.bound_z: expected a target whose log-weights have known bounds, found one without; "
                 "declare low and high of its tilt, or set bound_z: false"
@@ -205,7 +185,7 @@ class TargetMatching(Algorithm):
     def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]], memory: TargetState) -> Float[Tensor, " n"]:
         """log P - log pi0, in float64."""
         rewards = {name: reward.double() for name, reward in rewards.items()}
-        weight = log_weight(self.target, rewards)
+        weight = targets.log_weight(self.target, rewards)
         if not self.moments:
             return weight
         return weight + features(rewards, self.moments) @ known(memory.coefficients, "memory")
@@ -215,24 +195,21 @@ class TargetMatching(Algorithm):
         if self.z == "none":
             return torch.zeros_like(logs.policy)
         if self.z == "offline":
-            base, limits = known(scored.base, "base_rewards"), None if self.moments else bounds(self.target)
-            log_z = offline(self.log_weight(base, memory), limits).expand(len(logs.policy))
+            base, limits = known(scored.base, "base_rewards"), None if self.moments else targets.bounds(self.target)
+            log_z = targets.offline(self.log_weight(base, memory), limits).expand(len(logs.policy))
         elif self.z == "plug_in":
-            log_z = plug_in(logs.weight)
+            log_z = targets.plug_in(logs.weight)
         else:
             past = memory.running_z.get(scored.group.prompt.example.id) if self.z == "running" else None
             past, count = (None, 0.0) if past is None else (double(past.log_sum), past.count)
-            log_z = leave_one_out(logs.weight, past, count)
-        return usable(log_z, bounds(self.target) if self.bound_z else None)
+            log_z = targets.leave_one_out(logs.weight, past, count)
+        return targets.usable(log_z, targets.bounds(self.target) if self.bound_z else None)
 
     @abstractmethod
     def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]: ...
 
-    def credit(self, scored: Scored, totals: Totals, memory: Any = None) -> Credit:
-        return credit_of(self.advantages(scored, memory), scored, totals, self.length)
-
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
-        return reinforce(now, credit)
+        return -credit.worth * now.logp
 
     def report(self, scored: Scored, memory: Any = None) -> Mapping[str, float]:
         """The distances to target and reference; the coefficients of the moments, and how much they rest on."""
@@ -246,33 +223,32 @@ class TargetMatching(Algorithm):
         """log Z of the example, where the coefficients are known without a fit, and where it is finite."""
         if self.moments:
             return {}
-        log_z = float(offline(self.log_weight(earned, TargetState()), bounds(self.target)))
+        log_z = float(targets.offline(self.log_weight(earned, TargetState()), targets.bounds(self.target)))
         return {"log_z": log_z} if log_z > -math.inf else {}
 
     def start(self, base: Mapping[str, Mapping[str, Tensor]] | None) -> TargetState:
-        """The coefficients of the wanted moments. Raises MomentsError where they are out of reach."""
+        """Fit the coefficients of the wanted moments. Raises MomentsError where they are out of reach."""
         if self.needs_base_rewards and base is None:
             raise ValueError(
-                f"prepared: expected what the base model earned, for moments and an offline Z; found none; {PREPARE}"
+                "prepared: expected what the base model earned, for moments and an offline Z; found none; run mmrl prepare "
+                "CONFIG and name its file in `prepared`"
             )
-        return self.fitted(list(base.values()), self.moments) if base and self.moments else TargetState()
-
-    def fitted(self, base: Sequence[Mapping[str, Tensor]], moments: Mapping[str, float]) -> TargetState:
-        """The coefficients that give the wanted moments on what the base model earned, prompt by prompt."""
-        rows = [{name: earned.double() for name, earned in row.items()} for row in base]
-        phi, weights = [features(row, moments) for row in rows], [log_weight(self.target, row) for row in rows]
+        if not base or not self.moments:
+            return TargetState()
+        rows = [{name: earned.double() for name, earned in row.items()} for row in base.values()]
+        phi = [features(row, self.moments) for row in rows]
+        weights = [targets.log_weight(self.target, row) for row in rows]
         try:
-            result = fit(phi, weights, torch.tensor(list(moments.values()), dtype=torch.float64))
-        except MomentsError as error:
-            error.add_note(f"algorithm.moments: features are {', '.join(moments)}, in this order")
+            result = targets.fit(phi, weights, double(list(self.moments.values())))
+        except targets.MomentsError as error:
+            error.add_note(f"algorithm.moments: features are {', '.join(self.moments)}, in this order")
             raise
         return TargetState(coefficients=result.coefficients, effective=float(result.effective.min()))
 
     def notes(self, scored: Scored, memory: TargetState) -> Visit:
-        """Note whether the group reached the target, and its part of its prompt's running Z."""
+        """Note the group's part of its prompt's running Z, by which it reached the target or did not."""
         weight = self.logs(scored, memory).weight
-        reached = bool((weight > -math.inf).any())
-        return Visit(scored.group.prompt.example.id, reached, float(weight.logsumexp(dim=0)), len(weight))
+        return Visit(scored.group.prompt.example.id, RunningZ(float(weight.logsumexp(dim=0)), len(weight)))
 
     def remember(self, memory: TargetState, notes: Sequence[Visit]) -> TargetState:
         """The running Z of each prompt; and for how many steps the target was out of reach.
@@ -281,8 +257,8 @@ class TargetMatching(Algorithm):
         """
         running, barren = dict(memory.running_z), memory.barren
         for visit in notes if self.z == "running" else ():
-            past, new = running.get(visit.example), (visit.log_sum, visit.count)
-            running[visit.example] = RunningZ(*new) if past is None else past.add(*new, self.forget)
+            past = running.get(visit.example)
+            running[visit.example] = visit.z if past is None else past.add(visit.z, self.forget)
         if self.hard and notes:
             barren = 0 if any(visit.reached for visit in notes) else barren + 1
         if barren >= PATIENCE:
@@ -315,18 +291,6 @@ def features(rewards: Mapping[str, Float[Tensor, " n"]], moments: Mapping[str, f
     return torch.stack([rewards[name] for name in moments], dim=1)
 
 
-def credit_of(worth: Float[Tensor, " g"], scored: Scored, totals: Totals, length: float) -> Credit:
-    """Give every token the worth of its completion, whose score is the sum of theirs: a mean over tokens would move the target."""
-    mask, dtype = scored.group.mask, known(scored.now, "old_log_probs").logp.dtype
-    spread = policy_gradient.per_token(worth.to(dtype), mask)
-    return Credit(spread, torch.zeros_like(spread), policy_gradient.shares(mask, totals, "constant", dtype, length))
-
-
-def reinforce(now: Tokens, credit: Credit) -> Float[Tensor, "n t"]:
-    """- worth log pi: its gradient is worth times the score."""
-    return -credit.worth * now.logp
-
-
 def distances(logs: Logs, scored: Scored) -> dict[str, float]:
     """How far the policy is from target and reference, by the group alone, with its plug-in Z.
 
@@ -335,16 +299,16 @@ def distances(logs: Logs, scored: Scored) -> dict[str, float]:
     right = scored.rewards.get("accuracy")
     inside = logs.target > -math.inf
     numbers = {
-        "reference/kl_policy": float(kl_prior(logs.policy, logs.prior, logs.sampler)),
-        "policy/ess": float(effective_samples(logs.policy - logs.sampler)) / len(inside),
+        "reference/kl_policy": float(targets.kl_prior(logs.policy, logs.prior, logs.sampler)),
+        "policy/ess": float(targets.effective_samples(logs.policy - logs.sampler)) / len(inside),
         "target/outside": float((~inside).double().mean()),
         "groups/no_success": float(not bool((inside if right is None else inside & (right > 0)).any())),
     }
     if inside.any():
         numbers |= {
-            "target/kl_target_policy": float(kl_target(logs.target, logs.policy, logs.sampler)),
-            "target/tv": float(total_variation(logs.target, logs.policy, logs.sampler)),
-            "target/ess": float(effective_samples(logs.weight)) / len(inside),
-            "target/log_z": float(plug_in(logs.weight)[0]),
+            "target/kl_target_policy": float(targets.kl_target(logs.target, logs.policy, logs.sampler)),
+            "target/tv": float(targets.total_variation(logs.target, logs.policy, logs.sampler)),
+            "target/ess": float(targets.effective_samples(logs.weight)) / len(inside),
+            "target/log_z": float(targets.plug_in(logs.weight)[0]),
         }
     return numbers

@@ -1,4 +1,4 @@
-"""The variance of the log-ratio as a loss: off-policy, without Z."""
+"""The variance of the log-ratio as a loss, off-policy and without Z: VarGrad and group variance policy optimisation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,10 +7,11 @@ from typing import Any, Literal
 from jaxtyping import Float
 from torch import Tensor
 
+from mmrl.algorithms.base import sampler_logp
 from mmrl.algorithms.target_matching import TargetMatching
 from mmrl.functional import policy_gradient
 from mmrl.functional.targets import AnyFactor, Tilt
-from mmrl.types import Scored
+from mmrl.types import Scored, Update
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,51 @@ class VarGrad(TargetMatching):
         return {**super().report(scored, memory), "vargrad/loss": float(vargrad(logs.policy, logs.target))}
 
 
+@dataclass(frozen=True, kw_only=True)
+class GVPO(TargetMatching):
+    """minimise 1/2 1/(G - 1) sum_g [(R_g - mean R) - (r_g - mean r)]^2 with the implicit reward R = beta log pi / pi'.
+
+        e_g  = R_g - r_g - mean (R - r)
+        grad = beta / (G - 1) sum_g e_g grad log pi_g
+
+    The minimum is pi' exp(r / beta) / Z whoever samples; Z cancels in the mean. pi' is the reference, or the policy that sampled,
+    and then each step starts from where the last one ended. e is beta times VarGrad's residual. Source: Zhang et al. 2025
+    (2504.19599); the released code has pi' = sampler and beta 0.1.
+    """
+
+    name: Literal["gvpo"] = "gvpo"
+    beta: float = 0.1  # temperature of the target
+    toward: Literal["reference", "sampler"] = "sampler"  # pi'
+    reference: Update | None = None
+
+    @property
+    def target(self) -> tuple[AnyFactor, ...]:
+        return (Tilt(self.beta),)
+
+    def check_reference(self) -> None:
+        """Refuse a reference that is not used, and none where one is."""
+        if self.toward == "reference":
+            super().check_reference()
+        elif self.reference is not None:
+            raise ValueError(
+                "algorithm.reference: expected none where toward is sampler; set toward: reference to use it"
+            )
+
+    def prior(self, scored: Scored) -> Float[Tensor, "g t"]:
+        """Log-probabilities of the tokens by pi'."""
+        return super().prior(scored) if self.toward == "reference" else sampler_logp(scored, "algorithm.toward")
+
+    def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]:
+        logs = self.logs(scored, memory)
+        surplus = self.beta * (logs.policy - logs.prior) - scored.total.double()
+        return -self.beta * policy_gradient.leave_one_out(surplus)
+
+    def report(self, scored: Scored, memory: Any = None) -> Mapping[str, float]:
+        logs = self.logs(scored, memory)
+        loss = gvpo(logs.policy, logs.prior, scored.total.double(), self.beta)
+        return {**super().report(scored, memory), "gvpo/loss": float(loss)}
+
+
 def residuals(policy: Float[Tensor, " g"], target: Float[Tensor, " g"]) -> Float[Tensor, " g"]:
     """log pi - log P + log Z with log Z the group's mean of log P - log pi, detached."""
     difference = policy - target
@@ -56,3 +102,11 @@ def residuals(policy: Float[Tensor, " g"], target: Float[Tensor, " g"]) -> Float
 def vargrad(policy: Float[Tensor, " g"], target: Float[Tensor, " g"]) -> Float[Tensor, ""]:
     """The loss of a group, differentiable in log pi: the mean square of its residuals."""
     return residuals(policy, target).square().mean()
+
+
+def gvpo(
+    policy: Float[Tensor, " g"], prior: Float[Tensor, " g"], reward: Float[Tensor, " g"], beta: float
+) -> Float[Tensor, ""]:
+    """The loss of a group, differentiable in log pi."""
+    surplus = beta * (policy - prior) - reward
+    return (surplus - surplus.mean()).square().sum() / 2 / (len(surplus) - 1)

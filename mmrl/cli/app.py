@@ -3,7 +3,6 @@
 import os
 import shlex
 import sys
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -34,9 +33,9 @@ def quickstart(
     seed: Annotated[int, typer.Option(help="Of the world, the sampling and the order of examples.")] = 0,
 ) -> None:
     """Train a small Qwen2.5-VL on real MP4 files with a planted shortcut, by GRPO and by GRPO-CARE, and compare them."""
-    from mmrl.cli.quickstart import run_quickstart as start
+    from mmrl.cli.quickstart.experiment import run_quickstart
 
-    start(out, seed)
+    run_quickstart(out, seed)
 
 
 @app.command()
@@ -56,7 +55,9 @@ def train(
 
     parsed = load(Config, config, overrides or [])
     if check:
-        dry_run(parsed)
+        from mmrl.cli.dry_run import check_config
+
+        raise typer.Exit(0 if check_config(parsed) else 2)
     train_run(parsed, resume, shlex.join(["mmrl", "train", str(config), *(overrides or []), "--resume"]))
 
 
@@ -72,16 +73,6 @@ def prepare(
     from mmrl.training.base_rewards import score_base_model
 
     typer.echo(score_base_model(load(Config, config, overrides or []), samples))
-
-
-def dry_run(config) -> None:
-    """Everything but the steps, in a directory of its own that does not stay."""
-    from mmrl.cli.dry_run import check_run
-    from mmrl.training.build import build
-
-    with tempfile.TemporaryDirectory(prefix="mmrl-check-") as folder:
-        rehearsal = config.model_copy(update={"out": folder, "trackers": ()})
-        raise typer.Exit(0 if check_run(build(rehearsal)) else 2)
 
 
 def train_run(config, resume: bool, command: str) -> None:

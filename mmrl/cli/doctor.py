@@ -2,10 +2,9 @@
 
 import importlib.metadata
 import importlib.util
-import io
 import platform
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -44,8 +43,8 @@ def diagnoses() -> Iterator[Diagnosis]:
     yield from precisions()
     yield from attentions()
     yield from map(video_reader, ("decord", "pyav"))
-    yield from map(tracker, TRACKERS)
-    yield from (extra_packages(name, modules) for name, modules in EXTRAS.items())
+    yield from (option(f"tracker {name}", (name,), f"pip install {name}") for name in TRACKERS)
+    yield from (option(f"extra {name}", modules, f"pip install mmrl[{name}]") for name, modules in EXTRAS.items())
 
 
 def package(name: str) -> Diagnosis:
@@ -113,7 +112,7 @@ def video_reader(name: str) -> Diagnosis:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "probe.mp4"
         try:
-            path.write_bytes(film())
+            write_film(path)
             clip = decode(path, FrameChoice(count=4), name)
         except (MediaError, ValueError, ImportError) as error:
             verdict = "missing" if name == "decord" else "broken"
@@ -128,34 +127,19 @@ def first_line(error: Exception) -> str:
     return str(error).partition("\n")[0] or type(error).__name__
 
 
-def film() -> bytes:
-    """Eight grey frames, each lighter than the one before, as H.264."""
-    import av
+def write_film(path: Path) -> None:
+    """Write eight grey frames, each lighter than the one before, as H.264."""
+    from mmrl.world.axes import Environment
+    from mmrl.world.codec import write_clip
 
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=4)
-        stream.width = stream.height = 64
-        stream.pix_fmt = "yuv420p"
-        for level in range(8):
-            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 16 + 28 * level, dtype=np.uint8), format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return buffer.getvalue()
+    levels = np.arange(16, 240, 28, dtype=np.uint8)
+    write_clip(path, np.broadcast_to(levels[:, None, None, None], (8, 64, 64, 3)), 4, Environment(), tail_start=4)
 
 
-def tracker(name: str) -> Diagnosis:
-    """Return whether it can be imported."""
-    found = importlib.util.find_spec(name) is not None
-    return Diagnosis(f"tracker {name}", "ok" if found else "missing", "installed" if found else f"pip install {name}")
-
-
-def extra_packages(name: str, modules: tuple[str, ...]) -> Diagnosis:
-    """Return whether an extra of mmrl is there."""
-    absent = [m for m in modules if importlib.util.find_spec(m) is None]
-    return Diagnosis(
-        f"extra {name}", "missing" if absent else "ok", f"pip install mmrl[{name}]" if absent else "installed"
-    )
+def option(what: str, modules: Sequence[str], remedy: str) -> Diagnosis:
+    """Return whether what mmrl can do without is there, all of its modules, or how to have it."""
+    there = all(importlib.util.find_spec(module) is not None for module in modules)
+    return Diagnosis(what, "ok", "installed") if there else Diagnosis(what, "missing", remedy)
 
 
 def report() -> bool:

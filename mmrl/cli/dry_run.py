@@ -1,17 +1,20 @@
 """``mmrl train CONFIG --check``: everything of a run but its steps."""
 
 import os
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import torch
 from rich.table import Table
 from torch import Tensor
 
+from mmrl.config.schema import Config
 from mmrl.runtime.console import console
 from mmrl.runtime.sharding import local
+from mmrl.training.build import build
 from mmrl.training.loop import Run
 from mmrl.training.rollouts import rollouts_of
-from mmrl.types import Decoding
 
 REHEARSED = 8  # tokens of each completion in the rehearsal
 
@@ -19,14 +22,13 @@ REHEARSED = 8  # tokens of each completion in the rehearsal
 def memory(run: Run) -> Iterator[tuple[str, int]]:
     """Bytes that a rank holds all the time, by what for; activations and the rollout's keys and values come on top."""
     parameters = list(run.feeder.policy.model.parameters())
-    size = sum(bytes_of(p) for p in parameters)
-    learned = sum(bytes_of(p) for p in parameters if p.requires_grad)
-    yield "weights", size
+    learned = bytes_of(p for p in parameters if p.requires_grad)
+    yield "weights", bytes_of(parameters)
     yield "gradients", learned
     yield "optimizer", 2 * learned
     for name, copied in (("reference", run.trainer.reference), ("proposal", run.trainer.proposal)):
         if copied is not None:
-            yield name, sum(bytes_of(p) for p in copied.model.parameters())
+            yield name, bytes_of(copied.model.parameters())
     yield "logits, at most", run.config.model.logit_bytes
     if run.ranks.accelerator.device.type == "cpu":  # else they wait in the memory of the host
         yield "decoded frames, at most", run.config.data.cache_bytes
@@ -34,9 +36,9 @@ def memory(run: Run) -> Iterator[tuple[str, int]]:
             yield f"{level} of media, at most", run.config.model.feature_bytes
 
 
-def bytes_of(parameter: Tensor) -> int:
-    """Return what a parameter, or this rank's part of it, takes."""
-    return local(parameter).nbytes
+def bytes_of(parameters: Iterable[Tensor]) -> int:
+    """Return what parameters, or this rank's parts of them, take."""
+    return sum(local(parameter).nbytes for parameter in parameters)
 
 
 def available(device: torch.device) -> int:
@@ -48,8 +50,10 @@ def available(device: torch.device) -> int:
 
 def rehearse_first_batch(run: Run) -> dict[str, float]:
     """Run the first batch up to its gradient, with short completions; the weights stay as they are."""
-    trainer = run.trainer
-    shorten_completions(run)
+    trainer, usual = run.trainer, run.config.rollout
+    short = replace(usual.decoding, max_new_tokens=min(REHEARSED, usual.decoding.max_new_tokens))
+    model, rollout = trainer.proposal or run.feeder.policy, usual.model_copy(update={"decoding": short})
+    trainer.collector.sample = rollouts_of(model, trainer.algorithm.needs.source, rollout, run.config.seed)
     trainer.last = scored = trainer.collect()
     totals = trainer.totals(scored)
     credits = [trainer.algorithm.credit(s, totals, trainer.memory) for s in scored]
@@ -59,23 +63,16 @@ def rehearse_first_batch(run: Run) -> dict[str, float]:
     return trainer.meter.summary(run.ranks)
 
 
-def shorten_completions(run: Run) -> None:
-    """Cut the rehearsal's completions."""
-    old = run.config.rollout.decoding
-    decoding = Decoding(old.temperature, old.top_p, min(REHEARSED, old.max_new_tokens))
-    rollout = run.config.rollout.model_copy(update={"decoding": decoding})
-    model, source = run.trainer.proposal or run.feeder.policy, run.trainer.algorithm.needs.source
-    run.trainer.collector.sample = rollouts_of(model, source, rollout, run.config.seed)
-
-
-def check_run(run: Run) -> bool:
-    """Print what a run needs and try its first batch. False where it cannot fit."""
-    with run.feeder.reader:
-        return fits_and_runs(run)
+def check_config(config: Config) -> bool:
+    """Do everything but the steps, in a directory of its own that does not stay. False where the run cannot fit."""
+    with tempfile.TemporaryDirectory(prefix="mmrl-check-") as folder:
+        run = build(config.model_copy(update={"out": folder, "trackers": ()}))
+        with run.feeder.reader:
+            return fits_and_runs(run)
 
 
 def fits_and_runs(run: Run) -> bool:
-    """``check_run``, while the decoding processes are there."""
+    """Print what a run needs and try its first batch. False where it cannot fit."""
     device = run.ranks.accelerator.device
     needs, there = dict(memory(run)), available(device)
     table = Table("memory", "GiB", box=None, pad_edge=False)

@@ -4,7 +4,13 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmrl.config.renamed import RENAMED, RENAMED_CHOICES
+RENAMED = {  # the path of a key that an older config has -> what to write
+    "validate_every": "validation.every",
+    "model.feature_dir_bytes": "a third of cache_dir_bytes, in data or evaluation",
+}
+RENAMED_CHOICES = {  # the key of a choice and its older name -> what to write
+    ("algorithm", "rlkl"): "kl_in_reward, or kl_in_loss where its key place was loss; that key is gone",
+}
 
 
 def explain(problem: Mapping[str, Any], schema: Mapping[str, Any]) -> str:

@@ -48,26 +48,22 @@ def apply(data: dict[str, Any], override: str) -> None:
         raise ConfigError(f"{error}; expected a value in YAML, text with special characters in quotes") from None
     *parents, last = key.split(".")
     for parent in parents:
-        data = step_into(data, parent, override)
-    data[index_of(data, last, override) if isinstance(data, list) else last] = parsed
+        place = place_in(data, parent, override)
+        if isinstance(data, dict) and data.get(place) is None:
+            data[place] = {}
+        if not isinstance(data[place], dict | list):
+            raise ConfigError(
+                f"override {override!r}: expected further keys in {place!r}, found the value {data[place]!r}"
+            )
+        data = data[place]
+    data[place_in(data, last, override)] = parsed
 
 
-def step_into(data: Any, key: str, override: str) -> Any:
-    """One level deeper, made where it is missing or null."""
-    if isinstance(data, list):
-        key = index_of(data, key, override)
-    elif data.get(key) is None:
-        data[key] = {}
-    if not isinstance(data[key], dict | list):
-        raise ConfigError(f"override {override!r}: expected further keys in {key!r}, found the value {data[key]!r}")
-    return data[key]
-
-
-def index_of(data: list, key: str, override: str) -> int:
-    """The place of a list that a key names."""
-    if not key.isdigit() or int(key) >= len(data):
+def place_in(data: dict | list, key: str, override: str) -> Any:
+    """Return the key of a mapping, or the index that it names in a list."""
+    if isinstance(data, list) and not (key.isdigit() and int(key) < len(data)):
         raise ConfigError(f"override {override!r}: expected an index from 0 to {len(data) - 1}, found {key!r}")
-    return int(key)
+    return int(key) if isinstance(data, list) else key
 
 
 def dump(config: Section) -> str:

@@ -22,13 +22,7 @@ from mmrl.runtime.disk_cache import Disk, open_disk
 from mmrl.types import Example
 from mmrl.world.graders import WORLD_GRADERS
 
-READ_THE_GOLD = {
-    "accuracy",
-    "lenient",
-    "official",
-    "mra",
-    *PUBLISHED_READINGS,
-}  # graders that need an answer to compare with
+READ_THE_GOLD = {"accuracy", "lenient", "official", "mra", *PUBLISHED_READINGS}  # graders that compare with an answer
 THIRDS = {"frames": 2, "features": 1}  # of cache_dir_bytes
 READ_THE_OPTIONS = {"consistency", "concludes"}
 MEMORY = ".mmrl_media_seen.jsonl"  # in cache_dir or the data root: what the pre-flight check found good
@@ -86,14 +80,11 @@ def media_reader(section: MediaSection, cache_bytes: int, sizes: SizeRules = Siz
 def disk_of(section: MediaSection, content: Literal["frames", "features"]) -> Disk | None:
     """The part of a section's cache on disk for frames or for features; None where no folder is named.
 
-    Raises ConfigError where the folder cannot be written.
+    Raises ValueError where the folder cannot be written.
     """
     if section.cache_dir is None:
         return None
-    try:
-        return open_disk(Path(section.cache_dir) / content, section.cache_dir_bytes * THIRDS[content] // 3)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
+    return open_disk(Path(section.cache_dir) / content, section.cache_dir_bytes * THIRDS[content] // 3)
 
 
 def check_gradable(examples: Iterable[Example], specs: Iterable[str], where: str) -> None:

@@ -46,9 +46,7 @@ class ModelSection(Section):
     path: str  # a Hugging Face directory or name
     attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
     compute: Literal["float32", "bfloat16", "auto"] = "auto"  # auto: bfloat16 on CUDA; weights are float32
-    share_prefix: Literal["auto", "off"] = (
-        "auto"  # auto: once a group where the architecture allows (not with recurrent states); off: once a completion
-    )
+    share_prefix: Literal["auto", "off"] = "auto"  # auto: a prompt is read once a group, save with recurrent states
     gradient_checkpointing: bool = False
     video_pixels: Pixels | None = None  # least and most pixels of a frame after resizing; the processor's own if null
     image_pixels: Pixels | None = None
@@ -81,9 +79,7 @@ class MediaSection(Section):
     workers: Annotated[int, Field(ge=0)] = 2  # decoding processes; 0 decodes in the main process
     timeout: Annotated[float, Field(gt=0)] = 60.0  # seconds for one file
     cache_dir: str | None = None  # a folder that keeps frames and features; ranks, runs and evaluations may share it
-    cache_dir_bytes: Positive = (
-        3 * 2**35
-    )  # in that folder, a third of it for features; the least recently used go first
+    cache_dir_bytes: Positive = 3 * 2**35  # a third of it for features; what was least recently used goes first
 
 
 class DataSection(MediaSection):

@@ -13,9 +13,7 @@ ACCURACY_FLOOR = 0.1  # accuracy at or below which no completion counts as accur
 ROUNDING = 1e-6  # a float32 mean of equal numbers may exceed them
 LOG_RATIO_LIMIT = 10.0  # log-ratios are cut here before they are exponentiated, as in the released GRPO code
 
-Reduce = Literal[
-    "sequence", "token", "constant"
-]  # who has the same share: completions, tokens, tokens whatever there are
+Reduce = Literal["sequence", "token", "constant"]  # who has one share: completions, tokens, tokens whatever there are
 Likelihood = Literal["geometric", "arithmetic"]
 Baseline = Literal["siblings", "group", "group_std", "none"]
 

@@ -8,7 +8,7 @@ import torch
 
 from mmrl.algorithms import CDPG, DPG, FDPG, GVPO, AlphaDPG, KLInReward, VarGrad, fdpg, target_matching
 from mmrl.algorithms.target_matching import TargetMatching, TargetState
-from mmrl.functional import policy_gradient
+from mmrl.functional import policy_gradient, targets
 from mmrl.functional.divergences import (
     Alpha,
     ChiSquarePolicyTarget,
@@ -64,9 +64,8 @@ def test_the_expected_gradient_is_the_divergences(divergence, sampler):
 
 @pytest.mark.parametrize("divergence", [d for d in EVERY if math.isfinite(d.slope_at_infinity)], ids=str)
 def test_so_it_is_for_a_target_that_is_nought_somewhere(divergence, monkeypatch):
-    monkeypatch.setattr(
-        target_matching, "bounds", lambda factors: None
-    )  # every outcome is listed, so nothing is to be smoothed
+    # every outcome is listed, so nothing is to be smoothed
+    monkeypatch.setattr(targets, "bounds", lambda factors: None)
     one = FDPG(divergence=divergence, target=(Constraint(),), z="offline")
     torch.testing.assert_close(expected(one, size=2), exact(divergence, target(Constraint())), **TIGHT)
 
@@ -219,7 +218,7 @@ def test_what_is_forgotten_counts_less():
     memory = one.remember(one.remember(TargetState(), [visit]), [visit])
     log_sum, count = memory.running_z["made"]
     assert count == 1.5 * 3
-    assert log_sum == pytest.approx(math.log(1.5) + visit.log_sum)
+    assert log_sum == pytest.approx(math.log(1.5) + visit.z.log_sum)
 
 
 @pytest.mark.parametrize("divergence", EVERY, ids=str)

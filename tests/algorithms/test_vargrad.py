@@ -1,18 +1,17 @@
 """VarGrad and GVPO: losses of log-ratios whose minimum is the target, whoever samples."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
 
 from mmrl.algorithms import GVPO, VarGrad
-from mmrl.algorithms.gvpo import gvpo
-from mmrl.algorithms.target_matching import TargetMatching, TargetState, credit_of, reinforce
-from mmrl.algorithms.vargrad import residuals, vargrad
+from mmrl.algorithms.target_matching import TargetMatching, TargetState
+from mmrl.algorithms.vargrad import gvpo, residuals, vargrad
 from mmrl.functional.divergences import KLPolicyTarget, value
 from mmrl.functional.targets import Tilt
-from mmrl.types import Frozen, Totals
-from tests.algorithms.enumerated import categorical, expected_gradient, gradient, scored, sequences, step_loss, tokens
+from mmrl.types import Frozen
+from tests.algorithms.enumerated import categorical, expected_gradient, gradient, scored, sequences, step_loss
 
 TIGHT = {"atol": 1e-10, "rtol": 0}
 BETA = 0.4
@@ -41,6 +40,17 @@ def test_on_policy_they_are_reverse_kl_but_for_a_constant(kind, size, method):
     torch.testing.assert_close(got, factor(size) * exact, **TIGHT)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Balance(TargetMatching):
+    """A completion is worth what it is given."""
+
+    given: torch.Tensor
+    target = (Tilt(BETA),)
+
+    def advantages(self, scored, memory=None):
+        return self.given
+
+
 def balanced(log_z):
     """The expected gradient, on-policy, of half the square of log pi - log P + log Z, a completion at a time (E21)."""
     policy, _, prior, rewards = world(SEVEN)
@@ -48,11 +58,8 @@ def balanced(log_z):
     total = logits.new_zeros(())
     for row, log_q in enumerate(SEVEN.log_prob(policy)):
         one = scored(SEVEN, [row], rewards, policy=policy, reference=prior)
-        credit = credit_of(
-            -(log_q - target[row] + log_z(log_q))[None], one, Totals(1, 1, int(one.group.mask.sum())), 1.0
-        )
-        now = tokens(SEVEN, logits, [row], prior, None)
-        total = total + log_q.exp() * (reinforce(now, credit) * credit.share).sum()
+        method = Balance(given=-(log_q - target[row] + log_z(log_q))[None])
+        total = total + log_q.exp() * step_loss(method, SEVEN, logits, one, [row])
     p = target.softmax(dim=0)
     exact = gradient(lambda x: value(KLPolicyTarget(), SEVEN.log_prob(x).exp(), p), policy)
     return torch.autograd.grad(total, logits)[0], exact

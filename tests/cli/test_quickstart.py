@@ -13,10 +13,11 @@ from types import SimpleNamespace
 import pytest
 
 from mmrl.cli import app
-from mmrl.cli.quickstart import MARK, QuickstartPlan, evaluate_levels, run_quickstart, start_over
+from mmrl.cli.quickstart import evaluate_levels
 from mmrl.cli.quickstart import train_arms as training
-from mmrl.cli.quickstart.evaluate_levels import level_runs
-from mmrl.cli.quickstart.settings import ARMS, CONTROLS, LEVELS, evaluation_section, training_config
+from mmrl.cli.quickstart.evaluate_levels import LEVEL_RUNS
+from mmrl.cli.quickstart.experiment import MARK, run_quickstart, start_over
+from mmrl.cli.quickstart.settings import ARMS, CONTROLS, LEVELS, QuickstartPlan, evaluation_section, training_config
 from mmrl.cli.quickstart.train_arms import train_arms
 from mmrl.config.load import load
 from mmrl.config.schema import Config, EvalConfig
@@ -108,7 +109,7 @@ def test_the_controls_are_compared_with_the_full_video(summary):
 
 
 def test_the_records_of_every_look_are_kept(out):
-    for look in level_runs():
+    for look in LEVEL_RUNS:
         records = (out / "eval" / look.folder / look.level / "samples.jsonl").read_text().splitlines()
         assert len(records) == 8
     folder = out / "eval" / "care_observation_only" / "L1_neutral"

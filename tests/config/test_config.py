@@ -9,8 +9,8 @@ import pytest
 
 from mmrl.algorithms import ALGORITHMS
 from mmrl.config import yaml_text
+from mmrl.config.error_messages import RENAMED
 from mmrl.config.load import apply, dump, load, parse
-from mmrl.config.renamed import RENAMED
 from mmrl.config.schema import Config, ConfigError, EvalConfig
 from tools import schema
 

@@ -12,6 +12,7 @@ from mmrl.functional.divergences import (
     AnyDivergence,
     ChiSquarePolicyTarget,
     ChiSquareTargetPolicy,
+    Divergence,
     Jeffreys,
     JensenShannon,
     KLPolicyTarget,
@@ -193,7 +194,7 @@ def test_inequalities_between_divergences():
 
 
 @dataclass(frozen=True)
-class Shifted:
+class Shifted(Divergence):
     """f + k (t - 1), which is the same divergence."""
 
     base: object
@@ -207,9 +208,6 @@ class Shifted:
 
     def f(self, t):
         return self.base.f(t) + self.k * (t - 1)
-
-    def slope(self, t):
-        return self.base.slope(t) + self.k
 
     def pseudo_reward(self, log_ratio):
         return self.base.pseudo_reward(log_ratio) - self.k

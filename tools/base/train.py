@@ -12,7 +12,6 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 
 from mmrl.models.families import Grid, positions
 from mmrl.models.vision.faster import use_blocks
-from mmrl.world.base import TOKENS_PER_SECOND
 from mmrl.world.render import SMALL
 from mmrl.world.script import SLOTS
 from tools.base.clips import Shelf, patches

@@ -1,7 +1,7 @@
 """Every model on every level, several at a time: one process and one thread each."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -35,37 +35,33 @@ class LevelRun:
         return self.model if self.condition == "full" else f"{self.model}_{self.condition}"
 
 
-def level_runs() -> Iterator[LevelRun]:
-    """Yield all that are wanted; paired ones see the same items and draw the same noise."""
-    for model in ("base", *ARMS):
-        for level in LEVELS:
-            yield LevelRun(model, level)
-    for model in ARMS:
-        for condition in CONTROLS:
-            yield LevelRun(model, NEUTRAL, condition)
+# all that are wanted; paired ones see the same items and draw the same noise
+LEVEL_RUNS = [
+    *(LevelRun(model, level) for model in ("base", *ARMS) for level in LEVELS),
+    *(LevelRun(model, NEUTRAL, condition) for model in ARMS for condition in CONTROLS),
+]
 
 
 def evaluate_levels(
     models: Mapping[str, Path], plan: QuickstartPlan, world: Path, out: Path, seed: int
 ) -> dict[LevelRun, Summary]:
     """Evaluate every model on every level, several at a time; records are written below ``out``."""
-    wanted, found = list(level_runs()), {}
     at_once = min(os.cpu_count() or 1, AT_ONCE)
     with (
-        progress("evaluate", len(wanted)) as show,
+        progress("evaluate", len(LEVEL_RUNS)) as show,
         ProcessPoolExecutor(at_once, get_context("spawn"), torch.set_num_threads, (1,)) as pool,
     ):
-        sections = {look: evaluation_section(look.level, look.condition, plan, world, seed) for look in wanted}
-        pending = {
-            pool.submit(evaluate_level, models[look.model], sections[look], out / look.folder): look for look in wanted
-        }
+        pending = {}
+        for look in LEVEL_RUNS:
+            section = evaluation_section(look.level, look.condition, plan, world, seed)
+            pending[look] = pool.submit(evaluate_level, models[look.model], section, out / look.folder)
         try:
-            for done, future in enumerate(as_completed(pending), 1):
-                found[pending[future]] = future.result()
+            for done, future in enumerate(as_completed(pending.values()), 1):
+                future.result()
                 show(done)
         finally:
             pool.shutdown(cancel_futures=True)  # where one failed, the others are not waited for
-    return {look: found[look] for look in wanted}
+    return {look: future.result() for look, future in pending.items()}
 
 
 def evaluate_level(model: Path, section: EvaluationSection, out: Path) -> Summary:

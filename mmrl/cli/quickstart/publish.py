@@ -1,26 +1,37 @@
 """Write what a reader gets: summary.json, report.html, two tables, and the files of the CARE arm where one looks first."""
 
-import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mmrl.cli.quickstart.evaluate_levels import LevelRun
-from mmrl.cli.quickstart.sample_rollouts import rollouts
 from mmrl.cli.quickstart.settings import ARMS, CONTROLS, LEVELS, NAMES, NEUTRAL, QuickstartPlan
+from mmrl.data.formats.seed_bench_r1 import SeedBenchR1
+from mmrl.data.media.frame_choice import FrameChoice
+from mmrl.data.media.video import decode, read_image
 from mmrl.evaluation import Summary, compare
 from mmrl.evaluation.statistics import Difference
 from mmrl.evaluation.tables.arms import ModelComparison
 from mmrl.evaluation.tables.levels import levels_as_json
 from mmrl.evaluation.tables.terminal import comparison_table, levels_table
-from mmrl.report import ReportData, read_metrics, write_report
+from mmrl.report import ReportData, Rollout, RolloutCompletion, read_metrics, write_report
+from mmrl.rewards.parse import parse
+from mmrl.rewards.run_graders import fields
 from mmrl.runtime.console import console
-from mmrl.runtime.files import write_whole
+from mmrl.runtime.files import write_json
+from mmrl.runtime.json_lines import read
 from mmrl.runtime.provenance import commit, machine
+from mmrl.types import Example, letters_of
+from mmrl.world.graders import WORLD_GRADERS
+from mmrl.world.script import SLOTS
 
 Found = Mapping[LevelRun, Summary]
 PAIRS = (("grpo", "base"), ("care", "base"), ("care", "grpo"))  # of whom, minus whom
+SHOWN = 3  # prompts: at the beginning, in the middle, at the end
+SLOT_BY_SLOT = FrameChoice(count=SLOTS, convention="centre")
 CONTROLS_TITLE = f"Controls: {NEUTRAL} with its videos as they are (before), and seen otherwise or not at all (after)"
 
 
@@ -41,7 +52,7 @@ def publish(
         "machine": machine(gpu=False),
     }
     summary = facts | {"phases": dict(seconds), "plan": plan.facts} | differences_as_json(found)
-    write_whole(out / "summary.json", json.dumps(summary, indent=1) + "\n")
+    write_json(out / "summary.json", summary)
     for name in ("metrics.jsonl", "rollouts.jsonl", "config.yaml"):
         shutil.copyfile(out / "care" / name, out / name)
     shutil.copytree(learned["care"], out / "checkpoint", ignore=shutil.ignore_patterns("trainer"))
@@ -52,10 +63,9 @@ def publish(
 
 def differences_as_json(found: Found) -> dict[str, Any]:
     """Return the differences of each arm to the base, of the arms to each other, of each control to the full video."""
-    levels = {pair: changes(found, *pair) for pair in PAIRS}
     return {
-        "arms": {arm: levels_as_json(levels[arm, "base"]) for arm in ARMS},
-        "care_minus_grpo": levels_as_json(levels["care", "grpo"]),
+        "arms": {arm: levels_as_json(changes(found, arm, "base")) for arm in ARMS},
+        "care_minus_grpo": levels_as_json(changes(found, "care", "grpo")),
         "conditions": {arm: levels_as_json(controls(found, arm)) for arm in ARMS},
     }
 
@@ -84,6 +94,45 @@ def page(out: Path, world: Path, plan: QuickstartPlan, facts: Mapping[str, Any],
         rollouts=rollouts(out, world),
         notes=reader_notes(plan),
     )
+
+
+def rollouts(out: Path, world: Path) -> list[Rollout]:
+    """Return the first prompt of some steps, each as both arms answered it then. Nobody chose them."""
+    data = SeedBenchR1("annotations/training.jsonl").open(world)
+    # a step's first group stays
+    written = {arm: {row["step"]: row for row in reversed(read(out / arm / "rollouts.jsonl"))} for arm in ARMS}
+    steps = sorted(set.intersection(*(set(rows) for rows in written.values())))
+    shown = [steps[round(place)] for place in np.linspace(0, len(steps) - 1, min(SHOWN, len(steps)))]
+    pairs = [(arm, written[arm][step]) for step in shown for arm in ARMS]
+    return [rollout(arm, row, data.example(data.ids.index(row["example"]), 0), world) for arm, row in pairs]
+
+
+def rollout(arm: str, row: Mapping[str, Any], example: Example, world: Path) -> Rollout:
+    """Return a group of completions with what the model saw."""
+    paths = [world / name for name in row["media"]]  # of a clip, which is shown slot by slot, and of the observation
+    clips = [decode(p, SLOT_BY_SLOT).frames if p.suffix == ".mp4" else read_image(p)[None] for p in paths]
+    options = map(" ".join, zip(letters_of(row["choices"]), row["choices"], strict=True))
+    return Rollout(
+        title=f"{NAMES[arm]}, step {row['step']}, example {row['example']}",
+        prompt="\n".join([row["question"], *options]),
+        completions=list(completions(row, example)),
+        gold=row["answer"],
+        strip=np.concatenate(clips),
+    )
+
+
+def completions(row: Mapping[str, Any], example: Example) -> Iterator[RolloutCompletion]:
+    """Yield each with its rewards, and whether its reasoning concludes what it answers."""
+    given = fields(example)
+    for each in row["completions"]:
+        yield RolloutCompletion(
+            text=each["text"],
+            rewards=each["rewards"] | {"total": each["total"]},
+            correct=each["rewards"]["accuracy"] > 0,
+            consistent=WORLD_GRADERS["world_consistency"](each["text"], **given) > 0,
+            answer_span=parse(each["text"]).span,
+            tokens=each["tokens"],
+        )
 
 
 def comparison(found: Found, pairs: tuple[tuple[str, str], ...]) -> ModelComparison:

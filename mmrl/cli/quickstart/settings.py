@@ -14,30 +14,16 @@ from mmrl.world.splits import Sizes
 
 AXES = ("palette", "texture")  # that L2 and L3 take from the test pool
 FRAMES = 16  # all of a clip's: two an event
+LOOK: dict[str, Any] = {"template": "toy", "frames": {"count": FRAMES}, "workers": 0}  # in training and examinations
 LEVELS = ("L1", "L1_neutral", "L2", "L3")
 NEUTRAL = "L1_neutral"  # the same items as L1, without the cue
-CONTROLS: tuple[Condition, ...] = (
-    "observation_only",
-    "last_frame",
-    "shuffled",
-)  # how the trained models see NEUTRAL once more
+CONTROLS: tuple[Condition, ...] = ("observation_only", "last_frame", "shuffled")  # how arms see NEUTRAL once more
 NAMES = {"base": "base", "grpo": "GRPO, no KL", "care": "GRPO-CARE"}
 ARMS: dict[str, dict[str, Any]] = {
     "grpo": {"name": "grpo", "beta": 0.0, "reference": None},
-    "care": {
-        "name": "care",
-        "bonus": 0.5,
-        "cap": 0.95,
-        "margin": 0.0,
-        "reference": {"name": "ema", "decay": 0.995, "every": 10, "dtype": "float32"},
-    },
+    "care": {"name": "care"},  # with its defaults, which configs/toy_care.yaml spells out
 }
-GRADERS = {
-    "accuracy": "accuracy",
-    "consistency": "world_consistency",
-    "events": "world_events",
-    "support": "world_support",
-}
+GRADERS = {"accuracy": "accuracy"} | {name: f"world_{name}" for name in ("consistency", "events", "support")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +58,7 @@ def training_config(arm: str, plan: QuickstartPlan, world: Path, out: Path, seed
         "seed": seed,
         "out": str(out),
         "model": {"path": str(plan.base), "compute": "float32"},
-        "data": {
-            "root": str(world),
-            "sets": [annotations],
-            "template": "toy",
-            "frames": {"count": FRAMES},
-            "workers": 0,
-        },
+        "data": LOOK | {"root": str(world), "sets": [annotations]},
         "algorithm": ARMS[arm],
         "rewards": {"accuracy": {"grader": "accuracy"}, "format": {"grader": "format"}},
         "rollout": {"group_size": plan.completions, "decoding": decoding(plan)},
@@ -110,16 +90,13 @@ def evaluation_section(
     level: str, condition: Condition, plan: QuickstartPlan, world: Path, seed: int
 ) -> EvaluationSection:
     """One level under one condition, one sample an item, judged exactly. Cue-following needs rows that have a cue."""
-    settings = {
+    settings = LOOK | {
         "root": str(world),
         "sets": [{"name": level, "format": "seed_bench_r1", "file": f"annotations/validation_{level}.jsonl"}],
-        "template": "toy",
         "graders": GRADERS if level == NEUTRAL else GRADERS | {"cue": "world_cue"},
-        "frames": {"count": FRAMES},
         "condition": condition,
         "decoding": decoding(plan),
         "batch": 96,
         "seed": seed,
-        "workers": 0,
     }
     return parse(EvaluationSection, settings, f"quickstart.{level}")

@@ -18,10 +18,8 @@ from mmrl.runtime.console import Show, side_by_side
 from mmrl.runtime.files import write_whole
 from mmrl.training.checkpoint import latest
 
-ALONE = {  # one thread each, and no GPU: the same numbers wherever this runs
-    "OMP_NUM_THREADS": "1",
-    "CUDA_VISIBLE_DEVICES": "",
-}
+ALONE = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}  # without a GPU: the same numbers wherever this runs
+LOG = "log.txt"  # takes what an arm prints
 LOOK_EVERY = 0.5  # seconds
 PATIENCE = 20.0  # seconds that an arm is given to end after it was told to
 TAIL = 20  # lines of a log
@@ -47,9 +45,10 @@ class Arm:
             recent = [row["reward/accuracy"] for row in rows[-WINDOW:]]
             self.show(self.done, f"accuracy {sum(recent) / len(recent):.2f}")
         if status:
+            log = self.folder / LOG
             raise RuntimeError(
                 f"{NAMES[self.name]}: training ended with status {status}, and the other arm does not go on. "
-                f"The end of {log_of(self.folder)}:\n{log_tail(log_of(self.folder))}"
+                f"The end of {log}:\n{log_tail(log)}"
             )
         return status is None
 
@@ -76,7 +75,7 @@ def started(name: str, config: Config) -> Iterator[subprocess.Popen]:
     path = folder.with_suffix(".yaml")
     write_whole(path, f"# mmrl train {path}\n# {NAMES[name]}, as `mmrl quickstart` trained it\n{dump(config)}")
     command = [sys.executable, "-m", "mmrl", "train", str(path)]
-    with log_of(folder).open("w") as log:
+    with (folder / LOG).open("w") as log:
         process = subprocess.Popen(command, env=os.environ | ALONE, stdout=log, stderr=subprocess.STDOUT)
     try:
         yield process
@@ -103,11 +102,6 @@ def end_process(process: subprocess.Popen) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def log_of(folder: Path) -> Path:
-    """Return the file that takes what an arm prints."""
-    return folder / "log.txt"
 
 
 def log_tail(log: Path) -> str:

@@ -1,12 +1,19 @@
 """Distributions worth matching: p = pi0 x factors / Z. Which (``factors``), its Z, its coefficients, how far a policy is from it."""
 
 from mmrl.functional.targets.estimates import (
+    FLOOR,
+    Partition,
     effective_samples,
     kl_policy,
     kl_prior,
     kl_target,
+    leave_one_out,
+    log_mean_exp,
+    offline,
+    plug_in,
     plug_in_log_z,
     total_variation,
+    usable,
 )
 from mmrl.functional.targets.factors import (
     AnyFactor,
@@ -20,32 +27,3 @@ from mmrl.functional.targets.factors import (
     log_weight,
 )
 from mmrl.functional.targets.moments import Fit, MomentsError, fit
-from mmrl.functional.targets.partition import FLOOR, Partition, leave_one_out, log_mean_exp, offline, plug_in, usable
-
-__all__ = [
-    "FLOOR",
-    "AnyFactor",
-    "Cautious",
-    "Constraint",
-    "Ensemble",
-    "Exponential",
-    "Factor",
-    "Fit",
-    "MomentsError",
-    "Partition",
-    "Tilt",
-    "bounds",
-    "effective_samples",
-    "fit",
-    "kl_policy",
-    "kl_prior",
-    "kl_target",
-    "leave_one_out",
-    "log_mean_exp",
-    "log_weight",
-    "offline",
-    "plug_in",
-    "plug_in_log_z",
-    "total_variation",
-    "usable",
-]

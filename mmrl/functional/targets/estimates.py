@@ -1,19 +1,70 @@
-"""How far a policy is from a target, estimated from one set of samples of q, with the plug-in Z where none is given.
+"""Estimates from samples x_i of q: of Z = sum_x P(x), and of how far a policy is from the target.
 
-P is the target before it is normalised; all arguments are log-probabilities of the same completions. Formulas after
-Khalifa et al. 2021 (2012.11635). The plug-in Z is the better one here even where the true Z is known: the
-weights of a small sample do not have mean 1, and it divides that out.
+Everything is in log space: log-weights are w_i = log P(x_i) - log q(x_i), with P the target before it is normalised. What each
+estimate of Z does to the gradient of a divergence (tests/algorithms/test_fdpg.py shows it): the plug-in is biased and bounded; the
+leave-one-out estimate is independent of the sample that it divides, so that for powers the direction is unbiased and the scale
+heavy-tailed; an offline estimate is bounded, and valid for as long as the target is the same.
+
+Distances are after Khalifa et al. 2021 (2012.11635), with the plug-in Z, which is the better one there even where the true Z is
+known: the weights of a small sample do not have mean 1, and it divides that out.
 """
 
 import math
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mmrl.functional.targets.partition import log_mean_exp
+from mmrl.functional.targets.factors import Bounds
 
+FLOOR = 1e-4  # stands for Z where no sample has mass, as in the code of alpha-DPG
+
+Partition = Literal["none", "plug_in", "leave_one_out", "running", "offline"]
 Logs = Float[Tensor, " n"]
+
+
+def log_mean_exp(log_weight: Logs) -> Float[Tensor, ""]:
+    """log of the mean of exp; -inf where all are."""
+    return log_weight.logsumexp(dim=0) - math.log(len(log_weight))
+
+
+def plug_in(log_weight: Logs) -> Logs:
+    """log of the mean weight of the whole group, for each of its members."""
+    return log_mean_exp(log_weight).expand(len(log_weight))
+
+
+def leave_one_out(log_weight: Logs, past: Float[Tensor, ""] | None = None, count: float = 0.0) -> Logs:
+    """log of the mean weight of the other members, pooled with ``count`` earlier samples whose weights add up to exp(past).
+
+    Raises ValueError for a single sample without a past, which has no others.
+    """
+    n = len(log_weight)
+    if n - 1 + count <= 0:
+        raise ValueError(f"leave-one-out Z: expected 2 or more completions, found {n}; raise rollout.group_size")
+    others = log_weight.expand(n, n).masked_fill(torch.eye(n, dtype=torch.bool, device=log_weight.device), -math.inf)
+    if past is not None:
+        others = torch.cat([others, past.to(log_weight).expand(n, 1)], dim=1)
+    return others.logsumexp(dim=1) - math.log(n - 1 + count)
+
+
+def offline(log_weight: Logs, bounds: Bounds | None = None) -> Float[Tensor, ""]:
+    """log Z from the log-weights log P - log pi0 of n samples of the reference.
+
+    With known bounds one more sample is added, half of it at each bound, so that few samples do not make Z extreme: for
+    a 0/1 constraint with k successes that is (k + 1/2) / (n + 1), for a tilt of a 0/1 reward 1 + s0 (e^(1/beta) - 1) with the
+    same s0.
+    """
+    if bounds is None:
+        return log_mean_exp(log_weight)
+    added = log_weight.new_tensor(bounds) - math.log(2)
+    return torch.cat([log_weight, added]).logsumexp(dim=0) - math.log(len(log_weight) + 1)
+
+
+def usable(log_z: Logs, bounds: Bounds | None = None) -> Logs:
+    """log Z that can be divided by: log FLOOR where nothing had mass; cut to what is possible where bounds are given."""
+    log_z = torch.where(log_z == -math.inf, math.log(FLOOR), log_z)
+    return log_z if bounds is None else log_z.clamp(*bounds)
 
 
 def plug_in_log_z(target: Logs, sampler: Logs) -> Float[Tensor, ""]:
@@ -23,17 +74,16 @@ def plug_in_log_z(target: Logs, sampler: Logs) -> Float[Tensor, ""]:
     return log_mean_exp(target - sampler)
 
 
-def kl_target(target: Logs, other: Logs, sampler: Logs, log_z: float | Tensor | None = None) -> Float[Tensor, ""]:
+def kl_target(target: Logs, other: Logs, sampler: Logs) -> Float[Tensor, ""]:
     """KL(p || other) = -log Z + 1/Z mean of (P / q) (log P - log other); where P = 0 the term is 0."""
-    z = plug_in_log_z(target, sampler) if log_z is None else log_z
+    z = plug_in_log_z(target, sampler)
     terms = torch.where(target == -math.inf, 0.0, (target - z - sampler).exp() * (target - other))
     return terms.mean() - z
 
 
-def kl_policy(target: Logs, policy: Logs, sampler: Logs, log_z: float | Tensor | None = None) -> Float[Tensor, ""]:
+def kl_policy(target: Logs, policy: Logs, sampler: Logs) -> Float[Tensor, ""]:
     """KL(pi || p) = mean of (pi / q) (log pi - log p); inf where the policy has mass outside the support."""
-    z = plug_in_log_z(target, sampler) if log_z is None else log_z
-    return ((policy - sampler).exp() * (policy - target + z)).mean()
+    return ((policy - sampler).exp() * (policy - target + plug_in_log_z(target, sampler))).mean()
 
 
 def kl_prior(policy: Logs, prior: Logs, sampler: Logs) -> Float[Tensor, ""]:
@@ -41,11 +91,9 @@ def kl_prior(policy: Logs, prior: Logs, sampler: Logs) -> Float[Tensor, ""]:
     return ((policy - sampler).exp() * (policy - prior)).mean()
 
 
-def total_variation(
-    target: Logs, policy: Logs, sampler: Logs, log_z: float | Tensor | None = None
-) -> Float[Tensor, ""]:
+def total_variation(target: Logs, policy: Logs, sampler: Logs) -> Float[Tensor, ""]:
     """TV(p, pi) = 1/2 mean |pi / q - p / q|."""
-    p = target - (plug_in_log_z(target, sampler) if log_z is None else log_z)
+    p = target - plug_in_log_z(target, sampler)
     return ((policy - sampler).exp() - (p - sampler).exp()).abs().mean() / 2
 
 

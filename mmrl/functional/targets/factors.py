@@ -6,9 +6,10 @@ rewards are those of the config by name, and "total", their weighted sum. A prod
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, Protocol, runtime_checkable
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -18,32 +19,25 @@ from torch import Tensor
 Bounds = tuple[float, float]  # least and most log-weight
 
 
-@runtime_checkable
-class Factor(Protocol):
+class Factor(ABC):
     """One factor of a target."""
 
+    __slots__ = ()
+    hard: ClassVar[bool] = False  # it is 0 somewhere, so that the target's support is smaller than the reference's
+    bounds: ClassVar[Bounds | None] = None  # its least and most logarithm, where they are known
+
     @property
+    @abstractmethod
     def rewards(self) -> tuple[str, ...]:
         """The names that it reads."""
-        ...
 
-    @property
-    def hard(self) -> bool:
-        """True where it is 0 somewhere, so that the target's support is smaller than the reference's."""
-        ...
-
-    @property
-    def bounds(self) -> Bounds | None:
-        """Its least and most logarithm, where they are known."""
-        ...
-
+    @abstractmethod
     def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
         """Its logarithm at each completion. Raises ValueError for rewards that are not as declared."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
-class Tilt:
+class Tilt(Factor):
     """exp(r / beta), the posterior under a reward: the optimum of E[r] - beta KL(pi || pi0).
 
     Source: Korbak, Perez and Buckley 2022 (2205.11275). ``low`` and ``high`` declare the reward's range; what relies on it (a
@@ -69,18 +63,12 @@ class Tilt:
         return (self.reward,)
 
     @property
-    def hard(self) -> bool:
-        return False
-
-    @property
     def bounds(self) -> Bounds | None:
         return None if self.low is None or self.high is None else (self.low / self.beta, self.high / self.beta)
 
     def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
         reward = found(rewards, self.reward)
-        if self.low is None or self.high is None:
-            return reward / self.beta
-        if bool(((reward < self.low) | (reward > self.high)).any()):
+        if self.low is not None and self.high is not None and bool(((reward < self.low) | (reward > self.high)).any()):
             raise ValueError(
                 f"reward {self.reward!r}: expected within [{self.low}, {self.high}] as its tilt declares, found "
                 f"{reward.tolist()}; correct tilt.low and tilt.high, or leave both out"
@@ -89,7 +77,7 @@ class Tilt:
 
 
 @dataclass(frozen=True, slots=True)
-class Constraint:
+class Constraint(Factor):
     """b(x), 1 where a verifier is satisfied and 0 elsewhere: the reference, filtered. The limit of a tilt as beta goes to 0.
 
     With ``floor`` the factor is that instead of 0, and the target has the reference's support, as divergences need that are
@@ -129,7 +117,7 @@ class Constraint:
 
 
 @dataclass(frozen=True, slots=True)
-class Exponential:
+class Exponential(Factor):
     """exp(lambda . phi) with known coefficients; ``mmrl.functional.targets.fit`` finds those that give wanted moments."""
 
     name: Literal["exponential"] = field(default="exponential", kw_only=True)
@@ -139,21 +127,13 @@ class Exponential:
     def rewards(self) -> tuple[str, ...]:
         return tuple(self.coefficients)
 
-    @property
-    def hard(self) -> bool:
-        return False
-
-    @property
-    def bounds(self) -> None:
-        return None
-
     def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
         terms = (value * found(rewards, name) for name, value in self.coefficients.items())
         return sum(terms, torch.zeros_like(next(iter(rewards.values()))))
 
 
 @dataclass(frozen=True, slots=True)
-class Cautious:
+class Cautious(Factor):
     """exp((m - k s) / beta): the tilt by a lower bound of an uncertain reward, so that doubtful praise moves little.
 
     m and s are mean and standard deviation (unbiased) over ``members``, the graders of an ensemble; or of one grader, whose own
@@ -181,14 +161,6 @@ class Cautious:
     def rewards(self) -> tuple[str, ...]:
         return self.members if self.deviation is None else (*self.members, self.deviation)
 
-    @property
-    def hard(self) -> bool:
-        return False
-
-    @property
-    def bounds(self) -> None:
-        return None
-
     def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
         members = torch.stack([found(rewards, name) for name in self.members])
         if self.deviation is None:
@@ -199,7 +171,7 @@ class Cautious:
 
 
 @dataclass(frozen=True, slots=True)
-class Ensemble:
+class Ensemble(Factor):
     """The average of exp(r_i / beta) over the graders of an ensemble: each may be the right one, and says so by its odds.
 
     It is led by whoever is most enthusiastic, where ``Cautious`` is led by the doubtful.
@@ -218,22 +190,13 @@ class Ensemble:
     def rewards(self) -> tuple[str, ...]:
         return self.members
 
-    @property
-    def hard(self) -> bool:
-        return False
-
-    @property
-    def bounds(self) -> None:
-        return None
-
     def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
         members = torch.stack([found(rewards, name) for name in self.members])
         return (members / self.beta).logsumexp(dim=0) - math.log(len(members))
 
 
-AnyFactor = Annotated[
-    Tilt | Constraint | Exponential | Cautious | Ensemble, Discriminator("name")
-]  # that a config chooses by name
+# a config chooses it by name
+AnyFactor = Annotated[Tilt | Constraint | Exponential | Cautious | Ensemble, Discriminator("name")]
 
 
 def log_weight(factors: Sequence[Factor], rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:

@@ -5,24 +5,24 @@ import math
 import pytest
 import torch
 
-from mmrl.functional.targets import Cautious, Constraint, Ensemble, Exponential, Tilt, factors, partition
+from mmrl.functional.targets import Cautious, Constraint, Ensemble, Exponential, Tilt, estimates, factors
 from tests.functional.targets import test_factors, test_partition
 
 
 def over_n(log_weight, past=None, count=0.0):
     """The mean of the others, taken over everybody."""
     n = len(log_weight)
-    return partition.leave_one_out(log_weight, past, count) + math.log(n - 1 + count) - math.log(n + count)
+    return estimates.leave_one_out(log_weight, past, count) + math.log(n - 1 + count) - math.log(n + count)
 
 
 def with_oneself(log_weight, past=None, count=0.0):
     """Nobody is left out."""
-    return partition.plug_in(log_weight)
+    return estimates.plug_in(log_weight)
 
 
 def unpooled(log_weight, past=None, count=0.0):
     """The past counts as one sample, whatever it is made of."""
-    return partition.leave_one_out(log_weight, past, min(count, 1.0))
+    return estimates.leave_one_out(log_weight, past, min(count, 1.0))
 
 
 def by_beta(self, rewards):
@@ -44,7 +44,7 @@ MISTAKES = {  # law -> (where, what is replaced, by what), more than one where i
         (test_partition, "leave_one_out", with_oneself),
     ],
     test_partition.test_offline_estimates_shrink_as_the_formula_for_few_successes: [
-        (test_partition, "offline", lambda w, bounds=None: partition.log_mean_exp(w)),
+        (test_partition, "offline", lambda w, bounds=None: estimates.log_mean_exp(w)),
     ],
     test_partition.test_without_any_mass_the_floor_stands_in_and_bounds_cut: [
         (test_partition, "usable", lambda w, bounds=None: w),

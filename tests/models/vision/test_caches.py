@@ -3,7 +3,7 @@
 import pytest
 
 from mmrl.config.load import parse
-from mmrl.config.schema import Config, ConfigError
+from mmrl.config.schema import Config
 from mmrl.training.build import build
 from tests import run_fixtures
 from tests.models.vision import test_projector
@@ -13,7 +13,7 @@ from tests.models.vision.test_feature_cache import Hook
 def test_a_cache_folder_that_cannot_be_written_is_an_error_before_anything_is_read(root, tmp_path):
     (tmp_path / "file").write_text("")
     data = run_fixtures.settings(root, tmp_path)["data"] | {"cache_dir": str(tmp_path / "file" / "cache")}
-    with pytest.raises(ConfigError, match=r"cache_dir: expected a folder that can be written, found .*file/cache"):
+    with pytest.raises(ValueError, match=r"cache_dir: expected a folder that can be written, found .*file/cache"):
         build(run_fixtures.config(root, tmp_path / "run", data=data), quiet=True)
     assert not (tmp_path / "run").exists()
 

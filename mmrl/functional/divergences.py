@@ -1,11 +1,21 @@
-"""The generators f of divergences, each with its slope, its limit and its pseudo-reward.
+"""f-divergences D_f(pi || p) of a policy pi from a target p, each as its equations.
 
-A config chooses one by ``name``: by the order of the arguments, or by a classical name.
+    D_f(pi || p) = sum_{p(x) > 0} p(x) f(t)  +  f'(inf) pi({p = 0}),      t = pi / p,  f convex,  f(1) = 0
+    grad D_f     = E_{x ~ pi}[f'(t) grad log pi(x)]                       t held fixed
+
+so minimising D_f is REINFORCE with the reward -f'(t), the *pseudo-reward*, here a function of the log-ratio L = log t.
+Source: Go et al. 2023 (2302.08215). Departures: the names by which a config chooses say the order of the arguments (classical
+ones are aliases, since "reverse" means both orders in the literature); Jensen-Shannon is the half-half one, of which that
+paper's generator is twice; the alpha family is not multiplied by 1 - a, so that it is continuous in a.
+
+A policy that has mass where the target has none pays f'(inf) for it, which is finite or not: see ``slope_at_infinity``. At
+finite L pseudo-rewards are finite: exponentials saturate ``HEADROOM`` below the largest number. At L = inf they are -f'(inf).
 """
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -13,48 +23,37 @@ from pydantic import Discriminator
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from mmrl.functional.divergences.numerics import exp, expm1, power_log, sign
+NORMALISED = 1e-6  # how far the sum of given probabilities may be from 1
+HEADROOM = 8.0  # nats between a saturated exponential and the largest number, so that a group's sum is finite
+TIE = 1e-12  # log-ratios nearer to 0 count as equal probabilities in float64; in shorter types 4 of their epsilons
 
 
-@runtime_checkable
-class Divergence(Protocol):
+class Divergence(ABC):
     """The generator f of a divergence, and what follows from it."""
 
-    @property
-    def slope_at_infinity(self) -> float:
-        """f'(inf): the price of a unit of policy mass outside the target's support."""
-        ...
+    __slots__ = ()
+    slope_at_infinity: ClassVar[float]  # f'(inf): the price of a unit of policy mass outside the target's support
+    curvature: ClassVar[float]  # f''(1): near pi = p, D is f''(1) / 2 times chi-square; nan where f has a kink
+    power: ClassVar[float | None] = None  # a, where f is t^a up to scale and linear terms: Z then scales 1 + (1 - a) r
 
-    @property
-    def curvature(self) -> float:
-        """f''(1): near pi = p every smooth divergence is f''(1) / 2 times chi-square; nan where f has a kink."""
-        ...
-
-    @property
-    def power(self) -> float | None:
-        """The exponent a where f is t^a up to scale and linear terms (0, 1: its limits). Then Z only scales 1 + (1 - a) r."""
-        ...
-
+    @abstractmethod
     def f(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         """The generator at the density ratio t = pi / p."""
-        ...
+
+    @abstractmethod
+    def pseudo_reward(self, log_ratio: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
+        """-f'(exp L)."""
 
     def slope(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         """f'(t)."""
-        ...
-
-    def pseudo_reward(self, log_ratio: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
-        """-f'(exp L)."""
-        ...
+        return -self.pseudo_reward(t.log())
 
 
 @dataclass(frozen=True, slots=True)
-class KLTargetPolicy:
+class KLTargetPolicy(Divergence):
     """KL(p || pi), forward KL: f = -log t. Never punishes; rewards what the policy lacks without bound."""
 
-    name: Literal["kl_target_policy", "forward_kl"] = field(
-        default="kl_target_policy", kw_only=True, compare=False, repr=False
-    )
+    name: Literal["kl_target_policy", "forward_kl"] = field(default="kl_target_policy", kw_only=True, compare=False)
     slope_at_infinity: ClassVar[float] = 0.0
     curvature: ClassVar[float] = 1.0
     power: ClassVar[float] = 0.0
@@ -62,20 +61,15 @@ class KLTargetPolicy:
     def f(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return -t.log()
 
-    def slope(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
-        return -1 / t
-
     def pseudo_reward(self, log_ratio: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return exp(-log_ratio)
 
 
 @dataclass(frozen=True, slots=True)
-class KLPolicyTarget:
+class KLPolicyTarget(Divergence):
     """KL(pi || p), reverse KL: f = t log t. KL-regularised RL minimises it; Z only shifts its pseudo-reward."""
 
-    name: Literal["kl_policy_target", "reverse_kl"] = field(
-        default="kl_policy_target", kw_only=True, compare=False, repr=False
-    )
+    name: Literal["kl_policy_target", "reverse_kl"] = field(default="kl_policy_target", kw_only=True, compare=False)
     slope_at_infinity: ClassVar[float] = math.inf
     curvature: ClassVar[float] = 1.0
     power: ClassVar[float] = 1.0
@@ -83,43 +77,34 @@ class KLPolicyTarget:
     def f(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return t.xlogy(t)
 
-    def slope(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
-        return 1 + t.log()
-
     def pseudo_reward(self, log_ratio: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return -(1 + log_ratio)
 
 
 @dataclass(frozen=True, slots=True)
-class JensenShannon:
+class JensenShannon(Divergence):
     """1/2 KL(pi || m) + 1/2 KL(p || m) with m = (pi + p) / 2: f = 1/2 [t log t - (t + 1) log((t + 1) / 2)]. At most log 2."""
 
-    name: Literal["js", "jensen_shannon"] = field(default="js", kw_only=True, compare=False, repr=False)
+    name: Literal["js", "jensen_shannon"] = field(default="js", kw_only=True, compare=False)
     slope_at_infinity: ClassVar[float] = math.log(2) / 2
     curvature: ClassVar[float] = 0.25
-    power: ClassVar[None] = None
 
     def f(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return (t.xlogy(t) - (t + 1) * ((t + 1) / 2).log()) / 2
-
-    def slope(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
-        return (math.log(2) - (1 / t).log1p()) / 2
 
     def pseudo_reward(self, log_ratio: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return (softplus(-log_ratio) - math.log(2)) / 2
 
 
 @dataclass(frozen=True, slots=True)
-class SkewJensenShannon:
+class SkewJensenShannon(Divergence):
     """w KL(pi || m) + (1 - w) KL(p || m) with m = w pi + (1 - w) p: f = w t log t - (w t + 1 - w) log(w t + 1 - w).
 
     Tends to w KL(pi || p) as w goes to 0 and to (1 - w) KL(p || pi) as w goes to 1.
     """
 
-    name: Literal["skew_js"] = field(default="skew_js", kw_only=True, compare=False, repr=False)
+    name: Literal["skew_js"] = field(default="skew_js", kw_only=True, compare=False)
     weight: float = 0.5  # w, the policy's part of the mixture
-
-    power: ClassVar[None] = None
 
     def __post_init__(self) -> None:
         if not 0 < self.weight < 1:
@@ -137,39 +122,32 @@ class SkewJensenShannon:
         mixture = self.weight * t + 1 - self.weight
         return self.weight * t.xlogy(t) - mixture * mixture.log()
 
-    def slope(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
-        return -self.weight * (self.weight + (1 - self.weight) / t).log()
-
     def pseudo_reward(self, log_ratio: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         own = log_ratio.new_tensor(math.log(self.weight))
         return self.weight * torch.logaddexp(own, math.log1p(-self.weight) - log_ratio)
 
 
 @dataclass(frozen=True, slots=True)
-class TotalVariation:
+class TotalVariation(Divergence):
     """1/2 sum |pi - p|: f = 1/2 |t - 1|. Says up or down and not how far, so it wants an exact Z."""
 
-    name: Literal["tv", "total_variation"] = field(default="tv", kw_only=True, compare=False, repr=False)
+    name: Literal["tv", "total_variation"] = field(default="tv", kw_only=True, compare=False)
     slope_at_infinity: ClassVar[float] = 0.5
     curvature: ClassVar[float] = math.nan
-    power: ClassVar[None] = None
 
     def f(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return (t - 1).abs() / 2
-
-    def slope(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
-        return sign(t - 1) / 2
 
     def pseudo_reward(self, log_ratio: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return -sign(log_ratio) / 2
 
 
 @dataclass(frozen=True, slots=True)
-class ChiSquarePolicyTarget:
+class ChiSquarePolicyTarget(Divergence):
     """sum (pi - p)^2 / p, Pearson's chi-square of pi against p: f = (t - 1)^2."""
 
     name: Literal["chi2_policy_target", "pearson_chi2", "chi2_pi_p"] = field(
-        default="chi2_policy_target", kw_only=True, compare=False, repr=False
+        default="chi2_policy_target", kw_only=True, compare=False
     )
     slope_at_infinity: ClassVar[float] = math.inf
     curvature: ClassVar[float] = 2.0
@@ -178,19 +156,16 @@ class ChiSquarePolicyTarget:
     def f(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return (t - 1) ** 2
 
-    def slope(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
-        return 2 * (t - 1)
-
     def pseudo_reward(self, log_ratio: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return -2 * expm1(log_ratio)
 
 
 @dataclass(frozen=True, slots=True)
-class ChiSquareTargetPolicy:
+class ChiSquareTargetPolicy(Divergence):
     """sum (pi - p)^2 / pi, Neyman's chi-square of pi against p: f = (t - 1)^2 / t."""
 
     name: Literal["chi2_target_policy", "neyman_chi2", "chi2_p_pi"] = field(
-        default="chi2_target_policy", kw_only=True, compare=False, repr=False
+        default="chi2_target_policy", kw_only=True, compare=False
     )
     slope_at_infinity: ClassVar[float] = 1.0
     curvature: ClassVar[float] = 2.0
@@ -199,20 +174,15 @@ class ChiSquareTargetPolicy:
     def f(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return (t - 1) ** 2 / t
 
-    def slope(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
-        return 1 - t**-2
-
     def pseudo_reward(self, log_ratio: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return expm1(-2 * log_ratio)
 
 
 @dataclass(frozen=True, slots=True)
-class SquaredHellinger:
+class SquaredHellinger(Divergence):
     """1/2 sum (sqrt pi - sqrt p)^2: f = 1/2 (sqrt t - 1)^2. A bounded price and a tame reward."""
 
-    name: Literal["squared_hellinger", "sq_hellinger"] = field(
-        default="squared_hellinger", kw_only=True, compare=False, repr=False
-    )
+    name: Literal["squared_hellinger", "sq_hellinger"] = field(default="squared_hellinger", kw_only=True, compare=False)
     slope_at_infinity: ClassVar[float] = 0.5
     curvature: ClassVar[float] = 0.25
     power: ClassVar[float] = 0.5
@@ -220,41 +190,34 @@ class SquaredHellinger:
     def f(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return (t.sqrt() - 1) ** 2 / 2
 
-    def slope(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
-        return (1 - t.rsqrt()) / 2
-
     def pseudo_reward(self, log_ratio: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return expm1(-log_ratio / 2) / 2
 
 
 @dataclass(frozen=True, slots=True)
-class Jeffreys:
+class Jeffreys(Divergence):
     """KL(pi || p) + KL(p || pi): f = (t - 1) log t."""
 
-    name: Literal["jeffreys"] = field(default="jeffreys", kw_only=True, compare=False, repr=False)
+    name: Literal["jeffreys"] = field(default="jeffreys", kw_only=True, compare=False)
     slope_at_infinity: ClassVar[float] = math.inf
     curvature: ClassVar[float] = 2.0
-    power: ClassVar[None] = None
 
     def f(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return (t - 1) * t.log()
-
-    def slope(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
-        return t.log() + 1 - 1 / t
 
     def pseudo_reward(self, log_ratio: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return exp(-log_ratio) - 1 - log_ratio
 
 
 @dataclass(frozen=True, slots=True)
-class Alpha:
+class Alpha(Divergence):
     """(sum pi^a p^(1-a) - 1) / (a (a - 1)), the power family: f = (t^a - a t - 1 + a) / (a (a - 1)), continuous in a.
 
     a = 0 is KL(p || pi), a = 1 KL(pi || p), 1/2 four times squared Hellinger, 2 half of chi-square(pi || p), -1 half of
     chi-square(p || pi); D_a(pi || p) = D_{1-a}(p || pi). Kruszewski et al. 2026 (2512.05962) count a in the same direction.
     """
 
-    name: Literal["alpha"] = field(default="alpha", kw_only=True, compare=False, repr=False)
+    name: Literal["alpha"] = field(default="alpha", kw_only=True, compare=False)
     a: float = 0.5
 
     curvature: ClassVar[float] = 1.0
@@ -276,9 +239,6 @@ class Alpha:
             return (power_log(t.log(), self.a) - (t - 1)) / (self.a - 1)
         return (torch.where(t == 0, 0.0, t * power_log(t.log(), self.a - 1)) - (t - 1)) / self.a
 
-    def slope(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
-        return power_log(t.log(), self.a - 1)
-
     def pseudo_reward(self, log_ratio: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return -power_log(log_ratio, self.a - 1)
 
@@ -296,3 +256,48 @@ AnyDivergence = Annotated[
     | Alpha,
     Discriminator("name"),
 ]  # that a config chooses by name
+
+
+def value(divergence: Divergence, policy: Float[Tensor, "*b k"], target: Float[Tensor, "*b k"]) -> Float[Tensor, "*b"]:
+    """D_f(policy || target), exact, of probabilities that are listed; inf where it is infinite.
+
+    Raises ValueError for what are not probabilities that add up to 1.
+    """
+    for name, p in (("policy", policy), ("target", target)):
+        if not bool((p >= 0).all()) or not bool(((p.sum(dim=-1) - 1).abs() <= NORMALISED).all()):
+            raise ValueError(
+                f"{name}: expected probabilities that add up to 1, found {p.tolist()}; divide the target by its Z"
+            )
+    inside = target > 0
+    safe = torch.where(inside, target, 1.0)
+    terms = torch.where(inside, safe * divergence.f(torch.where(inside, policy / safe, 1.0)), 0.0)
+    outside = torch.where(inside, 0.0, policy).sum(dim=-1)
+    slope = divergence.slope_at_infinity
+    price = slope * outside if math.isfinite(slope) else torch.where(outside > 0, slope, 0.0)
+    return terms.sum(dim=-1) + price
+
+
+def exp(x: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
+    """e^x that saturates at finite x; 0 and inf at the infinite."""
+    return torch.where(x.isinf(), x, x.clamp(max=most(x.dtype))).exp()
+
+
+def expm1(x: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
+    """e^x - 1 that saturates at finite x; -1 and inf at the infinite."""
+    return torch.where(x.isinf(), x, x.clamp(max=most(x.dtype))).expm1()
+
+
+def most(dtype: torch.dtype) -> float:
+    """The exponent at which exponentials saturate."""
+    return math.log(torch.finfo(dtype).max) - HEADROOM
+
+
+def power_log(x: Float[Tensor, "*s"], k: float) -> Float[Tensor, "*s"]:
+    """(e^(k x) - 1) / k, which is x for k = 0."""
+    return x if k == 0 else expm1(k * x) / k
+
+
+def sign(x: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
+    """-1, 0 or 1; 0 for what rounding alone keeps from 0."""
+    tie = TIE if x.dtype == torch.float64 else 4 * torch.finfo(x.dtype).eps
+    return torch.where(x.abs() <= tie, 0.0, x.sign())
