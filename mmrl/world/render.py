@@ -11,7 +11,7 @@ import numpy as np
 
 from mmrl.world.axes import FORMATS, LAYOUTS, Environment
 from mmrl.world.script import SLOTS, TAIL, Event, Pair
-from mmrl.world.sprites import CAST, SPRITE, stamp
+from mmrl.world.sprites import CAST, SPRITE, Stamp, stamp
 from mmrl.world.table import DEPTH, GREY, box, close, empty_table, frame, light, move_about, scales, shot
 
 SIZES = (56, 448)  # px
@@ -144,7 +144,7 @@ def _happen(picture: np.ndarray, stage: Stage, event: Event, time: float) -> Non
     picture[front] = stage.table[front]
 
 
-def _press(picture: np.ndarray, mark: tuple[np.ndarray, np.ndarray, tuple[int, int]], x: float, y: float) -> None:
+def _press(picture: np.ndarray, mark: Stamp, x: float, y: float) -> None:
     """Draws a stamp whose sprite's corner is at x, y in units, as much of it as lies in the picture."""
     pixels, mask, begins = mark
     corner = [round(at * scale) + start for at, scale, start in zip((y, x), scales(picture), begins, strict=True)]
