@@ -11,7 +11,7 @@ import numpy as np
 
 from mmrl.world.axes import FORMATS, LAYOUTS, Environment
 from mmrl.world.script import SLOTS, TAIL, Event, Pair
-from mmrl.world.sprites import CAST, FIRST, SPRITE, stamp
+from mmrl.world.sprites import CAST, SPRITE, Stamp, stamp
 from mmrl.world.table import DEPTH, GREY, box, close, empty_table, frame, light, move_about, scales, shot
 
 SIZES = (56, 448)  # px
@@ -144,11 +144,11 @@ def _happen(picture: np.ndarray, stage: Stage, event: Event, time: float) -> Non
     picture[front] = stage.table[front]
 
 
-def _press(picture: np.ndarray, mark: tuple[np.ndarray, np.ndarray], x: float, y: float) -> None:
+def _press(picture: np.ndarray, mark: Stamp, x: float, y: float) -> None:
     """Draws a stamp whose sprite's corner is at x, y in units, as much of it as lies in the picture."""
-    corner = [round(at * scale) + round(FIRST * scale) for at, scale in zip((y, x), scales(picture), strict=True)]
-    height, width = mark[0].shape[:2]
-    (top, left), (bottom, right) = corner, (corner[0] + height, corner[1] + width)
-    goal = picture[max(0, top) : max(0, bottom), max(0, left) : max(0, right)]
+    pixels, mask, begins = mark
+    corner = [round(at * scale) + start for at, scale, start in zip((y, x), scales(picture), begins, strict=True)]
+    top, left, height, width = *corner, *pixels.shape[:2]
+    goal = picture[max(0, top) : max(0, top + height), max(0, left) : max(0, left + width)]
     cut = tuple(slice(max(0, -start), max(0, -start) + n) for start, n in zip(corner, goal.shape, strict=False))
-    np.copyto(goal, mark[0][cut], where=mark[1][cut])
+    np.copyto(goal, pixels[cut], where=mask[cut])

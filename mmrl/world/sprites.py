@@ -119,14 +119,13 @@ CAST: Mapping[str, tuple[tuple[str, Way], ...]] = {  # parts from back to front
 }
 
 
-@lru_cache(maxsize=1024)
-def stamp(
-    part: str, thing: str, scale: tuple[float, float], skin: str, gripper: str, tint: str | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return a part of the event's colour: uint8 ``h w c``, and which pixels it covers: bool ``h w 1``. FIRST is its corner.
+# Pixels, uint8 h w c; which are covered, bool h w 1; how many px down and right of the sprite's corner they begin.
+Stamp = tuple[np.ndarray, np.ndarray, tuple[int, int]]
 
-    ``scale`` are px in a unit, down and across; ``tint`` is the gripper's colour.
-    """
+
+@lru_cache(maxsize=1024)
+def stamp(part: str, thing: str, scale: tuple[float, float], skin: str, gripper: str, tint: str | None) -> Stamp:
+    """Return a part of the event's colour; ``scale`` are px in a unit, down and across, ``tint`` the gripper's colour."""
     rows, columns = ((np.arange(round(FIRST * each), round(BEYOND * each)) + 0.5) / each for each in scale)
     rows, columns = rows[:, None], columns[None]
     pixels = np.zeros((rows.size, columns.size, 3), np.uint8)
@@ -137,7 +136,9 @@ def stamp(
         mask |= inside
         if ink == "thing":
             pixels[inside & _worn(skin, box, rows, columns)] = INKS["dark"]
-    return pixels, mask[..., None]
+    (top, left), (bottom, right) = np.argwhere(mask).min(0), np.argwhere(mask).max(0) + 1
+    begins = (round(FIRST * scale[0]) + int(top), round(FIRST * scale[1]) + int(left))
+    return pixels[top:bottom, left:right], mask[top:bottom, left:right, None], begins
 
 
 def _inside(kind: str, box: Box, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
