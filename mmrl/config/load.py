@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,14 @@ def parse(kind: type[Section], data: Mapping[str, Any], where: str) -> Any:
     try:
         return kind.model_validate_json(json.dumps(data))
     except ValidationError as error:
-        schema = kind.model_json_schema()
-        lines = [explain(problem, schema) for problem in first_causes(error.errors())]
+        lines = [explain(problem, schema_of(kind)) for problem in first_causes(error.errors())]
         raise ConfigError("\n".join(f"{where}: {line}" for line in dict.fromkeys(lines))) from None
+
+
+@cache
+def schema_of(kind: type[Section]) -> dict[str, Any]:
+    """Return the JSON schema of a kind of config; it takes a while to make."""
+    return kind.model_json_schema()
 
 
 def apply(data: dict[str, Any], override: str) -> None:

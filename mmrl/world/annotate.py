@@ -116,10 +116,11 @@ def row_of(
 
     Where nothing has been done yet there is no progress and no video, as in SEED-Bench-R1.
     """
-    script = clip.script if clip else ()
+    script = [asdict(event) for event in clip.script] if clip else []
+    spans = [frames_of(event["slot"], dial) for event in script]
     told = [
-        {"narration_text": DEEDS[event.verb].format_map(asdict(event)), **frames_of(event.slot, dial)}
-        for event in script
+        {"narration_text": DEEDS[event["verb"]].format_map(event), **span}
+        for event, span in zip(script, spans, strict=True)
     ]
     closing = [{"narration_text": ALL_CLOSE, **frames_of(TAIL, dial)}] if told else []
     return {
@@ -140,9 +141,9 @@ def row_of(
         **own,
         "env_axes": asdict(look.environment) | {"test": list(look.test)},
         "cue": asdict(look.cue),
-        "script": [asdict(event) | frames_of(event.slot, dial) for event in script],
+        "script": [event | span for event, span in zip(script, spans, strict=True)],
         "n_events": len(told + closing),
-        "sha256": sha256(json.dumps([asdict(event) for event in script], sort_keys=True)),  # of no pixel
+        "sha256": sha256(json.dumps(script, sort_keys=True)),  # of no pixel
     }
 
 

@@ -16,6 +16,7 @@ the blue cube in the left box, option C"), in any case and any order of sentence
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from mmrl.world.lexicon import PUNCTUATION, Word, lex, values
 from mmrl.world.octet import Action
@@ -70,6 +71,7 @@ def read_claims(reasoning: str) -> Claims:
     return claims
 
 
+@lru_cache(4096)  # every judgement reads its question's options again
 def action_in(text: str) -> Action | None:
     """Return the action that an option's text proposes, whatever the words around; None if it is not exactly one."""
     return _action(lex(text))
