@@ -7,16 +7,8 @@ need by name and the rest with **fields.
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
+from mmrl.rewards import answer_scores as scores
 from mmrl.rewards.answer_extraction import extract
-from mmrl.rewards.answer_scores import (
-    PUBLISHED,
-    finite_number,
-    mean_relative_accuracy,
-    mean_relative_accuracy_video_r1,
-    numerical,
-    same_number,
-    same_text,
-)
 from mmrl.rewards.benchmark_graders import PUBLISHED_READINGS
 from mmrl.rewards.consistency import concludes, consistency, consistency_rule
 from mmrl.rewards.parse import first_block, parse
@@ -32,7 +24,7 @@ def accuracy(completion: str, *, kind: str, answer: str, **_: object) -> float:
     behind the reasoning. Their rules for the kinds are kept, quirks included (`mmrl.rewards.answer_scores`).
     """
     given = parse(completion).answer
-    return 0.0 if given is None else PUBLISHED[kind](given, answer)
+    return 0.0 if given is None else scores.PUBLISHED[kind](given, answer)
 
 
 def lenient(completion: str, *, kind: str, answer: str, choices: Sequence[str] = (), **_: object) -> float:
@@ -43,7 +35,7 @@ def lenient(completion: str, *, kind: str, answer: str, choices: Sequence[str] =
     given = extract(completion, kind, choices).answer
     if given is None:
         return 0.0
-    return same_number(given, answer) if kind == "numerical" else PUBLISHED[kind](given, answer)
+    return scores.same_number(given, answer) if kind == "numerical" else scores.PUBLISHED[kind](given, answer)
 
 
 def official(completion: str, *, kind: str, answer: str, **_: object) -> float:
@@ -51,14 +43,18 @@ def official(completion: str, *, kind: str, answer: str, **_: object) -> float:
 
     As there, free text and OCR score 0.
     """
-    rules = {"choice": same_text, "numerical": numerical, "regression": mean_relative_accuracy_video_r1}
+    rules = {
+        "choice": scores.same_text,
+        "numerical": scores.numerical,
+        "regression": scores.mean_relative_accuracy_video_r1,
+    }
     return rules[kind](first_block(completion), answer) if kind in rules else 0.0
 
 
 def mra(completion: str, *, answer: str, **_: object) -> float:
     """VSI-Bench's mean relative accuracy of the graded block's number."""
     given = parse(completion).answer
-    return 0.0 if given is None else mean_relative_accuracy(given, answer)
+    return 0.0 if given is None else scores.mean_relative_accuracy(given, answer)
 
 
 def well_formed(completion: str, **_: object) -> float:
@@ -87,7 +83,7 @@ def check_gold(example: Example) -> None:
         raise ValueError(f"{where}: expected a gold for kind {example.kind!r}, found {gold!r}")
     if example.kind == "choice" and example.choices and gold.strip() not in tuple(letters_of(example.choices)):
         raise ValueError(f"{where}: expected one letter of {letters_of(example.choices)}, found {gold!r}")
-    if example.kind in ("numerical", "regression") and finite_number(gold) is None:
+    if example.kind in ("numerical", "regression") and scores.finite_number(gold) is None:
         raise ValueError(f"{where}: expected a finite number for kind {example.kind!r}, found {gold!r}")
 
 

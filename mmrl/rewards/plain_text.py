@@ -43,29 +43,21 @@ def plain_text(text: str, start: int, end: int) -> PlainText:
     """Return the last READ characters of text[start:end]: emphasis, quotation marks, LaTeX and HTML styles dropped, full-width
     letters, digits and brackets made plain, runs of spaces made one space, or one line break, none at the ends."""
     start = max(start, end - READ)
-    kept: list[str] = []
-    at: list[int] = []
-    place = start
+    chars = list(text[start:end].translate(WIDE))
     for match in DECORATION.finditer(text, start, end):
-        kept.append(text[place : match.start()].translate(WIDE))
-        at.extend(range(place, match.start()))
-        if match["space"]:
-            kept.append("\n" if "\n" in match[0] else " ")
-            at.append(match.start())
-        place = match.end()
-    kept.append(text[place:end].translate(WIDE))
-    at.extend(range(place, end))
-    return single_spaced("".join(kept), at)
+        space = ("\n" if "\n" in match[0] else " ") if match["space"] else ""
+        chars[match.start() - start : match.end() - start] = [space, *[""] * (len(match[0]) - 1)]
+    return single_spaced([(char, at) for at, char in enumerate(chars, start) if char])
 
 
-def single_spaced(text: str, at: list[int]) -> PlainText:
+def single_spaced(chars: list[tuple[str, int]]) -> PlainText:
     """Spaces that came to stand beside each other, or at an end, taken away; a line break outlives a space."""
-    keep: list[int] = []
-    for place, char in enumerate(text):
-        if char not in " \n" or (keep and text[keep[-1]] not in " \n"):
-            keep.append(place)
-        elif char == "\n" and keep:
-            keep[-1] = place
-    while keep and text[keep[-1]] in " \n":
-        keep.pop()
-    return PlainText("".join(text[i] for i in keep), tuple(at[i] for i in keep))
+    kept: list[tuple[str, int]] = []
+    for char, at in chars:
+        if char not in " \n" or (kept and kept[-1][0] not in " \n"):
+            kept.append((char, at))
+        elif char == "\n" and kept:
+            kept[-1] = (char, at)
+    while kept and kept[-1][0] in " \n":
+        kept.pop()
+    return PlainText("".join(char for char, _ in kept), tuple(at for _, at in kept))

@@ -103,18 +103,13 @@ def read_rows(path: Path, root: Path) -> Iterator[AnnotationRow | BadRow]:
     """
     if not path.is_file():
         raise ValueError(f"{path}: expected an annotation file, found nothing there; check data.root and annotations")
-    text = path.read_text(encoding="utf-8-sig")
-    if text.lstrip().startswith("["):
-        yield from _rows_of_list(path, text, root)
-        return
-    for line, content in enumerate(text.split("\n"), start=1):  # not splitlines: text may hold other separators
-        if content.strip():
-            try:
-                yield _row(path, line, json.loads(content), root)
-            except json.JSONDecodeError as error:
-                yield BadRow(
-                    f"{path}:{line}: expected one JSON object, found {_brief(content)} ({error}); correct the line"
-                )
+    for line, item in _items(path, path.read_text(encoding="utf-8-sig")):
+        if isinstance(item, dict):
+            yield AnnotationRow(path, line, item, root)
+        elif isinstance(item, BadRow):
+            yield item
+        else:
+            yield BadRow(f"{path}:{line}: expected a JSON object, found {_brief(item)}; correct the line")
 
 
 def bad_rows_error(path: Path, bad: Sequence[BadRow]) -> ValueError:
@@ -124,19 +119,23 @@ def bad_rows_error(path: Path, bad: Sequence[BadRow]) -> ValueError:
     return ValueError(f"{path}: {len(bad)} bad rows:\n  {shown}{rest}")
 
 
-def _rows_of_list(path: Path, text: str, root: Path) -> Iterator[AnnotationRow | BadRow]:
-    try:
-        items = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}:{error.lineno}: expected a JSON list, found {error.msg}; correct the file") from None
-    for line, item in enumerate(items, start=1):
-        yield _row(path, line, item, root)
-
-
-def _row(path: Path, line: int, item: object, root: Path) -> AnnotationRow | BadRow:
-    if isinstance(item, dict):
-        return AnnotationRow(path, line, item, root)
-    return BadRow(f"{path}:{line}: expected a JSON object, found {_brief(item)}; correct the line")
+def _items(path: Path, text: str) -> Iterator[tuple[int, object]]:
+    """Yield what stands in each line or is each item of the list, by number; a BadRow for a line that is no JSON."""
+    if text.lstrip().startswith("["):
+        try:
+            yield from enumerate(json.loads(text), start=1)
+        except json.JSONDecodeError as error:
+            raise ValueError(
+                f"{path}:{error.lineno}: expected a JSON list, found {error.msg}; correct the file"
+            ) from None
+        return
+    for line, content in enumerate(text.split("\n"), start=1):  # not splitlines: text may hold other separators
+        if content.strip():
+            try:
+                yield line, json.loads(content)
+            except json.JSONDecodeError as error:
+                found = f"{_brief(content)} ({error})"
+                yield line, BadRow(f"{path}:{line}: expected one JSON object, found {found}; correct the line")
 
 
 def _is_number(value: object) -> bool:

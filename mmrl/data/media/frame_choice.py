@@ -18,7 +18,10 @@ ROUNDING = 0.01  # frames; rates come from rounded time stamps, and 15.9999 fram
 
 @dataclass(frozen=True)
 class FrameChoice:
-    """How many frames, and which. The defaults are GRPO-CARE's training input (qwen-vl-utils' rule, at most 16 frames)."""
+    """How many frames, and which.
+
+    The defaults are GRPO-CARE's training input (qwen-vl-utils' rule, at most 16 frames).
+    """
 
     fps: float = 2.0  # frames looked at per second of video
     min_frames: int = 4
