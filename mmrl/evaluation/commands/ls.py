@@ -14,17 +14,12 @@ BENCHMARKS = Path("configs", "eval")
 
 def listing(folder: Path) -> None:
     """Print all three."""
-    show(benchmarks(BENCHMARKS))
+    benchmarks = plain_table(f"Benchmarks ({BENCHMARKS})", ("name", "what"))
+    for path in sorted(BENCHMARKS.glob("*.yaml")):  # of each, its second line
+        benchmarks.add_row(path.stem, [*path.read_text().splitlines(), "", ""][1].lstrip("# "))
+    show(benchmarks)
     console.print(f"\nConditions: {', '.join(NAMES)}\n")
     show(runs(folder))
-
-
-def benchmarks(folder: Path) -> Table:
-    """Return a table of the configs of a folder: their names, and their second lines."""
-    listed = plain_table(f"Benchmarks ({folder})", ("name", "what"))
-    for path in sorted(folder.glob("*.yaml")):
-        listed.add_row(path.stem, [*path.read_text().splitlines(), "", ""][1].lstrip("# "))
-    return listed
 
 
 def runs(folder: Path) -> Table:
