@@ -18,7 +18,6 @@ from mmrl.types import Example
 # settings that enter the cache's keys; the rest is in prompt and frames
 DECIDES = ("weights", "pixels", "chat_template", "decoding", "engine")
 Media = tuple[Clip | np.ndarray, ...]
-NO_REQUEST = Request("", 0)
 Tell = Callable[[Example, Media], tuple[Example, Media]]  # the question as it is asked once its frames are chosen
 
 
@@ -47,7 +46,7 @@ class Question:
     example: Example  # as it is told, once it is
     sample: int
     media: Media = ()  # as they are shown
-    request: Request = NO_REQUEST  # what the model is given, once the question has its words
+    request: Request = Request("", 0)  # what the model is given, once the question has its words
     completion: Completion | None = None  # the response, or why there is none
     error: ValueError | None = None  # why the model cannot take the question
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from mmrl.evaluation.statistics import Difference
 from mmrl.evaluation.tables.arms import lines
-from mmrl.evaluation.tables.levels import limits, p_value, percent, points, rows
+from mmrl.evaluation.tables.levels import limits, p_value, percent, points, rows, verdict
 from mmrl.report.curves import compared, curves, others, others_compared, read_metrics
 from mmrl.report.data import ReportData, RolloutCompletion
 from mmrl.report.templates import render
@@ -36,7 +36,7 @@ def write_report(run: Path, data: ReportData) -> Path:
         rows=table,
         reach=reach([row.source for row in table]),
         lines=compared_lines,
-        lines_reach=reach([line.gaps[-1].source for line in compared_lines if line.gaps and line.gaps[-1]]),
+        lines_reach=reach([line.gaps[-1] for line in compared_lines if line.gaps and line.gaps[-1]]),
         curves=list(compared(data.runs) if data.runs else curves(metrics)),
         others=list(others_compared(data.runs) if data.runs else others(metrics)),
     )
@@ -109,5 +109,6 @@ FILTERS = {
     "points": points,
     "limits": limits,
     "p_value": p_value,
+    "verdict": verdict,
     "forest": forest,
 }

@@ -5,6 +5,7 @@ from pathlib import Path
 from rich.table import Table
 
 from mmrl.data.conditions import NAMES
+from mmrl.evaluation.plan import PLAN
 from mmrl.evaluation.run_folder import RUN, progress_of, read_run, sets_of
 from mmrl.evaluation.tables.terminal import plain_table, show
 from mmrl.runtime.console import console
@@ -27,14 +28,10 @@ def runs(folder: Path) -> Table:
     listed = plain_table(f"Runs ({folder})", ("run", "set", "samples", "model", "started"))
     for path in sorted(folder.rglob(RUN)):
         run = read_run(path.parent)
-        for number, (name, out) in enumerate(started_sets(path.parent).items()):
+        sets = sets_of(path.parent) if any(path.parent.rglob(PLAN)) else {}  # none: it was stopped before its first
+        for number, (name, out) in enumerate(sets.items()):
             done, planned = progress_of(out)
             count = f"{done:,} of {planned:,}" + ("" if done == planned else ", unfinished")
             first = (str(path.parent), run.model, run.started) if number == 0 else ("", "", "")
             listed.add_row(first[0], name, count, first[1], first[2])
     return listed
-
-
-def started_sets(folder: Path) -> dict[str, Path]:
-    """Return the sets of a run; none where it was stopped before its first."""
-    return sets_of(folder) if any(folder.rglob("plan.json")) else {}

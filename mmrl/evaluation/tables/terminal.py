@@ -7,9 +7,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mmrl.evaluation.statistics import Difference
 from mmrl.evaluation.summary import Mean, Summary
-from mmrl.evaluation.tables.arms import Gap, ModelComparison, lines
-from mmrl.evaluation.tables.levels import Levels, limits, percent, percents, points, rows
+from mmrl.evaluation.tables.arms import ModelComparison, lines
+from mmrl.evaluation.tables.levels import Levels, limits, percent, percents, points, rows, verdict
 from mmrl.runtime.console import console
 
 WIDE = 200  # columns: a table is never cut
@@ -40,7 +41,7 @@ def levels_table(levels: Levels, title: str | None = None) -> Table:
     for row in rows(levels):
         if row.opens and table.row_count:
             table.add_section()
-        found, style = row.source, STYLES[row.verdict]
+        found, style = row.source, STYLES[verdict(row.source)]
         shown = (
             percent(found.before),
             percent(found.after),
@@ -59,7 +60,7 @@ def comparison_table(comparison: ModelComparison, title: str | None = None) -> T
         if line.opens and table.row_count:
             table.add_section()
         means = [share(mean) for mean in line.means]
-        gaps = [change(gap) for gap in line.gaps]
+        gaps = [change(gap, line.undirected) for gap in line.gaps]
         table.add_row(Text(line.level if line.opens else "", "bold"), Text(line.metric), *means, *gaps)
     return table
 
@@ -72,12 +73,14 @@ def share(mean: Mean | None) -> Text:
     return Text(f"{100 * mean.mean:.1f}") + Text(f"{interval:>7}", "bright_black")
 
 
-def change(gap: Gap | None) -> Text:
+def change(found: Difference | None, undirected: bool) -> Text:
     """Return a difference in points."""
-    if gap is None:
+    if found is None:
         return Text("\u2013", "bright_black")
-    found = gap.source
-    return Text(f"{points(found.mean)} {whole_points(found.low)} to {whole_points(found.high)}", STYLES[gap.verdict])
+    return Text(
+        f"{points(found.mean)} {whole_points(found.low)} to {whole_points(found.high)}",
+        STYLES[verdict(found, undirected)],
+    )
 
 
 def whole_points(fraction: float) -> str:
