@@ -18,7 +18,6 @@ from mmrl.types import Example
 # settings that enter the cache's keys; the rest is in prompt and frames
 DECIDES = ("weights", "pixels", "chat_template", "decoding", "engine")
 Media = tuple[Clip | np.ndarray, ...]
-NO_REQUEST = Request("", 0)
 Tell = Callable[[Example, Media], tuple[Example, Media]]  # the question as it is asked once its frames are chosen
 
 
@@ -47,7 +46,7 @@ class Question:
     example: Example  # as it is told, once it is
     sample: int
     media: Media = ()  # as they are shown
-    request: Request = NO_REQUEST  # what the model is given, once the question has its words
+    request: Request = Request("", 0)  # what the model is given, once the question has its words
     completion: Completion | None = None  # the response, or why there is none
     error: ValueError | None = None  # why the model cannot take the question
 
@@ -74,7 +73,9 @@ class MediaSampler:
         """Return a completion of each (example, sample), in order."""
         self.reader.ahead(examples)
         questions = [self.prepared(Question(*pair)) for pair in zip(examples, samples, strict=True)]
-        self.refuse_unaskable(questions)
+        errors = [each.error for each in questions if each.error is not None]
+        if errors and len(errors) == len(questions) and self.answered is None:
+            raise errors[0]  # the model can take none of the first questions: no single item is to blame
         waiting = [each for each in questions if each.completion is None]
         made = iter(self.cached(waiting) or self.generated(waiting))
         return [next(made) if each.completion is None else each.completion for each in questions]
@@ -100,12 +101,6 @@ class MediaSampler:
             question, example=example, media=media, request=Request(text, 0, shown, sha256(canonical(decides)))
         )
 
-    def refuse_unaskable(self, questions: Sequence[Question]) -> None:
-        """Raise the first error where the model can take none of the first questions: no single item is to blame."""
-        errors = [each.error for each in questions if each.error is not None]
-        if errors and len(errors) == len(questions) and self.answered is None:
-            raise errors[0]
-
     def cached(self, questions: Sequence[Question]) -> list[Completion]:
         """Return the cached responses; none unless all are cached, as rounding depends on a batch's neighbours."""
         kept = [] if self.cache is None else [self.cache.kept.get(each.request.key) for each in questions]
@@ -129,11 +124,9 @@ class MediaSampler:
             completions = self.answers(questions)
         except (ValueError, RuntimeError) as error:  # out of memory is a RuntimeError
             completions = [self.alone(each) for each in questions] if len(questions) > 1 else [failed(error)]
-            self.remember(questions, completions)
             if self.answered is None:
                 raise
             self.refuse_broken_engine(self.answered, error)
-        self.remember(questions, completions)
         return completions
 
     def alone(self, question: Question) -> Completion:
@@ -144,14 +137,11 @@ class MediaSampler:
             return failed(error)
 
     def answers(self, questions: Sequence[Question]) -> list[Completion]:
-        """Return what the model answers; raises whatever its engine raises."""
+        """Return what the model answers, and remember the last question; raises whatever its engine raises."""
         examples, media = [each.example for each in questions], [each.media for each in questions]
-        return self.sampler.answer(examples, media, [each.sample for each in questions], self.seed)
-
-    def remember(self, questions: Sequence[Question], completions: Sequence[Completion]) -> None:
-        """Remember the last question that the engine answered."""
-        good = [each for each, made in zip(questions, completions, strict=True) if made.status != "engine_error"]
-        self.answered = good[-1] if good else self.answered
+        completions = self.sampler.answer(examples, media, [each.sample for each in questions], self.seed)
+        self.answered = questions[-1]
+        return completions
 
     def refuse_broken_engine(self, answered: Question, error: Exception) -> None:
         """Raise EngineError if the engine fails at a question that it answered before, as after an error of the device."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmrl.evaluation.records import FAILED, SCHEMA, Sample, item_of
-from mmrl.evaluation.store import line, read_line, write_lines
+from mmrl.evaluation.store import line, read_line
 from mmrl.runtime.files import sha256, write_json, write_whole
 from mmrl.runtime.json_lines import split
 from mmrl.runtime.lock import LockedError, lock_or_refuse
@@ -114,12 +114,6 @@ def complete_batches(plan: Plan, found: Mapping[Pair, Sample], retry: bool) -> I
         pairs = [(example.id, sample) for example, sample in batch]
         if all(p in found for p in pairs) and not (retry and any(found[p].response.status in FAILED for p in pairs)):
             yield pairs
-
-
-def in_order(plan: Plan, found: Mapping[Pair, Sample], out: Path) -> None:
-    """Put the samples into the order of the plan, if batches were run again out of turn."""
-    if list(found) != plan.pairs:
-        write_lines(out / SAMPLES, [found[pair] for pair in plan.pairs])
 
 
 def same_plan(facts: Mapping[str, Any], out: Path) -> None:

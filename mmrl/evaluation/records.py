@@ -56,8 +56,10 @@ class File(Strict):
 
 def file_of(media: Media) -> File:
     """Return the record of a medium."""
-    part = () if media.span is None else (media.span.start, media.span.end, media.span.unit)
-    return File(media.kind, str(media.path), *part)
+    span = media.span
+    if span is None:
+        return File(media.kind, str(media.path))
+    return File(media.kind, str(media.path), span.start, span.end, span.unit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from mmrl.evaluation.plan import SAMPLES, Pair, Plan, alone, in_order, open_plan, recorded
+from mmrl.evaluation.plan import SAMPLES, Pair, Plan, alone, open_plan, recorded
 from mmrl.evaluation.records import Completion, IncompleteError, Sample
 from mmrl.evaluation.scoring import Scorer, score
-from mmrl.evaluation.store import line
+from mmrl.evaluation.store import line, write_lines
 from mmrl.evaluation.summary import Summary, summarise
 from mmrl.runtime.json_lines import append, append_lines, cut_torn_end, read
 from mmrl.types import Example
@@ -66,7 +66,8 @@ def generate(job: EvaluationJob, done: dict[Pair, Sample]) -> None:
         job.progress(len(done))
         if number == 0:
             score(job.out, job.scorer)
-    in_order(job, done, job.out)
+    if list(done) != job.pairs:  # batches were run again out of turn
+        write_lines(job.out / SAMPLES, [done[pair] for pair in job.pairs])
 
 
 def generated(name: str, part: Sequence[tuple[Example, int]], sampler: Sampler) -> list[Sample]:

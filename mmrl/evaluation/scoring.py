@@ -70,7 +70,7 @@ def score(out: Path, scorer: Scorer, anew: bool = False) -> list[Record]:
     verdicts = [kept.get((s.item, s.sample)) or scorer.verdict(items[s.item], s) for s in samples]
     path = verdicts_path(out, scorer.name)
     write_lines(path, verdicts)
-    write_json(path.with_suffix(".json"), described(scorer), sort_keys=True)
+    write_json(path.with_suffix(".json"), json.loads(canonical(scorer.facts)), sort_keys=True)
     return [record_of(items[s.item], s, v) for s, v in zip(samples, verdicts, strict=True)]
 
 
@@ -78,14 +78,10 @@ def given_before(out: Path, scorer: Scorer) -> dict[Pair, Verdict]:
     """Return the verdicts on record that this very scorer gave; none of a scorer without facts, and none on what failed."""
     path = verdicts_path(out, scorer.name)
     facts = path.with_suffix(".json")
-    if not (scorer.facts and path.exists() and facts.exists() and json.loads(facts.read_text()) == described(scorer)):
+    if not (scorer.facts and path.exists() and facts.exists()):
         return {}
-    return {(one.item, one.sample): one for one in read_lines(Verdict, path) if one.scores}
-
-
-def described(scorer: Scorer) -> dict[str, Any]:
-    """Return the facts of a scorer as JSON has them."""
-    return json.loads(canonical(scorer.facts))
+    same = json.loads(facts.read_text()) == json.loads(canonical(scorer.facts))
+    return {(one.item, one.sample): one for one in read_lines(Verdict, path) if one.scores} if same else {}
 
 
 def read_items(out: Path) -> dict[str, Item]:

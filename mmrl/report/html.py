@@ -12,7 +12,7 @@ from PIL import Image
 
 from mmrl.evaluation.statistics import Difference
 from mmrl.evaluation.tables.arms import lines
-from mmrl.evaluation.tables.levels import limits, p_value, percent, points, rows
+from mmrl.evaluation.tables.levels import limits, p_value, percent, points, rows, verdict
 from mmrl.report.curves import compared, others_compared
 from mmrl.report.data import ReportData, RolloutCompletion
 from mmrl.report.templates import render
@@ -32,7 +32,7 @@ def write_report(run: Path, data: ReportData) -> Path:
         rows=table,
         reach=reach([row.source for row in table]),
         lines=compared_lines,
-        lines_reach=reach([line.gaps[-1].source for line in compared_lines if line.gaps and line.gaps[-1]]),
+        lines_reach=reach([line.gaps[-1] for line in compared_lines if line.gaps and line.gaps[-1]]),
         curves=list(compared(data.runs)),
         others=list(others_compared(data.runs)),
     )
@@ -84,4 +84,6 @@ def forest(difference: Difference, half: float) -> dict[str, str]:
     return {"left": f"{100 * at[0]:.2f}", "dot": f"{100 * at[1]:.2f}", "width": f"{100 * (at[2] - at[0]):.2f}"}
 
 
-FILTERS = {each.__name__: each for each in (picture, parts, tags, number, percent, points, limits, p_value, forest)}
+FILTERS = {
+    each.__name__: each for each in (picture, parts, tags, number, percent, points, limits, p_value, verdict, forest)
+}

@@ -27,7 +27,10 @@ def compare_runs(before: Path, after: Path, scorer: str, as_json: bool) -> None:
     """Print what changed."""
     found = compared(before, after, scorer)
     if as_json:
-        typer.echo(json.dumps(plain(found), indent=1, allow_nan=False))
+        content: dict[str, dict[str, Any]] = {}
+        for (name, metric), one in found.items():  # a limit that is not known is null
+            content.setdefault(name, {})[metric] = json.loads(json.dumps(asdict(one)), parse_constant=lambda _: None)
+        typer.echo(json.dumps(content, indent=1, allow_nan=False))
     else:
         show(shown(found, f"{after} after {before}: paired by item and sample, clustered"))
         console.print(
@@ -76,11 +79,3 @@ def shown(found: Mapping[Name, Comparison], title: str) -> Table:
         )  # fmt: skip
         last = name
     return made
-
-
-def plain(found: Mapping[Name, Comparison]) -> dict[str, dict[str, Any]]:
-    """Return the comparisons as JSON has them, by set and metric; a limit that is not known is null."""
-    out: dict[str, dict[str, Any]] = {}
-    for (name, metric), one in found.items():
-        out.setdefault(name, {})[metric] = json.loads(json.dumps(asdict(one)), parse_constant=lambda _: None)
-    return out

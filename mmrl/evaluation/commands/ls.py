@@ -5,6 +5,7 @@ from pathlib import Path
 from rich.table import Table
 
 from mmrl.data.conditions import NAMES
+from mmrl.evaluation.plan import PLAN
 from mmrl.evaluation.run_folder import RUN, progress_of, read_run, sets_of
 from mmrl.evaluation.tables.terminal import plain_table, show
 from mmrl.runtime.console import console
@@ -14,17 +15,12 @@ BENCHMARKS = Path("configs", "eval")
 
 def listing(folder: Path) -> None:
     """Print all three."""
-    show(benchmarks(BENCHMARKS))
+    benchmarks = plain_table(f"Benchmarks ({BENCHMARKS})", ("name", "what"))
+    for path in sorted(BENCHMARKS.glob("*.yaml")):  # of each, its second line
+        benchmarks.add_row(path.stem, [*path.read_text().splitlines(), "", ""][1].lstrip("# "))
+    show(benchmarks)
     console.print(f"\nConditions: {', '.join(NAMES)}\n")
     show(runs(folder))
-
-
-def benchmarks(folder: Path) -> Table:
-    """Return a table of the configs of a folder: their names, and their second lines."""
-    listed = plain_table(f"Benchmarks ({folder})", ("name", "what"))
-    for path in sorted(folder.glob("*.yaml")):
-        listed.add_row(path.stem, [*path.read_text().splitlines(), "", ""][1].lstrip("# "))
-    return listed
 
 
 def runs(folder: Path) -> Table:
@@ -32,14 +28,10 @@ def runs(folder: Path) -> Table:
     listed = plain_table(f"Runs ({folder})", ("run", "set", "samples", "model", "started"))
     for path in sorted(folder.rglob(RUN)):
         run = read_run(path.parent)
-        for number, (name, out) in enumerate(started_sets(path.parent).items()):
+        sets = sets_of(path.parent) if any(path.parent.rglob(PLAN)) else {}  # none: it was stopped before its first
+        for number, (name, out) in enumerate(sets.items()):
             done, planned = progress_of(out)
             count = f"{done:,} of {planned:,}" + ("" if done == planned else ", unfinished")
             first = (str(path.parent), run.model, run.started) if number == 0 else ("", "", "")
             listed.add_row(first[0], name, count, first[1], first[2])
     return listed
-
-
-def started_sets(folder: Path) -> dict[str, Path]:
-    """Return the sets of a run; none where it was stopped before its first."""
-    return sets_of(folder) if any(folder.rglob("plan.json")) else {}

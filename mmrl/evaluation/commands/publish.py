@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mmrl.evaluation.condition_effects import ConditionRecords, Effect, effects
+from mmrl.evaluation.condition_effects import ConditionRecords, effects
 from mmrl.evaluation.derived import derived
 from mmrl.evaluation.records import IncompleteError, Record
 from mmrl.evaluation.scoring import read_items, read_records
@@ -37,7 +37,10 @@ def publish_effects(out: Path, folders: Mapping[str, Path], names: Sequence[str]
     content: dict[str, dict[str, Any]] = {}
     table = plain_table("\nWhat the conditions tell", ("set", "what", "of", "value", "95 % interval", "n"))
     for name in names:
-        metric, found = effects_of(folders, name)
+        places = {condition: folder / name for condition, folder in folders.items()}
+        conditions = {c: ConditionRecords(by_pair(read_records(at)), read_items(at)) for c, at in places.items()}
+        metric = metric_of_right(conditions["full"].records.values())
+        found = effects(conditions, metric)
         content[name] = {"metric": metric, "gains": [asdict(effect) for effect in found]}
         for number, effect in enumerate(found):
             first = f"{name} ({metric})" if number == 0 else ""
@@ -45,14 +48,6 @@ def publish_effects(out: Path, folders: Mapping[str, Path], names: Sequence[str]
             table.add_row(first, effect.name, ", ".join(effect.of), *shown)
     write_whole(out / "gains.json", json.dumps(content, indent=1) + "\n")
     show(table)
-
-
-def effects_of(folders: Mapping[str, Path], name: str) -> tuple[str, list[Effect]]:
-    """Return the metric that says what is right, and all that can be derived from a set under these conditions."""
-    found = {condition: folder / name for condition, folder in folders.items()}
-    conditions = {c: ConditionRecords(by_pair(read_records(out)), read_items(out)) for c, out in found.items()}
-    metric = metric_of_right(conditions["full"].records.values())
-    return metric, effects(conditions, metric)
 
 
 def metric_of_right(records: Iterable[Record]) -> str:

@@ -106,7 +106,8 @@ def folder_of(out: Path, condition: str) -> Path:
 def started(config: EvalConfig, command: str) -> RunRecord:
     """Return run.json as it is while the run goes on."""
     packages = {name: version(name) for name in PACKAGES} | {"python": sys.version.split()[0]}
-    return RunRecord(config.model.path, command, commit(), machine(), packages, config.model_dump(mode="json"), now())
+    now, plain = datetime.now(UTC).isoformat(timespec="seconds"), config.model_dump(mode="json")
+    return RunRecord(config.model.path, command, commit(), machine(), packages, plain, now)
 
 
 def ended(
@@ -117,17 +118,12 @@ def ended(
     named = {str(Path(folder, name)): one for folder, levels in folders.items() for name, one in levels.items()}
     return replace(
         record,
-        finished=now(),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
         expected={name: expected[Path(name).name] for name in named},
         scored={name: summary.scored for name, summary in named.items()},
         statuses={name: dict(summary.statuses) for name, summary in named.items()},
         sha256={name: sha256_of(out / name / SAMPLES) for name in named},
     )
-
-
-def now() -> str:
-    """Return the time in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def complain(found: Mapping[Path, Mapping[str, Summary]]) -> int:

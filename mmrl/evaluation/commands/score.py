@@ -7,23 +7,19 @@ from pathlib import Path
 from mmrl.evaluation.run_folder import sets_of, summary_of
 from mmrl.evaluation.scorers import scorer_of
 from mmrl.evaluation.scoring import DEFAULT, score, verdicts_path
-from mmrl.evaluation.summary import Summary
 from mmrl.evaluation.tables.levels import write_summary
 from mmrl.evaluation.tables.terminal import summaries_table
 from mmrl.runtime.console import console
 
 
 def rescore(folder: Path, specs: Sequence[str], name: str) -> None:
-    """Score all sets in a folder, write the summary, print the table."""
-    levels = {at: rescored(out, specs, name) for at, out in sets_of(folder).items()}
+    """Score all sets in a folder, by the graders that are given or by those of the run as their code is now; write and print."""
+    levels = {}
+    for at, out in sets_of(folder).items():
+        scorer = scorer_of(dict(map(parted, specs)) if specs else graders_of(out), name)
+        levels[at] = summary_of(out, score(out, scorer, anew=True))
     write_summary(folder / f"summary.{name}.json", levels, {"scorer": name})
     console.print(summaries_table(levels, f"Scored by {name}"))
-
-
-def rescored(out: Path, specs: Sequence[str], name: str) -> Summary:
-    """Score one set again, by the graders that are given, or by those of the run as their code is now."""
-    scorer = scorer_of(dict(map(parted, specs)) if specs else graders_of(out), name)
-    return summary_of(out, score(out, scorer, anew=True))
 
 
 def parted(spec: str) -> tuple[str, str]:

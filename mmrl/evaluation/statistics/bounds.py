@@ -21,7 +21,6 @@ class Bounds:
     low: float  # lower limit of the interval of `least`
     high: float  # upper limit of the interval of `most`
     unscored: int
-    n: int
 
 
 def bounded_mean(scores: Open, clusters: Clusters) -> Bounds:
@@ -29,7 +28,7 @@ def bounded_mean(scores: Open, clusters: Clusters) -> Bounds:
     worst, best = filled(scores, 0.0), filled(scores, 1.0)
     low, high = mean_interval(worst, clusters)[0], mean_interval(best, clusters)[1]
     unscored = sum(score is None for score in scores)
-    return Bounds(float(worst.mean()), float(best.mean()), low, high, unscored, len(worst))
+    return Bounds(float(worst.mean()), float(best.mean()), low, high, unscored)
 
 
 def bounded_difference(before: Open, after: Open, clusters: Clusters) -> Bounds:
@@ -41,7 +40,7 @@ def bounded_difference(before: Open, after: Open, clusters: Clusters) -> Bounds:
     against = paired(filled(before, 1.0), filled(after, 0.0), clusters)
     inclined = paired(filled(before, 0.0), filled(after, 1.0), clusters)
     unscored = sum(one is None or two is None for one, two in zip(before, after, strict=True))
-    return Bounds(against.mean, inclined.mean, against.low, inclined.high, unscored, len(before))
+    return Bounds(against.mean, inclined.mean, against.low, inclined.high, unscored)
 
 
 def filled(scores: Open, value: float) -> Values:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from mmrl.evaluation.statistics import Difference
 from mmrl.evaluation.summary import Mean, Summary, compare
-from mmrl.evaluation.tables.levels import ChangeVerdict, verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,21 +17,14 @@ class ModelComparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
-    """A difference between two models, and what it allows to say."""
-
-    source: Difference
-    verdict: ChangeVerdict
-
-
-@dataclass(frozen=True, slots=True)
 class Line:
     """One metric on one level."""
 
     level: str
     metric: str
     means: tuple[Mean | None, ...]  # a model each; None where it was not examined
-    gaps: tuple[Gap | None, ...]  # a pair each
+    gaps: tuple[Difference | None, ...]  # a pair each
+    undirected: bool  # neither more nor less is better
     n: int
     opens: bool  # the first line of its level
 
@@ -47,6 +39,6 @@ def lines(comparison: ModelComparison) -> Iterator[Line]:
         first = next(summary for summary in there.values() if summary)
         for metric in first.metrics:
             means = tuple(summary and summary.metrics[metric] for summary in there.values())
-            found = [change and change[metric] for change in changes]
-            gaps = tuple(one and Gap(one, verdict(one, metric in comparison.undirected)) for one in found)
-            yield Line(level, metric, means, gaps, first.n, opens=metric == next(iter(first.metrics)))
+            gaps = tuple(change and change[metric] for change in changes)
+            undirected = metric in comparison.undirected
+            yield Line(level, metric, means, gaps, undirected, first.n, opens=metric == next(iter(first.metrics)))

@@ -21,7 +21,6 @@ class Row:
     level: str
     metric: str
     source: Difference
-    verdict: ChangeVerdict
     opens: bool  # the first line of its level
 
 
@@ -29,7 +28,7 @@ def rows(levels: Levels) -> Iterator[Row]:
     """Yield the lines of the table, in the order given."""
     for level, metrics in levels.items():
         for number, (metric, difference) in enumerate(metrics.items()):
-            yield Row(level, metric, difference, verdict(difference), opens=number == 0)
+            yield Row(level, metric, difference, opens=number == 0)
 
 
 def verdict(difference: Difference, undirected: bool = False) -> ChangeVerdict:

@@ -1,18 +1,20 @@
 """Tables of levels for the terminal."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mmrl.evaluation.statistics import Difference
 from mmrl.evaluation.summary import Mean, Summary
-from mmrl.evaluation.tables.arms import Gap, ModelComparison, lines
-from mmrl.evaluation.tables.levels import Levels, limits, percent, percents, points, rows
+from mmrl.evaluation.tables.arms import ModelComparison, lines
+from mmrl.evaluation.tables.levels import Levels, limits, percent, percents, points, rows, verdict
 from mmrl.runtime.console import console
 
 WIDE = 200  # columns: a table is never cut
+LEVEL = ("", "metric")  # the first columns of a table of levels
 STYLES = {"better": "green", "worse": "red", "unclear": "bright_black", "differs": "bold"}
 
 
@@ -21,21 +23,25 @@ def show(table: Table) -> None:
     Console(width=max(console.width, WIDE)).print(table)
 
 
-def plain_table(title: str, columns: tuple[str, ...]) -> Table:
-    """Return a table without lines yet, whose columns are never cut."""
-    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, no_wrap=True)
+def plain_table(title: str | None, words: Sequence[str], numbers: Sequence[str] = (), gap: int = 2) -> Table:
+    """Return a table without lines yet. Its columns are never cut; words beside numbers may wrap."""
+    table = Table(
+        title=title, title_justify="left", header_style="bold", box=None, pad_edge=False, padding=(0, gap, 0, 0)
+    )
+    for column in words:
+        table.add_column(column, no_wrap=not numbers)
+    for column in numbers:
+        table.add_column(column, justify="right", no_wrap=True)
     return table
 
 
 def levels_table(levels: Levels, title: str | None = None) -> Table:
     """Return a table of level, metric, before, after, difference in points with its 95 % interval, n. Print it with rich."""
-    table = empty(title, ("before", "after", "points", "95 % interval", "n"))
+    table = plain_table(title, LEVEL, ("before", "after", "points", "95 % interval", "n"))
     for row in rows(levels):
         if row.opens and table.row_count:
             table.add_section()
-        found, style = row.source, STYLES[row.verdict]
+        found, style = row.source, STYLES[verdict(row.source)]
         shown = (
             percent(found.before),
             percent(found.after),
@@ -48,12 +54,13 @@ def levels_table(levels: Levels, title: str | None = None) -> Table:
 
 def comparison_table(comparison: ModelComparison, title: str | None = None) -> Table:
     """Return a table of level, metric, each model's mean and each pair's difference in points, with 95 % intervals; it fits 80 columns."""
-    table = empty(title, [*comparison.models, *(f"{of}\n\u2212 {minus}" for of, minus in comparison.pairs)], gap=1)
+    pairs = [f"{of}\n\u2212 {minus}" for of, minus in comparison.pairs]
+    table = plain_table(title, LEVEL, [*comparison.models, *pairs], gap=1)
     for line in lines(comparison):
         if line.opens and table.row_count:
             table.add_section()
         means = [share(mean) for mean in line.means]
-        gaps = [change(gap) for gap in line.gaps]
+        gaps = [change(gap, line.undirected) for gap in line.gaps]
         table.add_row(Text(line.level if line.opens else "", "bold"), Text(line.metric), *means, *gaps)
     return table
 
@@ -66,12 +73,14 @@ def share(mean: Mean | None) -> Text:
     return Text(f"{100 * mean.mean:.1f}") + Text(f"{interval:>7}", "bright_black")
 
 
-def change(gap: Gap | None) -> Text:
+def change(found: Difference | None, undirected: bool) -> Text:
     """Return a difference in points."""
-    if gap is None:
+    if found is None:
         return Text("\u2013", "bright_black")
-    found = gap.source
-    return Text(f"{points(found.mean)} {whole_points(found.low)} to {whole_points(found.high)}", STYLES[gap.verdict])
+    return Text(
+        f"{points(found.mean)} {whole_points(found.low)} to {whole_points(found.high)}",
+        STYLES[verdict(found, undirected)],
+    )
 
 
 def whole_points(fraction: float) -> str:
@@ -79,21 +88,9 @@ def whole_points(fraction: float) -> str:
     return points(round(fraction, 2) if math.isfinite(fraction) else fraction).removesuffix(".0")
 
 
-def empty(title: str | None, columns: Iterable[str], gap: int = 2) -> Table:
-    """Return a table of levels and metrics without lines yet."""
-    table = Table(
-        title=title, title_justify="left", header_style="bold", box=None, pad_edge=False, padding=(0, gap, 0, 0)
-    )
-    for column in ("", "metric"):
-        table.add_column(column)
-    for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
-    return table
-
-
 def summaries_table(levels: Mapping[str, Summary], title: str | None = None) -> Table:
     """Return a table of level, metric, mean with its 95 % interval, items scored of those expected, and statuses of completions."""
-    table = empty(title, ("mean", "95 % interval", "scored", "completions"))
+    table = plain_table(title, LEVEL, ("mean", "95 % interval", "scored", "completions"))
     for name, summary in levels.items():
         if table.row_count:
             table.add_section()

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from mmrl.evaluation import Record, compare, summarise
 from mmrl.evaluation.tables.arms import ModelComparison, lines
+from mmrl.evaluation.tables.levels import verdict
 from mmrl.evaluation.tables.terminal import comparison_table, whole_points
 from mmrl.report import ReportData, write_report
 from mmrl.report.curves import COLORS, compared, others_compared
@@ -38,20 +39,20 @@ def test_every_level_and_metric_has_a_line_with_a_cell_for_each_model_and_pair()
     ]  # fmt: skip
     assert [mean and mean.mean for mean in found[0].means] == [0.75, 0.25, 0.75]
     assert [mean and mean.mean for mean in found[2].means] == [None, 0.25, 1.0]
-    assert [gap and gap.source.mean for gap in found[0].gaps] == [-0.5, 0.5]
+    assert [gap and gap.mean for gap in found[0].gaps] == [-0.5, 0.5]
     assert found[2].gaps[0] is None
     assert all(line.n == ITEMS for line in found)
 
 
 def test_a_difference_is_the_paired_one():
     gap = next(lines(COMPARISON)).gaps[1]
-    assert gap.source == compare(MODELS["one"]["L1"], MODELS["<two>"]["L1"])["accuracy"]
+    assert gap == compare(MODELS["one"]["L1"], MODELS["<two>"]["L1"])["accuracy"]
 
 
 def test_more_of_what_has_no_direction_is_neither_better_nor_worse():
     accuracy, cue, _ = lines(COMPARISON)
-    assert [gap.verdict for gap in accuracy.gaps] == ["worse", "better"]
-    assert [gap.verdict for gap in cue.gaps] == ["differs", "differs"]
+    assert [verdict(gap, accuracy.undirected) for gap in accuracy.gaps] == ["worse", "better"]
+    assert [verdict(gap, cue.undirected) for gap in cue.gaps] == ["differs", "differs"]
 
 
 def test_the_terminal_shows_them_in_eighty_columns():

@@ -46,7 +46,7 @@ def test_rows_say_it_in_words():
     first, second, third = rows(LEVELS)
     assert (first.level, first.metric, first.source) == ("L1", "accuracy", GAIN)
     assert (limits(GAIN), p_value(GAIN.p_signflip), p_value(LOSS.p_signflip)) == ("+18.4 to +27.8", "< 0.001", "0.002")
-    assert (second.source, second.verdict, second.opens) == (LOSS, "worse", False)
+    assert (second.source, verdict(second.source), second.opens) == (LOSS, "worse", False)
     assert third.opens
 
 
