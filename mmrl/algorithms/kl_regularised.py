@@ -54,17 +54,18 @@ class KLRegularised(Algorithm):
         check_length(self.length)
         if self.beta == 0 and self.reference is not None:
             raise ValueError(
-                "algorithm.beta: expected above 0, because the optimum is pi0 exp(R / beta) / Z; found 0. To learn from rewards alone say so "
-                "with reference: null"
+                "algorithm.beta: expected above 0, because the optimum is pi0 exp(R / beta) / Z; found 0. To learn from rewards "
+                "alone say so with reference: null"
             )
         if self.clip is not None and self.ratio == "none":
             raise ValueError(
-                f"algorithm.clip: expected ratio: token or sequence with a clip of {self.clip}, as a ratio of 1 needs none; found none"
+                f"algorithm.clip: expected ratio: token or sequence with a clip of {self.clip}, as a ratio of 1 needs none; "
+                "found none"
             )
         if self.tokens_differ and self.baseline == "group_std":
             raise ValueError(
-                "algorithm.baseline: expected siblings, group or none where tokens answer for different costs; found group_std. Set "
-                "level: sequence, or another baseline"
+                "algorithm.baseline: expected siblings, group or none where tokens answer for different costs; found group_std. "
+                "Set level: sequence, or another baseline"
             )
 
     @property

@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 
 from mmrl.cli.quickstart.settings import ARMS, CONTROLS, LEVELS, NEUTRAL, QuickstartPlan, evaluation_section
-from mmrl.config.load import parse
 from mmrl.config.open_model import policy_of
 from mmrl.config.schema import EvaluationSection, ModelSection
 from mmrl.data.conditions import Condition
@@ -66,7 +65,6 @@ def evaluate_levels(
 
 def evaluate_level(model: Path, section: EvaluationSection, out: Path) -> Summary:
     """Evaluate a model on its one level."""
-    config = parse(ModelSection, {"path": str(model), "compute": "float32"}, "quickstart.model")
-    policy = policy_of(config, section.template, torch.device("cpu"))
+    policy = policy_of(ModelSection(path=str(model), compute="float32"), section.template, torch.device("cpu"))
     (summary,) = evaluate_model(policy, section, out, max_rows=section.batch, quiet=True).values()
     return summary
