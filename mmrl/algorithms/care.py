@@ -98,7 +98,7 @@ class CARE(Algorithm):
         return policy_gradient.likelihood(reference, scored.group.answer, self.likelihood).clamp(max=self.cap)
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
-        return clipped_loss(now, credit, rows, self.clip)
+        return clipped_loss(now, credit, rows, self.beta, self.clip)
 
     def report(self, scored: Scored, memory: Any = None) -> Mapping[str, float]:
         chosen = self.eligible(scored.group, scored.rewards["accuracy"])

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmrl.algorithms.base import Algorithm, Needs, check_clip, check_length, check_penalty, sampler_logp
+from mmrl.algorithms.base import Algorithm, Needs, check_clip, check_length, check_penalty, known, sampler_logp
 from mmrl.functional import policy_gradient
 from mmrl.types import Credit, Frozen, Group, Scored, Tokens, Update
 
@@ -72,7 +72,7 @@ class GRPO(Algorithm):
         return pull * separate_means(group.mask, group.answer, dtype) if self.tokens == "separate" else pull
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
-        return clipped_loss(now, credit, rows, self.clip)
+        return clipped_loss(now, credit, rows, self.beta, self.clip)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,11 +90,13 @@ class DrGRPO(GRPO):
     reference: Update | None = None
 
 
-def clipped_loss(now: Tokens, credit: Credit, rows: Scored, clip: float | None) -> Float[Tensor, "n t"]:
+def clipped_loss(now: Tokens, credit: Credit, rows: Scored, beta: float, clip: float | None) -> Float[Tensor, "n t"]:
     """pull k3 - ratio A: the ratio to the policy that sampled where a clip needs it, else to the policy as it is."""
     old = now.logp.detach() if clip is None else sampler_logp(rows, "algorithm.clip")
     gain = policy_gradient.surrogate(policy_gradient.ratio(now.logp, old), credit.worth, clip)
-    return -gain if rows.reference is None else credit.pull * policy_gradient.k3(now.logp, rows.reference) - gain
+    if beta == 0:
+        return -gain
+    return credit.pull * policy_gradient.k3(now.logp, known(rows.reference, "reference")) - gain
 
 
 def separate_means(mask: Bool[Tensor, "g t"], answer: Bool[Tensor, "g t"], dtype: torch.dtype) -> Float[Tensor, "g t"]:
