@@ -1,7 +1,7 @@
 """Digests of weights: models with one digest hold the same numbers, to the bit."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 
 import torch
@@ -12,7 +12,6 @@ from mmrl.runtime.sharding import is_sharded
 
 CHUNK = 2**22  # elements that are summed at a time
 PRIME = 65521
-Versions = tuple[tuple[Tensor, int], ...]  # tensors, and how often each was written to
 
 
 @torch.no_grad()
@@ -47,12 +46,12 @@ class Fingerprint:
     buffers: bool = False  # True includes buffers
     facts: Callable[[], str] = str  # describes what else decides the module's numbers
     known: str = ""
-    versions: Versions = ()  # of the weights when the digest was computed
+    versions: dict[int, tuple[Tensor, int]] = field(default_factory=dict)  # of the weights when the digest was computed
 
     def digest(self) -> str:
         """Gives the digest; computes it again if a weight was written to since."""
         now = self.read_versions()
-        if not self.known or not same(now, self.versions):
+        if not self.known or now != self.versions:
             self.known, self.versions = digest(self.tensors(), self.facts()), now
         return self.known
 
@@ -70,17 +69,12 @@ class Fingerprint:
         """Must be called after a write that leaves no trace."""
         self.known = ""
 
-    def read_versions(self) -> Versions:
-        """Counts the writes to each tensor; gives nothing for shards."""
-        return () if is_sharded(self.module) else tuple((t, t._version) for _, t in self.tensors())
+    def read_versions(self) -> dict[int, tuple[Tensor, int]]:
+        """Counts the writes to each tensor, by its id, which is its own as long as it is kept here; gives nothing for shards."""
+        return {} if is_sharded(self.module) else {id(t): (t, t._version) for _, t in self.tensors()}
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Lists the tensors that the digest is of, by name."""
         buffers = self.module.named_buffers() if self.buffers else ()
         named = chain(self.module.named_parameters(), buffers)
         return ((name, tensor) for name, tensor in named if not name.startswith(self.without))
-
-
-def same(one: Versions, other: Versions) -> bool:
-    """True if these are the same tensors, written to as often."""
-    return len(one) == len(other) and all(a is b and m == n for (a, m), (b, n) in zip(one, other, strict=True))

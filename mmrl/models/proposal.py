@@ -18,9 +18,8 @@ class Proposal(Policy):
 
     def __init__(self, policy: Policy):
         model = copy.deepcopy(policy.model).requires_grad_(False).eval()
-        rules = policy.rules
-        same = rules.temperature, rules.logit_bytes, policy.compute, policy.shares
-        super().__init__(model, policy.processor, policy.template, *same)
+        rules = policy.rules.temperature, policy.rules.logit_bytes
+        super().__init__(model, policy.processor, policy.template, *rules, policy.compute, policy.shares)
         self.tower.fixed_level = policy.tower.cache_level
 
     @torch.no_grad()

@@ -6,10 +6,7 @@ from typing import Any
 
 
 class ByteCache:
-    """Never holds more than ``limit`` bytes; something larger than that is not kept at all.
-
-    What is kept says as ``nbytes`` how many bytes it takes, as clips, arrays and tensors do.
-    """
+    """Keeps values that say how many ``nbytes`` they take, never more than ``limit``; a value larger than that is not kept."""
 
     def __init__(self, limit: int) -> None:
         if limit < 0:
@@ -38,3 +35,6 @@ class ByteCache:
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._kept
+
+    def __len__(self) -> int:
+        return len(self._kept)

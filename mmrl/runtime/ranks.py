@@ -51,10 +51,7 @@ class Ranks:
     def __init__(self, accelerator: Accelerator):
         self.accelerator = accelerator
         self.rank, self.world = accelerator.process_index, accelerator.num_processes
-
-    @property
-    def main(self) -> bool:
-        return self.rank == 0
+        self.main = self.rank == 0
 
     def gather(self, value: Any) -> list[Any]:
         """Gathers everybody's value, in the order of ranks."""

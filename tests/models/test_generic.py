@@ -149,7 +149,7 @@ def test_what_is_asked_otherwise_is_made_anew():
             found.zero_()  # what is kept is not what is handed out
     assert torch.equal(asked(pixels, layer=-1).pooler_output, asked(pixels, layer=-2).pooler_output)
     assert len(asked([pixels, other] * 2).pooler_output) == 8
-    assert len(calls) == len(memory._kept) == 9
+    assert len(calls) == len(memory) == 9
     asked(pixels, layer={1})
-    assert (len(calls), len(memory._kept)) == (10, 9)
+    assert (len(calls), len(memory)) == (10, 9)
     assert asked(pixels).last_hidden_state is None

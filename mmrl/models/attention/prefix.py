@@ -42,13 +42,8 @@ def prefill(language: Language, seen: Seen) -> Prefix:
     positions = torch.cat([prompt.positions for prompt in seen.prompts], dim=1)[:, None]
     out = language.forward(embedded, positions, attention_mask=NO_MASK, shared=shared.attend, **deep)
     ends = torch.tensor([*accumulate(shared.lengths)], device=language.device) - 1
-    layers = sorted(shared.keys)
-    return Prefix(
-        seen,
-        tuple(shared.keys[i] for i in layers),
-        tuple(shared.values[i] for i in layers),
-        out.last_hidden_state[0, ends],
-    )
+    keys, values = (tuple(kept[i] for i in sorted(kept)) for kept in (shared.keys, shared.values))
+    return Prefix(seen, keys, values, out.last_hidden_state[0, ends])
 
 
 @contextmanager

@@ -81,7 +81,10 @@ class AnswerPass:
                 torch.cat([cache[:, :, rows.prompt].expand(len(table), -1, -1, -1), own], dim=2)
                 for cache, own in ((key_cache, k), (value_cache, v))
             )
-            outs.append(rearrange(grouped(q, k, v, mask, scaling), "g h t d -> (g t) h d").index_select(0, back))
+            if q.device.type != "cpu":  # no masked kernel can share keys among heads there
+                k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], dim=1) for x in (k, v))
+            out = scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scaling, enable_gqa=True)
+            outs.append(rearrange(out, "g h t d -> (g t) h d").index_select(0, back))
         return torch.cat(outs)[None]
 
     @cached_property
@@ -119,20 +122,6 @@ def unpack(packed: Float[Tensor, "1 h n d"], table: Int[Tensor, "g t"]) -> Float
     if packed.shape[2] == table.numel():  # all as long as the longest
         return rearrange(packed, "1 h (g t) d -> g h t d", g=len(table))
     return rearrange(packed[0].index_select(1, table.flatten()), "h (g t) d -> g h t d", g=len(table))
-
-
-def grouped(
-    query: Float[Tensor, "g h t d"],
-    key: Float[Tensor, "g k l d"],
-    value: Float[Tensor, "g k l d"],
-    mask: Bool[Tensor, "t l"],
-    scaling: float,
-) -> Float[Tensor, "g h t d"]:
-    """Computes masked SDPA in which several heads share keys; on CUDA keys are repeated, as no masked kernel can share them."""
-    if query.device.type != "cpu":
-        times = query.shape[1] // key.shape[1]
-        key, value = key.repeat_interleave(times, dim=1), value.repeat_interleave(times, dim=1)
-    return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling, enable_gqa=True)
 
 
 def varlen(

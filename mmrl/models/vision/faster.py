@@ -38,25 +38,18 @@ def block_attention(
     for start, end in pairwise(bounds):
         places.setdefault(end - start, []).append(start)
     places.pop(0, None)
+
+    def attend(length: int, *packed: Float[Tensor, "1 heads n d"]) -> Float[Tensor, "1 n heads d"]:
+        batch = (rearrange(x, "1 h (b l) d -> b h l d", l=length) for x in packed)
+        return rearrange(functional.scaled_dot_product_attention(*batch, scale=scaling), "b h l d -> 1 (b l) h d")
+
     if len(places) == 1:
-        return equal_blocks(query, key, value, next(iter(places)), scaling), None
+        return attend(next(iter(places)), query, key, value), None
     out = query.new_empty(query.shape[0], query.shape[2], query.shape[1], query.shape[3])
     for length, starts in places.items():
         at = (torch.tensor(starts)[:, None] + torch.arange(length)).flatten().to(query.device)
-        out = out.index_copy(1, at, equal_blocks(query[:, :, at], key[:, :, at], value[:, :, at], length, scaling))
+        out = out.index_copy(1, at, attend(length, query[:, :, at], key[:, :, at], value[:, :, at]))
     return out, None
-
-
-def equal_blocks(
-    query: Float[Tensor, "1 heads n d"],
-    key: Float[Tensor, "1 heads n d"],
-    value: Float[Tensor, "1 heads n d"],
-    length: int,
-    scaling: float | None,
-) -> Float[Tensor, "1 n heads d"]:
-    """Computes all blocks of one length as a batch."""
-    q, k, v = (rearrange(x, "1 h (b l) d -> b h l d", l=length) for x in (query, key, value))
-    return rearrange(functional.scaled_dot_product_attention(q, k, v, scale=scaling), "b h l d -> 1 (b l) h d")
 
 
 def use_blocks(tower: nn.Module) -> None:

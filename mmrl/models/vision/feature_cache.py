@@ -9,6 +9,7 @@ the states before it are kept, and the weights are those of the blocks.
 import json
 import logging
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -33,27 +34,21 @@ class FeatureCache:
     hits: int = 0  # in memory
     tally: Tally = field(default_factory=Tally)
 
-    def get(self, name: str) -> Tensor | None:
-        """Gives the tensor that was put there, to the bit, or None."""
+    def of(self, name: str, make: Callable[[], Tensor]) -> Tensor:
+        """Gives the tensor under a name, to the bit as it was made; makes one that is missing, and keeps it where there is room."""
         kept = self.memory.get(name)
         if kept is not None:
             self.hits += 1
             return kept
         entry = None if self.disk is None else self.disk.get(name, self.tally)
-        if entry is None:
-            return None
-        features = load(entry)["features"]
+        features = make() if entry is None else load(entry)["features"]
         self.memory.put(name, features)
-        return features
-
-    def put(self, name: str, features: Tensor) -> None:
-        """Keeps a tensor where there is room."""
-        self.memory.put(name, features)
-        if self.disk is not None:
+        if entry is None and self.disk is not None:
             before = self.tally.bypassed
             self.disk.put(name, save({"features": features.contiguous()}), self.tally)
             if self.tally.bypassed > before == 0:
                 logger.warning("%s: features are not kept on disk: %s", self.disk.folder, self.tally.reason)
+        return features
 
 
 def arithmetic(tower: nn.Module, compute: torch.dtype | None) -> str:

@@ -164,16 +164,9 @@ class Tower:
         return [[vision.kept[j, weights] for j in range(len(vision.grids))] for vision in visions]
 
     def cached(self, pixels: Tensor, grid: Grid, weights: str, states: bool) -> Tensor:
-        """Gives the features or block states of a medium from the cache; encodes it and puts them there if they are missing."""
-        name = "" if self.cache is None else name_of(pixels, grid, weights)
-        kept = None if self.cache is None else self.cache.get(name)
-        if kept is None:
-            cut = any(isinstance(parameter, DTensor) for parameter in self.visual.parameters())
-            assert not cut, "ranks keep step here: encode before, with Reader.look"
-            kept = self.encode_alone(pixels, grid, states)
-            if self.cache is not None:
-                self.cache.put(name, kept)
-        return kept
+        """Gives the features or block states of a medium, from the cache where there is one."""
+        encode = partial(self.encode_alone, pixels, grid, states)
+        return encode() if self.cache is None else self.cache.of(name_of(pixels, grid, weights), encode)
 
     def keep_zeros(self, vision: Vision) -> None:
         """Keeps zeros as the block states of media that nobody learns from, so that the blocks need not run."""
@@ -205,6 +198,8 @@ class Tower:
     @torch.no_grad()
     def encode_alone(self, pixels: Tensor, grid: Grid, states: bool) -> Float[Tensor, "v k d"]:
         """Gives the features, or block states, of one medium by itself; on the host, without gradient."""
+        cut = any(isinstance(parameter, DTensor) for parameter in self.visual.parameters())
+        assert not cut, "ranks keep step here: encode before, with Reader.look"
         with unmerged(self.visual, self.family) if states else nullcontext():
             return self.encode(grid.kind, [(pixels, grid)])[0].cpu()
 

@@ -137,7 +137,7 @@ def test_a_tower_that_learns_looks_once_as_long_as_it_is_still(tmp_path):
         assert torch.equal(*found)
         torch.testing.assert_close(found[0], expected, atol=1e-5, rtol=1e-5)
         policy.model.model.visual.blocks[0].norm1.weight.data.mul_(2.0)  # leaves no trace
-    assert len(cache.memory._kept) == 2 * MEDIA
+    assert len(cache.memory) == 2 * MEDIA
     assert not disk.entries()
 
 
