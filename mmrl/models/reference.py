@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmrl.models.reader import Reader
 from mmrl.models.vision.tower import CacheLevel
-from mmrl.runtime.sharding import full, load_whole_state, local, somewhere, whole_state
+from mmrl.runtime.sharding import full, load_whole_state, local, pick, somewhere, whole_state
 from mmrl.types import EMA, Frozen, Group, RowSlice, Tokens, Update
 
 WATCHED = 65536  # coordinates on which the average is also kept exactly
@@ -109,9 +109,8 @@ class Watch:
         self.exact = self.start.clone()
 
     def pick(self, parameters) -> Float[Tensor, " k"]:
-        """Gives the watched coordinates in float64, on the host; sharded parameters are gathered one by one."""
-        each = zip(parameters, self.places, strict=True)
-        return torch.cat([full(p.detach()).flatten()[at.to(p.device)].double() for p, at in each]).cpu()
+        """Gathers the watched coordinates, in float64; of sharded parameters from all ranks."""
+        return pick(list(parameters), self.places)
 
     def follow(self, followed, average, decay: float) -> float:
         """Moves the exact average, and projects the way of the other on its way: <moved, exact> / <exact, exact>."""

@@ -116,14 +116,42 @@ def load_whole_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     set_model_state_dict(model, dict(state), options=WHOLE)
 
 
+def pick(parameters: Sequence[Tensor], places: Sequence[Tensor]) -> Tensor:
+    """Gives elements of parameters by their places in the flat whole, in float64 on the host; the same on every rank."""
+    chosen = torch.cat([held(p.detach(), i) for p, i in zip(parameters, places, strict=True)])
+    return summed(chosen, parameters).cpu()
+
+
+def held(parameter: Tensor, places: Tensor) -> Tensor:
+    """Gives the elements that this rank holds, and 0 for those of other ranks."""
+    mine = local(parameter).flatten()
+    places = places.to(mine.device) - offset(parameter)
+    here = (places >= 0) & (places < len(mine))
+    return mine.new_zeros(len(places), dtype=torch.float64).masked_scatter(here, mine[places[here]].double())
+
+
+def offset(parameter: Tensor) -> int:
+    """Says where this rank's shard starts in the flat whole."""
+    if not isinstance(parameter, DTensor):
+        return 0
+    assert parameter.placements == (Shard(0),), parameter.placements
+    rows = -(-len(parameter) // parameter.device_mesh.size()) * parameter.device_mesh.get_local_rank()
+    return min(rows, len(parameter)) * (parameter.numel() // max(1, len(parameter)))
+
+
+def summed(values: Tensor, parameters: Iterable[Tensor]) -> Tensor:
+    """Adds values up over the ranks that share the parameters; gives them as they are where parameters are whole."""
+    mesh = next((p.device_mesh for p in parameters if isinstance(p, DTensor)), None)
+    if mesh is not None:
+        dist.all_reduce(values, group=mesh.get_group())
+    return values
+
+
 def somewhere(here: bool, parameters: Iterable[Tensor]) -> bool:
     """Says whether something is true on any of the ranks that share the parameters."""
-    mesh = next((p.device_mesh for p in parameters if isinstance(p, DTensor)), None)
-    if mesh is None:
-        return here
-    count = torch.tensor(float(here), device=mesh.device_type)
-    dist.all_reduce(count, group=mesh.get_group())
-    return bool(count > 0)
+    parameters = list(parameters)
+    count = torch.tensor(float(here), device=local(parameters[0]).device)
+    return bool(summed(count, parameters) > 0)
 
 
 def clip_gradients(parameters: Sequence[Tensor], most: float) -> Tensor:
