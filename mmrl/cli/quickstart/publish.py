@@ -1,7 +1,7 @@
 """Write what a reader gets: summary.json, report.html, two tables, and the files of the CARE arm where one looks first."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from mmrl.world.script import SLOTS
 Found = Mapping[LevelRun, Summary]
 PAIRS = (("grpo", "base"), ("care", "base"), ("care", "grpo"))  # of whom, minus whom
 SHOWN = 3  # prompts: at the beginning, in the middle, at the end
+GAP = 2  # pixels between pictures
 SLOT_BY_SLOT = FrameChoice(count=SLOTS, convention="centre")
 CONTROLS_TITLE = f"Controls: {NEUTRAL} with its videos as they are (before), and seen otherwise or not at all (after)"
 
@@ -109,16 +110,21 @@ def rollouts(out: Path, world: Path) -> list[Rollout]:
 
 def rollout(arm: str, row: Mapping[str, Any], example: Example, world: Path) -> Rollout:
     """Return a group of completions with what the model saw."""
-    paths = [world / name for name in row["media"]]  # of a clip, which is shown slot by slot, and of the observation
-    clips = [decode(p, SLOT_BY_SLOT).frames if p.suffix == ".mp4" else read_image(p)[None] for p in paths]
     options = map(" ".join, zip(letters_of(row["choices"]), row["choices"], strict=True))
     return Rollout(
         title=f"{NAMES[arm]}, step {row['step']}, example {row['example']}",
         prompt="\n".join([row["question"], *options]),
         completions=list(completions(row, example)),
         gold=row["answer"],
-        strip=np.concatenate(clips),
+        strip=filmstrip([world / name for name in row["media"]]),
     )
+
+
+def filmstrip(media: Sequence[Path]) -> np.ndarray:
+    """Return a frame a slot, and the observation, side by side ``[h w 3]``."""
+    clips = [decode(p, SLOT_BY_SLOT).frames if p.suffix == ".mp4" else read_image(p)[None] for p in media]
+    white = ((0, 0), (0, 0), (0, GAP), (0, 0))
+    return np.hstack(np.pad(np.concatenate(clips), white, constant_values=255))[:, :-GAP]
 
 
 def completions(row: Mapping[str, Any], example: Example) -> Iterator[RolloutCompletion]:
