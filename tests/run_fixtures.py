@@ -1,12 +1,17 @@
 """Whole runs in a temporary directory: a tiny model, real media, rows, a grader of one's own; and fixed completions."""
 
 import json
+import os
+import pickle
 import signal
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from subprocess import STDOUT
 
 import av
 import torch
@@ -14,6 +19,7 @@ from accelerate import Accelerator
 from PIL import Image
 from torch import Tensor
 
+from mmrl.cli import app
 from mmrl.config.load import dump, parse
 from mmrl.config.schema import Config
 from mmrl.models.reference import Reference
@@ -157,6 +163,37 @@ def fork(work: Callable[[], object]) -> BaseProcess:
         warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12: a fork beside the threads of pytest-xdist
         process.start()
     return process
+
+
+class ForkedTraining:
+    """Stands for subprocess.Popen: ``mmrl train CONFIG`` in a copy of this process, which has imported torch already."""
+
+    def __init__(self, command, env, stdout, stderr):
+        def work():
+            os.environ |= env
+            sys.stdout = os.fdopen(os.dup(stdout.fileno()), "w", buffering=1)
+            sys.stderr = sys.stdout if stderr == STDOUT else os.fdopen(os.dup(stderr.fileno()), "w", buffering=1)
+            sys.argv = ["mmrl", *command[3:]]
+            app.main()
+
+        assert command[:4] == [sys.executable, "-m", "mmrl", "train"]
+        self.process = fork(work)
+        self.pid = self.process.pid
+        self.terminate, self.wait, self.kill = self.process.terminate, self.process.join, self.process.kill
+
+    def poll(self):
+        return self.process.exitcode
+
+
+class ThisProcess(ThreadPoolExecutor):
+    """Stands for a ProcessPoolExecutor: work is pickled as for one, and done here, where torch has been imported already."""
+
+    def __init__(self, *_, **__):
+        super().__init__(1)
+
+    def submit(self, *work):
+        function, *arguments = pickle.loads(pickle.dumps(work))
+        return super().submit(function, *arguments)
 
 
 def death_of(work: Callable[[], object]) -> int:

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -293,24 +292,19 @@ def test_a_step_whose_examples_are_all_skipped_is_a_step(mmrl, root, own, monkey
 
 def test_ctrl_c_stops_with_a_checkpoint_from_which_the_run_goes_on(root, own):
     path = written(own, root, steps=2000)
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mmrl", "train", str(path)],
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
     metrics, late = own / "run" / "metrics.jsonl", time.monotonic() + 200
-    while (
-        process.poll() is None
-        and time.monotonic() < late
-        and not (metrics.exists() and metrics.read_text().count("\n") > 2)
-    ):
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    out, said = process.communicate(timeout=90)
-    assert process.returncode == 130, out + said
+    with (own / "out").open("w+") as stdout, (own / "said").open("w+") as stderr:
+        process = run_fixtures.ForkedTraining([sys.executable, "-m", "mmrl", "train", str(path)], {}, stdout, stderr)
+        while (
+            process.poll() is None
+            and time.monotonic() < late
+            and not (metrics.exists() and metrics.read_text().count("\n") > 2)
+        ):
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGINT)
+        process.wait(90)
+    out, said = (own / "out").read_text(), (own / "said").read_text()
+    assert process.poll() == 130, out + said
     steps = len(run_fixtures.lines(metrics))
     assert f"Stopped after step {steps}. To go on: mmrl train {path} --resume" in said
     assert "Stopping after this step" in out

@@ -12,7 +12,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from mmrl.cli import app
 from mmrl.cli.quickstart import evaluate_levels
 from mmrl.cli.quickstart import train_arms as training
 from mmrl.cli.quickstart.evaluate_levels import LEVEL_RUNS
@@ -40,31 +39,15 @@ def plan(tmp_path_factory):
     return QuickstartPlan(base, Sizes(train=1, L1=1, L2=1, L3=1), steps=2, prompts=2, completions=4, new_tokens=12)
 
 
-class ForkedArm:
-    """Stands for subprocess.Popen: ``mmrl train CONFIG`` in a copy of this process, which has imported torch already."""
-
-    def __init__(self, command, env, stdout, stderr):
-        def work():
-            os.environ |= env
-            sys.stdout = sys.stderr = os.fdopen(os.dup(stdout.fileno()), "w", buffering=1)
-            sys.argv = ["mmrl", *command[3:]]
-            app.main()
-
-        assert command[:4] == [sys.executable, "-m", "mmrl", "train"]
-        self.process = run_fixtures.fork(work)
-        self.terminate, self.wait, self.kill = self.process.terminate, self.process.join, self.process.kill
-
-    def poll(self):
-        return self.process.exitcode
-
-
 @pytest.fixture(scope="module")
 def out(tmp_path_factory, plan):
-    """The whole of it: arms in copies of this process, levels in one process of their own."""
+    """The whole of it: arms in copies of this process, levels in this one."""
     out = tmp_path_factory.mktemp("quick") / "start"
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(training, "subprocess", SimpleNamespace(Popen=ForkedArm, STDOUT=subprocess.STDOUT))
-        patched.setattr(evaluate_levels, "AT_ONCE", 1)
+        patched.setattr(
+            training, "subprocess", SimpleNamespace(Popen=run_fixtures.ForkedTraining, STDOUT=subprocess.STDOUT)
+        )
+        patched.setattr(evaluate_levels, "ProcessPoolExecutor", run_fixtures.ThisProcess)
         run_quickstart(out, seed=3, plan=plan)
     return out
 

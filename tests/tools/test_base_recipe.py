@@ -14,8 +14,9 @@ from mmrl.world.dice import Dice
 from mmrl.world.grammar import TAGS, grammar_words
 from mmrl.world.octet import LETTERS, draw_octets
 from mmrl.world.script import BITS, STATIONS
+from tests import run_fixtures
 from tools.base import __main__ as recipe
-from tools.base import lessons
+from tools.base import clips, lessons
 from tools.base.clips import BORDERS, shelve
 from tools.base.lessons import Faults, Lesson, Writer
 from tools.base.model import build_model, build_processor
@@ -34,7 +35,9 @@ def octets():
 
 @pytest.fixture(scope="module")
 def shelf(octets):
-    return shelve(octets, [lessons.scene(Dice("scene", i)) for i in range(4)], 5, 1)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(clips, "ProcessPoolExecutor", run_fixtures.ThisProcess)
+        return shelve(octets, [lessons.scene(Dice("scene", i)) for i in range(4)], 5, 1)
 
 
 @pytest.fixture(scope="module")

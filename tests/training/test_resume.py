@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from functools import cache
 from itertools import count
 from pathlib import Path
 
@@ -37,10 +38,14 @@ def setting(root, out, algorithm):
 @pytest.fixture(scope="module")
 def whole(root, tmp_path_factory):
     """Runs that nothing interrupted, by algorithm."""
-    folder = tmp_path_factory.mktemp("whole")
-    for algorithm in (SFT, CARE):
-        build(setting(root, folder / algorithm, algorithm), quiet=True).fit(quiet=True)
-    return folder
+
+    @cache
+    def run(algorithm):
+        folder = tmp_path_factory.mktemp("whole") / algorithm
+        build(setting(root, folder, algorithm), quiet=True).fit(quiet=True)
+        return folder
+
+    return run
 
 
 def die(*_, **__):
@@ -132,7 +137,10 @@ def same(folder: Path, expected: Path) -> None:
 
 
 @pytest.mark.parametrize("half", [0, 1])
-@pytest.mark.parametrize("algorithm", [SFT, CARE])
+@pytest.mark.parametrize(
+    "algorithm",
+    [pytest.param(SFT, marks=pytest.mark.slow("CARE's run, below, comes to the same places and more")), CARE],
+)
 def test_a_run_killed_anywhere_and_resumed_is_the_run_that_was_not_killed(root, whole, tmp_path, algorithm, half):
     """Both halves together die at every place."""
     config = setting(root, tmp_path / "run", algorithm)
@@ -154,17 +162,25 @@ def test_a_run_killed_anywhere_and_resumed_is_the_run_that_was_not_killed(root, 
     assert set(deaths) <= {signal.SIGKILL, 0}
     assert deaths.count(signal.SIGKILL) >= 3, dict(zip(places, deaths, strict=True))
     begin().fit(quiet=True)
-    same(tmp_path / "run", whole / algorithm)
+    same(tmp_path / "run", whole(algorithm))
 
 
 def test_the_runs_above_exercise_bonus_and_average(whole):
-    numbers = run_fixtures.numbers(whole / CARE)
+    numbers = run_fixtures.numbers(whole(CARE))
     assert max(line["care/bonus"] for line in numbers) > 0
     assert all(line["ema/drift_ratio"] >= 0.99 for line in numbers if line["step"] % 2 == 0)
     assert len({line["reward/chance"] for line in numbers}) == STEPS
 
 
-@pytest.mark.parametrize("place", ["file of a checkpoint", "before the rename"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "file of a checkpoint",
+        pytest.param(
+            "before the rename", marks=pytest.mark.slow("a run that is killed anywhere, above, dies there, too")
+        ),
+    ],
+)
 def test_a_half_written_checkpoint_is_never_taken_for_one(root, whole, tmp_path, place):
     config = setting(root, tmp_path / "run", CARE)
 
@@ -179,7 +195,7 @@ def test_a_half_written_checkpoint_is_never_taken_for_one(root, whole, tmp_path,
     newest = checkpoint.latest(folder)
     assert newest is None or newest.name == "step-000002"
     build(config, resume=newest is not None, quiet=True).fit(quiet=True)
-    same(tmp_path / "run", whole / CARE)
+    same(tmp_path / "run", whole(CARE))
 
 
 def test_an_error_between_checkpoints_loses_nothing(root, whole, tmp_path):
@@ -190,7 +206,7 @@ def test_an_error_between_checkpoints_loses_nothing(root, whole, tmp_path):
         run.fit(quiet=True)
     assert run.saved == 2
     build(config, resume=True, quiet=True).fit(quiet=True)
-    same(tmp_path / "run", whole / CARE)
+    same(tmp_path / "run", whole(CARE))
 
 
 def test_an_error_in_the_middle_of_several_updates_keeps_the_weights_before_them(root, tmp_path):
@@ -218,7 +234,7 @@ def test_a_loss_that_is_not_finite_leaves_a_run_that_can_go_on(root, whole, tmp_
         run.fit(quiet=True)
     assert [p.name for p in run.checkpoints.iterdir()] == ["step-000000"]
     build(config, resume=True, quiet=True).fit(quiet=True)
-    same(tmp_path / "run", whole / CARE)
+    same(tmp_path / "run", whole(CARE))
 
 
 def test_a_validation_that_fails_loses_neither_weights_nor_numbers(root, tmp_path, monkeypatch):
@@ -294,7 +310,7 @@ def test_a_checkpoint_of_an_older_version_is_refused_before_its_config_is_compar
 
 def test_a_checkpoint_is_a_model_directory(root, whole):
     found = policy_of(
-        run_fixtures.config(root, whole, model=whole / CARE / "checkpoints" / LAST).model, "plain", torch.device("cpu")
+        run_fixtures.config(root, whole, model=whole(CARE) / "checkpoints" / LAST).model, "plain", torch.device("cpu")
     )
     assert found.model.dtype == torch.float32
 

@@ -47,6 +47,7 @@ def test_letters_that_are_not_balanced_are_found(octets):
     ]
 
 
+@pytest.mark.slow("a leak of two points takes 2,000 items to see; the leaks below are seen in 600")
 def test_uniform_distractors_of_a_fixed_plan_leak_a_little():
     found = finding(next_step_items(2000, near=False), "logistic regression", "slots")
     assert found.low > 0.25  # facts: 27 to 28 %; the first step is never right

@@ -34,7 +34,7 @@ FACTS = {  # best fixed event, mean event, first half: the prototype's own 1,500
 RED, BLUE = (Event(0, "put", colour, "left") for colour in ("red", "blue"))
 
 
-OCTETS = 400
+OCTETS = 200
 
 
 def drawn_table(octets):
