@@ -147,7 +147,7 @@ def effect(
 ) -> Effect:
     """Return (sum of the numerator - largest sum of those in minus) / sum of the denominator, made of ``full`` and others.
 
-    Its interval are 95 % percentiles over clusters drawn with replacement.
+    Its interval holds the middle 95 % of the quotients of clusters that are drawn with replacement.
     """
     sums = np.stack([cluster_sums(column, clusters)[0] for column in (numerator, *minus, denominator)], axis=-1)
     generator, even = np.random.default_rng(0), np.full(len(sums), 1 / len(sums))

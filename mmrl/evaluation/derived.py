@@ -94,12 +94,12 @@ def agreement(concluded: str | None, said: str | None, gold: str, right: bool) -
 
 def calibration(records: Sequence[Record], right: Sequence[float]) -> Named:
     """Yield how well the probability of an answer tells right answers from wrong ones."""
-    known = [(record, hit, record.answer_logp) for record, hit in zip(records, right, strict=True)]
-    known = [(record.cluster, hit, min(1.0, math.exp(logp))) for record, hit, logp in known if logp is not None]
+    share = [float(record.answer_logp is not None) for record in records]
+    known = [(record, hit) for record, hit in zip(records, right, strict=True) if record.answer_logp is not None]
     if not known:
         return
-    clusters, hits, confidence = zip(*known, strict=True)
-    share = [float(record.answer_logp is not None) for record in records]
+    confidence = [min(1.0, math.exp(record.answer_logp)) for record, _ in known]
+    clusters, hits = [record.cluster for record, _ in known], [hit for _, hit in known]
     yield "confidence known", mean_of(share, clusters_of(records))
     yield "ece", Mean(calibration_error(confidence, hits), *calibration_interval(confidence, hits, clusters))
     mean, most = perfect_error(confidence)

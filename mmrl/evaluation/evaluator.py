@@ -51,10 +51,12 @@ def evaluate_model(
             examples, expected, told = questions(one, section), one.expect, with_subtitles(sampler, one, section)
             if keep is not None:
                 examples, expected = [each for each in examples if each.id in keep[one.name]], len(keep[one.name])
-            how = {"samples": section.samples, "batch": section.batch, "settings": told.settings}
-            how |= {"expected": expected, "retry": retry}
             with progress(f"evaluate {one.name}", len(examples) * section.samples, quiet=quiet) as show:
-                job = EvaluationJob(one.name, examples, told, scorer, out / one.name, progress=show, **how)
+                job = EvaluationJob(
+                    one.name, examples, told, scorer, out / one.name,
+                    samples=section.samples, batch=section.batch, settings=told.settings,
+                    expected=expected, retry=retry, progress=show,
+                )  # fmt: skip
                 found[one.name] = evaluate(job)
     return found
 
