@@ -116,20 +116,15 @@ def row_of(
 
     Where nothing has been done yet there is no progress and no video, as in SEED-Bench-R1.
     """
-    script = [asdict(event) for event in clip.script] if clip else []
-    spans = [frames_of(event["slot"], dial) for event in script]
-    told = [
-        {"narration_text": DEEDS[event["verb"]].format_map(event), **span}
-        for event, span in zip(script, spans, strict=True)
-    ]
-    closing = [{"narration_text": ALL_CLOSE, **frames_of(TAIL, dial)}] if told else []
+    script = clip.script if clip else ()
+    progress = progress_of(script, dial)
     return {
         "video_basename": clip.name if clip else "",
         "current_observation_basename": picture.name,
         "current_observation_frame": dial.frames - 1 if clip else 0,
         "task_goal": task.goal,
         "question": question(task.goal),
-        "task_progress_metadata": told + closing,
+        "task_progress_metadata": progress,
         **options_of(task, gold, look.cue),
         **({} if task.split in OPEN_ORDER else {"task_level": task.split}),
         **({"domain": task.family, "scenario": task.goal} if task.split == "L3" else {}),
@@ -141,10 +136,17 @@ def row_of(
         **own,
         "env_axes": asdict(look.environment) | {"test": list(look.test)},
         "cue": asdict(look.cue),
-        "script": [event | span for event, span in zip(script, spans, strict=True)],
-        "n_events": len(told + closing),
-        "sha256": sha256(json.dumps(script, sort_keys=True)),  # of no pixel
+        "script": [asdict(event) | frames_of(event.slot, dial) for event in script],
+        "n_events": len(progress),
+        "sha256": sha256(json.dumps([asdict(event) for event in script], sort_keys=True)),  # of no pixel
     }
+
+
+def progress_of(script: Sequence[Event], dial: Dial) -> list[dict]:
+    """Return what has been done so far, as sentences that no prompt shows; nothing where there is no video."""
+    deeds = [(DEEDS[event.verb].format_map(asdict(event)), event.slot) for event in script]
+    told = [*deeds, (ALL_CLOSE, TAIL)] if deeds else []
+    return [{"narration_text": text, **frames_of(slot, dial)} for text, slot in told]
 
 
 def options_of(task: Octet | Nat, gold: Action, cue: Planted) -> dict:

@@ -42,8 +42,8 @@ def render(out: Path, recipe: Recipe, *, workers: int = 1, progress: Progress = 
         return out
     files = annotated(recipe)
     work = media(files)
-    for codec in sorted({each.environment.codec for group in work for each in group}):
-        codec_of(codec)
+    for codec in sorted({each.environment.codec for group in work for each in group if each.script}):
+        codec_of(codec)  # raises where its encoder is not there
     draft = _draft(out, recipe.key)
     hashes: dict[str, str] = {}
     for done, made in enumerate(_rendered(work, draft, recipe.dial, workers), 1):

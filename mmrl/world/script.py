@@ -18,7 +18,8 @@ TAIL = SLOTS - 1  # in which all lids close
 BITS = ((0, 0), (0, 1), (1, 0), (1, 1))  # of (left, right): the four videos of an octet
 BOTH, KEY = "both", "key"  # what is swapped, what is dropped
 VERBS = ("put", "take", "hide", "swap", "visit", "dry", "dab", "open", "close", "drop", "pour")
-# A ball is hidden under the cup on the mat of a colour; what is dabbed is dried too short. The others are done to colours.
+# What each is done to: a colour, if not said otherwise. To hide is to put a ball under the cup on the mat of this colour, to dab
+# is to dry too short; what stands on a station's two mats is swapped.
 THINGS: Mapping[str, tuple[str, ...]] = dict.fromkeys(VERBS, COLOURS) | {"swap": (BOTH,), "drop": (KEY,)}
 Pair = tuple[str, str]  # the two colours of a station, in the goal's order
 Deed = tuple[str, str]  # verb, thing

@@ -73,8 +73,9 @@ def _observations(row: Mapping, root: Path) -> list[tuple[np.ndarray, str]]:
     other = next(station for station in STATIONS if station != lamp)
     head, _, tail = own.rpartition(f"-{lamp}")
     twins = [folder / f"{head}-{other}{tail}", *sorted(folder.glob(f"{head}-{other}*"))]
-    found = [(read_image(twin), f"in its twins:\nlamp {other}") for twin in twins if twin.exists()]
-    return [(read_image(folder / own), f"what is seen now:\nlamp {lamp}"), *found[:1]]
+    seen = [(folder / own, f"what is seen now:\nlamp {lamp}")]
+    seen += [(twin, f"in its twins:\nlamp {other}") for twin in twins if twin.exists()][:1]
+    return [(read_image(path), told) for path, told in seen]
 
 
 def _text(row: Mapping) -> list[tuple[str, Colour]]:
