@@ -14,7 +14,7 @@ SPRITE = 18  # units
 FIRST, BEYOND = -8, 26  # units; from where to where, down and right, parts may reach
 UNITS = 56  # in a picture's width, and in its height
 Ink = tuple[int, int, int]
-PAINT: Mapping[str, Ink] = {  # what events are of
+PAINT: Mapping[str, Ink] = {  # colours of what events are done to
     "red": (214, 24, 40),
     "green": (32, 150, 48),
     "blue": (40, 64, 228),
@@ -24,7 +24,7 @@ PAINT: Mapping[str, Ink] = {  # what events are of
     "orange": (250, 138, 20),
     "white": (244, 244, 244),
 }
-INKS: Mapping[str, Ink] = PAINT | {  # and all else; "thing" and "cuff" are known only with an event, a cue
+INKS: Mapping[str, Ink] = PAINT | {  # and of all else; "thing" and "cuff" are known only with an event, a cue
     "dark": (24, 24, 24),
     "pale": (238, 214, 190),
     "brown": (74, 42, 30),

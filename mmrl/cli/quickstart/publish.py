@@ -100,7 +100,7 @@ def page(out: Path, world: Path, plan: QuickstartPlan, facts: Mapping[str, Any],
 def rollouts(out: Path, world: Path) -> list[Rollout]:
     """Return the first prompt of some steps, each as both arms answered it then. Nobody chose them."""
     data = SeedBenchR1("annotations/training.jsonl").open(world)
-    # a step's first group stays
+    # reversed, so that of each step the first group stays
     written = {arm: {row["step"]: row for row in reversed(read(out / arm / "rollouts.jsonl"))} for arm in ARMS}
     steps = sorted(set.intersection(*(set(rows) for rows in written.values())))
     shown = [steps[round(place)] for place in np.linspace(0, len(steps) - 1, min(SHOWN, len(steps)))]

@@ -33,9 +33,11 @@ def rows(levels: Levels) -> Iterator[Row]:
 
 def verdict(difference: Difference, undirected: bool = False) -> ChangeVerdict:
     """Return better or worse, or that it differs, only where the interval excludes 0."""
-    if difference.low > 0 or difference.high < 0:
-        return "differs" if undirected else "better" if difference.low > 0 else "worse"
-    return "unclear"
+    if not (difference.low > 0 or difference.high < 0):
+        return "unclear"
+    if undirected:
+        return "differs"
+    return "better" if difference.low > 0 else "worse"
 
 
 def levels_as_json(levels: Levels) -> dict[str, dict[str, dict[str, Any]]]:
