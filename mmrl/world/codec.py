@@ -102,7 +102,7 @@ def encoder() -> str:
 
 
 def codec_of(name: str) -> tuple[str, dict[str, str]]:
-    """Return the encoder of a codec, and its settings. Raises ValueError if there is none, or if this build of PyAV lacks its encoder."""
+    """Return a codec's encoder and settings. Raises ValueError for an unknown one, or if this build of PyAV lacks its encoder."""
     if name not in CODECS:
         raise ValueError(f"codec: expected one of {', '.join(CODECS)}, found {name!r}")
     if CODECS[name][0] not in av.codecs_available:
