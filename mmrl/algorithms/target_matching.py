@@ -208,6 +208,11 @@ class TargetMatching(Algorithm):
     @abstractmethod
     def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]: ...
 
+    def worth(self, scored: Scored, memory: Any = None) -> Float[Tensor, "g t"]:
+        """The advantage of each token's completion, in the precision of the log-probabilities that it is made of."""
+        dtype = known(scored.now, "old_log_probs").logp.dtype
+        return policy_gradient.per_token(self.advantages(scored, memory).to(dtype), scored.group.mask)
+
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
         return -credit.worth * now.logp
 

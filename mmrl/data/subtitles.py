@@ -58,8 +58,10 @@ def _one_line(text: str) -> str:
 
 
 def read_longvideobench(path: Path, offset: float, duration: float) -> tuple[Subtitle, ...]:
-    """Read a list of {timestamp: [start, end], text} or {start, end, line}; times count from ``offset``, an open end is the
-    video's."""
+    """Return a list of {timestamp: [start, end], text} or {start, end, line}.
+
+    Times count from ``offset``, an open end is the video's.
+    """
     if not path.is_file():
         raise MediaError(path, "no such file", "subtitles", "unpack subtitles.tar")
     try:

@@ -27,7 +27,8 @@ def load_policy(
 ) -> Policy:
     """Loads a policy from a Hugging Face directory or name, with float32 master weights.
 
-    ``video_pixels`` and ``image_pixels`` are the least and most pixels of a frame or image; ``options`` are those of a Policy.
+    ``video_pixels`` and ``image_pixels`` bound the pixels of a frame or image (least, most) after resizing. ``options`` are those
+    of a Policy.
     """
     check_directory(path)
     disable_progress_bar()

@@ -15,7 +15,7 @@ from mmrl.rewards.plain_text import plain_text
 TRAILING_WORDS = 3  # of a unit: "12 square metres"
 
 DIGITS = r"(?: \d{1,3} (?:,\d{3})+ (?!\d) | \d+ ) (?:\.\d+)? | \.\d+"  # 1,200.5 or 1200.5 or .5
-NUMBER = re.compile(  #
+NUMBER = re.compile(  # in digits: "-3", "1,200.5", "3/4", "1.5e3", "1.5 x 10^3"
     rf"""(?x)
     (?<!{EDGE}) (?<![.,:])                                  # not within a word, a number or a time
     (?: (?<![\w)][ ]) (?P<sign>[-+−]) [ ]? )?               # a sign; behind a word it would be an operator or a dash

@@ -79,8 +79,8 @@ class Disk:
             with waiting_lock(self.folder / LOCK):
                 if not (self.folder / name).exists():  # another process had it first
                     kept = self.make_room(size, tally)
-                    with whole_file(self.folder / name, durable=False) as partial:
-                        partial.write_bytes(checksum(name, payload) + payload)  # which tells where power was lost
+                    with whole_file(self.folder / name, durable=False) as partial:  # the checksum tells of lost power
+                        partial.write_bytes(checksum(name, payload) + payload)
                     (self.folder / LEDGER).write_text(str(kept + size))
                     tally.written_bytes += size
         except OSError as error:
@@ -92,8 +92,9 @@ class Disk:
         kept = self.kept()
         if kept + size <= self.limit:
             return kept
-        kept = self.counted()
-        for path, entry in sorted(self.entries(), key=lambda one: one[1].st_mtime_ns):
+        entries = self.entries()
+        kept = sum(entry.st_size for _, entry in entries)
+        for path, entry in sorted(entries, key=lambda one: one[1].st_mtime_ns):
             if kept + size <= max(size, ROOM * self.limit):
                 break
             path.unlink(missing_ok=True)

@@ -25,14 +25,19 @@ def split(data: bytes) -> tuple[list[bytes], int]:
 
 
 def read(path: Path) -> list[Any]:
-    """The values of all whole lines that are not empty; a torn end is left out. Raises ValueError for a line that is no JSON."""
+    """The values of all whole lines that are not empty; a torn end is left out, with a warning in the log.
+
+    Raises ValueError for a line that is no JSON.
+    """
     lines, torn = split(path.read_bytes())
     if torn:
         logger.warning("%s: left out the last %d bytes, a line that was not written to its end", path, torn)
     values = []
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
-            values += [json.loads(line)] if line.strip() else []
+            values.append(json.loads(line))
         except ValueError as error:
             raise ValueError(
                 f"{path}, line {number}: expected JSON, found {line[:40]!r} ({error}); delete the line or the file"

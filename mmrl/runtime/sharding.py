@@ -38,13 +38,18 @@ def shard(model: nn.Module, mesh: DeviceMesh, device: torch.device, compute: tor
         fully_shard(module, mesh=mesh, reshard_after_forward=True, mp_policy=precision, ignored_params=ignored)
         module.set_gradient_divide_factor(1.0)
         module.set_force_sum_reduction_for_comms(True)  # gloo has no other
-    cut = {w: distribute_tensor(w.detach(), mesh, [Shard(0)], src_data_rank=None) for w in {m.weight for m in outer}}
-    cut = {w: nn.Parameter(rows, requires_grad=w.requires_grad) for w, rows in cut.items()}
+    cut = {weight: sharded(weight, mesh) for weight in {m.weight for m in outer}}
     for module in outer:
         module.weight = cut[module.weight]
     model.to(device)
     stray = [name for name, p in model.named_parameters() if not isinstance(p, DTensor)]
     assert not stray, f"left whole: {stray}"
+
+
+def sharded(weight: nn.Parameter, mesh: DeviceMesh) -> nn.Parameter:
+    """Makes a parameter of which every rank keeps some rows."""
+    rows = distribute_tensor(weight.detach(), mesh, [Shard(0)], src_data_rank=None)
+    return nn.Parameter(rows, requires_grad=weight.requires_grad)
 
 
 def outer_modules(model: nn.Module) -> list[nn.Module]:

@@ -125,28 +125,28 @@ def facts(config: Config) -> dict[str, Any]:
     }
 
 
-def read_table(path: Path, facts: Mapping[str, Any]) -> Table:
-    """Read the rewards. Raises BaseRewardsError if the file is missing or was made with other settings than ``facts``."""
+def read_table(path: Path, expected: Mapping[str, Any]) -> Table:
+    """Read the rewards. Raises BaseRewardsError if the file is missing or was made with other settings than ``expected``."""
     if not path.is_file():
         raise BaseRewardsError(
             f"prepared: expected a table of what the base model earns, found nothing at {path}; {REMEDY}"
         )
-    _, rows = read_rows(path, facts)
+    _, rows = read_rows(path, expected)
     return {row["id"]: {name: torch.tensor(earned) for name, earned in row["rewards"].items()} for row in rows}
 
 
-def read_rows(path: Path, facts: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Read the first line and the rows. Raises BaseRewardsError if the first line records other settings than ``facts``."""
+def read_rows(path: Path, expected: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Read the first line and the rows. Raises BaseRewardsError if the first line records other settings than ``expected``."""
     head, *rows = read(path) or [{}]
     made = head.get("made_with")
     if made is None:
         raise BaseRewardsError(
             f"{path}: expected a table of mmrl prepare, found no line about how it was made; {REMEDY}"
         )
-    for name in sorted(made.keys() | facts.keys()):
-        if made.get(name) != facts.get(name):
+    for name in sorted(made.keys() | expected.keys()):
+        if made.get(name) != expected.get(name):
             raise BaseRewardsError(
-                f"{path}: made with another {name}: expected {facts.get(name)}, found {made.get(name)}; {REMEDY}, into another "
+                f"{path}: made with another {name}: expected {expected.get(name)}, found {made.get(name)}; {REMEDY}, into another "
                 "file"
             )
     return head, rows

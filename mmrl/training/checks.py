@@ -103,7 +103,7 @@ def check_validation(section: EvaluationSection) -> None:
 
 
 def check_opening(policy: Policy, config: Config, examples: Iterable[Example]) -> None:
-    """Refuse, where the chat template opens <think>, demonstrations that do, too, and a format reward: nothing can earn it."""
+    """Refuse demonstrations that open <think> where the chat template opens it, and a format reward, which nothing can earn then."""
     if not leaves_think_open(policy.opening):
         return
     found = f"a chat template whose prompts end with {policy.opening!r}"

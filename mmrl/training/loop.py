@@ -1,4 +1,4 @@
-"""A training run loops around the trainer, and keeps what came of it."""
+"""A training run: the loop around the trainer, and what is kept of it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ TOGETHER = (Stopped, NonFiniteError, MediaError, PromptError, TargetError)  # ra
 
 @dataclass
 class Run:
-    """Loops around a trainer, and keeps what came of it."""
+    """Runs a trainer step by step, and keeps what comes of it."""
 
     config: Config
     folder: Path
@@ -145,7 +145,7 @@ class Run:
         return directory
 
     def state(self) -> dict[str, Any]:
-        """Tells what a checkpoint says beside its tensors."""
+        """Gives what a checkpoint holds beside its tensors."""
         self.feeder.stream.position = self.trainer.collector.done
         return {
             "step": self.trainer.step_done,

@@ -1,4 +1,4 @@
-"""An optimizer is told which parameters learn, how fast, and when."""
+"""Which parameters learn, how fast, and when."""
 
 import math
 

@@ -38,7 +38,8 @@ class Feeder:
     def prepare(self, examples: Sequence[Example]) -> list[Prompt]:
         """Makes prompts of the examples whose media can be read.
 
-        All ranks raise MediaError where media of one cannot, unless these are skipped; PromptError where a prompt is too long.
+        All ranks raise MediaError where one of them has media that cannot be read, unless the config skips such examples, and
+        PromptError where a prompt is too long.
         """
         kept, media, bad = load_media(self.reader, examples)
         everybody = [error for errors in self.ranks.gather(bad) for error in errors]

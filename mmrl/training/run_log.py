@@ -1,4 +1,4 @@
-"""A run writes metrics.jsonl, rollouts.jsonl and to the trackers while it goes. Rank 0 alone does so."""
+"""While it goes, a run writes metrics.jsonl and rollouts.jsonl, and tells trackers its metrics. Rank 0 alone does so."""
 
 from collections.abc import Mapping, Sequence
 from itertools import count
@@ -41,7 +41,7 @@ class Journal:
 
 
 def rollout(step: int, scored: Scored) -> dict[str, Any]:
-    """Tells one group as plain data."""
+    """Turns one group into plain data."""
     group, example = scored.group, scored.group.prompt.example
     return {
         "step": step,

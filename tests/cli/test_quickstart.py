@@ -21,6 +21,7 @@ from mmrl.cli.quickstart.train_arms import train_arms
 from mmrl.config.load import load
 from mmrl.config.schema import Config, EvalConfig
 from mmrl.models.loading import load_policy
+from mmrl.training.checkpoint import latest
 from mmrl.world.splits import Sizes
 from tests import run_fixtures
 from tools.base.model import build_model
@@ -98,6 +99,18 @@ def test_the_records_of_every_look_are_kept(out):
     folder = out / "eval" / "care_observation_only" / "L1_neutral"
     first = json.loads((folder / "samples.jsonl").read_text().split("\n")[0])
     assert [medium["kind"] for medium in first["request"]["media"]] == ["image"]
+
+
+@pytest.mark.slow("processes that import torch; the records above are made by the same function in this one")
+def test_processes_of_their_own_make_the_same_records(out, plan, tmp_path):
+    learned = {arm: latest(out / arm / "checkpoints") for arm in ARMS}
+    evaluate_levels.evaluate_levels({"base": plan.base} | learned, plan, out / "world", tmp_path, seed=3)
+    for look in LEVEL_RUNS:
+        here, there = (
+            {(row["item"], row["sample"]): row["response"]["text"] for row in run_fixtures.lines(path)}
+            for path in (folder / look.folder / look.level / "samples.jsonl" for folder in (out / "eval", tmp_path))
+        )
+        assert here == there
 
 
 def test_the_report_is_one_file_with_both_arms(out):

@@ -73,8 +73,10 @@ class AnnotationRow:
 
     def file_name(self, field: str) -> str:
         """Return a field that must be the name of a file, without folders."""
-        plain = not set("/\\") & set(self.text(field)) and self.values[field] not in (".", "..")
-        return self.field(field, lambda _: plain, "a file name without folders")
+        name = self.text(field)
+        if "/" in name or "\\" in name or name in (".", ".."):
+            raise self.bad(field, "a file name without folders", name)
+        return name
 
     def span(self, first: str, last: str, unit: Literal["seconds", "frames"]) -> Span:
         """Return the part of a video between two fields."""

@@ -83,8 +83,10 @@ def probe(path: Path, choice: FrameChoice, reader: Reader = "auto", part: Part |
 def reading(
     look: Callable[..., Any], choice: FrameChoice | None, reader: Reader, part: Part | None
 ) -> tuple[Callable[..., Any], tuple]:
-    """Return the function that reads a file, and its arguments behind the path: ``look`` with those that are stated for a
-    video, `read_image` without a ``choice``."""
+    """Return the function that reads a file, and its arguments behind the path: `read_image` where there is no ``choice``.
+
+    For a video it is ``look``, `decode` or `probe`.
+    """
     if choice is None:
         return read_image, ()
     return look, (choice, reader) if part is None else (choice, reader, part)
