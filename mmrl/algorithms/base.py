@@ -117,12 +117,12 @@ class Algorithm(ABC):
         return policy_gradient.standardised(scored.total)
 
     def worth(self, scored: Scored, memory: Any = None) -> Float[Tensor, "g t"]:
-        """What each token's score is multiplied by: the advantage of its completion."""
+        """The factor of each token's score: the advantage of its completion."""
         advantages = self.advantages(scored, memory).to(scored.total.dtype)
         return policy_gradient.per_token(advantages, scored.group.mask)
 
     def pull(self, scored: Scored) -> Float[Tensor, "g t"]:
-        """What the divergence of each token from the reference is multiplied by in the loss."""
+        """The factor of each token's divergence from the reference in the loss."""
         return torch.zeros_like(scored.group.mask, dtype=scored.total.dtype)
 
     def credit(self, scored: Scored, totals: Totals, memory: Any = None) -> Credit:

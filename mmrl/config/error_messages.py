@@ -39,7 +39,7 @@ def explain(problem: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
 
 
 def placed(message: str, path: str) -> str:
-    """What a dataclass says of its fields: it knows the name of its own key, but not where in the file that stands."""
+    """Places what a dataclass says of its fields: it knows the name of its own key, but not where in the file that stands."""
     parent, _, name = path.rpartition(".")
     if name.isdigit():  # one of several
         return f"{path}: {message}"

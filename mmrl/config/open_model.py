@@ -34,5 +34,5 @@ def policy_of(section: ModelSection, template: str, device: torch.device, temper
 
 
 def feature_cache(config: Config) -> FeatureCache:
-    """What frozen blocks made of media, in memory and beside it."""
+    """Opens the cache of what frozen blocks made of media, in memory and beside it."""
     return FeatureCache(ByteCache(config.model.feature_bytes), disk_of(config.data, "features"))

@@ -25,7 +25,7 @@ class IncompleteError(ValueError):
 
 
 class Strict:
-    """What stands in a file: validated when it is read, without conversions, unknown fields and NaN."""
+    """Describes what stands in a file: validated when it is read, without conversions, unknown fields and NaN."""
 
     __slots__ = ()
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)

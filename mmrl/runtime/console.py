@@ -39,7 +39,7 @@ def lines(title: str, total: int, start: int) -> Show:
 
 
 def bar(bars: Progress, title: str, total: int, start: int) -> Show:
-    """The same as one more bar."""
+    """Shows the same as one more bar."""
     task, began = bars.add_task(title, total=total, completed=start, note="", rate=""), monotonic()
 
     def show(done: int, note: str = "") -> None:
@@ -61,7 +61,7 @@ def progress(title: str, total: int, start: int = 0, quiet: bool = False) -> Ite
 
 @contextmanager
 def side_by_side(totals: Mapping[str, int], start: int = 0) -> Iterator[list[Show]]:
-    """The same for things that go on at the same time: a function for each title, in order."""
+    """Shows things that go on at the same time: gives a function for each title, in order."""
     if not sys.stdout.isatty():
         yield [lines(title, total, start) for title, total in totals.items()]
         return

@@ -20,7 +20,7 @@ ROOM = 0.9  # of the limit is left filled where something had to be given up, so
 
 @dataclass
 class Tally:
-    """What a cache on disk did."""
+    """Counts what a cache on disk did."""
 
     hits: int = 0
     read_bytes: int = 0
@@ -48,7 +48,7 @@ class Disk:
     limit: int
 
     def get(self, name: str, tally: Tally) -> bytes | None:
-        """What was put there, now the most recently used; None where there is nothing, or nothing whole."""
+        """Gives what was put there, now the most recently used; None where there is nothing, or nothing whole."""
         path = self.folder / name
         try:
             entry = path.read_bytes()
@@ -144,5 +144,5 @@ def open_disk(folder: Path, limit: int) -> Disk:
 
 
 def checksum(name: str, payload: bytes) -> bytes:
-    """Of the entry under its name, so that an entry under another's name is corrupt, too."""
+    """Sums up an entry under its name, so that an entry under another's name is corrupt, too."""
     return bytes.fromhex(sha256(name, b"\0", payload))

@@ -16,7 +16,7 @@ class ByteCache:
         self._kept: OrderedDict[Hashable, Any] = OrderedDict()
 
     def get(self, key: Hashable) -> Any | None:
-        """What is kept under the key, now the most recently used."""
+        """Gives what is kept under the key, now the most recently used."""
         if key in self._kept:
             self._kept.move_to_end(key)
         return self._kept.get(key)

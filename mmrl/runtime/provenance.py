@@ -10,7 +10,7 @@ CHANGED = ("status", "--porcelain", "--", ":/", ":(exclude,top)benchmark/results
 
 
 def git(*words: str) -> str | None:
-    """What git says of this checkout; None outside of one."""
+    """Asks git about this checkout; gives None outside of one."""
     done = subprocess.run(["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
     return None if done.returncode else done.stdout.strip()
 
@@ -22,7 +22,7 @@ def commit() -> str:
 
 
 def machine(gpu: bool = True) -> str:
-    """What this runs on, in a few words; ``gpu`` False for what leaves a GPU alone."""
+    """Names what this runs on, in a few words; ``gpu`` False for what leaves a GPU alone."""
     if gpu and torch.cuda.is_available():
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
     return f"{platform.machine()} CPU, {torch.get_num_threads()} threads, torch {torch.__version__}"

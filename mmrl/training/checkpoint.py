@@ -144,7 +144,7 @@ def drop_later(run: Path, step: int) -> None:
 
 
 def shapes(model: nn.Module) -> dict[str, list[int]]:
-    """What a checkpoint's model must look like for the trainer's state to fit it."""
+    """Lists what a checkpoint's model must look like for the trainer's state to fit it."""
     return {name: list(p.shape) for name, p in model.named_parameters()}
 
 
