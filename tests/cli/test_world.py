@@ -1,13 +1,13 @@
-"""``mmrl world render``: its options, and what reaches the renderer."""
+"""``mmrl world render``: its options, the dataclass that holds them, and what reaches the renderer."""
 
-import inspect
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from mmrl.cli.app import app
-from mmrl.cli.world import planted_cues, world_render
+from mmrl.cli.world import RenderOptions
 from mmrl.world import build
 from mmrl.world.axes import AXES
 from mmrl.world.cues import CHANCE, Cues
@@ -50,25 +50,25 @@ def test_without_options_it_is_the_preset(rendered):
     assert (recipe.cues, recipe.axes) == (Cues(), tuple(AXES))
 
 
-def test_every_parameter_is_an_option_of_the_command():
+def test_every_field_is_an_option_of_the_command():
     shown = CliRunner().invoke(app, ["world", "render", "--help"], env={"COLUMNS": "200"}).output
-    names = [name.replace("_", "-") for name in inspect.signature(world_render).parameters]
+    names = [field.name.replace("_", "-") for field in fields(RenderOptions)]
     assert [name for name in names if name != "out" and f"--{name}" not in shown] == []
 
 
 def test_a_cue_is_right_by_chance_beyond_unless_it_is_told_otherwise():
-    assert planted_cues("border", None, None, False) == Cues.planted("border", 0.8, CHANCE)
-    assert planted_cues("border", None, 1.0, False) == Cues.planted("border", 0.8, 1.0)
+    assert RenderOptions(OUT, cue="border").planted_cues() == Cues.planted("border", 0.8, CHANCE)
+    assert RenderOptions(OUT, cue="border", beyond=1.0).planted_cues() == Cues.planted("border", 0.8, 1.0)
 
 
-@pytest.mark.parametrize("useless", [(0.5, None, False), (None, 0.5, False), (None, None, True)])
+@pytest.mark.parametrize("useless", [{"strength": 0.5}, {"beyond": 0.5}, {"neutral_beyond": True}])
 def test_options_of_a_cue_without_a_cue_are_refused(useless):
     with pytest.raises(
         ValueError, match="--strength, --beyond, --neutral-beyond: expected --cue with them, found none"
     ):
-        planted_cues(None, *useless)
+        RenderOptions(OUT, **useless).planted_cues()
 
 
 def test_options_that_exclude_each_other_are_refused():
     with pytest.raises(ValueError, match="--beyond, --neutral-beyond: expected one of them, found both"):
-        planted_cues("border", None, 0.5, True)
+        RenderOptions(OUT, cue="border", beyond=0.5, neutral_beyond=True).planted_cues()
