@@ -6,12 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
-
-if TYPE_CHECKING:
-    from mmrl.world.splits import Recipe
 
 world = typer.Typer(
     no_args_is_help=True, help="ProcBench: small videos whose every answer and reasoning can be checked."
@@ -78,7 +75,7 @@ class RenderOptions:
         strength = 0.8 if self.strength is None else self.strength
         return Cues.planted(self.cue, strength, None if self.neutral_beyond else after)
 
-    def recipe(self) -> "Recipe":
+    def recipe(self):
         """Return what to render: the preset, but for what is given."""
         from mmrl.world.axes import AXES
         from mmrl.world.demos import Demonstrations
