@@ -41,12 +41,12 @@ class Divergence(ABC):
         """The generator at the density ratio t = pi / p."""
 
     @abstractmethod
-    def pseudo_reward(self, log_ratio: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
-        """-f'(exp L)."""
-
     def slope(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         """f'(t)."""
-        return -self.pseudo_reward(t.log())
+
+    @abstractmethod
+    def pseudo_reward(self, log_ratio: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
+        """-f'(exp L), stated apart from ``slope`` so that it is exact for every L."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,9 @@ class KLTargetPolicy(Divergence):
 
     def f(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return -t.log()
+
+    def slope(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
+        return -1 / t
 
     def pseudo_reward(self, log_ratio: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return exp(-log_ratio)
@@ -77,6 +80,9 @@ class KLPolicyTarget(Divergence):
     def f(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return t.xlogy(t)
 
+    def slope(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
+        return 1 + t.log()
+
     def pseudo_reward(self, log_ratio: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return -(1 + log_ratio)
 
@@ -91,6 +97,9 @@ class JensenShannon(Divergence):
 
     def f(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return (t.xlogy(t) - (t + 1) * ((t + 1) / 2).log()) / 2
+
+    def slope(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
+        return (math.log(2) - (1 / t).log1p()) / 2
 
     def pseudo_reward(self, log_ratio: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return (softplus(-log_ratio) - math.log(2)) / 2
@@ -122,6 +131,9 @@ class SkewJensenShannon(Divergence):
         mixture = self.weight * t + 1 - self.weight
         return self.weight * t.xlogy(t) - mixture * mixture.log()
 
+    def slope(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
+        return -self.weight * (self.weight + (1 - self.weight) / t).log()
+
     def pseudo_reward(self, log_ratio: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         own = log_ratio.new_tensor(math.log(self.weight))
         return self.weight * torch.logaddexp(own, math.log1p(-self.weight) - log_ratio)
@@ -137,6 +149,9 @@ class TotalVariation(Divergence):
 
     def f(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return (t - 1).abs() / 2
+
+    def slope(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
+        return sign(t - 1) / 2
 
     def pseudo_reward(self, log_ratio: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return -sign(log_ratio) / 2
@@ -156,6 +171,9 @@ class ChiSquarePolicyTarget(Divergence):
     def f(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return (t - 1) ** 2
 
+    def slope(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
+        return 2 * (t - 1)
+
     def pseudo_reward(self, log_ratio: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return -2 * expm1(log_ratio)
 
@@ -174,6 +192,9 @@ class ChiSquareTargetPolicy(Divergence):
     def f(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return (t - 1) ** 2 / t
 
+    def slope(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
+        return 1 - t**-2
+
     def pseudo_reward(self, log_ratio: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return expm1(-2 * log_ratio)
 
@@ -190,6 +211,9 @@ class SquaredHellinger(Divergence):
     def f(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return (t.sqrt() - 1) ** 2 / 2
 
+    def slope(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
+        return (1 - t.rsqrt()) / 2
+
     def pseudo_reward(self, log_ratio: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return expm1(-log_ratio / 2) / 2
 
@@ -204,6 +228,9 @@ class Jeffreys(Divergence):
 
     def f(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return (t - 1) * t.log()
+
+    def slope(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
+        return t.log() + 1 - 1 / t
 
     def pseudo_reward(self, log_ratio: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return exp(-log_ratio) - 1 - log_ratio
@@ -238,6 +265,9 @@ class Alpha(Divergence):
         if self.a < 0.5:  # two ways to write the same, exact near the limit that lies nearer
             return (power_log(t.log(), self.a) - (t - 1)) / (self.a - 1)
         return (torch.where(t == 0, 0.0, t * power_log(t.log(), self.a - 1)) - (t - 1)) / self.a
+
+    def slope(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
+        return power_log(t.log(), self.a - 1)
 
     def pseudo_reward(self, log_ratio: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         return -power_log(log_ratio, self.a - 1)

@@ -209,6 +209,9 @@ class Shifted(Divergence):
     def f(self, t):
         return self.base.f(t) + self.k * (t - 1)
 
+    def slope(self, t):
+        return self.base.slope(t) + self.k
+
     def pseudo_reward(self, log_ratio):
         return self.base.pseudo_reward(log_ratio) - self.k
 

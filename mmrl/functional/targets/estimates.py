@@ -6,7 +6,7 @@ leave-one-out estimate is independent of the sample that it divides, so that for
 heavy-tailed; an offline estimate is bounded, and valid for as long as the target is the same.
 
 Distances are after Khalifa et al. 2021 (2012.11635), with the plug-in Z, which is the better one there even where the true Z is
-known: the weights of a small sample do not have mean 1, and it divides that out.
+known: the weights of a small sample do not have mean 1, and it divides that out. ``log_z`` stands for it where it is given.
 """
 
 import math
@@ -74,16 +74,17 @@ def plug_in_log_z(target: Logs, sampler: Logs) -> Float[Tensor, ""]:
     return log_mean_exp(target - sampler)
 
 
-def kl_target(target: Logs, other: Logs, sampler: Logs) -> Float[Tensor, ""]:
+def kl_target(target: Logs, other: Logs, sampler: Logs, log_z: float | Tensor | None = None) -> Float[Tensor, ""]:
     """KL(p || other) = -log Z + 1/Z mean of (P / q) (log P - log other); where P = 0 the term is 0."""
-    z = plug_in_log_z(target, sampler)
+    z = plug_in_log_z(target, sampler) if log_z is None else log_z
     terms = torch.where(target == -math.inf, 0.0, (target - z - sampler).exp() * (target - other))
     return terms.mean() - z
 
 
-def kl_policy(target: Logs, policy: Logs, sampler: Logs) -> Float[Tensor, ""]:
+def kl_policy(target: Logs, policy: Logs, sampler: Logs, log_z: float | Tensor | None = None) -> Float[Tensor, ""]:
     """KL(pi || p) = mean of (pi / q) (log pi - log p); inf where the policy has mass outside the support."""
-    return ((policy - sampler).exp() * (policy - target + plug_in_log_z(target, sampler))).mean()
+    z = plug_in_log_z(target, sampler) if log_z is None else log_z
+    return ((policy - sampler).exp() * (policy - target + z)).mean()
 
 
 def kl_prior(policy: Logs, prior: Logs, sampler: Logs) -> Float[Tensor, ""]:
@@ -91,9 +92,11 @@ def kl_prior(policy: Logs, prior: Logs, sampler: Logs) -> Float[Tensor, ""]:
     return ((policy - sampler).exp() * (policy - prior)).mean()
 
 
-def total_variation(target: Logs, policy: Logs, sampler: Logs) -> Float[Tensor, ""]:
+def total_variation(
+    target: Logs, policy: Logs, sampler: Logs, log_z: float | Tensor | None = None
+) -> Float[Tensor, ""]:
     """TV(p, pi) = 1/2 mean |pi / q - p / q|."""
-    p = target - plug_in_log_z(target, sampler)
+    p = target - (plug_in_log_z(target, sampler) if log_z is None else log_z)
     return ((policy - sampler).exp() - (p - sampler).exp()).abs().mean() / 2
 
 

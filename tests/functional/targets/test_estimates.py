@@ -37,6 +37,8 @@ def test_over_all_outcomes_once_the_estimates_are_exact(estimate, divergence, ta
     # a uniform proposal that drew each outcome once
     expected = value(divergence, PI.exp(), target.softmax(dim=0))
     torch.testing.assert_close(estimate(target, PI, Q), expected, atol=1e-12, rtol=1e-12)
+    with_z = estimate(target, PI, Q, target.logsumexp(dim=0))
+    torch.testing.assert_close(with_z, expected, atol=1e-12, rtol=1e-12)
 
 
 def test_so_are_those_under_the_policy():
@@ -54,6 +56,9 @@ def test_over_a_sample_they_are_their_formulas():
     expected = -z.log() + (w * (p - pi)).mean() / z
     torch.testing.assert_close(kl_target(p, pi, q), expected)
     torch.testing.assert_close(total_variation(p, pi, q), ((pi - q).exp() - w / z).abs().mean() / 2)
+    torch.testing.assert_close(
+        kl_target(p, pi, q, 0.7), -0.7 + (w * (p - pi)).mean() / math.exp(0.7) * torch.ones(()).double()
+    )
 
 
 def test_effective_samples():
@@ -70,7 +75,7 @@ def test_samples_without_mass_are_refused():
 
 
 MUTANTS = {
-    "Z is lost": (KLTargetPolicy(), lambda p, pi, q: kl_target(p, pi, q) + p.logsumexp(dim=0)),
+    "Z is lost": (KLTargetPolicy(), lambda p, pi, q: kl_target(p, pi, q, 0.0)),
     "the sampler's probability is lost": (TotalVariation(), lambda p, pi, q: total_variation(p, pi, 0 * q)),
     "the arguments are swapped": (KLTargetPolicy(), kl_policy),
 }
