@@ -18,6 +18,7 @@ from mmrl.evaluation.statistics.comparison import (
     holm,
     mcnemar,
     paired,
+    seed_difference,
 )
 from mmrl.evaluation.statistics.intervals import bootstrap_interval, half_width, mean_interval, wilson
 from mmrl.evaluation.statistics.permutation import sign_flip
@@ -59,6 +60,7 @@ __all__ = [
     "pass_at_k",
     "pass_hat_k",
     "perfect_error",
+    "seed_difference",
     "sign_flip",
     "wilson",
 ]

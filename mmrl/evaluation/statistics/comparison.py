@@ -1,7 +1,7 @@
 """Two measurements of the same items, compared: difference, interval, p-value, and what could have been seen."""
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -120,10 +120,17 @@ def holm(p_values: ArrayLike) -> list[float]:
     return adjusted.tolist()
 
 
-def adjust(comparisons: Mapping[Name, Comparison]) -> dict[Name, Comparison]:
-    """Return the comparisons of one table with p_holm set. Leave out those that only explore: they claim nothing."""
-    adjusted = holm([one.difference.p_signflip for one in comparisons.values()]) if comparisons else []
-    return {name: replace(one, p_holm=p) for (name, one), p in zip(comparisons.items(), adjusted, strict=True)}
+def adjust(comparisons: Mapping[Name, Comparison], exploratory: Collection[Name] = ()) -> dict[Name, Comparison]:
+    """Return the comparisons of one table with p_holm set; those named exploratory claim nothing, so theirs stays None."""
+    unknown = set(exploratory) - set(comparisons)
+    if unknown:
+        raise ValueError(
+            f"adjust: exploratory comparisons {sorted(map(str, unknown))} are not among {list(comparisons)}"
+        )
+    family = [name for name in comparisons if name not in exploratory]
+    adjusted = holm([comparisons[name].difference.p_signflip for name in family]) if family else []
+    p = dict(zip(family, adjusted, strict=True))
+    return {name: replace(one, p_holm=p.get(name)) for name, one in comparisons.items()}
 
 
 def paired(
@@ -151,3 +158,15 @@ def paired(
         n=len(change),
         clusters=number,
     )
+
+
+def seed_difference(before: Mapping[int, float], after: Mapping[int, float], confidence: float = 0.95) -> Difference:
+    """Return two methods trained with the same seeds, one number a seed: paired t interval with S - 1 degrees of freedom.
+
+    A seed must fix what both runs share (order of the data, sampling noise). p_signflip flips whole seeds, so below six
+    seeds it cannot reach 5 %. Raises ValueError where the seeds differ.
+    """
+    if before.keys() != after.keys():
+        raise ValueError(f"seed_difference: expected the same seeds, found {sorted(before)} and {sorted(after)}")
+    seeds = sorted(before)
+    return paired([before[seed] for seed in seeds], [after[seed] for seed in seeds], seeds, confidence)

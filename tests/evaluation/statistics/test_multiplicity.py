@@ -40,12 +40,15 @@ def test_what_is_no_probability_is_refused():
             holm(wrong)
 
 
-def test_a_table_is_adjusted():
+def test_a_table_is_adjusted_and_exploratory_rows_claim_nothing():
     generator = np.random.default_rng(3)
     before = generator.integers(0, 2, 60)
     table = {name: compare(before, generator.random(60) < rate, range(60)) for name, rate in (("L1", 0.9), ("L2", 0.8))}
-    found = adjust(table)
+    table["looked"] = compare(before, before, range(60))
+    found = adjust(table, exploratory=["looked"])
     p = [table["L1"].difference.p_signflip, table["L2"].difference.p_signflip]
     assert [found["L1"].p_holm, found["L2"].p_holm] == holm(p)
+    assert found["looked"].p_holm is None
     assert found["L1"].difference == table["L1"].difference
-    assert adjust({}) == {}
+    with pytest.raises(ValueError, match="L4"):
+        adjust(table, exploratory=["L4"])
