@@ -47,7 +47,8 @@ def outcomes(folder: Path, *options: str) -> dict[str, list[str]]:
     """Run tests that warn under this repository's settings: the categories that pass, fail and are listed."""
     path = folder / "test_warns.py"
     path.write_text(WARNING_TESTS)
-    settings = ["-c", ROOT / "pyproject.toml", "-n", "0", "-p", "no:cacheprovider", "-rA"]
+    plugins = ["--disable-plugin-autoload", "-p", "xdist.plugin", "-p", "pytest_timeout", "-p", "no:cacheprovider"]
+    settings = ["-c", ROOT / "pyproject.toml", "-n", "0", *plugins, "-rA"]
     command = [sys.executable, "-m", "pytest", *settings, path, *options]
     text = subprocess.run(command, cwd=folder, capture_output=True, text=True).stdout
     ended = {word: sorted(re.findall(rf"^{word} .*\[(\w+-\d)\]", text, re.M)) for word in ("PASSED", "FAILED")}

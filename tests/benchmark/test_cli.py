@@ -58,7 +58,8 @@ def test_ceilings_of_a_rendered_benchmark_are_reported_and_not_gated(tmp_path):
     assert levels["L3"]["families"]["KEY"]["rows"]["everything"] == 100
 
 
-def test_an_audit_of_a_rendered_benchmark_parts_the_strata(tmp_path):
+def test_an_audit_of_a_rendered_benchmark_parts_the_strata(tmp_path, monkeypatch):
+    monkeypatch.setattr(audit, "TREES", 5)
     root = rendered(tmp_path, Recipe(Sizes(L1=6, L2=3, nat_L1=8), seed=0))
     done = call("world", "audit", "--root", root, "--json")
     assert done.exit_code == 0, done.output

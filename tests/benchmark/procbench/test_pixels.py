@@ -15,6 +15,7 @@ def root(tmp_path_factory):
     return render(tmp_path_factory.mktemp("world") / "bench", Recipe(sizes, 3, SMALL))
 
 
+@pytest.mark.slow("every item of some octets is answered from its files in test_pixel_oracle")
 def test_what_the_pixels_show_is_enough(root):
     found = pixels.reached(root, 1, (8,))
     assert {(one.level, one.reader) for one in found} == {(a, b) for a in pixels.LEVELS for b in pixels.readers()}
