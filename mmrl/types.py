@@ -124,8 +124,8 @@ class Group(ByRows):
 
     prompt: Prompt
     tokens: Int[Tensor, "g t"]  # padded at the right with any token
-    mask: Bool[Tensor, "g t"]  # True on the completion's tokens, its end-of-turn token included
-    answer: Bool[Tensor, "g t"]  # True on the tokens of the graded answer; all False where there is none
+    completion_mask: Bool[Tensor, "g t"]  # True on the completion's tokens, its end-of-turn token included
+    answer_mask: Bool[Tensor, "g t"]  # True on the tokens of the graded answer; all False where there is none
     texts: tuple[str, ...]
     finished: Bool[Tensor, " g"]  # ended by itself, not by the token limit
     logp_sampled: Float[Tensor, "g t"] | None = None  # None for somebody else's completions
@@ -141,14 +141,14 @@ class Tokens(ByRows):
     logp: Float[Tensor, "n t"]
     entropy: Float[Tensor, "n t"]  # in nats, of the distribution that the token was drawn from; carries no gradient
     divergence: Float[Tensor, "n t"] | None = None  # exact, between policy and reference at that token; if asked for
-    states: Float[Tensor, "n t d"] | None = None  # last hidden states, from which the token is predicted; if asked for
+    hidden_states: Float[Tensor, "n t d"] | None = None  # last hidden states, from which the token is predicted; if asked for
 
 
 @dataclass(frozen=True, slots=True)
 class Against:
     """The reference distribution of a full-vocabulary KL: its hidden states and its output head."""
 
-    states: tuple[Float[Tensor, "_ _ d"], ...]  # of the reference, for each piece that is read
+    hidden_states: tuple[Float[Tensor, "_ _ d"], ...]  # of the reference, for each piece that is read
     head: Float[Tensor, "v d"]  # of the reference
     direction: Direction
 
@@ -161,11 +161,11 @@ class Scored(ByRows):
     group: Group
     rewards: Mapping[str, Float[Tensor, " g"]]  # by name, unweighted
     total: Float[Tensor, " g"]  # their weighted sum
-    reference: Float[Tensor, "g t"] | None = None  # log-probabilities by the reference; 0 where it did not read
-    read: Bool[Tensor, "g t"] | None = None  # where it did read
-    states: Float[Tensor, "g t d"] | None = None  # last hidden states of the reference, where a divergence is exact
-    now: Tokens | None = None  # by the policy as an update finds it, without gradient, for algorithms that need it
-    base: Mapping[str, Float[Tensor, " n"]] | None = None  # what n completions of the base model earned, by `prepared`
+    ref_logprobs: Float[Tensor, "g t"] | None = None  # log-probabilities by the reference; 0 where it did not read
+    ref_mask: Bool[Tensor, "g t"] | None = None  # where it did read
+    ref_hidden_states: Float[Tensor, "g t d"] | None = None  # last hidden states of the reference, where a divergence is exact
+    old_policy: Tokens | None = None  # by the policy as an update finds it, without gradient, for algorithms that need it
+    base_rewards: Mapping[str, Float[Tensor, " n"]] | None = None  # what n completions of the base model earned, by `prepared`
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,14 +181,14 @@ class Totals:
 class Credit(ByRows):
     """The weights of the tokens of a group in one update."""
 
-    worth: Float[Tensor, "g t"]  # multiplies the surrogate
-    pull: Float[Tensor, "g t"]  # multiplies the divergence to the reference
-    share: Float[Tensor, "g t"]  # the token's part of the step's loss over all ranks; 0 off the mask
+    advantage: Float[Tensor, "g t"]  # multiplies the surrogate
+    kl_weight: Float[Tensor, "g t"]  # multiplies the divergence to the reference
+    loss_weight: Float[Tensor, "g t"]  # the token's part of the step's loss over all ranks; 0 off the mask
 
     @property
-    def silent(self) -> bool:
+    def without_signal(self) -> bool:
         """True where no token of the group moves the policy."""
-        return not bool(((self.worth != 0) | (self.pull != 0)).logical_and(self.share != 0).any())
+        return not bool(((self.advantage != 0) | (self.kl_weight != 0)).logical_and(self.loss_weight != 0).any())
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,15 +198,15 @@ class RowSlice:
     index: int
     group: Group  # of these rows alone: a part of a group is a group
     scored: Scored | None = None  # the same rows with all that is known of them
-    credit: Credit | None = None  # of the same rows, where the policy learns from them
-    filler: bool = False  # worth nothing: read so that this rank meets the others in every sharded layer
+    weights: Credit | None = None  # of the same rows, where the policy learns from them
+    dummy: bool = False  # worth nothing: read so that this rank meets the others in every sharded layer
 
     @property
     def learned(self) -> tuple[Scored, Credit]:
         """The scores and the credit that the policy learns from. Raises ValueError for rows that are only read."""
-        if self.scored is None or self.credit is None:
+        if self.scored is None or self.weights is None:
             raise ValueError(f"rows of {self.group.prompt.example.id}: expected credit to learn from, found none")
-        return self.scored, self.credit
+        return self.scored, self.weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,11 +238,11 @@ class EMA:
             raise ValueError(f"reference.every: expected 1 or more optimizer steps, found {self.every}")
 
 
-Update = Annotated[Frozen | EMA, Discriminator("name")]  # how a reference moves; a config chooses it by name
+ReferenceUpdate = Annotated[Frozen | EMA, Discriminator("name")]  # how a reference moves; a config chooses it by name
 
 
 @dataclass(frozen=True, slots=True)
-class Adaptive:
+class AdaptiveProposal:
     """A proposal: a copy of the policy that samples in its place, replaced by it when the policy is closer to the target.
 
     Asked after steps every, 2 every, ... Source: Khalifa, Elsahar, Dymetman 2021 (2012.11635) algorithm 1.

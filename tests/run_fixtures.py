@@ -26,9 +26,9 @@ from mmrl.models.reference import Reference
 from mmrl.runtime.ranks import Ranks
 from mmrl.training.build import build
 from mmrl.training.loop import Run
-from mmrl.training.step.batching import Planner
+from mmrl.training.step.batching import BatchPlanner
 from mmrl.training.step.collect import Collector
-from mmrl.training.step.forward import Readings
+from mmrl.training.step.forward import ForwardPasses
 from mmrl.training.step.trainer import Trainer
 from mmrl.types import EMA, Frozen, Group
 from tests import tiny_models
@@ -134,7 +134,7 @@ def begun(config: Config, steps: int) -> Run:
     for _ in range(steps):
         run.step()
     run.save()
-    run.journal.close()
+    run.log.close()
     run.feeder.reader.close()
     return run
 
@@ -271,7 +271,7 @@ def trainer_of(
         reference = disturbed(policy, algorithm.needs.reference)
     parameters = [p for p in policy.model.parameters() if p.requires_grad]
     ranks = ranks or Ranks(Accelerator(cpu=True))
-    planner = Planner(ranks, **{k: options.pop(k) for k in ("part_tokens", "filler") if k in options})
+    planner = BatchPlanner(ranks, **{k: options.pop(k) for k in ("part_tokens", "filler") if k in options})
     optimizer = Watched([{"params": parameters, "base_lr": rate}], lr=rate)
     collector = Collector(
         ranks,
@@ -280,8 +280,8 @@ def trainer_of(
         sample=lambda *_: groups,
         grade=options.pop("grade", fixed_rewards),
         weights={"accuracy": 1.0, "format": 0.5},
-        base=options.pop("base", None),
+        base_rewards=options.pop("base", None),
     )
-    readings = Readings(algorithm, policy, reference, planner)
+    readings = ForwardPasses(algorithm, policy, reference, planner)
     rates = dict(rate=lambda _: 1.0, clip_norm=options.pop("clip_norm", float("inf")))
     return Trainer(algorithm, collector, readings, optimizer, ranks=ranks, **rates, **options)

@@ -25,8 +25,8 @@ def logp_errors(policy: Policy, group: Group, root: Path) -> dict[str, Any]:
     """
     group = group.rows(slice(max(1, MOST // (len(group.prompt.tokens) + group.tokens.shape[1]))))
     policy.model.eval()
-    with policy.see([group.prompt]) as seen:
-        (tokens,) = policy.read(seen, [RowSlice(0, group)])
+    with policy.encode([group.prompt]) as seen:
+        (tokens,) = policy.logprobs(seen, [RowSlice(0, group)])
     model = untouched(root)
     model.load_state_dict(policy.model.state_dict())
     prompt, rows = of_prompt(group.prompt, model.device), group.tokens.to(model.device)

@@ -73,7 +73,7 @@ def measure(case: Case, root: Path, out: Path, repetitions: int) -> dict[str, An
             steps.append(run.step())
     above = peak.above(gradient_bytes(policy.model))
     group = run.trainer.last[0].group
-    assert group.mask.sum() == case.group * case.new_tokens, "a completion ended early"
+    assert group.completion_mask.sum() == case.group * case.new_tokens, "a completion ended early"
     watch.rest("train", "step", PHASES)
     return {
         "prompt_tokens": len(group.prompt.tokens),

@@ -14,12 +14,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mmrl.functional import policy_gradient
-from mmrl.types import Adaptive, Credit, Direction, Group, Scored, Tokens, Totals, Update
+from mmrl.types import AdaptiveProposal, Credit, Direction, Group, Scored, Tokens, Totals, ReferenceUpdate
 
 Value = TypeVar("Value")
 
 
-class Memory(ABC):
+class State(ABC):
     """State that a method keeps between steps. It is equal on all ranks, and checkpoints hold its tensors."""
 
     @abstractmethod
@@ -28,7 +28,7 @@ class Memory(ABC):
 
     @classmethod
     @abstractmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "Memory":
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "State":
         """The state that ``to_tensors`` wrote."""
 
 
@@ -39,17 +39,17 @@ class Needs:
     source: Literal["policy", "demonstrations"] = "policy"  # who writes the completions
     rewards: tuple[str, ...] = ()  # rewards that must exist by these names
     group_baseline: bool = True  # siblings are the baseline, so that a group of one is refused
-    reference: Update | None = None  # how the reference moves; None: none is loaded, and ``scored.reference`` is None
+    reference: ReferenceUpdate | None = None  # how the reference moves; None: none is loaded, and ``scored.reference`` is None
     full_vocabulary_kl: Direction | None = None  # a divergence summed over the vocabulary, in ``Tokens.divergence``
-    old_log_probs: bool = False  # ``scored.now``: the policy reads the completions before each update, without gradient
-    sampler_log_probs: bool = False  # ``logp_sampled`` must be exact, so that top_p below 1 is refused
+    old_logprobs: bool = False  # ``scored.now``: the policy reads the completions before each update, without gradient
+    sampling_logprobs: bool = False  # ``logp_sampled`` must be exact, so that top_p below 1 is refused
     base_rewards: bool = False  # ``scored.base``: rewards of the base model, from the file that ``prepared`` names
     off_policy: bool = False  # several updates may use the same completions, because credit or loss correct for it
     off_policy_setting: str = ""  # a setting that would make it so, for the error message: "clip, for example 0.2"
-    draws: int | None = None  # the most batches of a step, until enough groups are ``useful``; None: one, all used
+    max_gen_batches: int | None = None  # the most batches of a step, until enough groups are ``useful``; None: one, all used
     max_new_tokens: int | None = None  # what rollout.decoding.max_new_tokens must be, where ``limit`` names it
-    memory: type[Memory] | None = None  # the class of what is kept between steps
-    proposal: Adaptive | None = None  # a copy of the policy samples, and is replaced when ``adopt`` says so
+    state: type[State] | None = None  # the class of what is kept between steps
+    proposal: AdaptiveProposal | None = None  # a copy of the policy samples, and is replaced when ``adopt`` says so
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ class Algorithm(ABC):
 
     name: str = ""  # that a config chooses it by
     needs: ClassVar[Needs] = Needs()  # a property where it depends on the settings
-    reduce: ClassVar[policy_gradient.Reduce] = "sequence"  # how tokens are averaged: see ``policy_gradient.shares``
+    reduce: ClassVar[policy_gradient.LossAggMode] = "sequence"  # how tokens are averaged: see ``policy_gradient.shares``
     length: ClassVar[float] = 1.0  # what a completion counts as where reduce is constant
 
     def start(self, base: Mapping[str, Mapping[str, Tensor]] | None) -> Any:
@@ -90,7 +90,7 @@ class Algorithm(ABC):
 
     def reads(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> Bool[Tensor, "g t"] | None:
         """The tokens whose log-probability the reference must give; None for none at all."""
-        return None if self.needs.reference is None else group.mask
+        return None if self.needs.reference is None else group.completion_mask
 
     def report(self, scored: Scored, memory: Any = None) -> Mapping[str, float]:
         """Numbers about a group that only this method knows; the metrics hold their average over groups."""
@@ -119,16 +119,16 @@ class Algorithm(ABC):
     def worth(self, scored: Scored, memory: Any = None) -> Float[Tensor, "g t"]:
         """The factor of each token's score: the advantage of its completion."""
         advantages = self.advantages(scored, memory).to(scored.total.dtype)
-        return policy_gradient.per_token(advantages, scored.group.mask)
+        return policy_gradient.per_token(advantages, scored.group.completion_mask)
 
     def pull(self, scored: Scored) -> Float[Tensor, "g t"]:
         """The factor of each token's divergence from the reference in the loss."""
-        return torch.zeros_like(scored.group.mask, dtype=scored.total.dtype)
+        return torch.zeros_like(scored.group.completion_mask, dtype=scored.total.dtype)
 
     def credit(self, scored: Scored, totals: Totals, memory: Any = None) -> Credit:
         """Worth and pull of each token, and its share in the loss."""
         worth = self.worth(scored, memory)
-        share = policy_gradient.shares(scored.group.mask, totals, self.reduce, worth.dtype, self.length)
+        share = policy_gradient.loss_weights(scored.group.completion_mask, totals, self.reduce, worth.dtype, self.length)
         return Credit(worth, self.pull(scored), share)
 
     @abstractmethod
@@ -152,7 +152,7 @@ def sampler_logp(rows: Scored, key: str) -> Float[Tensor, "n t"]:
     return rows.group.logp_sampled
 
 
-def check_penalty(beta: float, reference: Update | None) -> None:
+def check_penalty(beta: float, reference: ReferenceUpdate | None) -> None:
     """Refuse a negative weight of a divergence, and a divergence from no reference."""
     if beta < 0:
         raise ValueError(f"algorithm.beta: expected 0 or more, found {beta}")

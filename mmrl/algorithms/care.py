@@ -10,7 +10,7 @@ from torch import Tensor
 from mmrl.algorithms.base import Algorithm, Needs, check_clip, check_penalty, known
 from mmrl.algorithms.grpo import clipped_loss
 from mmrl.functional import policy_gradient
-from mmrl.types import EMA, Credit, Group, Scored, Tokens, Update
+from mmrl.types import EMA, Credit, Group, Scored, Tokens, ReferenceUpdate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,15 +40,15 @@ class CARE(Algorithm):
     bonus: float = 0.5  # lambda; times the accuracy
     cap: float = 0.95  # likelihoods above this count as this
     margin: float = 0.0  # how far below the mean of the accurate siblings still counts as consistent
-    floor: float = policy_gradient.ACCURACY_FLOOR  # accuracy at or below which no completion is eligible
+    floor: float = policy_gradient.ACCURACY_THRESHOLD  # accuracy at or below which no completion is eligible
     likelihood: policy_gradient.Likelihood = "geometric"
     # a bonus for the likelier siblings, or one as large as the likelihood
     consistency: Literal["relative", "dense"] = "relative"
     beta: float = 0.0  # weight of the divergence to the reference; the paper removes it
     clip: float | None = None
     standardise: Literal["std", "none"] = "std"
-    reduce: policy_gradient.Reduce = "sequence"
-    reference: Update = EMA()
+    reduce: policy_gradient.LossAggMode = "sequence"
+    reference: ReferenceUpdate = EMA()
 
     def __post_init__(self) -> None:
         check_penalty(self.beta, self.reference)
@@ -69,19 +69,19 @@ class CARE(Algorithm):
 
     def reads(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> Bool[Tensor, "g t"]:
         """The answers of the rows that can earn the bonus; everything where a divergence is kept."""
-        return group.mask if self.beta > 0 else group.answer & self.eligible(group, rewards["accuracy"])[:, None]
+        return group.completion_mask if self.beta > 0 else group.answer_mask & self.eligible(group, rewards["accuracy"])[:, None]
 
     def eligible(self, group: Group, accuracy: Float[Tensor, " g"]) -> Bool[Tensor, " g"]:
         """The rows that can earn the bonus: right enough, and with an answer that can be found."""
         right = accuracy > 0 if self.consistency == "dense" else policy_gradient.accurate(accuracy, self.floor)
-        return group.answer.any(dim=1) & right
+        return group.answer_mask.any(dim=1) & right
 
     def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]:
         reward = scored.total + self.bonuses(scored)
         return policy_gradient.standardised(reward) if self.standardise == "std" else policy_gradient.centred(reward)
 
     def pull(self, scored: Scored) -> Float[Tensor, "g t"]:
-        return self.beta * scored.group.mask.to(scored.total.dtype)
+        return self.beta * scored.group.completion_mask.to(scored.total.dtype)
 
     def bonuses(self, scored: Scored) -> Float[Tensor, " g"]:
         """The reward that each completion earns for consistency; 0 for all of a group in which no row can earn it."""
@@ -94,8 +94,8 @@ class CARE(Algorithm):
 
     def likelihoods(self, scored: Scored) -> Float[Tensor, " g"]:
         """How likely the reference finds each answer, at most cap; meaningless for rows that it did not read."""
-        reference = known(scored.reference, "reference")
-        return policy_gradient.likelihood(reference, scored.group.answer, self.likelihood).clamp(max=self.cap)
+        reference = known(scored.ref_logprobs, "reference")
+        return policy_gradient.likelihood(reference, scored.group.answer_mask, self.likelihood).clamp(max=self.cap)
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
         return clipped_loss(now, credit, rows, self.beta, self.clip)

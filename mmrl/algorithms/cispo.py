@@ -27,7 +27,7 @@ class CISPO(Algorithm):
     high: float = 4.0  # weights are at most 1 + high
 
     needs: ClassVar[Needs] = Needs(off_policy=True)
-    reduce: ClassVar[policy_gradient.Reduce] = "token"
+    reduce: ClassVar[policy_gradient.LossAggMode] = "token"
 
     def __post_init__(self) -> None:
         check_positive(high=self.high)
@@ -37,4 +37,4 @@ class CISPO(Algorithm):
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
         ratio = policy_gradient.ratio(now.logp.detach(), sampler_logp(rows, "algorithm.high"))
         weight = ratio.clamp(0.0 if self.low is None else 1 - self.low, 1 + self.high)
-        return -weight * credit.worth * now.logp
+        return -weight * credit.advantage * now.logp

@@ -34,7 +34,7 @@ class DAPO(Algorithm):
     buffer: int = 16  # the last so many tokens before the limit cost
     draws: int = 8  # the most batches drawn for a step
 
-    reduce: ClassVar[policy_gradient.Reduce] = "token"
+    reduce: ClassVar[policy_gradient.LossAggMode] = "token"
 
     def __post_init__(self) -> None:
         check_clip(self.clip)
@@ -48,7 +48,7 @@ class DAPO(Algorithm):
 
     @property
     def needs(self) -> Needs:
-        return Needs(rewards=("accuracy",), off_policy=True, draws=self.draws, max_new_tokens=self.limit)
+        return Needs(rewards=("accuracy",), off_policy=True, max_gen_batches=self.draws, max_new_tokens=self.limit)
 
     def useful(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> bool:
         """True where some completions are more right than others."""
@@ -59,14 +59,14 @@ class DAPO(Algorithm):
 
     def lengths(self, scored: Scored) -> Float[Tensor, " g"]:
         """The (negative) reward for each completion's length."""
-        lengths = scored.group.mask.sum(dim=1).to(scored.total.dtype)
+        lengths = scored.group.completion_mask.sum(dim=1).to(scored.total.dtype)
         if self.limit is None:
             return torch.zeros_like(lengths)
-        return policy_gradient.overlong(lengths, self.limit, self.buffer)
+        return policy_gradient.overlong_penalty(lengths, self.limit, self.buffer)
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
         ratio = policy_gradient.ratio(now.logp, sampler_logp(rows, "algorithm.clip"))
-        return -policy_gradient.surrogate(ratio, credit.worth, self.clip, self.high)
+        return -policy_gradient.clipped_surrogate(ratio, credit.advantage, self.clip, self.high)
 
     def report(self, scored: Scored, memory: Any = None) -> Mapping[str, float]:
         return {"dapo/overlong": self.lengths(scored).mean().item()}

@@ -10,10 +10,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mmrl.algorithms.base import Needs, check_positive
-from mmrl.algorithms.target_matching import OF_THE_GROUP, Distances, Logs, TargetMatching, TargetState, Visit
+from mmrl.algorithms.target_matching import OF_THE_GROUP, TargetKL, SequenceLogprobs, TargetMatching, TargetState, Observation
 from mmrl.functional.divergences import exp
-from mmrl.functional.targets import AnyFactor, Constraint, Partition, kl_target
-from mmrl.types import Adaptive, Scored
+from mmrl.functional.targets import AnyFactor, Constraint, ZEstimate, kl_target
+from mmrl.types import AdaptiveProposal, Scored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +31,12 @@ class DPG(TargetMatching):
 
     target: tuple[AnyFactor, ...] = (Constraint(),)
     moments: Mapping[str, float] | None = None  # wanted averages of rewards, by name
-    z: Partition = "leave_one_out"
+    z: ZEstimate = "leave_one_out"
     forget: float = 1.0  # of a running Z, at each visit of its prompt
     baseline: bool = True
     cap: float | None = None  # the most that P / (Z q) counts
     ratio_cap: float | None = None  # the most that pi / q counts
-    proposal: Adaptive | None = None  # who samples; none: the policy
+    proposal: AdaptiveProposal | None = None  # who samples; none: the policy
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -57,17 +57,17 @@ class DPG(TargetMatching):
             weight = weight - logs.ratio(self.ratio_cap)
         return weight * bool((logs.target > -math.inf).any())
 
-    def notes(self, scored: Scored, memory: TargetState) -> Visit:
+    def notes(self, scored: Scored, memory: TargetState) -> Observation:
         """The running Z's, and how far policy and proposal are from the target by this group, if it says anything."""
         visit, logs = super().notes(scored, memory), self.logs(scored, memory)
         if self.proposal is None or not visit.reached:
             return visit
         both = [float(kl_target(logs.target, other, logs.sampler)) for other in (logs.policy, logs.sampler)]
-        return replace(visit, kl=Distances(*both))
+        return replace(visit, kl=TargetKL(*both))
 
-    def remember(self, memory: TargetState, notes: Sequence[Visit]) -> TargetState:
+    def remember(self, memory: TargetState, notes: Sequence[Observation]) -> TargetState:
         both = [visit.kl for visit in notes if visit.kl is not None]
-        kl = Distances(*torch.tensor(both, dtype=torch.float64).mean(dim=0).tolist()) if both else None
+        kl = TargetKL(*torch.tensor(both, dtype=torch.float64).mean(dim=0).tolist()) if both else None
         return replace(super().remember(memory, notes), kl=kl)
 
     def adopt(self, memory: TargetState) -> bool:
@@ -86,7 +86,7 @@ class GDC(DPG):
     name: Literal["gdc"] = "gdc"
     target: tuple[AnyFactor, ...] = ()
     moments: Mapping[str, float] | None = field(default_factory=lambda: {"accuracy": 0.9})
-    proposal: Adaptive | None = Adaptive()
+    proposal: AdaptiveProposal | None = AdaptiveProposal()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,11 +94,11 @@ class CDPG(DPG):
     """On-policy, one Z a prompt from the group's own samples, no baseline. Source: Korbak et al. 2022 (2112.00791)."""
 
     name: Literal["cdpg"] = "cdpg"
-    z: Partition = "plug_in"
+    z: ZEstimate = "plug_in"
     baseline: bool = False
 
 
-def weights(logs: Logs, log_z: Float[Tensor, " g"], cap: float | None) -> Float[Tensor, " g"]:
+def weights(logs: SequenceLogprobs, log_z: Float[Tensor, " g"], cap: float | None) -> Float[Tensor, " g"]:
     """p / q, at most ``cap``."""
     weight = exp(logs.weight - log_z)
     return weight if cap is None else weight.clamp(max=cap)

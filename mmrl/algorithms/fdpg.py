@@ -9,10 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mmrl.algorithms.base import Needs, check_positive
-from mmrl.algorithms.target_matching import OF_THE_GROUP, Logs, TargetMatching
+from mmrl.algorithms.target_matching import OF_THE_GROUP, SequenceLogprobs, TargetMatching
 from mmrl.functional import policy_gradient
 from mmrl.functional.divergences import Alpha, AnyDivergence, JensenShannon
-from mmrl.functional.targets import AnyFactor, Constraint, Partition, Tilt
+from mmrl.functional.targets import AnyFactor, Constraint, ZEstimate, Tilt
 from mmrl.types import Scored
 
 
@@ -40,7 +40,7 @@ class FDPG(TargetMatching):
     divergence: AnyDivergence = JensenShannon()
     target: tuple[AnyFactor, ...] = (Tilt(),)
     moments: Mapping[str, float] | None = None  # wanted averages of rewards, by name
-    z: Partition = "leave_one_out"
+    z: ZEstimate = "leave_one_out"
     bound_z: bool = False  # cut Z to what the target's bounds allow: at most 1 for a constraint
     forget: float = 1.0  # of a running Z, at each visit of its prompt
     baseline: policy_gradient.Baseline = "siblings"
@@ -60,7 +60,7 @@ class FDPG(TargetMatching):
     def check_divergence(self) -> None:
         """Refuse a divergence that has no finite gradient, or whose gradient the Z of these settings does not give."""
         name = type(self.divergence).__name__
-        if self.hard and math.isinf(self.divergence.slope_at_infinity):
+        if self.has_zero_support and math.isinf(self.divergence.slope_at_infinity):
             raise ValueError(
                 f"algorithm.divergence: {name} is infinite for a target that is 0 somewhere, as a constraint makes it. Use js, "
                 "forward_kl or alpha below 1, or give the constraint a floor"
@@ -101,13 +101,13 @@ class AlphaDPG(FDPG):
     name: Literal["alpha_dpg"] = "alpha_dpg"
     divergence: AnyDivergence = Alpha(0.75)
     target: tuple[AnyFactor, ...] = (Constraint(),)
-    z: Partition = "plug_in"
+    z: ZEstimate = "plug_in"
     bound_z: bool = True
     cap: float | None = 40.0
 
 
 def pseudo_rewards(
-    divergence: AnyDivergence, logs: Logs, log_z: Float[Tensor, " g"], cap: float | None
+    divergence: AnyDivergence, logs: SequenceLogprobs, log_z: Float[Tensor, " g"], cap: float | None
 ) -> Float[Tensor, "g g"]:
     """-f'(pi_h Z_g / P_h) in row g and column h, at most ``cap``: how completion h is judged by the Z that completion g sees.
 

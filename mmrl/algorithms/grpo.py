@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mmrl.algorithms.base import Algorithm, Needs, check_clip, check_length, check_penalty, known, sampler_logp
 from mmrl.functional import policy_gradient
-from mmrl.types import Credit, Frozen, Group, Scored, Tokens, Update
+from mmrl.types import Credit, Frozen, Group, Scored, Tokens, ReferenceUpdate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,11 +33,11 @@ class GRPO(Algorithm):
     beta: float = 0.04  # weight of the divergence to the reference
     clip: float | None = None
     standardise: Literal["std", "none"] = "std"
-    reduce: policy_gradient.Reduce = "sequence"
+    reduce: policy_gradient.LossAggMode = "sequence"
     length: float = 1.0  # what a completion counts as where reduce is constant
     rows: Literal["all", "accurate"] = "all"  # whose divergence counts
     tokens: Literal["all", "separate"] = "all"  # whether reasoning and answer have a mean each
-    reference: Update | None = Frozen()
+    reference: ReferenceUpdate | None = Frozen()
 
     def __post_init__(self) -> None:
         check_penalty(self.beta, self.reference)
@@ -59,8 +59,8 @@ class GRPO(Algorithm):
     def pulled(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> Bool[Tensor, "g t"]:
         """The tokens whose divergence counts."""
         if self.rows == "all":
-            return group.mask
-        return group.mask & policy_gradient.accurate(rewards["accuracy"])[:, None]
+            return group.completion_mask
+        return group.completion_mask & policy_gradient.accurate(rewards["accuracy"])[:, None]
 
     def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]:
         reward = scored.total
@@ -69,7 +69,7 @@ class GRPO(Algorithm):
     def pull(self, scored: Scored) -> Float[Tensor, "g t"]:
         group, dtype = scored.group, scored.total.dtype
         pull = self.beta * self.pulled(group, scored.rewards).to(dtype)
-        return pull * separate_means(group.mask, group.answer, dtype) if self.tokens == "separate" else pull
+        return pull * separate_means(group.completion_mask, group.answer_mask, dtype) if self.tokens == "separate" else pull
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
         return clipped_loss(now, credit, rows, self.beta, self.clip)
@@ -86,17 +86,17 @@ class DrGRPO(GRPO):
     name: Literal["dr_grpo"] = "dr_grpo"
     beta: float = 0.0
     standardise: Literal["std", "none"] = "none"
-    reduce: policy_gradient.Reduce = "constant"
-    reference: Update | None = None
+    reduce: policy_gradient.LossAggMode = "constant"
+    reference: ReferenceUpdate | None = None
 
 
 def clipped_loss(now: Tokens, credit: Credit, rows: Scored, beta: float, clip: float | None) -> Float[Tensor, "n t"]:
     """pull k3 - ratio A: the ratio to the policy that sampled where a clip needs it, else to the policy as it is."""
     old = now.logp.detach() if clip is None else sampler_logp(rows, "algorithm.clip")
-    gain = policy_gradient.surrogate(policy_gradient.ratio(now.logp, old), credit.worth, clip)
+    gain = policy_gradient.clipped_surrogate(policy_gradient.ratio(now.logp, old), credit.advantage, clip)
     if beta == 0:
         return -gain
-    return credit.pull * policy_gradient.k3(now.logp, known(rows.reference, "reference")) - gain
+    return credit.kl_weight * policy_gradient.k3(now.logp, known(rows.ref_logprobs, "reference")) - gain
 
 
 def separate_means(mask: Bool[Tensor, "g t"], answer: Bool[Tensor, "g t"], dtype: torch.dtype) -> Float[Tensor, "g t"]:

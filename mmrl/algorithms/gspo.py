@@ -35,5 +35,5 @@ class GSPO(Algorithm):
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
         old = sampler_logp(rows, "algorithm.clip")
-        ratio = policy_gradient.sequence_ratio(now.logp, old, rows.group.mask, mean=True)
-        return -policy_gradient.surrogate(ratio, credit.worth, self.clip, self.high)
+        ratio = policy_gradient.sequence_ratio(now.logp, old, rows.group.completion_mask, mean=True)
+        return -policy_gradient.clipped_surrogate(ratio, credit.advantage, self.clip, self.high)

@@ -8,9 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mmrl.algorithms.base import Algorithm, Needs, check_clip, check_length, check_penalty, known, sampler_logp
-from mmrl.algorithms.target_matching import distances, log_probs
+from mmrl.algorithms.target_matching import target_diagnostics, sequence_logprobs
 from mmrl.functional import policy_gradient
-from mmrl.types import Credit, Direction, Frozen, Scored, Tokens, Update
+from mmrl.types import Credit, Direction, Frozen, Scored, Tokens, ReferenceUpdate
 
 Level = Literal["sequence", "to_go", "token"]  # what is estimated, and which tokens answer for it
 ESTIMATORS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -44,9 +44,9 @@ class KLRegularised(Algorithm):
     baseline: policy_gradient.Baseline = "siblings"
     ratio: Literal["none", "token", "sequence"] = "none"  # the importance ratio of the reward, and of ratio_k3
     clip: float | None = None  # of that ratio
-    reduce: policy_gradient.Reduce = "constant"
+    reduce: policy_gradient.LossAggMode = "constant"
     length: float = 1.0  # what a completion counts as where reduce is constant
-    reference: Update | None = Frozen()
+    reference: ReferenceUpdate | None = Frozen()
 
     def __post_init__(self) -> None:
         check_penalty(self.beta, self.reference)
@@ -78,22 +78,22 @@ class KLRegularised(Algorithm):
         return Needs(
             reference=self.reference,
             group_baseline=self.baseline != "none",
-            sampler_log_probs=self.ratio == "sequence",
+            sampling_logprobs=self.ratio == "sequence",
             off_policy=self.ratio != "none",
             off_policy_setting="algorithm.ratio, for example token",
         )
 
     def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]:
         """The reward's alone."""
-        return policy_gradient.advantage(scored.total, self.baseline)
+        return policy_gradient.group_advantages(scored.total, self.baseline)
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
         old = self.old_logp(now, rows)
         if self.ratio == "sequence":
-            ratio = policy_gradient.sequence_ratio(now.logp, old, rows.group.mask)
+            ratio = policy_gradient.sequence_ratio(now.logp, old, rows.group.completion_mask)
         else:
             ratio = policy_gradient.ratio(now.logp, old)
-        return -policy_gradient.surrogate(ratio, credit.worth, self.clip)
+        return -policy_gradient.clipped_surrogate(ratio, credit.advantage, self.clip)
 
     def old_logp(self, now: Tokens, rows: Scored) -> Float[Tensor, "n t"]:
         """Log-probabilities of what sampled; the policy's own where it is taken for that."""
@@ -101,10 +101,10 @@ class KLRegularised(Algorithm):
 
     def report(self, scored: Scored, memory: Any = None) -> Mapping[str, float]:
         """How far the policy is from p* and from the reference, where it was read before it learns."""
-        if self.beta == 0 or scored.now is None:
+        if self.beta == 0 or scored.old_policy is None:
             return {}
-        logs = log_probs(scored, known(scored.reference, "reference"), scored.total.double() / self.beta)
-        return distances(logs, scored)
+        logs = sequence_logprobs(scored, known(scored.ref_logprobs, "reference"), scored.total.double() / self.beta)
+        return target_diagnostics(logs, scored)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,16 +136,16 @@ class KLInReward(KLRegularised):
 
     def worth(self, scored: Scored, memory: Any = None) -> Float[Tensor, "g t"]:
         """The advantage of the reward minus the divergence, of a completion as a whole or token by token."""
-        mask, reward, estimate = scored.group.mask, scored.total, ESTIMATORS[self.estimator]
+        mask, reward, estimate = scored.group.completion_mask, scored.total, ESTIMATORS[self.estimator]
         if self.beta == 0:
             return super().worth(scored)
-        logp, prior = known(scored.now, "old_log_probs").logp, known(scored.reference, "reference")
+        logp, prior = known(scored.old_policy, "old_log_probs").logp, known(scored.ref_logprobs, "reference")
         if self.level == "sequence":
             cost = estimate(logp.sum(dim=1), prior.sum(dim=1))
-            return policy_gradient.per_token(policy_gradient.advantage(reward - self.beta * cost, self.baseline), mask)
+            return policy_gradient.per_token(policy_gradient.group_advantages(reward - self.beta * cost, self.baseline), mask)
         costs = self.beta * estimate(logp, prior) * mask
         if self.level == "token":
-            return (policy_gradient.advantage(reward, self.baseline)[:, None] - costs) * mask
+            return (policy_gradient.group_advantages(reward, self.baseline)[:, None] - costs) * mask
         return advantages_to_go(reward, costs, self.baseline) * mask
 
 
@@ -204,27 +204,27 @@ class KLInLoss(KLRegularised):
         return replace(super().needs, full_vocabulary_kl=self.full_vocabulary_kl, old_log_probs=self.tokens_differ)
 
     def pull(self, scored: Scored) -> Float[Tensor, "g t"]:
-        return self.beta * scored.group.mask.to(scored.total.dtype)
+        return self.beta * scored.group.completion_mask.to(scored.total.dtype)
 
     def worth(self, scored: Scored, memory: Any = None) -> Float[Tensor, "g t"]:
         """The advantage of the reward; to go also that of the later tokens' divergence, as its own is in the loss."""
         if not self.tokens_differ:
             return super().worth(scored)
-        mask = scored.group.mask
-        divergence = known(known(scored.now, "old_log_probs").divergence, "full_vocabulary_kl")
+        mask = scored.group.completion_mask
+        divergence = known(known(scored.old_policy, "old_log_probs").divergence, "full_vocabulary_kl")
         costs = self.beta * divergence * mask
         return (advantages_to_go(scored.total, costs, self.baseline) + costs) * mask
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
         loss = super().loss(now, credit, rows)
-        return loss if rows.reference is None else credit.pull * self.divergence(now, rows) + loss
+        return loss if rows.ref_logprobs is None else credit.kl_weight * self.divergence(now, rows) + loss
 
     def divergence(self, now: Tokens, rows: Scored) -> Float[Tensor, "n t"]:
         """The divergence by tokens; a sequence's in equal parts on its tokens."""
         if self.full_vocabulary_kl is not None:
             return known(now.divergence, "full_vocabulary_kl")
-        prior = known(rows.reference, "reference")
-        estimate, corrected, mask = ESTIMATORS[self.estimator], self.estimator == "ratio_k3", rows.group.mask
+        prior = known(rows.ref_logprobs, "reference")
+        estimate, corrected, mask = ESTIMATORS[self.estimator], self.estimator == "ratio_k3", rows.group.completion_mask
         if self.level == "token":
             divergence = estimate(now.logp, prior)
             return policy_gradient.ratio(now.logp, self.old_logp(now, rows)) * divergence if corrected else divergence
@@ -237,6 +237,6 @@ def advantages_to_go(
     reward: Float[Tensor, " g"], costs: Float[Tensor, "g t"], baseline: policy_gradient.Baseline
 ) -> Float[Tensor, "g t"]:
     """The advantage of each token where it answers for its own cost and all later ones, not for earlier ones."""
-    whole = policy_gradient.advantage(reward - costs.sum(dim=1), baseline)[:, None]
+    whole = policy_gradient.group_advantages(reward - costs.sum(dim=1), baseline)[:, None]
     past = costs.sum(dim=1, keepdim=True) - policy_gradient.to_go(costs)
     return whole + past

@@ -20,7 +20,7 @@ class SFT(Algorithm):
     """
 
     name: Literal["sft"] = "sft"
-    reduce: policy_gradient.Reduce = "token"
+    reduce: policy_gradient.LossAggMode = "token"
 
     needs: ClassVar[Needs] = Needs(source="demonstrations", group_baseline=False)
 
@@ -28,4 +28,4 @@ class SFT(Algorithm):
         return torch.ones_like(scored.total)
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
-        return -credit.worth * now.logp
+        return -credit.advantage * now.logp

@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mmrl.algorithms.base import Algorithm, Memory, Needs, check_length, known
+from mmrl.algorithms.base import Algorithm, State, Needs, check_length, known
 from mmrl.functional import policy_gradient, targets
-from mmrl.types import EMA, Credit, Frozen, Scored, Tokens, Update
+from mmrl.types import EMA, Credit, Frozen, Scored, Tokens, ReferenceUpdate
 
 OF_THE_GROUP = ("plug_in", "leave_one_out", "running")  # Z that wants siblings, the last one at a first visit
 PATIENCE = 20  # steps in a row without a single completion in the target's support, after which a run stops
@@ -26,7 +26,7 @@ class TargetError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Logs:
+class SequenceLogprobs:
     """Log-probabilities of whole completions, in float64."""
 
     policy: Float[Tensor, " g"]  # as the update finds it
@@ -57,7 +57,7 @@ class RunningZ(NamedTuple):
         return RunningZ(pooled.item(), forget * self.count + new.count)
 
 
-class Distances(NamedTuple):
+class TargetKL(NamedTuple):
     """KL(p || policy) and KL(p || proposal), by the newest samples: on the same ones they differ less by chance."""
 
     policy: float
@@ -65,18 +65,18 @@ class Distances(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TargetState(Memory):
+class TargetState(State):
     """The state that a method which matches a target keeps between steps."""
 
     running_z: Mapping[str, RunningZ] = field(default_factory=dict)  # by example id: a question has its own
     coefficients: Float[Tensor, " k"] | None = None  # lambda of the wanted moments
-    effective: float | None = None  # the fewest effective samples of a prompt that the coefficients rest on
-    barren: int = 0  # steps in a row in which no completion was in the target's support
-    kl: Distances | None = None
+    moments_ess: float | None = None  # the fewest effective samples of a prompt that the coefficients rest on
+    steps_without_support: int = 0  # steps in a row in which no completion was in the target's support
+    kl: TargetKL | None = None
 
     def to_tensors(self) -> dict[str, Tensor]:
         kept = {f"z/{example}": z for example, z in self.running_z.items()}
-        kept |= {"moments_ess": self.effective, "kl": self.kl, "barren": self.barren or None}
+        kept |= {"moments_ess": self.moments_ess, "kl": self.kl, "barren": self.steps_without_support or None}
         tensors = {name: double(values) for name, values in kept.items() if values is not None}
         return tensors if self.coefficients is None else tensors | {"lambda": self.coefficients}
 
@@ -84,17 +84,17 @@ class TargetState(Memory):
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "TargetState":
         kept: dict[str, Any] = {name: values.tolist() for name, values in tensors.items()}
         running = {name[2:]: RunningZ(*z) for name, z in kept.items() if name.startswith("z/")}
-        kl = Distances(*kept["kl"]) if "kl" in kept else None
+        kl = TargetKL(*kept["kl"]) if "kl" in kept else None
         return cls(running, tensors.get("lambda"), kept.get("moments_ess"), int(kept.get("barren", 0)), kl)
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class Observation:
     """One group as the state remembers it."""
 
     example: str
     z: RunningZ  # of its completions alone
-    kl: Distances | None = None  # where there is a proposal to compare with
+    kl: TargetKL | None = None  # where there is a proposal to compare with
 
     @property
     def reached(self) -> bool:
@@ -112,12 +112,12 @@ class TargetMatching(Algorithm):
     """
 
     length: float = 1.0  # a constant that completions' sums over tokens are divided by
-    reference: Update | None = Frozen()
+    reference: ReferenceUpdate | None = Frozen()
 
-    reduce: ClassVar[policy_gradient.Reduce] = "constant"  # a mean over a completion's tokens would move the target
+    reduce: ClassVar[policy_gradient.LossAggMode] = "constant"  # a mean over a completion's tokens would move the target
     target: ClassVar[tuple[targets.AnyFactor, ...]]  # the factors
     moments: ClassVar[Mapping[str, float] | None] = None  # wanted averages of features, which are rewards, by name
-    z: ClassVar[targets.Partition] = "none"
+    z: ClassVar[targets.ZEstimate] = "none"
     bound_z: ClassVar[bool] = False  # cut log Z to what the factors' bounds allow
     forget: ClassVar[float] = 1.0  # 1 keeps all of a running Z; less forgets, as a target that moves needs
 
@@ -152,9 +152,9 @@ class TargetMatching(Algorithm):
             )
 
     @property
-    def hard(self) -> bool:
+    def has_zero_support(self) -> bool:
         """True where the target is 0 somewhere."""
-        return any(factor.hard for factor in self.target)
+        return any(factor.has_zero_support for factor in self.target)
 
     @property
     def needs_base_rewards(self) -> bool:
@@ -167,20 +167,20 @@ class TargetMatching(Algorithm):
             rewards=tuple(dict.fromkeys(name for name in named if name != "total")),
             reference=self.reference,
             base_rewards=self.needs_base_rewards,
-            old_log_probs=True,
-            sampler_log_probs=True,  # weights divide by q; and what cannot be sampled is never balanced
+            old_logprobs=True,
+            sampling_logprobs=True,  # weights divide by q; and what cannot be sampled is never balanced
             off_policy=True,
-            memory=TargetState,
+            state=TargetState,
         )
 
-    def logs(self, scored: Scored, memory: TargetState) -> Logs:
+    def logs(self, scored: Scored, memory: TargetState) -> SequenceLogprobs:
         """Log-probabilities of the group's completions by policy, sampler, reference and target."""
         weight = self.log_weight(dict(scored.rewards) | {"total": scored.total}, memory)
-        return log_probs(scored, self.prior(scored), weight)
+        return sequence_logprobs(scored, self.prior(scored), weight)
 
     def prior(self, scored: Scored) -> Float[Tensor, "g t"]:
         """Log-probabilities of the tokens by pi0."""
-        return known(scored.reference, "reference")
+        return known(scored.ref_logprobs, "reference")
 
     def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]], memory: TargetState) -> Float[Tensor, " n"]:
         """log P - log pi0, in float64."""
@@ -190,12 +190,12 @@ class TargetMatching(Algorithm):
             return weight
         return weight + features(rewards, self.moments) @ known(memory.coefficients, "memory")
 
-    def log_z(self, scored: Scored, logs: Logs, memory: TargetState) -> Float[Tensor, " g"]:
+    def log_z(self, scored: Scored, logs: SequenceLogprobs, memory: TargetState) -> Float[Tensor, " g"]:
         """log Z as each completion sees it; always finite."""
         if self.z == "none":
             return torch.zeros_like(logs.policy)
         if self.z == "offline":
-            base, limits = known(scored.base, "base_rewards"), None if self.moments else targets.bounds(self.target)
+            base, limits = known(scored.base_rewards, "base_rewards"), None if self.moments else targets.bounds(self.target)
             log_z = targets.offline(self.log_weight(base, memory), limits).expand(len(logs.policy))
         elif self.z == "plug_in":
             log_z = targets.plug_in(logs.weight)
@@ -203,22 +203,22 @@ class TargetMatching(Algorithm):
             past = memory.running_z.get(scored.group.prompt.example.id) if self.z == "running" else None
             past, count = (None, 0.0) if past is None else (double(past.log_sum), past.count)
             log_z = targets.leave_one_out(logs.weight, past, count)
-        return targets.usable(log_z, targets.bounds(self.target) if self.bound_z else None)
+        return targets.clamp_log_z(log_z, targets.bounds(self.target) if self.bound_z else None)
 
     @abstractmethod
     def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]: ...
 
     def worth(self, scored: Scored, memory: Any = None) -> Float[Tensor, "g t"]:
         """The advantage of each token's completion, in the precision of the log-probabilities that it is made of."""
-        dtype = known(scored.now, "old_log_probs").logp.dtype
-        return policy_gradient.per_token(self.advantages(scored, memory).to(dtype), scored.group.mask)
+        dtype = known(scored.old_policy, "old_log_probs").logp.dtype
+        return policy_gradient.per_token(self.advantages(scored, memory).to(dtype), scored.group.completion_mask)
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
-        return -credit.worth * now.logp
+        return -credit.advantage * now.logp
 
     def report(self, scored: Scored, memory: Any = None) -> Mapping[str, float]:
         """The distances to target and reference; the coefficients of the moments, and how much they rest on."""
-        numbers = distances(self.logs(scored, memory), scored)
+        numbers = target_diagnostics(self.logs(scored, memory), scored)
         if self.moments:
             numbers |= {f"lambda/{n}": float(v) for n, v in zip(self.moments, memory.coefficients, strict=True)}
             numbers["moments/ess"] = memory.effective
@@ -248,23 +248,23 @@ class TargetMatching(Algorithm):
         except targets.MomentsError as error:
             error.add_note(f"algorithm.moments: features are {', '.join(self.moments)}, in this order")
             raise
-        return TargetState(coefficients=result.coefficients, effective=float(result.effective.min()))
+        return TargetState(coefficients=result.coefficients, moments_ess=float(result.effective.min()))
 
-    def notes(self, scored: Scored, memory: TargetState) -> Visit:
+    def notes(self, scored: Scored, memory: TargetState) -> Observation:
         """Note the group's part of its prompt's running Z, by which it reached the target or did not."""
         weight = self.logs(scored, memory).weight
-        return Visit(scored.group.prompt.example.id, RunningZ(float(weight.logsumexp(dim=0)), len(weight)))
+        return Observation(scored.group.prompt.example.id, RunningZ(float(weight.logsumexp(dim=0)), len(weight)))
 
-    def remember(self, memory: TargetState, notes: Sequence[Visit]) -> TargetState:
+    def remember(self, memory: TargetState, notes: Sequence[Observation]) -> TargetState:
         """The running Z of each prompt; and for how many steps the target was out of reach.
 
         Raises TargetError after PATIENCE of those.
         """
-        running, barren = dict(memory.running_z), memory.barren
+        running, barren = dict(memory.running_z), memory.steps_without_support
         for visit in notes if self.z == "running" else ():
             past = running.get(visit.example)
             running[visit.example] = visit.z if past is None else past.add(visit.z, self.forget)
-        if self.hard and notes:
+        if self.has_zero_support and notes:
             barren = 0 if any(visit.reached for visit in notes) else barren + 1
         if barren >= PATIENCE:
             raise TargetError(
@@ -275,12 +275,12 @@ class TargetMatching(Algorithm):
         return replace(memory, running_z=running, barren=barren)
 
 
-def log_probs(scored: Scored, prior: Float[Tensor, "g t"], log_weight: Float[Tensor, " g"]) -> Logs:
+def sequence_logprobs(scored: Scored, prior: Float[Tensor, "g t"], log_weight: Float[Tensor, " g"]) -> SequenceLogprobs:
     """Log-probabilities of whole completions where the target is the prior times exp(log_weight)."""
-    policy = known(scored.now, "old_log_probs").logp.double().sum(dim=1)
+    policy = known(scored.old_policy, "old_log_probs").logp.double().sum(dim=1)
     sampler = known(scored.group.logp_sampled, "sampler_log_probs").double().sum(dim=1)
     log_prior = prior.double().sum(dim=1)
-    return Logs(policy, sampler, log_prior, log_prior + log_weight)
+    return SequenceLogprobs(policy, sampler, log_prior, log_prior + log_weight)
 
 
 def double(values: float | Sequence[float]) -> Tensor:
@@ -296,7 +296,7 @@ def features(rewards: Mapping[str, Float[Tensor, " n"]], moments: Mapping[str, f
     return torch.stack([rewards[name] for name in moments], dim=1)
 
 
-def distances(logs: Logs, scored: Scored) -> dict[str, float]:
+def target_diagnostics(logs: SequenceLogprobs, scored: Scored) -> dict[str, float]:
     """How far the policy is from target and reference, by the group alone, with its plug-in Z.
 
     A group without a completion in the target's support says nothing about the target and is left out of those means.

@@ -11,7 +11,7 @@ from mmrl.algorithms.base import sampler_logp
 from mmrl.algorithms.target_matching import TargetMatching
 from mmrl.functional import policy_gradient
 from mmrl.functional.targets import AnyFactor, Tilt
-from mmrl.types import Scored, Update
+from mmrl.types import Scored, ReferenceUpdate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class VarGrad(TargetMatching):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.hard:
+        if self.has_zero_support:
             raise ValueError(
                 "algorithm.target: expected mass everywhere, as log P is a residual; found a constraint. Give it a floor, or use "
                 "a tilt"
@@ -63,7 +63,7 @@ class GVPO(TargetMatching):
     name: Literal["gvpo"] = "gvpo"
     beta: float = 0.1  # temperature of the target
     toward: Literal["reference", "sampler"] = "sampler"  # pi'
-    reference: Update | None = None
+    reference: ReferenceUpdate | None = None
 
     @property
     def target(self) -> tuple[AnyFactor, ...]:

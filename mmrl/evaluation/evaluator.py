@@ -74,7 +74,7 @@ def open_sampler(
     sampler = sampler_of(model, section.template, section.decoding, max_rows)
     settings = settings_of(section, model, sampler.facts)
     shown = section.model_copy(update={"frames": frame_choice_under(section.condition, section.frames)})
-    still = model.tower.still(again=True) if isinstance(model, Policy) else nullcontext()
+    still = model.tower.reuse_features(again=True) if isinstance(model, Policy) else nullcontext()
     with media_reader(shown, cache_bytes=2**28) as reader, evaluating(model.model), still:
         yield MediaSampler(sampler, reader, section.seed, section.condition, settings, responses)
 

@@ -52,15 +52,15 @@ class EngineSampler(ResponseSampler):
     @property
     def facts(self) -> dict[str, Any]:
         """The settings of the engine that decide the texts."""
-        return {"name": "mmrl", "compute": str(self.policy.compute), "max_rows": self.engine.max_rows}
+        return {"name": "mmrl", "compute": str(self.policy.compute), "max_rows": self.engine.max_num_seqs}
 
 
 def completion_of(group: Group, row: int) -> Completion:
     """Return a completion of a group as it is recorded."""
-    answer, logp = group.answer[row], None
+    answer, logp = group.answer_mask[row], None
     if group.logp_sampled is not None and bool(answer.any()):
         logp = float(group.logp_sampled[row, answer].sum())
-    tokens, finished = int(group.mask[row].sum()), bool(group.finished[row])
+    tokens, finished = int(group.completion_mask[row].sum()), bool(group.finished[row])
     return completion(group.texts[row], tokens, finished, len(group.prompt.tokens), logp)
 
 

@@ -9,16 +9,16 @@ from torch import Tensor
 from mmrl.types import Totals
 
 STD_EPSILON = 1e-4  # added to a group's standard deviation, as in the released GRPO code
-ACCURACY_FLOOR = 0.1  # accuracy at or below which no completion counts as accurate, as in GRPO-CARE
+ACCURACY_THRESHOLD = 0.1  # accuracy at or below which no completion counts as accurate, as in GRPO-CARE
 ROUNDING = 1e-6  # a float32 mean of equal numbers may exceed them
 LOG_RATIO_LIMIT = 10.0  # log-ratios are cut here before they are exponentiated, as in the released GRPO code
 
-Reduce = Literal["sequence", "token", "constant"]  # who has one share: completions, tokens, tokens whatever there are
+LossAggMode = Literal["sequence", "token", "constant"]  # who has one share: completions, tokens, tokens whatever there are
 Likelihood = Literal["geometric", "arithmetic"]
 Baseline = Literal["siblings", "group", "group_std", "none"]
 
 
-def advantage(reward: Float[Tensor, " g"], baseline: Baseline) -> Float[Tensor, " g"]:
+def group_advantages(reward: Float[Tensor, " g"], baseline: Baseline) -> Float[Tensor, " g"]:
     """The reward against a baseline: its siblings' mean, the group's mean, that in units of its std, or nothing."""
     if baseline == "siblings":
         return leave_one_out(reward)
@@ -56,7 +56,7 @@ def require_siblings(reward: Float[Tensor, " g"]) -> None:
         raise ValueError(f"group size: expected 2 or more where siblings are the baseline, found {len(reward)}")
 
 
-def accurate(accuracy: Float[Tensor, " g"], floor: float = ACCURACY_FLOOR) -> Bool[Tensor, " g"]:
+def accurate(accuracy: Float[Tensor, " g"], floor: float = ACCURACY_THRESHOLD) -> Bool[Tensor, " g"]:
     """Right enough, and no less right than the group on average. Source: Chen et al. 2025 (2506.16141), algorithm 1."""
     return (accuracy > floor) & (accuracy >= accuracy.mean() - ROUNDING)
 
@@ -98,7 +98,7 @@ def sequence_ratio(
     return log.exp()[:, None] * (logp - logp.detach()).exp()
 
 
-def surrogate(
+def clipped_surrogate(
     ratio: Float[Tensor, "n t"], worth: Float[Tensor, "n t"], clip: float | None = None, high: float | None = None
 ) -> Float[Tensor, "n t"]:
     """ratio x worth, or min(ratio x worth, clip(ratio, 1 - clip, 1 + high) x worth); ``high`` is ``clip`` if not given.
@@ -130,7 +130,7 @@ def k3(logp: Float[Tensor, "..."], reference: Float[Tensor, "..."]) -> Float[Ten
     return x.expm1() - x
 
 
-def overlong(lengths: Float[Tensor, " g"], limit: int, buffer: int) -> Float[Tensor, " g"]:
+def overlong_penalty(lengths: Float[Tensor, " g"], limit: int, buffer: int) -> Float[Tensor, " g"]:
     """The (negative) reward for a completion's length: 0 up to limit - buffer tokens, then linearly to -1 at the limit.
 
     Source: Yu et al. 2025 (2503.14476), eq. 13 ("soft overlong punishment").
@@ -138,8 +138,8 @@ def overlong(lengths: Float[Tensor, " g"], limit: int, buffer: int) -> Float[Ten
     return ((limit - buffer - lengths) / buffer).clamp(-1, 0)
 
 
-def shares(
-    mask: Bool[Tensor, "g t"], totals: Totals, reduce: Reduce, dtype: torch.dtype, length: float = 1.0
+def loss_weights(
+    mask: Bool[Tensor, "g t"], totals: Totals, reduce: LossAggMode, dtype: torch.dtype, length: float = 1.0
 ) -> Float[Tensor, "g t"]:
     """Each token's part of the step's loss; over all groups of all ranks they add up to 1, save for ``constant``.
 

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mmrl.models.logprobs import Rules, chunk_logits, rows_of
+from mmrl.models.logprobs import LogitRules, chunk_logits, rows_of
 from mmrl.types import Direction
 
 TENSORS = 3  # tensors as wide as the vocabulary at a time: one for each model and one to normalise with
@@ -15,7 +15,7 @@ def token_divergence(
     states: Float[Tensor, "m d"],
     weight: Float[Tensor, "v d"],
     head: Float[Tensor, "v d"],
-    rules: Rules,
+    rules: LogitRules,
     direction: Direction,
 ) -> Float[Tensor, " m"]:
     """Computes KL(policy || reference) of each next token, or KL(reference || policy), in nats; only the policy gets a gradient.
@@ -25,7 +25,7 @@ def token_divergence(
     much as one token needs. The distributions are over the allowed tokens, at the sampling temperature.
     """
     dtype = torch.promote_types(hidden.dtype, torch.float32)
-    rows = rows_of(rules.logit_bytes, len(weight), dtype, TENSORS)
+    rows = rows_of(rules.max_logit_bytes, len(weight), dtype, TENSORS)
     mine, its = (hidden.to(dtype), weight.to(dtype)), (states.detach().to(dtype), head.detach().to(dtype))
     with torch.autocast(hidden.device.type, enabled=False):
         how = rules.allowed, rules.temperature, direction == "kl_policy_reference", rows

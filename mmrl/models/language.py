@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mmrl.models import full_kl, logprobs
-from mmrl.models.logprobs import Rules
+from mmrl.models.logprobs import LogitRules
 from mmrl.runtime.sharding import full
 from mmrl.types import Against
 
@@ -47,7 +47,7 @@ def autocast(model: nn.Module, compute: torch.dtype | None):
 class Language:
     """Runs the language half of a model: tokens and features in, hidden states and log-probabilities out."""
 
-    def __init__(self, model: nn.Module, rules: Rules, compute: torch.dtype | None):
+    def __init__(self, model: nn.Module, rules: LogitRules, compute: torch.dtype | None):
         self.model, self.rules, self.compute, self.work = model, rules, compute, Work()
 
     @property
@@ -106,7 +106,7 @@ class Language:
         with self.autocast():
             return self.layers(inputs_embeds=embedded, position_ids=positions.to(self.device), **options)
 
-    def said(
+    def token_values(
         self,
         hidden: Float[Tensor, "m d"],
         tokens: Int[Tensor, " m"],
@@ -119,18 +119,18 @@ class Language:
         different things keep step.
         """
         weight = full(self.model.get_output_embeddings().weight)
-        self.rows(hidden, logprobs.TENSORS)
-        values = logprobs.token_logp(hidden, tokens, weight, self.rules)
+        self.rows_per_chunk(hidden, logprobs.TENSORS)
+        values = logprobs.token_logprobs(hidden, tokens, weight, self.rules)
         if against is None:
             return *values, None
-        self.rows(hidden, full_kl.TENSORS)
+        self.rows_per_chunk(hidden, full_kl.TENSORS)
         others = states.to(hidden), weight, against.head, self.rules, against.direction
         return *values, full_kl.token_divergence(hidden, *others)
 
-    def rows(self, hidden: Float[Tensor, "m d"], tensors: int) -> int:
+    def rows_per_chunk(self, hidden: Float[Tensor, "m d"], tensors: int) -> int:
         """Rows per chunk, so that ``tensors`` tensors as wide as the vocabulary stay within ``logit_bytes``; records the peak."""
         dtype, entries = torch.promote_types(hidden.dtype, torch.float32), len(self.rules.allowed)
-        rows = min(len(hidden), logprobs.rows_of(self.rules.logit_bytes, entries, dtype, tensors))
+        rows = min(len(hidden), logprobs.rows_of(self.rules.max_logit_bytes, entries, dtype, tensors))
         self.work.logit_bytes = max(self.work.logit_bytes, tensors * rows * entries * dtype.itemsize)
         return rows
 

@@ -15,13 +15,13 @@ TENSORS = 2  # tensors as wide as the vocabulary that ``token_logp`` holds at a 
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class LogitRules:
     """Says which tokens may come next, at which temperature, and how much memory their logits may take."""
 
     allowed: Bool[Tensor, " v"]
     placeholders: tuple[int, ...]  # ids of the image and video placeholder tokens
     temperature: float = 1.0
-    logit_bytes: int = 2**28
+    max_logit_bytes: int = 2**28
 
 
 def allowed_logits(
@@ -34,7 +34,7 @@ def allowed_logits(
     return logits.div_(temperature).masked_fill_(~allowed, -torch.inf)
 
 
-class TokenLogp(torch.autograd.Function):
+class TokenLogprobs(torch.autograd.Function):
     """Computes log-probabilities and entropies in chunks; the backward pass computes each chunk's logits again."""
 
     @staticmethod
@@ -89,8 +89,8 @@ def rows_of(logit_bytes: int, vocabulary: int, dtype: torch.dtype, tensors: int)
     return max(1, logit_bytes // (tensors * vocabulary * dtype.itemsize))
 
 
-def token_logp(
-    hidden: Float[Tensor, "m d"], tokens: Int[Tensor, " m"], weight: Float[Tensor, "v d"], rules: Rules
+def token_logprobs(
+    hidden: Float[Tensor, "m d"], tokens: Int[Tensor, " m"], weight: Float[Tensor, "v d"], rules: LogitRules
 ) -> tuple[Float[Tensor, " m"], Float[Tensor, " m"]]:
     """Computes each token's log-probability and the entropy of its distribution, in nats; the entropy carries no gradient.
 
@@ -99,5 +99,5 @@ def token_logp(
     """
     dtype = torch.promote_types(hidden.dtype, torch.float32)
     with torch.autocast(hidden.device.type, enabled=False):
-        rows = rows_of(rules.logit_bytes, len(weight), dtype, TENSORS)
-        return TokenLogp.apply(hidden.to(dtype), weight.to(dtype), tokens, rules.allowed, rules.temperature, rows)
+        rows = rows_of(rules.max_logit_bytes, len(weight), dtype, TENSORS)
+        return TokenLogprobs.apply(hidden.to(dtype), weight.to(dtype), tokens, rules.allowed, rules.temperature, rows)

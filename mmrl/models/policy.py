@@ -14,7 +14,7 @@ from mmrl.data.media.video import Clip
 from mmrl.models.attention.shared import use_shared, why_not
 from mmrl.models.chat import chat, completion_text, prompt_text
 from mmrl.models.families import Grid, family_of, positions
-from mmrl.models.logprobs import Rules
+from mmrl.models.logprobs import LogitRules
 from mmrl.models.reader import Reader
 from mmrl.models.spans import Span, span_mask
 from mmrl.models.vision.patches import Vision, patch_media
@@ -48,7 +48,7 @@ class Policy(Reader):
                 f"model.path: expected the processor's image and video tokens to be the model's {expected}, "
                 f"found {self.placeholders}; take model and processor from the same directory"
             )
-        rules = Rules(self.allowed_tokens(model), self.placeholders, temperature, logit_bytes)
+        rules = LogitRules(self.allowed_tokens(model), self.placeholders, temperature, logit_bytes)
         super().__init__(model, family_of(model.config.model_type), rules, compute)
         reason = why_not(self.layers) if share_prefix else None
         if reason is not None:
@@ -81,12 +81,12 @@ class Policy(Reader):
         prompts, config = [], self.model.config.vision_config
         rate = config.tokens_per_second if self.family.tokens_per_second else None
         for example, vision in zip(examples, patch_media(self.processor, media), strict=True):
-            tokens, spans = self.tokenise(example, vision)
+            tokens, spans = self.tokenise_prompt(example, vision)
             places = positions(len(tokens), spans, config.spatial_merge_size, rate)
             prompts.append(Prompt(example, tokens, places, vision if vision.grids else None))
         return prompts
 
-    def tokenise(self, example: Example, vision: Vision) -> tuple[Int[Tensor, " p"], list[tuple[int, Grid]]]:
+    def tokenise_prompt(self, example: Example, vision: Vision) -> tuple[Int[Tensor, " p"], list[tuple[int, Grid]]]:
         """Makes the prompt's tokens, and lists the start and the grid of each block of placeholders."""
         text = prompt_text(self.processor, example, self.template)
         kinds = dict(zip(self.placeholders, ("image", "video"), strict=True))
@@ -135,7 +135,7 @@ class Policy(Reader):
         )
         return begun.removeprefix(bare)
 
-    def encode(self, completion: str, where: str) -> list[int]:
+    def tokenise_completion(self, completion: str, where: str) -> list[int]:
         """Makes tokens of somebody's completion and of its end. Raises ValueError if it holds a token that is never sampled."""
         ids = [*self.ids(completion), self.end]
         banned = [i for i in ids if not self.rules.allowed[i]]
@@ -152,7 +152,7 @@ class Policy(Reader):
         """Marks the tokens of a span of the completion's text."""
         return span_mask(tokens, self.decode, span, width)
 
-    def filler(self, kinds: Iterable[str]) -> Group:
+    def dummy_group(self, kinds: Iterable[str]) -> Group:
         """Makes a group of one token about the smallest media of these kinds: reading it runs every layer once.
 
         It has no media if features are kept, as they are there before ranks keep step. If the projector trains, its media

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mmrl.models.policy import Policy
-from mmrl.runtime.sharding import load_whole_state, whole_state
+from mmrl.runtime.sharding import load_full_state_dict, gather_state_dict
 
 
 class Proposal(Policy):
@@ -18,20 +18,20 @@ class Proposal(Policy):
 
     def __init__(self, policy: Policy):
         model = copy.deepcopy(policy.model).requires_grad_(False).eval()
-        rules = policy.rules.temperature, policy.rules.logit_bytes
-        super().__init__(model, policy.processor, policy.template, *rules, policy.compute, policy.shares)
+        rules = policy.rules.temperature, policy.rules.max_logit_bytes
+        super().__init__(model, policy.processor, policy.template, *rules, policy.compute, policy.shares_prefix)
         self.tower.fixed_level = policy.tower.cache_level
 
     @torch.no_grad()
-    def adopt(self, policy: Policy) -> None:
+    def sync(self, policy: Policy) -> None:
         """Copies the policy's weights."""
         for mine, its in zip(self.model.parameters(), policy.model.parameters(), strict=True):
             mine.copy_(its)
 
     def state(self) -> Mapping[str, Tensor]:
         """Gives, on rank 0, the tensors from which ``restore`` makes the proposal again."""
-        return whole_state(self.model)
+        return gather_state_dict(self.model)
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Takes over what ``state`` gave."""
-        load_whole_state(self.model, state)
+        load_full_state_dict(self.model, state)

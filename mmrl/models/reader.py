@@ -9,16 +9,16 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 
-from mmrl.models.attention.prefix import Prefix, answers, held
+from mmrl.models.attention.prefix import Prefix, answers, prefix_cache
 from mmrl.models.attention.shared import NAME
 from mmrl.models.attention.unshared import whole_rows
 from mmrl.models.families import Family
 from mmrl.models.fingerprint import Fingerprint
 from mmrl.models.language import Language
-from mmrl.models.logprobs import Rules
+from mmrl.models.logprobs import LogitRules
 from mmrl.models.vision.patches import visions_of
-from mmrl.models.vision.tower import CacheLevel, Seen, Tower
-from mmrl.runtime.sharding import gathered, shard, whole
+from mmrl.models.vision.tower import CacheLevel, EncodedPrompts, Tower
+from mmrl.runtime.sharding import gathered, shard, full_parameters
 from mmrl.types import Against, Prompt, RowSlice, Tokens
 
 
@@ -44,14 +44,14 @@ class Wanted:
 class Reader(Language):
     """Holds one set of weights: the language half and, before it, the tower. It knows nothing of files, texts or algorithms."""
 
-    def __init__(self, model: nn.Module, family: Family, rules: Rules, compute: torch.dtype | None = None):
+    def __init__(self, model: nn.Module, family: Family, rules: LogitRules, compute: torch.dtype | None = None):
         super().__init__(model, rules, compute)
         self.family = family
         self.tower = Tower(model, family, compute, self.work)
         self.weights = Fingerprint(model)
 
     @property
-    def shares(self) -> bool:
+    def shares_prefix(self) -> bool:
         """True if a prompt's keys and values are computed once for all of its completions."""
         return self.layers.config._attn_implementation.startswith(NAME)
 
@@ -60,11 +60,11 @@ class Reader(Language):
         shard(self.model, mesh, device, None if self.compute == self.dtype else self.compute)
         self.rules = replace(self.rules, allowed=self.rules.allowed.to(device))
 
-    def whole(self):
+    def full_parameters(self):
         """Makes the weights complete on every rank: inside, ranks read without waiting for one another."""
-        return whole(self.model)
+        return full_parameters(self.model)
 
-    def look(self, prompts: Sequence[Prompt]) -> None:
+    def encode_media(self, prompts: Sequence[Prompt]) -> None:
         """Encodes the prompts' media as far as a frozen tower allows, and keeps the results for all later calls.
 
         All ranks must call it, each with prompts of its own. It does nothing if the tower's blocks train.
@@ -73,23 +73,23 @@ class Reader(Language):
             with gathered(self.model.model.visual):
                 self.tower.encode_ahead(visions_of(prompts))
 
-    def still(self) -> AbstractContextManager[None]:
+    def reuse_features(self) -> AbstractContextManager[None]:
         """Promises that nobody writes to the weights inside: a tower that trains then encodes each prompt's media once."""
-        return self.tower.still(again=False)
+        return self.tower.reuse_features(again=False)
 
     @contextmanager
-    def see(self, prompts: Sequence[Prompt]) -> Iterator[Prefix | Seen]:
+    def encode(self, prompts: Sequence[Prompt]) -> Iterator[Prefix | EncodedPrompts]:
         """Encodes prompts and their media once for all that is read or sampled inside; one backward pass runs at exit."""
-        with self.tower.see(prompts) as seen:
-            if self.shares:
-                with held(self, seen) as prefix:
+        with self.tower.encode_prompts(prompts) as seen:
+            if self.shares_prefix:
+                with prefix_cache(self, seen) as prefix:
                     yield prefix
             else:
                 yield seen
 
-    def read(
+    def logprobs(
         self,
-        seen: Prefix | Seen,
+        seen: Prefix | EncodedPrompts,
         pieces: Sequence[RowSlice],
         where: Sequence[Bool[Tensor, "n t"]] | None = None,
         keep: bool = False,
@@ -101,7 +101,7 @@ class Reader(Language):
         values of other tokens are 0. The first token of a completion is predicted at the last place of its prompt. ``keep``
         adds the states that the tokens are predicted from, ``against`` the exact divergence from another model.
         """
-        masks = [piece.group.mask for piece in pieces] if where is None else where
+        masks = [piece.group.completion_mask for piece in pieces] if where is None else where
         wanted = [
             Wanted(piece, row, mask[row].nonzero().flatten())
             for piece, mask in zip(pieces, masks, strict=True)
@@ -112,10 +112,10 @@ class Reader(Language):
             return [Tokens(zero, zero, None if against is None else zero) for zero in zeros]
         states = self.states(seen, wanted)
         tokens = torch.cat([row.tokens for row in wanted]).to(self.device)
-        theirs = None if against is None else torch.cat([s[m] for s, m in zip(against.states, masks, strict=True)])
-        return scatter(masks, [*self.said(states, tokens, theirs, against), states if keep else None])
+        theirs = None if against is None else torch.cat([s[m] for s, m in zip(against.hidden_states, masks, strict=True)])
+        return scatter(masks, [*self.token_values(states, tokens, theirs, against), states if keep else None])
 
-    def states(self, seen: Prefix | Seen, wanted: Sequence[Wanted]) -> Float[Tensor, "m d"]:
+    def states(self, seen: Prefix | EncodedPrompts, wanted: Sequence[Wanted]) -> Float[Tensor, "m d"]:
         """Computes the last hidden states from which the wanted tokens are predicted, row by row."""
         inputs = [(row.piece.index, row.inputs) for row in wanted]
         if not isinstance(seen, Prefix):

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from mmrl.models.reader import Reader
 from mmrl.models.vision.tower import CacheLevel
-from mmrl.runtime.sharding import full, load_whole_state, local, pick, somewhere, whole_state
-from mmrl.types import EMA, Frozen, Group, RowSlice, Tokens, Update
+from mmrl.runtime.sharding import full, load_full_state_dict, local, pick, somewhere, gather_state_dict
+from mmrl.types import EMA, Frozen, Group, RowSlice, Tokens, ReferenceUpdate
 
 WATCHED = 65536  # coordinates on which the average is also kept exactly
 CHUNK = 64  # parameters that are moved in one call: copies in the average's type exist for so many at a time
@@ -24,7 +24,7 @@ class Reference(Reader):
     The drift ratio compares its way with that of an exact float64 average of fixed coordinates: 1 is right, 0 does not move.
     """
 
-    def __init__(self, policy: Reader, update: Update):
+    def __init__(self, policy: Reader, update: ReferenceUpdate):
         model = copy.deepcopy(policy.model).requires_grad_(False).eval()
         dtype = torch.bfloat16 if isinstance(update, EMA) and update.dtype == "bfloat16" else None
         super().__init__(model.to(dtype) if dtype else model, policy.family, policy.rules, policy.compute)
@@ -35,7 +35,7 @@ class Reference(Reader):
         self.watch = Watch(model.parameters()) if isinstance(update, EMA) else None
 
     @torch.no_grad()
-    def follow(self, policy: Reader, step: int) -> float | None:
+    def update_towards(self, policy: Reader, step: int) -> float | None:
         """Moves towards the policy if ``update`` says so after optimizer step ``step``; gives the drift ratio if it did."""
         if not isinstance(self.update, EMA) or step % self.update.every:
             return None
@@ -51,14 +51,14 @@ class Reference(Reader):
         return self.watch.follow(policy.model.parameters(), self.model.parameters(), self.update.decay)
 
     @torch.no_grad()
-    def score(self, groups: Sequence[Group], where: Sequence[Bool[Tensor, "g t"]], keep: bool = False) -> list[Tokens]:
+    def logprobs(self, groups: Sequence[Group], where: Sequence[Bool[Tensor, "g t"]], keep: bool = False) -> list[Tokens]:
         """Reads the tokens that ``where`` marks; ``keep`` adds its states. Prompts without such tokens are not encoded."""
         wanted = [k for k, w in enumerate(where) if w.any()]
         out = [Tokens(torch.zeros(w.shape), torch.zeros(w.shape)) for w in where]
         if wanted:
-            with self.see([groups[k].prompt for k in wanted]) as seen:
+            with self.encode([groups[k].prompt for k in wanted]) as seen:
                 pieces = [RowSlice(i, groups[k]) for i, k in enumerate(wanted)]
-                read = self.read(seen, pieces, [where[k] for k in wanted], keep)
+                read = self.logprobs(seen, pieces, [where[k] for k in wanted], keep)
             for k, tokens in zip(wanted, read, strict=True):
                 out[k] = tokens
         return out
@@ -69,12 +69,12 @@ class Reference(Reader):
 
     def state(self) -> Mapping[str, Tensor]:
         """Gives, on rank 0, the tensors from which ``restore`` makes the reference again; none if it never moves."""
-        return {} if self.watch is None else whole_state(self.model) | self.watch.state()
+        return {} if self.watch is None else gather_state_dict(self.model) | self.watch.state()
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Takes over what ``state`` gave."""
         if self.watch is not None:
-            load_whole_state(self.model, {n: t for n, t in state.items() if not n.startswith(Watch.prefix)})
+            load_full_state_dict(self.model, {n: t for n, t in state.items() if not n.startswith(Watch.prefix)})
             for weights in (self.tower.weights, self.tower.blocks):
                 weights.forget()
             self.watch.restore(state)

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from mmrl.models.attention.prefix import Prefix, held
+from mmrl.models.attention.prefix import Prefix, prefix_cache
 from mmrl.models.attention.shared import NAME, untouched
 from mmrl.models.reader import Reader
-from mmrl.models.vision.tower import Seen
+from mmrl.models.vision.tower import EncodedPrompts
 from mmrl.runtime.sharding import is_sharded
 from mmrl.types import RowSlice
 
@@ -35,20 +35,20 @@ def compare(reader: Reader, prefix: Prefix, pieces: Sequence[RowSlice]) -> dict[
     narrow = reader.compute or reader.dtype
     eps = torch.finfo(narrow if reader.dtype != torch.float64 else torch.float32).eps  # transformers' norms are float32
     widens = not is_sharded(reader.model) and reader.dtype != torch.float64
-    with reader.whole():
+    with reader.full_parameters():
         shared = read_shared(reader, prefix, pieces)
         with untouched(reader.layers):
-            plain = row_by_row(reader, prefix.seen, pieces)
+            plain = row_by_row(reader, prefix.encoded, pieces)
         truth = plain
         if widens:
             with wider(reader):
-                truth = row_by_row(reader, prefix.seen, pieces)
+                truth = row_by_row(reader, prefix.encoded, pieces)
     distances = {"distance": distance(shared, truth), "plain_distance": distance(plain, truth)}
     bound = tolerance(distances["plain_distance"], float(truth.abs().max()), eps, widens)
     check(distances["distance"], bound, pieces)
     finer = torch.finfo(reader.dtype).eps
     if widens and eps > finer:
-        with wider(reader, NAME + "sdpa"), held(reader, prefix.seen) as again:
+        with wider(reader, NAME + "sdpa"), prefix_cache(reader, prefix.encoded) as again:
             check(distance(read_shared(reader, again, pieces), truth), bound * (finer / eps) ** 0.5, pieces)
     return distances
 
@@ -86,14 +86,14 @@ def distance(one: Tensor, other: Tensor) -> float:
 
 def read_shared(reader: Reader, prefix: Prefix, pieces: Sequence[RowSlice]) -> Tensor:
     """Reads log-probabilities by the shared path."""
-    read = zip(reader.read(prefix, pieces), pieces, strict=True)
-    return torch.cat([tokens.logp[piece.group.mask] for tokens, piece in read])
+    read = zip(reader.logprobs(prefix, pieces), pieces, strict=True)
+    return torch.cat([tokens.logp[piece.group.completion_mask] for tokens, piece in read])
 
 
-def row_by_row(reader: Reader, seen: Seen, pieces: Sequence[RowSlice]) -> Tensor:
+def row_by_row(reader: Reader, seen: EncodedPrompts, pieces: Sequence[RowSlice]) -> Tensor:
     """Reads log-probabilities by the plain path, one completion at a time: no padding, little memory."""
     rows = [(p.index, p.group.rows(slice(r, r + 1))) for p in pieces for r in range(len(p.group))]
-    return torch.cat([reader.read(seen, [RowSlice(i, row)])[0].logp[row.mask] for i, row in rows])
+    return torch.cat([reader.logprobs(seen, [RowSlice(i, row)])[0].logp[row.completion_mask] for i, row in rows])
 
 
 @contextmanager

@@ -27,7 +27,7 @@ class Engine:
     policy: Policy
     decoding: Decoding
     span: Callable[[str], Span | None]  # finds the graded answer in a text, as character offsets
-    max_rows: int = 256  # that are decoded at a time
+    max_num_seqs: int = 256  # that are decoded at a time
 
     @torch.no_grad()
     def sample(
@@ -48,7 +48,7 @@ class Engine:
         """Puts neighbouring prompts together, up to ``max_rows`` rows; a group is never cut."""
         batches, rows = [[]], 0
         for index, members in enumerate(samples):
-            if batches[-1] and rows + len(members) > self.max_rows:
+            if batches[-1] and rows + len(members) > self.max_num_seqs:
                 batches.append([])
                 rows = 0
             batches[-1].append(index)
@@ -64,7 +64,7 @@ class Engine:
         counts = [len(s) for s in samples]
         starts = torch.tensor([p.next_position for p, n in zip(prompts, counts, strict=True) for _ in range(n)])
         device = self.policy.device
-        with self.policy.autocast(), self.policy.see(prompts) as seen:  # one cast of the weights for all tokens
+        with self.policy.autocast(), self.policy.encode(prompts) as seen:  # one cast of the weights for all tokens
             begun = decoder(self.policy, seen, counts)
             tokens, logp, lengths = self.decode(begun, starts.to(device), noise.to(device))
         rows = zip(tokens.split(counts), logp.split(counts), lengths.split(counts), strict=True)
@@ -98,7 +98,7 @@ class Engine:
 
     def choose(self, hidden: Float[Tensor, "n d"], noise: Float[Tensor, " n"]) -> tuple[Tensor, Tensor]:
         """Draws the next token of each row, with its log-probability, in as many rows at a time as ``logit_bytes`` allow."""
-        rows = self.policy.rows(hidden, TENSORS if self.decoding.top_p == 1 else TENSORS_TOP_P)
+        rows = self.policy.rows_per_chunk(hidden, TENSORS if self.decoding.top_p == 1 else TENSORS_TOP_P)
         chosen = [self.draw(*chunk) for chunk in zip(hidden.split(rows), noise.split(rows), strict=True)]
         token, logp = (torch.cat(parts) for parts in zip(*chosen, strict=True))
         return token, logp

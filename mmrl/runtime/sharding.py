@@ -58,7 +58,7 @@ def outer_modules(model: nn.Module) -> list[nn.Module]:
 
 
 @contextmanager
-def whole(*models: nn.Module) -> Iterator[None]:
+def full_parameters(*models: nn.Module) -> Iterator[None]:
     """Makes all weights complete on every rank, for reading: inside, no rank waits for another. Other models are left alone.
 
     Sampling needs it, because a gather a layer and token is slow and rows end at different times.
@@ -106,7 +106,7 @@ def local(tensor: Tensor) -> Tensor:
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
-def whole_state(model: nn.Module) -> dict[str, Tensor]:
+def gather_state_dict(model: nn.Module) -> dict[str, Tensor]:
     """Gives the model's tensors by name, complete and in the host's memory on rank 0; none on the others. All ranks must call it.
 
     Names that share a tensor go on sharing one, which torch gathers once for each name.
@@ -116,7 +116,7 @@ def whole_state(model: nn.Module) -> dict[str, Tensor]:
     return {name: state[first.setdefault(id(own[name]), name)] for name in state}
 
 
-def load_whole_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+def load_full_state_dict(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Copies the tensors of ``whole_state``, which every rank has read, into the model, cut as the model is."""
     set_model_state_dict(model, dict(state), options=WHOLE)
 

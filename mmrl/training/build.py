@@ -32,13 +32,13 @@ from mmrl.training import checkpoint
 from mmrl.training.base_rewards import facts, read_table
 from mmrl.training.checks import check_inputs, check_opening, check_ranks, checkpoint_to_resume
 from mmrl.training.loop import Run
-from mmrl.training.optimizer import freeze, optimizer_of, rate_at
-from mmrl.training.prompts import Feeder
+from mmrl.training.optimizer import freeze, optimizer_of, lr_multiplier
+from mmrl.training.prompts import PromptFeeder
 from mmrl.training.rollouts import rollouts_of
-from mmrl.training.run_log import Journal
-from mmrl.training.step.batching import Planner
+from mmrl.training.run_log import RunLog
+from mmrl.training.step.batching import BatchPlanner
 from mmrl.training.step.collect import Collector
-from mmrl.training.step.forward import Readings
+from mmrl.training.step.forward import ForwardPasses
 from mmrl.training.step.trainer import Trainer
 from mmrl.types import Frozen
 
@@ -122,7 +122,7 @@ def first_policy(inputs: Inputs, policy: Policy) -> Policy:
     config = inputs.config
     if inputs.newest is None or not isinstance(config.algorithm.needs.reference, Frozen):
         return policy
-    model = config.model.model_copy(update={"share_prefix": "auto" if policy.shares else "off"})  # decided, and said
+    model = config.model.model_copy(update={"share_prefix": "auto" if policy.shares_prefix else "off"})  # decided, and said
     first = policy_of(model, config.data.template, inputs.ranks.accelerator.device, policy.rules.temperature)
     freeze(first, config.optimizer)
     return first
@@ -135,19 +135,19 @@ def connect(inputs: Inputs, models: Models, optimizer: Optimizer) -> Run:
     trainer = trainer_of(inputs, models, optimizer, collector_of(inputs, models, feeder))
     models.policy.model.train()
     step = 0 if inputs.newest is None else checkpoint.read_state(inputs.newest)["step"]
-    return Run(config, folder, trainer, feeder, Journal(folder, ranks, step), ranks)
+    return Run(config, folder, trainer, feeder, RunLog(folder, ranks, step), ranks)
 
 
-def feeder_of(inputs: Inputs, policy: Policy) -> Feeder:
+def feeder_of(inputs: Inputs, policy: Policy) -> PromptFeeder:
     """Makes what turns the data into prompts of this rank."""
     config, ranks = inputs.config, inputs.ranks
     stream = Stream(inputs.data, config.prompts_per_step, config.seed, ranks.rank, ranks.world)
     reader = media_reader(config.data, config.data.cache_bytes, size_rules(policy.processor))
     new_tokens = config.rollout.decoding.max_new_tokens if config.algorithm.needs.source == "policy" else 0
-    return Feeder(policy, reader, stream, ranks, config.data.on_bad_media, new_tokens, config.data.max_prompt_tokens)
+    return PromptFeeder(policy, reader, stream, ranks, config.data.on_bad_media, new_tokens, config.data.max_prompt_tokens)
 
 
-def collector_of(inputs: Inputs, models: Models, feeder: Feeder) -> Collector:
+def collector_of(inputs: Inputs, models: Models, feeder: PromptFeeder) -> Collector:
     """Makes what turns prompts into completions, and grades these by the config's rewards."""
     config = inputs.config
     graders = {name: grader(r.grader) for name, r in config.rewards.items()}
@@ -163,7 +163,7 @@ def collector_of(inputs: Inputs, models: Models, feeder: Feeder) -> Collector:
         ),
         grade=lambda group: grade(group.texts, group.prompt.example, graders),
         weights=MappingProxyType({name: r.weight for name, r in config.rewards.items()}),
-        base=base,
+        base_rewards=base,
     )
 
 
@@ -171,16 +171,16 @@ def trainer_of(inputs: Inputs, models: Models, optimizer: Optimizer, collector: 
     """Puts the algorithm between what collects and what reads."""
     config, ranks, policy = inputs.config, inputs.ranks, models.policy
     total = config.steps * config.updates_per_step
-    planner = Planner(ranks, config.part_tokens, policy.filler if config.model.shard else None, policy.shares)
+    planner = BatchPlanner(ranks, config.part_tokens, policy.dummy_group if config.model.shard else None, policy.shares_prefix)
     return Trainer(
         config.algorithm,
         collector,
-        Readings(config.algorithm, policy, models.reference, planner),
+        ForwardPasses(config.algorithm, policy, models.reference, planner),
         optimizer,
-        partial(rate_at, total=total, section=config.optimizer),
+        partial(lr_multiplier, total=total, section=config.optimizer),
         ranks,
-        updates=config.updates_per_step,
-        clip_norm=config.optimizer.clip_norm,
+        mini_batches_per_step=config.updates_per_step,
+        max_grad_norm=config.optimizer.clip_norm,
         proposal=models.proposal,
-        compare=partial(compare, policy) if policy.shares else None,
+        compare=partial(compare, policy) if policy.shares_prefix else None,
     )

@@ -16,11 +16,11 @@ from mmrl.models.context import PromptError
 from mmrl.runtime.console import progress
 from mmrl.runtime.interrupt import Stopped, stopping
 from mmrl.runtime.ranks import Ranks
-from mmrl.runtime.sharding import whole_state
+from mmrl.runtime.sharding import gather_state_dict
 from mmrl.training import checkpoint
 from mmrl.training.profile import profile
-from mmrl.training.prompts import Feeder
-from mmrl.training.run_log import Journal
+from mmrl.training.prompts import PromptFeeder
+from mmrl.training.run_log import RunLog
 from mmrl.training.step.non_finite import NonFiniteError
 from mmrl.training.step.trainer import Trainer
 
@@ -34,8 +34,8 @@ class Run:
     config: Config
     folder: Path
     trainer: Trainer
-    feeder: Feeder
-    journal: Journal
+    feeder: PromptFeeder
+    log: RunLog
     ranks: Ranks
     saved: int = -1  # the step of the newest checkpoint
     random: dict[str, Any] = field(default_factory=checkpoint.randomness)  # as it was after the newest whole step
@@ -61,12 +61,12 @@ class Run:
                 self.loop(show)
         except BaseException as error:
             if self.ranks.world == 1 or isinstance(error, TOGETHER):
-                self.keep()
+                self.save_if_new()
             raise
         else:
-            self.keep()
+            self.save_if_new()
         finally:
-            self.journal.close()
+            self.log.close()
             self.feeder.reader.close()
 
     def loop(self, show: Callable[[int, str], None]) -> None:
@@ -77,13 +77,13 @@ class Run:
                 numbers = self.step()
                 show(trainer.step_done, note_of(numbers))
                 if config.save_every and trainer.step_done % config.save_every == 0:
-                    self.keep()
+                    self.save_if_new()
                 if any(self.ranks.gather(stop.asked)):
                     raise Stopped
 
-    def keep(self) -> None:
+    def save_if_new(self) -> None:
         """Writes a checkpoint, unless there is one of this step or the weights are between two steps."""
-        if self.saved != self.trainer.step_done and not self.trainer.moved:
+        if self.saved != self.trainer.step_done and not self.trainer.mid_step:
             self.save()
 
     def step(self) -> dict[str, float]:
@@ -96,15 +96,15 @@ class Run:
             if self.config.validation is not None and step % self.config.validation.every == 0:
                 numbers |= self.validate(step)
         finally:
-            self.journal.log(step, numbers)
+            self.log.log(step, numbers)
             if self.trainer.last and (step % self.config.rollouts_every == 0 or step in (1, self.config.steps)):
-                self.journal.write_rollouts(step, self.trainer.last)
+                self.log.write_rollouts(step, self.trainer.last)
         return numbers
 
     def validate(self, step: int) -> dict[str, float]:
         """Examines the policy as it is; rank 0 does, the others wait. Weights and random states are as before."""
         start, found, policy = perf_counter(), {}, self.feeder.policy
-        with policy.whole():
+        with policy.full_parameters():
             if self.ranks.main:
                 out = self.folder / "validation" / checkpoint.name_of(step)
                 levels = evaluate_model(policy, self.config.validation, out, self.config.rollout.max_rows, quiet=True)
@@ -133,9 +133,9 @@ class Run:
         policy = self.feeder.policy
         tensors = {"optimizer": checkpoint.optimizer_tensors(policy.model, trainer.optimizer)}
         tensors |= {name: copy.state() for name, copy in self.copies.items()}
-        if trainer.memory is not None:
-            tensors["memory"] = trainer.memory.to_tensors()
-        weights = whole_state(policy.model) if self.config.model.shard else None
+        if trainer.state is not None:
+            tensors["memory"] = trainer.state.to_tensors()
+        weights = gather_state_dict(policy.model) if self.config.model.shard else None
         if self.ranks.main:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             checkpoint.write(directory, partial(policy.save, weights=weights), tensors, self.state())
@@ -165,8 +165,8 @@ class Run:
         trainer.step_done, trainer.update_done, self.saved = state["step"], state["update"], state["step"]
         self.feeder.stream.load_state_dict(state["stream"])
         trainer.collector.done = self.feeder.stream.position
-        if trainer.algorithm.needs.memory is not None:
-            trainer.memory = trainer.algorithm.needs.memory.from_tensors(tensors["memory"])
+        if trainer.algorithm.needs.state is not None:
+            trainer.state = trainer.algorithm.needs.state.from_tensors(tensors["memory"])
         self.feeder.skipped = state["skipped"]
         checkpoint.restore_optimizer(self.feeder.policy.model, trainer.optimizer, tensors["optimizer"])
         for name, copy in self.copies.items():

@@ -38,7 +38,7 @@ def freeze(policy: Policy, section: OptimizerSection) -> None:
             parameter.requires_grad_(getattr(section.rates, part) > 0)
 
 
-def rate_at(step: int, total: int, section: OptimizerSection) -> float:
+def lr_multiplier(step: int, total: int, section: OptimizerSection) -> float:
     """Gives the share of the learning rate at an optimizer step: a linear warm-up, a plateau, then the schedule's fall."""
     if step < section.warmup:
         return (step + 1) / section.warmup

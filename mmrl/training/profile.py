@@ -11,14 +11,14 @@ import torch
 from mmrl.models.reader import Reader
 from mmrl.runtime.disk_cache import Tally
 from mmrl.runtime.ranks import Ranks
-from mmrl.training.prompts import Feeder
+from mmrl.training.prompts import PromptFeeder
 from mmrl.training.step.metrics import Meter
 
 Numbers = dict[str, float]
 
 
 @contextmanager
-def profile(readers: Sequence[Reader], feeder: Feeder, ranks: Ranks) -> Iterator[Numbers]:
+def profile(readers: Sequence[Reader], feeder: PromptFeeder, ranks: Ranks) -> Iterator[Numbers]:
     """Yield a dictionary for the numbers of a step; when the step has ended, its costs over all ranks are added to it.
 
     ``readers`` are all models that may be asked. Only work inside the block counts: a validation between steps does not.
@@ -53,7 +53,7 @@ def count_work(meter: Meter, readers: Sequence[Reader]) -> None:
             meter.total("work/rollout_halvings", work.halvings)
 
 
-def counters(feeder: Feeder) -> Numbers:
+def counters(feeder: PromptFeeder) -> Numbers:
     """All counters that only grow, as they are now; those of the tower's cache include validations."""
     counts, cache = feeder.reader.counts, feeder.policy.tower.cache
     found = {"work/prompts": feeder.prompts_made, "work/media": feeder.media_made}
@@ -70,7 +70,7 @@ def tallied(room: str, tally: Tally) -> dict[str, int]:
     return found | {f"{room}/{name}": getattr(tally, name) for name in ("evicted", "corrupt", "bypassed")}
 
 
-def count_state(meter: Meter, feeder: Feeder) -> None:
+def count_state(meter: Meter, feeder: PromptFeeder) -> None:
     """Measure memory and caches as they are after the step."""
     counts, cache = feeder.reader.counts, feeder.policy.tower.cache
     meter.add("media/decodes_per_file", counts.decodes / max(1, counts.files), counts.files)

@@ -15,7 +15,7 @@ from mmrl.types import Example, Prompt
 
 
 @dataclass
-class Feeder:
+class PromptFeeder:
     """Makes prompts of examples: decodes ahead of need, and does what the config says of media that cannot be read."""
 
     policy: Policy
@@ -51,7 +51,7 @@ class Feeder:
         long = list(too_long(prompts, self.policy.context, self.new_tokens, self.max_prompt_tokens))
         refuse([problem for problems in self.ranks.gather(long) for problem in problems])
         try:
-            self.policy.look(prompts)
+            self.policy.encode_media(prompts)
         except torch.OutOfMemoryError as error:
             error.add_note(f"media are encoded one by one, so that no batch can be made smaller; {REMEDY}")
             raise

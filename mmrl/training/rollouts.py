@@ -34,8 +34,8 @@ class Sampler:
         training = policy.model.training
         policy.model.eval()
         try:
-            with policy.whole():
-                rows = min(self.engine.max_rows, len(members) * len(prompts))  # so that halving makes a difference
+            with policy.full_parameters():
+                rows = min(self.engine.max_num_seqs, len(members) * len(prompts))  # so that halving makes a difference
                 groups, rows, halvings = run_with_smaller_batches(attempt, rows, len(members), "rollout.max_rows")
         finally:
             policy.model.train(training)
@@ -57,7 +57,7 @@ def demonstrate(policy: Policy, prompt: Prompt) -> Group:
     said, where = prompt.example.demonstration, f"example {prompt.example.id}"
     if said is None:
         raise ValueError(f"{where}: expected a demonstration to learn from, found none; sft needs one a row")
-    tokens = torch.tensor([policy.encode(said, where)])
+    tokens = torch.tensor([policy.tokenise_completion(said, where)])
     refuse(list(too_long([prompt], policy.context, tokens.shape[1])))
     mask = torch.ones_like(tokens, dtype=torch.bool)
     return Group(prompt, tokens, mask, torch.zeros_like(mask), (said,), finished=mask[:, 0])

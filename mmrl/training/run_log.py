@@ -12,7 +12,7 @@ from mmrl.runtime.ranks import Ranks
 from mmrl.types import Scored
 
 
-class Journal:
+class RunLog:
     """Keeps two JSONL files, which a resumed run continues from the step of its checkpoint."""
 
     def __init__(self, folder: Path, ranks: Ranks, step: int):
@@ -59,7 +59,7 @@ def rollout(step: int, scored: Scored) -> dict[str, Any]:
                 "rewards": {name: round(reward[i].item(), 6) for name, reward in scored.rewards.items()},
                 "total": round(scored.total[i].item(), 6),
             }
-            for i, (text, mask, finished) in enumerate(zip(group.texts, group.mask, group.finished, strict=True))
+            for i, (text, mask, finished) in enumerate(zip(group.texts, group.completion_mask, group.finished, strict=True))
         ],
     }
 

@@ -137,7 +137,7 @@ def step_loss(
     reference: Tensor | None = None,
 ) -> Tensor:
     """What the trainer would backpropagate if this group were all of its batch."""
-    totals = Totals(1, len(rows), int(one.group.mask.sum()))
+    totals = Totals(1, len(rows), int(one.group.completion_mask.sum()))
     credit = algorithm.credit(one, totals, *memory)
     now = tokens(outcomes, logits, rows, reference, algorithm.needs.full_vocabulary_kl)
     return (algorithm.loss(now, credit, one) * credit.share).sum()

@@ -8,7 +8,7 @@ import torch
 
 from mmrl.algorithms import ALGORITHMS, GRPO, Algorithm, Needs, TargetMatching
 from mmrl.algorithms.base import known
-from mmrl.algorithms.target_matching import Distances, RunningZ, TargetState
+from mmrl.algorithms.target_matching import TargetKL, RunningZ, TargetState
 from mmrl.types import Tokens, Totals
 from tests import run_fixtures, tiny_models
 from tests.algorithms.factories import scored
@@ -19,7 +19,7 @@ class Reinforce(Algorithm):
     """A whole method: its loss."""
 
     def loss(self, now, credit, rows):
-        return -credit.worth * now.logp
+        return -credit.advantage * now.logp
 
 
 def test_a_method_is_its_loss_and_the_trainer_runs_it():
@@ -27,17 +27,17 @@ def test_a_method_is_its_loss_and_the_trainer_runs_it():
     trainer = run_fixtures.trainer_of(Reinforce(), policy, run_fixtures.fixed_groups(policy))
     before = [p.detach().clone() for p in policy.model.parameters()]
     trainer.step()
-    assert trainer.memory is None
+    assert trainer.state is None
     assert any(not torch.equal(p, b) for p, b in zip(policy.model.parameters(), before, strict=True))
 
 
 def test_by_default_its_credit_is_grpos_without_a_divergence():
     s = scored([1.0, 0, 1], [1, 1, 0], [0.5] * 3)
-    totals = Totals(1, 3, int(s.group.mask.sum()))
+    totals = Totals(1, 3, int(s.group.completion_mask.sum()))
     mine, theirs = Reinforce().credit(s, totals), GRPO(beta=0, reference=None).credit(s, totals)
-    assert torch.equal(mine.worth, theirs.worth)
-    assert torch.equal(mine.share, theirs.share)
-    assert not mine.pull.any()
+    assert torch.equal(mine.advantage, theirs.advantage)
+    assert torch.equal(mine.loss_weight, theirs.loss_weight)
+    assert not mine.kl_weight.any()
 
 
 def test_a_method_without_a_loss_is_none():
@@ -71,7 +71,7 @@ def test_every_method_has_the_name_that_chooses_it_and_says_what_it_needs(name):
 
 def test_what_was_not_declared_is_missed_by_its_name():
     s = replace(scored([1.0, 0], [1, 1], [0.5] * 2), reference=None)
-    grpo, totals = ALGORITHMS["care"](beta=0.1), Totals(1, 2, int(s.group.mask.sum()))
+    grpo, totals = ALGORITHMS["care"](beta=0.1), Totals(1, 2, int(s.group.completion_mask.sum()))
     with pytest.raises(ValueError, match=r"algorithm.needs: expected reference, .*declare it in needs"):
         grpo.credit(s, totals)
     assert known(0.0, "reference") == 0.0
@@ -81,9 +81,9 @@ def test_a_row_that_is_only_read_is_not_learned_from():
     policy = tiny_models.policy()
     trainer = run_fixtures.trainer_of(Reinforce(), policy, run_fixtures.fixed_groups(policy, ["text"]))
     (one,) = trainer.collect()
-    (bundle,) = trainer.readings.planner.plan([(one, trainer.algorithm.credit(one, trainer.totals([one])))])
-    rows = replace(bundle.parts[0][0], credit=None)
-    logp = torch.zeros(one.group.mask.shape)
+    (bundle,) = trainer.forward.planner.plan([(one, trainer.algorithm.credit(one, trainer.normalisers([one])))])
+    rows = replace(bundle.micro_batches[0][0], credit=None)
+    logp = torch.zeros(one.group.completion_mask.shape)
     with pytest.raises(ValueError, match="rows of text: expected credit to learn from, found none"):
         trainer.backward([Tokens(logp, logp)], [rows], trainer.meter)
 
@@ -92,15 +92,15 @@ def test_a_targets_state_is_the_same_after_a_checkpoint():
     state = TargetState(
         {"e/1": RunningZ(-745.5, 3.0), "e2": RunningZ(0.1, 1.5)},
         torch.tensor([0.1, -2.0], dtype=torch.float64),
-        effective=7.3,
-        barren=4,
-        kl=Distances(0.2, 0.3),
+        moments_ess=7.3,
+        steps_without_support=4,
+        kl=TargetKL(0.2, 0.3),
     )
     tensors = state.to_tensors()
     assert all(value.dtype == torch.float64 for value in tensors.values())
     again = TargetState.from_tensors(tensors)
     assert again.running_z == state.running_z
     assert torch.equal(again.coefficients, state.coefficients)
-    assert (again.effective, again.barren, again.kl) == (7.3, 4, (0.2, 0.3))
+    assert (again.moments_ess, again.steps_without_support, again.kl) == (7.3, 4, (0.2, 0.3))
     nothing = TargetState.from_tensors(TargetState().to_tensors())
-    assert (nothing.running_z, nothing.coefficients, nothing.barren, nothing.kl) == ({}, None, 0, None)
+    assert (nothing.running_z, nothing.coefficients, nothing.steps_without_support, nothing.kl) == ({}, None, 0, None)

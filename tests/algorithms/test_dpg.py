@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from mmrl.algorithms import CDPG, DPG, GDC
-from mmrl.algorithms.target_matching import Distances, TargetError, TargetState
+from mmrl.algorithms.target_matching import TargetKL, TargetError, TargetState
 from mmrl.functional.divergences import KLTargetPolicy, value
 from mmrl.functional.targets import Constraint, MomentsError, Tilt
-from mmrl.types import Adaptive, Totals
+from mmrl.types import AdaptiveProposal, Totals
 from tests.algorithms.enumerated import categorical, expected_gradient, gradient, scored
 
 TIGHT = {"atol": 1e-10, "rtol": 0}
@@ -77,7 +77,7 @@ def test_a_leave_one_out_z_keeps_the_direction():
 def test_cdpg_weighs_by_the_groups_own_z():
     s = scored(FOUR, [0, 1, 2, 3], rewards("easy"), policy=POLICY, reference=prior("easy"))
     w = FOUR.log_prob(prior("easy")).exp() * rewards("easy")["accuracy"] / FOUR.log_prob(POLICY).exp()
-    worth = CDPG().credit(s, Totals(1, 4, 4), TargetState()).worth[:, 0]
+    worth = CDPG().credit(s, Totals(1, 4, 4), TargetState()).advantage[:, 0]
     torch.testing.assert_close(worth, w / w.mean(), **TIGHT)
 
 
@@ -135,7 +135,7 @@ def estimates(one, policy, sampler):
 
 def test_the_proposal_is_replaced_where_the_policy_is_closer_to_the_target():
     uniform = torch.zeros(1, 4, dtype=torch.float64)
-    one = DPG(target=(Tilt(0.5),), proposal=Adaptive(1))
+    one = DPG(target=(Tilt(0.5),), proposal=AdaptiveProposal(1))
     p = target(Tilt(0.5), "easy")
     near, far = p.log()[None] + 0.1 * FOUR.logits(5), p.log()[None] + 3 * FOUR.logits(5)
     for policy, closer in ((near, True), (far, False)):
@@ -147,10 +147,10 @@ def test_the_proposal_is_replaced_where_the_policy_is_closer_to_the_target():
 
 
 def test_groups_without_mass_say_nothing_of_the_proposal():
-    one = DPG(target=(Constraint(),), proposal=Adaptive(1))
+    one = DPG(target=(Constraint(),), proposal=AdaptiveProposal(1))
     nothing = {"total": torch.zeros(4, dtype=torch.float64), "accuracy": torch.zeros(4, dtype=torch.float64)}
     s = scored(FOUR, range(4), nothing, policy=POLICY, sampler=SAMPLER, reference=prior("easy"))
-    memory = one.remember(TargetState(kl=Distances(0.0, 0.0)), [one.notes(s, TargetState())])
+    memory = one.remember(TargetState(kl=TargetKL(0.0, 0.0)), [one.notes(s, TargetState())])
     assert not one.adopt(memory)
     assert memory.kl is None
 
@@ -162,7 +162,7 @@ def test_a_target_that_is_never_reached_stops_the_run():
     reached = one.notes(scored(FOUR, range(4), rewards("easy"), policy=POLICY, reference=prior("easy")), TargetState())
     for _ in range(19):
         memory = one.remember(memory, [failed, failed])
-    assert one.remember(memory, [failed, reached]).barren == 0
+    assert one.remember(memory, [failed, reached]).steps_without_support == 0
     with pytest.raises(TargetError, match=r"within 20 steps, found none.*give the constraint a floor"):
         one.remember(memory, [failed])
 

@@ -128,8 +128,8 @@ def test_reverse_kl_is_regularised_rl_divided_by_beta():
     totals = Totals(1, 4, 4)
     mine = FDPG(divergence=KLPolicyTarget(), target=(Tilt(0.3),)).credit(s, totals, TargetState())
     theirs = KLInReward(beta=0.3).credit(s, totals)
-    torch.testing.assert_close(0.3 * mine.worth, theirs.worth, **TIGHT)
-    torch.testing.assert_close(mine.share, theirs.share)
+    torch.testing.assert_close(0.3 * mine.advantage, theirs.advantage, **TIGHT)
+    torch.testing.assert_close(mine.loss_weight, theirs.loss_weight)
 
 
 @pytest.mark.parametrize("sampler", [None, SAMPLER], ids=["on-policy", "off-policy"])
@@ -138,7 +138,7 @@ def test_forward_kl_is_dpg(sampler):
     totals = Totals(1, 4, 4)
     mine = FDPG(divergence=KLTargetPolicy(), target=(Tilt(0.3),), baseline="none").credit(s, totals, TargetState())
     theirs = DPG(target=(Tilt(0.3),), baseline=False).credit(s, totals, TargetState())
-    torch.testing.assert_close(mine.worth, theirs.worth, **TIGHT)
+    torch.testing.assert_close(mine.advantage, theirs.advantage, **TIGHT)
 
 
 @pytest.mark.parametrize("a", [0.0, 0.25, 0.5, 0.75, 0.9])
@@ -150,7 +150,7 @@ def test_alpha_dpg_is_the_published_recipe_but_for_a_constant(a):
     theirs = ((w / z / pi) ** (1 - a) - 1).clamp(max=10)
     theirs = torch.stack([theirs[i] - theirs[torch.arange(4) != i].mean() for i in range(4)])
     one = AlphaDPG(divergence=Alpha(a), cap=10 / (1 - a))
-    mine = one.credit(s, Totals(1, 4, 4), TargetState()).worth[:, 0]
+    mine = one.credit(s, Totals(1, 4, 4), TargetState()).advantage[:, 0]
     torch.testing.assert_close((1 - a) * mine, theirs, **TIGHT)
 
 
@@ -190,7 +190,7 @@ def test_one_success_among_failures_counts_finitely_with_every_z():
             worth = (
                 FDPG(divergence=divergence, target=(Constraint(),), z=z)
                 .credit(s, Totals(1, 4, 4), TargetState())
-                .worth[:, 0]
+                .advantage[:, 0]
             )
             assert worth.isfinite().all()
             assert worth[0] > 0
@@ -231,7 +231,7 @@ def test_rewards_a_thousand_times_beta_stay_finite_and_in_order(divergence, dtyp
     worth = (
         FDPG(divergence=divergence, target=(Tilt(1.0),), z="offline")
         .credit(s, Totals(1, 4, 4), TargetState())
-        .worth[:, 0]
+        .advantage[:, 0]
     )
     assert worth.dtype == dtype
     if dtype == torch.float64:
@@ -247,7 +247,7 @@ def test_shifts_of_the_reward_leave_the_credit():
     one, other = (
         FDPG(target=(Tilt(beta),)).credit(x, Totals(1, 4, 4), TargetState()) for x, beta in ((s, 0.3), (moved, 1.5))
     )
-    torch.testing.assert_close(one.worth, other.worth, **TIGHT)
+    torch.testing.assert_close(one.advantage, other.advantage, **TIGHT)
 
 
 def test_filtering_the_policy_buys_what_it_rejects():
@@ -263,7 +263,7 @@ def test_caps_bound_rewards_and_ratios():
     bound = (
         FDPG(divergence=KLTargetPolicy(), cap=0.5, ratio_cap=1.1, baseline="none")
         .credit(s, Totals(1, 4, 4), TargetState())
-        .worth
+        .advantage
     )
     assert bound.max() <= 0.55
     logs = FDPG().logs(s, TargetState())
@@ -286,7 +286,7 @@ def test_the_report_is_the_estimates_of_the_group():
 
 MUTANTS = {
     "the ratio is lost off-policy": (
-        target_matching.Logs,
+        target_matching.SequenceLogprobs,
         "ratio",
         lambda logs, cap=None: torch.ones_like(logs.policy),
     ),

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmrl.algorithms import GRPO, SFT
-from mmrl.functional.policy_gradient import k3, shares, standardised, surrogate
+from mmrl.functional.policy_gradient import k3, loss_weights, standardised, clipped_surrogate
 from mmrl.types import Tokens, Totals
 from tests.algorithms.factories import scored
 
@@ -34,10 +34,10 @@ def test_a_group_of_one_has_no_baseline():
 
 
 def test_shares_of_a_step_add_up_to_one():
-    masks = [scored([1] * g, [1] * g, [0.5] * g).group.mask for g in (2, 5, 3)]
+    masks = [scored([1] * g, [1] * g, [0.5] * g).group.completion_mask for g in (2, 5, 3)]
     totals = Totals(3, 10, sum(int(m.sum()) for m in masks))
     for reduce in ("sequence", "token"):
-        total = sum(shares(m, totals, reduce, torch.float64).sum() for m in masks)
+        total = sum(loss_weights(m, totals, reduce, torch.float64).sum() for m in masks)
         torch.testing.assert_close(total, torch.tensor(1.0, dtype=torch.float64))
 
 
@@ -48,9 +48,9 @@ def test_the_loss_by_hand():
     grpo = GRPO(beta=0.1)
     credit = grpo.credit(s, Totals(1, 2, 5))
     now = tokens(s)
-    loss = (grpo.loss(now, credit, s) * credit.share).sum()
+    loss = (grpo.loss(now, credit, s) * credit.loss_weight).sum()
     a = 0.5 / (math.sqrt(0.5) + 1e-4)
-    divergence = k3(now.logp.detach(), s.reference)
+    divergence = k3(now.logp.detach(), s.ref_logprobs)
     expected = -(a - a) / 2 + 0.1 * (divergence[0, :2].mean() + divergence[1].mean()) / 2
     torch.testing.assert_close(loss.detach(), expected, atol=1e-12, rtol=1e-12)
 
@@ -66,30 +66,30 @@ def test_k3_is_never_negative_zero_at_equality_and_cut():
 def test_without_divergence_no_reference_is_read():
     s = scored([1, 0], [1, 1], [0.5, 0.5])
     assert GRPO(beta=0).reads(s.group, s.rewards) is None
-    assert torch.equal(GRPO(beta=0.1).reads(s.group, s.rewards), s.group.mask)
+    assert torch.equal(GRPO(beta=0.1).reads(s.group, s.rewards), s.group.completion_mask)
 
 
 def test_clipping_bounds_gains_and_not_losses():
     ratio = torch.tensor([[0.5, 1.0, 1.5, 0.5, 1.5]])
     worth = torch.tensor([[1.0, 1.0, 1.0, -1.0, -1.0]])
-    assert surrogate(ratio, worth, 0.2).tolist() == [[0.5, 1.0, 1.2000000476837158, -0.800000011920929, -1.5]]
+    assert clipped_surrogate(ratio, worth, 0.2).tolist() == [[0.5, 1.0, 1.2000000476837158, -0.800000011920929, -1.5]]
 
 
 def test_the_clipped_ratio_is_to_the_sampler_and_the_unclipped_to_the_policy_as_it_is():
     s = scored([1, 0], [1, 1], [0.5, 0.5])
-    totals, now = Totals(1, 2, int(s.group.mask.sum())), tokens(s)
+    totals, now = Totals(1, 2, int(s.group.completion_mask.sum())), tokens(s)
     free, bound = GRPO(beta=0), GRPO(beta=0, clip=0.2)
     credit = free.credit(s, totals)
-    torch.testing.assert_close(free.loss(now, credit, s), -credit.worth)
+    torch.testing.assert_close(free.loss(now, credit, s), -credit.advantage)
     ratio = (now.logp - s.group.logp_sampled).exp()
-    torch.testing.assert_close(bound.loss(now, credit, s), -surrogate(ratio, credit.worth, 0.2))
+    torch.testing.assert_close(bound.loss(now, credit, s), -clipped_surrogate(ratio, credit.advantage, 0.2))
 
 
 def test_sft_is_the_mean_negative_log_likelihood():
     s = scored([1, 1], [1, 1], [0.5, 0.5])
-    now, count = tokens(s), int(s.group.mask.sum())
+    now, count = tokens(s), int(s.group.completion_mask.sum())
     credit = SFT().credit(s, Totals(1, 2, count))
-    loss = (SFT().loss(now, credit, s) * credit.share).sum()
+    loss = (SFT().loss(now, credit, s) * credit.loss_weight).sum()
     torch.testing.assert_close(loss, -now.logp.sum() / count)
 
 
@@ -104,10 +104,10 @@ def test_the_divergence_of_accurate_rows_alone():
     grpo = GRPO(beta=0.1, rows="accurate")
     right = torch.tensor([True, False, True, False])[:, None]
     assert grpo.needs.rewards == ("accuracy",)
-    assert torch.equal(grpo.reads(s.group, s.rewards), s.group.mask & right)
-    credit = grpo.credit(s, Totals(1, 4, int(s.group.mask.sum())))
-    assert torch.equal(credit.pull > 0, s.group.mask & right)
-    assert torch.equal(credit.worth != 0, s.group.mask)
+    assert torch.equal(grpo.reads(s.group, s.rewards), s.group.completion_mask & right)
+    credit = grpo.credit(s, Totals(1, 4, int(s.group.completion_mask.sum())))
+    assert torch.equal(credit.kl_weight > 0, s.group.completion_mask & right)
+    assert torch.equal(credit.advantage != 0, s.group.completion_mask)
 
 
 def test_reasoning_and_answer_have_a_mean_each():
@@ -115,7 +115,7 @@ def test_reasoning_and_answer_have_a_mean_each():
     s = scored([1, 0], [1, 1], [0.5, 0.5], lengths=[3, 4])
     grpo = GRPO(beta=1.0, tokens="separate")
     credit = grpo.credit(s, Totals(1, 2, 9))
-    divergence = torch.rand(s.group.mask.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    got = (credit.pull * credit.share * divergence).sum()
+    divergence = torch.rand(s.group.completion_mask.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    got = (credit.kl_weight * credit.loss_weight * divergence).sum()
     expected = (divergence[0, :3].mean() + divergence[0, 3] + divergence[1, :4].mean() + divergence[1, 4]) / 2
     torch.testing.assert_close(got, expected, atol=1e-12, rtol=0)

@@ -140,10 +140,10 @@ def test_the_derivative_of_the_corrected_token_estimator_is_ratio_times_log_rati
     rows = [3, 9]
     s = scored(ONE, rows, {"total": NOTHING}, policy=POLICY, sampler=SAMPLER, reference=REFERENCE)
     algorithm = KLInLoss(beta=1.0, estimator="ratio_k3", level="token", ratio="token", baseline="none")
-    credit = algorithm.credit(s, Totals(1, 2, int(s.group.mask.sum())))
+    credit = algorithm.credit(s, Totals(1, 2, int(s.group.completion_mask.sum())))
     logp = ONE.logp(POLICY)[rows].requires_grad_()
     (got,) = torch.autograd.grad(algorithm.loss(Tokens(logp, torch.zeros_like(logp)), credit, s).sum(), logp)
-    close(got, (logp - s.group.logp_sampled).exp().detach() * (logp - s.reference).detach())
+    close(got, (logp - s.group.logp_sampled).exp().detach() * (logp - s.ref_logprobs).detach())
 
 
 @pytest.mark.parametrize("name", EXACT)
@@ -268,12 +268,12 @@ def test_so_are_those_of_a_divergence_in_the_loss(settings, said):
 
 def test_who_reads_what_for_a_divergence():
     """In the reward it is of the policy before the update; in the loss only what follows a token is."""
-    assert KLInReward().needs.old_log_probs
-    assert not KLInLoss().needs.old_log_probs
+    assert KLInReward().needs.old_logprobs
+    assert not KLInLoss().needs.old_logprobs
     exact = KLInLoss(estimator="kl_policy_reference", level="to_go").needs
-    assert (exact.old_log_probs, exact.full_vocabulary_kl) == (True, "kl_policy_reference")
+    assert (exact.old_logprobs, exact.full_vocabulary_kl) == (True, "kl_policy_reference")
     alone = KLInReward(beta=0.0, reference=None).needs
-    assert (alone.reference, alone.old_log_probs) == (None, False)
+    assert (alone.reference, alone.old_logprobs) == (None, False)
 
 
 def test_a_group_of_one_has_no_siblings():

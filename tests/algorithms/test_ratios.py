@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmrl.algorithms import CISPO, DAPO, GRPO, GSPO, DrGRPO
-from mmrl.functional.policy_gradient import overlong, sequence_ratio, surrogate
+from mmrl.functional.policy_gradient import overlong_penalty, sequence_ratio, clipped_surrogate
 from mmrl.types import Tokens, Totals
 from tests.algorithms.factories import scored
 
@@ -50,32 +50,32 @@ def test_dapo_lets_rare_tokens_grow_further_than_it_lets_others_shrink():
     s = group()
     for ratio, gain in ((1.25, 1.25), (1.3, 1.28)):
         loss, gradient = step(DAPO(), s, moved(s, math.log(ratio)))
-        tokens = s.group.mask.sum(dim=1).double()
+        tokens = s.group.completion_mask.sum(dim=1).double()
         value = (tokens * torch.tensor([gain, ratio, gain], dtype=torch.float64) * ADVANTAGE).sum() / 13
         close(loss, -value)
-        silent = (gradient == 0) | ~s.group.mask
+        silent = (gradient == 0) | ~s.group.completion_mask
         assert silent[0].all() == (ratio > 1.28)
-        assert not silent[1][s.group.mask[1]].any()  # a loss has no upper bound
+        assert not silent[1][s.group.completion_mask[1]].any()  # a loss has no upper bound
 
 
 def test_every_token_of_a_step_counts_alike_in_dapo_and_every_completion_in_grpo():
     s = group()
     _, by_token = step(DAPO(), s, moved(s, 0.0))
     _, by_sequence = step(GRPO(beta=0), s, moved(s, 0.0))
-    close(by_token[s.group.mask], -(ADVANTAGE[:, None].expand_as(by_token)[s.group.mask]) / 13)
-    lengths = s.group.mask.sum(dim=1, keepdim=True)
-    close(by_sequence[s.group.mask], -(ADVANTAGE[:, None] / lengths / 3).expand_as(by_sequence)[s.group.mask])
+    close(by_token[s.group.completion_mask], -(ADVANTAGE[:, None].expand_as(by_token)[s.group.completion_mask]) / 13)
+    lengths = s.group.completion_mask.sum(dim=1, keepdim=True)
+    close(by_sequence[s.group.completion_mask], -(ADVANTAGE[:, None] / lengths / 3).expand_as(by_sequence)[s.group.completion_mask])
 
 
 def test_overlong_costs_nothing_then_a_slope_then_one():
     """Eq. 13 with L_max 20 and L_cache 8: -(T - 12) / 8 between 12 and 20."""
-    got = overlong(torch.tensor([1.0, 12, 14, 16, 20, 25]), limit=20, buffer=8)
+    got = overlong_penalty(torch.tensor([1.0, 12, 14, 16, 20, 25]), limit=20, buffer=8)
     assert got.tolist() == [0, 0, -0.25, -0.5, -1, -1]
 
 
 def test_dapos_length_costs_before_rewards_are_compared():
     s = group()  # 3, 6 and 4 tokens; limit 6, buffer 4: 0.25, 1 and 0.5 less
-    got = DAPO(limit=6, buffer=4).credit(s, totals(s)).worth[:, 0]
+    got = DAPO(limit=6, buffer=4).credit(s, totals(s)).advantage[:, 0]
     reward = torch.tensor([1.75, 0, 1.5], dtype=torch.float64)
     close(got, (reward - reward.mean()) / (reward.std() + 1e-4))
 
@@ -91,10 +91,10 @@ def test_dapo_wants_groups_that_are_right_and_wrong():
 def test_gspo_compares_whole_completions_by_the_geometric_mean_of_their_tokens():
     """Eq. 5-7: the gradient of min(s A, clip(s) A) / G with s = exp(mean_t log ratio), by autograd of the formula itself."""
     s = group()
-    by = torch.randn(s.group.mask.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(3)) * 3e-4
+    by = torch.randn(s.group.completion_mask.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(3)) * 3e-4
     by[0, :3] = 2e-4  # inside the bounds, as the others may be outside
     loss, gradient = step(GSPO(), s, now := moved(s, by))
-    mask = s.group.mask
+    mask = s.group.completion_mask
     ratio = (((now.logp - s.group.logp_sampled) * mask).sum(dim=1) / mask.sum(dim=1)).exp()
     gain = torch.minimum(ratio * ADVANTAGE, ratio.clamp(1 - 3e-4, 1 + 4e-4) * ADVANTAGE).mean()
     close(loss, -gain.detach())
@@ -107,19 +107,19 @@ def test_a_completion_beyond_gspos_bounds_is_silent_as_a_whole():
     _, gradient = step(GSPO(), s, moved(s, 5e-4))
     assert not gradient[0].any()
     assert not gradient[2].any()
-    assert gradient[1][s.group.mask[1]].all()
+    assert gradient[1][s.group.completion_mask[1]].all()
 
 
 def test_the_ratio_of_a_sequence_is_the_product_and_its_gradient_the_sum_of_scores():
     s = group()
     now = moved(s, 0.1)
-    got = sequence_ratio(now.logp, s.group.logp_sampled, s.group.mask)
+    got = sequence_ratio(now.logp, s.group.logp_sampled, s.group.completion_mask)
     close(
-        got[s.group.mask].detach(), (0.1 * s.group.mask.sum(dim=1).double()).exp()[:, None].expand_as(got)[s.group.mask]
+        got[s.group.completion_mask].detach(), (0.1 * s.group.completion_mask.sum(dim=1).double()).exp()[:, None].expand_as(got)[s.group.completion_mask]
     )
-    spread = (got / s.group.mask.sum(dim=1, keepdim=True) * s.group.mask).sum()
-    scores = torch.autograd.grad(got.mul(s.group.mask).sum(), now.logp, retain_graph=True)[0]
-    whole = ((now.logp - s.group.logp_sampled) * s.group.mask).sum(dim=1).exp().sum()
+    spread = (got / s.group.completion_mask.sum(dim=1, keepdim=True) * s.group.completion_mask).sum()
+    scores = torch.autograd.grad(got.mul(s.group.completion_mask).sum(), now.logp, retain_graph=True)[0]
+    whole = ((now.logp - s.group.logp_sampled) * s.group.completion_mask).sum(dim=1).exp().sum()
     close(spread.detach(), whole.detach())
     close(scores, torch.autograd.grad(whole, now.logp)[0])
 
@@ -129,9 +129,9 @@ def test_cispo_cuts_weights_and_silences_nobody():
     s = group()
     for ratio, weight in ((8.0, 5.0), (2.0, 2.0), (0.01, 0.01)):
         _, gradient = step(CISPO(), s, moved(s, math.log(ratio)))
-        close(gradient[s.group.mask], -(weight * ADVANTAGE[:, None] / 13).expand_as(gradient)[s.group.mask])
+        close(gradient[s.group.completion_mask], -(weight * ADVANTAGE[:, None] / 13).expand_as(gradient)[s.group.completion_mask])
     _, gradient = step(CISPO(low=0.5), s, moved(s, math.log(0.01)))
-    close(gradient[s.group.mask], -(0.5 * ADVANTAGE[:, None] / 13).expand_as(gradient)[s.group.mask])
+    close(gradient[s.group.completion_mask], -(0.5 * ADVANTAGE[:, None] / 13).expand_as(gradient)[s.group.completion_mask])
 
 
 def test_dr_grpo_divides_neither_by_length_nor_by_spread():
@@ -142,7 +142,7 @@ def test_dr_grpo_divides_neither_by_length_nor_by_spread():
     assert asdict(algorithm) == asdict(same) | {"name": "dr_grpo"}
     _, gradient = step(algorithm, s, moved(s, 0.0))
     centred = torch.tensor([1, -2, 1], dtype=torch.float64) / 3
-    close(gradient[s.group.mask], -(centred[:, None] / 60).expand_as(gradient)[s.group.mask])
+    close(gradient[s.group.completion_mask], -(centred[:, None] / 60).expand_as(gradient)[s.group.completion_mask])
 
 
 def test_where_the_policy_sampled_itself_all_ratios_are_one_method():
@@ -154,8 +154,8 @@ def test_where_the_policy_sampled_itself_all_ratios_are_one_method():
 
 def test_a_symmetric_clip_is_the_same_bound_twice():
     ratio, worth = torch.tensor([[0.5, 1.5]]), torch.tensor([[-1.0, 1.0]])
-    assert torch.equal(surrogate(ratio, worth, 0.2), surrogate(ratio, worth, 0.2, 0.2))
-    assert surrogate(ratio, worth, 0.2, 0.4).tolist() == [[-0.800000011920929, 1.399999976158142]]
+    assert torch.equal(clipped_surrogate(ratio, worth, 0.2), clipped_surrogate(ratio, worth, 0.2, 0.2))
+    assert clipped_surrogate(ratio, worth, 0.2, 0.4).tolist() == [[-0.800000011920929, 1.399999976158142]]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmrl.models.full_kl import token_divergence
-from mmrl.models.logprobs import Rules
+from mmrl.models.logprobs import LogitRules
 from mmrl.types import Against, Frozen, RowSlice
 from tests import run_fixtures, tiny_models
 
@@ -34,7 +34,7 @@ def test_it_is_its_definition_with_its_gradient_whatever_the_chunks(way, chunk):
     limit = chunk * 3 * len(weight) * 8
     found = []
     for function in (
-        lambda h, w: token_divergence(h, states, w, head, Rules(allowed, (), 0.7, limit), way),
+        lambda h, w: token_divergence(h, states, w, head, LogitRules(allowed, (), 0.7, limit), way),
         lambda h, w: plain(h, states, w, head, allowed, 0.7, way),
     ):
         leaves = hidden.clone().requires_grad_(), weight.clone().requires_grad_()
@@ -48,15 +48,15 @@ def test_it_is_its_definition_with_its_gradient_whatever_the_chunks(way, chunk):
 @pytest.mark.parametrize("way", WAYS)
 def test_a_model_does_not_differ_from_itself(way):
     (hidden, _, weight, _), allowed = made()
-    got = token_divergence(hidden, hidden, weight, weight, Rules(allowed, (), 1.0, 10**6), way)
+    got = token_divergence(hidden, hidden, weight, weight, LogitRules(allowed, (), 1.0, 10**6), way)
     assert not got.any()
 
 
 def test_the_two_ways_differ_and_nothing_asked_is_nothing_found():
     (hidden, states, weight, head), allowed = made()
-    both = [token_divergence(hidden, states, weight, head, Rules(allowed, (), 1.0, 10**6), way) for way in WAYS]
+    both = [token_divergence(hidden, states, weight, head, LogitRules(allowed, (), 1.0, 10**6), way) for way in WAYS]
     assert (both[0] - both[1]).abs().min() > 1e-3
-    none = token_divergence(hidden[:0], states[:0], weight, head, Rules(allowed, (), 1.0, 10**6), WAYS[0])
+    none = token_divergence(hidden[:0], states[:0], weight, head, LogitRules(allowed, (), 1.0, 10**6), WAYS[0])
     assert none.shape == (0,)
 
 
@@ -74,7 +74,7 @@ def test_logits_stay_within_their_bytes(rows):
             return out
 
     with Spy():
-        token_divergence(hidden, states, weight, head, Rules(allowed, (), 1.0, rows * 3 * len(weight) * 8 + 1), WAYS[0])
+        token_divergence(hidden, states, weight, head, LogitRules(allowed, (), 1.0, rows * 3 * len(weight) * 8 + 1), WAYS[0])
     assert max(made_rows) == rows
 
 
@@ -85,16 +85,16 @@ def test_a_policy_read_against_a_reference_says_how_far_it_is(way, logit_bytes):
     policy = tiny_models.policy(dtype=torch.float64, logit_bytes=logit_bytes)
     reference = run_fixtures.disturbed(policy, Frozen())
     groups = run_fixtures.fixed_groups(policy)
-    masks = [group.mask for group in groups]
-    known = reference.score(groups, masks, keep=True)
-    against = Against(tuple(tokens.states for tokens in known), reference.head(), way)
+    masks = [group.completion_mask for group in groups]
+    known = reference.logprobs(groups, masks, keep=True)
+    against = Against(tuple(tokens.hidden_states for tokens in known), reference.head(), way)
     pieces = [RowSlice(i, group) for i, group in enumerate(groups)]
-    with policy.see([group.prompt for group in groups]) as seen:
-        read = policy.read(seen, pieces, keep=True, against=against)
+    with policy.encode([group.prompt for group in groups]) as seen:
+        read = policy.logprobs(seen, pieces, keep=True, against=against)
         assert read[0].divergence.requires_grad
     weight = policy.model.get_output_embeddings().weight
     for mine, its, mask in zip(read, known, masks, strict=True):
-        states = (mine.states[mask], its.states[mask])
+        states = (mine.hidden_states[mask], its.hidden_states[mask])
         expected = plain(*states, weight, reference.head(), policy.rules.allowed, policy.rules.temperature, way)
         torch.testing.assert_close(mine.divergence[mask], expected, atol=1e-10, rtol=0)
         assert not mine.divergence[~mask].any()

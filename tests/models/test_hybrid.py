@@ -41,7 +41,7 @@ def test_log_probabilities_and_gradients_are_those_of_the_untouched_model(exact,
     if checkpointing:
         checkpoint_activations(policy.model)
         policy.model.train()
-    assert not policy.shares
+    assert not policy.shares_prefix
     groups = groups_of(policy)
     logp, gradients = by_shares(policy, groups, parts)
     expected, wanted = by_copies(untouched(FAMILY, policy), groups)
@@ -69,7 +69,7 @@ def test_padding_reaches_no_state_and_every_row_has_its_prompts(exact):
     """The second prompt is padded at the left; rows are copied, then some leave."""
     policy = tiny_models.policy(FAMILY, torch.float64)
     prompts, language = mixed(policy), policy
-    with torch.no_grad(), policy.see(prompts) as seen:
+    with torch.no_grad(), policy.encode(prompts) as seen:
         decoder = start(policy, seen, [2, 1, 3])
         decoder.keep(torch.tensor([1, 2, 5]))
         assert len({len(p.tokens) for p in prompts}) == 3
@@ -87,9 +87,9 @@ def test_a_row_sampled_beside_others_is_the_row_sampled_alone_and_is_read_so(exa
     policy = few_tokens(tiny_models.policy(FAMILY, torch.float64))
     engine, counts = Engine(policy, Decoding(max_new_tokens=40), lambda text: None), (4, 3, 5)
     groups = engine.sample(mixed(policy), [range(n) for n in counts], seed=1)
-    assert len({int(n) for g in groups for n in g.mask.sum(dim=1)}) > 6
-    with torch.no_grad(), policy.see([g.prompt for g in groups]) as seen:
-        read = policy.read(seen, [RowSlice(i, g) for i, g in enumerate(groups)])
+    assert len({int(n) for g in groups for n in g.completion_mask.sum(dim=1)}) > 6
+    with torch.no_grad(), policy.encode([g.prompt for g in groups]) as seen:
+        read = policy.logprobs(seen, [RowSlice(i, g) for i, g in enumerate(groups)])
     for group, tokens, prompt, count in zip(groups, read, mixed(policy), counts, strict=True):
         torch.testing.assert_close(tokens.logp, group.logp_sampled, atol=1e-9, rtol=0)
         for row in range(count):
@@ -102,9 +102,9 @@ def test_a_row_sampled_beside_others_is_the_row_sampled_alone_and_is_read_so(exa
 def test_media_are_seen_once_however_much_is_read_and_sampled():
     policy = tiny_models.policy(FAMILY)
     group = groups_of(policy)[0]
-    with policy.see([group.prompt]) as seen:
+    with policy.encode([group.prompt]) as seen:
         for row in range(3):
-            policy.read(seen, [RowSlice(0, group.rows(slice(row, row + 1)))])
+            policy.logprobs(seen, [RowSlice(0, group.rows(slice(row, row + 1)))])
     assert policy.work.vision_passes == 2
     Engine(policy, Decoding(max_new_tokens=3), lambda text: None).sample([group.prompt], [range(4)], seed=0)
     assert policy.work.vision_passes == 4
@@ -116,7 +116,7 @@ def test_it_is_said_once_for_a_policy_and_its_copies(caplog):
     assert not any(copy.shares for copy in copies)
     assert [REASON in r.message for r in caplog.records if r.name.startswith("mmrl")] == [True]
     caplog.clear()
-    assert not tiny_models.policy(FAMILY, share_prefix=False).shares
+    assert not tiny_models.policy(FAMILY, share_prefix=False).shares_prefix
     assert not [r for r in caplog.records if r.name.startswith("mmrl")]
 
 
@@ -127,8 +127,8 @@ def test_a_saved_policy_is_loaded_and_reads_the_same(tmp_path):
     said = []
     for one in (policy, again):
         groups = groups_of(one)
-        with torch.no_grad(), one.see([g.prompt for g in groups]) as seen:
+        with torch.no_grad(), one.encode([g.prompt for g in groups]) as seen:
             said.append(
-                torch.cat([t.logp.flatten() for t in one.read(seen, [RowSlice(i, g) for i, g in enumerate(groups)])])
+                torch.cat([t.logp.flatten() for t in one.logprobs(seen, [RowSlice(i, g) for i, g in enumerate(groups)])])
             )
     torch.testing.assert_close(*said, atol=1e-5, rtol=1e-5)

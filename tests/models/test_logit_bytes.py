@@ -5,7 +5,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from mmrl.models import full_kl, logprobs
-from mmrl.models.logprobs import Rules
+from mmrl.models.logprobs import LogitRules
 from mmrl.rollout import Engine, engine
 from mmrl.rollout.noise import draw
 from mmrl.types import Against, Decoding, Frozen, RowSlice
@@ -46,11 +46,11 @@ def test_so_many_tensors_exist_at_a_time_as_are_counted():
     assert peak(lambda: drawn(1.0)) <= more * engine.TENSORS * UNIT
     assert peak(lambda: drawn(0.9)) <= more * engine.TENSORS_TOP_P * UNIT
     assert (
-        peak(lambda: logprobs.token_logp(hidden, tokens, weight, Rules(allowed, (), 1.0, 2**40)))
+        peak(lambda: logprobs.token_logprobs(hidden, tokens, weight, LogitRules(allowed, (), 1.0, 2**40)))
         <= more * logprobs.TENSORS * UNIT
     )
     for direction in ("kl_policy_reference", "kl_reference_policy"):
-        how = (Rules(allowed, (), 1.0, 2**40), direction)
+        how = (LogitRules(allowed, (), 1.0, 2**40), direction)
         found = peak(lambda how=how: full_kl.token_divergence(hidden, states, weight, head, *how))
         assert found <= more * full_kl.TENSORS * UNIT
 
@@ -70,9 +70,9 @@ def test_the_bound_holds_there_and_back_however_many_chunks(bound, direction):
 
     def forward():
         if direction is None:
-            found.append(logprobs.token_logp(hidden, tokens, weight, Rules(allowed, (), 1.0, limit))[0])
+            found.append(logprobs.token_logprobs(hidden, tokens, weight, LogitRules(allowed, (), 1.0, limit))[0])
         else:
-            how = (Rules(allowed, (), 1.0, limit), direction)
+            how = (LogitRules(allowed, (), 1.0, limit), direction)
             found.append(full_kl.token_divergence(hidden, states, weight, head, *how))
 
     assert 0.5 * limit < peak(forward) <= 1.05 * limit
@@ -99,12 +99,12 @@ def test_a_divergence_is_counted_too():
     policy = tiny_models.policy()
     groups = run_fixtures.fixed_groups(policy)
     reference = run_fixtures.disturbed(policy, Frozen())
-    known = reference.score(groups, [group.mask for group in groups], keep=True)
-    against = Against(tuple(tokens.states for tokens in known), reference.head(), "kl_policy_reference")
+    known = reference.logprobs(groups, [group.completion_mask for group in groups], keep=True)
+    against = Against(tuple(tokens.hidden_states for tokens in known), reference.head(), "kl_policy_reference")
     pieces = [RowSlice(i, group) for i, group in enumerate(groups)]
     found = []
     for more in (None, against):
-        with policy.see([group.prompt for group in groups]) as seen:
-            policy.read(seen, pieces, against=more)
+        with policy.encode([group.prompt for group in groups]) as seen:
+            policy.logprobs(seen, pieces, against=more)
         found.append(policy.work.taken().logit_bytes)
     assert found[1] == found[0] * full_kl.TENSORS // logprobs.TENSORS

@@ -2,7 +2,7 @@
 
 import torch
 
-from mmrl.models.logprobs import Rules, allowed_logits, token_logp
+from mmrl.models.logprobs import LogitRules, allowed_logits, token_logprobs
 
 
 def made(dtype=torch.float64):
@@ -18,7 +18,7 @@ def test_chunks_change_neither_values_nor_gradients():
     results = []
     for logit_bytes in (1, 11 * 8 * 3, 10**9):
         hidden, tokens, weight, allowed = made()
-        logp, entropy = token_logp(hidden, tokens, weight, Rules(allowed, (), 0.7, logit_bytes))
+        logp, entropy = token_logprobs(hidden, tokens, weight, LogitRules(allowed, (), 0.7, logit_bytes))
         logp.sum().backward()
         results.append((logp.detach(), entropy, hidden.grad, weight.grad))
     for other in results[1:]:
@@ -28,7 +28,7 @@ def test_chunks_change_neither_values_nor_gradients():
 
 def test_log_probabilities_are_over_the_allowed_tokens_at_the_temperature():
     hidden, tokens, weight, allowed = made()
-    logp, entropy = token_logp(hidden, tokens, weight, Rules(allowed, (), 0.5, 10**9))
+    logp, entropy = token_logprobs(hidden, tokens, weight, LogitRules(allowed, (), 0.5, 10**9))
     expected = ((hidden @ weight.T)[:, allowed] / 0.5).log_softmax(-1)
     places = torch.tensor([int(allowed[:t].sum()) for t in tokens])
     torch.testing.assert_close(logp, expected.gather(-1, places[:, None]).squeeze(-1), atol=1e-12, rtol=1e-12)
@@ -37,7 +37,7 @@ def test_log_probabilities_are_over_the_allowed_tokens_at_the_temperature():
 
 def test_banned_tokens_get_no_gradient():
     hidden, tokens, weight, allowed = made()
-    token_logp(hidden, tokens, weight, Rules(allowed, (), 1.0, 10**9))[0].sum().backward()
+    token_logprobs(hidden, tokens, weight, LogitRules(allowed, (), 1.0, 10**9))[0].sum().backward()
     assert not weight.grad[~allowed].any()
     assert weight.grad[allowed].any()
 

@@ -86,9 +86,9 @@ def test_a_chat_given_ready_made_is_read_as_it_is():
 
 def test_a_demonstration_ends_its_turn_and_holds_nothing_that_cannot_be_sampled():
     policy = tiny_models.policy()
-    assert policy.encode("the answer is", "here")[-1] == policy.end
+    assert policy.tokenise_completion("the answer is", "here")[-1] == policy.end
     with pytest.raises(ValueError, match=r"example 3: the demonstration holds tokens .*video_pad"):
-        policy.encode("so <|video_pad|>", "example 3")
+        policy.tokenise_completion("so <|video_pad|>", "example 3")
 
 
 def test_a_saved_policy_is_loaded_by_from_pretrained(tmp_path):

@@ -16,9 +16,9 @@ from transformers import AutoModelForImageTextToText
 from mmrl.config.load import parse
 from mmrl.config.schema import ConfigError, EvalConfig
 from mmrl.runtime.ranks import Ranks
-from mmrl.runtime.sharding import clip_gradients, full, load_whole_state, local, whole, whole_state
+from mmrl.runtime.sharding import clip_gradients, full, load_full_state_dict, local, full_parameters, gather_state_dict
 from mmrl.training.build import build
-from mmrl.training.step.batching import Bundle, Planner
+from mmrl.training.step.batching import PromptBatch, BatchPlanner
 from mmrl.types import RowSlice
 from tests import run_fixtures, tiny_models
 from tests.runtime import two_ranks, two_shards
@@ -122,18 +122,18 @@ def test_ranks_get_equally_many_parts_and_the_same_kinds_of_media():
 def made_up(policy, shapes):
     """Bundles of shapes."""
     groups = {kind: policy.filler({kind}) for _, kind in shapes}
-    return [Bundle((groups[k].prompt,), ((RowSlice(0, groups[k]),),) * count) for count, k in shapes]
+    return [PromptBatch((groups[k].prompt,), ((RowSlice(0, groups[k]),),) * count) for count, k in shapes]
 
 
 def levelled(policy, *ranks):
     """Of each bundle of each rank: parts, kinds, and how many parts are worth nothing."""
     shapes = []
-    alone = Planner(SimpleNamespace(gather=lambda mine: shapes.append(mine) or [mine]), filler=policy.filler)
+    alone = BatchPlanner(SimpleNamespace(gather=lambda mine: shapes.append(mine) or [mine]), dummy=policy.filler)
     for bundles in ranks:
         alone.align(bundles, policy.filler)
-    together = Planner(SimpleNamespace(gather=lambda _: shapes), filler=policy.filler)
+    together = BatchPlanner(SimpleNamespace(gather=lambda _: shapes), dummy=policy.filler)
     return [
-        [(len(b.parts), set(b.kinds), fillers(b)) for b in together.align(bundles, policy.filler)] for bundles in ranks
+        [(len(b.micro_batches), set(b.kinds), fillers(b)) for b in together.align(bundles, policy.filler)] for bundles in ranks
     ]
 
 
@@ -145,14 +145,14 @@ def fillers(bundle):
 def test_whole_weights_are_left_alone():
     policy = tiny_models.policy()
     before = dict(policy.model.named_parameters())
-    with whole(policy.model):
+    with full_parameters(policy.model):
         assert all(p is before[name] for name, p in policy.model.named_parameters())
     p = next(iter(before.values()))
     assert all(same(p) is p for same in (full, local))
-    state = whole_state(policy.model)
+    state = gather_state_dict(policy.model)
     assert state["lm_head.weight"] is state["model.language_model.embed_tokens.weight"]
     state = {name: tensor + 1 for name, tensor in state.items()}
-    load_whole_state(policy.model, state)
+    load_full_state_dict(policy.model, state)
     assert all(torch.equal(tensor, state[name]) for name, tensor in policy.model.state_dict().items())
     p.grad = torch.full_like(p, 2.0)
     assert clip_gradients([p], 1.0) == pytest.approx(2 * p.numel() ** 0.5)

@@ -66,7 +66,7 @@ def prepared(variant, names, ranks):
     reference, filler = run_fixtures.disturbed(policy, update), None
     groups = run_fixtures.fixed_groups(policy, names)
     if ranks.world > 1:
-        filler, mesh = policy.filler, ranks.mesh()
+        filler, mesh = policy.dummy_group, ranks.mesh()
         policy.shard(mesh, torch.device("cpu"))
         reference.shard(mesh, torch.device("cpu"))
     options = dict(grade=two_ranks.grade, clip_norm=0.1, part_tokens=60, filler=filler)

@@ -77,7 +77,7 @@ def test_a_run_is_told_what_the_base_model_earned(made):
     run.fit(quiet=True)
     rows = {row["id"]: row["rewards"] for row in run_fixtures.lines(path)[1:]}
     for scored in run.trainer.last:
-        assert scored.base["total"].tolist() == pytest.approx(rows[scored.group.prompt.example.id]["total"])
+        assert scored.base_rewards["total"].tolist() == pytest.approx(rows[scored.group.prompt.example.id]["total"])
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from mmrl.algorithms import SFT
 from mmrl.config.schema import OptimizerSection
 from mmrl.models.families import FAMILIES
 from mmrl.training.build import build
-from mmrl.training.optimizer import freeze, optimizer_of, parts_of, rate_at
+from mmrl.training.optimizer import freeze, optimizer_of, parts_of, lr_multiplier
 from tests import run_fixtures, tiny_models
 
 PARTS = ("tower", "projector", "language")
@@ -23,7 +23,7 @@ ROOT_3 = math.sqrt(3)
 
 def shares(total, **settings):
     """The share of the rate at each optimizer step of a run of ``total``."""
-    return [rate_at(step, total, OptimizerSection(**settings)) for step in range(total)]
+    return [lr_multiplier(step, total, OptimizerSection(**settings)) for step in range(total)]
 
 
 BY_HAND = {
@@ -58,12 +58,12 @@ def test_the_default_is_a_cosine_without_warm_up_down_to_nothing():
 @pytest.mark.parametrize("decay_from", [0.0, 0.5])
 def test_a_schedule_begins_above_nothing_and_ends_at_what_is_to_be_left(schedule, warmup, decay_from):
     section = OptimizerSection(schedule=schedule, warmup=warmup, decay_from=decay_from, final=0.2)
-    rates = [rate_at(step, 12, section) for step in range(13)]
+    rates = [lr_multiplier(step, 12, section) for step in range(13)]
     assert rates[0] == pytest.approx(1 / max(1, warmup))  # the first step learns
     assert max(rates) == 1
     fall = rates[max(warmup - 1, 0) :]
     assert fall == sorted(fall, reverse=True)
-    assert rates[12] == rate_at(100, 12, section) == pytest.approx(1 if schedule == "constant" else 0.2)
+    assert rates[12] == lr_multiplier(100, 12, section) == pytest.approx(1 if schedule == "constant" else 0.2)
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [("linear", "linear"), ("cosine", "cosine"), ("constant", "constant_with_warmup"), ("cosine", "cosine_with_min_lr")])  # fmt: skip
@@ -76,7 +76,7 @@ def test_after_its_warm_up_a_schedule_is_that_of_transformers(ours, theirs, warm
     scheduler = get_scheduler(theirs, optimizer, warmup, 40, scheduler_specific_kwargs=options)
     expected = [scheduler.lr_lambdas[0](step) for step in range(41)]
     section = OptimizerSection(schedule=ours, warmup=warmup, final=final)
-    found = [rate_at(step, 40, section) for step in range(41)]
+    found = [lr_multiplier(step, 40, section) for step in range(41)]
     assert found[warmup:] == pytest.approx(expected[warmup:], abs=1e-12)
     assert found[:warmup] == pytest.approx(expected[1 : warmup + 1], abs=1e-12)  # a step ahead
 
@@ -101,7 +101,7 @@ def watched(config, steps, resume=False):
     for _ in range(steps):
         run.step()
     run.save()
-    run.journal.close()
+    run.log.close()
     run.feeder.reader.close()
     return taken
 

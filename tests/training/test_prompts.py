@@ -7,7 +7,7 @@ import torch
 
 from mmrl.data.media.reader import MediaError
 from mmrl.models.context import PromptError
-from mmrl.training.prompts import Feeder
+from mmrl.training.prompts import PromptFeeder
 from tests import tiny_models
 
 EXAMPLES = [
@@ -51,7 +51,7 @@ class Ranks:
 
 
 def feeder(on_bad_media="stop", bad=(), ranks=None, **options):
-    return Feeder(tiny_models.policy(), Reader(bad), Stream(), ranks or Ranks(), on_bad_media, **options)
+    return PromptFeeder(tiny_models.policy(), Reader(bad), Stream(), ranks or Ranks(), on_bad_media, **options)
 
 
 def test_a_step_asks_for_the_media_of_the_next_one():

@@ -219,10 +219,10 @@ def test_an_error_in_the_middle_of_several_updates_keeps_the_weights_before_them
         steps=2,
     )
     run = build(config, quiet=True)
-    run.trainer.totals = failing(run.trainer.totals, 4)  # the second update of the second step
+    run.trainer.normalisers = failing(run.trainer.normalisers, 4)  # the second update of the second step
     with pytest.raises(ValueError, match="own fault"):
         run.fit(quiet=True)
-    assert run.trainer.moved
+    assert run.trainer.mid_step
     assert checkpoint.latest(run.checkpoints) is None
 
 

@@ -50,7 +50,7 @@ def test_its_algorithm_learns(path):
         assert all(map(math.isfinite, numbers.values())), numbers
     assert any(not torch.equal(p, s) for p, s in zip(policy.model.parameters(), start, strict=True))
     assert trainer.update_done == 2 * config.updates_per_step
-    assert (trainer.memory is None) == (algorithm.needs.memory is None)
+    assert (trainer.state is None) == (algorithm.needs.memory is None)
 
 
 @pytest.mark.slow("the same algorithms in whole runs; test_its_algorithm_learns takes two steps with each")

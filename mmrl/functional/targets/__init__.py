@@ -2,7 +2,7 @@
 
 from mmrl.functional.targets.estimates import (
     FLOOR,
-    Partition,
+    ZEstimate,
     effective_samples,
     kl_policy,
     kl_prior,
@@ -13,7 +13,7 @@ from mmrl.functional.targets.estimates import (
     plug_in,
     plug_in_log_z,
     total_variation,
-    usable,
+    clamp_log_z,
 )
 from mmrl.functional.targets.factors import (
     AnyFactor,

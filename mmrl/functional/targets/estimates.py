@@ -20,21 +20,21 @@ from mmrl.functional.targets.factors import Bounds
 
 FLOOR = 1e-4  # stands for Z where no sample has mass, as in the code of alpha-DPG
 
-Partition = Literal["none", "plug_in", "leave_one_out", "running", "offline"]
-Logs = Float[Tensor, " n"]
+ZEstimate = Literal["none", "plug_in", "leave_one_out", "running", "offline"]
+LogValues = Float[Tensor, " n"]
 
 
-def log_mean_exp(log_weight: Logs) -> Float[Tensor, ""]:
+def log_mean_exp(log_weight: LogValues) -> Float[Tensor, ""]:
     """log of the mean of exp; -inf where all are."""
     return log_weight.logsumexp(dim=0) - math.log(len(log_weight))
 
 
-def plug_in(log_weight: Logs) -> Logs:
+def plug_in(log_weight: LogValues) -> LogValues:
     """log of the mean weight of the whole group, for each of its members."""
     return log_mean_exp(log_weight).expand(len(log_weight))
 
 
-def leave_one_out(log_weight: Logs, past: Float[Tensor, ""] | None = None, count: float = 0.0) -> Logs:
+def leave_one_out(log_weight: LogValues, past: Float[Tensor, ""] | None = None, count: float = 0.0) -> LogValues:
     """log of the mean weight of the other members, pooled with ``count`` earlier samples whose weights add up to exp(past).
 
     Raises ValueError for a single sample without a past, which has no others.
@@ -48,7 +48,7 @@ def leave_one_out(log_weight: Logs, past: Float[Tensor, ""] | None = None, count
     return others.logsumexp(dim=1) - math.log(n - 1 + count)
 
 
-def offline(log_weight: Logs, bounds: Bounds | None = None) -> Float[Tensor, ""]:
+def offline(log_weight: LogValues, bounds: Bounds | None = None) -> Float[Tensor, ""]:
     """log Z from the log-weights log P - log pi0 of n samples of the reference.
 
     With known bounds one more sample is added, half of it at each bound, so that few samples do not make Z extreme: for
@@ -61,46 +61,46 @@ def offline(log_weight: Logs, bounds: Bounds | None = None) -> Float[Tensor, ""]
     return torch.cat([log_weight, added]).logsumexp(dim=0) - math.log(len(log_weight) + 1)
 
 
-def usable(log_z: Logs, bounds: Bounds | None = None) -> Logs:
+def clamp_log_z(log_z: LogValues, bounds: Bounds | None = None) -> LogValues:
     """log Z that can be divided by: log FLOOR where nothing had mass; cut to what is possible where bounds are given."""
     log_z = torch.where(log_z == -math.inf, math.log(FLOOR), log_z)
     return log_z if bounds is None else log_z.clamp(*bounds)
 
 
-def plug_in_log_z(target: Logs, sampler: Logs) -> Float[Tensor, ""]:
+def plug_in_log_z(target: LogValues, sampler: LogValues) -> Float[Tensor, ""]:
     """The plug-in log Z. Raises ValueError where no sample has mass."""
     if bool((target == -math.inf).all()):
         raise ValueError("target: expected mass on some of the samples, found none; widen the target or draw more")
     return log_mean_exp(target - sampler)
 
 
-def kl_target(target: Logs, other: Logs, sampler: Logs, log_z: float | Tensor | None = None) -> Float[Tensor, ""]:
+def kl_target(target: LogValues, other: LogValues, sampler: LogValues, log_z: float | Tensor | None = None) -> Float[Tensor, ""]:
     """KL(p || other) = -log Z + 1/Z mean of (P / q) (log P - log other); where P = 0 the term is 0."""
     z = plug_in_log_z(target, sampler) if log_z is None else log_z
     terms = torch.where(target == -math.inf, 0.0, (target - z - sampler).exp() * (target - other))
     return terms.mean() - z
 
 
-def kl_policy(target: Logs, policy: Logs, sampler: Logs, log_z: float | Tensor | None = None) -> Float[Tensor, ""]:
+def kl_policy(target: LogValues, policy: LogValues, sampler: LogValues, log_z: float | Tensor | None = None) -> Float[Tensor, ""]:
     """KL(pi || p) = mean of (pi / q) (log pi - log p); inf where the policy has mass outside the support."""
     z = plug_in_log_z(target, sampler) if log_z is None else log_z
     return ((policy - sampler).exp() * (policy - target + z)).mean()
 
 
-def kl_prior(policy: Logs, prior: Logs, sampler: Logs) -> Float[Tensor, ""]:
+def kl_prior(policy: LogValues, prior: LogValues, sampler: LogValues) -> Float[Tensor, ""]:
     """KL(pi || pi0) = mean of (pi / q) (log pi - log pi0)."""
     return ((policy - sampler).exp() * (policy - prior)).mean()
 
 
 def total_variation(
-    target: Logs, policy: Logs, sampler: Logs, log_z: float | Tensor | None = None
+    target: LogValues, policy: LogValues, sampler: LogValues, log_z: float | Tensor | None = None
 ) -> Float[Tensor, ""]:
     """TV(p, pi) = 1/2 mean |pi / q - p / q|."""
     p = target - (plug_in_log_z(target, sampler) if log_z is None else log_z)
     return ((policy - sampler).exp() - (p - sampler).exp()).abs().mean() / 2
 
 
-def effective_samples(log_weight: Logs) -> Float[Tensor, ""]:
+def effective_samples(log_weight: LogValues) -> Float[Tensor, ""]:
     """ESS = (sum w)^2 / sum w^2, between 1 and n; 0 where all weights are 0."""
     if bool((log_weight == -math.inf).all()):
         return log_weight.new_zeros(())

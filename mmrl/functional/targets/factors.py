@@ -23,7 +23,7 @@ class Factor(ABC):
     """One factor of a target."""
 
     __slots__ = ()
-    hard: ClassVar[bool] = False  # it is 0 somewhere, so that the target's support is smaller than the reference's
+    has_zero_support: ClassVar[bool] = False  # it is 0 somewhere, so that the target's support is smaller than the reference's
     bounds: ClassVar[Bounds | None] = None  # its least and most logarithm, where they are known
 
     @property
@@ -98,7 +98,7 @@ class Constraint(Factor):
         return (self.reward,)
 
     @property
-    def hard(self) -> bool:
+    def has_zero_support(self) -> bool:
         return self.floor == 0
 
     @property

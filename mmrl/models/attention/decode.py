@@ -14,7 +14,7 @@ from mmrl.models.attention.prefix import NO_MASK, Prefix
 from mmrl.models.attention.unshared import padded_pass
 from mmrl.models.language import Language
 from mmrl.models.transformers_versions import cached
-from mmrl.models.vision.tower import Seen
+from mmrl.models.vision.tower import EncodedPrompts
 
 # part of a softmax: weighted values, sum of weights, and the exponent taken out of both
 Part = tuple[Tensor, Tensor, Tensor]
@@ -160,7 +160,7 @@ class CopiedPrefixDecoder:
     last: Float[Tensor, "n d"]
 
     @classmethod
-    def of(cls, language: Language, seen: Seen, prompt: Int[Tensor, " n"]) -> "CopiedPrefixDecoder":
+    def of(cls, language: Language, seen: EncodedPrompts, prompt: Int[Tensor, " n"]) -> "CopiedPrefixDecoder":
         """Runs the prompts, padded at the left, and copies them for their rows."""
         cache = DynamicCache(config=language.layers.config)
         rows = [(p.tokens, p.positions, features) for p, features in zip(seen.prompts, seen.features, strict=True)]
@@ -189,7 +189,7 @@ class CopiedPrefixDecoder:
 Decoder = SharedPrefixDecoder | CopiedPrefixDecoder
 
 
-def decoder(language: Language, seen: Prefix | Seen, counts: Sequence[int]) -> Decoder:
+def decoder(language: Language, seen: Prefix | EncodedPrompts, counts: Sequence[int]) -> Decoder:
     """Starts ``counts`` completions of each prompt."""
     prompt = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)).to(language.device)
     kind = SharedPrefixDecoder if isinstance(seen, Prefix) else CopiedPrefixDecoder

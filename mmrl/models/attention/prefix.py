@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mmrl.models.attention.shared import AnswerPass, PromptPass, Rows
 from mmrl.models.language import Language
-from mmrl.models.vision.tower import Seen, one_backward
+from mmrl.models.vision.tower import EncodedPrompts, one_backward
 
 NO_MASK = torch.empty(0, 0, 0, 0)  # 4-D: transformers builds none
 
@@ -20,7 +20,7 @@ NO_MASK = torch.empty(0, 0, 0, 0)  # 4-D: transformers builds none
 class Prefix:
     """Keys and values of prompts, to which their completions attend. Prompts lie one behind the other."""
 
-    seen: Seen
+    encoded: EncodedPrompts
     keys: tuple[Float[Tensor, "1 k p d"], ...]  # by layer
     values: tuple[Float[Tensor, "1 k p d"], ...]
     last: Float[Tensor, "n d"]  # hidden states at the prompts' last places, which predict the first tokens
@@ -28,11 +28,11 @@ class Prefix:
     @property
     def places(self) -> list[slice]:
         """Locates each prompt."""
-        ends = [0, *accumulate(len(prompt.tokens) for prompt in self.seen.prompts)]
+        ends = [0, *accumulate(len(prompt.tokens) for prompt in self.encoded.prompts)]
         return [slice(start, end) for start, end in pairwise(ends)]
 
 
-def prefill(language: Language, seen: Seen) -> Prefix:
+def prefill(language: Language, seen: EncodedPrompts) -> Prefix:
     """Runs one forward pass over all prompts, without padding."""
     prompts = [prompt.tokens.to(language.device) for prompt in seen.prompts]
     language.check(prompts, seen.features)
@@ -47,7 +47,7 @@ def prefill(language: Language, seen: Seen) -> Prefix:
 
 
 @contextmanager
-def held(language: Language, seen: Seen) -> Iterator[Prefix]:
+def prefix_cache(language: Language, seen: EncodedPrompts) -> Iterator[Prefix]:
     """Prefills the prompts. Gradients accumulate on the prefix inside; one backward pass through the prompts runs at exit.
 
     A group that is read in m parts so costs P + the sum of its completions' tokens, and not m P + that sum. If weights are
@@ -66,7 +66,7 @@ def answers(language: Language, prefix: Prefix, rows: Sequence[tuple[int, Int[Te
     """Computes last hidden states of completions' tokens, one row behind the other; ``rows`` are (prompt, one or more tokens)."""
     ids = torch.cat([tokens for _, tokens in rows]).to(language.device)
     language.check([ids], [prefix.last[:0]])
-    starts = [prefix.seen.prompts[i].next_position for i, _ in rows]
+    starts = [prefix.encoded.prompts[i].next_position for i, _ in rows]
     positions = torch.cat([torch.arange(len(t)) + start for start, (_, t) in zip(starts, rows, strict=True)])
     language.work.forward_tokens += len(ids)
     embedded, _ = language.embed(ids[None], [])

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from mmrl.models.language import Language
-from mmrl.models.vision.tower import Seen
+from mmrl.models.vision.tower import EncodedPrompts
 
 Row = tuple[Int[Tensor, " l"], Int[Tensor, "3 l"], Float[Tensor, "v k d"]]  # tokens, positions, features of media
 
@@ -36,7 +36,7 @@ def padded_pass(
 
 
 def whole_rows(
-    language: Language, seen: Seen, rows: Sequence[tuple[int, Int[Tensor, " t"]]]
+    language: Language, seen: EncodedPrompts, rows: Sequence[tuple[int, Int[Tensor, " t"]]]
 ) -> list[Float[Tensor, "t d"]]:
     """Computes last hidden states of [prompt, completion] from the prompt's last place on, for each row (prompt, tokens)."""
     whole = []

@@ -23,8 +23,8 @@ from mmrl.runtime.memory_cache import ByteCache
 from mmrl.types import Prompt
 
 Medium = tuple[Float[Tensor, "patches dim"], Grid]
-STILL_KEYS = count()  # one for each time that weights stand still for a while
-STILL_BYTES = 2**30  # of features in memory, while a tower without a cache stands still
+REUSE_KEYS = count()  # one for each time that weights stand still for a while
+REUSE_BYTES = 2**30  # of features in memory, while a tower without a cache stands still
 
 
 class CacheLevel(StrEnum):
@@ -44,7 +44,7 @@ class CacheLevel(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class EncodedPrompts:
     """Prompts and the features of their media."""
 
     prompts: tuple[Prompt, ...]
@@ -114,7 +114,7 @@ class Tower:
         return [name for name, parameter in self.visual.named_parameters() if parameter.requires_grad]
 
     @contextmanager
-    def still(self, again: bool) -> Iterator[None]:
+    def reuse_features(self, again: bool) -> Iterator[None]:
         """Promises that nobody writes to the weights inside: a tower that trains keeps features, too, for that time.
 
         ``again`` says that other prompts will show the same media: features are then kept in memory as well.
@@ -123,9 +123,9 @@ class Tower:
             yield
             return
         level, cache = self.fixed_level, self.cache
-        memory = ByteCache(STILL_BYTES) if cache is None else cache.memory
+        memory = ByteCache(REUSE_BYTES) if cache is None else cache.memory
         self.fixed_level, self.cache = CacheLevel.FEATURES, FeatureCache(memory) if again else None
-        self.weights.name(f"still {next(STILL_KEYS)}")
+        self.weights.name(f"still {next(REUSE_KEYS)}")
         try:
             yield
         finally:
@@ -133,12 +133,12 @@ class Tower:
             self.weights.forget()
 
     @contextmanager
-    def see(self, prompts: Sequence[Prompt]) -> Iterator[Seen]:
+    def encode_prompts(self, prompts: Sequence[Prompt]) -> Iterator[EncodedPrompts]:
         """Encodes the prompts' media in one pass through the tower; its one backward pass runs at exit."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and bool(self.trained)):
             features = self.features(prompts)
         with one_backward(features) as leaves:
-            yield Seen(tuple(prompts), leaves)
+            yield EncodedPrompts(tuple(prompts), leaves)
 
     def features(self, prompts: Sequence[Prompt]) -> list[Float[Tensor, "v k d"]]:
         """Gives the features of each prompt's media, kept or encoded."""

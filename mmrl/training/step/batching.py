@@ -7,15 +7,15 @@ from typing import Any
 
 from mmrl.types import Credit, Group, Prompt, RowSlice, Scored
 
-Filler = Callable[[frozenset[str]], Group]  # kinds of media -> a group about them that is worth nothing
+DummyGroup = Callable[[frozenset[str]], Group]  # kinds of media -> a group about them that is worth nothing
 
 
 @dataclass(frozen=True, slots=True)
-class Bundle:
+class PromptBatch:
     """Groups whose prompts are seen together, and the parts in which their rows are read."""
 
     prompts: tuple[Prompt, ...]
-    parts: tuple[tuple[RowSlice, ...], ...]
+    micro_batches: tuple[tuple[RowSlice, ...], ...]
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -24,58 +24,58 @@ class Bundle:
 
 
 @dataclass(frozen=True, slots=True)
-class Planner:
+class BatchPlanner:
     """Cuts an update into forward passes."""
 
     ranks: Any
-    part_tokens: int = 16384  # the most tokens, padding included, in one forward pass with a gradient
-    filler: Filler | None = None  # about media of these kinds; None where weights are whole
-    shares: bool = True  # whether a prompt is read once for all of its completions
+    max_tokens: int = 16384  # the most tokens, padding included, in one forward pass with a gradient
+    dummy: DummyGroup | None = None  # about media of these kinds; None where weights are whole
+    shares_prefix: bool = True  # whether a prompt is read once for all of its completions
 
-    def plan(self, loud: Sequence[tuple[Scored, Credit]]) -> Iterable[Bundle]:
+    def plan(self, loud: Sequence[tuple[Scored, Credit]]) -> Iterable[PromptBatch]:
         """Plan what is seen and read for an update; where weights are sharded, in step with the other ranks."""
-        bundles = self.bundles(loud)
-        return bundles if self.filler is None else self.align(bundles, self.filler)
+        bundles = self.prompt_batches(loud)
+        return bundles if self.dummy is None else self.align(bundles, self.dummy)
 
-    def bundles(self, loud: Sequence[tuple[Scored, Credit]]) -> Iterator[Bundle]:
+    def prompt_batches(self, loud: Sequence[tuple[Scored, Credit]]) -> Iterator[PromptBatch]:
         """Groups that fit into one forward pass go together; one that does not fit is read in parts."""
         loud = sorted(loud, key=lambda pair: self.cost([pair[0].group]))
-        for some in self.packs([s.group for s, _ in loud]):
+        for some in self.pack([s.group for s, _ in loud]):
             chosen = [loud[i] for i in some]
             if len(chosen) == 1:
-                parts = tuple(self.cut(*chosen[0]))
+                parts = tuple(self.split(*chosen[0]))
             else:
                 parts = (tuple(RowSlice(i, s.group, s, c) for i, (s, c) in enumerate(chosen)),)
-            yield Bundle(tuple(s.group.prompt for s, _ in chosen), parts)
+            yield PromptBatch(tuple(s.group.prompt for s, _ in chosen), parts)
 
-    def align(self, bundles: Iterable[Bundle], filler: Filler) -> list[Bundle]:
+    def align(self, bundles: Iterable[PromptBatch], filler: DummyGroup) -> list[PromptBatch]:
         """Bundles such that every rank calls every layer equally often.
 
         A sharded layer is gathered by all ranks together, forward and backward. So the k-th bundles of all ranks get
         equally many parts and the same kinds of media, and bundles with many parts go first, to meet their like.
         """
-        mine = sorted(bundles, key=lambda b: (len(b.parts), sorted(b.kinds)), reverse=True)
-        shapes = self.ranks.gather([(len(b.parts), b.kinds) for b in mine])
-        mine += [Bundle((), ())] * (max(map(len, shapes)) - len(mine))
+        mine = sorted(bundles, key=lambda b: (len(b.micro_batches), sorted(b.kinds)), reverse=True)
+        shapes = self.ranks.gather([(len(b.micro_batches), b.kinds) for b in mine])
+        mine += [PromptBatch((), ())] * (max(map(len, shapes)) - len(mine))
         together = zip_longest(*shapes, fillvalue=(0, frozenset()))
-        return [filled(bundle, shapes, filler) for bundle, shapes in zip(mine, together, strict=True)]
+        return [padded(bundle, shapes, filler) for bundle, shapes in zip(mine, together, strict=True)]
 
-    def packs(self, groups: Sequence[Group]) -> Iterator[list[int]]:
+    def pack(self, groups: Sequence[Group]) -> Iterator[list[int]]:
         """Neighbours together as long as they cost at most ``part_tokens``; never none."""
         some: list[int] = []
         for index, group in enumerate(groups):
-            if some and self.cost([*(groups[i] for i in some), group]) > self.part_tokens:
+            if some and self.cost([*(groups[i] for i in some), group]) > self.max_tokens:
                 yield some
                 some = []
             some.append(index)
         if some:
             yield some
 
-    def cut(self, scored: Scored, credit: Credit) -> Iterator[tuple[RowSlice]]:
+    def split(self, scored: Scored, credit: Credit) -> Iterator[tuple[RowSlice]]:
         """A group's rows in parts that cost at most ``part_tokens``, a row at the least. A part of a group is a group."""
         start = 0
         for end in range(1, len(scored.group) + 1):
-            if end == len(scored.group) or self.cost([scored.group.rows(slice(start, end + 1))]) > self.part_tokens:
+            if end == len(scored.group) or self.cost([scored.group.rows(slice(start, end + 1))]) > self.max_tokens:
                 rows = scored.rows(slice(start, end))
                 yield (RowSlice(0, rows.group, rows, credit.rows(slice(start, end))),)
                 start = end
@@ -86,19 +86,19 @@ class Planner:
         Where prompts are shared: each prompt once and every completion's own tokens, without padding. Else every
         completion with its prompt, padded to the longest.
         """
-        if self.shares:
-            return sum(len(group.prompt.tokens) + int(group.mask.sum()) for group in groups)
+        if self.shares_prefix:
+            return sum(len(group.prompt.tokens) + int(group.completion_mask.sum()) for group in groups)
         return sum(map(len, groups)) * max(
             (len(group.prompt.tokens) + group.tokens.shape[1] for group in groups), default=0
         )
 
 
-def filled(bundle: Bundle, shapes: Sequence[tuple[int, frozenset[str]]], filler: Filler) -> Bundle:
+def padded(bundle: PromptBatch, shapes: Sequence[tuple[int, frozenset[str]]], filler: DummyGroup) -> PromptBatch:
     """The bundle with the parts and kinds of media that it lacks of the shapes of all ranks."""
     kinds = frozenset().union(*(k for _, k in shapes))
     parts = max(count + (k != kinds) for count, k in shapes)  # media that a rank lacks bring a part of their own
-    if parts == len(bundle.parts):
+    if parts == len(bundle.micro_batches):
         return bundle
     group = filler(kinds - bundle.kinds)
-    rows = (RowSlice(len(bundle.prompts), group, filler=True),)
-    return Bundle((*bundle.prompts, group.prompt), bundle.parts + (rows,) * (parts - len(bundle.parts)))
+    rows = (RowSlice(len(bundle.prompts), group, dummy=True),)
+    return PromptBatch((*bundle.prompts, group.prompt), bundle.micro_batches + (rows,) * (parts - len(bundle.micro_batches)))

@@ -25,18 +25,18 @@ class Collector:
     sample: Callable[[Sequence[Prompt], int], Sequence[Group]]
     grade: Callable[[Group], Mapping[str, Tensor]]
     weights: Mapping[str, float]  # of the rewards
-    base: Mapping[str, Mapping[str, Tensor]] | None = None  # example -> reward -> what the base model earned
+    base_rewards: Mapping[str, Mapping[str, Tensor]] | None = None  # example -> reward -> what the base model earned
     done: int = 0  # batches of examples drawn for whole steps: more than steps where the algorithm chooses
     drawn: int = 0  # batches drawn for the step that is under way
 
     def collect(self, algorithm: Algorithm, step: int, meter: Meter) -> list[Scored]:
         """The groups of step ``step``, graded. Raises NonFiniteError where a reward is no number."""
         self.drawn = 0
-        chosen = algorithm.needs.draws is not None
-        graded = self.choose(algorithm, step, meter) if chosen else self.draw(step, meter)
-        return [Scored(group, found, self.total(group, found), base=self.base_of(group)) for group, found in graded]
+        chosen = algorithm.needs.max_gen_batches is not None
+        graded = self.draw_until_kept(algorithm, step, meter) if chosen else self.draw(step, meter)
+        return [Scored(group, found, self.total(group, found), base_rewards=self.base_rewards_of(group)) for group, found in graded]
 
-    def settle(self) -> None:
+    def finish_step(self) -> None:
         """The step is whole."""
         self.done, self.drawn = self.done + self.drawn, 0
 
@@ -54,10 +54,10 @@ class Collector:
         refuse(self.ranks.names(bad), step, "reward", "Look at what the graders say of these examples")
         return list(zip(groups, rewards, strict=True))
 
-    def choose(self, algorithm: Algorithm, step: int, meter: Meter) -> list[Graded]:
+    def draw_until_kept(self, algorithm: Algorithm, step: int, meter: Meter) -> list[Graded]:
         """The useful groups of as many batches as it takes to have one batch of them, or as may be drawn; in the examples' order."""
         kept: list[Graded] = []
-        found, size, most = 0, 0, algorithm.needs.draws or 1
+        found, size, most = 0, 0, algorithm.needs.max_gen_batches or 1
         while self.drawn < most and (found < size or not self.drawn):
             graded = self.draw(step, meter)
             useful = [pair for pair in graded if algorithm.useful(*pair)]
@@ -75,14 +75,14 @@ class Collector:
         """The weighted sum of the rewards; 0 where there are none."""
         return sum((w * rewards[name] for name, w in self.weights.items()), torch.zeros(len(group)))
 
-    def base_of(self, group: Group) -> Mapping[str, Tensor] | None:
+    def base_rewards_of(self, group: Group) -> Mapping[str, Tensor] | None:
         """The rewards of the base model on the group's example. Raises ValueError where the table lacks it."""
-        if self.base is None:
+        if self.base_rewards is None:
             return None
         name = group.prompt.example.id
-        if name not in self.base:
+        if name not in self.base_rewards:
             raise ValueError(
                 f"prepared: expected what the base model earned on every example, found nothing of {name}; "
                 "run mmrl prepare with the data of this config"
             )
-        return self.base[name]
+        return self.base_rewards[name]

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mmrl.algorithms.base import Algorithm, Memory
+from mmrl.algorithms.base import Algorithm, State
 from mmrl.functional import policy_gradient
 from mmrl.types import RowSlice, Scored, Tokens
 
@@ -69,10 +69,10 @@ class Meter:
         return dict(sorted(out.items()))
 
 
-def describe(meter: Meter, scored: Iterable[Scored], algorithm: Algorithm, memory: Memory | None) -> None:
+def describe(meter: Meter, scored: Iterable[Scored], algorithm: Algorithm, memory: State | None) -> None:
     """Add numbers about what was collected, by what the algorithm knew before."""
     for s in scored:
-        lengths = s.group.mask.sum(dim=1).float()
+        lengths = s.group.completion_mask.sum(dim=1).float()
         meter.add("completion/tokens", lengths.mean().item())
         meter.add("completion/truncated", (~s.group.finished).float().mean().item())
         meter.add("completion/distinct", len(set(s.group.texts)) / len(s.group))
@@ -88,13 +88,13 @@ def describe(meter: Meter, scored: Iterable[Scored], algorithm: Algorithm, memor
 def observe(meter: Meter, now: Sequence[Tokens], part: Sequence[RowSlice], losses: Sequence[Tensor]) -> None:
     """Add numbers about what the policy says now of the rows of a part."""
     for tokens, rows, loss in zip(now, part, losses, strict=True):
-        (scored, _), mask, sampled = rows.learned, rows.group.mask, rows.group.logp_sampled
+        (scored, _), mask, sampled = rows.learned, rows.group.completion_mask, rows.group.logp_sampled
         meter.total("loss", loss.item())
         meter.total("work/trained_tokens", float(mask.sum()))
         meter.add("policy/entropy", (tokens.entropy.sum() / mask.sum()).item(), int(mask.sum()))
         if sampled is not None:
             meter.most("policy/sampler_gap", ((tokens.logp.detach() - sampled) * mask).abs().max().item())
-        read, reference = scored.read, scored.reference
+        read, reference = scored.ref_mask, scored.ref_logprobs
         if read is not None and reference is not None and read.any():
             divergence = policy_gradient.k3(tokens.logp.detach(), reference)[read]
             meter.add("reference/k3", divergence.mean().item(), int(read.sum()))

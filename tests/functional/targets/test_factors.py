@@ -53,8 +53,8 @@ def test_a_constraint_is_the_limit_of_a_tilt():
 def test_a_floor_is_a_tilt_by_its_logarithm():
     beta = -1 / math.log(0.01)
     torch.testing.assert_close(target(Constraint(floor=0.01)), target(Tilt(beta, reward="accuracy")))
-    assert not Constraint(floor=0.01).hard
-    assert Constraint().hard
+    assert not Constraint(floor=0.01).has_zero_support
+    assert Constraint().has_zero_support
 
 
 def test_products_add_in_log_space():

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from mmrl.functional.targets import leave_one_out, log_mean_exp, offline, plug_in, usable
+from mmrl.functional.targets import leave_one_out, log_mean_exp, offline, plug_in, clamp_log_z
 
 W = torch.tensor([0.3, -1.0, 2.0, 0.5], dtype=torch.float64)
 NOTHING = torch.full((4,), -math.inf, dtype=torch.float64)
@@ -49,5 +49,5 @@ def test_offline_estimates_shrink_as_the_formula_for_few_successes():
 
 
 def test_without_any_mass_the_floor_stands_in_and_bounds_cut():
-    assert usable(plug_in(NOTHING)).tolist() == pytest.approx([math.log(1e-4)] * 4)
-    assert usable(W, (-0.5, 1.0)).tolist() == [0.3, -0.5, 1.0, 0.5]
+    assert clamp_log_z(plug_in(NOTHING)).tolist() == pytest.approx([math.log(1e-4)] * 4)
+    assert clamp_log_z(W, (-0.5, 1.0)).tolist() == [0.3, -0.5, 1.0, 0.5]

@@ -75,7 +75,7 @@ def test_log_probabilities_and_gradients_are_those_of_the_untouched_model(exact,
     if checkpointing:
         checkpoint_activations(policy.model)
         policy.model.train()
-    assert policy.shares
+    assert policy.shares_prefix
     groups = groups_of(policy)
     logp, gradients = by_shares(policy, groups, parts)
     expected, wanted = by_copies(untouched(family, policy), groups)
@@ -93,9 +93,9 @@ def test_in_float32_it_is_as_close_to_float64_as_the_untouched_model_is(family):
     with torch.no_grad():
         truth = by_copies_only(untouched(family, wide), groups_of(wide))
         own = (by_copies_only(untouched(family, policy), groups) - truth).abs().max()
-        with policy.see([g.prompt for g in groups]) as seen:
-            read = policy.read(seen, [RowSlice(i, g) for i, g in enumerate(groups)])
-    ours = torch.cat([t.logp[g.mask] for t, g in zip(read, groups, strict=True)])
+        with policy.encode([g.prompt for g in groups]) as seen:
+            read = policy.logprobs(seen, [RowSlice(i, g) for i, g in enumerate(groups)])
+    ours = torch.cat([t.logp[g.completion_mask] for t, g in zip(read, groups, strict=True)])
     assert (ours - truth).abs().max() <= 3 * own
 
 
@@ -108,8 +108,8 @@ def test_the_first_token_is_predicted_at_the_prompts_last_place(family):
     policy = tiny_models.policy(family)
     group = groups_of(policy)[0]
     other = untouched(family, policy)
-    with torch.no_grad(), policy.see([group.prompt]) as seen:
-        first = policy.read(seen, [RowSlice(0, group)])[0].logp[:, 0]
+    with torch.no_grad(), policy.encode([group.prompt]) as seen:
+        first = policy.logprobs(seen, [RowSlice(0, group)])[0].logp[:, 0]
         expected = torch.stack([plain(other, group, row)[0] for row in range(3)])
     torch.testing.assert_close(first, expected, atol=1e-5, rtol=1e-5)
     assert len(first.unique()) == 3  # different tokens, one distribution
@@ -125,8 +125,8 @@ def test_sampling_against_shared_keys_draws_what_copies_draw(exact, family):
         policy.rules.allowed[policy.end] = True
         engine = Engine(policy, Decoding(max_new_tokens=40), lambda text: None)
         groups = engine.sample(mixed(policy), [range(4), range(3), range(5)], seed=1)
-        with torch.no_grad(), policy.see([g.prompt for g in groups]) as seen:
-            read = policy.read(seen, [RowSlice(i, g) for i, g in enumerate(groups)])
+        with torch.no_grad(), policy.encode([g.prompt for g in groups]) as seen:
+            read = policy.logprobs(seen, [RowSlice(i, g) for i, g in enumerate(groups)])
         for group, tokens in zip(groups, read, strict=True):
             torch.testing.assert_close(tokens.logp, group.logp_sampled, atol=1e-9, rtol=0)
         drawn.append((groups, policy.work.forward_tokens))
@@ -144,9 +144,9 @@ def test_tokens_are_counted_where_they_pass_and_parts_cost_the_prompt_once():
     p = len(group.prompt.tokens)
     for parts in ([slice(0, 3)], [slice(0, 1), slice(1, 2), slice(2, 3)]):
         policy.work.taken()
-        with policy.see([group.prompt]) as seen:
+        with policy.encode([group.prompt]) as seen:
             for rows in parts:
-                policy.read(seen, [RowSlice(0, group.rows(rows))])
+                policy.logprobs(seen, [RowSlice(0, group.rows(rows))])
         assert policy.work.padding == 0
         # nobody looks from an answer's last token; a part of which nothing is left passes one token
         assert policy.work.forward_tokens == p + 4 + 8 + (len(parts) == 3)
@@ -158,12 +158,12 @@ def test_both_ways_to_read_are_compared_and_nothing_is_changed(family, compute):
     policy = tiny_models.policy(family, compute=compute)
     before = [p.clone() for p in policy.model.parameters()]
     for groups in (groups_of(policy), [completions(policy, mixed(policy)[0], [1])]):
-        with policy.see([g.prompt for g in groups]) as seen:
+        with policy.encode([g.prompt for g in groups]) as seen:
             found = compare(policy, seen, [RowSlice(i, g) for i, g in enumerate(groups)])
         assert 0 < found["distance"] < (1e-5 if compute is None else 0.3)
         assert 0 < found["plain_distance"] < (1e-5 if compute is None else 0.3)  # what was measured, not a bound
     assert all(torch.equal(p, q) for p, q in zip(policy.model.parameters(), before, strict=True))
-    assert (policy.compute, policy.shares) == (compute, True)
+    assert (policy.compute, policy.shares_prefix) == (compute, True)
 
 
 def hidden_at(place):
@@ -235,7 +235,7 @@ def test_a_mistake_in_attention_stops_the_run_however_coarse_its_arithmetic(monk
     for (where, name), wrong in MISTAKES[mistake]().items():
         monkeypatch.setattr(where, name, wrong)
     said = r"model\.share_prefix: expected .* found .*on examples slow.*share_prefix=off"
-    with policy.see([g.prompt for g in groups]) as seen, pytest.raises(DisagreementError, match=said):
+    with policy.encode([g.prompt for g in groups]) as seen, pytest.raises(DisagreementError, match=said):
         compare(policy, seen, [RowSlice(i, g) for i, g in enumerate(groups)])
 
 
@@ -244,7 +244,7 @@ def test_a_model_whose_layers_have_windows_takes_the_plain_path_and_says_so_once
     model = tiny_models.model("qwen2_5_vl", made)
     model.config.text_config.layer_types = ["full_attention", "sliding_attention"]
     policy = tiny_models.Policy(model, made, "plain")
-    assert not policy.shares
+    assert not policy.shares_prefix
     assert [r.message for r in caplog.records if "sliding_attention" in r.message] == [
         "model: every completion is read with a copy of its prompt, because its layers have sliding_attention, "
         "whose state or window is not a prompt's keys and values"

@@ -74,9 +74,9 @@ def test_what_is_found_is_what_was_made_to_the_bit(tmp_path, compute):
 def test_as_long_as_there_is_the_prompt_nobody_looks_twice():
     policy = frozen()
     prompts, hook = mixed(policy), Hook(policy.model)
-    policy.look(prompts)
+    policy.encode_media(prompts)
     for _ in range(3):
-        with policy.see(prompts):  # with gradients, too: none reaches the tower
+        with policy.encode(prompts):  # with gradients, too: none reaches the tower
             pass
     assert hook.media == policy.work.vision_passes == MEDIA
 
@@ -88,7 +88,7 @@ def test_what_is_handed_out_is_not_what_is_kept(level):
     prompts = policy.prompts([tiny_models.example(kinds=("video",))], [[tiny_models.clip(1)]]) + mixed(policy)
     expected = features(policy, prompts)
     for asked in (prompts, prompts[:1], prompts):
-        with torch.no_grad(), policy.tower.see(asked) as seen:
+        with torch.no_grad(), policy.tower.encode_prompts(asked) as seen:
             for some in seen.features:
                 some.zero_()
     assert torch.equal(features(policy, prompts), expected)
@@ -102,7 +102,7 @@ def test_a_reference_with_equal_weights_finds_what_the_policy_saw():
         reference = Reference(policy, update)
         assert reference.tower.cache_level == "features"
         assert torch.equal(features(reference, prompts), features(policy, prompts))
-        assert (reference.follow(policy, 1) is not None) == isinstance(update, EMA)
+        assert (reference.update_towards(policy, 1) is not None) == isinstance(update, EMA)
         features(reference, prompts)
         assert reference.work.vision_passes == 0
 
@@ -115,7 +115,7 @@ def test_a_frozen_reference_of_a_tower_that_trains_keeps_its_own():
     with torch.no_grad():
         for parameter in policy.model.parameters():
             parameter.mul_(1.1)
-    average.follow(policy, 1)
+    average.update_towards(policy, 1)
     assert torch.equal(features(reference, prompts), before)
     assert reference.work.vision_passes == MEDIA
     for _ in range(2):
@@ -128,7 +128,7 @@ def test_a_tower_that_learns_looks_once_as_long_as_it_is_still(tmp_path):
     policy, disk = tiny_models.policy(), open_disk(tmp_path, 10**7)
     policy.tower.cache = cache = FeatureCache(ByteCache(10**6), disk)
     for _ in range(2):
-        with policy.tower.still(again=True):
+        with policy.tower.reuse_features(again=True):
             found = [features(policy, mixed(policy)) for _ in range(2)]
             assert policy.work.vision_passes == MEDIA
         assert (policy.tower.cache, policy.tower.cache_level) == (cache, "nothing")
@@ -144,7 +144,7 @@ def test_a_tower_that_learns_looks_once_as_long_as_it_is_still(tmp_path):
 def test_a_frozen_tower_that_is_still_keeps_what_it_kept():
     policy = frozen(cache=FeatureCache(ByteCache(10**6)))
     features(policy, mixed(policy))
-    with policy.tower.still(again=True):
+    with policy.tower.reuse_features(again=True):
         features(policy, mixed(policy))
     assert (policy.work.vision_passes, policy.tower.cache.hits) == (MEDIA, MEDIA)
 

@@ -115,10 +115,10 @@ def test_what_is_kept_is_so_much_larger_than_features():
     for family, levels in (("qwen2_5_vl", 1), ("qwen3_vl", 3)):
         policy = learning(family)
         (prompt,) = alone(policy)
-        policy.look([prompt])
+        policy.encode_media([prompt])
         (states,) = prompt.vision.kept.values()
         assert states.shape == (prompt.vision.grids[0].tokens(2), levels, 4 * 32)
-        with policy.tower.see([prompt]) as seen:
+        with policy.tower.encode_prompts([prompt]) as seen:
             assert seen.features[0].shape == (len(states), levels, 32)
 
 
@@ -148,13 +148,13 @@ def test_a_reference_finds_the_policy_s_states_and_runs_its_own_projector(update
         assert torch.equal(features(other, prompts), before)
         other.tower.cache = policy.tower.cache
     hook = Hook(reference.model)
-    assert (reference.follow(policy, 1) is not None) == isinstance(update, EMA)
+    assert (reference.update_towards(policy, 1) is not None) == isinstance(update, EMA)
     found = features(reference, mixed(policy))  # other prompts, the same media: from the cache
     assert torch.equal(found, before) == isinstance(update, Frozen)
     assert not torch.equal(found, features(policy, prompts))
     assert (hook.media, hook.blocks, hook.merged) == (0, 0, 1)
     assert reference.work.vision_passes == proposal.work.vision_passes == 0
-    proposal.adopt(policy)
+    proposal.sync(policy)
     assert torch.equal(features(proposal, prompts), features(policy, prompts))
     assert (policy.work.vision_passes, proposal.work.vision_passes) == (MEDIA, 0)
 
@@ -169,7 +169,7 @@ def test_an_average_whose_blocks_differ_looks_with_its_own_and_again_when_they_m
     for _ in range(2):
         features(reference, prompts)
         passes.append(reference.work.vision_passes)
-        reference.follow(policy, 1)
+        reference.update_towards(policy, 1)
     assert passes == [MEDIA, 2 * MEDIA]
 
 
@@ -184,7 +184,7 @@ def test_a_run_of_the_blocks_without_a_projector_is_not_taken_for_its_features()
 
 def test_something_to_read_for_ranks_in_step_passes_through_the_projector_alone():
     policy = learning()
-    hook, group = Hook(policy.model), policy.filler({"video", "image"})
-    with policy.tower.see([group.prompt]) as seen:
+    hook, group = Hook(policy.model), policy.dummy_group({"video", "image"})
+    with policy.tower.encode_prompts([group.prompt]) as seen:
         assert len(seen.features[0]) == 2 * 4
     assert (hook.media, hook.blocks, hook.merged) == (0, 0, 1)

@@ -7,10 +7,10 @@ from typing import ClassVar
 import pytest
 import torch
 
-from mmrl.algorithms import GRPO, KLInReward, Memory, Needs
+from mmrl.algorithms import GRPO, KLInReward, State, Needs
 from mmrl.models.proposal import Proposal
 from mmrl.training.step.metrics import Meter
-from mmrl.types import Adaptive, RowSlice
+from mmrl.types import AdaptiveProposal, RowSlice
 from tests import run_fixtures, tiny_models
 
 PLAIN = {"beta": 0.0, "reference": None}
@@ -30,7 +30,7 @@ def test_now_is_what_the_policy_says_at_the_start_of_each_update(part_tokens):
     @dataclass(frozen=True)
     class Listens(KLInReward):
         def credit(self, scored, totals, memory=None):
-            said.append((scored.group, scored.now, read(policy, scored.group)))
+            said.append((scored.group, scored.old_policy, read(policy, scored.group)))
             return super().credit(scored, totals, memory)
 
     trainer = run_fixtures.trainer_of(
@@ -50,7 +50,7 @@ def test_only_who_needs_it_pays_for_now():
     policy = tiny_models.policy()
     trainer = run_fixtures.trainer_of(GRPO(**PLAIN), policy, run_fixtures.fixed_groups(policy))
     trainer.step()
-    assert all(s.now is None for s in trainer.last)
+    assert all(s.old_policy is None for s in trainer.last)
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Picky(GRPO):
 
     @property
     def needs(self):
-        return Needs(draws=self.draws)
+        return Needs(max_gen_batches=self.draws)
 
     def useful(self, group, rewards: Mapping):
         return group.prompt.example.id in ("photo", "text")
@@ -125,7 +125,7 @@ def test_the_choice_is_the_same_on_any_number_of_ranks():
         collector = trainer.collector
         collector.ranks = Both(rank)
         collector.draw = lambda *_, trainer=trainer, batch=batch: count(trainer, batch)
-        assert len(collector.choose(Picky(), 1, Meter())) == kept
+        assert len(collector.draw_until_kept(Picky(), 1, Meter())) == kept
 
 
 def count(trainer, batch):
@@ -135,7 +135,7 @@ def count(trainer, batch):
 
 
 @dataclass(frozen=True)
-class Count(Memory):
+class Count(State):
     """How many groups and steps there were."""
 
     groups: int
@@ -156,7 +156,7 @@ class Counts(GRPO):
     beta: float = 0.0
     reference: None = None
     seen: ClassVar[list] = []
-    needs: ClassVar[Needs] = Needs(memory=Count, proposal=Adaptive(every=1))
+    needs: ClassVar[Needs] = Needs(state=Count, proposal=AdaptiveProposal(every=1))
 
     def start(self, base):
         return Count(0, 0)
@@ -184,7 +184,7 @@ def test_credit_goes_by_what_was_known_before_the_step():
     for _ in range(2):
         trainer.step()
     assert algorithm.seen == [0, 0, 2, 2]
-    assert trainer.memory.groups == 4
+    assert trainer.state.groups == 4
 
 
 def test_a_failed_step_is_not_remembered():
@@ -193,7 +193,7 @@ def test_a_failed_step_is_not_remembered():
     trainer.update = lambda *_: 1 / 0
     with pytest.raises(ZeroDivisionError):
         trainer.step()
-    assert (trainer.memory.groups, trainer.collector.done) == (0, 0)
+    assert (trainer.state.groups, trainer.collector.done) == (0, 0)
 
 
 def test_a_proposal_becomes_the_policy_as_it_was_compared():
@@ -219,7 +219,7 @@ def test_an_example_that_the_table_lacks_is_refused():
     (group,) = run_fixtures.fixed_groups(policy, ["text"])
     trainer = run_fixtures.trainer_of(GRPO(**PLAIN), policy, [group], base={"text": {"total": torch.ones(3)}})
     trainer.step()
-    assert torch.equal(trainer.last[0].base["total"], torch.ones(3))
-    trainer.collector.base = {"film": {}}
+    assert torch.equal(trainer.last[0].base_rewards["total"], torch.ones(3))
+    trainer.collector.base_rewards = {"film": {}}
     with pytest.raises(ValueError, match="found nothing of text; run mmrl prepare"):
         trainer.step()

@@ -60,7 +60,7 @@ def test_a_step_that_did_not_fit_is_the_step_that_does(algorithm, of, caplog):
     same = [name for name in numbers if not name.startswith("seconds/")]
     assert {n: others[n] for n in same} == pytest.approx({n: numbers[n] for n in same}, rel=1e-6, abs=1e-9)
     assert "out of memory at part_tokens=" in caplog.text
-    assert trainer.readings.planner.part_tokens < 10**6  # and so it stays
+    assert trainer.forward.planner.max_tokens < 10**6  # and so it stays
     with patch.object(getattr(trainer, of), "read", starving(getattr(trainer, of).read, rows)):
         assert "work/halvings" not in trainer.step()
 
@@ -86,7 +86,7 @@ def test_the_two_ways_to_read_are_compared_before_each_kind_of_medium_also_where
     trainer = run_fixtures.trainer_of(
         GRPO(beta=0, reference=None), policy, run_fixtures.fixed_groups(policy), **options
     )
-    with patch.object(policy, "read", starving(policy.read, 2, 1)):
+    with patch.object(policy, "read", starving(policy.logprobs, 2, 1)):
         numbers = trainer.step()
     assert (numbers["work/compare_distance"], numbers["work/halvings"]) == (0.5, 1)
     assert asked == [set(), {"image"}, {"video"}]
@@ -113,9 +113,9 @@ def test_a_video_that_a_frozen_tower_has_no_memory_for_is_an_error_that_says_wha
 def test_ranks_that_keep_step_do_not_begin_anew():
     policy = tiny_models.policy()
     trainer = run_fixtures.trainer_of(
-        GRPO(beta=0, reference=None), policy, run_fixtures.fixed_groups(policy), filler=policy.filler
+        GRPO(beta=0, reference=None), policy, run_fixtures.fixed_groups(policy), filler=policy.dummy_group
     )
-    with patch.object(policy, "read", starving(policy.read, 2)), pytest.raises(torch.OutOfMemoryError):
+    with patch.object(policy, "read", starving(policy.logprobs, 2)), pytest.raises(torch.OutOfMemoryError):
         trainer.step()
 
 

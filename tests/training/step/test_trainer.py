@@ -75,7 +75,7 @@ def test_rewards_that_agree_give_a_group_no_say_and_cost_no_pass():
         trainer = run_fixtures.trainer_of(
             GRPO(beta=0, reference=None), policy, run_fixtures.fixed_groups(policy), grade=grade
         )
-        with patch.object(policy, "see", wraps=policy.see) as see:
+        with patch.object(policy, "see", wraps=policy.encode) as see:
             numbers = trainer.step()
         seen = [prompt.example.id for call in see.call_args_list for prompt in call.args[0]]
         return trainer.optimizer.given, numbers, seen, weights(policy)
@@ -103,7 +103,7 @@ def test_without_any_useful_group_the_optimizer_sees_zeros(shares):
     policy = tiny_models.policy(share_prefix=shares)
     same = {"grade": lambda group: {n: torch.ones(len(group)) for n in ("accuracy", "format")}}
     trainer = run_fixtures.trainer_of(GRPO(beta=0, reference=None), policy, run_fixtures.fixed_groups(policy), **same)
-    trainer.readings.planner = replace(trainer.readings.planner, shares=shares)
+    trainer.forward.planner = replace(trainer.forward.planner, shares=shares)
     numbers = trainer.step()
     assert numbers["groups/useful"] == 0
     assert not flat(trainer.optimizer.given).any()
@@ -152,15 +152,15 @@ def test_what_is_not_finite_names_examples_and_touches_nothing(algorithm, option
     trainer = run_fixtures.trainer_of(GRPO(beta=0, reference=None), policy, groups, part_tokens=part_tokens)
     trainer.step()
     before, state = weights(policy), {p: dict(s) for p, s in trainer.optimizer.state.items()}
-    trainer.algorithm = trainer.readings.algorithm = algorithm
+    trainer.algorithm = trainer.forward.algorithm = algorithm
     trainer.collector.grade = options.get("grade", trainer.collector.grade)
     with pytest.raises(NonFiniteError, match=f"step 2: {named}"):
         trainer.step()
     assert torch.equal(weights(policy), before)
-    assert (trainer.step_done, trainer.update_done, trainer.moved) == (1, 1, False)
+    assert (trainer.step_done, trainer.update_done, trainer.mid_step) == (1, 1, False)
     assert all(trainer.optimizer.state[p][k] is v for p, s in state.items() for k, v in s.items())
     assert all(p.grad is None for p in policy.model.parameters())
-    trainer.algorithm = trainer.readings.algorithm = GRPO(beta=0, reference=None)
+    trainer.algorithm = trainer.forward.algorithm = GRPO(beta=0, reference=None)
     trainer.collector.grade = run_fixtures.fixed_rewards
     trainer.step()  # and it can go on
     assert trainer.step_done == 2
@@ -220,7 +220,7 @@ def test_several_updates_share_the_completions_of_a_step():
         group.logp_sampled.mul_(0.2)
     trainer = run_fixtures.trainer_of(GRPO(beta=0, clip=0.2, reference=None), policy, groups, updates=2)
     read = Counter()
-    with patch.object(policy, "see", wraps=policy.see) as see:
+    with patch.object(policy, "see", wraps=policy.encode) as see:
         trainer.step()
     for call in see.call_args_list:
         read.update(prompt.example.id for prompt in call.args[0])
@@ -232,9 +232,9 @@ def test_a_clip_stops_what_the_first_update_moved_too_far():
     policy = tiny_models.policy()
     (group,) = run_fixtures.fixed_groups(policy, ["text"])
     right = {"accuracy": torch.tensor([1.0, 0.0]), "format": torch.zeros(2)}
-    with torch.no_grad(), policy.see([group.prompt]) as seen:
-        (now,) = policy.read(seen, [RowSlice(0, group)])
-    group.logp_sampled.copy_(now.logp - torch.tensor([[1.0], [-1.0]]) * group.mask)  # ratios e and 1/e
+    with torch.no_grad(), policy.encode([group.prompt]) as seen:
+        (now,) = policy.logprobs(seen, [RowSlice(0, group)])
+    group.logp_sampled.copy_(now.logp - torch.tensor([[1.0], [-1.0]]) * group.completion_mask)  # ratios e and 1/e
     trainer = run_fixtures.trainer_of(GRPO(beta=0, clip=0.2, reference=None), policy, [group], grade=lambda _: right)
     trainer.step()
     assert not flat(trainer.optimizer.given).any()
@@ -246,5 +246,5 @@ def test_skipped_examples_leave_a_step_without_an_update():
     before = weights(policy)
     numbers = trainer.step()
     assert torch.equal(weights(policy), before)
-    assert (trainer.step_done, trainer.update_done, trainer.moved) == (1, 0, False)
+    assert (trainer.step_done, trainer.update_done, trainer.mid_step) == (1, 0, False)
     assert "loss" not in numbers
