@@ -77,8 +77,8 @@ class Algorithm(ABC):
 
     name: str = ""  # that a config chooses it by
     needs: ClassVar[Needs] = Needs()  # a property where it depends on the settings
-    reduce: ClassVar[policy_gradient.LossAggMode] = "sequence"  # how tokens are averaged: see ``policy_gradient.shares``
-    length: ClassVar[float] = 1.0  # what a completion counts as where reduce is constant
+    loss_agg_mode: ClassVar[policy_gradient.LossAggMode] = "sequence"  # how tokens are averaged: see ``policy_gradient.shares``
+    loss_scale_factor: ClassVar[float] = 1.0  # what a completion counts as where reduce is constant
 
     def start(self, base: Mapping[str, Mapping[str, Tensor]] | None) -> Any:
         """The memory before the first step. ``base``: example id -> reward -> [n], what the base model earned; None without."""
@@ -128,7 +128,7 @@ class Algorithm(ABC):
     def credit(self, scored: Scored, totals: Totals, memory: Any = None) -> Credit:
         """Worth and pull of each token, and its share in the loss."""
         worth = self.worth(scored, memory)
-        share = policy_gradient.loss_weights(scored.group.completion_mask, totals, self.reduce, worth.dtype, self.length)
+        share = policy_gradient.loss_weights(scored.group.completion_mask, totals, self.loss_agg_mode, worth.dtype, self.loss_scale_factor)
         return Credit(worth, self.pull(scored), share)
 
     @abstractmethod
@@ -160,13 +160,13 @@ def check_penalty(beta: float, reference: ReferenceUpdate | None) -> None:
         raise ValueError(f"algorithm.reference: expected one, as beta is {beta}; found none. Set it, or beta: 0")
 
 
-def check_clip(clip: float | None) -> None:
+def check_epsilon(clip: float | None) -> None:
     """Refuse a bound of a ratio outside (0, 1)."""
     if clip is not None and not 0 < clip < 1:
         raise ValueError(f"algorithm.clip: expected a number in (0, 1) or none, found {clip}")
 
 
-def check_length(length: float) -> None:
+def check_loss_scale_factor(length: float) -> None:
     """Refuse a number of tokens that nothing can be divided by."""
     if not length > 0:
         raise ValueError(f"algorithm.length: expected a number of tokens above 0, found {length}")

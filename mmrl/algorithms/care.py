@@ -7,7 +7,7 @@ from typing import Any, Literal
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmrl.algorithms.base import Algorithm, Needs, check_clip, check_penalty, known
+from mmrl.algorithms.base import Algorithm, Needs, check_epsilon, check_penalty, known
 from mmrl.algorithms.grpo import clipped_loss
 from mmrl.functional import policy_gradient
 from mmrl.types import EMA, Credit, Group, Scored, Tokens, ReferenceUpdate
@@ -38,23 +38,23 @@ class CARE(Algorithm):
 
     name: Literal["care"] = "care"
     bonus: float = 0.5  # lambda; times the accuracy
-    cap: float = 0.95  # likelihoods above this count as this
+    max_likelihood: float = 0.95  # likelihoods above this count as this
     margin: float = 0.0  # how far below the mean of the accurate siblings still counts as consistent
-    floor: float = policy_gradient.ACCURACY_THRESHOLD  # accuracy at or below which no completion is eligible
+    accuracy_threshold: float = policy_gradient.ACCURACY_THRESHOLD  # accuracy at or below which no completion is eligible
     likelihood: policy_gradient.Likelihood = "geometric"
     # a bonus for the likelier siblings, or one as large as the likelihood
     consistency: Literal["relative", "dense"] = "relative"
     beta: float = 0.0  # weight of the divergence to the reference; the paper removes it
-    clip: float | None = None
-    standardise: Literal["std", "none"] = "std"
-    reduce: policy_gradient.LossAggMode = "sequence"
+    epsilon: float | None = None
+    baseline: Literal["std", "none"] = "std"
+    loss_agg_mode: policy_gradient.LossAggMode = "sequence"
     reference: ReferenceUpdate = EMA()
 
     def __post_init__(self) -> None:
         check_penalty(self.beta, self.reference)
-        check_clip(self.clip)
-        if not 0 < self.cap <= 1:
-            raise ValueError(f"algorithm.cap: expected a probability in (0, 1], found {self.cap}")
+        check_epsilon(self.epsilon)
+        if not 0 < self.max_likelihood <= 1:
+            raise ValueError(f"algorithm.cap: expected a probability in (0, 1], found {self.max_likelihood}")
         if self.bonus < 0 or self.margin < 0:
             raise ValueError(f"algorithm: expected bonus and margin of 0 or more, found {self.bonus} and {self.margin}")
 
@@ -63,7 +63,7 @@ class CARE(Algorithm):
         return Needs(
             rewards=("accuracy",),
             reference=self.reference,
-            off_policy=self.clip is not None,
+            off_policy=self.epsilon is not None,
             off_policy_setting="algorithm.clip, for example 0.2",
         )
 
@@ -73,12 +73,12 @@ class CARE(Algorithm):
 
     def eligible(self, group: Group, accuracy: Float[Tensor, " g"]) -> Bool[Tensor, " g"]:
         """The rows that can earn the bonus: right enough, and with an answer that can be found."""
-        right = accuracy > 0 if self.consistency == "dense" else policy_gradient.accurate(accuracy, self.floor)
+        right = accuracy > 0 if self.consistency == "dense" else policy_gradient.accurate(accuracy, self.accuracy_threshold)
         return group.answer_mask.any(dim=1) & right
 
     def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]:
         reward = scored.total + self.bonuses(scored)
-        return policy_gradient.standardised(reward) if self.standardise == "std" else policy_gradient.centred(reward)
+        return policy_gradient.standardised(reward) if self.baseline == "std" else policy_gradient.centred(reward)
 
     def pull(self, scored: Scored) -> Float[Tensor, "g t"]:
         return self.beta * scored.group.completion_mask.to(scored.total.dtype)
@@ -95,10 +95,10 @@ class CARE(Algorithm):
     def likelihoods(self, scored: Scored) -> Float[Tensor, " g"]:
         """How likely the reference finds each answer, at most cap; meaningless for rows that it did not read."""
         reference = known(scored.ref_logprobs, "reference")
-        return policy_gradient.likelihood(reference, scored.group.answer_mask, self.likelihood).clamp(max=self.cap)
+        return policy_gradient.likelihood(reference, scored.group.answer_mask, self.likelihood).clamp(max=self.max_likelihood)
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
-        return clipped_loss(now, credit, rows, self.beta, self.clip)
+        return clipped_loss(now, credit, rows, self.beta, self.epsilon)
 
     def report(self, scored: Scored, memory: Any = None) -> Mapping[str, float]:
         chosen = self.eligible(scored.group, scored.rewards["accuracy"])

@@ -23,18 +23,18 @@ class CISPO(Algorithm):
     """
 
     name: Literal["cispo"] = "cispo"
-    low: float | None = None  # weights are at least 1 - low; none: unbounded below
-    high: float = 4.0  # weights are at most 1 + high
+    epsilon: float | None = None  # weights are at least 1 - low; none: unbounded below
+    epsilon_high: float = 4.0  # weights are at most 1 + high
 
     needs: ClassVar[Needs] = Needs(off_policy=True)
-    reduce: ClassVar[policy_gradient.LossAggMode] = "token"
+    loss_agg_mode: ClassVar[policy_gradient.LossAggMode] = "token"
 
     def __post_init__(self) -> None:
-        check_positive(high=self.high)
-        if self.low is not None and not 0 < self.low <= 1:
-            raise ValueError(f"algorithm.low: expected a number in (0, 1] or none, found {self.low}")
+        check_positive(high=self.epsilon_high)
+        if self.epsilon is not None and not 0 < self.epsilon <= 1:
+            raise ValueError(f"algorithm.low: expected a number in (0, 1] or none, found {self.epsilon}")
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
         ratio = policy_gradient.ratio(now.logp.detach(), sampler_logp(rows, "algorithm.high"))
-        weight = ratio.clamp(0.0 if self.low is None else 1 - self.low, 1 + self.high)
+        weight = ratio.clamp(0.0 if self.epsilon is None else 1 - self.epsilon, 1 + self.epsilon_high)
         return -weight * credit.advantage * now.logp

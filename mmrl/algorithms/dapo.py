@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mmrl.algorithms.base import Algorithm, Needs, check_clip, check_positive, sampler_logp
+from mmrl.algorithms.base import Algorithm, Needs, check_epsilon, check_positive, sampler_logp
 from mmrl.functional import policy_gradient
 from mmrl.types import Credit, Group, Scored, Tokens
 
@@ -28,27 +28,27 @@ class DAPO(Algorithm):
     """
 
     name: Literal["dapo"] = "dapo"
-    clip: float = 0.2
-    high: float = 0.28
+    epsilon: float = 0.2
+    epsilon_high: float = 0.28
     limit: int | None = None  # the most tokens of a completion; none: lengths cost nothing
-    buffer: int = 16  # the last so many tokens before the limit cost
-    draws: int = 8  # the most batches drawn for a step
+    overlong_buffer: int = 16  # the last so many tokens before the limit cost
+    max_gen_batches: int = 8  # the most batches drawn for a step
 
-    reduce: ClassVar[policy_gradient.LossAggMode] = "token"
+    loss_agg_mode: ClassVar[policy_gradient.LossAggMode] = "token"
 
     def __post_init__(self) -> None:
-        check_clip(self.clip)
-        check_positive(high=self.high)
-        if self.draws < 1:
-            raise ValueError(f"algorithm.draws: expected 1 or more, found {self.draws}")
-        if self.limit is not None and not 0 < self.buffer <= self.limit:
+        check_epsilon(self.epsilon)
+        check_positive(high=self.epsilon_high)
+        if self.max_gen_batches < 1:
+            raise ValueError(f"algorithm.draws: expected 1 or more, found {self.max_gen_batches}")
+        if self.limit is not None and not 0 < self.overlong_buffer <= self.limit:
             raise ValueError(
-                f"algorithm.buffer: expected 1 to {self.limit} tokens, the limit of a completion; found {self.buffer}"
+                f"algorithm.buffer: expected 1 to {self.limit} tokens, the limit of a completion; found {self.overlong_buffer}"
             )
 
     @property
     def needs(self) -> Needs:
-        return Needs(rewards=("accuracy",), off_policy=True, max_gen_batches=self.draws, max_new_tokens=self.limit)
+        return Needs(rewards=("accuracy",), off_policy=True, max_gen_batches=self.max_gen_batches, max_new_tokens=self.limit)
 
     def useful(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> bool:
         """True where some completions are more right than others."""
@@ -62,11 +62,11 @@ class DAPO(Algorithm):
         lengths = scored.group.completion_mask.sum(dim=1).to(scored.total.dtype)
         if self.limit is None:
             return torch.zeros_like(lengths)
-        return policy_gradient.overlong_penalty(lengths, self.limit, self.buffer)
+        return policy_gradient.overlong_penalty(lengths, self.limit, self.overlong_buffer)
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
         ratio = policy_gradient.ratio(now.logp, sampler_logp(rows, "algorithm.clip"))
-        return -policy_gradient.clipped_surrogate(ratio, credit.advantage, self.clip, self.high)
+        return -policy_gradient.clipped_surrogate(ratio, credit.advantage, self.epsilon, self.epsilon_high)
 
     def report(self, scored: Scored, memory: Any = None) -> Mapping[str, float]:
         return {"dapo/overlong": self.lengths(scored).mean().item()}

@@ -32,15 +32,15 @@ class DPG(TargetMatching):
     target: tuple[AnyFactor, ...] = (Constraint(),)
     moments: Mapping[str, float] | None = None  # wanted averages of rewards, by name
     z: ZEstimate = "leave_one_out"
-    forget: float = 1.0  # of a running Z, at each visit of its prompt
+    z_decay: float = 1.0  # of a running Z, at each visit of its prompt
     baseline: bool = True
-    cap: float | None = None  # the most that P / (Z q) counts
-    ratio_cap: float | None = None  # the most that pi / q counts
+    max_weight: float | None = None  # the most that P / (Z q) counts
+    max_ratio: float | None = None  # the most that pi / q counts
     proposal: AdaptiveProposal | None = None  # who samples; none: the policy
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_positive(cap=self.cap, ratio_cap=self.ratio_cap)
+        check_positive(cap=self.max_weight, ratio_cap=self.max_ratio)
         if self.z == "none" and self.baseline:
             raise ValueError(
                 "algorithm.z: expected an estimate, as the baseline is of weights divided by Z; found none"
@@ -52,9 +52,9 @@ class DPG(TargetMatching):
 
     def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]:
         logs = self.logs(scored, memory)
-        weight = weights(logs, self.log_z(scored, logs, memory), self.cap)
+        weight = weights(logs, self.log_z(scored, logs, memory), self.max_weight)
         if self.baseline:
-            weight = weight - logs.ratio(self.ratio_cap)
+            weight = weight - logs.ratio(self.max_ratio)
         return weight * bool((logs.target > -math.inf).any())
 
     def notes(self, scored: Scored, memory: TargetState) -> Observation:

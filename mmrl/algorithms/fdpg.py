@@ -41,15 +41,15 @@ class FDPG(TargetMatching):
     target: tuple[AnyFactor, ...] = (Tilt(),)
     moments: Mapping[str, float] | None = None  # wanted averages of rewards, by name
     z: ZEstimate = "leave_one_out"
-    bound_z: bool = False  # cut Z to what the target's bounds allow: at most 1 for a constraint
-    forget: float = 1.0  # of a running Z, at each visit of its prompt
+    clamp_log_z: bool = False  # cut Z to what the target's bounds allow: at most 1 for a constraint
+    z_decay: float = 1.0  # of a running Z, at each visit of its prompt
     baseline: policy_gradient.Baseline = "siblings"
-    cap: float | None = None  # the most that a pseudo-reward counts
-    ratio_cap: float | None = None  # the most that pi / q counts
+    max_pseudo_reward: float | None = None  # the most that a pseudo-reward counts
+    max_ratio: float | None = None  # the most that pi / q counts
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_positive(cap=self.cap, ratio_cap=self.ratio_cap)
+        check_positive(cap=self.max_pseudo_reward, ratio_cap=self.max_ratio)
         self.check_divergence()
         if self.baseline == "group_std":
             raise ValueError(
@@ -81,13 +81,13 @@ class FDPG(TargetMatching):
 
     def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]:
         logs = self.logs(scored, memory)
-        rewards = pseudo_rewards(self.divergence, logs, self.log_z(scored, logs, memory), self.cap)
-        return logs.ratio(self.ratio_cap) * against_baseline(rewards, self.baseline)
+        rewards = pseudo_rewards(self.divergence, logs, self.log_z(scored, logs, memory), self.max_pseudo_reward)
+        return logs.ratio(self.max_ratio) * against_baseline(rewards, self.baseline)
 
     def report(self, scored: Scored, memory: Any = None) -> Mapping[str, float]:
         logs = self.logs(scored, memory)
         rewards = pseudo_rewards(self.divergence, logs, self.log_z(scored, logs, memory), None).diagonal()
-        capped = 0.0 if self.cap is None else float((rewards > self.cap).double().mean())
+        capped = 0.0 if self.max_pseudo_reward is None else float((rewards > self.max_pseudo_reward).double().mean())
         return {**super().report(scored, memory), "fdpg/capped": capped}
 
 
@@ -102,8 +102,8 @@ class AlphaDPG(FDPG):
     divergence: AnyDivergence = Alpha(0.75)
     target: tuple[AnyFactor, ...] = (Constraint(),)
     z: ZEstimate = "plug_in"
-    bound_z: bool = True
-    cap: float | None = 40.0
+    clamp_log_z: bool = True
+    max_pseudo_reward: float | None = 40.0
 
 
 def pseudo_rewards(

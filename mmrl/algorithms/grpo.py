@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmrl.algorithms.base import Algorithm, Needs, check_clip, check_length, check_penalty, known, sampler_logp
+from mmrl.algorithms.base import Algorithm, Needs, check_epsilon, check_loss_scale_factor, check_penalty, known, sampler_logp
 from mmrl.functional import policy_gradient
 from mmrl.types import Credit, Frozen, Group, Scored, Tokens, ReferenceUpdate
 
@@ -31,25 +31,25 @@ class GRPO(Algorithm):
 
     name: Literal["grpo"] = "grpo"
     beta: float = 0.04  # weight of the divergence to the reference
-    clip: float | None = None
-    standardise: Literal["std", "none"] = "std"
-    reduce: policy_gradient.LossAggMode = "sequence"
-    length: float = 1.0  # what a completion counts as where reduce is constant
-    rows: Literal["all", "accurate"] = "all"  # whose divergence counts
-    tokens: Literal["all", "separate"] = "all"  # whether reasoning and answer have a mean each
+    epsilon: float | None = None
+    baseline: Literal["std", "none"] = "std"
+    loss_agg_mode: policy_gradient.LossAggMode = "sequence"
+    loss_scale_factor: float = 1.0  # what a completion counts as where reduce is constant
+    kl_on: Literal["all", "accurate"] = "all"  # whose divergence counts
+    kl_mean: Literal["all", "separate"] = "all"  # whether reasoning and answer have a mean each
     reference: ReferenceUpdate | None = Frozen()
 
     def __post_init__(self) -> None:
         check_penalty(self.beta, self.reference)
-        check_clip(self.clip)
-        check_length(self.length)
+        check_epsilon(self.epsilon)
+        check_loss_scale_factor(self.loss_scale_factor)
 
     @property
     def needs(self) -> Needs:
         return Needs(
-            rewards=("accuracy",) if self.rows == "accurate" else (),
+            rewards=("accuracy",) if self.kl_on == "accurate" else (),
             reference=self.reference if self.beta > 0 else None,
-            off_policy=self.clip is not None,
+            off_policy=self.epsilon is not None,
             off_policy_setting="algorithm.clip, for example 0.2",
         )
 
@@ -58,21 +58,21 @@ class GRPO(Algorithm):
 
     def pulled(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> Bool[Tensor, "g t"]:
         """The tokens whose divergence counts."""
-        if self.rows == "all":
+        if self.kl_on == "all":
             return group.completion_mask
         return group.completion_mask & policy_gradient.accurate(rewards["accuracy"])[:, None]
 
     def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]:
         reward = scored.total
-        return policy_gradient.standardised(reward) if self.standardise == "std" else policy_gradient.centred(reward)
+        return policy_gradient.standardised(reward) if self.baseline == "std" else policy_gradient.centred(reward)
 
     def pull(self, scored: Scored) -> Float[Tensor, "g t"]:
         group, dtype = scored.group, scored.total.dtype
         pull = self.beta * self.pulled(group, scored.rewards).to(dtype)
-        return pull * separate_means(group.completion_mask, group.answer_mask, dtype) if self.tokens == "separate" else pull
+        return pull * separate_means(group.completion_mask, group.answer_mask, dtype) if self.kl_mean == "separate" else pull
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
-        return clipped_loss(now, credit, rows, self.beta, self.clip)
+        return clipped_loss(now, credit, rows, self.beta, self.epsilon)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +85,8 @@ class DrGRPO(GRPO):
 
     name: Literal["dr_grpo"] = "dr_grpo"
     beta: float = 0.0
-    standardise: Literal["std", "none"] = "none"
-    reduce: policy_gradient.LossAggMode = "constant"
+    baseline: Literal["std", "none"] = "none"
+    loss_agg_mode: policy_gradient.LossAggMode = "constant"
     reference: ReferenceUpdate | None = None
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from mmrl.algorithms.base import Algorithm, Needs, check_clip, check_positive, sampler_logp
+from mmrl.algorithms.base import Algorithm, Needs, check_epsilon, check_positive, sampler_logp
 from mmrl.functional import policy_gradient
 from mmrl.types import Credit, Scored, Tokens
 
@@ -24,16 +24,16 @@ class GSPO(Algorithm):
     """
 
     name: Literal["gspo"] = "gspo"
-    clip: float = 3e-4
-    high: float = 4e-4
+    epsilon: float = 3e-4
+    epsilon_high: float = 4e-4
 
     needs: ClassVar[Needs] = Needs(off_policy=True)
 
     def __post_init__(self) -> None:
-        check_clip(self.clip)
-        check_positive(high=self.high)
+        check_epsilon(self.epsilon)
+        check_positive(high=self.epsilon_high)
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
         old = sampler_logp(rows, "algorithm.clip")
         ratio = policy_gradient.sequence_ratio(now.logp, old, rows.group.completion_mask, mean=True)
-        return -policy_gradient.clipped_surrogate(ratio, credit.advantage, self.clip, self.high)
+        return -policy_gradient.clipped_surrogate(ratio, credit.advantage, self.epsilon, self.epsilon_high)

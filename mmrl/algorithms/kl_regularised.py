@@ -7,7 +7,7 @@ from typing import Any, Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from mmrl.algorithms.base import Algorithm, Needs, check_clip, check_length, check_penalty, known, sampler_logp
+from mmrl.algorithms.base import Algorithm, Needs, check_epsilon, check_loss_scale_factor, check_penalty, known, sampler_logp
 from mmrl.algorithms.target_matching import target_diagnostics, sequence_logprobs
 from mmrl.functional import policy_gradient
 from mmrl.types import Credit, Direction, Frozen, Scored, Tokens, ReferenceUpdate
@@ -43,23 +43,23 @@ class KLRegularised(Algorithm):
     beta: float = 0.1  # weight of the divergence; the temperature of p*
     baseline: policy_gradient.Baseline = "siblings"
     ratio: Literal["none", "token", "sequence"] = "none"  # the importance ratio of the reward, and of ratio_k3
-    clip: float | None = None  # of that ratio
-    reduce: policy_gradient.LossAggMode = "constant"
-    length: float = 1.0  # what a completion counts as where reduce is constant
+    epsilon: float | None = None  # of that ratio
+    loss_agg_mode: policy_gradient.LossAggMode = "constant"
+    loss_scale_factor: float = 1.0  # what a completion counts as where reduce is constant
     reference: ReferenceUpdate | None = Frozen()
 
     def __post_init__(self) -> None:
         check_penalty(self.beta, self.reference)
-        check_clip(self.clip)
-        check_length(self.length)
+        check_epsilon(self.epsilon)
+        check_loss_scale_factor(self.loss_scale_factor)
         if self.beta == 0 and self.reference is not None:
             raise ValueError(
                 "algorithm.beta: expected above 0, because the optimum is pi0 exp(R / beta) / Z; found 0. To learn from rewards "
                 "alone say so with reference: null"
             )
-        if self.clip is not None and self.ratio == "none":
+        if self.epsilon is not None and self.ratio == "none":
             raise ValueError(
-                f"algorithm.clip: expected ratio: token or sequence with a clip of {self.clip}, as a ratio of 1 needs none; "
+                f"algorithm.clip: expected ratio: token or sequence with a clip of {self.epsilon}, as a ratio of 1 needs none; "
                 "found none"
             )
         if self.tokens_differ and self.baseline == "group_std":
@@ -93,7 +93,7 @@ class KLRegularised(Algorithm):
             ratio = policy_gradient.sequence_ratio(now.logp, old, rows.group.completion_mask)
         else:
             ratio = policy_gradient.ratio(now.logp, old)
-        return -policy_gradient.clipped_surrogate(ratio, credit.advantage, self.clip)
+        return -policy_gradient.clipped_surrogate(ratio, credit.advantage, self.epsilon)
 
     def old_logp(self, now: Tokens, rows: Scored) -> Float[Tensor, "n t"]:
         """Log-probabilities of what sampled; the policy's own where it is taken for that."""

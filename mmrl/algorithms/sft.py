@@ -20,7 +20,7 @@ class SFT(Algorithm):
     """
 
     name: Literal["sft"] = "sft"
-    reduce: policy_gradient.LossAggMode = "token"
+    loss_agg_mode: policy_gradient.LossAggMode = "token"
 
     needs: ClassVar[Needs] = Needs(source="demonstrations", group_baseline=False)
 

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mmrl.algorithms.base import Algorithm, State, Needs, check_length, known
+from mmrl.algorithms.base import Algorithm, State, Needs, check_loss_scale_factor, known
 from mmrl.functional import policy_gradient, targets
 from mmrl.types import EMA, Credit, Frozen, Scored, Tokens, ReferenceUpdate
 
@@ -51,10 +51,10 @@ class RunningZ(NamedTuple):
     log_sum: float
     count: float  # how many they are; less where earlier ones are forgotten
 
-    def add(self, new: "RunningZ", forget: float) -> "RunningZ":
+    def add(self, new: "RunningZ", z_decay: float) -> "RunningZ":
         """Pool them with those of one more group; what is earlier counts ``forget`` as much."""
-        pooled = torch.logaddexp(double(self.log_sum) + math.log(forget), double(new.log_sum))
-        return RunningZ(pooled.item(), forget * self.count + new.count)
+        pooled = torch.logaddexp(double(self.log_sum) + math.log(z_decay), double(new.log_sum))
+        return RunningZ(pooled.item(), z_decay * self.count + new.count)
 
 
 class TargetKL(NamedTuple):
@@ -111,20 +111,20 @@ class TargetMatching(Algorithm):
     completions of the base model earned. What a method has no key for is fixed below.
     """
 
-    length: float = 1.0  # a constant that completions' sums over tokens are divided by
+    loss_scale_factor: float = 1.0  # a constant that completions' sums over tokens are divided by
     reference: ReferenceUpdate | None = Frozen()
 
-    reduce: ClassVar[policy_gradient.LossAggMode] = "constant"  # a mean over a completion's tokens would move the target
+    loss_agg_mode: ClassVar[policy_gradient.LossAggMode] = "constant"  # a mean over a completion's tokens would move the target
     target: ClassVar[tuple[targets.AnyFactor, ...]]  # the factors
     moments: ClassVar[Mapping[str, float] | None] = None  # wanted averages of features, which are rewards, by name
     z: ClassVar[targets.ZEstimate] = "none"
-    bound_z: ClassVar[bool] = False  # cut log Z to what the factors' bounds allow
-    forget: ClassVar[float] = 1.0  # 1 keeps all of a running Z; less forgets, as a target that moves needs
+    clamp_log_z: ClassVar[bool] = False  # cut log Z to what the factors' bounds allow
+    z_decay: ClassVar[float] = 1.0  # 1 keeps all of a running Z; less forgets, as a target that moves needs
 
     def __post_init__(self) -> None:
         self.check_target()
         self.check_reference()
-        check_length(self.length)
+        check_loss_scale_factor(self.loss_scale_factor)
 
     def check_target(self) -> None:
         """Refuse a target that is none, and bounds that are not known."""
@@ -132,9 +132,9 @@ class TargetMatching(Algorithm):
             raise ValueError(
                 "algorithm.target: expected a factor or moments, found none: the target would be the reference"
             )
-        if not 0 < self.forget <= 1:
-            raise ValueError(f"algorithm.forget: expected a number in (0, 1], found {self.forget}")
-        if self.bound_z and (self.moments or targets.bounds(self.target) is None):
+        if not 0 < self.z_decay <= 1:
+            raise ValueError(f"algorithm.forget: expected a number in (0, 1], found {self.z_decay}")
+        if self.clamp_log_z and (self.moments or targets.bounds(self.target) is None):
             raise ValueError(
                 "algorithm.bound_z: expected a target whose log-weights have known bounds, found one without; "
                 "declare low and high of its tilt, or set bound_z: false"
@@ -144,7 +144,7 @@ class TargetMatching(Algorithm):
         """Refuse no reference at all, and one that moves where what is remembered is about one that stays."""
         if self.reference is None:
             raise ValueError("algorithm.reference: expected one, as the target is made of it; found none")
-        remembers = self.needs_base_rewards or (self.z == "running" and self.forget == 1)
+        remembers = self.needs_base_rewards or (self.z == "running" and self.z_decay == 1)
         if isinstance(self.reference, EMA) and remembers:
             raise ValueError(
                 "algorithm.reference: expected frozen, as an offline or running Z and fitted moments are of one target; found "
@@ -203,7 +203,7 @@ class TargetMatching(Algorithm):
             past = memory.running_z.get(scored.group.prompt.example.id) if self.z == "running" else None
             past, count = (None, 0.0) if past is None else (double(past.log_sum), past.count)
             log_z = targets.leave_one_out(logs.weight, past, count)
-        return targets.clamp_log_z(log_z, targets.bounds(self.target) if self.bound_z else None)
+        return targets.clamp_log_z(log_z, targets.bounds(self.target) if self.clamp_log_z else None)
 
     @abstractmethod
     def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]: ...
@@ -263,7 +263,7 @@ class TargetMatching(Algorithm):
         running, barren = dict(memory.running_z), memory.steps_without_support
         for visit in notes if self.z == "running" else ():
             past = running.get(visit.example)
-            running[visit.example] = visit.z if past is None else past.add(visit.z, self.forget)
+            running[visit.example] = visit.z if past is None else past.add(visit.z, self.z_decay)
         if self.has_zero_support and notes:
             barren = 0 if any(visit.reached for visit in notes) else barren + 1
         if barren >= PATIENCE:

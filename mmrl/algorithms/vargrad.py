@@ -62,7 +62,7 @@ class GVPO(TargetMatching):
 
     name: Literal["gvpo"] = "gvpo"
     beta: float = 0.1  # temperature of the target
-    toward: Literal["reference", "sampler"] = "sampler"  # pi'
+    target_policy: Literal["reference", "sampler"] = "sampler"  # pi'
     reference: ReferenceUpdate | None = None
 
     @property
@@ -71,7 +71,7 @@ class GVPO(TargetMatching):
 
     def check_reference(self) -> None:
         """Refuse a reference that is not used, and none where one is."""
-        if self.toward == "reference":
+        if self.target_policy == "reference":
             super().check_reference()
         elif self.reference is not None:
             raise ValueError(
@@ -80,7 +80,7 @@ class GVPO(TargetMatching):
 
     def prior(self, scored: Scored) -> Float[Tensor, "g t"]:
         """Log-probabilities of the tokens by pi'."""
-        return super().prior(scored) if self.toward == "reference" else sampler_logp(scored, "algorithm.toward")
+        return super().prior(scored) if self.target_policy == "reference" else sampler_logp(scored, "algorithm.toward")
 
     def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]:
         logs = self.logs(scored, memory)

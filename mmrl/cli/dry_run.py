@@ -29,11 +29,11 @@ def memory(run: Run) -> Iterator[tuple[str, int]]:
     for name, copied in (("reference", run.trainer.reference), ("proposal", run.trainer.proposal)):
         if copied is not None:
             yield name, bytes_of(copied.model.parameters())
-    yield "logits, at most", run.config.model.logit_bytes
+    yield "logits, at most", run.config.model.max_logit_bytes
     if run.ranks.accelerator.device.type == "cpu":  # else they wait in the memory of the host
-        yield "decoded frames, at most", run.config.data.cache_bytes
+        yield "decoded frames, at most", run.config.data.frame_cache_bytes
         if (level := run.feeder.policy.tower.cache_level) != "nothing":
-            yield f"{level} of media, at most", run.config.model.feature_bytes
+            yield f"{level} of media, at most", run.config.model.feature_cache_bytes
 
 
 def bytes_of(parameters: Iterable[Tensor]) -> int:

@@ -12,7 +12,7 @@ from mmrl.runtime.memory_cache import ByteCache
 
 def narrow(section: ModelSection, device: torch.device) -> torch.dtype | None:
     """Choose the type of matrix products where it is narrower than float32, else None."""
-    chosen = section.compute == "bfloat16" or (section.compute == "auto" and device.type == "cuda")
+    chosen = section.compute_dtype == "bfloat16" or (section.compute_dtype == "auto" and device.type == "cuda")
     return torch.bfloat16 if chosen else None
 
 
@@ -22,8 +22,8 @@ def policy_of(section: ModelSection, template: str, device: torch.device, temper
         section.path,
         template,
         temperature=temperature,
-        logit_bytes=section.logit_bytes,
-        attention=section.attention,
+        logit_bytes=section.max_logit_bytes,
+        attention=section.attn_implementation,
         compute=narrow(section, device),
         device="cpu" if section.shard else device,  # whole masters may not fit into the device
         checkpointing=section.gradient_checkpointing,
@@ -35,4 +35,4 @@ def policy_of(section: ModelSection, template: str, device: torch.device, temper
 
 def feature_cache(config: Config) -> FeatureCache:
     """Opens the cache of what frozen blocks made of media, in memory and beside it."""
-    return FeatureCache(ByteCache(config.model.feature_bytes), disk_of(config.data, "features"))
+    return FeatureCache(ByteCache(config.model.feature_cache_bytes), disk_of(config.data, "features"))

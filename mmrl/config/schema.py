@@ -44,14 +44,14 @@ class ModelSection(Section):
     """Which model, and in what arithmetic."""
 
     path: str  # a Hugging Face directory or name
-    attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
-    compute: Literal["float32", "bfloat16", "auto"] = "auto"  # auto: bfloat16 on CUDA; weights are float32
+    attn_implementation: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+    compute_dtype: Literal["float32", "bfloat16", "auto"] = "auto"  # auto: bfloat16 on CUDA; weights are float32
     share_prefix: Literal["auto", "off"] = "auto"  # auto: a prompt is read once a group, save with recurrent states
     gradient_checkpointing: bool = False
     video_pixels: Pixels | None = None  # least and most pixels of a frame after resizing; the processor's own if null
     image_pixels: Pixels | None = None
-    logit_bytes: Positive = 2**28  # the most bytes of logits that exist at a time
-    feature_bytes: Annotated[int, Field(ge=0)] = 2**30  # what frozen blocks of the tower made of media, kept in memory
+    max_logit_bytes: Positive = 2**28  # the most bytes of logits that exist at a time
+    feature_cache_bytes: Annotated[int, Field(ge=0)] = 2**30  # what frozen blocks of the tower made of media, kept in memory
     shard: bool = False  # training: each rank keeps a part of weights, gradients, moments and reference (FSDP2)
 
 
@@ -86,7 +86,7 @@ class DataSection(MediaSection):
     """The examples that a run learns from."""
 
     sets: Annotated[tuple[SetSection, ...], Field(min_length=1)]
-    cache_bytes: Annotated[int, Field(ge=0)] = 2**30  # decoded frames kept in memory
+    frame_cache_bytes: Annotated[int, Field(ge=0)] = 2**30  # decoded frames kept in memory
     max_prompt_tokens: Positive | None = None  # a longer prompt is an error; the model's context always is a bound
     on_bad_media: Literal["stop", "skip"] = "stop"  # stop writes a checkpoint; skip counts what it leaves out
 
@@ -103,29 +103,29 @@ class RolloutSection(Section):
 
     group_size: Positive = 8
     decoding: Decoding = Decoding()
-    max_rows: Positive = 256  # completions decoded at a time
+    max_num_seqs: Positive = 256  # completions decoded at a time
 
 
-class RatesSection(Section):
+class LearningRatesSection(Section):
     """Learning rate by part of the model; 0 freezes it."""
 
-    language: NonNegative = 1e-6
+    language_model: NonNegative = 1e-6
     projector: NonNegative = 1e-6
-    tower: NonNegative = 1e-6
+    vision_tower: NonNegative = 1e-6
 
 
 class OptimizerSection(Section):
     """AdamW and its schedule."""
 
-    rates: RatesSection = RatesSection()
+    learning_rates: LearningRatesSection = LearningRatesSection()
     betas: tuple[NonNegative, NonNegative] = (0.9, 0.999)
-    epsilon: NonNegative = 1e-8
+    eps: NonNegative = 1e-8
     weight_decay: NonNegative = 0.01
-    clip_norm: Annotated[float, Field(gt=0, allow_inf_nan=True)] = 5.0
+    max_grad_norm: Annotated[float, Field(gt=0, allow_inf_nan=True)] = 5.0
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
-    warmup: Annotated[int, Field(ge=0)] = 0  # optimizer steps from 0 to the full rate
-    decay_from: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of the run after which the rate falls
-    final: Annotated[float, Field(ge=0, le=1)] = 0.0  # share of the rate that is left at the end
+    warmup_steps: Annotated[int, Field(ge=0)] = 0  # optimizer steps from 0 to the full rate
+    decay_start: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of the run after which the rate falls
+    min_lr_ratio: Annotated[float, Field(ge=0, le=1)] = 0.0  # share of the rate that is left at the end
 
 
 class SubtitlesSection(Section):
@@ -173,7 +173,7 @@ class EvaluationSection(MediaSection):
     condition: ConditionName = "full"  # what is seen and told of a question; the others are controls
     decoding: Decoding = Decoding(temperature=0.0, max_new_tokens=1024)
     samples: Positive = 1  # completions an item
-    batch: Positive = 32  # items generated together
+    batch_size: Positive = 32  # items generated together
     seed: int = 0
     response_cache: str | None = None  # a folder that keeps what models wrote; runs may share it
 
@@ -197,14 +197,14 @@ class Config(Section):
     optimizer: OptimizerSection = OptimizerSection()
     steps: Positive
     prompts_per_step: Positive = 4  # over all ranks
-    prepared: str | None = None  # what the base model earned on each example, as mmrl prepare writes it
-    updates_per_step: Positive = 1  # optimizer steps on the completions of one step
-    part_tokens: Positive = 16384  # the most tokens, padding included, in one forward pass with a gradient
+    base_rewards: str | None = None  # what the base model earned on each example, as mmrl prepare writes it
+    mini_batches_per_step: Positive = 1  # optimizer steps on the completions of one step
+    max_tokens_per_micro_batch: Positive = 16384  # the most tokens, padding included, in one forward pass with a gradient
     save_every: Positive | None = None  # steps; a checkpoint is always written at the end
-    keep: Positive = 2  # checkpoints kept
+    save_total_limit: Positive = 2  # checkpoints kept
     rollouts_every: Positive = 10  # steps between written rollouts
     validation: ValidationSection | None = None
-    best: str | None = None  # SET/METRIC of the validation, as in L1/accuracy: where it was highest stays in OUT/best
+    best_metric: str | None = None  # SET/METRIC of the validation, as in L1/accuracy: where it was highest stays in OUT/best
     trackers: tuple[Literal["tensorboard", "wandb", "trackio", "swanlab"], ...] = ("tensorboard",)
 
     @model_validator(mode="after")
@@ -222,7 +222,7 @@ class EvalConfig(Section):
     out: str
     model: ModelSection
     evaluation: EvaluationSection
-    max_rows: Positive = 256
+    max_num_seqs: Positive = 256
 
     @model_validator(mode="after")
     def one_process(self) -> "EvalConfig":

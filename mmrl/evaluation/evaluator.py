@@ -54,7 +54,7 @@ def evaluate_model(
             with progress(f"evaluate {one.name}", len(examples) * section.samples, quiet=quiet) as show:
                 job = EvaluationJob(
                     one.name, examples, told, scorer, out / one.name,
-                    samples=section.samples, batch=section.batch, settings=told.settings,
+                    samples=section.samples, batch=section.batch_size, settings=told.settings,
                     expected=expected, retry=retry, progress=show,
                 )  # fmt: skip
                 found[one.name] = evaluate(job)

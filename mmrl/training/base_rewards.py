@@ -42,12 +42,12 @@ class BaseRewardsError(ValueError):
 
 def score_base_model(config: Config, samples: int, quiet: bool = False) -> Path:
     """Write rewards of ``samples`` completions of every example into the file of ``prepared``, or go on with such a file."""
-    if config.prepared is None:
+    if config.base_rewards is None:
         raise ConfigError("prepared: expected the file to write; add prepared=runs/base.jsonl")
     ranks = Ranks(join())
     if ranks.world > 1:
         raise ConfigError(f"prepare: expected one process, found {ranks.world}")
-    path = Path(config.prepared)
+    path = Path(config.base_rewards)
     done = begin(path, facts(config), samples)
     examples = [e for e in every(training_data(config.data, config.seed)) if e.id not in done]
     policy = policy_of(
@@ -55,7 +55,7 @@ def score_base_model(config: Config, samples: int, quiet: bool = False) -> Path:
     )
     policy.model.requires_grad_(False)  # nothing learns: each medium is looked at once, and a run may find that on disk
     policy.tower.cache = feature_cache(config)
-    reader = media_reader(config.data, config.data.cache_bytes, size_rules(policy.processor))
+    reader = media_reader(config.data, config.data.frame_cache_bytes, size_rules(policy.processor))
     with reader, progress("prepare", len(examples), quiet=quiet) as show:
         for count, row in enumerate(rows(config, examples, policy, reader, samples), 1):
             append(path, [row])
@@ -83,7 +83,7 @@ def rows(
     weights = {name: r.weight for name, r in config.rewards.items()}
     rollout = config.rollout.model_copy(update={"group_size": samples})
     sample = rollouts_of(policy, "policy", rollout, config.seed)
-    together = max(1, config.rollout.max_rows // samples)
+    together = max(1, config.rollout.max_num_seqs // samples)
     for start in range(0, len(examples), together):
         kept, media, bad = load_media(reader, examples[start : start + together])
         if bad and config.data.on_bad_media == "stop":

@@ -142,7 +142,7 @@ def feeder_of(inputs: Inputs, policy: Policy) -> PromptFeeder:
     """Makes what turns the data into prompts of this rank."""
     config, ranks = inputs.config, inputs.ranks
     stream = Stream(inputs.data, config.prompts_per_step, config.seed, ranks.rank, ranks.world)
-    reader = media_reader(config.data, config.data.cache_bytes, size_rules(policy.processor))
+    reader = media_reader(config.data, config.data.frame_cache_bytes, size_rules(policy.processor))
     new_tokens = config.rollout.decoding.max_new_tokens if config.algorithm.needs.source == "policy" else 0
     return PromptFeeder(policy, reader, stream, ranks, config.data.on_bad_media, new_tokens, config.data.max_prompt_tokens)
 
@@ -152,8 +152,8 @@ def collector_of(inputs: Inputs, models: Models, feeder: PromptFeeder) -> Collec
     config = inputs.config
     graders = {name: grader(r.grader) for name, r in config.rewards.items()}
     base = None
-    if config.prepared is not None:
-        base = read_table(Path(config.prepared), facts(config))
+    if config.base_rewards is not None:
+        base = read_table(Path(config.base_rewards), facts(config))
     return Collector(
         inputs.ranks,
         examples=feeder.examples,
@@ -170,8 +170,8 @@ def collector_of(inputs: Inputs, models: Models, feeder: PromptFeeder) -> Collec
 def trainer_of(inputs: Inputs, models: Models, optimizer: Optimizer, collector: Collector) -> Trainer:
     """Puts the algorithm between what collects and what reads."""
     config, ranks, policy = inputs.config, inputs.ranks, models.policy
-    total = config.steps * config.updates_per_step
-    planner = BatchPlanner(ranks, config.part_tokens, policy.dummy_group if config.model.shard else None, policy.shares_prefix)
+    total = config.steps * config.mini_batches_per_step
+    planner = BatchPlanner(ranks, config.max_tokens_per_micro_batch, policy.dummy_group if config.model.shard else None, policy.shares_prefix)
     return Trainer(
         config.algorithm,
         collector,
@@ -179,8 +179,8 @@ def trainer_of(inputs: Inputs, models: Models, optimizer: Optimizer, collector: 
         optimizer,
         partial(lr_multiplier, total=total, section=config.optimizer),
         ranks,
-        mini_batches_per_step=config.updates_per_step,
-        max_grad_norm=config.optimizer.clip_norm,
+        mini_batches_per_step=config.mini_batches_per_step,
+        max_grad_norm=config.optimizer.max_grad_norm,
         proposal=models.proposal,
         compare=partial(compare, policy) if policy.shares_prefix else None,
     )

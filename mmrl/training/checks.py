@@ -26,7 +26,7 @@ FREE_TO_CHANGE = (  # when a run is resumed: what decides its length, what it wr
 
 def check_ranks(config: Config, ranks: Ranks) -> None:
     """Refuse steps that cannot be divided among the ranks, and shards of one rank."""
-    parts = ranks.world * config.updates_per_step
+    parts = ranks.world * config.mini_batches_per_step
     if config.prompts_per_step % parts:
         raise ConfigError(
             f"prompts_per_step: expected a multiple of {parts} (ranks x updates_per_step), "

@@ -107,7 +107,7 @@ class Run:
         with policy.full_parameters():
             if self.ranks.main:
                 out = self.folder / "validation" / checkpoint.name_of(step)
-                levels = evaluate_model(policy, self.config.validation, out, self.config.rollout.max_rows, quiet=True)
+                levels = evaluate_model(policy, self.config.validation, out, self.config.rollout.max_num_seqs, quiet=True)
                 found = {f"validation/{n}/{m}": v.mean for n, s in levels.items() for m, v in s.metrics.items()}
                 found["work/validation_tokens"] = sum(cost(out / name)["tokens"] for name in levels)
             self.ranks.wait()
@@ -117,7 +117,7 @@ class Run:
 
     def keep_best(self, step: int, found: Mapping[str, float]) -> None:
         """Keeps the model of this step if it is the best so far, by rank 0's measurement; all ranks write it together."""
-        metric = self.config.best
+        metric = self.config.best_metric
         if metric is None:
             return
         value = found.get(f"validation/{metric}")
@@ -139,7 +139,7 @@ class Run:
         if self.ranks.main:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             checkpoint.write(directory, partial(policy.save, weights=weights), tensors, self.state())
-            checkpoint.prune(self.checkpoints, self.config.keep)
+            checkpoint.prune(self.checkpoints, self.config.save_total_limit)
         self.saved = trainer.step_done
         self.ranks.wait()
         return directory

@@ -23,28 +23,28 @@ def optimizer_of(policy: Policy, section: OptimizerSection) -> torch.optim.AdamW
     """Makes an AdamW with a rate for each part; parts of rate 0 are left out. Vectors (norms, biases) are not decayed."""
     groups = []
     for part, parameters in parts_of(policy.model, policy.family).items():
-        rate = getattr(section.rates, part)
+        rate = getattr(section.learning_rates, part)
         if rate > 0:
             for decay, chosen in ((section.weight_decay, lambda p: p.ndim > 1), (0.0, lambda p: p.ndim <= 1)):
                 some = [p for p in parameters.values() if chosen(p)]
                 groups.append({"params": some, "base_lr": rate, "weight_decay": decay})
-    return torch.optim.AdamW([g for g in groups if g["params"]], betas=section.betas, eps=section.epsilon)
+    return torch.optim.AdamW([g for g in groups if g["params"]], betas=section.betas, eps=section.eps)
 
 
 def freeze(policy: Policy, section: OptimizerSection) -> None:
     """Turns off the gradient of the parts of rate 0. A reference is copied afterwards: it must know what of the tower trains."""
     for part, parameters in parts_of(policy.model, policy.family).items():
         for parameter in parameters.values():
-            parameter.requires_grad_(getattr(section.rates, part) > 0)
+            parameter.requires_grad_(getattr(section.learning_rates, part) > 0)
 
 
 def lr_multiplier(step: int, total: int, section: OptimizerSection) -> float:
     """Gives the share of the learning rate at an optimizer step: a linear warm-up, a plateau, then the schedule's fall."""
-    if step < section.warmup:
-        return (step + 1) / section.warmup
-    start = max(section.warmup, section.decay_from * total)
+    if step < section.warmup_steps:
+        return (step + 1) / section.warmup_steps
+    start = max(section.warmup_steps, section.decay_start * total)
     if section.schedule == "constant" or step <= start:
         return 1.0
     done = min(1.0, (step - start) / max(1.0, total - start))
     left = 1 - done if section.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
-    return section.final + (1 - section.final) * left
+    return section.min_lr_ratio + (1 - section.min_lr_ratio) * left

@@ -48,7 +48,7 @@ def rollouts_of(policy: Policy, source: str, section: RolloutSection, seed: int)
     """The source of completions that an algorithm asks for: "policy" or "demonstrations"."""
     if source == "demonstrations":
         return lambda prompts, _step: [demonstrate(policy, prompt) for prompt in prompts]
-    engine = Engine(policy, section.decoding, lambda text: parse(text).span, section.max_rows)
+    engine = Engine(policy, section.decoding, lambda text: parse(text).span, section.max_num_seqs)
     return Sampler(engine, section.group_size, seed)
 
 

@@ -149,14 +149,14 @@ def test_alpha_dpg_is_the_published_recipe_but_for_a_constant(a):
     z = (w / pi).mean().clamp(max=1)
     theirs = ((w / z / pi) ** (1 - a) - 1).clamp(max=10)
     theirs = torch.stack([theirs[i] - theirs[torch.arange(4) != i].mean() for i in range(4)])
-    one = AlphaDPG(divergence=Alpha(a), cap=10 / (1 - a))
+    one = AlphaDPG(divergence=Alpha(a), max_pseudo_reward=10 / (1 - a))
     mine = one.credit(s, Totals(1, 4, 4), TargetState()).advantage[:, 0]
     torch.testing.assert_close((1 - a) * mine, theirs, **TIGHT)
 
 
 def test_the_default_of_alpha_dpg_has_the_published_cap():
     one = AlphaDPG()
-    assert one.cap * (1 - one.divergence.a) == 10
+    assert one.max_pseudo_reward * (1 - one.divergence.a) == 10
 
 
 FAILED = {"total": torch.zeros(4, dtype=torch.float64), "accuracy": torch.zeros(4, dtype=torch.float64)}
@@ -212,7 +212,7 @@ def test_a_running_z_is_made_of_the_past_and_the_siblings_and_never_of_the_sampl
 
 
 def test_what_is_forgotten_counts_less():
-    one = FDPG(z="running", forget=0.5)
+    one = FDPG(z="running", z_decay=0.5)
     s = scored(FOUR, [0, 1, 3], REWARDS, policy=POLICY, reference=PRIOR)
     visit = one.notes(s, TargetState())
     memory = one.remember(one.remember(TargetState(), [visit]), [visit])
@@ -261,14 +261,14 @@ def test_filtering_the_policy_buys_what_it_rejects():
 def test_caps_bound_rewards_and_ratios():
     s = scored(FOUR, [0, 1, 2, 3], REWARDS, policy=POLICY, sampler=SAMPLER, reference=PRIOR)
     bound = (
-        FDPG(divergence=KLTargetPolicy(), cap=0.5, ratio_cap=1.1, baseline="none")
+        FDPG(divergence=KLTargetPolicy(), max_pseudo_reward=0.5, max_ratio=1.1, baseline="none")
         .credit(s, Totals(1, 4, 4), TargetState())
         .advantage
     )
     assert bound.max() <= 0.55
     logs = FDPG().logs(s, TargetState())
     torch.testing.assert_close(logs.ratio(1.1), logs.ratio().clamp(max=1.1))
-    assert FDPG(divergence=KLTargetPolicy(), cap=0.5).report(s, TargetState())["fdpg/capped"] > 0
+    assert FDPG(divergence=KLTargetPolicy(), max_pseudo_reward=0.5).report(s, TargetState())["fdpg/capped"] > 0
 
 
 def test_the_report_is_the_estimates_of_the_group():
@@ -339,16 +339,16 @@ def test_a_deliberate_error_would_be_seen(name, monkeypatch):
         (lambda: FDPG(divergence=TotalVariation(), z="running"), r"algorithm.z"),
         (lambda: FDPG(divergence=JensenShannon(), z="none"), r"algorithm.z: JensenShannon depends on Z in more than scale"),
         (lambda: FDPG(target=()), r"algorithm.target: expected a factor or moments, found none"),
-        (lambda: FDPG(bound_z=True), r"algorithm.bound_z: .*declare low and high"),
-        (lambda: FDPG(cap=0.0), r"algorithm.cap: expected a number above 0, found 0.0"),
-        (lambda: FDPG(forget=0.0), r"algorithm.forget: expected a number in \(0, 1\], found 0.0"),
+        (lambda: FDPG(clamp_log_z=True), r"algorithm.bound_z: .*declare low and high"),
+        (lambda: FDPG(max_pseudo_reward=0.0), r"algorithm.cap: expected a number above 0, found 0.0"),
+        (lambda: FDPG(z_decay=0.0), r"algorithm.forget: expected a number in \(0, 1\], found 0.0"),
         (lambda: FDPG(baseline="group_std"), r"algorithm.baseline: .*group_std gives each prompt a scale of its own"),
         (lambda: FDPG(z="running", reference=EMA()), r"algorithm.reference: expected frozen"),
         (lambda: FDPG(z="offline", reference=EMA()), r"algorithm.reference: expected frozen"),
         (lambda: FDPG(z="offline").start(None), r"prepared: expected what the base model earned"),
         (lambda: DPG(z="none"), r"algorithm.z: expected an estimate, as the baseline"),
         (lambda: VarGrad(target=(Constraint(),)), r"algorithm.target: expected mass everywhere"),
-        (lambda: GVPO(toward="reference"), r"algorithm.reference: expected one"),
+        (lambda: GVPO(target_policy="reference"), r"algorithm.reference: expected one"),
         (lambda: GVPO(beta=0.0), r"tilt.beta: expected a finite number above 0"),
     ],
 )  # fmt: skip

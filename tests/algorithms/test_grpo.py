@@ -78,7 +78,7 @@ def test_clipping_bounds_gains_and_not_losses():
 def test_the_clipped_ratio_is_to_the_sampler_and_the_unclipped_to_the_policy_as_it_is():
     s = scored([1, 0], [1, 1], [0.5, 0.5])
     totals, now = Totals(1, 2, int(s.group.completion_mask.sum())), tokens(s)
-    free, bound = GRPO(beta=0), GRPO(beta=0, clip=0.2)
+    free, bound = GRPO(beta=0), GRPO(beta=0, epsilon=0.2)
     credit = free.credit(s, totals)
     torch.testing.assert_close(free.loss(now, credit, s), -credit.advantage)
     ratio = (now.logp - s.group.logp_sampled).exp()
@@ -101,7 +101,7 @@ def test_a_divergence_without_reference_is_refused():
 def test_the_divergence_of_accurate_rows_alone():
     """KL-EMA-HA: rows with accuracy above 0.1 and no less than the mean."""
     s = scored([1, 0.05, 0.6, 0], [1] * 4, [0.5] * 4)
-    grpo = GRPO(beta=0.1, rows="accurate")
+    grpo = GRPO(beta=0.1, kl_on="accurate")
     right = torch.tensor([True, False, True, False])[:, None]
     assert grpo.needs.rewards == ("accuracy",)
     assert torch.equal(grpo.reads(s.group, s.rewards), s.group.completion_mask & right)
@@ -113,7 +113,7 @@ def test_the_divergence_of_accurate_rows_alone():
 def test_reasoning_and_answer_have_a_mean_each():
     """SepKL: 3 and 4 reasoning tokens and one answer token; the mean over each, added, whatever their numbers."""
     s = scored([1, 0], [1, 1], [0.5, 0.5], lengths=[3, 4])
-    grpo = GRPO(beta=1.0, tokens="separate")
+    grpo = GRPO(beta=1.0, kl_mean="separate")
     credit = grpo.credit(s, Totals(1, 2, 9))
     divergence = torch.rand(s.group.completion_mask.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     got = (credit.kl_weight * credit.loss_weight * divergence).sum()

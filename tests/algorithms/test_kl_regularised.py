@@ -170,7 +170,7 @@ def conditional(target):
 
 BROKEN = {
     "the group's mean": KLInReward(beta=0.5, baseline="group"),
-    "a mean over a completion's own tokens": KLInReward(beta=0.5, reduce="sequence"),
+    "a mean over a completion's own tokens": KLInReward(beta=0.5, loss_agg_mode="sequence"),
     "another beta": KLInReward(beta=0.51),
     "GRPO's divergence": KLInLoss(beta=0.5, estimator="k3", level="token"),
     "a token without its future": KLInReward(beta=0.5, level="token"),
@@ -212,7 +212,7 @@ STD = (8 / 7 * SUCCESS * (1 - SUCCESS)).sqrt() + 1e-4  # of eight rewards, as GR
 @pytest.mark.parametrize(
     ("algorithm", "base"),
     [
-        (GRPO(beta=1.0, standardise="none"), SUCCESS - SUCCESS * (1 - SUCCESS)),
+        (GRPO(beta=1.0, baseline="none"), SUCCESS - SUCCESS * (1 - SUCCESS)),
         (GRPO(beta=1.0), SUCCESS - SUCCESS * (1 - SUCCESS) / STD),
         (KLInReward(beta=1.0, baseline="group"), torch.sigmoid(SUCCESS.logit() - 1)),
         (KLInLoss(beta=1.0, baseline="group_std", estimator="k2"), torch.sigmoid(SUCCESS.logit() - 1 / STD)),

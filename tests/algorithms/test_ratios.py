@@ -75,7 +75,7 @@ def test_overlong_costs_nothing_then_a_slope_then_one():
 
 def test_dapos_length_costs_before_rewards_are_compared():
     s = group()  # 3, 6 and 4 tokens; limit 6, buffer 4: 0.25, 1 and 0.5 less
-    got = DAPO(limit=6, buffer=4).credit(s, totals(s)).advantage[:, 0]
+    got = DAPO(limit=6, overlong_buffer=4).credit(s, totals(s)).advantage[:, 0]
     reward = torch.tensor([1.75, 0, 1.5], dtype=torch.float64)
     close(got, (reward - reward.mean()) / (reward.std() + 1e-4))
 
@@ -130,15 +130,15 @@ def test_cispo_cuts_weights_and_silences_nobody():
     for ratio, weight in ((8.0, 5.0), (2.0, 2.0), (0.01, 0.01)):
         _, gradient = step(CISPO(), s, moved(s, math.log(ratio)))
         close(gradient[s.group.completion_mask], -(weight * ADVANTAGE[:, None] / 13).expand_as(gradient)[s.group.completion_mask])
-    _, gradient = step(CISPO(low=0.5), s, moved(s, math.log(0.01)))
+    _, gradient = step(CISPO(epsilon=0.5), s, moved(s, math.log(0.01)))
     close(gradient[s.group.completion_mask], -(0.5 * ADVANTAGE[:, None] / 13).expand_as(gradient)[s.group.completion_mask])
 
 
 def test_dr_grpo_divides_neither_by_length_nor_by_spread():
     """R - mean R for each token, over completions x length."""
     s = group()
-    algorithm = DrGRPO(length=20.0)
-    same = GRPO(beta=0.0, standardise="none", reduce="constant", length=20.0, reference=None)
+    algorithm = DrGRPO(loss_scale_factor=20.0)
+    same = GRPO(beta=0.0, baseline="none", loss_agg_mode="constant", loss_scale_factor=20.0, reference=None)
     assert asdict(algorithm) == asdict(same) | {"name": "dr_grpo"}
     _, gradient = step(algorithm, s, moved(s, 0.0))
     centred = torch.tensor([1, -2, 1], dtype=torch.float64) / 3
@@ -161,12 +161,12 @@ def test_a_symmetric_clip_is_the_same_bound_twice():
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: DAPO(clip=1.5), r"algorithm\.clip: expected a number in \(0, 1\)"),
-        (lambda: DAPO(high=0.0), "algorithm.high: expected a number above 0"),
-        (lambda: DAPO(draws=0), "algorithm.draws: expected 1 or more"),
-        (lambda: DAPO(limit=8, buffer=9), "algorithm.buffer: expected 1 to 8 tokens"),
-        (lambda: GSPO(high=-1.0), "algorithm.high: expected a number above 0"),
-        (lambda: CISPO(low=0.0), r"algorithm\.low: expected a number in \(0, 1\]"),
+        (lambda: DAPO(epsilon=1.5), r"algorithm\.clip: expected a number in \(0, 1\)"),
+        (lambda: DAPO(epsilon_high=0.0), "algorithm.high: expected a number above 0"),
+        (lambda: DAPO(max_gen_batches=0), "algorithm.draws: expected 1 or more"),
+        (lambda: DAPO(limit=8, overlong_buffer=9), "algorithm.buffer: expected 1 to 8 tokens"),
+        (lambda: GSPO(epsilon_high=-1.0), "algorithm.high: expected a number above 0"),
+        (lambda: CISPO(epsilon=0.0), r"algorithm\.low: expected a number in \(0, 1\]"),
     ],
 )
 def test_bounds_that_mean_nothing_are_refused(make, said):

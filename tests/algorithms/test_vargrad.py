@@ -19,7 +19,7 @@ FOUR, SEVEN = categorical(4), sequences(2, 2)
 KINDS = {"categorical": FOUR, "sequences": SEVEN}
 METHODS = {
     "vargrad": (lambda: VarGrad(target=(Tilt(BETA),)), (TargetState(),), lambda size: 2 * (size - 1) / size),
-    "gvpo": (lambda: GVPO(beta=BETA, toward="reference", reference=Frozen()), (TargetState(),), lambda size: BETA**2),
+    "gvpo": (lambda: GVPO(beta=BETA, target_policy="reference", reference=Frozen()), (TargetState(),), lambda size: BETA**2),
 }
 
 

@@ -235,7 +235,7 @@ def test_several_mistakes_are_told_together():
 
 def test_overrides_reach_keys_and_items_of_lists():
     found = parsed("optimizer.rates.language=1.0e-5", "data.sets.0.weight=3", "out=2026-01-02", "algorithm.clip=0.2")
-    assert found.optimizer.rates.language == 1e-5
+    assert found.optimizer.learning_rates.language_model == 1e-5
     assert found.data.sets[0].weight == 3
     assert found.out == "2026-01-02"
     assert found.algorithm.clip == 0.2

@@ -26,7 +26,7 @@ def grade(group):
 
 def learn(ranks, names, policy):
     """Weights and numbers after some steps."""
-    algorithm = GRPO(beta=0, clip=0.2, reference=None)
+    algorithm = GRPO(beta=0, epsilon=0.2, reference=None)
     groups = run_fixtures.fixed_groups(policy, names)
     trainer = run_fixtures.trainer_of(algorithm, policy, groups, ranks, grade=grade, clip_norm=0.1, part_tokens=500)
     numbers = [trainer.step() for _ in range(STEPS)]

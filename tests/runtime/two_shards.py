@@ -70,9 +70,9 @@ def prepared(variant, names, ranks):
         policy.shard(mesh, torch.device("cpu"))
         reference.shard(mesh, torch.device("cpu"))
     options = dict(grade=two_ranks.grade, clip_norm=0.1, part_tokens=60, filler=filler)
-    algorithm = CARE(clip=0.2, reference=update)
+    algorithm = CARE(epsilon=0.2, reference=update)
     if one.exact:
-        algorithm = KLInLoss(estimator="kl_policy_reference", level="to_go", length=10.0, reference=update)
+        algorithm = KLInLoss(estimator="kl_policy_reference", level="to_go", loss_scale_factor=10.0, reference=update)
     return run_fixtures.trainer_of(algorithm, policy, groups, ranks, reference=reference, **options)
 
 

@@ -57,7 +57,7 @@ def test_the_default_is_a_cosine_without_warm_up_down_to_nothing():
 @pytest.mark.parametrize("warmup", [0, 1, 3])
 @pytest.mark.parametrize("decay_from", [0.0, 0.5])
 def test_a_schedule_begins_above_nothing_and_ends_at_what_is_to_be_left(schedule, warmup, decay_from):
-    section = OptimizerSection(schedule=schedule, warmup=warmup, decay_from=decay_from, final=0.2)
+    section = OptimizerSection(schedule=schedule, warmup_steps=warmup, decay_start=decay_from, min_lr_ratio=0.2)
     rates = [lr_multiplier(step, 12, section) for step in range(13)]
     assert rates[0] == pytest.approx(1 / max(1, warmup))  # the first step learns
     assert max(rates) == 1
@@ -75,7 +75,7 @@ def test_after_its_warm_up_a_schedule_is_that_of_transformers(ours, theirs, warm
     options = {"min_lr_rate": final} if final else None
     scheduler = get_scheduler(theirs, optimizer, warmup, 40, scheduler_specific_kwargs=options)
     expected = [scheduler.lr_lambdas[0](step) for step in range(41)]
-    section = OptimizerSection(schedule=ours, warmup=warmup, final=final)
+    section = OptimizerSection(schedule=ours, warmup_steps=warmup, min_lr_ratio=final)
     found = [lr_multiplier(step, 40, section) for step in range(41)]
     assert found[warmup:] == pytest.approx(expected[warmup:], abs=1e-12)
     assert found[:warmup] == pytest.approx(expected[1 : warmup + 1], abs=1e-12)  # a step ahead
@@ -177,7 +177,7 @@ def test_a_step_without_a_gradient_shrinks_what_is_decayed_and_leaves_the_rest()
 def test_a_part_of_rate_0_has_no_group_and_needs_no_gradient(family, part):
     policy = tiny_models.policy(family)
     rates = {"tower": 1e-5, "projector": 2e-5, "language": 3e-5} | {part: 0.0}
-    section = OptimizerSection(rates=rates)
+    section = OptimizerSection(learning_rates=rates)
     freeze(policy, section)
     parts = {name: set(found.values()) for name, found in parts_of(policy.model, policy.family).items()}
     assert {p for p in policy.model.parameters() if not p.requires_grad} == parts[part]

@@ -65,6 +65,6 @@ def evaluate_levels(
 
 def evaluate_level(model: Path, section: EvaluationSection, out: Path) -> Summary:
     """Evaluate a model on its one level."""
-    policy = policy_of(ModelSection(path=str(model), compute="float32"), section.template, torch.device("cpu"))
-    (summary,) = evaluate_model(policy, section, out, max_rows=section.batch, quiet=True).values()
+    policy = policy_of(ModelSection(path=str(model), compute_dtype="float32"), section.template, torch.device("cpu"))
+    (summary,) = evaluate_model(policy, section, out, max_rows=section.batch_size, quiet=True).values()
     return summary

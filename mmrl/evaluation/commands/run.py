@@ -67,7 +67,7 @@ def evaluated(config: EvalConfig, folders: Mapping[str, Path], retry: bool) -> d
     responses, found = responses_of(section), {}
     for condition, folder in folders.items():
         asked = section.model_copy(update={"condition": condition})
-        found[folder] = evaluate_model(model, asked, folder, config.max_rows, retry=retry, responses=responses)
+        found[folder] = evaluate_model(model, asked, folder, config.max_num_seqs, retry=retry, responses=responses)
     return found
 
 
@@ -77,7 +77,7 @@ def opened(section: ModelSection, template: str, device: torch.device) -> Policy
     Nothing of it learns. So it looks at each medium once, for as many questions, samples and conditions as there are.
     """
     check_directory(section.path)
-    memory = ByteCache(section.feature_bytes)
+    memory = ByteCache(section.feature_cache_bytes)
     if not is_generic(section.path):
         policy = policy_of(section, template, device)
         policy.model.requires_grad_(False)
@@ -87,7 +87,7 @@ def opened(section: ModelSection, template: str, device: torch.device) -> Policy
     if bounded:
         raise ConfigError(f"model.{bounded[0]}: expected none, as the processor of this family has sizes of its own")
     compute = narrow(section, device) or torch.float32
-    model = load_generic(section.path, template, compute=compute, device=device, attention=section.attention)
+    model = load_generic(section.path, template, compute=compute, device=device, attention=section.attn_implementation)
     remember(model.model, memory)
     return model
 

@@ -34,7 +34,7 @@ def test_now_is_what_the_policy_says_at_the_start_of_each_update(part_tokens):
             return super().credit(scored, totals, memory)
 
     trainer = run_fixtures.trainer_of(
-        Listens(beta=0.1, ratio="token", clip=0.2), policy, groups, updates=2, part_tokens=part_tokens
+        Listens(beta=0.1, ratio="token", epsilon=0.2), policy, groups, updates=2, part_tokens=part_tokens
     )
     before = [read(policy, group).logp for group in groups]
     trainer.step()

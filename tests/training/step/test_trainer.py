@@ -17,11 +17,11 @@ from tests import run_fixtures, tiny_models
 METHODS = {
     "sft": SFT(),
     "grpo, frozen": GRPO(beta=0.1),
-    "grpo, average, clip, by tokens": GRPO(beta=0.1, clip=0.2, reduce="token", reference=EMA()),
+    "grpo, average, clip, by tokens": GRPO(beta=0.1, epsilon=0.2, loss_agg_mode="token", reference=EMA()),
     "grpo, no reference": GRPO(beta=0, reference=None),
     "care": CARE(),
-    "kl in the loss, over the whole vocabulary": KLInLoss(estimator="kl_policy_reference", level="to_go", length=10.0),
-    "care, clip": CARE(clip=0.2),
+    "kl in the loss, over the whole vocabulary": KLInLoss(estimator="kl_policy_reference", level="to_go", loss_scale_factor=10.0),
+    "care, clip": CARE(epsilon=0.2),
 }
 
 
@@ -218,7 +218,7 @@ def test_several_updates_share_the_completions_of_a_step():
     groups = run_fixtures.fixed_groups(policy)
     for group in groups:
         group.logp_sampled.mul_(0.2)
-    trainer = run_fixtures.trainer_of(GRPO(beta=0, clip=0.2, reference=None), policy, groups, updates=2)
+    trainer = run_fixtures.trainer_of(GRPO(beta=0, epsilon=0.2, reference=None), policy, groups, updates=2)
     read = Counter()
     with patch.object(policy, "see", wraps=policy.encode) as see:
         trainer.step()
@@ -235,7 +235,7 @@ def test_a_clip_stops_what_the_first_update_moved_too_far():
     with torch.no_grad(), policy.encode([group.prompt]) as seen:
         (now,) = policy.logprobs(seen, [RowSlice(0, group)])
     group.logp_sampled.copy_(now.logp - torch.tensor([[1.0], [-1.0]]) * group.completion_mask)  # ratios e and 1/e
-    trainer = run_fixtures.trainer_of(GRPO(beta=0, clip=0.2, reference=None), policy, [group], grade=lambda _: right)
+    trainer = run_fixtures.trainer_of(GRPO(beta=0, epsilon=0.2, reference=None), policy, [group], grade=lambda _: right)
     trainer.step()
     assert not flat(trainer.optimizer.given).any()
 
