@@ -120,7 +120,7 @@ def part_of(value: Any, part: slice) -> Any:
 class Group(ByRows):
     """A prompt, once, and its g completions. A part of a group is a group."""
 
-    whole = ("prompt",)
+    whole = ("prompt", "max_new_tokens")
 
     prompt: Prompt
     tokens: Int[Tensor, "g t"]  # padded at the right with any token
@@ -128,7 +128,10 @@ class Group(ByRows):
     answer_mask: Bool[Tensor, "g t"]  # True on the tokens of the graded answer; all False where there is none
     texts: tuple[str, ...]
     finished: Bool[Tensor, " g"]  # ended by itself, not by the token limit
-    logp_sampled: Float[Tensor, "g t"] | None = None  # None for somebody else's completions
+    sampling_logprobs: Float[Tensor, "g t"] | None = (
+        None  # by the policy that sampled; None for somebody else's completions
+    )
+    max_new_tokens: int | None = None  # the longest completion that the sampler allowed; None for somebody else's
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -138,14 +141,16 @@ class Group(ByRows):
 class Tokens(ByRows):
     """Log-probability and entropy that a model gives to each token of some completions."""
 
-    logp: Float[Tensor, "n t"]
+    logprobs: Float[Tensor, "n t"]
     entropy: Float[Tensor, "n t"]  # in nats, of the distribution that the token was drawn from; carries no gradient
     divergence: Float[Tensor, "n t"] | None = None  # exact, between policy and reference at that token; if asked for
-    hidden_states: Float[Tensor, "n t d"] | None = None  # last hidden states, from which the token is predicted; if asked for
+    hidden_states: Float[Tensor, "n t d"] | None = (
+        None  # last hidden states, from which the token is predicted; if asked for
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class Against:
+class ReferenceDistribution:
     """The reference distribution of a full-vocabulary KL: its hidden states and its output head."""
 
     hidden_states: tuple[Float[Tensor, "_ _ d"], ...]  # of the reference, for each piece that is read
@@ -157,20 +162,22 @@ class Against:
 class Scored(ByRows):
     """A group and all that is known of it before the policy learns from it."""
 
-    whole = ("base",)
+    whole = ("base_rewards",)
     group: Group
     rewards: Mapping[str, Float[Tensor, " g"]]  # by name, unweighted
     total: Float[Tensor, " g"]  # their weighted sum
     ref_logprobs: Float[Tensor, "g t"] | None = None  # log-probabilities by the reference; 0 where it did not read
-    ref_mask: Bool[Tensor, "g t"] | None = None  # where it did read
-    ref_hidden_states: Float[Tensor, "g t d"] | None = None  # last hidden states of the reference, where a divergence is exact
-    old_policy: Tokens | None = None  # by the policy as an update finds it, without gradient, for algorithms that need it
-    base_rewards: Mapping[str, Float[Tensor, " n"]] | None = None  # what n completions of the base model earned, by `prepared`
+    ref_mask: Bool[Tensor, "g t"] | None = None  # the tokens that the reference read
+    ref_hidden_states: Float[Tensor, "g t d"] | None = (
+        None  # last hidden states of the reference, for a full-vocabulary KL
+    )
+    old_policy: Tokens | None = None  # by the policy before the update, without gradient, for algorithms that need it
+    base_rewards: Mapping[str, Float[Tensor, " n"]] | None = None  # what n completions of the base model earned
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
-    """The denominators of one update, over all its groups on all ranks, known before anything is cut."""
+class LossNormalisers:
+    """What the loss of one update is divided by: counts over all its groups on all ranks, before any split into micro-batches."""
 
     groups: int
     sequences: int
@@ -178,16 +185,16 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
-class Credit(ByRows):
-    """The weights of the tokens of a group in one update."""
+class TokenWeights(ByRows):
+    """The weights of the tokens of a group in one update: sum_gt loss_weight_gt (kl_weight_gt KL_gt - advantage_gt ratio_gt)."""
 
-    advantage: Float[Tensor, "g t"]  # multiplies the surrogate
-    kl_weight: Float[Tensor, "g t"]  # multiplies the divergence to the reference
-    loss_weight: Float[Tensor, "g t"]  # the token's part of the step's loss over all ranks; 0 off the mask
+    advantage: Float[Tensor, "g t"]  # multiplies the policy-gradient term
+    kl_weight: Float[Tensor, "g t"]  # multiplies the KL to the reference
+    loss_weight: Float[Tensor, "g t"]  # multiplies the token's loss; counted over all ranks; 0 off the mask
 
     @property
     def without_signal(self) -> bool:
-        """True where no token of the group moves the policy."""
+        """True if no token of the group changes the policy."""
         return not bool(((self.advantage != 0) | (self.kl_weight != 0)).logical_and(self.loss_weight != 0).any())
 
 
@@ -198,14 +205,14 @@ class RowSlice:
     index: int
     group: Group  # of these rows alone: a part of a group is a group
     scored: Scored | None = None  # the same rows with all that is known of them
-    weights: Credit | None = None  # of the same rows, where the policy learns from them
-    dummy: bool = False  # worth nothing: read so that this rank meets the others in every sharded layer
+    weights: TokenWeights | None = None  # of the same rows, if the policy learns from them
+    dummy: bool = False  # without any loss: read so that this rank meets the others in every sharded layer
 
     @property
-    def learned(self) -> tuple[Scored, Credit]:
-        """The scores and the credit that the policy learns from. Raises ValueError for rows that are only read."""
+    def learned(self) -> tuple[Scored, TokenWeights]:
+        """The scores and the weights that the policy learns from. Raises ValueError for rows that are only read."""
         if self.scored is None or self.weights is None:
-            raise ValueError(f"rows of {self.group.prompt.example.id}: expected credit to learn from, found none")
+            raise ValueError(f"rows of {self.group.prompt.example.id}: expected weights to learn from, found none")
         return self.scored, self.weights
 
 

@@ -271,7 +271,9 @@ def trainer_of(
         reference = disturbed(policy, algorithm.needs.reference)
     parameters = [p for p in policy.model.parameters() if p.requires_grad]
     ranks = ranks or Ranks(Accelerator(cpu=True))
-    planner = BatchPlanner(ranks, **{k: options.pop(k) for k in ("part_tokens", "filler") if k in options})
+    planner = BatchPlanner(
+        ranks, **{k: options.pop(k) for k in ("max_tokens_per_micro_batch", "filler") if k in options}
+    )
     optimizer = Watched([{"params": parameters, "base_lr": rate}], lr=rate)
     collector = Collector(
         ranks,
@@ -283,5 +285,5 @@ def trainer_of(
         base_rewards=options.pop("base", None),
     )
     readings = ForwardPasses(algorithm, policy, reference, planner)
-    rates = dict(rate=lambda _: 1.0, clip_norm=options.pop("clip_norm", float("inf")))
+    rates = dict(rate=lambda _: 1.0, max_grad_norm=options.pop("max_grad_norm", float("inf")))
     return Trainer(algorithm, collector, readings, optimizer, ranks=ranks, **rates, **options)

@@ -9,7 +9,7 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from benchmark.speed.plain import logp
+from benchmark.speed.plain import logprobs
 from benchmark.speed.prompts import of_prompt, untouched
 from mmrl.models.policy import Policy
 from mmrl.types import Group, RowSlice
@@ -25,15 +25,15 @@ def logp_errors(policy: Policy, group: Group, root: Path) -> dict[str, Any]:
     """
     group = group.rows(slice(max(1, MOST // (len(group.prompt.tokens) + group.tokens.shape[1]))))
     policy.model.eval()
-    with policy.encode([group.prompt]) as seen:
-        (tokens,) = policy.logprobs(seen, [RowSlice(0, group)])
+    with policy.encode([group.prompt]) as encoded:
+        (tokens,) = policy.logprobs(encoded, [RowSlice(0, group)])
     model = untouched(root)
     model.load_state_dict(policy.model.state_dict())
     prompt, rows = of_prompt(group.prompt, model.device), group.tokens.to(model.device)
-    plain = logp(model.eval(), prompt, rows, policy.rules.allowed)
+    plain = logprobs(model.eval(), prompt, rows, policy.rules.allowed)
     with in_float64(model.double()):
-        exact = logp(model, prompt, rows, policy.rules.allowed)
-    ours = distances(tokens.logp.to(exact.device), exact)
+        exact = logprobs(model, prompt, rows, policy.rules.allowed)
+    ours = distances(tokens.logprobs.to(exact.device), exact)
     theirs = distances(plain, exact)
     ratio = {name: ours[name] / theirs[name] for name in ours}
     return {"ours": ours, "plain": theirs, "ratio": ratio["rms"], "ratio_of_the_largest": ratio["max"]}

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from mmrl.algorithms.base import Algorithm, State, Needs
+from mmrl.algorithms.base import Algorithm, Needs, State
 from mmrl.algorithms.care import CARE
 from mmrl.algorithms.cispo import CISPO
 from mmrl.algorithms.dapo import DAPO

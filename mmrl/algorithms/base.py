@@ -14,13 +14,23 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mmrl.functional import policy_gradient
-from mmrl.types import AdaptiveProposal, Credit, Direction, Group, Scored, Tokens, Totals, ReferenceUpdate
+from mmrl.types import (
+    AdaptiveProposal,
+    Direction,
+    Group,
+    LossNormalisers,
+    ReferenceUpdate,
+    Scored,
+    Tokens,
+    TokenWeights,
+)
 
 Value = TypeVar("Value")
+Clipped = tuple[Bool[Tensor, "n t"], Bool[Tensor, "n t"]]  # tokens whose ratio is clipped from below, and from above
 
 
 class State(ABC):
-    """State that a method keeps between steps. It is equal on all ranks, and checkpoints hold its tensors."""
+    """What a method keeps between steps. It is equal on all ranks, and checkpoints hold its tensors."""
 
     @abstractmethod
     def to_tensors(self) -> dict[str, Tensor]:
@@ -39,17 +49,27 @@ class Needs:
     source: Literal["policy", "demonstrations"] = "policy"  # who writes the completions
     rewards: tuple[str, ...] = ()  # rewards that must exist by these names
     group_baseline: bool = True  # siblings are the baseline, so that a group of one is refused
-    reference: ReferenceUpdate | None = None  # how the reference moves; None: none is loaded, and ``scored.reference`` is None
+    reference: ReferenceUpdate | None = (
+        None  # how the reference moves; None: none is loaded, and ``scored.ref_logprobs`` is None
+    )
     full_vocabulary_kl: Direction | None = None  # a divergence summed over the vocabulary, in ``Tokens.divergence``
-    old_logprobs: bool = False  # ``scored.now``: the policy reads the completions before each update, without gradient
-    sampling_logprobs: bool = False  # ``logp_sampled`` must be exact, so that top_p below 1 is refused
-    base_rewards: bool = False  # ``scored.base``: rewards of the base model, from the file that ``prepared`` names
-    off_policy: bool = False  # several updates may use the same completions, because credit or loss correct for it
-    off_policy_setting: str = ""  # a setting that would make it so, for the error message: "clip, for example 0.2"
-    max_gen_batches: int | None = None  # the most batches of a step, until enough groups are ``useful``; None: one, all used
-    max_new_tokens: int | None = None  # what rollout.decoding.max_new_tokens must be, where ``limit`` names it
+    old_logprobs: bool = (
+        False  # ``scored.old_policy``: the policy reads the completions before each update, without gradient
+    )
+    sampling_logprobs: bool = False  # ``group.sampling_logprobs`` must be exact, so that top_p below 1 is refused
+    base_rewards: bool = (
+        False  # ``scored.base_rewards``: what the base model earned, from the file that the config names
+    )
+    off_policy: bool = False  # several updates may use the same completions, because advantages or loss correct for it
+    off_policy_setting: str = ""  # a setting that would make it so, for the error message: "epsilon, for example 0.2"
+    max_gen_batches: int | None = (
+        None  # the most batches that are drawn for a step, until ``keep_group`` kept enough; None: one
+    )
+    min_new_tokens: int = 0  # the least that rollout.decoding.max_new_tokens may be
     state: type[State] | None = None  # the class of what is kept between steps
-    proposal: AdaptiveProposal | None = None  # a copy of the policy samples, and is replaced when ``adopt`` says so
+    proposal: AdaptiveProposal | None = (
+        None  # a copy of the policy samples, and is replaced when ``sync_proposal`` says so
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,86 +78,93 @@ class Algorithm(ABC):
 
     A group-relative method has to define ``loss`` alone. Everything else has a default, and is asked in this order:
 
-        once, before the first step     start
-        in each step, of each group     useful     where ``needs.draws`` is given: is the group kept?
-                                        reads      which tokens the reference reads
-                                        report     numbers for the metrics
-                                        notes, remember, adopt       where ``needs.memory`` is given
-        in each update                  credit       advantages: one number a completion; worth and pull: one a token
-        in each forward pass            loss       of rows that may be part of a group
+        once, before the first step     init_state
+        in each step, of each group     keep_group         where ``needs.max_gen_batches`` is given
+                                        reference_mask     which tokens the reference reads
+                                        metrics            numbers for the log
+                                        observe, update_state, sync_proposal    where ``needs.state`` is given
+        in each update                  token_weights      from advantages, token_advantages and kl_weights
+        in each forward pass            loss, clipped      of rows that may be part of a group
 
-    ``memory`` is what ``start`` or ``remember`` returned, None for a method without one. Credit goes by the memory from before
-    the step, so that what is remembered is independent of the samples that it is applied to.
+    ``state`` is what ``init_state`` or ``update_state`` returned; it is None for a method without one. Advantages go by the state
+    from before the step, so that the state is independent of the samples that it is applied to.
 
     >>> @dataclass(frozen=True, kw_only=True)
     ... class Reinforce(Algorithm):
-    ...     def loss(self, now, credit, rows):
-    ...         return -credit.worth * now.logp
+    ...     def loss(self, policy, weights, rows):
+    ...         return -weights.advantage * policy.logprobs
     """
 
     name: str = ""  # that a config chooses it by
     needs: ClassVar[Needs] = Needs()  # a property where it depends on the settings
-    loss_agg_mode: ClassVar[policy_gradient.LossAggMode] = "sequence"  # how tokens are averaged: see ``policy_gradient.shares``
-    loss_scale_factor: ClassVar[float] = 1.0  # what a completion counts as where reduce is constant
+    loss_agg_mode: ClassVar[policy_gradient.LossAggMode] = "seq-mean-token-mean"  # see ``policy_gradient.loss_weights``
+    loss_scale_factor: ClassVar[float] = 1.0  # divides the loss of seq-mean-token-sum-norm
 
-    def start(self, base: Mapping[str, Mapping[str, Tensor]] | None) -> Any:
-        """The memory before the first step. ``base``: example id -> reward -> [n], what the base model earned; None without."""
+    def init_state(self, base: Mapping[str, Mapping[str, Tensor]] | None) -> Any:
+        """Return the state before the first step. ``base``: example id -> reward -> [n], what the base model earned."""
         return None
 
-    def useful(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> bool:
-        """True where a group is learned from; others are drawn in the place of those that are not."""
+    def keep_group(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> bool:
+        """Return True if the step learns from the group; another group is drawn in place of one that is not kept."""
         return True
 
-    def reads(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> Bool[Tensor, "g t"] | None:
-        """The tokens whose log-probability the reference must give; None for none at all."""
+    def reference_mask(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> Bool[Tensor, "g t"] | None:
+        """Return a mask of the tokens whose log-probability the reference computes; None for no token at all."""
         return None if self.needs.reference is None else group.completion_mask
 
-    def report(self, scored: Scored, memory: Any = None) -> Mapping[str, float]:
-        """Numbers about a group that only this method knows; the metrics hold their average over groups."""
+    def metrics(self, scored: Scored, state: Any = None) -> Mapping[str, float]:
+        """Return numbers about a group that only this method knows; the log holds their mean over groups."""
         return {}
 
-    def report_base(self, earned: Mapping[str, Float[Tensor, " n"]]) -> Mapping[str, float]:
-        """Numbers about what the base model earned on an example, for the table that ``mmrl prepare`` writes."""
+    def base_metrics(self, earned: Mapping[str, Float[Tensor, " n"]]) -> Mapping[str, float]:
+        """Return numbers about what the base model earned on an example, for the table that ``mmrl prepare`` writes."""
         return {}
 
-    def notes(self, scored: Scored, memory: Any) -> Any:
-        """A note of what to remember of a group; small, as all ranks exchange it."""
+    def observe(self, scored: Scored, state: Any) -> Any:
+        """Return what ``update_state`` must know of a group. It is small, because all ranks exchange it."""
         return None
 
-    def remember(self, memory: Any, notes: Sequence[Any]) -> Any:
-        """The memory after a step. ``notes`` are of all groups of all ranks, in the order of ranks."""
-        return memory
+    def update_state(self, state: Any, observations: Sequence[Any]) -> Any:
+        """Return the state after a step. ``observations`` are those of all groups of all ranks, in the order of ranks."""
+        return state
 
-    def adopt(self, memory: Any) -> bool:
-        """True where the policy replaces the proposal; asked after steps ``every``, 2 ``every``, ... of ``needs.proposal``."""
+    def sync_proposal(self, state: Any) -> bool:
+        """Return True if the policy replaces the proposal; asked after steps ``every``, 2 ``every``, ... of ``needs.proposal``."""
         return False
 
-    def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]:
-        """One number a completion: how much better than its siblings it is."""
+    def advantages(self, scored: Scored, state: Any = None) -> Float[Tensor, " g"]:
+        """Return the advantage of each completion; by default its reward, standardised over the group."""
         return policy_gradient.standardised(scored.total)
 
-    def worth(self, scored: Scored, memory: Any = None) -> Float[Tensor, "g t"]:
-        """The factor of each token's score: the advantage of its completion."""
-        advantages = self.advantages(scored, memory).to(scored.total.dtype)
+    def token_advantages(self, scored: Scored, state: Any = None) -> Float[Tensor, "g t"]:
+        """Return the advantage of each token; by default that of its completion."""
+        advantages = self.advantages(scored, state).to(scored.total.dtype)
         return policy_gradient.per_token(advantages, scored.group.completion_mask)
 
-    def pull(self, scored: Scored) -> Float[Tensor, "g t"]:
-        """The factor of each token's divergence from the reference in the loss."""
+    def kl_weights(self, scored: Scored) -> Float[Tensor, "g t"]:
+        """Return the weight of each token's KL to the reference in the loss."""
         return torch.zeros_like(scored.group.completion_mask, dtype=scored.total.dtype)
 
-    def credit(self, scored: Scored, totals: Totals, memory: Any = None) -> Credit:
-        """Worth and pull of each token, and its share in the loss."""
-        worth = self.worth(scored, memory)
-        share = policy_gradient.loss_weights(scored.group.completion_mask, totals, self.loss_agg_mode, worth.dtype, self.loss_scale_factor)
-        return Credit(worth, self.pull(scored), share)
+    def token_weights(self, scored: Scored, normalisers: LossNormalisers, state: Any = None) -> TokenWeights:
+        """Return the advantage, the KL weight and the loss weight of each token."""
+        advantage, mask = self.token_advantages(scored, state), scored.group.completion_mask
+        how = (self.loss_agg_mode, advantage.dtype, self.loss_scale_factor)
+        return TokenWeights(advantage, self.kl_weights(scored), policy_gradient.loss_weights(mask, normalisers, *how))
 
     @abstractmethod
-    def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
-        """The loss of each token before its share. ``now`` carries the gradient; ``rows`` are whole completions."""
+    def loss(self, policy: Tokens, weights: TokenWeights, rows: Scored) -> Float[Tensor, "n t"]:
+        """Return the loss of each token, before it is multiplied by its loss weight.
+
+        ``policy`` holds the log-probabilities that carry the gradient; ``rows`` are whole completions of one group.
+        """
+
+    def clipped(self, policy: Tokens, weights: TokenWeights, rows: Scored) -> Clipped | None:
+        """Return which tokens' ratios the loss clips, for the metrics; None for a loss that clips nothing."""
+        return None
 
 
 def known(value: Value | None, need: str) -> Value:
-    """A value that ``need`` promises. Raises ValueError where the method does not declare it, so that nobody made it."""
+    """Return a value that ``need`` promises. Raises ValueError if the method does not declare the need, so that nobody made it."""
     if value is None:
         raise ValueError(
             f"algorithm.needs: expected {need}, as the method reads what it provides; found none; declare it in needs"
@@ -145,35 +172,35 @@ def known(value: Value | None, need: str) -> Value:
     return value
 
 
-def sampler_logp(rows: Scored, key: str) -> Float[Tensor, "n t"]:
-    """Log-probabilities by the policy that sampled. Raises ValueError, naming the setting, where nobody kept them."""
-    if rows.group.logp_sampled is None:
+def sampling_logprobs(rows: Scored, key: str) -> Float[Tensor, "n t"]:
+    """Return the sampler's log-probabilities. Raises ValueError, which names the setting ``key``, if nobody kept them."""
+    if rows.group.sampling_logprobs is None:
         raise ValueError(f"{key}: needs the log-probabilities of the sampler, and these completions have none")
-    return rows.group.logp_sampled
+    return rows.group.sampling_logprobs
 
 
 def check_penalty(beta: float, reference: ReferenceUpdate | None) -> None:
-    """Refuse a negative weight of a divergence, and a divergence from no reference."""
+    """Refuse a negative KL weight, and a KL without a reference."""
     if beta < 0:
         raise ValueError(f"algorithm.beta: expected 0 or more, found {beta}")
     if beta > 0 and reference is None:
         raise ValueError(f"algorithm.reference: expected one, as beta is {beta}; found none. Set it, or beta: 0")
 
 
-def check_epsilon(clip: float | None) -> None:
-    """Refuse a bound of a ratio outside (0, 1)."""
-    if clip is not None and not 0 < clip < 1:
-        raise ValueError(f"algorithm.clip: expected a number in (0, 1) or none, found {clip}")
+def check_epsilon(epsilon: float | None) -> None:
+    """Refuse a clip range outside (0, 1)."""
+    if epsilon is not None and not 0 < epsilon < 1:
+        raise ValueError(f"algorithm.epsilon: expected a number in (0, 1) or none, found {epsilon}")
 
 
-def check_loss_scale_factor(length: float) -> None:
+def check_loss_scale_factor(factor: float) -> None:
     """Refuse a number of tokens that nothing can be divided by."""
-    if not length > 0:
-        raise ValueError(f"algorithm.length: expected a number of tokens above 0, found {length}")
+    if not factor > 0:
+        raise ValueError(f"algorithm.loss_scale_factor: expected a number of tokens above 0, found {factor}")
 
 
 def check_positive(**settings: float | None) -> None:
-    """Refuse settings of 0 or less; None stands for no bound."""
+    """Refuse settings of 0 or less; None stands for no limit."""
     for name, value in settings.items():
         if value is not None and not value > 0:
             raise ValueError(f"algorithm.{name}: expected a number above 0, found {value}")

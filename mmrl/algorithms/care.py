@@ -7,10 +7,10 @@ from typing import Any, Literal
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmrl.algorithms.base import Algorithm, Needs, check_epsilon, check_penalty, known
-from mmrl.algorithms.grpo import clipped_loss
+from mmrl.algorithms.base import Algorithm, Clipped, Needs, check_epsilon, check_penalty, known
+from mmrl.algorithms.grpo import clipped_loss, ratio
 from mmrl.functional import policy_gradient
-from mmrl.types import EMA, Credit, Group, Scored, Tokens, ReferenceUpdate
+from mmrl.types import EMA, Group, ReferenceUpdate, Scored, Tokens, TokenWeights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,19 +20,19 @@ class CARE(Algorithm):
     A slow copy of the policy reads question and reasoning and says how likely it finds the answer. A completion that is
     right, and whose answer is likelier than those of its right siblings, earns more:
 
-        S       = {g : acc_g > floor and acc_g >= mean acc}                            the relatively accurate
-        p_g     = mean over answer tokens of pi_phi(o_gt | x, o_g<t), at most cap      geometric (code), arithmetic (paper)
+        S       = {g : acc_g > accuracy_threshold and acc_g >= mean acc}               the relatively accurate
+        p_g     = mean over answer tokens of pi_phi(o_gt | x, o_g<t), at most max_likelihood    geometric (code), arithmetic (paper)
         bonus_g = bonus acc_g [g in S and p_g >= mean_S p - margin]
         A_g     = standardised(R_g + bonus_g),  loss as GRPO's with beta = 0
 
     Source: Chen et al. 2025 (2506.16141) sec. 4, algorithm 1, and the code released with it (TencentARC/GRPO-CARE b0628fc).
-    Departures: ``clip`` is an option; an answer that cannot be found is not eligible (there it counts as certain);
+    Departures: ``epsilon`` is an option; an answer that cannot be found is not eligible (there it counts as certain);
     comparisons allow 1e-6 for rounding; no 1e-6 is added to the number of answer tokens; statistics are of one group even
     where a batch holds several; answer tokens are found by character offsets. The margin is 0 in the script for
     SEED-Bench-R1 and 0.01 in those for general video.
 
     The ablations of its table 3: ``consistency: dense`` is DenseCons, bonus_g = bonus acc_g p_g, without comparison (its weight and
-    cap are not published); ``beta`` above 0 keeps the divergence to the reference beside the bonus. Those without a bonus are
+    largest likelihood are not published); ``beta`` above 0 keeps the KL to the reference beside the bonus. Those without a bonus are
     GRPO's.
     """
 
@@ -40,21 +40,23 @@ class CARE(Algorithm):
     bonus: float = 0.5  # lambda; times the accuracy
     max_likelihood: float = 0.95  # likelihoods above this count as this
     margin: float = 0.0  # how far below the mean of the accurate siblings still counts as consistent
-    accuracy_threshold: float = policy_gradient.ACCURACY_THRESHOLD  # accuracy at or below which no completion is eligible
+    accuracy_threshold: float = (
+        policy_gradient.ACCURACY_THRESHOLD
+    )  # accuracy at or below which no completion is eligible
     likelihood: policy_gradient.Likelihood = "geometric"
     # a bonus for the likelier siblings, or one as large as the likelihood
     consistency: Literal["relative", "dense"] = "relative"
-    beta: float = 0.0  # weight of the divergence to the reference; the paper removes it
-    epsilon: float | None = None
-    baseline: Literal["std", "none"] = "std"
-    loss_agg_mode: policy_gradient.LossAggMode = "sequence"
+    beta: float = 0.0  # weight of the KL to the reference; the paper removes it
+    epsilon: float | None = None  # the ratio is clipped to 1 +- epsilon; none: it is 1
+    baseline: policy_gradient.Baseline = "group_mean_std"
+    loss_agg_mode: policy_gradient.LossAggMode = "seq-mean-token-mean"
     reference: ReferenceUpdate = EMA()
 
     def __post_init__(self) -> None:
         check_penalty(self.beta, self.reference)
         check_epsilon(self.epsilon)
         if not 0 < self.max_likelihood <= 1:
-            raise ValueError(f"algorithm.cap: expected a probability in (0, 1], found {self.max_likelihood}")
+            raise ValueError(f"algorithm.max_likelihood: expected a probability in (0, 1], found {self.max_likelihood}")
         if self.bonus < 0 or self.margin < 0:
             raise ValueError(f"algorithm: expected bonus and margin of 0 or more, found {self.bonus} and {self.margin}")
 
@@ -62,29 +64,35 @@ class CARE(Algorithm):
     def needs(self) -> Needs:
         return Needs(
             rewards=("accuracy",),
+            group_baseline=self.baseline != "none",
             reference=self.reference,
             off_policy=self.epsilon is not None,
-            off_policy_setting="algorithm.clip, for example 0.2",
+            off_policy_setting="algorithm.epsilon, for example 0.2",
         )
 
-    def reads(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> Bool[Tensor, "g t"]:
-        """The answers of the rows that can earn the bonus; everything where a divergence is kept."""
-        return group.completion_mask if self.beta > 0 else group.answer_mask & self.eligible(group, rewards["accuracy"])[:, None]
+    def reference_mask(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> Bool[Tensor, "g t"]:
+        """Return a mask of the answers that can earn the bonus; of all tokens if the loss has a KL."""
+        return (
+            group.completion_mask
+            if self.beta > 0
+            else group.answer_mask & self.eligible(group, rewards["accuracy"])[:, None]
+        )
 
     def eligible(self, group: Group, accuracy: Float[Tensor, " g"]) -> Bool[Tensor, " g"]:
-        """The rows that can earn the bonus: right enough, and with an answer that can be found."""
-        right = accuracy > 0 if self.consistency == "dense" else policy_gradient.accurate(accuracy, self.accuracy_threshold)
+        """Return the rows that can earn the bonus: those that are accurate and whose answer can be found."""
+        right = (
+            accuracy > 0 if self.consistency == "dense" else policy_gradient.accurate(accuracy, self.accuracy_threshold)
+        )
         return group.answer_mask.any(dim=1) & right
 
-    def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]:
-        reward = scored.total + self.bonuses(scored)
-        return policy_gradient.standardised(reward) if self.baseline == "std" else policy_gradient.centred(reward)
+    def advantages(self, scored: Scored, state: Any = None) -> Float[Tensor, " g"]:
+        return policy_gradient.group_advantages(scored.total + self.bonuses(scored), self.baseline)
 
-    def pull(self, scored: Scored) -> Float[Tensor, "g t"]:
+    def kl_weights(self, scored: Scored) -> Float[Tensor, "g t"]:
         return self.beta * scored.group.completion_mask.to(scored.total.dtype)
 
     def bonuses(self, scored: Scored) -> Float[Tensor, " g"]:
-        """The reward that each completion earns for consistency; 0 for all of a group in which no row can earn it."""
+        """Return the reward that each completion earns for consistency; 0 for all of a group in which no row can earn it."""
         accuracy = scored.rewards["accuracy"]
         chosen, likelihood = self.eligible(scored.group, accuracy), self.likelihoods(scored)
         if self.consistency == "dense":
@@ -93,14 +101,17 @@ class CARE(Algorithm):
         return self.bonus * accuracy * (chosen & likely)
 
     def likelihoods(self, scored: Scored) -> Float[Tensor, " g"]:
-        """How likely the reference finds each answer, at most cap; meaningless for rows that it did not read."""
-        reference = known(scored.ref_logprobs, "reference")
-        return policy_gradient.likelihood(reference, scored.group.answer_mask, self.likelihood).clamp(max=self.max_likelihood)
+        """Return the likelihood of each answer under the reference; it has no meaning for rows that the reference did not read."""
+        logprobs, answer = known(scored.ref_logprobs, "reference"), scored.group.answer_mask
+        return policy_gradient.likelihood(logprobs, answer, self.likelihood).clamp(max=self.max_likelihood)
 
-    def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
-        return clipped_loss(now, credit, rows, self.beta, self.epsilon)
+    def loss(self, policy: Tokens, weights: TokenWeights, rows: Scored) -> Float[Tensor, "n t"]:
+        return clipped_loss(policy, weights, rows, self.beta, self.epsilon)
 
-    def report(self, scored: Scored, memory: Any = None) -> Mapping[str, float]:
+    def clipped(self, policy: Tokens, weights: TokenWeights, rows: Scored) -> Clipped | None:
+        return policy_gradient.clipped_tokens(ratio(policy, rows, self.epsilon), weights.advantage, self.epsilon)
+
+    def metrics(self, scored: Scored, state: Any = None) -> Mapping[str, float]:
         chosen = self.eligible(scored.group, scored.rewards["accuracy"])
         numbers = {
             "care/bonus": self.bonuses(scored).mean().item(),

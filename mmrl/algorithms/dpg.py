@@ -10,7 +10,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mmrl.algorithms.base import Needs, check_positive
-from mmrl.algorithms.target_matching import OF_THE_GROUP, TargetKL, SequenceLogprobs, TargetMatching, TargetState, Observation
+from mmrl.algorithms.target_matching import (
+    OF_THE_GROUP,
+    Observation,
+    SequenceLogprobs,
+    TargetKL,
+    TargetMatching,
+    TargetState,
+)
 from mmrl.functional.divergences import exp
 from mmrl.functional.targets import AnyFactor, Constraint, ZEstimate, kl_target
 from mmrl.types import AdaptiveProposal, Scored
@@ -20,7 +27,7 @@ from mmrl.types import AdaptiveProposal, Scored
 class DPG(TargetMatching):
     """minimise KL(p || pi) with samples of any q: grad = - E_q[P / (Z q) grad log pi].
 
-        A_g  = P_g / (Z q_g) - pi_g / q_g                                              the second term with ``baseline``
+        A_g  = P_g / (Z q_g) - pi_g / q_g                                              the second term with ``baseline: z``
         loss = - 1/G sum_g A_g sum_t log pi_gt
 
     Sources: Parshakova, Andreoli, Dymetman 2019 (1912.08517); the baseline: Korbak et al. 2022 (2206.00761).
@@ -32,47 +39,47 @@ class DPG(TargetMatching):
     target: tuple[AnyFactor, ...] = (Constraint(),)
     moments: Mapping[str, float] | None = None  # wanted averages of rewards, by name
     z: ZEstimate = "leave_one_out"
-    z_decay: float = 1.0  # of a running Z, at each visit of its prompt
-    baseline: bool = True
+    z_decay: float = 1.0  # a running Z counts that much less at each visit of its prompt
+    baseline: Literal["z", "none"] = "z"  # z: the term pi / q, whose mean is that of P / (Z q)
     max_weight: float | None = None  # the most that P / (Z q) counts
     max_ratio: float | None = None  # the most that pi / q counts
     proposal: AdaptiveProposal | None = None  # who samples; none: the policy
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_positive(cap=self.max_weight, ratio_cap=self.max_ratio)
-        if self.z == "none" and self.baseline:
+        check_positive(cap=self.max_weight, max_ratio=self.max_ratio)
+        if self.z == "none" and self.baseline == "z":
             raise ValueError(
-                "algorithm.z: expected an estimate, as the baseline is of weights divided by Z; found none"
+                "algorithm.z: expected an estimate, as the baseline is of weights divided by Z; found none. Set baseline: none"
             )
 
     @property
     def needs(self) -> Needs:
         return replace(super().needs, group_baseline=self.z in OF_THE_GROUP, proposal=self.proposal)
 
-    def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]:
-        logs = self.logs(scored, memory)
-        weight = weights(logs, self.log_z(scored, logs, memory), self.max_weight)
-        if self.baseline:
+    def advantages(self, scored: Scored, state: Any = None) -> Float[Tensor, " g"]:
+        logs = self.logs(scored, state)
+        weight = weights(logs, self.log_z(scored, logs, state), self.max_weight)
+        if self.baseline == "z":
             weight = weight - logs.ratio(self.max_ratio)
         return weight * bool((logs.target > -math.inf).any())
 
-    def notes(self, scored: Scored, memory: TargetState) -> Observation:
+    def observe(self, scored: Scored, state: TargetState) -> Observation:
         """The running Z's, and how far policy and proposal are from the target by this group, if it says anything."""
-        visit, logs = super().notes(scored, memory), self.logs(scored, memory)
+        visit, logs = super().observe(scored, state), self.logs(scored, state)
         if self.proposal is None or not visit.reached:
             return visit
         both = [float(kl_target(logs.target, other, logs.sampler)) for other in (logs.policy, logs.sampler)]
         return replace(visit, kl=TargetKL(*both))
 
-    def remember(self, memory: TargetState, notes: Sequence[Observation]) -> TargetState:
-        both = [visit.kl for visit in notes if visit.kl is not None]
+    def update_state(self, state: TargetState, observations: Sequence[Observation]) -> TargetState:
+        both = [visit.kl for visit in observations if visit.kl is not None]
         kl = TargetKL(*torch.tensor(both, dtype=torch.float64).mean(dim=0).tolist()) if both else None
-        return replace(super().remember(memory, notes), kl=kl)
+        return replace(super().update_state(state, observations), kl=kl)
 
-    def adopt(self, memory: TargetState) -> bool:
+    def sync_proposal(self, state: TargetState) -> bool:
         """True where the policy is closer to the target than the proposal, KL(p || pi) < KL(p || q)."""
-        return memory.kl is not None and memory.kl.policy < memory.kl.proposal
+        return state.kl is not None and state.kl.policy < state.kl.proposal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,10 +102,10 @@ class CDPG(DPG):
 
     name: Literal["cdpg"] = "cdpg"
     z: ZEstimate = "plug_in"
-    baseline: bool = False
+    baseline: Literal["z", "none"] = "none"
 
 
-def weights(logs: SequenceLogprobs, log_z: Float[Tensor, " g"], cap: float | None) -> Float[Tensor, " g"]:
-    """p / q, at most ``cap``."""
+def weights(logs: SequenceLogprobs, log_z: Float[Tensor, " g"], most: float | None) -> Float[Tensor, " g"]:
+    """Return p / q, at most ``most``."""
     weight = exp(logs.weight - log_z)
-    return weight if cap is None else weight.clamp(max=cap)
+    return weight if most is None else weight.clamp(max=most)

@@ -12,7 +12,7 @@ from mmrl.algorithms.base import Needs, check_positive
 from mmrl.algorithms.target_matching import OF_THE_GROUP, SequenceLogprobs, TargetMatching
 from mmrl.functional import policy_gradient
 from mmrl.functional.divergences import Alpha, AnyDivergence, JensenShannon
-from mmrl.functional.targets import AnyFactor, Constraint, ZEstimate, Tilt
+from mmrl.functional.targets import AnyFactor, Constraint, Tilt, ZEstimate
 from mmrl.types import Scored
 
 
@@ -21,14 +21,14 @@ class FDPG(TargetMatching):
     """minimise D_f(pi || p): REINFORCE with the pseudo-reward r = -f'(pi / p).
 
         r_gh = -f'(pi_h Z_g / P_h)          P = pi0 x factors, of whole completions; Z_g as completion g sees it
-        A_g  = (pi_g / q_g) (r_gg - mean of the siblings' r_gh)
+        A_g  = (pi_g / q_g) (r_gg - mean of the other completions' r_gh)
         loss = - 1/G sum_g A_g sum_t log pi_gt
 
     The siblings are judged by the Z of the completion that they are compared with: a sibling's own leave-one-out Z contains that
     completion, and so would a baseline made of it. q is who sampled, pi the policy as the update finds it, so that further
-    updates of a step are corrected for. Source: Go et al. 2023 (2302.08215); leave-one-out baseline and cap as in alpha-DPG
+    updates of a step are corrected for. Source: Go et al. 2023 (2302.08215); leave-one-out baseline and largest pseudo-reward as in alpha-DPG
     (Kruszewski et al. 2026, 2512.05962).
-    Departures: f is not scaled (that paper's JS is twice ours, alpha-DPG's pseudo-reward is 1 - a times ours, and so is its cap:
+    Departures: f is not scaled (that paper's JS is twice ours, alpha-DPG's pseudo-reward is 1 - a times ours, and so is its largest one:
     its 10 is our 10 / (1 - a)); Z is per prompt.
 
     Reverse KL is KL-regularised RL (times 1 / beta, with any Z); forward KL is DPG; alpha joins them. Which Z to choose: with small
@@ -41,19 +41,19 @@ class FDPG(TargetMatching):
     target: tuple[AnyFactor, ...] = (Tilt(),)
     moments: Mapping[str, float] | None = None  # wanted averages of rewards, by name
     z: ZEstimate = "leave_one_out"
-    clamp_log_z: bool = False  # cut Z to what the target's bounds allow: at most 1 for a constraint
-    z_decay: float = 1.0  # of a running Z, at each visit of its prompt
-    baseline: policy_gradient.Baseline = "siblings"
+    clamp_log_z: bool = False  # clamp Z to what the target's bounds allow: at most 1 for a constraint
+    z_decay: float = 1.0  # a running Z counts that much less at each visit of its prompt
+    baseline: policy_gradient.Baseline = "leave_one_out"
     max_pseudo_reward: float | None = None  # the most that a pseudo-reward counts
     max_ratio: float | None = None  # the most that pi / q counts
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_positive(cap=self.max_pseudo_reward, ratio_cap=self.max_ratio)
+        check_positive(cap=self.max_pseudo_reward, max_ratio=self.max_ratio)
         self.check_divergence()
-        if self.baseline == "group_std":
+        if self.baseline == "group_mean_std":
             raise ValueError(
-                "algorithm.baseline: expected siblings, group or none; group_std gives each prompt a scale of its own, "
+                "algorithm.baseline: expected leave_one_out, group_mean or none; group_mean_std gives each prompt a scale of its own, "
                 "and what is then minimised is no divergence from the target"
             )
 
@@ -79,23 +79,23 @@ class FDPG(TargetMatching):
     def needs(self) -> Needs:
         return replace(super().needs, group_baseline=self.baseline != "none" or self.z in OF_THE_GROUP)
 
-    def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]:
-        logs = self.logs(scored, memory)
-        rewards = pseudo_rewards(self.divergence, logs, self.log_z(scored, logs, memory), self.max_pseudo_reward)
+    def advantages(self, scored: Scored, state: Any = None) -> Float[Tensor, " g"]:
+        logs = self.logs(scored, state)
+        rewards = pseudo_rewards(self.divergence, logs, self.log_z(scored, logs, state), self.max_pseudo_reward)
         return logs.ratio(self.max_ratio) * against_baseline(rewards, self.baseline)
 
-    def report(self, scored: Scored, memory: Any = None) -> Mapping[str, float]:
-        logs = self.logs(scored, memory)
-        rewards = pseudo_rewards(self.divergence, logs, self.log_z(scored, logs, memory), None).diagonal()
+    def metrics(self, scored: Scored, state: Any = None) -> Mapping[str, float]:
+        logs = self.logs(scored, state)
+        rewards = pseudo_rewards(self.divergence, logs, self.log_z(scored, logs, state), None).diagonal()
         capped = 0.0 if self.max_pseudo_reward is None else float((rewards > self.max_pseudo_reward).double().mean())
-        return {**super().report(scored, memory), "fdpg/capped": capped}
+        return {**super().metrics(scored, state), "fdpg/capped": capped}
 
 
 @dataclass(frozen=True, kw_only=True)
 class AlphaDPG(FDPG):
     """The alpha family on pi0 restricted to what a verifier accepts: alpha near 0 covers, near 1 is precise.
 
-    Source: Kruszewski et al. 2026 (2512.05962). Their cap of 10 is on 1 - a times this pseudo-reward.
+    Source: Kruszewski et al. 2026 (2512.05962). Their limit of 10 is on 1 - a times this pseudo-reward.
     """
 
     name: Literal["alpha_dpg"] = "alpha_dpg"
@@ -107,14 +107,14 @@ class AlphaDPG(FDPG):
 
 
 def pseudo_rewards(
-    divergence: AnyDivergence, logs: SequenceLogprobs, log_z: Float[Tensor, " g"], cap: float | None
+    divergence: AnyDivergence, logs: SequenceLogprobs, log_z: Float[Tensor, " g"], most: float | None
 ) -> Float[Tensor, "g g"]:
-    """-f'(pi_h Z_g / P_h) in row g and column h, at most ``cap``: how completion h is judged by the Z that completion g sees.
+    """-f'(pi_h Z_g / P_h) in row g and column h, at most ``most``: how completion h is judged by the Z that completion g sees.
 
     It is -f'(inf) where the target has no mass.
     """
     rewards = divergence.pseudo_reward((logs.policy - logs.target)[None, :] + log_z[:, None])
-    return rewards if cap is None else rewards.clamp(max=cap)
+    return rewards if most is None else rewards.clamp(max=most)
 
 
 def against_baseline(rewards: Float[Tensor, "g g"], baseline: policy_gradient.Baseline) -> Float[Tensor, " g"]:
@@ -126,5 +126,5 @@ def against_baseline(rewards: Float[Tensor, "g g"], baseline: policy_gradient.Ba
     if baseline == "none":
         return own
     policy_gradient.require_siblings(own)
-    count = len(own) - 1 if baseline == "siblings" else len(own)
+    count = len(own) - 1 if baseline == "leave_one_out" else len(own)
     return (own[:, None] - rewards).sum(dim=1) / count

@@ -7,10 +7,19 @@ from typing import Any, Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from mmrl.algorithms.base import Algorithm, Needs, check_epsilon, check_loss_scale_factor, check_penalty, known, sampler_logp
-from mmrl.algorithms.target_matching import target_diagnostics, sequence_logprobs
+from mmrl.algorithms.base import (
+    Algorithm,
+    Clipped,
+    Needs,
+    check_epsilon,
+    check_loss_scale_factor,
+    check_penalty,
+    known,
+    sampling_logprobs,
+)
+from mmrl.algorithms.target_matching import sequence_logprobs, target_diagnostics
 from mmrl.functional import policy_gradient
-from mmrl.types import Credit, Direction, Frozen, Scored, Tokens, ReferenceUpdate
+from mmrl.types import Direction, Frozen, ReferenceUpdate, Scored, Tokens, TokenWeights
 
 Level = Literal["sequence", "to_go", "token"]  # what is estimated, and which tokens answer for it
 ESTIMATORS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -33,19 +42,20 @@ class KLRegularised(Algorithm):
 
     The base of ``KLInReward`` and ``KLInLoss``, which say where the divergence is estimated and what is then minimised in
     expectation, with d = log pi/pi0, k1 = d, k2 = d^2/2, k3 = exp(-d) - 1 + d (tests/algorithms/test_kl_regularised.py enumerates
-    each line of their tables). The lines hold for the gradient as a sum over tokens (``reduce: constant``; with ``length`` that
-    many times less): a mean over a completion's own tokens (``sequence``) has another rest point than p*. ``ratio`` is for
+    each line of their tables). The lines hold for the gradient as a sum over tokens (``loss_agg_mode:
+    seq-mean-token-sum-norm``; with ``loss_scale_factor`` that many times less): a mean over a completion's own tokens
+    (``seq-mean-token-mean``) has another rest point than p*. ``ratio`` is for
     completions that another policy drew, as in the second update of a step: ``sequence`` is exact, ``token`` is PPO's, ``none``
     takes the policy for the sampler. Log-ratios are cut to [-10, 10] in k3, of a token or of a sequence.
     Source: Korbak, Perez, Buckley 2022 (2205.11275).
     """
 
-    beta: float = 0.1  # weight of the divergence; the temperature of p*
-    baseline: policy_gradient.Baseline = "siblings"
+    beta: float = 0.1  # weight of the KL; the temperature of p*
+    baseline: policy_gradient.Baseline = "leave_one_out"
     ratio: Literal["none", "token", "sequence"] = "none"  # the importance ratio of the reward, and of ratio_k3
-    epsilon: float | None = None  # of that ratio
-    loss_agg_mode: policy_gradient.LossAggMode = "constant"
-    loss_scale_factor: float = 1.0  # what a completion counts as where reduce is constant
+    epsilon: float | None = None  # that ratio is clipped to 1 +- epsilon
+    loss_agg_mode: policy_gradient.LossAggMode = "seq-mean-token-sum-norm"
+    loss_scale_factor: float = 1.0  # divides the loss of seq-mean-token-sum-norm
     reference: ReferenceUpdate | None = Frozen()
 
     def __post_init__(self) -> None:
@@ -59,18 +69,18 @@ class KLRegularised(Algorithm):
             )
         if self.epsilon is not None and self.ratio == "none":
             raise ValueError(
-                f"algorithm.clip: expected ratio: token or sequence with a clip of {self.epsilon}, as a ratio of 1 needs none; "
+                f"algorithm.epsilon: expected ratio: token or sequence with an epsilon of {self.epsilon}, as a ratio of 1 needs none; "
                 "found none"
             )
-        if self.tokens_differ and self.baseline == "group_std":
+        if self.tokens_differ and self.baseline == "group_mean_std":
             raise ValueError(
-                "algorithm.baseline: expected siblings, group or none where tokens answer for different costs; found group_std. "
+                "algorithm.baseline: expected leave_one_out, group_mean or none where tokens answer for different costs; found group_mean_std. "
                 "Set level: sequence, or another baseline"
             )
 
     @property
     def tokens_differ(self) -> bool:
-        """True where the tokens of a completion have different advantages."""
+        """True if the tokens of a completion have different advantages."""
         return False
 
     @property
@@ -83,24 +93,29 @@ class KLRegularised(Algorithm):
             off_policy_setting="algorithm.ratio, for example token",
         )
 
-    def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]:
-        """The reward's alone."""
+    def advantages(self, scored: Scored, state: Any = None) -> Float[Tensor, " g"]:
+        """Return the advantages of the reward alone."""
         return policy_gradient.group_advantages(scored.total, self.baseline)
 
-    def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
-        old = self.old_logp(now, rows)
+    def loss(self, policy: Tokens, weights: TokenWeights, rows: Scored) -> Float[Tensor, "n t"]:
+        return -policy_gradient.clipped_surrogate(self.ratios(policy, rows), weights.advantage, self.epsilon)
+
+    def clipped(self, policy: Tokens, weights: TokenWeights, rows: Scored) -> Clipped | None:
+        return policy_gradient.clipped_tokens(self.ratios(policy, rows), weights.advantage, self.epsilon)
+
+    def ratios(self, policy: Tokens, rows: Scored) -> Float[Tensor, "n t"]:
+        """Return the importance ratio of each token, or of its completion."""
+        old = self.old_logprobs(policy, rows)
         if self.ratio == "sequence":
-            ratio = policy_gradient.sequence_ratio(now.logp, old, rows.group.completion_mask)
-        else:
-            ratio = policy_gradient.ratio(now.logp, old)
-        return -policy_gradient.clipped_surrogate(ratio, credit.advantage, self.epsilon)
+            return policy_gradient.sequence_ratio(policy.logprobs, old, rows.group.completion_mask)
+        return policy_gradient.ratio(policy.logprobs, old)
 
-    def old_logp(self, now: Tokens, rows: Scored) -> Float[Tensor, "n t"]:
-        """Log-probabilities of what sampled; the policy's own where it is taken for that."""
-        return now.logp.detach() if self.ratio == "none" else sampler_logp(rows, "algorithm.ratio")
+    def old_logprobs(self, policy: Tokens, rows: Scored) -> Float[Tensor, "n t"]:
+        """Return the sampler's log-probabilities; the policy's own if ``ratio`` is none, as the policy then counts as the sampler."""
+        return policy.logprobs.detach() if self.ratio == "none" else sampling_logprobs(rows, "algorithm.ratio")
 
-    def report(self, scored: Scored, memory: Any = None) -> Mapping[str, float]:
-        """How far the policy is from p* and from the reference, where it was read before it learns."""
+    def metrics(self, scored: Scored, state: Any = None) -> Mapping[str, float]:
+        """Return how far the policy is from p* and from the reference, if it was read before it learns."""
         if self.beta == 0 or scored.old_policy is None:
             return {}
         logs = sequence_logprobs(scored, known(scored.ref_logprobs, "reference"), scored.total.double() / self.beta)
@@ -109,11 +124,11 @@ class KLRegularised(Algorithm):
 
 @dataclass(frozen=True, kw_only=True)
 class KLInReward(KLRegularised):
-    """KL-regularised RL that subtracts an estimate of the divergence from the reward, where it is not differentiated.
+    """KL-regularised RL that subtracts an estimate of the KL from the reward, where it is not differentiated.
 
-        A_g    = R_g - beta k1_g - mean of the siblings' (R - beta k1),     loss = - 1/G sum_g A_g sum_t log pi_gt
+        A_g    = R_g - beta k1_g - mean of the other completions' (R - beta k1),     loss = - 1/G sum_g A_g sum_t log pi_gt
 
-        estimator  level      expected gradient of the divergence term
+        estimator  level      expected gradient of the KL term
         k1         sequence   grad KL(pi || pi0)
         k1         to_go      the same, less noise: a token answers for itself and what follows
         k1         token      state-frozen ("local") KL(pi || pi0): what a token does to later ones is left out
@@ -132,18 +147,20 @@ class KLInReward(KLRegularised):
 
     @property
     def needs(self) -> Needs:
-        return replace(super().needs, old_log_probs=self.beta > 0)
+        return replace(super().needs, old_logprobs=self.beta > 0)
 
-    def worth(self, scored: Scored, memory: Any = None) -> Float[Tensor, "g t"]:
-        """The advantage of the reward minus the divergence, of a completion as a whole or token by token."""
+    def token_advantages(self, scored: Scored, state: Any = None) -> Float[Tensor, "g t"]:
+        """Return the advantage of the reward minus the KL, of a completion as a whole or token by token."""
         mask, reward, estimate = scored.group.completion_mask, scored.total, ESTIMATORS[self.estimator]
         if self.beta == 0:
-            return super().worth(scored)
-        logp, prior = known(scored.old_policy, "old_log_probs").logp, known(scored.ref_logprobs, "reference")
+            return super().token_advantages(scored)
+        logprobs, prior = known(scored.old_policy, "old_logprobs").logprobs, known(scored.ref_logprobs, "reference")
         if self.level == "sequence":
-            cost = estimate(logp.sum(dim=1), prior.sum(dim=1))
-            return policy_gradient.per_token(policy_gradient.group_advantages(reward - self.beta * cost, self.baseline), mask)
-        costs = self.beta * estimate(logp, prior) * mask
+            cost = estimate(logprobs.sum(dim=1), prior.sum(dim=1))
+            return policy_gradient.per_token(
+                policy_gradient.group_advantages(reward - self.beta * cost, self.baseline), mask
+            )
+        costs = self.beta * estimate(logprobs, prior) * mask
         if self.level == "token":
             return (policy_gradient.group_advantages(reward, self.baseline)[:, None] - costs) * mask
         return advantages_to_go(reward, costs, self.baseline) * mask
@@ -151,7 +168,7 @@ class KLInReward(KLRegularised):
 
 @dataclass(frozen=True, kw_only=True)
 class RLOO(KLInReward):
-    """REINFORCE with the mean of the siblings as baseline. Source: Ahmadian et al. 2024 (2402.14740)."""
+    """REINFORCE with the mean reward of the other completions as baseline. Source: Ahmadian et al. 2024 (2402.14740)."""
 
     name: Literal["rloo"] = "rloo"
     beta: float = 0.05
@@ -159,11 +176,11 @@ class RLOO(KLInReward):
 
 @dataclass(frozen=True, kw_only=True)
 class KLInLoss(KLRegularised):
-    """KL-regularised RL that adds an estimate of the divergence to the loss, where it is differentiated.
+    """KL-regularised RL that adds an estimate of the KL to the loss, where it is differentiated.
 
-    loss = - 1/G sum_g A_g sum_t log pi_gt + beta k_g,     A_g = R_g - mean of the siblings' R
+    loss = - 1/G sum_g A_g sum_t log pi_gt + beta k_g,     A_g = R_g - mean of the other completions' R
 
-    estimator            level      expected gradient of the divergence term
+    estimator            level      expected gradient of the KL term
     k1                   any        exactly 0: noise alone
     k2                   sequence   grad KL(pi || pi0)
     k2                   token      local KL(pi || pi0): what a token does to later ones is left out
@@ -194,49 +211,53 @@ class KLInLoss(KLRegularised):
 
     @property
     def full_vocabulary_kl(self) -> Direction | None:
-        """The divergence that is summed over the whole vocabulary, if one is."""
+        """The direction of the KL that is summed over the whole vocabulary; None if none is."""
         if self.beta > 0 and (self.estimator == "kl_policy_reference" or self.estimator == "kl_reference_policy"):
             return self.estimator
         return None
 
     @property
     def needs(self) -> Needs:
-        return replace(super().needs, full_vocabulary_kl=self.full_vocabulary_kl, old_log_probs=self.tokens_differ)
+        return replace(super().needs, full_vocabulary_kl=self.full_vocabulary_kl, old_logprobs=self.tokens_differ)
 
-    def pull(self, scored: Scored) -> Float[Tensor, "g t"]:
+    def kl_weights(self, scored: Scored) -> Float[Tensor, "g t"]:
         return self.beta * scored.group.completion_mask.to(scored.total.dtype)
 
-    def worth(self, scored: Scored, memory: Any = None) -> Float[Tensor, "g t"]:
+    def token_advantages(self, scored: Scored, state: Any = None) -> Float[Tensor, "g t"]:
         """The advantage of the reward; to go also that of the later tokens' divergence, as its own is in the loss."""
         if not self.tokens_differ:
-            return super().worth(scored)
+            return super().token_advantages(scored)
         mask = scored.group.completion_mask
-        divergence = known(known(scored.old_policy, "old_log_probs").divergence, "full_vocabulary_kl")
+        divergence = known(known(scored.old_policy, "old_logprobs").divergence, "full_vocabulary_kl")
         costs = self.beta * divergence * mask
         return (advantages_to_go(scored.total, costs, self.baseline) + costs) * mask
 
-    def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
-        loss = super().loss(now, credit, rows)
-        return loss if rows.ref_logprobs is None else credit.kl_weight * self.divergence(now, rows) + loss
+    def loss(self, policy: Tokens, weights: TokenWeights, rows: Scored) -> Float[Tensor, "n t"]:
+        loss = super().loss(policy, weights, rows)
+        return loss if rows.ref_logprobs is None else weights.kl_weight * self.divergence(policy, rows) + loss
 
-    def divergence(self, now: Tokens, rows: Scored) -> Float[Tensor, "n t"]:
-        """The divergence by tokens; a sequence's in equal parts on its tokens."""
+    def divergence(self, policy: Tokens, rows: Scored) -> Float[Tensor, "n t"]:
+        """Return the KL of each token; that of a sequence in equal parts on its tokens."""
         if self.full_vocabulary_kl is not None:
-            return known(now.divergence, "full_vocabulary_kl")
+            return known(policy.divergence, "full_vocabulary_kl")
         prior = known(rows.ref_logprobs, "reference")
         estimate, corrected, mask = ESTIMATORS[self.estimator], self.estimator == "ratio_k3", rows.group.completion_mask
         if self.level == "token":
-            divergence = estimate(now.logp, prior)
-            return policy_gradient.ratio(now.logp, self.old_logp(now, rows)) * divergence if corrected else divergence
-        divergence = estimate(now.logp.sum(dim=1), prior.sum(dim=1))
-        weight = (now.logp - self.old_logp(now, rows)).mul(mask).sum(dim=1).exp() if corrected else 1.0
+            divergence = estimate(policy.logprobs, prior)
+            return (
+                policy_gradient.ratio(policy.logprobs, self.old_logprobs(policy, rows)) * divergence
+                if corrected
+                else divergence
+            )
+        divergence = estimate(policy.logprobs.sum(dim=1), prior.sum(dim=1))
+        weight = (policy.logprobs - self.old_logprobs(policy, rows)).mul(mask).sum(dim=1).exp() if corrected else 1.0
         return policy_gradient.spread(weight * divergence, mask)
 
 
 def advantages_to_go(
     reward: Float[Tensor, " g"], costs: Float[Tensor, "g t"], baseline: policy_gradient.Baseline
 ) -> Float[Tensor, "g t"]:
-    """The advantage of each token where it answers for its own cost and all later ones, not for earlier ones."""
+    """Return the advantage of each token if it answers for its own cost and all later ones, not for earlier ones."""
     whole = policy_gradient.group_advantages(reward - costs.sum(dim=1), baseline)[:, None]
     past = costs.sum(dim=1, keepdim=True) - policy_gradient.to_go(costs)
     return whole + past

@@ -1,6 +1,6 @@
 """The base of methods that match a target distribution: its log-probability, its Z, its moments, how far the policy is.
 
-A method's own equation says what a completion is worth, given these; see ``fdpg``, ``dpg``, ``vargrad``, ``gvpo``.
+A method's own equation gives the advantages, from these; see ``fdpg``, ``dpg``, ``vargrad``, ``gvpo``.
 """
 
 import math
@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mmrl.algorithms.base import Algorithm, State, Needs, check_loss_scale_factor, known
+from mmrl.algorithms.base import Algorithm, Needs, State, check_loss_scale_factor, known
 from mmrl.functional import policy_gradient, targets
-from mmrl.types import EMA, Credit, Frozen, Scored, Tokens, ReferenceUpdate
+from mmrl.types import EMA, Frozen, ReferenceUpdate, Scored, Tokens, TokenWeights
 
 OF_THE_GROUP = ("plug_in", "leave_one_out", "running")  # Z that wants siblings, the last one at a first visit
 PATIENCE = 20  # steps in a row without a single completion in the target's support, after which a run stops
@@ -46,13 +46,13 @@ class SequenceLogprobs:
 
 
 class RunningZ(NamedTuple):
-    """The weights P / q that a prompt's completions had so far."""
+    """The sum of the weights P / q that a prompt's completions had so far."""
 
     log_sum: float
-    count: float  # how many they are; less where earlier ones are forgotten
+    count: float  # how many they are; less if earlier ones decay
 
     def add(self, new: "RunningZ", z_decay: float) -> "RunningZ":
-        """Pool them with those of one more group; what is earlier counts ``forget`` as much."""
+        """Pool them with those of one more group; what is earlier counts ``z_decay`` as much."""
         pooled = torch.logaddexp(double(self.log_sum) + math.log(z_decay), double(new.log_sum))
         return RunningZ(pooled.item(), z_decay * self.count + new.count)
 
@@ -90,7 +90,7 @@ class TargetState(State):
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One group as the state remembers it."""
+    """What the state keeps of one group."""
 
     example: str
     z: RunningZ  # of its completions alone
@@ -106,7 +106,7 @@ class Observation:
 class TargetMatching(Algorithm):
     """The base of methods that bring the policy to p(x) = pi0(x) prod factors(x) exp(lambda . phi(x)) / Z of each prompt.
 
-    A method says with ``advantages`` what each completion is worth, given ``logs`` and ``log_z``; the loss is REINFORCE's. The
+    A method defines ``advantages``, given ``logs`` and ``log_z``; the loss is REINFORCE's. The
     coefficients lambda of the wanted ``moments``, the same for all prompts, are fitted once, before the first step, to what
     completions of the base model earned. What a method has no key for is fixed below.
     """
@@ -114,12 +114,16 @@ class TargetMatching(Algorithm):
     loss_scale_factor: float = 1.0  # a constant that completions' sums over tokens are divided by
     reference: ReferenceUpdate | None = Frozen()
 
-    loss_agg_mode: ClassVar[policy_gradient.LossAggMode] = "constant"  # a mean over a completion's tokens would move the target
+    loss_agg_mode: ClassVar[policy_gradient.LossAggMode] = (
+        "seq-mean-token-sum-norm"  # a mean over a completion's tokens would move the target
+    )
     target: ClassVar[tuple[targets.AnyFactor, ...]]  # the factors
     moments: ClassVar[Mapping[str, float] | None] = None  # wanted averages of features, which are rewards, by name
     z: ClassVar[targets.ZEstimate] = "none"
-    clamp_log_z: ClassVar[bool] = False  # cut log Z to what the factors' bounds allow
-    z_decay: ClassVar[float] = 1.0  # 1 keeps all of a running Z; less forgets, as a target that moves needs
+    clamp_log_z: ClassVar[bool] = False  # clamp log Z to what the factors' bounds allow
+    z_decay: ClassVar[float] = (
+        1.0  # 1 keeps all of a running Z; below 1 earlier visits count less, as a target that moves needs
+    )
 
     def __post_init__(self) -> None:
         self.check_target()
@@ -133,11 +137,11 @@ class TargetMatching(Algorithm):
                 "algorithm.target: expected a factor or moments, found none: the target would be the reference"
             )
         if not 0 < self.z_decay <= 1:
-            raise ValueError(f"algorithm.forget: expected a number in (0, 1], found {self.z_decay}")
+            raise ValueError(f"algorithm.z_decay: expected a number in (0, 1], found {self.z_decay}")
         if self.clamp_log_z and (self.moments or targets.bounds(self.target) is None):
             raise ValueError(
-                "algorithm.bound_z: expected a target whose log-weights have known bounds, found one without; "
-                "declare low and high of its tilt, or set bound_z: false"
+                "algorithm.clamp_log_z: expected a target whose log-weights have known bounds, found one without; "
+                "declare low and high of its tilt, or set clamp_log_z: false"
             )
 
     def check_reference(self) -> None:
@@ -148,7 +152,7 @@ class TargetMatching(Algorithm):
         if isinstance(self.reference, EMA) and remembers:
             raise ValueError(
                 "algorithm.reference: expected frozen, as an offline or running Z and fitted moments are of one target; found "
-                "one that moves. Set reference: {name: frozen}, z: leave_one_out, or, for a running Z, forget below 1"
+                "one that moves. Set reference: {name: frozen}, z: leave_one_out, or, for a running Z, z_decay below 1"
             )
 
     @property
@@ -173,70 +177,73 @@ class TargetMatching(Algorithm):
             state=TargetState,
         )
 
-    def logs(self, scored: Scored, memory: TargetState) -> SequenceLogprobs:
+    def logs(self, scored: Scored, state: TargetState) -> SequenceLogprobs:
         """Log-probabilities of the group's completions by policy, sampler, reference and target."""
-        weight = self.log_weight(dict(scored.rewards) | {"total": scored.total}, memory)
+        weight = self.log_weight(dict(scored.rewards) | {"total": scored.total}, state)
         return sequence_logprobs(scored, self.prior(scored), weight)
 
     def prior(self, scored: Scored) -> Float[Tensor, "g t"]:
         """Log-probabilities of the tokens by pi0."""
         return known(scored.ref_logprobs, "reference")
 
-    def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]], memory: TargetState) -> Float[Tensor, " n"]:
+    def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]], state: TargetState) -> Float[Tensor, " n"]:
         """log P - log pi0, in float64."""
         rewards = {name: reward.double() for name, reward in rewards.items()}
         weight = targets.log_weight(self.target, rewards)
         if not self.moments:
             return weight
-        return weight + features(rewards, self.moments) @ known(memory.coefficients, "memory")
+        return weight + features(rewards, self.moments) @ known(state.coefficients, "state")
 
-    def log_z(self, scored: Scored, logs: SequenceLogprobs, memory: TargetState) -> Float[Tensor, " g"]:
+    def log_z(self, scored: Scored, logs: SequenceLogprobs, state: TargetState) -> Float[Tensor, " g"]:
         """log Z as each completion sees it; always finite."""
         if self.z == "none":
             return torch.zeros_like(logs.policy)
         if self.z == "offline":
-            base, limits = known(scored.base_rewards, "base_rewards"), None if self.moments else targets.bounds(self.target)
-            log_z = targets.offline(self.log_weight(base, memory), limits).expand(len(logs.policy))
+            base, limits = (
+                known(scored.base_rewards, "base_rewards"),
+                None if self.moments else targets.bounds(self.target),
+            )
+            log_z = targets.offline(self.log_weight(base, state), limits).expand(len(logs.policy))
         elif self.z == "plug_in":
             log_z = targets.plug_in(logs.weight)
         else:
-            past = memory.running_z.get(scored.group.prompt.example.id) if self.z == "running" else None
+            past = state.running_z.get(scored.group.prompt.example.id) if self.z == "running" else None
             past, count = (None, 0.0) if past is None else (double(past.log_sum), past.count)
             log_z = targets.leave_one_out(logs.weight, past, count)
         return targets.clamp_log_z(log_z, targets.bounds(self.target) if self.clamp_log_z else None)
 
     @abstractmethod
-    def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]: ...
+    def advantages(self, scored: Scored, state: Any = None) -> Float[Tensor, " g"]: ...
 
-    def worth(self, scored: Scored, memory: Any = None) -> Float[Tensor, "g t"]:
+    def token_advantages(self, scored: Scored, state: Any = None) -> Float[Tensor, "g t"]:
         """The advantage of each token's completion, in the precision of the log-probabilities that it is made of."""
-        dtype = known(scored.old_policy, "old_log_probs").logp.dtype
-        return policy_gradient.per_token(self.advantages(scored, memory).to(dtype), scored.group.completion_mask)
+        dtype = known(scored.old_policy, "old_logprobs").logprobs.dtype
+        return policy_gradient.per_token(self.advantages(scored, state).to(dtype), scored.group.completion_mask)
 
-    def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
-        return -credit.advantage * now.logp
+    def loss(self, policy: Tokens, weights: TokenWeights, rows: Scored) -> Float[Tensor, "n t"]:
+        return -weights.advantage * policy.logprobs
 
-    def report(self, scored: Scored, memory: Any = None) -> Mapping[str, float]:
+    def metrics(self, scored: Scored, state: Any = None) -> Mapping[str, float]:
         """The distances to target and reference; the coefficients of the moments, and how much they rest on."""
-        numbers = target_diagnostics(self.logs(scored, memory), scored)
+        numbers = target_diagnostics(self.logs(scored, state), scored)
         if self.moments:
-            numbers |= {f"lambda/{n}": float(v) for n, v in zip(self.moments, memory.coefficients, strict=True)}
-            numbers["moments/ess"] = memory.effective
+            numbers |= {f"lambda/{n}": float(v) for n, v in zip(self.moments, state.coefficients, strict=True)}
+            numbers["moments/ess"] = state.effective
         return numbers
 
-    def report_base(self, earned: Mapping[str, Float[Tensor, " n"]]) -> Mapping[str, float]:
+    def base_metrics(self, earned: Mapping[str, Float[Tensor, " n"]]) -> Mapping[str, float]:
         """log Z of the example, where the coefficients are known without a fit, and where it is finite."""
         if self.moments:
             return {}
         log_z = float(targets.offline(self.log_weight(earned, TargetState()), targets.bounds(self.target)))
         return {"log_z": log_z} if log_z > -math.inf else {}
 
-    def start(self, base: Mapping[str, Mapping[str, Tensor]] | None) -> TargetState:
+    def init_state(self, base: Mapping[str, Mapping[str, Tensor]] | None) -> TargetState:
         """Fit the coefficients of the wanted moments. Raises MomentsError where they are out of reach."""
         if self.needs_base_rewards and base is None:
             raise ValueError(
-                "prepared: expected what the base model earned, for moments and an offline Z; found none; run mmrl prepare "
-                "CONFIG and name its file in `prepared`"
+                "base_rewards: expected what the base model earned, for moments and an offline Z; found none; run mmrl prepare "
+                "CONFIG and name its file in `base_rewards`"
             )
         if not base or not self.moments:
             return TargetState()
@@ -250,35 +257,35 @@ class TargetMatching(Algorithm):
             raise
         return TargetState(coefficients=result.coefficients, moments_ess=float(result.effective.min()))
 
-    def notes(self, scored: Scored, memory: TargetState) -> Observation:
+    def observe(self, scored: Scored, state: TargetState) -> Observation:
         """Note the group's part of its prompt's running Z, by which it reached the target or did not."""
-        weight = self.logs(scored, memory).weight
+        weight = self.logs(scored, state).weight
         return Observation(scored.group.prompt.example.id, RunningZ(float(weight.logsumexp(dim=0)), len(weight)))
 
-    def remember(self, memory: TargetState, notes: Sequence[Observation]) -> TargetState:
+    def update_state(self, state: TargetState, observations: Sequence[Observation]) -> TargetState:
         """The running Z of each prompt; and for how many steps the target was out of reach.
 
         Raises TargetError after PATIENCE of those.
         """
-        running, barren = dict(memory.running_z), memory.steps_without_support
-        for visit in notes if self.z == "running" else ():
+        running, barren = dict(state.running_z), state.steps_without_support
+        for visit in observations if self.z == "running" else ():
             past = running.get(visit.example)
             running[visit.example] = visit.z if past is None else past.add(visit.z, self.z_decay)
-        if self.has_zero_support and notes:
-            barren = 0 if any(visit.reached for visit in notes) else barren + 1
+        if self.has_zero_support and observations:
+            barren = 0 if any(visit.reached for visit in observations) else barren + 1
         if barren >= PATIENCE:
             raise TargetError(
                 f"algorithm.target: expected a completion in its support within {PATIENCE} steps, found none: the policy has "
                 "no mass there, and nothing is learnt. Use a tilt, give the constraint a floor, or train on "
                 "demonstrations first"
             )
-        return replace(memory, running_z=running, barren=barren)
+        return replace(state, running_z=running, barren=barren)
 
 
 def sequence_logprobs(scored: Scored, prior: Float[Tensor, "g t"], log_weight: Float[Tensor, " g"]) -> SequenceLogprobs:
     """Log-probabilities of whole completions where the target is the prior times exp(log_weight)."""
-    policy = known(scored.old_policy, "old_log_probs").logp.double().sum(dim=1)
-    sampler = known(scored.group.logp_sampled, "sampler_log_probs").double().sum(dim=1)
+    policy = known(scored.old_policy, "old_logprobs").logprobs.double().sum(dim=1)
+    sampler = known(scored.group.sampling_logprobs, "sampling_logprobs").double().sum(dim=1)
     log_prior = prior.double().sum(dim=1)
     return SequenceLogprobs(policy, sampler, log_prior, log_prior + log_weight)
 

@@ -7,11 +7,11 @@ from typing import Any, Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from mmrl.algorithms.base import sampler_logp
+from mmrl.algorithms.base import sampling_logprobs
 from mmrl.algorithms.target_matching import TargetMatching
 from mmrl.functional import policy_gradient
 from mmrl.functional.targets import AnyFactor, Tilt
-from mmrl.types import Scored, ReferenceUpdate
+from mmrl.types import ReferenceUpdate, Scored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class VarGrad(TargetMatching):
 
     The minimum is pi = p whoever samples, as long as everything can be sampled; no ratio pi / q appears, so old completions may be
     used again. On-policy the expected gradient is 2 (G - 1) / G times that of KL(pi || p). Sources: Richter et al. 2020
-    (2010.10436); Bartoldson et al. 2025 (2503.18929), trajectory balance with asynchrony, for which see ``updates_per_step``.
+    (2010.10436); Bartoldson et al. 2025 (2503.18929), trajectory balance with asynchrony, for which see ``mini_batches_per_step``.
     """
 
     name: Literal["vargrad"] = "vargrad"
@@ -38,14 +38,14 @@ class VarGrad(TargetMatching):
                 "a tilt"
             )
 
-    def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]:
-        logs = self.logs(scored, memory)
+    def advantages(self, scored: Scored, state: Any = None) -> Float[Tensor, " g"]:
+        logs = self.logs(scored, state)
         policy_gradient.require_siblings(logs.policy)
         return -2 * residuals(logs.policy, logs.target)
 
-    def report(self, scored: Scored, memory: Any = None) -> Mapping[str, float]:
-        logs = self.logs(scored, memory)
-        return {**super().report(scored, memory), "vargrad/loss": float(vargrad(logs.policy, logs.target))}
+    def metrics(self, scored: Scored, state: Any = None) -> Mapping[str, float]:
+        logs = self.logs(scored, state)
+        return {**super().metrics(scored, state), "vargrad/loss": float(vargrad(logs.policy, logs.target))}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,27 +70,31 @@ class GVPO(TargetMatching):
         return (Tilt(self.beta),)
 
     def check_reference(self) -> None:
-        """Refuse a reference that is not used, and none where one is."""
+        """Raise ValueError for a reference that is not used, and for none if one is used."""
         if self.target_policy == "reference":
             super().check_reference()
         elif self.reference is not None:
             raise ValueError(
-                "algorithm.reference: expected none where toward is sampler; set toward: reference to use it"
+                "algorithm.reference: expected none where target_policy is sampler; set target_policy: reference to use it"
             )
 
     def prior(self, scored: Scored) -> Float[Tensor, "g t"]:
-        """Log-probabilities of the tokens by pi'."""
-        return super().prior(scored) if self.target_policy == "reference" else sampler_logp(scored, "algorithm.toward")
+        """Return the log-probabilities of the tokens under pi'."""
+        return (
+            super().prior(scored)
+            if self.target_policy == "reference"
+            else sampling_logprobs(scored, "algorithm.target_policy")
+        )
 
-    def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]:
-        logs = self.logs(scored, memory)
+    def advantages(self, scored: Scored, state: Any = None) -> Float[Tensor, " g"]:
+        logs = self.logs(scored, state)
         surplus = self.beta * (logs.policy - logs.prior) - scored.total.double()
         return -self.beta * policy_gradient.leave_one_out(surplus)
 
-    def report(self, scored: Scored, memory: Any = None) -> Mapping[str, float]:
-        logs = self.logs(scored, memory)
+    def metrics(self, scored: Scored, state: Any = None) -> Mapping[str, float]:
+        logs = self.logs(scored, state)
         loss = gvpo(logs.policy, logs.prior, scored.total.double(), self.beta)
-        return {**super().report(scored, memory), "gvpo/loss": float(loss)}
+        return {**super().metrics(scored, state), "gvpo/loss": float(loss)}
 
 
 def residuals(policy: Float[Tensor, " g"], target: Float[Tensor, " g"]) -> Float[Tensor, " g"]:

@@ -117,8 +117,8 @@ def video_reader(name: str) -> Diagnosis:
         except (MediaError, ValueError, ImportError) as error:
             verdict = "missing" if name == "decord" else "broken"
             return Diagnosis(f"video {name}", verdict, first_line(error), name == "pyav")
-    seen = clip.frames.mean(axis=(1, 2, 3)).tolist()
-    right = seen == sorted(seen) and clip.total == 8
+    encoded = clip.frames.mean(axis=(1, 2, 3)).tolist()
+    right = encoded == sorted(encoded) and clip.total == 8
     return Diagnosis(f"video {name}", "ok" if right else "broken", f"decoded {len(clip.frames)} of {clip.total} frames")
 
 

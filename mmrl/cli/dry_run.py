@@ -83,7 +83,7 @@ def fits_and_runs(run: Run) -> bool:
     if sum(needs.values()) > there:
         console.print(
             f"[red]expected at most {there / 2**30:.1f} GiB, found {sum(needs.values()) / 2**30:.1f}. Freeze parts, "
-            "lower model.logit_bytes or data.cache_bytes, or take a larger device.[/]"
+            "lower model.max_logit_bytes or data.cache_bytes, or take a larger device.[/]"
         )
         return False
     numbers = rehearse_first_batch(run)

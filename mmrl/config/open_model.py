@@ -22,7 +22,7 @@ def policy_of(section: ModelSection, template: str, device: torch.device, temper
         section.path,
         template,
         temperature=temperature,
-        logit_bytes=section.max_logit_bytes,
+        max_logit_bytes=section.max_logit_bytes,
         attention=section.attn_implementation,
         compute=narrow(section, device),
         device="cpu" if section.shard else device,  # whole masters may not fit into the device

@@ -34,14 +34,14 @@ def of_sampling(config: Any) -> Iterator[str]:
     samples, most = needs.source == "policy", decoding.max_new_tokens
     if samples and decoding.temperature == 0:
         yield "rollout.decoding.temperature: expected more than 0, as a group of equal completions teaches nothing; found 0"
-    if samples and config.updates_per_step > 1 and not needs.off_policy:
+    if samples and config.mini_batches_per_step > 1 and not needs.off_policy:
         key = needs.off_policy_setting.split(",")[0]
         without, remedy = (f" without {key}", f". Set {needs.off_policy_setting}") if key else ("", "")
         yield (
-            f"updates_per_step: expected 1{without}, because the ratio is to the policy as it is; "
-            f"found {config.updates_per_step}{remedy}"
+            f"mini_batches_per_step: expected 1{without}, because the ratio is to the policy as it is; "
+            f"found {config.mini_batches_per_step}{remedy}"
         )
-    if samples and decoding.top_p < 1 and needs.sampler_log_probs:
+    if samples and decoding.top_p < 1 and needs.sampling_logprobs:
         yield (
             f"rollout.decoding.top_p: expected 1, as {name} divides by the probability with which a completion was drawn; "
             f"found {decoding.top_p}"
@@ -63,7 +63,7 @@ def of_the_run(config: Any) -> Iterator[str]:
     rates, validation = config.optimizer.rates, config.validation
     if not (rates.language or rates.projector or rates.tower):
         yield "optimizer.rates: expected one above 0; all parts are frozen"
-    updates = config.steps * config.updates_per_step
+    updates = config.steps * config.mini_batches_per_step
     if config.optimizer.warmup > updates:
         yield f"optimizer.warmup: expected at most the {updates} optimizer steps of the run"
     known = [f"{one.name}/{metric}" for one in validation.sets for metric in validation.graders] if validation else []

@@ -51,7 +51,9 @@ class ModelSection(Section):
     video_pixels: Pixels | None = None  # least and most pixels of a frame after resizing; the processor's own if null
     image_pixels: Pixels | None = None
     max_logit_bytes: Positive = 2**28  # the most bytes of logits that exist at a time
-    feature_cache_bytes: Annotated[int, Field(ge=0)] = 2**30  # what frozen blocks of the tower made of media, kept in memory
+    feature_cache_bytes: Annotated[int, Field(ge=0)] = (
+        2**30
+    )  # what frozen blocks of the tower made of media, kept in memory
     shard: bool = False  # training: each rank keeps a part of weights, gradients, moments and reference (FSDP2)
 
 
@@ -199,12 +201,16 @@ class Config(Section):
     prompts_per_step: Positive = 4  # over all ranks
     base_rewards: str | None = None  # what the base model earned on each example, as mmrl prepare writes it
     mini_batches_per_step: Positive = 1  # optimizer steps on the completions of one step
-    max_tokens_per_micro_batch: Positive = 16384  # the most tokens, padding included, in one forward pass with a gradient
+    max_tokens_per_micro_batch: Positive = (
+        16384  # the most tokens, padding included, in one forward pass with a gradient
+    )
     save_every: Positive | None = None  # steps; a checkpoint is always written at the end
     save_total_limit: Positive = 2  # checkpoints kept
     rollouts_every: Positive = 10  # steps between written rollouts
     validation: ValidationSection | None = None
-    best_metric: str | None = None  # SET/METRIC of the validation, as in L1/accuracy: where it was highest stays in OUT/best
+    best_metric: str | None = (
+        None  # SET/METRIC of the validation, as in L1/accuracy: where it was highest stays in OUT/best
+    )
     trackers: tuple[Literal["tensorboard", "wandb", "trackio", "swanlab"], ...] = ("tensorboard",)
 
     @model_validator(mode="after")

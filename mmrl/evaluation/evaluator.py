@@ -32,7 +32,7 @@ def evaluate_model(
     model: Policy | GenericModel,
     section: EvaluationSection,
     out: Path,
-    max_rows: int,
+    max_num_seqs: int,
     quiet: bool = False,
     retry: bool = False,
     keep: Mapping[str, Collection[str]] | None = None,
@@ -40,13 +40,13 @@ def evaluate_model(
 ) -> dict[str, Summary]:
     """Return a summary of each set of a section; the records lie in ``out/NAME``.
 
-    ``max_rows``: completions that the engine samples at a time. ``retry``: ask again what failed. ``keep``: by set, the ids of
+    ``max_num_seqs``: completions that the engine samples at a time. ``retry``: ask again what failed. ``keep``: by set, the ids of
     the only questions to ask, all of which must be there. ``responses``: the section's cache, where it is open already. The
     model's weights and mode, and all random states, stay as they are. Raises ValueError for a model without a chat template.
     """
     check_chat_template(model.processor, "the model")
     found, scorer = {}, scorer_of(section.graders)
-    with open_sampler(model, section, max_rows, responses or responses_of(section)) as sampler:
+    with open_sampler(model, section, max_num_seqs, responses or responses_of(section)) as sampler:
         for one in section.sets:
             examples, expected, told = questions(one, section), one.expect, with_subtitles(sampler, one, section)
             if keep is not None:
@@ -68,10 +68,10 @@ def responses_of(section: EvaluationSection) -> ResponseCache | None:
 
 @contextmanager
 def open_sampler(
-    model: Policy | GenericModel, section: EvaluationSection, max_rows: int, responses: ResponseCache | None
+    model: Policy | GenericModel, section: EvaluationSection, max_num_seqs: int, responses: ResponseCache | None
 ) -> Iterator[MediaSampler]:
     """Yield the sampler of a model under a section. The model is in evaluation mode, and still, inside."""
-    sampler = sampler_of(model, section.template, section.decoding, max_rows)
+    sampler = sampler_of(model, section.template, section.decoding, max_num_seqs)
     settings = settings_of(section, model, sampler.facts)
     shown = section.model_copy(update={"frames": frame_choice_under(section.condition, section.frames)})
     still = model.tower.reuse_features(again=True) if isinstance(model, Policy) else nullcontext()

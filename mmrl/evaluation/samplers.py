@@ -21,14 +21,14 @@ from mmrl.types import Decoding, Example, Group
 
 
 def sampler_of(
-    model: Policy | GenericModel, template: str, decoding: Decoding, max_rows: int
+    model: Policy | GenericModel, template: str, decoding: Decoding, max_num_seqs: int
 ) -> "EngineSampler | GenerateSampler":
     """Return the sampler of a model, which itself keeps its template."""
     if isinstance(model, GenericModel):
         return GenerateSampler(replace(model, template=template), decoding)
     view = copy.copy(model)
     view.template = template
-    return EngineSampler(view, Engine(view, decoding, lambda text: parse(text).span, max_rows))
+    return EngineSampler(view, Engine(view, decoding, lambda text: parse(text).span, max_num_seqs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +52,16 @@ class EngineSampler(ResponseSampler):
     @property
     def facts(self) -> dict[str, Any]:
         """The settings of the engine that decide the texts."""
-        return {"name": "mmrl", "compute": str(self.policy.compute), "max_rows": self.engine.max_num_seqs}
+        return {"name": "mmrl", "compute": str(self.policy.compute), "max_num_seqs": self.engine.max_num_seqs}
 
 
 def completion_of(group: Group, row: int) -> Completion:
     """Return a completion of a group as it is recorded."""
-    answer, logp = group.answer_mask[row], None
-    if group.logp_sampled is not None and bool(answer.any()):
-        logp = float(group.logp_sampled[row, answer].sum())
+    answer, logprobs = group.answer_mask[row], None
+    if group.sampling_logprobs is not None and bool(answer.any()):
+        logprobs = float(group.sampling_logprobs[row, answer].sum())
     tokens, finished = int(group.completion_mask[row].sum()), bool(group.finished[row])
-    return completion(group.texts[row], tokens, finished, len(group.prompt.tokens), logp)
+    return completion(group.texts[row], tokens, finished, len(group.prompt.tokens), logprobs)
 
 
 def completion(text: str, tokens: int, finished: bool, prompt_tokens: int, answer_logp: float | None) -> Completion:
@@ -92,9 +92,13 @@ class GenerateSampler(ResponseSampler):
             written = self.model.write(example, shown, partial(choose_token, self.decoding, noise), length)
             span = parse(written.text).span
             mask = self.model.mask_of(written.tokens, span) if span else []
-            logp = sum(logp for logp, graded in zip(written.logp, mask, strict=False) if graded) if any(mask) else None
+            logprobs = (
+                sum(logprobs for logprobs, graded in zip(written.logprobs, mask, strict=False) if graded)
+                if any(mask)
+                else None
+            )
             told = (written.text, len(written.tokens), written.finished, written.prompt_tokens)
-            completions.append(completion(*told, logp))
+            completions.append(completion(*told, logprobs))
         return completions
 
     @property

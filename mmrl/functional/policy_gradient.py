@@ -1,4 +1,4 @@
-"""The tensor functions that algorithms are made of: baselines, ratios, surrogates, divergence estimates, shares."""
+"""The tensor functions that algorithms are made of: advantages, ratios, clipped surrogates, KL estimators, loss weights."""
 
 from typing import Literal
 
@@ -6,29 +6,34 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmrl.types import Totals
+from mmrl.types import LossNormalisers
 
 STD_EPSILON = 1e-4  # added to a group's standard deviation, as in the released GRPO code
 ACCURACY_THRESHOLD = 0.1  # accuracy at or below which no completion counts as accurate, as in GRPO-CARE
 ROUNDING = 1e-6  # a float32 mean of equal numbers may exceed them
 LOG_RATIO_LIMIT = 10.0  # log-ratios are cut here before they are exponentiated, as in the released GRPO code
 
-LossAggMode = Literal["sequence", "token", "constant"]  # who has one share: completions, tokens, tokens whatever there are
+LossAggMode = Literal["seq-mean-token-mean", "token-mean", "seq-mean-token-sum-norm"]  # names as in verl
 Likelihood = Literal["geometric", "arithmetic"]
-Baseline = Literal["siblings", "group", "group_std", "none"]
+Baseline = Literal["leave_one_out", "group_mean", "group_mean_std", "none"]
 
 
-def group_advantages(reward: Float[Tensor, " g"], baseline: Baseline) -> Float[Tensor, " g"]:
-    """The reward against a baseline: its siblings' mean, the group's mean, that in units of its std, or nothing."""
-    if baseline == "siblings":
+def group_advantages(reward: Float[Tensor, " g"], baseline: Baseline = "group_mean_std") -> Float[Tensor, " g"]:
+    """Return the advantages of a group's completions from their rewards.
+
+    ``group_mean_std``: (reward - mean) / (std + 1e-4), GRPO's. ``group_mean``: reward - mean, Dr. GRPO's. ``leave_one_out``:
+    reward - mean of the other completions, RLOO's. ``none``: the reward. Raises ValueError for a group of one if the baseline
+    is ``leave_one_out`` or ``group_mean_std``.
+    """
+    if baseline == "leave_one_out":
         return leave_one_out(reward)
-    if baseline == "group_std":
+    if baseline == "group_mean_std":
         return standardised(reward)
-    return centred(reward) if baseline == "group" else reward
+    return centred(reward) if baseline == "group_mean" else reward
 
 
 def leave_one_out(reward: Float[Tensor, " g"]) -> Float[Tensor, " g"]:
-    """reward - mean of the other members: unbiased, where ``centred`` makes the gradient (g - 1) / g of what it should be.
+    """Return reward - mean of the other completions. It is unbiased; ``centred`` makes the expected gradient (g - 1) / g of it.
 
     Source: Kool, van Hoof, Welling 2019. Raises ValueError for a group of one.
     """
@@ -37,12 +42,12 @@ def leave_one_out(reward: Float[Tensor, " g"]) -> Float[Tensor, " g"]:
 
 
 def centred(reward: Float[Tensor, " g"]) -> Float[Tensor, " g"]:
-    """reward - mean over the group; exactly 0 where all are equal, whatever rounding makes of their mean."""
+    """Return reward - mean over the group; exactly 0 if all are equal, whatever rounding makes of their mean."""
     return (reward - reward.mean()) * (reward.max() > reward.min())
 
 
 def standardised(reward: Float[Tensor, " g"]) -> Float[Tensor, " g"]:
-    """(reward - mean) / (std + 1e-4) over the group, the unbiased std. Source: Shao et al. 2024, 2402.03300, sec. 4.1.2.
+    """Return (reward - mean) / (std + 1e-4) over the group, with the unbiased std. Source: Shao et al. 2024, 2402.03300, sec. 4.1.2.
 
     Raises ValueError for a group of one, which has no siblings to be compared with.
     """
@@ -51,87 +56,109 @@ def standardised(reward: Float[Tensor, " g"]) -> Float[Tensor, " g"]:
 
 
 def require_siblings(reward: Float[Tensor, " g"]) -> None:
-    """Refuse a group of one."""
+    """Raise ValueError for a group of one."""
     if len(reward) < 2:
-        raise ValueError(f"group size: expected 2 or more where siblings are the baseline, found {len(reward)}")
+        raise ValueError(f"group size: expected 2 or more where the group is the baseline, found {len(reward)}")
 
 
-def accurate(accuracy: Float[Tensor, " g"], floor: float = ACCURACY_THRESHOLD) -> Bool[Tensor, " g"]:
-    """Right enough, and no less right than the group on average. Source: Chen et al. 2025 (2506.16141), algorithm 1."""
-    return (accuracy > floor) & (accuracy >= accuracy.mean() - ROUNDING)
+def accurate(accuracy: Float[Tensor, " g"], threshold: float = ACCURACY_THRESHOLD) -> Bool[Tensor, " g"]:
+    """Mark the completions whose accuracy is above the threshold and not below the group's mean. Source: Chen et al. 2025 (2506.16141), algorithm 1."""
+    return (accuracy > threshold) & (accuracy >= accuracy.mean() - ROUNDING)
 
 
 def masked_mean(values: Float[Tensor, "g t"], mask: Bool[Tensor, "g t"]) -> Float[Tensor, " g"]:
-    """The mean over the True places of each row; 0 for a row without any."""
+    """Return the mean over the True places of each row; 0 for a row without any."""
     return (values * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
 
 
 def to_go(values: Float[Tensor, "g t"]) -> Float[Tensor, "g t"]:
-    """At each token the sum over itself and all later ones."""
+    """Return, at each token, the sum over itself and all later tokens."""
     return values.flip(1).cumsum(1).flip(1)
 
 
 def likelihood(
-    logp: Float[Tensor, "g t"], mask: Bool[Tensor, "g t"], kind: Likelihood = "geometric"
+    logprobs: Float[Tensor, "g t"], mask: Bool[Tensor, "g t"], kind: Likelihood = "geometric"
 ) -> Float[Tensor, " g"]:
-    """The mean probability of the masked tokens of each row, geometric or arithmetic; 1 or 0 for a row without any."""
+    """Return the mean probability of each row's masked tokens, geometric or arithmetic; 1 or 0 for a row without any."""
     if kind == "geometric":
-        return masked_mean(logp, mask).exp()
-    return masked_mean(logp.exp(), mask)
+        return masked_mean(logprobs, mask).exp()
+    return masked_mean(logprobs.exp(), mask)
 
 
-def ratio(logp: Float[Tensor, "n t"], old: Float[Tensor, "n t"]) -> Float[Tensor, "n t"]:
-    """pi / pi_old per token; its gradient is that of logp."""
-    return (logp - old).exp()
+def ratio(logprobs: Float[Tensor, "n t"], old: Float[Tensor, "n t"]) -> Float[Tensor, "n t"]:
+    """Return pi / pi_old of each token; its gradient is that of ``logprobs``."""
+    return (logprobs - old).exp()
 
 
 def sequence_ratio(
-    logp: Float[Tensor, "n t"], old: Float[Tensor, "n t"], mask: Bool[Tensor, "n t"], mean: bool = False
+    logprobs: Float[Tensor, "n t"], old: Float[Tensor, "n t"], mask: Bool[Tensor, "n t"], mean: bool = False
 ) -> Float[Tensor, "n t"]:
     """pi(o) / pi_old(o) of the whole completion on each of its tokens, or, with ``mean``, the geometric mean of theirs.
 
     The gradient at a token is the ratio times that token's score, so that the sum over tokens is the sequence's.
-    Source: Zheng et al. 2025, 2507.18071, eq. 14 (GSPO-token, whose gradient is GSPO's where worth is one a completion).
+    Source: Zheng et al. 2025, 2507.18071, eq. 14 (GSPO-token, whose gradient is GSPO's if all tokens of a completion have one advantage).
     """
-    total = ((logp - old).detach() * mask).sum(dim=1)
+    total = ((logprobs - old).detach() * mask).sum(dim=1)
     log = total / mask.sum(dim=1).clamp(min=1) if mean else total
-    return log.exp()[:, None] * (logp - logp.detach()).exp()
+    return log.exp()[:, None] * (logprobs - logprobs.detach()).exp()
 
 
 def clipped_surrogate(
-    ratio: Float[Tensor, "n t"], worth: Float[Tensor, "n t"], clip: float | None = None, high: float | None = None
+    ratio: Float[Tensor, "n t"],
+    advantage: Float[Tensor, "n t"],
+    epsilon: float | None = None,
+    epsilon_high: float | None = None,
 ) -> Float[Tensor, "n t"]:
-    """ratio x worth, or min(ratio x worth, clip(ratio, 1 - clip, 1 + high) x worth); ``high`` is ``clip`` if not given.
+    """Return min(ratio A, clip(ratio, 1 - epsilon, 1 + epsilon_high) A) of each token; ratio A without ``epsilon``.
 
-    Source: Schulman et al. 2017, eq. 7; the two bounds apart: Yu et al. 2025 (2503.14476), eq. 10.
+    ``epsilon_high`` is ``epsilon`` if not given. Source: Schulman et al. 2017 (1707.06347) eq. 7; two epsilons: Yu et al. 2025
+    (2503.14476) eq. 10.
     """
-    if clip is None:
-        return ratio * worth
-    return torch.minimum(ratio * worth, ratio.clamp(1 - clip, 1 + (clip if high is None else high)) * worth)
+    if epsilon is None:
+        return ratio * advantage
+    high = epsilon if epsilon_high is None else epsilon_high
+    return torch.minimum(ratio * advantage, ratio.clamp(1 - epsilon, 1 + high) * advantage)
 
 
-def k1(logp: Float[Tensor, "..."], reference: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+def clipped_tokens(
+    ratio: Float[Tensor, "n t"],
+    advantage: Float[Tensor, "n t"],
+    epsilon: float | None,
+    epsilon_high: float | None = None,
+) -> tuple[Bool[Tensor, "n t"], Bool[Tensor, "n t"]] | None:
+    """Return the tokens to which ``clipped_surrogate`` gives no gradient: clipped from below, and from above.
+
+    A ratio below 1 - epsilon is clipped if the advantage is negative, one above 1 + epsilon_high if it is positive. None without
+    ``epsilon``.
+    """
+    if epsilon is None:
+        return None
+    high = epsilon if epsilon_high is None else epsilon_high
+    return (ratio < 1 - epsilon) & (advantage < 0), (ratio > 1 + high) & (advantage > 0)
+
+
+def k1(logprobs: Float[Tensor, "..."], reference: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """log pi - log pi_ref: its mean over pi is KL(pi || ref). Source of k1, k2, k3: Schulman 2020, "Approximating KL divergence"."""
-    return logp - reference
+    return logprobs - reference
 
 
-def k2(logp: Float[Tensor, "..."], reference: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+def k2(logprobs: Float[Tensor, "..."], reference: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """(log pi - log pi_ref)^2 / 2: biased in value; its gradient in expectation over pi is that of KL(pi || ref)."""
-    return (logp - reference).square() / 2
+    return (logprobs - reference).square() / 2
 
 
-def k3(logp: Float[Tensor, "..."], reference: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+def k3(logprobs: Float[Tensor, "..."], reference: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """exp(x) - x - 1 with x = log pi_ref - log pi cut to [-10, 10]: KL(pi || ref), estimated, never negative.
 
     Source: Schulman 2020; Shao et al. 2024, eq. 4. Differentiated in the loss its expected gradient is that of the *forward*
     KL(ref || pi), for a token at the states visited (tests/algorithms/test_kl_regularised.py enumerates it).
     """
-    x = (reference - logp).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
+    x = (reference - logprobs).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
     return x.expm1() - x
 
 
 def overlong_penalty(lengths: Float[Tensor, " g"], limit: int, buffer: int) -> Float[Tensor, " g"]:
-    """The (negative) reward for a completion's length: 0 up to limit - buffer tokens, then linearly to -1 at the limit.
+    """Return the (negative) reward for each completion's length: 0 up to limit - buffer tokens, then linearly to -1 at the limit.
 
     Source: Yu et al. 2025 (2503.14476), eq. 13 ("soft overlong punishment").
     """
@@ -139,24 +166,28 @@ def overlong_penalty(lengths: Float[Tensor, " g"], limit: int, buffer: int) -> F
 
 
 def loss_weights(
-    mask: Bool[Tensor, "g t"], totals: Totals, reduce: LossAggMode, dtype: torch.dtype, length: float = 1.0
+    mask: Bool[Tensor, "g t"],
+    normalisers: LossNormalisers,
+    loss_agg_mode: LossAggMode,
+    dtype: torch.dtype,
+    loss_scale_factor: float = 1.0,
 ) -> Float[Tensor, "g t"]:
-    """Each token's part of the step's loss; over all groups of all ranks they add up to 1, save for ``constant``.
+    """Return the weight of each token in the loss of an update; 0 off the mask.
 
-    ``sequence``: 1 / (completions x tokens of this completion). ``token``: 1 / tokens of all completions. ``constant``:
-    1 / (completions x length), so that a completion's gradient is the sum of its tokens'. An empty completion has no token that
-    could carry its part.
+    ``seq-mean-token-mean``: 1 / (completions x tokens of this completion). ``token-mean``: 1 / tokens of all completions.
+    ``seq-mean-token-sum-norm``: 1 / (completions x loss_scale_factor), so that a completion's gradient is the sum of its tokens'.
+    Over all groups of all ranks the weights of the first two add up to 1. An empty completion has no token that could carry its part.
     """
     mask = mask.to(dtype)
-    if reduce == "token":
-        return mask / totals.tokens
-    if reduce == "constant":
-        return mask / (totals.sequences * length)
-    return mask / mask.sum(dim=1, keepdim=True).clamp(min=1) / totals.sequences
+    if loss_agg_mode == "token-mean":
+        return mask / normalisers.tokens
+    if loss_agg_mode == "seq-mean-token-sum-norm":
+        return mask / (normalisers.sequences * loss_scale_factor)
+    return mask / mask.sum(dim=1, keepdim=True).clamp(min=1) / normalisers.sequences
 
 
 def spread(value: Float[Tensor, " n"], mask: Bool[Tensor, "n t"]) -> Float[Tensor, "n t"]:
-    """Equal parts of a completion's value on its tokens, which add up to it; 0 off the mask."""
+    """Divide a completion's value equally among its tokens; 0 off the mask."""
     return per_token(value / mask.sum(dim=1).clamp(min=1), mask)
 
 

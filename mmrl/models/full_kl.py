@@ -21,7 +21,7 @@ def token_divergence(
     """Computes KL(policy || reference) of each next token, or KL(reference || policy), in nats; only the policy gets a gradient.
 
     ``hidden`` and ``weight`` are the policy's last hidden states and head, ``states`` and ``head`` the reference's. Both heads are
-    applied chunk by chunk: tensors as wide as the vocabulary take at most ``logit_bytes`` at a time, forward and backward, or as
+    applied chunk by chunk: tensors as wide as the vocabulary take at most ``max_logit_bytes`` at a time, forward and backward, or as
     much as one token needs. The distributions are over the allowed tokens, at the sampling temperature.
     """
     dtype = torch.promote_types(hidden.dtype, torch.float32)

@@ -45,7 +45,7 @@ class Written:
 
     text: str
     tokens: tuple[int, ...]  # the end token included
-    logp: tuple[float, ...]  # of each
+    logprobs: tuple[float, ...]  # of each
     finished: bool
     prompt_tokens: int
 
@@ -94,7 +94,7 @@ class GenericModel:
         )
         prompt = inputs["input_ids"].shape[1]
         tokens = sequences[0, prompt:].tolist()
-        return Written(self.decode(tokens), tuple(tokens), tuple(chooser.logp), tokens[-1] in self.ends, prompt)
+        return Written(self.decode(tokens), tuple(tokens), tuple(chooser.logprobs), tokens[-1] in self.ends, prompt)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Decodes a completion, without the end of its turn."""
@@ -136,11 +136,11 @@ class Chooser(LogitsProcessor):
 
     def __init__(self, choose: Choose) -> None:
         self.choose = choose
-        self.logp: list[float] = []
+        self.logprobs: list[float] = []
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        token, logp = self.choose(scores, len(self.logp))
-        self.logp.append(float(logp))
+        token, logprobs = self.choose(scores, len(self.logprobs))
+        self.logprobs.append(float(logprobs))
         return torch.full_like(scores, -torch.inf).scatter(-1, token[:, None], 0.0)
 
 

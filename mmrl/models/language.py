@@ -12,7 +12,7 @@ from torch.nn import functional
 from mmrl.models import full_kl, logprobs
 from mmrl.models.logprobs import LogitRules
 from mmrl.runtime.sharding import full
-from mmrl.types import Against
+from mmrl.types import ReferenceDistribution
 
 
 @dataclass
@@ -22,7 +22,7 @@ class Work:
     vision_passes: int = 0  # videos and images through the tower
     forward_tokens: int = 0  # tokens through the language model, padding included
     padding: int = 0  # tokens among these that are padding, or come after a completion's end
-    logit_bytes: int = 0  # the most that existed at a time
+    max_logit_bytes: int = 0  # the most that existed at a time
     halvings: int = 0  # of the rows that are sampled at a time
 
     def taken(self) -> "Work":
@@ -111,7 +111,7 @@ class Language:
         hidden: Float[Tensor, "m d"],
         tokens: Int[Tensor, " m"],
         states: Float[Tensor, "m d"] | None = None,
-        against: Against | None = None,
+        reference: ReferenceDistribution | None = None,
     ) -> tuple[Float[Tensor, " m"], Float[Tensor, " m"], Float[Tensor, " m"] | None]:
         """Computes log-probabilities and entropies from hidden states, and with ``against`` the exact divergence as well.
 
@@ -121,17 +121,17 @@ class Language:
         weight = full(self.model.get_output_embeddings().weight)
         self.rows_per_chunk(hidden, logprobs.TENSORS)
         values = logprobs.token_logprobs(hidden, tokens, weight, self.rules)
-        if against is None:
+        if reference is None:
             return *values, None
         self.rows_per_chunk(hidden, full_kl.TENSORS)
-        others = states.to(hidden), weight, against.head, self.rules, against.direction
+        others = states.to(hidden), weight, reference.head, self.rules, reference.direction
         return *values, full_kl.token_divergence(hidden, *others)
 
     def rows_per_chunk(self, hidden: Float[Tensor, "m d"], tensors: int) -> int:
-        """Rows per chunk, so that ``tensors`` tensors as wide as the vocabulary stay within ``logit_bytes``; records the peak."""
+        """Rows per chunk, so that ``tensors`` tensors as wide as the vocabulary stay within ``max_logit_bytes``; records the peak."""
         dtype, entries = torch.promote_types(hidden.dtype, torch.float32), len(self.rules.allowed)
         rows = min(len(hidden), logprobs.rows_of(self.rules.max_logit_bytes, entries, dtype, tensors))
-        self.work.logit_bytes = max(self.work.logit_bytes, tensors * rows * entries * dtype.itemsize)
+        self.work.max_logit_bytes = max(self.work.max_logit_bytes, tensors * rows * entries * dtype.itemsize)
         return rows
 
     def logits(self, hidden: Float[Tensor, "n d"], temperature: float) -> Float[Tensor, "n v"]:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-TENSORS = 2  # tensors as wide as the vocabulary that ``token_logp`` holds at a time
+TENSORS = 2  # tensors as wide as the vocabulary that ``token_logprobs`` holds at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +39,14 @@ class TokenLogprobs(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, hidden, weight, tokens, allowed, temperature, rows):
-        total, logp, entropy = (hidden.new_empty(len(hidden)) for _ in range(3))
+        total, logprobs, entropy = (hidden.new_empty(len(hidden)) for _ in range(3))
         for start in range(0, len(hidden), rows):
             at = slice(start, start + rows)
-            total[at], logp[at], entropy[at] = chunk_values(hidden[at], weight, tokens[at], allowed, temperature)
+            total[at], logprobs[at], entropy[at] = chunk_values(hidden[at], weight, tokens[at], allowed, temperature)
         ctx.save_for_backward(hidden, weight, tokens, allowed, total)
         ctx.temperature, ctx.rows = temperature, rows
         ctx.mark_non_differentiable(entropy)
-        return torch.where(allowed[tokens], logp - total, -torch.inf), entropy
+        return torch.where(allowed[tokens], logprobs - total, -torch.inf), entropy
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -56,7 +56,9 @@ class TokenLogprobs(torch.autograd.Function):
         for start in range(0, len(hidden), ctx.rows):
             at = slice(start, start + ctx.rows)
             logits = chunk_logits(hidden[at], weight, allowed, ctx.temperature)
-            logits.sub_(total[at, None]).exp_().mul_(-gradient[at, None])  # d logp / d logits is one-hot - probability
+            logits.sub_(total[at, None]).exp_().mul_(
+                -gradient[at, None]
+            )  # d logprobs / d logits is one-hot - probability
             logits.scatter_add_(-1, tokens[at, None], gradient[at, None]).div_(ctx.temperature)
             to_hidden[at] = logits @ weight
             if to_weight is not None:
@@ -84,9 +86,9 @@ def chunk_logits(hidden: Tensor, weight: Tensor, allowed: Tensor, temperature: f
     return (hidden @ weight.T).div_(temperature).masked_fill_(~allowed, low)
 
 
-def rows_of(logit_bytes: int, vocabulary: int, dtype: torch.dtype, tensors: int) -> int:
-    """Tokens per chunk, at least one, so that ``tensors`` tensors as wide as the vocabulary stay within ``logit_bytes``."""
-    return max(1, logit_bytes // (tensors * vocabulary * dtype.itemsize))
+def rows_of(max_logit_bytes: int, vocabulary: int, dtype: torch.dtype, tensors: int) -> int:
+    """Tokens per chunk, at least one, so that ``tensors`` tensors as wide as the vocabulary stay within ``max_logit_bytes``."""
+    return max(1, max_logit_bytes // (tensors * vocabulary * dtype.itemsize))
 
 
 def token_logprobs(
@@ -94,7 +96,7 @@ def token_logprobs(
 ) -> tuple[Float[Tensor, " m"], Float[Tensor, " m"]]:
     """Computes each token's log-probability and the entropy of its distribution, in nats; the entropy carries no gradient.
 
-    Tensors as wide as the vocabulary take at most ``logit_bytes`` at a time, forward and backward, or as much as one
+    Tensors as wide as the vocabulary take at most ``max_logit_bytes`` at a time, forward and backward, or as much as one
     token needs. Log-sum-exp is in float32, or in float64 for float64.
     """
     dtype = torch.promote_types(hidden.dtype, torch.float32)

@@ -35,7 +35,7 @@ class Policy(Reader):
         processor,
         template: str,
         temperature: float = 1.0,
-        logit_bytes: int = 2**28,
+        max_logit_bytes: int = 2**28,
         compute: torch.dtype | None = None,
         share_prefix: bool = True,
     ):
@@ -48,7 +48,7 @@ class Policy(Reader):
                 f"model.path: expected the processor's image and video tokens to be the model's {expected}, "
                 f"found {self.placeholders}; take model and processor from the same directory"
             )
-        rules = LogitRules(self.allowed_tokens(model), self.placeholders, temperature, logit_bytes)
+        rules = LogitRules(self.allowed_tokens(model), self.placeholders, temperature, max_logit_bytes)
         super().__init__(model, family_of(model.config.model_type), rules, compute)
         reason = why_not(self.layers) if share_prefix else None
         if reason is not None:

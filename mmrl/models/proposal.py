@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mmrl.models.policy import Policy
-from mmrl.runtime.sharding import load_full_state_dict, gather_state_dict
+from mmrl.runtime.sharding import gather_state_dict, load_full_state_dict
 
 
 class Proposal(Policy):

@@ -18,27 +18,27 @@ from mmrl.models.language import Language
 from mmrl.models.logprobs import LogitRules
 from mmrl.models.vision.patches import visions_of
 from mmrl.models.vision.tower import CacheLevel, EncodedPrompts, Tower
-from mmrl.runtime.sharding import gathered, shard, full_parameters
-from mmrl.types import Against, Prompt, RowSlice, Tokens
+from mmrl.runtime.sharding import full_parameters, gathered, shard
+from mmrl.types import Prompt, ReferenceDistribution, RowSlice, Tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """A completion of which some tokens are read."""
 
-    piece: RowSlice
+    row_slice: RowSlice
     row: int  # of the piece's group
     positions: Int[Tensor, " m"]  # of the tokens to read, in the completion; at least one
 
     @property
     def tokens(self) -> Int[Tensor, " m"]:
         """Gives the tokens to read."""
-        return self.piece.group.tokens[self.row, self.positions]
+        return self.row_slice.group.tokens[self.row, self.positions]
 
     @property
     def inputs(self) -> Int[Tensor, " t"]:
         """Gives the completion's tokens before the last one to read: the model must be fed these, and no more."""
-        return self.piece.group.tokens[self.row, : int(self.positions[-1])]
+        return self.row_slice.group.tokens[self.row, : int(self.positions[-1])]
 
 
 class Reader(Language):
@@ -80,20 +80,20 @@ class Reader(Language):
     @contextmanager
     def encode(self, prompts: Sequence[Prompt]) -> Iterator[Prefix | EncodedPrompts]:
         """Encodes prompts and their media once for all that is read or sampled inside; one backward pass runs at exit."""
-        with self.tower.encode_prompts(prompts) as seen:
+        with self.tower.encode_prompts(prompts) as encoded:
             if self.shares_prefix:
-                with prefix_cache(self, seen) as prefix:
+                with prefix_cache(self, encoded) as prefix:
                     yield prefix
             else:
-                yield seen
+                yield encoded
 
     def logprobs(
         self,
-        seen: Prefix | EncodedPrompts,
-        pieces: Sequence[RowSlice],
+        encoded: Prefix | EncodedPrompts,
+        row_slices: Sequence[RowSlice],
         where: Sequence[Bool[Tensor, "n t"]] | None = None,
         keep: bool = False,
-        against: Against | None = None,
+        reference: ReferenceDistribution | None = None,
     ) -> list[Tokens]:
         """Reads completions in one forward pass; gives log-probabilities and entropies ``[n t]`` for each piece.
 
@@ -101,31 +101,35 @@ class Reader(Language):
         values of other tokens are 0. The first token of a completion is predicted at the last place of its prompt. ``keep``
         adds the states that the tokens are predicted from, ``against`` the exact divergence from another model.
         """
-        masks = [piece.group.completion_mask for piece in pieces] if where is None else where
+        masks = [row_slice.group.completion_mask for row_slice in row_slices] if where is None else where
         wanted = [
-            Wanted(piece, row, mask[row].nonzero().flatten())
-            for piece, mask in zip(pieces, masks, strict=True)
+            Wanted(row_slice, row, mask[row].nonzero().flatten())
+            for row_slice, mask in zip(row_slices, masks, strict=True)
             for row in mask.any(dim=1).nonzero().flatten().tolist()
         ]
         if not wanted:
             zeros = [mask.new_zeros(mask.shape, dtype=torch.float32) for mask in masks]
-            return [Tokens(zero, zero, None if against is None else zero) for zero in zeros]
-        states = self.states(seen, wanted)
+            return [Tokens(zero, zero, None if reference is None else zero) for zero in zeros]
+        states = self.states(encoded, wanted)
         tokens = torch.cat([row.tokens for row in wanted]).to(self.device)
-        theirs = None if against is None else torch.cat([s[m] for s, m in zip(against.hidden_states, masks, strict=True)])
-        return scatter(masks, [*self.token_values(states, tokens, theirs, against), states if keep else None])
+        theirs = (
+            None
+            if reference is None
+            else torch.cat([s[m] for s, m in zip(reference.hidden_states, masks, strict=True)])
+        )
+        return scatter(masks, [*self.token_values(states, tokens, theirs, reference), states if keep else None])
 
-    def states(self, seen: Prefix | EncodedPrompts, wanted: Sequence[Wanted]) -> Float[Tensor, "m d"]:
+    def states(self, encoded: Prefix | EncodedPrompts, wanted: Sequence[Wanted]) -> Float[Tensor, "m d"]:
         """Computes the last hidden states from which the wanted tokens are predicted, row by row."""
-        inputs = [(row.piece.index, row.inputs) for row in wanted]
-        if not isinstance(seen, Prefix):
-            rows = whole_rows(self, seen, inputs)
+        inputs = [(row.row_slice.index, row.inputs) for row in wanted]
+        if not isinstance(encoded, Prefix):
+            rows = whole_rows(self, encoded, inputs)
             return torch.cat([h[row.positions.to(h.device)] for h, row in zip(rows, wanted, strict=True)])
         fed = [(index, tokens) for index, tokens in inputs if len(tokens)]
         # ranks that share layers must all call them, also one whose rows want their first token alone: it feeds any token
         fed = fed or [(inputs[0][0], self.rules.allowed.nonzero()[0].cpu())]
-        states = torch.cat([seen.last, answers(self, seen, fed)])
-        return states[places(wanted, len(seen.last)).to(states.device)]
+        states = torch.cat([encoded.last, answers(self, encoded, fed)])
+        return states[places(wanted, len(encoded.last)).to(states.device)]
 
 
 def places(wanted: Sequence[Wanted], prompts: int) -> Int[Tensor, " m"]:
@@ -135,7 +139,7 @@ def places(wanted: Sequence[Wanted], prompts: int) -> Int[Tensor, " m"]:
     """
     start, out = prompts, []
     for row in wanted:
-        out.append(torch.where(row.positions == 0, row.piece.index, start + row.positions - 1))
+        out.append(torch.where(row.positions == 0, row.row_slice.index, start + row.positions - 1))
         start += len(row.inputs)
     return torch.cat(out)
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from mmrl.models.reader import Reader
 from mmrl.models.vision.tower import CacheLevel
-from mmrl.runtime.sharding import full, load_full_state_dict, local, pick, somewhere, gather_state_dict
-from mmrl.types import EMA, Frozen, Group, RowSlice, Tokens, ReferenceUpdate
+from mmrl.runtime.sharding import full, gather_state_dict, load_full_state_dict, local, pick, somewhere
+from mmrl.types import EMA, Frozen, Group, ReferenceUpdate, RowSlice, Tokens
 
 WATCHED = 65536  # coordinates on which the average is also kept exactly
 CHUNK = 64  # parameters that are moved in one call: copies in the average's type exist for so many at a time
@@ -51,14 +51,16 @@ class Reference(Reader):
         return self.watch.follow(policy.model.parameters(), self.model.parameters(), self.update.decay)
 
     @torch.no_grad()
-    def logprobs(self, groups: Sequence[Group], where: Sequence[Bool[Tensor, "g t"]], keep: bool = False) -> list[Tokens]:
+    def logprobs(
+        self, groups: Sequence[Group], where: Sequence[Bool[Tensor, "g t"]], keep: bool = False
+    ) -> list[Tokens]:
         """Reads the tokens that ``where`` marks; ``keep`` adds its states. Prompts without such tokens are not encoded."""
         wanted = [k for k, w in enumerate(where) if w.any()]
         out = [Tokens(torch.zeros(w.shape), torch.zeros(w.shape)) for w in where]
         if wanted:
-            with self.encode([groups[k].prompt for k in wanted]) as seen:
-                pieces = [RowSlice(i, groups[k]) for i, k in enumerate(wanted)]
-                read = self.logprobs(seen, pieces, [where[k] for k in wanted], keep)
+            with self.encode([groups[k].prompt for k in wanted]) as encoded:
+                row_slices = [RowSlice(i, groups[k]) for i, k in enumerate(wanted)]
+                read = self.logprobs(encoded, row_slices, [where[k] for k in wanted], keep)
             for k, tokens in zip(wanted, read, strict=True):
                 out[k] = tokens
         return out

@@ -23,7 +23,7 @@ class DisagreementError(RuntimeError):
 
 
 @torch.no_grad()
-def compare(reader: Reader, prefix: Prefix, pieces: Sequence[RowSlice]) -> dict[str, float]:
+def compare(reader: Reader, prefix: Prefix, row_slices: Sequence[RowSlice]) -> dict[str, float]:
     """Measures how far both paths are from the truth, which is the plain path in the next wider dtype.
 
     The largest distances of log-probabilities are in nats: ``distance`` that of the shared path, ``plain_distance`` of the plain.
@@ -36,20 +36,20 @@ def compare(reader: Reader, prefix: Prefix, pieces: Sequence[RowSlice]) -> dict[
     eps = torch.finfo(narrow if reader.dtype != torch.float64 else torch.float32).eps  # transformers' norms are float32
     widens = not is_sharded(reader.model) and reader.dtype != torch.float64
     with reader.full_parameters():
-        shared = read_shared(reader, prefix, pieces)
+        shared = read_shared(reader, prefix, row_slices)
         with untouched(reader.layers):
-            plain = row_by_row(reader, prefix.encoded, pieces)
+            plain = row_by_row(reader, prefix.encoded, row_slices)
         truth = plain
         if widens:
             with wider(reader):
-                truth = row_by_row(reader, prefix.encoded, pieces)
+                truth = row_by_row(reader, prefix.encoded, row_slices)
     distances = {"distance": distance(shared, truth), "plain_distance": distance(plain, truth)}
     bound = tolerance(distances["plain_distance"], float(truth.abs().max()), eps, widens)
-    check(distances["distance"], bound, pieces)
+    check(distances["distance"], bound, row_slices)
     finer = torch.finfo(reader.dtype).eps
     if widens and eps > finer:
         with wider(reader, NAME + "sdpa"), prefix_cache(reader, prefix.encoded) as again:
-            check(distance(read_shared(reader, again, pieces), truth), bound * (finer / eps) ** 0.5, pieces)
+            check(distance(read_shared(reader, again, row_slices), truth), bound * (finer / eps) ** 0.5, row_slices)
     return distances
 
 
@@ -68,10 +68,10 @@ def tolerance(plain: float, longest: float, eps: float, measured: bool) -> float
     return TIMES * max(plain, (FLOOR if measured else UNKNOWN) * eps * longest)
 
 
-def check(measured: float, bound: float, pieces: Sequence[RowSlice]) -> None:
+def check(measured: float, bound: float, row_slices: Sequence[RowSlice]) -> None:
     """Raises DisagreementError if a distance is above its bound, or not a number."""
     if not measured <= bound:
-        names = ", ".join(piece.group.prompt.example.id for piece in pieces[:5])
+        names = ", ".join(row_slice.group.prompt.example.id for row_slice in row_slices[:5])
         raise DisagreementError(
             f"model.share_prefix: expected log-probabilities within {bound:.1e} of the plain path's in a wider dtype, "
             f"found {measured:.1e}, on examples {names}. This version of transformers, or this model, does something with "
@@ -84,16 +84,16 @@ def distance(one: Tensor, other: Tensor) -> float:
     return float((one.double() - other.double()).abs().max())
 
 
-def read_shared(reader: Reader, prefix: Prefix, pieces: Sequence[RowSlice]) -> Tensor:
+def read_shared(reader: Reader, prefix: Prefix, row_slices: Sequence[RowSlice]) -> Tensor:
     """Reads log-probabilities by the shared path."""
-    read = zip(reader.logprobs(prefix, pieces), pieces, strict=True)
-    return torch.cat([tokens.logp[piece.group.completion_mask] for tokens, piece in read])
+    read = zip(reader.logprobs(prefix, row_slices), row_slices, strict=True)
+    return torch.cat([tokens.logprobs[row_slice.group.completion_mask] for tokens, row_slice in read])
 
 
-def row_by_row(reader: Reader, seen: EncodedPrompts, pieces: Sequence[RowSlice]) -> Tensor:
+def row_by_row(reader: Reader, encoded: EncodedPrompts, row_slices: Sequence[RowSlice]) -> Tensor:
     """Reads log-probabilities by the plain path, one completion at a time: no padding, little memory."""
-    rows = [(p.index, p.group.rows(slice(r, r + 1))) for p in pieces for r in range(len(p.group))]
-    return torch.cat([reader.logprobs(seen, [RowSlice(i, row)])[0].logp[row.completion_mask] for i, row in rows])
+    rows = [(p.index, p.group.rows(slice(r, r + 1))) for p in row_slices for r in range(len(p.group))]
+    return torch.cat([reader.logprobs(encoded, [RowSlice(i, row)])[0].logprobs[row.completion_mask] for i, row in rows])
 
 
 @contextmanager

@@ -45,7 +45,7 @@ class Engine:
         return groups
 
     def batches(self, samples: Sequence[Sequence[int]]) -> list[list[int]]:
-        """Puts neighbouring prompts together, up to ``max_rows`` rows; a group is never cut."""
+        """Puts neighbouring prompts together, up to ``max_num_seqs`` rows; a group is never cut."""
         batches, rows = [[]], 0
         for index, members in enumerate(samples):
             if batches[-1] and rows + len(members) > self.max_num_seqs:
@@ -64,10 +64,10 @@ class Engine:
         counts = [len(s) for s in samples]
         starts = torch.tensor([p.next_position for p, n in zip(prompts, counts, strict=True) for _ in range(n)])
         device = self.policy.device
-        with self.policy.autocast(), self.policy.encode(prompts) as seen:  # one cast of the weights for all tokens
-            begun = decoder(self.policy, seen, counts)
-            tokens, logp, lengths = self.decode(begun, starts.to(device), noise.to(device))
-        rows = zip(tokens.split(counts), logp.split(counts), lengths.split(counts), strict=True)
+        with self.policy.autocast(), self.policy.encode(prompts) as encoded:  # one cast of the weights for all tokens
+            begun = decoder(self.policy, encoded, counts)
+            tokens, logprobs, lengths = self.decode(begun, starts.to(device), noise.to(device))
+        rows = zip(tokens.split(counts), logprobs.split(counts), lengths.split(counts), strict=True)
         return [self.group(prompt, *row) for prompt, row in zip(prompts, rows, strict=True)]
 
     def decode(
@@ -76,13 +76,13 @@ class Engine:
         """Samples tokens with log-probabilities, and counts those of each row (t + 1 if it was cut off)."""
         hidden, device = decoder.last, noise.device
         tokens = torch.full(noise.shape, self.policy.end, device=device)
-        logp = torch.zeros(noise.shape, dtype=torch.promote_types(hidden.dtype, torch.float32), device=device)
+        logprobs = torch.zeros(noise.shape, dtype=torch.promote_types(hidden.dtype, torch.float32), device=device)
         lengths = torch.full((len(noise),), noise.shape[1] + 1, device=device)
         rows = torch.arange(len(noise), device=device)  # which rows are still decoded
         for t in range(noise.shape[1]):
             token, value = self.choose(hidden, noise[rows, t])
             alive = lengths[rows] > t
-            tokens[rows[alive], t], logp[rows[alive], t] = token[alive], value[alive]
+            tokens[rows[alive], t], logprobs[rows[alive], t] = token[alive], value[alive]
             lengths[rows[alive & (token == self.policy.end)]] = t + 1
             alive = lengths[rows] > t + 1
             if not alive.any() or t + 1 == noise.shape[1]:
@@ -94,14 +94,14 @@ class Engine:
             else:
                 self.policy.work.padding += int((~alive).sum())  # rows that have ended and are carried along
             hidden = decoder.advance(token, starts[rows] + t)
-        return tokens, logp, lengths
+        return tokens, logprobs, lengths
 
     def choose(self, hidden: Float[Tensor, "n d"], noise: Float[Tensor, " n"]) -> tuple[Tensor, Tensor]:
-        """Draws the next token of each row, with its log-probability, in as many rows at a time as ``logit_bytes`` allow."""
+        """Draws the next token of each row, with its log-probability, in as many rows at a time as ``max_logit_bytes`` allow."""
         rows = self.policy.rows_per_chunk(hidden, TENSORS if self.decoding.top_p == 1 else TENSORS_TOP_P)
         chosen = [self.draw(*chunk) for chunk in zip(hidden.split(rows), noise.split(rows), strict=True)]
-        token, logp = (torch.cat(parts) for parts in zip(*chosen, strict=True))
-        return token, logp
+        token, logprobs = (torch.cat(parts) for parts in zip(*chosen, strict=True))
+        return token, logprobs
 
     def draw(self, hidden: Float[Tensor, "n d"], noise: Float[Tensor, " n"]) -> tuple[Tensor, Tensor]:
         """Draws the next tokens of a chunk of rows; log-probabilities are those before any truncation of the distribution."""
@@ -110,7 +110,7 @@ class Engine:
         return token, logits.gather(-1, token[:, None]).squeeze(-1) - logits.logsumexp(dim=-1)
 
     def group(
-        self, prompt: Prompt, tokens: Int[Tensor, "g t"], logp: Float[Tensor, "g t"], lengths: Int[Tensor, " g"]
+        self, prompt: Prompt, tokens: Int[Tensor, "g t"], logprobs: Float[Tensor, "g t"], lengths: Int[Tensor, " g"]
     ) -> Group:
         """Makes a group, cut to its longest completion."""
         finished = lengths <= tokens.shape[1]
@@ -121,5 +121,11 @@ class Engine:
         texts = tuple(self.policy.decode(row) for row in rows)
         answers = [self.policy.mask_of(row, width, self.span(text)) for row, text in zip(rows, texts, strict=True)]
         return Group(
-            prompt, tokens[:, :width].cpu(), mask, torch.stack(answers), texts, finished.cpu(), logp[:, :width].cpu()
+            prompt,
+            tokens[:, :width].cpu(),
+            mask,
+            torch.stack(answers),
+            texts,
+            finished.cpu(),
+            logprobs[:, :width].cpu(),
         )

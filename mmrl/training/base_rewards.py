@@ -104,7 +104,7 @@ def summary(earned: Mapping[str, Tensor], algorithm: Algorithm) -> dict[str, flo
     """
     right = (earned.get("accuracy", earned["total"]) > 0).double()
     rates = {"pass_rate": float(right.mean()), "difficulty": 1 - float((right.sum() + 0.5) / (len(right) + 1))}
-    return {**rates, **algorithm.report_base(earned)}
+    return {**rates, **algorithm.base_metrics(earned)}
 
 
 def facts(config: Config) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from mmrl.training import checkpoint
 from mmrl.training.base_rewards import facts, read_table
 from mmrl.training.checks import check_inputs, check_opening, check_ranks, checkpoint_to_resume
 from mmrl.training.loop import Run
-from mmrl.training.optimizer import freeze, optimizer_of, lr_multiplier
+from mmrl.training.optimizer import freeze, lr_multiplier, optimizer_of
 from mmrl.training.prompts import PromptFeeder
 from mmrl.training.rollouts import rollouts_of
 from mmrl.training.run_log import RunLog
@@ -122,7 +122,9 @@ def first_policy(inputs: Inputs, policy: Policy) -> Policy:
     config = inputs.config
     if inputs.newest is None or not isinstance(config.algorithm.needs.reference, Frozen):
         return policy
-    model = config.model.model_copy(update={"share_prefix": "auto" if policy.shares_prefix else "off"})  # decided, and said
+    model = config.model.model_copy(
+        update={"share_prefix": "auto" if policy.shares_prefix else "off"}
+    )  # decided, and said
     first = policy_of(model, config.data.template, inputs.ranks.accelerator.device, policy.rules.temperature)
     freeze(first, config.optimizer)
     return first
@@ -144,7 +146,9 @@ def feeder_of(inputs: Inputs, policy: Policy) -> PromptFeeder:
     stream = Stream(inputs.data, config.prompts_per_step, config.seed, ranks.rank, ranks.world)
     reader = media_reader(config.data, config.data.frame_cache_bytes, size_rules(policy.processor))
     new_tokens = config.rollout.decoding.max_new_tokens if config.algorithm.needs.source == "policy" else 0
-    return PromptFeeder(policy, reader, stream, ranks, config.data.on_bad_media, new_tokens, config.data.max_prompt_tokens)
+    return PromptFeeder(
+        policy, reader, stream, ranks, config.data.on_bad_media, new_tokens, config.data.max_prompt_tokens
+    )
 
 
 def collector_of(inputs: Inputs, models: Models, feeder: PromptFeeder) -> Collector:
@@ -171,7 +175,12 @@ def trainer_of(inputs: Inputs, models: Models, optimizer: Optimizer, collector: 
     """Puts the algorithm between what collects and what reads."""
     config, ranks, policy = inputs.config, inputs.ranks, models.policy
     total = config.steps * config.mini_batches_per_step
-    planner = BatchPlanner(ranks, config.max_tokens_per_micro_batch, policy.dummy_group if config.model.shard else None, policy.shares_prefix)
+    planner = BatchPlanner(
+        ranks,
+        config.max_tokens_per_micro_batch,
+        policy.dummy_group if config.model.shard else None,
+        policy.shares_prefix,
+    )
     return Trainer(
         config.algorithm,
         collector,

@@ -19,7 +19,7 @@ FREE_TO_CHANGE = (  # when a run is resumed: what decides its length, what it wr
     "out", "steps", "save_every", "keep", "rollouts_every", "trackers", "validation", "best",
     "data.on_bad_media", "data.workers", "data.timeout", "data.cache_bytes", "data.cache_dir",
     "data.cache_dir_bytes", "data.max_prompt_tokens",
-    "part_tokens", "rollout.max_rows", "model.logit_bytes", "model.feature_bytes",
+    "max_tokens_per_micro_batch", "rollout.max_num_seqs", "model.max_logit_bytes", "model.feature_cache_bytes",
     "model.gradient_checkpointing", "model.shard", "model.share_prefix",
 )  # fmt: skip
 
@@ -29,7 +29,7 @@ def check_ranks(config: Config, ranks: Ranks) -> None:
     parts = ranks.world * config.mini_batches_per_step
     if config.prompts_per_step % parts:
         raise ConfigError(
-            f"prompts_per_step: expected a multiple of {parts} (ranks x updates_per_step), "
+            f"prompts_per_step: expected a multiple of {parts} (ranks x mini_batches_per_step), "
             f"found {config.prompts_per_step}"
         )
     if config.model.shard and ranks.world == 1:

@@ -107,7 +107,9 @@ class Run:
         with policy.full_parameters():
             if self.ranks.main:
                 out = self.folder / "validation" / checkpoint.name_of(step)
-                levels = evaluate_model(policy, self.config.validation, out, self.config.rollout.max_num_seqs, quiet=True)
+                levels = evaluate_model(
+                    policy, self.config.validation, out, self.config.rollout.max_num_seqs, quiet=True
+                )
                 found = {f"validation/{n}/{m}": v.mean for n, s in levels.items() for m, v in s.metrics.items()}
                 found["work/validation_tokens"] = sum(cost(out / name)["tokens"] for name in levels)
             self.ranks.wait()

@@ -48,7 +48,7 @@ def count_work(meter: Meter, readers: Sequence[Reader]) -> None:
         meter.total("work/vision_passes", work.vision_passes)
         meter.total("work/forward_tokens", work.forward_tokens)
         meter.add("work/padding_share", work.padding / max(1, work.forward_tokens), work.forward_tokens)
-        meter.most("work/logit_bytes", work.logit_bytes)
+        meter.most("work/max_logit_bytes", work.max_logit_bytes)
         if work.halvings:
             meter.total("work/rollout_halvings", work.halvings)
 

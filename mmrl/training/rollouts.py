@@ -28,18 +28,20 @@ class Sampler:
         """Sample a group for each prompt. The model is in evaluation mode meanwhile, as gradient checkpointing keeps no cache."""
         policy, members = self.engine.policy, range(self.group_size)
 
-        def attempt(max_rows: int) -> list[Group]:
-            return replace(self.engine, max_rows=max_rows).sample(prompts, [members] * len(prompts), self.seed, step)
+        def attempt(max_num_seqs: int) -> list[Group]:
+            return replace(self.engine, max_num_seqs=max_num_seqs).sample(
+                prompts, [members] * len(prompts), self.seed, step
+            )
 
         training = policy.model.training
         policy.model.eval()
         try:
             with policy.full_parameters():
                 rows = min(self.engine.max_num_seqs, len(members) * len(prompts))  # so that halving makes a difference
-                groups, rows, halvings = run_with_smaller_batches(attempt, rows, len(members), "rollout.max_rows")
+                groups, rows, halvings = run_with_smaller_batches(attempt, rows, len(members), "rollout.max_num_seqs")
         finally:
             policy.model.train(training)
-        self.engine = replace(self.engine, max_rows=rows) if halvings else self.engine
+        self.engine = replace(self.engine, max_num_seqs=rows) if halvings else self.engine
         policy.work.halvings += halvings
         return groups
 

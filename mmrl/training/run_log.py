@@ -59,7 +59,9 @@ def rollout(step: int, scored: Scored) -> dict[str, Any]:
                 "rewards": {name: round(reward[i].item(), 6) for name, reward in scored.rewards.items()},
                 "total": round(scored.total[i].item(), 6),
             }
-            for i, (text, mask, finished) in enumerate(zip(group.texts, group.completion_mask, group.finished, strict=True))
+            for i, (text, mask, finished) in enumerate(
+                zip(group.texts, group.completion_mask, group.finished, strict=True)
+            )
         ],
     }
 

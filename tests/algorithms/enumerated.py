@@ -2,7 +2,7 @@
 
 ``categorical(k)`` answers with one of k tokens. ``sequences(v, cap)`` is a tabular autoregressive model with v tokens and an
 end-of-turn token, one row of logits for each prefix, completions cut at ``cap`` tokens (13 prefixes and 40 completions for 3, 3).
-What is enumerated is an algorithm's own ``credit`` and ``loss``, as the trainer calls them.
+What is enumerated is an algorithm's own ``weights`` and ``loss``, as the trainer calls them.
 """
 
 import math
@@ -15,7 +15,7 @@ from itertools import combinations_with_replacement
 import torch
 from torch import Tensor
 
-from mmrl.types import Example, Group, Prompt, Scored, Tokens, Totals
+from mmrl.types import Example, Group, LossNormalisers, Prompt, Scored, Tokens
 from tests import type_checks
 
 
@@ -32,13 +32,13 @@ class Outcomes:
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def logp(self, logits: Tensor) -> Tensor:
+    def logprobs(self, logits: Tensor) -> Tensor:
         """[N, t] log-probabilities of the tokens; 0 off the mask."""
         return logits.log_softmax(dim=-1)[self.prefix, self.tokens] * self.mask
 
     def log_prob(self, logits: Tensor) -> Tensor:
         """[N] log-probabilities of the completions; their exponentials add up to 1."""
-        return self.logp(logits).sum(dim=1)
+        return self.logprobs(logits).sum(dim=1)
 
     def divergence(self, logits: Tensor, reference: Tensor, direction: str) -> Tensor:
         """[N, t] the exact divergence between the laws of the next token at each token's prefix; 0 off the mask."""
@@ -94,7 +94,7 @@ def scored(
     rows = list(rows)
     mask = outcomes.mask[rows]
     prompt = Prompt(Example(name, "q"), torch.zeros(2, dtype=torch.long), torch.zeros(3, 2, dtype=torch.long))
-    sampled = outcomes.logp(policy if sampler is None else sampler).detach()[rows]
+    sampled = outcomes.logprobs(policy if sampler is None else sampler).detach()[rows]
     group = Group(
         prompt,
         outcomes.tokens[rows],
@@ -106,9 +106,9 @@ def scored(
     )
     own = {key: reward[rows] for key, reward in rewards.items()}
     total = own["total"] if "total" in own else sum(own.values())
-    read = None if reference is None else outcomes.logp(reference).detach()[rows]
+    read = None if reference is None else outcomes.logprobs(reference).detach()[rows]
     exact = more.pop("exact", None)
-    more.setdefault("now", tokens(outcomes, policy.detach(), rows, reference, exact))
+    more.setdefault("old_policy", tokens(outcomes, policy.detach(), rows, reference, exact))
     return Scored(group, own, total, read, None if read is None else mask, **more)
 
 
@@ -116,9 +116,9 @@ def tokens(
     outcomes: Outcomes, logits: Tensor, rows: Sequence[int], reference: Tensor | None, exact: str | None
 ) -> Tokens:
     """What a policy says of some outcomes, and if it is asked for the exact divergence to a reference."""
-    logp = outcomes.logp(logits)[list(rows)]
+    logprobs = outcomes.logprobs(logits)[list(rows)]
     divergence = None if exact is None else outcomes.divergence(logits, reference, exact)[list(rows)]
-    return Tokens(logp, torch.zeros_like(logp).detach(), divergence)
+    return Tokens(logprobs, torch.zeros_like(logprobs).detach(), divergence)
 
 
 def groups(count: int, size: int) -> Iterator[tuple[tuple[int, ...], int]]:
@@ -133,14 +133,14 @@ def step_loss(
     logits: Tensor,
     one: Scored,
     rows: Sequence[int],
-    *memory,
+    *state,
     reference: Tensor | None = None,
 ) -> Tensor:
     """What the trainer would backpropagate if this group were all of its batch."""
-    totals = Totals(1, len(rows), int(one.group.completion_mask.sum()))
-    credit = algorithm.credit(one, totals, *memory)
+    totals = LossNormalisers(1, len(rows), int(one.group.completion_mask.sum()))
+    weights = algorithm.token_weights(one, totals, *state)
     now = tokens(outcomes, logits, rows, reference, algorithm.needs.full_vocabulary_kl)
-    return (algorithm.loss(now, credit, one) * credit.share).sum()
+    return (algorithm.loss(policy, weights, one) * weights.loss_weight).sum()
 
 
 def expected_gradient(
@@ -152,7 +152,7 @@ def expected_gradient(
     *,
     sampler: Tensor | None = None,
     reference: Tensor | None = None,
-    memory: Sequence = (),
+    state: Sequence = (),
     **more,
 ) -> Tensor:
     """The expectation over all groups of ``size`` draws of the sampler (or policy) of the gradient of the step's loss with
@@ -164,7 +164,7 @@ def expected_gradient(
         known = {"exact": algorithm.needs.full_vocabulary_kl, **more}
         with type_checks.off() if index else nullcontext():
             one = scored(outcomes, rows, rewards, policy=logits, sampler=sampler, reference=reference, **known)
-            loss = step_loss(algorithm, outcomes, logits, one, rows, *memory, reference=reference)
+            loss = step_loss(algorithm, outcomes, logits, one, rows, *state, reference=reference)
         total = total + orders * log_q[list(rows)].sum().exp() * loss
     return torch.autograd.grad(total, logits)[0]
 

@@ -8,8 +8,8 @@ import torch
 
 from mmrl.algorithms import ALGORITHMS, GRPO, Algorithm, Needs, TargetMatching
 from mmrl.algorithms.base import known
-from mmrl.algorithms.target_matching import TargetKL, RunningZ, TargetState
-from mmrl.types import Tokens, Totals
+from mmrl.algorithms.target_matching import RunningZ, TargetKL, TargetState
+from mmrl.types import LossNormalisers, Tokens
 from tests import run_fixtures, tiny_models
 from tests.algorithms.factories import scored
 
@@ -18,8 +18,8 @@ from tests.algorithms.factories import scored
 class Reinforce(Algorithm):
     """A whole method: its loss."""
 
-    def loss(self, now, credit, rows):
-        return -credit.advantage * now.logp
+    def loss(self, policy, weights, rows):
+        return -weights.advantage * policy.logprobs
 
 
 def test_a_method_is_its_loss_and_the_trainer_runs_it():
@@ -33,8 +33,8 @@ def test_a_method_is_its_loss_and_the_trainer_runs_it():
 
 def test_by_default_its_credit_is_grpos_without_a_divergence():
     s = scored([1.0, 0, 1], [1, 1, 0], [0.5] * 3)
-    totals = Totals(1, 3, int(s.group.completion_mask.sum()))
-    mine, theirs = Reinforce().credit(s, totals), GRPO(beta=0, reference=None).credit(s, totals)
+    totals = LossNormalisers(1, 3, int(s.group.completion_mask.sum()))
+    mine, theirs = Reinforce().token_weights(s, totals), GRPO(beta=0, reference=None).token_weights(s, totals)
     assert torch.equal(mine.advantage, theirs.advantage)
     assert torch.equal(mine.loss_weight, theirs.loss_weight)
     assert not mine.kl_weight.any()
@@ -71,9 +71,9 @@ def test_every_method_has_the_name_that_chooses_it_and_says_what_it_needs(name):
 
 def test_what_was_not_declared_is_missed_by_its_name():
     s = replace(scored([1.0, 0], [1, 1], [0.5] * 2), reference=None)
-    grpo, totals = ALGORITHMS["care"](beta=0.1), Totals(1, 2, int(s.group.completion_mask.sum()))
+    grpo, totals = ALGORITHMS["care"](beta=0.1), LossNormalisers(1, 2, int(s.group.completion_mask.sum()))
     with pytest.raises(ValueError, match=r"algorithm.needs: expected reference, .*declare it in needs"):
-        grpo.credit(s, totals)
+        grpo.token_weights(s, totals)
     assert known(0.0, "reference") == 0.0
 
 
@@ -81,11 +81,11 @@ def test_a_row_that_is_only_read_is_not_learned_from():
     policy = tiny_models.policy()
     trainer = run_fixtures.trainer_of(Reinforce(), policy, run_fixtures.fixed_groups(policy, ["text"]))
     (one,) = trainer.collect()
-    (bundle,) = trainer.forward.planner.plan([(one, trainer.algorithm.credit(one, trainer.normalisers([one])))])
-    rows = replace(bundle.micro_batches[0][0], credit=None)
-    logp = torch.zeros(one.group.completion_mask.shape)
-    with pytest.raises(ValueError, match="rows of text: expected credit to learn from, found none"):
-        trainer.backward([Tokens(logp, logp)], [rows], trainer.meter)
+    (bundle,) = trainer.forward.planner.plan([(one, trainer.algorithm.token_weights(one, trainer.normalisers([one])))])
+    rows = replace(bundle.micro_batches[0][0], weights=None)
+    logprobs = torch.zeros(one.group.completion_mask.shape)
+    with pytest.raises(ValueError, match="rows of text: expected weights to learn from, found none"):
+        trainer.backward([Tokens(logprobs, logprobs)], [rows], trainer.meter)
 
 
 def test_a_targets_state_is_the_same_after_a_checkpoint():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmrl.algorithms import CARE, GRPO
-from mmrl.types import Tokens, Totals
+from mmrl.types import LossNormalisers, Tokens
 from tests.algorithms.factories import scored
 
 CASES = {
@@ -37,7 +37,7 @@ def test_worked_vectors(name):
     s = scored(accuracy, form, likelihood)
     care = CARE(margin=margin)
     torch.testing.assert_close(care.bonuses(s), torch.tensor(bonus, dtype=torch.float64))
-    worth = care.credit(s, Totals(1, 8, int(s.group.completion_mask.sum()))).advantage
+    worth = care.token_weights(s, LossNormalisers(1, 8, int(s.group.completion_mask.sum()))).advantage
     torch.testing.assert_close(worth[:, 0], torch.tensor(advantage, dtype=torch.float64), atol=6e-4, rtol=0)
 
 
@@ -70,24 +70,24 @@ def test_equal_soft_rewards_are_all_accurate_whatever_rounding_does():
 
 def test_the_reference_reads_the_answers_of_rows_that_can_earn_the_bonus():
     s = scored([1, 1, 0, 0.05], [1] * 4, [0.5] * 4)
-    where = CARE().reads(s.group, s.rewards)
+    where = CARE().reference_mask(s.group, s.rewards)
     assert torch.equal(where, s.group.answer_mask & torch.tensor([True, True, False, False])[:, None])
 
 
 def test_without_bonus_care_is_grpo_without_divergence():
     s = scored([1, 0, 0.4], [1, 1, 0], [0.5, 0.9, 0.2])
-    totals = Totals(2, 6, 30)
-    one, two = CARE(bonus=0).credit(s, totals), GRPO(beta=0, reference=None).credit(s, totals)
+    totals = LossNormalisers(2, 6, 30)
+    one, two = CARE(bonus=0).token_weights(s, totals), GRPO(beta=0, reference=None).token_weights(s, totals)
     assert torch.equal(one.advantage, two.advantage)
     assert torch.equal(one.loss_weight, two.loss_weight)
 
 
 def test_the_gradient_is_that_of_worth_times_log_probability():
     s = scored([1, 0, 1], [1, 1, 1], [0.5, 0.9, 0.2])
-    credit = CARE().credit(s, Totals(1, 3, int(s.group.completion_mask.sum())))
-    logp = torch.randn(s.group.completion_mask.shape, dtype=torch.float64).requires_grad_()
-    (CARE().loss(Tokens(logp, logp.detach()), credit, s) * credit.loss_weight).sum().backward()
-    torch.testing.assert_close(logp.grad, -credit.advantage * credit.loss_weight)
+    weights = CARE().token_weights(s, LossNormalisers(1, 3, int(s.group.completion_mask.sum())))
+    logprobs = torch.randn(s.group.completion_mask.shape, dtype=torch.float64).requires_grad_()
+    (CARE().loss(Tokens(logprobs, logprobs.detach()), weights, s) * weights.loss_weight).sum().backward()
+    torch.testing.assert_close(logprobs.grad, -weights.advantage * weights.loss_weight)
 
 
 @pytest.mark.parametrize("field", [{"cap": 0.0}, {"bonus": -1.0}, {"margin": -0.1}, {"clip": 1.5}])
@@ -102,14 +102,16 @@ def test_a_dense_bonus_is_as_large_as_the_likelihood():
     expected = torch.tensor([0.45, 0.1, 0, 0.475], dtype=torch.float64)
     care = CARE(consistency="dense")
     torch.testing.assert_close(care.bonuses(s), expected)
-    assert torch.equal(care.reads(s.group, s.rewards), s.group.answer_mask & torch.tensor([1, 1, 0, 1]).bool()[:, None])
+    assert torch.equal(
+        care.reference_mask(s.group, s.rewards), s.group.answer_mask & torch.tensor([1, 1, 0, 1]).bool()[:, None]
+    )
 
 
 def test_a_divergence_beside_the_bonus_is_grpos():
     s = scored([1, 0, 1], [1, 1, 1], [0.9, 0.5, 0.2])
-    now = Tokens(torch.full_like(s.ref_logprobs, -0.3) * s.group.completion_mask, torch.zeros_like(s.ref_logprobs))
-    totals = Totals(1, 3, int(s.group.completion_mask.sum()))
+    policy = Tokens(torch.full_like(s.ref_logprobs, -0.3) * s.group.completion_mask, torch.zeros_like(s.ref_logprobs))
+    totals = LossNormalisers(1, 3, int(s.group.completion_mask.sum()))
     care, grpo = CARE(beta=0.1, bonus=0), GRPO(beta=0.1)
-    assert torch.equal(care.reads(s.group, s.rewards), s.group.completion_mask)
-    credits = care.credit(s, totals), grpo.credit(s, totals)
-    torch.testing.assert_close(care.loss(now, credits[0], s), grpo.loss(now, credits[1], s))
+    assert torch.equal(care.reference_mask(s.group, s.rewards), s.group.completion_mask)
+    credits = care.token_weights(s, totals), grpo.token_weights(s, totals)
+    torch.testing.assert_close(care.loss(policy, credits[0], s), grpo.loss(policy, credits[1], s))

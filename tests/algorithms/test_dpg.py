@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from mmrl.algorithms import CDPG, DPG, GDC
-from mmrl.algorithms.target_matching import TargetKL, TargetError, TargetState
+from mmrl.algorithms.target_matching import TargetError, TargetKL, TargetState
 from mmrl.functional.divergences import KLTargetPolicy, value
 from mmrl.functional.targets import Constraint, MomentsError, Tilt
-from mmrl.types import AdaptiveProposal, Totals
+from mmrl.types import AdaptiveProposal, LossNormalisers
 from tests.algorithms.enumerated import categorical, expected_gradient, gradient, scored
 
 TIGHT = {"atol": 1e-10, "rtol": 0}
@@ -38,7 +38,7 @@ def base(name):
 
 
 def expected(algorithm, name, size=2, **more):
-    more = {"memory": (TargetState(),), "base": base(name)} | more
+    more = {"state": (TargetState(),), "base": base(name)} | more
     return expected_gradient(algorithm, FOUR, POLICY, size, rewards(name), reference=prior(name), **more)
 
 
@@ -77,7 +77,7 @@ def test_a_leave_one_out_z_keeps_the_direction():
 def test_cdpg_weighs_by_the_groups_own_z():
     s = scored(FOUR, [0, 1, 2, 3], rewards("easy"), policy=POLICY, reference=prior("easy"))
     w = FOUR.log_prob(prior("easy")).exp() * rewards("easy")["accuracy"] / FOUR.log_prob(POLICY).exp()
-    worth = CDPG().credit(s, Totals(1, 4, 4), TargetState()).advantage[:, 0]
+    worth = CDPG().token_weights(s, LossNormalisers(1, 4, 4), TargetState()).advantage[:, 0]
     torch.testing.assert_close(worth, w / w.mean(), **TIGHT)
 
 
@@ -91,46 +91,46 @@ def table():
 
 def test_gdc_fits_the_average_moment_over_prompts():
     one, achieved = gdc(), []
-    memory = one.start(table())
+    state = one.init_state(table())
     for name in CONTEXTS:
-        p = (FOUR.log_prob(prior(name)) + one.log_weight(rewards(name), memory)).softmax(dim=0)
+        p = (FOUR.log_prob(prior(name)) + one.log_weight(rewards(name), state)).softmax(dim=0)
         achieved.append(p @ rewards(name)["accuracy"])
     assert sum(achieved).item() / 2 == pytest.approx(0.8, abs=1e-10)
     # a binary feature and one prompt: log-odds of the wanted minus those of the base
-    memory = one.start({"hard": base("hard")})
-    assert memory.coefficients.item() == pytest.approx(math.log(4) - math.log(0.2 / 0.8), abs=1e-10)
+    state = one.init_state({"hard": base("hard")})
+    assert state.coefficients.item() == pytest.approx(math.log(4) - math.log(0.2 / 0.8), abs=1e-10)
 
 
 def test_gdc_moves_to_the_exponential_family():
     one = gdc(proposal=None)
-    memory = one.start(table())
-    p = (FOUR.log_prob(prior("hard")) + one.log_weight(rewards("hard"), memory)).softmax(dim=0)
-    got = expected(one, "hard", memory=(memory,), sampler=SAMPLER)[0]
+    state = one.init_state(table())
+    p = (FOUR.log_prob(prior("hard")) + one.log_weight(rewards("hard"), state)).softmax(dim=0)
+    got = expected(one, "hard", state=(state,), sampler=SAMPLER)[0]
     torch.testing.assert_close(got, FOUR.log_prob(POLICY).exp() - p, **TIGHT)
 
 
 def test_a_hybrid_has_its_moments_within_its_constraint():
     one = gdc(target=(Constraint(),), moments={"total": 0.5})
-    memory = one.start({"easy": base("easy")})
-    p = (FOUR.log_prob(prior("easy")) + one.log_weight(rewards("easy"), memory)).softmax(dim=0)
+    state = one.init_state({"easy": base("easy")})
+    p = (FOUR.log_prob(prior("easy")) + one.log_weight(rewards("easy"), state)).softmax(dim=0)
     assert p[2] == 0
     assert (p @ rewards("easy")["total"]).item() == pytest.approx(0.5, abs=1e-10)
 
 
 def test_moments_out_of_reach_stop_before_the_first_step():
     with pytest.raises(MomentsError, match="feature 0: expected a wanted moment strictly between") as caught:
-        gdc(moments={"accuracy": 1.0}).start(table())
+        gdc(moments={"accuracy": 1.0}).init_state(table())
     assert "accuracy" in caught.value.__notes__[0]
     with pytest.raises(ValueError, match="prepared: expected what the base model earned"):
-        gdc().start(None)
+        gdc().init_state(None)
     with pytest.raises(ValueError, match=r"moments: expected rewards by the names \['style'\]"):
-        gdc(moments={"style": 0.5}).start(table())
+        gdc(moments={"style": 0.5}).init_state(table())
 
 
 def estimates(one, policy, sampler):
     """What is remembered of a group in which every outcome was drawn once by a uniform sampler: exact KLs."""
     s = scored(FOUR, range(4), rewards("easy"), policy=policy, sampler=sampler, reference=prior("easy"))
-    return one.remember(TargetState(), [one.notes(s, TargetState())])
+    return one.update_state(TargetState(), [one.observe(s, TargetState())])
 
 
 def test_the_proposal_is_replaced_where_the_policy_is_closer_to_the_target():
@@ -139,10 +139,10 @@ def test_the_proposal_is_replaced_where_the_policy_is_closer_to_the_target():
     p = target(Tilt(0.5), "easy")
     near, far = p.log()[None] + 0.1 * FOUR.logits(5), p.log()[None] + 3 * FOUR.logits(5)
     for policy, closer in ((near, True), (far, False)):
-        memory = estimates(one, policy, uniform)
+        state = estimates(one, policy, uniform)
         kls = [value(KLTargetPolicy(), FOUR.log_prob(x).exp(), p) for x in (policy, uniform)]
-        torch.testing.assert_close(torch.tensor(memory.kl, dtype=torch.float64), torch.stack(kls), **TIGHT)
-        assert one.adopt(memory) is closer
+        torch.testing.assert_close(torch.tensor(state.kl, dtype=torch.float64), torch.stack(kls), **TIGHT)
+        assert one.adopt(state) is closer
     assert not one.adopt(TargetState())
 
 
@@ -150,29 +150,31 @@ def test_groups_without_mass_say_nothing_of_the_proposal():
     one = DPG(target=(Constraint(),), proposal=AdaptiveProposal(1))
     nothing = {"total": torch.zeros(4, dtype=torch.float64), "accuracy": torch.zeros(4, dtype=torch.float64)}
     s = scored(FOUR, range(4), nothing, policy=POLICY, sampler=SAMPLER, reference=prior("easy"))
-    memory = one.remember(TargetState(kl=TargetKL(0.0, 0.0)), [one.notes(s, TargetState())])
-    assert not one.adopt(memory)
-    assert memory.kl is None
+    state = one.update_state(TargetState(kl=TargetKL(0.0, 0.0)), [one.observe(s, TargetState())])
+    assert not one.adopt(state)
+    assert state.kl is None
 
 
 def test_a_target_that_is_never_reached_stops_the_run():
-    one, memory = DPG(target=(Constraint(),)), TargetState()
+    one, state = DPG(target=(Constraint(),)), TargetState()
     nothing = {"total": torch.zeros(4, dtype=torch.float64), "accuracy": torch.zeros(4, dtype=torch.float64)}
-    failed = one.notes(scored(FOUR, range(4), nothing, policy=POLICY, reference=prior("easy")), TargetState())
-    reached = one.notes(scored(FOUR, range(4), rewards("easy"), policy=POLICY, reference=prior("easy")), TargetState())
+    failed = one.observe(scored(FOUR, range(4), nothing, policy=POLICY, reference=prior("easy")), TargetState())
+    reached = one.observe(
+        scored(FOUR, range(4), rewards("easy"), policy=POLICY, reference=prior("easy")), TargetState()
+    )
     for _ in range(19):
-        memory = one.remember(memory, [failed, failed])
-    assert one.remember(memory, [failed, reached]).steps_without_support == 0
+        state = one.update_state(state, [failed, failed])
+    assert one.update_state(state, [failed, reached]).steps_without_support == 0
     with pytest.raises(TargetError, match=r"within 20 steps, found none.*give the constraint a floor"):
-        one.remember(memory, [failed])
+        one.update_state(state, [failed])
 
 
 def test_the_report_names_the_fitted_coefficients():
     one = gdc()
-    memory = one.start(table())
+    state = one.init_state(table())
     s = scored(FOUR, [0, 1], rewards("easy"), policy=POLICY, reference=prior("easy"))
-    numbers = one.report(s, memory)
-    assert numbers["lambda/accuracy"] == memory.coefficients.item()
+    numbers = one.metrics(s, state)
+    assert numbers["lambda/accuracy"] == state.coefficients.item()
     assert 1 < numbers["moments/ess"] <= 10
 
 

@@ -23,7 +23,7 @@ from mmrl.functional.divergences import (
     value,
 )
 from mmrl.functional.targets import Constraint, Tilt
-from mmrl.types import EMA, Totals
+from mmrl.types import EMA, LossNormalisers
 from tests.algorithms.enumerated import categorical, expected_gradient, gradient, scored, sequences, step_loss
 
 EVERY = (
@@ -51,8 +51,8 @@ def exact(divergence, p, outcomes=FOUR, policy=POLICY):
     return gradient(lambda x: value(divergence, outcomes.log_prob(x).exp(), p), policy)
 
 
-def expected(algorithm, size=3, rewards=REWARDS, policy=POLICY, memory=(TargetState(),), base=BASE, **more):
-    return expected_gradient(algorithm, FOUR, policy, size, rewards, reference=PRIOR, memory=memory, base=base, **more)
+def expected(algorithm, size=3, rewards=REWARDS, policy=POLICY, state=(TargetState(),), base=BASE, **more):
+    return expected_gradient(algorithm, FOUR, policy, size, rewards, reference=PRIOR, state=state, base=base, **more)
 
 
 @pytest.mark.parametrize("sampler", [None, SAMPLER], ids=["on-policy", "off-policy"])
@@ -79,7 +79,7 @@ def test_sequences_count_as_the_sum_of_their_tokens(sampler):
     counts = (outcomes.log_prob(prior).exp() * 12 * 6 * 4).round().long()  # whole numbers: Z has no error
     base = {"total": torch.repeat_interleave(reward, counts)}
     one = FDPG(divergence=JensenShannon(), target=(Tilt(0.7),), z="offline")
-    more = {"reference": prior, "memory": (TargetState(),), "base": base, "sampler": other}
+    more = {"reference": prior, "state": (TargetState(),), "base": base, "sampler": other}
     got = expected_gradient(one, outcomes, policy, 2, {"total": reward}, **more)
     p = (outcomes.log_prob(prior) + reward / 0.7).softmax(dim=0)
     torch.testing.assert_close(got, exact(JensenShannon(), p, outcomes, policy), **TIGHT)
@@ -125,9 +125,9 @@ def test_the_gradient_is_minus_that_of_regularised_reward_over_beta():
 
 def test_reverse_kl_is_regularised_rl_divided_by_beta():
     s = scored(FOUR, [0, 1, 1, 3], REWARDS, policy=POLICY, reference=PRIOR)
-    totals = Totals(1, 4, 4)
-    mine = FDPG(divergence=KLPolicyTarget(), target=(Tilt(0.3),)).credit(s, totals, TargetState())
-    theirs = KLInReward(beta=0.3).credit(s, totals)
+    totals = LossNormalisers(1, 4, 4)
+    mine = FDPG(divergence=KLPolicyTarget(), target=(Tilt(0.3),)).token_weights(s, totals, TargetState())
+    theirs = KLInReward(beta=0.3).token_weights(s, totals)
     torch.testing.assert_close(0.3 * mine.advantage, theirs.advantage, **TIGHT)
     torch.testing.assert_close(mine.loss_weight, theirs.loss_weight)
 
@@ -135,9 +135,11 @@ def test_reverse_kl_is_regularised_rl_divided_by_beta():
 @pytest.mark.parametrize("sampler", [None, SAMPLER], ids=["on-policy", "off-policy"])
 def test_forward_kl_is_dpg(sampler):
     s = scored(FOUR, [0, 1, 1, 3], REWARDS, policy=POLICY, sampler=sampler, reference=PRIOR)
-    totals = Totals(1, 4, 4)
-    mine = FDPG(divergence=KLTargetPolicy(), target=(Tilt(0.3),), baseline="none").credit(s, totals, TargetState())
-    theirs = DPG(target=(Tilt(0.3),), baseline=False).credit(s, totals, TargetState())
+    totals = LossNormalisers(1, 4, 4)
+    mine = FDPG(divergence=KLTargetPolicy(), target=(Tilt(0.3),), baseline="none").token_weights(
+        s, totals, TargetState()
+    )
+    theirs = DPG(target=(Tilt(0.3),), baseline=False).token_weights(s, totals, TargetState())
     torch.testing.assert_close(mine.advantage, theirs.advantage, **TIGHT)
 
 
@@ -150,7 +152,7 @@ def test_alpha_dpg_is_the_published_recipe_but_for_a_constant(a):
     theirs = ((w / z / pi) ** (1 - a) - 1).clamp(max=10)
     theirs = torch.stack([theirs[i] - theirs[torch.arange(4) != i].mean() for i in range(4)])
     one = AlphaDPG(divergence=Alpha(a), max_pseudo_reward=10 / (1 - a))
-    mine = one.credit(s, Totals(1, 4, 4), TargetState()).advantage[:, 0]
+    mine = one.token_weights(s, LossNormalisers(1, 4, 4), TargetState()).advantage[:, 0]
     torch.testing.assert_close((1 - a) * mine, theirs, **TIGHT)
 
 
@@ -174,9 +176,9 @@ def test_a_group_without_success_is_worth_nothing(name, z):
     }
     base = {name: 0 * earned for name, earned in BASE.items()}
     s = scored(FOUR, [0, 1, 2, 2], FAILED, policy=POLICY, sampler=SAMPLER, reference=PRIOR, base=base)
-    credit = make[name].credit(s, Totals(1, 4, 4), TargetState())
-    assert not credit.worth.any()
-    assert credit.silent
+    weights = make[name].token_weights(s, LossNormalisers(1, 4, 4), TargetState())
+    assert not weights.advantage.any()
+    assert weights.without_signal
     numbers = make[name].report(s, TargetState())
     assert numbers["groups/no_success"] == 1
     assert numbers["target/outside"] == 1
@@ -189,7 +191,7 @@ def test_one_success_among_failures_counts_finitely_with_every_z():
             s = scored(FOUR, [0, 1, 1, 2], REWARDS, policy=POLICY, reference=PRIOR)
             worth = (
                 FDPG(divergence=divergence, target=(Constraint(),), z=z)
-                .credit(s, Totals(1, 4, 4), TargetState())
+                .token_weights(s, LossNormalisers(1, 4, 4), TargetState())
                 .advantage[:, 0]
             )
             assert worth.isfinite().all()
@@ -200,23 +202,23 @@ def test_one_success_among_failures_counts_finitely_with_every_z():
 def test_a_running_z_is_made_of_the_past_and_the_siblings_and_never_of_the_sample():
     one = FDPG(divergence=KLTargetPolicy(), z="running", baseline="none")
     first = scored(FOUR, [0, 1, 3], REWARDS, policy=POLICY, sampler=SAMPLER, reference=PRIOR)
-    memory = one.remember(TargetState(), [one.notes(first, TargetState())])
+    state = one.update_state(TargetState(), [one.observe(first, TargetState())])
     second = scored(FOUR, [2, 1, 0], REWARDS, policy=POLICY, sampler=SAMPLER, reference=PRIOR)
-    logs = one.logs(second, memory)
+    logs = one.logs(second, state)
     w = one.logs(first, TargetState()).weight.exp()
     own = logs.weight.exp()
     z = torch.stack([torch.cat([w, own[torch.arange(3) != i]]).mean() for i in range(3)])
-    torch.testing.assert_close(one.log_z(second, logs, memory), z.log(), **TIGHT)
+    torch.testing.assert_close(one.log_z(second, logs, state), z.log(), **TIGHT)
     other = scored(FOUR, [2, 1, 0], REWARDS, policy=POLICY, reference=PRIOR, name="another")
-    assert one.log_z(other, logs, memory)[0].item() == pytest.approx(own[1:].mean().log().item())
+    assert one.log_z(other, logs, state)[0].item() == pytest.approx(own[1:].mean().log().item())
 
 
 def test_what_is_forgotten_counts_less():
     one = FDPG(z="running", z_decay=0.5)
     s = scored(FOUR, [0, 1, 3], REWARDS, policy=POLICY, reference=PRIOR)
-    visit = one.notes(s, TargetState())
-    memory = one.remember(one.remember(TargetState(), [visit]), [visit])
-    log_sum, count = memory.running_z["made"]
+    visit = one.observe(s, TargetState())
+    state = one.update_state(one.update_state(TargetState(), [visit]), [visit])
+    log_sum, count = state.running_z["made"]
     assert count == 1.5 * 3
     assert log_sum == pytest.approx(math.log(1.5) + visit.z.log_sum)
 
@@ -230,7 +232,7 @@ def test_rewards_a_thousand_times_beta_stay_finite_and_in_order(divergence, dtyp
     )
     worth = (
         FDPG(divergence=divergence, target=(Tilt(1.0),), z="offline")
-        .credit(s, Totals(1, 4, 4), TargetState())
+        .token_weights(s, LossNormalisers(1, 4, 4), TargetState())
         .advantage[:, 0]
     )
     assert worth.dtype == dtype
@@ -245,7 +247,8 @@ def test_shifts_of_the_reward_leave_the_credit():
         for k, c in ((1, 0), (5, -3))
     )
     one, other = (
-        FDPG(target=(Tilt(beta),)).credit(x, Totals(1, 4, 4), TargetState()) for x, beta in ((s, 0.3), (moved, 1.5))
+        FDPG(target=(Tilt(beta),)).token_weights(x, LossNormalisers(1, 4, 4), TargetState())
+        for x, beta in ((s, 0.3), (moved, 1.5))
     )
     torch.testing.assert_close(one.advantage, other.advantage, **TIGHT)
 
@@ -262,7 +265,7 @@ def test_caps_bound_rewards_and_ratios():
     s = scored(FOUR, [0, 1, 2, 3], REWARDS, policy=POLICY, sampler=SAMPLER, reference=PRIOR)
     bound = (
         FDPG(divergence=KLTargetPolicy(), max_pseudo_reward=0.5, max_ratio=1.1, baseline="none")
-        .credit(s, Totals(1, 4, 4), TargetState())
+        .token_weights(s, LossNormalisers(1, 4, 4), TargetState())
         .advantage
     )
     assert bound.max() <= 0.55
@@ -290,7 +293,7 @@ MUTANTS = {
         "ratio",
         lambda logs, cap=None: torch.ones_like(logs.policy),
     ),
-    "Z is lost": (TargetMatching, "log_z", lambda self, scored, logs, memory: torch.zeros_like(logs.policy)),
+    "Z is lost": (TargetMatching, "log_z", lambda self, scored, logs, state: torch.zeros_like(logs.policy)),
     "a completion counts by its length": (
         policy_gradient,
         "shares",
@@ -300,7 +303,7 @@ MUTANTS = {
     "the base for the target": (
         TargetMatching,
         "log_weight",
-        lambda self, rewards, memory: 0 * rewards["total"].double(),
+        lambda self, rewards, state: 0 * rewards["total"].double(),
     ),
     "a group's mean for the siblings'": (
         fdpg,
@@ -339,13 +342,13 @@ def test_a_deliberate_error_would_be_seen(name, monkeypatch):
         (lambda: FDPG(divergence=TotalVariation(), z="running"), r"algorithm.z"),
         (lambda: FDPG(divergence=JensenShannon(), z="none"), r"algorithm.z: JensenShannon depends on Z in more than scale"),
         (lambda: FDPG(target=()), r"algorithm.target: expected a factor or moments, found none"),
-        (lambda: FDPG(clamp_log_z=True), r"algorithm.bound_z: .*declare low and high"),
+        (lambda: FDPG(clamp_log_z=True), r"algorithm.clamp_log_z: .*declare low and high"),
         (lambda: FDPG(max_pseudo_reward=0.0), r"algorithm.cap: expected a number above 0, found 0.0"),
         (lambda: FDPG(z_decay=0.0), r"algorithm.forget: expected a number in \(0, 1\], found 0.0"),
         (lambda: FDPG(baseline="group_std"), r"algorithm.baseline: .*group_std gives each prompt a scale of its own"),
         (lambda: FDPG(z="running", reference=EMA()), r"algorithm.reference: expected frozen"),
         (lambda: FDPG(z="offline", reference=EMA()), r"algorithm.reference: expected frozen"),
-        (lambda: FDPG(z="offline").start(None), r"prepared: expected what the base model earned"),
+        (lambda: FDPG(z="offline").init_state(None), r"prepared: expected what the base model earned"),
         (lambda: DPG(z="none"), r"algorithm.z: expected an estimate, as the baseline"),
         (lambda: VarGrad(target=(Constraint(),)), r"algorithm.target: expected mass everywhere"),
         (lambda: GVPO(target_policy="reference"), r"algorithm.reference: expected one"),
@@ -363,7 +366,7 @@ def test_a_group_of_one_is_refused(make):
     assert one.needs.group_baseline
     s = scored(FOUR, [0], REWARDS, policy=POLICY, reference=PRIOR)
     with pytest.raises(ValueError, match="expected 2 or more"):
-        one.credit(s, Totals(1, 1, 1), TargetState())
+        one.token_weights(s, LossNormalisers(1, 1, 1), TargetState())
 
 
 def test_an_enumerated_step_is_a_draw_of_the_expectation():
@@ -387,9 +390,9 @@ def test_reward_alone_collapses_and_regularised_reward_comes_to_rest_at_the_post
     three = categorical(3)
     prior, reward = three.logits(7), torch.tensor([1.0, 0.8, 0.0], dtype=torch.float64)
 
-    def after(one, steps, rate, memory):
+    def after(one, steps, rate, state):
         logits = prior.clone()
-        more = {"reference": prior, "memory": memory}
+        more = {"reference": prior, "state": state}
         for _ in range(steps):
             logits -= rate * expected_gradient(one, three, logits, 2, {"total": reward}, **more)
         return three.log_prob(logits)

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from mmrl.algorithms import GRPO, SFT
-from mmrl.functional.policy_gradient import k3, loss_weights, standardised, clipped_surrogate
-from mmrl.types import Tokens, Totals
+from mmrl.functional.policy_gradient import clipped_surrogate, k3, loss_weights, standardised
+from mmrl.types import LossNormalisers, Tokens
 from tests.algorithms.factories import scored
 
 
 def tokens(s, seed=1):
-    logp = torch.randn(s.group.mask.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    return Tokens((logp * s.group.mask).requires_grad_(), torch.zeros_like(logp))
+    logprobs = torch.randn(s.group.mask.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return Tokens((logprobs * s.group.mask).requires_grad_(), torch.zeros_like(logprobs))
 
 
 def test_advantages_by_hand():
@@ -35,7 +35,7 @@ def test_a_group_of_one_has_no_baseline():
 
 def test_shares_of_a_step_add_up_to_one():
     masks = [scored([1] * g, [1] * g, [0.5] * g).group.completion_mask for g in (2, 5, 3)]
-    totals = Totals(3, 10, sum(int(m.sum()) for m in masks))
+    totals = LossNormalisers(3, 10, sum(int(m.sum()) for m in masks))
     for reduce in ("sequence", "token"):
         total = sum(loss_weights(m, totals, reduce, torch.float64).sum() for m in masks)
         torch.testing.assert_close(total, torch.tensor(1.0, dtype=torch.float64))
@@ -46,18 +46,18 @@ def test_the_loss_by_hand():
         [1, 0], [1, 1], [0.5, 0.5], lengths=[1, 2]
     )  # 2 and 3 tokens; rewards 2 and 1: +-0.5 / (sqrt(0.5) + 1e-4)
     grpo = GRPO(beta=0.1)
-    credit = grpo.credit(s, Totals(1, 2, 5))
-    now = tokens(s)
-    loss = (grpo.loss(now, credit, s) * credit.loss_weight).sum()
+    weights = grpo.token_weights(s, LossNormalisers(1, 2, 5))
+    policy = tokens(s)
+    loss = (grpo.loss(policy, weights, s) * weights.loss_weight).sum()
     a = 0.5 / (math.sqrt(0.5) + 1e-4)
-    divergence = k3(now.logp.detach(), s.ref_logprobs)
+    divergence = k3(policy.logprobs.detach(), s.ref_logprobs)
     expected = -(a - a) / 2 + 0.1 * (divergence[0, :2].mean() + divergence[1].mean()) / 2
     torch.testing.assert_close(loss.detach(), expected, atol=1e-12, rtol=1e-12)
 
 
 def test_k3_is_never_negative_zero_at_equality_and_cut():
-    logp = torch.tensor([0.0, -1.0, -30.0, -1e-9], dtype=torch.float64)
-    got = k3(logp[None], torch.zeros(1, 4, dtype=torch.float64))[0]
+    logprobs = torch.tensor([0.0, -1.0, -30.0, -1e-9], dtype=torch.float64)
+    got = k3(logprobs[None], torch.zeros(1, 4, dtype=torch.float64))[0]
     expected = [0.0, math.e - 2, math.exp(10) - 11, 5e-19]
     torch.testing.assert_close(got, torch.tensor(expected, dtype=torch.float64), atol=1e-15, rtol=1e-12)
     assert (got >= 0).all()
@@ -65,8 +65,8 @@ def test_k3_is_never_negative_zero_at_equality_and_cut():
 
 def test_without_divergence_no_reference_is_read():
     s = scored([1, 0], [1, 1], [0.5, 0.5])
-    assert GRPO(beta=0).reads(s.group, s.rewards) is None
-    assert torch.equal(GRPO(beta=0.1).reads(s.group, s.rewards), s.group.completion_mask)
+    assert GRPO(beta=0).reference_mask(s.group, s.rewards) is None
+    assert torch.equal(GRPO(beta=0.1).reference_mask(s.group, s.rewards), s.group.completion_mask)
 
 
 def test_clipping_bounds_gains_and_not_losses():
@@ -77,20 +77,20 @@ def test_clipping_bounds_gains_and_not_losses():
 
 def test_the_clipped_ratio_is_to_the_sampler_and_the_unclipped_to_the_policy_as_it_is():
     s = scored([1, 0], [1, 1], [0.5, 0.5])
-    totals, now = Totals(1, 2, int(s.group.completion_mask.sum())), tokens(s)
+    totals, policy = LossNormalisers(1, 2, int(s.group.completion_mask.sum())), tokens(s)
     free, bound = GRPO(beta=0), GRPO(beta=0, epsilon=0.2)
-    credit = free.credit(s, totals)
-    torch.testing.assert_close(free.loss(now, credit, s), -credit.advantage)
-    ratio = (now.logp - s.group.logp_sampled).exp()
-    torch.testing.assert_close(bound.loss(now, credit, s), -clipped_surrogate(ratio, credit.advantage, 0.2))
+    weights = free.token_weights(s, totals)
+    torch.testing.assert_close(free.loss(policy, weights, s), -weights.advantage)
+    ratio = (policy.logprobs - s.group.sampling_logprobs).exp()
+    torch.testing.assert_close(bound.loss(policy, weights, s), -clipped_surrogate(ratio, weights.advantage, 0.2))
 
 
 def test_sft_is_the_mean_negative_log_likelihood():
     s = scored([1, 1], [1, 1], [0.5, 0.5])
-    now, count = tokens(s), int(s.group.completion_mask.sum())
-    credit = SFT().credit(s, Totals(1, 2, count))
-    loss = (SFT().loss(now, credit, s) * credit.loss_weight).sum()
-    torch.testing.assert_close(loss, -now.logp.sum() / count)
+    policy, count = tokens(s), int(s.group.completion_mask.sum())
+    weights = SFT().token_weights(s, LossNormalisers(1, 2, count))
+    loss = (SFT().loss(policy, weights, s) * weights.loss_weight).sum()
+    torch.testing.assert_close(loss, -policy.logprobs.sum() / count)
 
 
 def test_a_divergence_without_reference_is_refused():
@@ -104,18 +104,20 @@ def test_the_divergence_of_accurate_rows_alone():
     grpo = GRPO(beta=0.1, kl_on="accurate")
     right = torch.tensor([True, False, True, False])[:, None]
     assert grpo.needs.rewards == ("accuracy",)
-    assert torch.equal(grpo.reads(s.group, s.rewards), s.group.completion_mask & right)
-    credit = grpo.credit(s, Totals(1, 4, int(s.group.completion_mask.sum())))
-    assert torch.equal(credit.kl_weight > 0, s.group.completion_mask & right)
-    assert torch.equal(credit.advantage != 0, s.group.completion_mask)
+    assert torch.equal(grpo.reference_mask(s.group, s.rewards), s.group.completion_mask & right)
+    weights = grpo.token_weights(s, LossNormalisers(1, 4, int(s.group.completion_mask.sum())))
+    assert torch.equal(weights.kl_weight > 0, s.group.completion_mask & right)
+    assert torch.equal(weights.advantage != 0, s.group.completion_mask)
 
 
 def test_reasoning_and_answer_have_a_mean_each():
     """SepKL: 3 and 4 reasoning tokens and one answer token; the mean over each, added, whatever their numbers."""
     s = scored([1, 0], [1, 1], [0.5, 0.5], lengths=[3, 4])
     grpo = GRPO(beta=1.0, kl_mean="separate")
-    credit = grpo.credit(s, Totals(1, 2, 9))
-    divergence = torch.rand(s.group.completion_mask.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    got = (credit.kl_weight * credit.loss_weight * divergence).sum()
+    weights = grpo.token_weights(s, LossNormalisers(1, 2, 9))
+    divergence = torch.rand(
+        s.group.completion_mask.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
+    got = (weights.kl_weight * weights.loss_weight * divergence).sum()
     expected = (divergence[0, :3].mean() + divergence[0, 3] + divergence[1, :4].mean() + divergence[1, 4]) / 2
     torch.testing.assert_close(got, expected, atol=1e-12, rtol=0)

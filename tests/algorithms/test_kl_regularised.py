@@ -5,7 +5,7 @@ import torch
 
 from mmrl.algorithms import GRPO, RLOO, KLInLoss, KLInReward
 from mmrl.functional.policy_gradient import k1, k3
-from mmrl.types import Tokens, Totals
+from mmrl.types import LossNormalisers, Tokens
 from tests.algorithms.enumerated import categorical, expected_gradient, gradient, scored, sequences, step_loss
 
 ONE = sequences(2, 3)  # 15 completions, 7 prefixes
@@ -75,7 +75,7 @@ def test_the_lines_of_the_table_differ():
 
 def test_the_divergence_is_the_sum_of_what_its_estimators_estimate():
     """The chain rule: KL(pi || pi0) = sum over prefixes of reach x KL of the next token = E[k1] = E[k3], by sequence or token."""
-    p, q = ONE.logp(POLICY), ONE.logp(REFERENCE)
+    p, q = ONE.logprobs(POLICY), ONE.logprobs(REFERENCE)
     weight, value = ONE.log_prob(POLICY).exp(), kl(POLICY, REFERENCE)
     close(local(POLICY, "kl_policy_reference"), value)
     for k in (k1, k3):
@@ -140,10 +140,12 @@ def test_the_derivative_of_the_corrected_token_estimator_is_ratio_times_log_rati
     rows = [3, 9]
     s = scored(ONE, rows, {"total": NOTHING}, policy=POLICY, sampler=SAMPLER, reference=REFERENCE)
     algorithm = KLInLoss(beta=1.0, estimator="ratio_k3", level="token", ratio="token", baseline="none")
-    credit = algorithm.credit(s, Totals(1, 2, int(s.group.completion_mask.sum())))
-    logp = ONE.logp(POLICY)[rows].requires_grad_()
-    (got,) = torch.autograd.grad(algorithm.loss(Tokens(logp, torch.zeros_like(logp)), credit, s).sum(), logp)
-    close(got, (logp - s.group.logp_sampled).exp().detach() * (logp - s.ref_logprobs).detach())
+    weights = algorithm.token_weights(s, LossNormalisers(1, 2, int(s.group.completion_mask.sum())))
+    logprobs = ONE.logprobs(POLICY)[rows].requires_grad_()
+    (got,) = torch.autograd.grad(
+        algorithm.loss(Tokens(logprobs, torch.zeros_like(logprobs)), weights, s).sum(), logprobs
+    )
+    close(got, (logprobs - s.group.sampling_logprobs).exp().detach() * (logprobs - s.ref_logprobs).detach())
 
 
 @pytest.mark.parametrize("name", EXACT)
@@ -279,4 +281,4 @@ def test_who_reads_what_for_a_divergence():
 def test_a_group_of_one_has_no_siblings():
     s = scored(ONE, [2], {"total": REWARD}, policy=POLICY, reference=REFERENCE)
     with pytest.raises(ValueError, match="group size: expected 2 or more"):
-        KLInReward().credit(s, Totals(1, 1, 3))
+        KLInReward().token_weights(s, LossNormalisers(1, 1, 3))

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from mmrl.algorithms import CISPO, DAPO, GRPO, GSPO, DrGRPO
-from mmrl.functional.policy_gradient import overlong_penalty, sequence_ratio, clipped_surrogate
-from mmrl.types import Tokens, Totals
+from mmrl.functional.policy_gradient import clipped_surrogate, overlong_penalty, sequence_ratio
+from mmrl.types import LossNormalisers, Tokens
 from tests.algorithms.factories import scored
 
 LENGTHS = [2, 5, 3]
@@ -22,19 +22,19 @@ def group():
 
 def moved(s, by):
     """A policy whose log-probabilities are ``by`` above the sampler's."""
-    logp = (s.group.logp_sampled + torch.as_tensor(by, dtype=torch.float64)) * s.group.mask
-    return Tokens(logp.requires_grad_(), torch.zeros_like(logp))
+    logprobs = (s.group.sampling_logprobs + torch.as_tensor(by, dtype=torch.float64)) * s.group.mask
+    return Tokens(logprobs.requires_grad_(), torch.zeros_like(logprobs))
 
 
 def totals(s):
-    return Totals(1, len(s.group), int(s.group.mask.sum()))
+    return LossNormalisers(1, len(s.group), int(s.group.mask.sum()))
 
 
-def step(algorithm, s, now):
+def step(algorithm, s, policy):
     """The value of the step's loss and its gradient with respect to the tokens' log-probabilities."""
-    credit = algorithm.credit(s, totals(s))
-    loss = (algorithm.loss(now, credit, s) * credit.share).sum()
-    return loss.detach(), torch.autograd.grad(loss, now.logp)[0]
+    weights = algorithm.token_weights(s, totals(s))
+    loss = (algorithm.loss(policy, weights, s) * weights.loss_weight).sum()
+    return loss.detach(), torch.autograd.grad(loss, policy.logprobs)[0]
 
 
 def close(got, expected, atol=1e-12):
@@ -64,7 +64,10 @@ def test_every_token_of_a_step_counts_alike_in_dapo_and_every_completion_in_grpo
     _, by_sequence = step(GRPO(beta=0), s, moved(s, 0.0))
     close(by_token[s.group.completion_mask], -(ADVANTAGE[:, None].expand_as(by_token)[s.group.completion_mask]) / 13)
     lengths = s.group.completion_mask.sum(dim=1, keepdim=True)
-    close(by_sequence[s.group.completion_mask], -(ADVANTAGE[:, None] / lengths / 3).expand_as(by_sequence)[s.group.completion_mask])
+    close(
+        by_sequence[s.group.completion_mask],
+        -(ADVANTAGE[:, None] / lengths / 3).expand_as(by_sequence)[s.group.completion_mask],
+    )
 
 
 def test_overlong_costs_nothing_then_a_slope_then_one():
@@ -75,14 +78,14 @@ def test_overlong_costs_nothing_then_a_slope_then_one():
 
 def test_dapos_length_costs_before_rewards_are_compared():
     s = group()  # 3, 6 and 4 tokens; limit 6, buffer 4: 0.25, 1 and 0.5 less
-    got = DAPO(limit=6, overlong_buffer=4).credit(s, totals(s)).advantage[:, 0]
+    got = DAPO(limit=6, overlong_buffer=4).token_weights(s, totals(s)).advantage[:, 0]
     reward = torch.tensor([1.75, 0, 1.5], dtype=torch.float64)
     close(got, (reward - reward.mean()) / (reward.std() + 1e-4))
 
 
 def test_dapo_wants_groups_that_are_right_and_wrong():
     useful = [
-        DAPO().useful(group().group, {"accuracy": torch.tensor(accuracy)})
+        DAPO().keep_group(group().group, {"accuracy": torch.tensor(accuracy)})
         for accuracy in ([1.0, 1, 1], [0.0, 0, 0], [1.0, 0, 0], [0.2, 0.2, 0.2])
     ]
     assert useful == [False, False, True, False]
@@ -91,14 +94,17 @@ def test_dapo_wants_groups_that_are_right_and_wrong():
 def test_gspo_compares_whole_completions_by_the_geometric_mean_of_their_tokens():
     """Eq. 5-7: the gradient of min(s A, clip(s) A) / G with s = exp(mean_t log ratio), by autograd of the formula itself."""
     s = group()
-    by = torch.randn(s.group.completion_mask.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(3)) * 3e-4
+    by = (
+        torch.randn(s.group.completion_mask.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+        * 3e-4
+    )
     by[0, :3] = 2e-4  # inside the bounds, as the others may be outside
-    loss, gradient = step(GSPO(), s, now := moved(s, by))
+    loss, gradient = step(GSPO(), s, policy := moved(s, by))
     mask = s.group.completion_mask
-    ratio = (((now.logp - s.group.logp_sampled) * mask).sum(dim=1) / mask.sum(dim=1)).exp()
+    ratio = (((policy.logprobs - s.group.sampling_logprobs) * mask).sum(dim=1) / mask.sum(dim=1)).exp()
     gain = torch.minimum(ratio * ADVANTAGE, ratio.clamp(1 - 3e-4, 1 + 4e-4) * ADVANTAGE).mean()
     close(loss, -gain.detach())
-    close(gradient, -torch.autograd.grad(gain, now.logp)[0])
+    close(gradient, -torch.autograd.grad(gain, policy.logprobs)[0])
     assert gradient[0].norm() > 0
 
 
@@ -112,16 +118,17 @@ def test_a_completion_beyond_gspos_bounds_is_silent_as_a_whole():
 
 def test_the_ratio_of_a_sequence_is_the_product_and_its_gradient_the_sum_of_scores():
     s = group()
-    now = moved(s, 0.1)
-    got = sequence_ratio(now.logp, s.group.logp_sampled, s.group.completion_mask)
+    policy = moved(s, 0.1)
+    got = sequence_ratio(policy.logprobs, s.group.sampling_logprobs, s.group.completion_mask)
     close(
-        got[s.group.completion_mask].detach(), (0.1 * s.group.completion_mask.sum(dim=1).double()).exp()[:, None].expand_as(got)[s.group.completion_mask]
+        got[s.group.completion_mask].detach(),
+        (0.1 * s.group.completion_mask.sum(dim=1).double()).exp()[:, None].expand_as(got)[s.group.completion_mask],
     )
     spread = (got / s.group.completion_mask.sum(dim=1, keepdim=True) * s.group.completion_mask).sum()
-    scores = torch.autograd.grad(got.mul(s.group.completion_mask).sum(), now.logp, retain_graph=True)[0]
-    whole = ((now.logp - s.group.logp_sampled) * s.group.completion_mask).sum(dim=1).exp().sum()
+    scores = torch.autograd.grad(got.mul(s.group.completion_mask).sum(), policy.logprobs, retain_graph=True)[0]
+    whole = ((policy.logprobs - s.group.sampling_logprobs) * s.group.completion_mask).sum(dim=1).exp().sum()
     close(spread.detach(), whole.detach())
-    close(scores, torch.autograd.grad(whole, now.logp)[0])
+    close(scores, torch.autograd.grad(whole, policy.logprobs)[0])
 
 
 def test_cispo_cuts_weights_and_silences_nobody():
@@ -129,9 +136,14 @@ def test_cispo_cuts_weights_and_silences_nobody():
     s = group()
     for ratio, weight in ((8.0, 5.0), (2.0, 2.0), (0.01, 0.01)):
         _, gradient = step(CISPO(), s, moved(s, math.log(ratio)))
-        close(gradient[s.group.completion_mask], -(weight * ADVANTAGE[:, None] / 13).expand_as(gradient)[s.group.completion_mask])
+        close(
+            gradient[s.group.completion_mask],
+            -(weight * ADVANTAGE[:, None] / 13).expand_as(gradient)[s.group.completion_mask],
+        )
     _, gradient = step(CISPO(epsilon=0.5), s, moved(s, math.log(0.01)))
-    close(gradient[s.group.completion_mask], -(0.5 * ADVANTAGE[:, None] / 13).expand_as(gradient)[s.group.completion_mask])
+    close(
+        gradient[s.group.completion_mask], -(0.5 * ADVANTAGE[:, None] / 13).expand_as(gradient)[s.group.completion_mask]
+    )
 
 
 def test_dr_grpo_divides_neither_by_length_nor_by_spread():
@@ -177,8 +189,8 @@ def test_bounds_that_mean_nothing_are_refused(make, said):
 @pytest.mark.parametrize("algorithm", [DAPO(), GSPO(), CISPO()])
 def test_somebody_elses_completions_have_no_ratio(algorithm):
     s = group()
-    now, credit = moved(s, 0.0), algorithm.credit(s, totals(s))
+    policy, weights = moved(s, 0.0), algorithm.token_weights(s, totals(s))
     foreign = s.rows(slice(None))
-    object.__setattr__(foreign.group, "logp_sampled", None)
+    object.__setattr__(foreign.group, "sampling_logprobs", None)
     with pytest.raises(ValueError, match="needs the log-probabilities of the sampler"):
-        algorithm.loss(now, credit, foreign)
+        algorithm.loss(policy, weights, foreign)

@@ -19,7 +19,11 @@ FOUR, SEVEN = categorical(4), sequences(2, 2)
 KINDS = {"categorical": FOUR, "sequences": SEVEN}
 METHODS = {
     "vargrad": (lambda: VarGrad(target=(Tilt(BETA),)), (TargetState(),), lambda size: 2 * (size - 1) / size),
-    "gvpo": (lambda: GVPO(beta=BETA, target_policy="reference", reference=Frozen()), (TargetState(),), lambda size: BETA**2),
+    "gvpo": (
+        lambda: GVPO(beta=BETA, target_policy="reference", reference=Frozen()),
+        (TargetState(),),
+        lambda size: BETA**2,
+    ),
 }
 
 
@@ -31,11 +35,11 @@ def world(outcomes):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(("kind", "size"), [("categorical", 2), ("categorical", 4), ("sequences", 2)])
 def test_on_policy_they_are_reverse_kl_but_for_a_constant(kind, size, method):
-    make, memory, factor = METHODS[method]
+    make, state, factor = METHODS[method]
     outcomes = KINDS[kind]
     policy, _, prior, rewards = world(outcomes)
     p = (outcomes.log_prob(prior) + rewards["total"] / BETA).softmax(dim=0)
-    got = expected_gradient(make(), outcomes, policy, size, rewards, reference=prior, memory=memory)
+    got = expected_gradient(make(), outcomes, policy, size, rewards, reference=prior, state=state)
     exact = gradient(lambda x: value(KLPolicyTarget(), outcomes.log_prob(x).exp(), p), policy)
     torch.testing.assert_close(got, factor(size) * exact, **TIGHT)
 
@@ -47,7 +51,7 @@ class Balance(TargetMatching):
     given: torch.Tensor
     target = (Tilt(BETA),)
 
-    def advantages(self, scored, memory=None):
+    def advantages(self, scored, state=None):
         return self.given
 
 
@@ -77,14 +81,12 @@ def test_what_depends_on_the_completion_is_no_constant():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_whoever_samples_they_rest_at_the_target(method):
-    make, memory, _ = METHODS[method]
+    make, state, _ = METHODS[method]
     _, sampler, prior, rewards = world(FOUR)
     p = (FOUR.log_prob(prior) + rewards["total"] / BETA).log_softmax(dim=0)[None]
-    got = expected_gradient(make(), FOUR, p, 3, rewards, sampler=sampler, reference=prior, memory=memory)
+    got = expected_gradient(make(), FOUR, p, 3, rewards, sampler=sampler, reference=prior, state=state)
     assert got.abs().max() < 1e-12
-    away = expected_gradient(
-        make(), FOUR, p + 0.1 * sampler, 3, rewards, sampler=sampler, reference=prior, memory=memory
-    )
+    away = expected_gradient(make(), FOUR, p + 0.1 * sampler, 3, rewards, sampler=sampler, reference=prior, state=state)
     assert away.abs().max() > 1e-4
 
 
@@ -99,8 +101,8 @@ def test_the_steps_gradient_is_that_of_the_papers_loss(rows):
         "vargrad": lambda log_pi: vargrad(log_pi, target),
         "gvpo": lambda log_pi: gvpo(log_pi, SEVEN.log_prob(prior)[index], rewards["total"][index], BETA),
     }
-    for method, (make, memory, _) in METHODS.items():
-        (mine,) = torch.autograd.grad(step_loss(make(), SEVEN, logits, s, rows, *memory), logits)
+    for method, (make, state, _) in METHODS.items():
+        (mine,) = torch.autograd.grad(step_loss(make(), SEVEN, logits, s, rows, *state), logits)
         (theirs,) = torch.autograd.grad(papers[method](SEVEN.log_prob(logits)[index]), logits)
         torch.testing.assert_close(mine, theirs, **TIGHT)
 
@@ -110,7 +112,7 @@ def test_towards_the_sampler_the_residual_starts_from_the_reward_alone():
     rows, r = [0, 1, 2, 3], rewards["total"]
     s = scored(FOUR, rows, rewards, policy=policy, sampler=sampler)
     one = GVPO(beta=BETA)
-    assert one.reads(s.group, s.rewards) is None
+    assert one.reference_mask(s.group, s.rewards) is None
     logits = policy.clone().requires_grad_()
     (mine,) = torch.autograd.grad(step_loss(one, FOUR, logits, s, rows, TargetState()), logits)
     (theirs,) = torch.autograd.grad(gvpo(FOUR.log_prob(logits), FOUR.log_prob(sampler), r, BETA), logits)
@@ -130,8 +132,8 @@ def test_gvpos_residual_is_beta_times_vargrads_and_both_are_centred():
 
 
 MUTANTS = {  # the reference is lost
-    "vargrad": (TargetMatching, "logs", lambda self, s, memory: replace(LOGS(self, s, memory), target=s.total / BETA)),
-    "gvpo": (GVPO, "prior", lambda self, s: torch.zeros_like(s.group.logp_sampled)),
+    "vargrad": (TargetMatching, "logs", lambda self, s, state: replace(LOGS(self, s, state), target=s.total / BETA)),
+    "gvpo": (GVPO, "prior", lambda self, s: torch.zeros_like(s.group.sampling_logprobs)),
 }
 LOGS = TargetMatching.logs
 

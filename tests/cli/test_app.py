@@ -137,7 +137,7 @@ def no_grader(own, root):
 
 def odd_batch(own, root):
     written(own, root, method="grpo", algorithm={"name": "grpo", "beta": 0.0, "clip": 0.2})
-    return ["updates_per_step=2", "prompts_per_step=3"]
+    return ["mini_batches_per_step=2", "prompts_per_step=3"]
 
 
 MISTAKES = {
@@ -158,7 +158,7 @@ MISTAKES = {
     no_model: ["model.path: expected a model directory, found nothing at"],
     alone: ["rollout.group_size: expected 2 or more, as grpo compares siblings; found 1"],
     no_grader: ["grader 'acuracy': expected one of accuracy, "],
-    odd_batch: ["prompts_per_step: expected a multiple of 2 (ranks x updates_per_step), found 3"],
+    odd_batch: ["prompts_per_step: expected a multiple of 2 (ranks x mini_batches_per_step), found 3"],
 }
 
 
@@ -369,7 +369,7 @@ def test_a_grader_of_ones_own_receives_every_field_of_the_row(mmrl, root, own):
 
 def test_several_updates_with_a_clip_train(mmrl, root, own):
     algorithm = {"name": "grpo", "beta": 0.0, "clip": 0.2}
-    path = written(own, root, method="grpo", algorithm=algorithm, updates_per_step=2, steps=2)
+    path = written(own, root, method="grpo", algorithm=algorithm, mini_batches_per_step=2, steps=2)
     assert mmrl("train", path)[0] == 0
     state = json.loads((own / "run" / "checkpoints" / "step-000002" / "trainer" / "state.json").read_text())
     assert (state["step"], state["update"]) == (2, 4)

@@ -154,13 +154,13 @@ def test_a_wrong_value_says_where_what_was_expected_and_what_was_found(override,
             "optimizer.rates: expected one above 0; all parts are frozen",
         ),
         (
-            ["updates_per_step=2"],
-            "updates_per_step: expected 1 without algorithm.clip, because the ratio is to the policy as it is; "
+            ["mini_batches_per_step=2"],
+            "mini_batches_per_step: expected 1 without algorithm.clip, because the ratio is to the policy as it is; "
             "found 2. Set algorithm.clip, for example 0.2",
         ),
         (
-            ["algorithm={name: rloo}", "updates_per_step=2"],
-            "updates_per_step: expected 1 without algorithm.ratio, because the ratio is to the policy as it is; "
+            ["algorithm={name: rloo}", "mini_batches_per_step=2"],
+            "mini_batches_per_step: expected 1 without algorithm.ratio, because the ratio is to the policy as it is; "
             "found 2. Set algorithm.ratio, for example token",
         ),
         (
@@ -276,8 +276,8 @@ def test_an_override_that_cannot_be_applied_says_why(override, said):
     "overrides",
     [
         [],
-        ["algorithm={name: grpo, beta: 0, reference: null}", "optimizer.clip_norm=.inf"],
-        ["algorithm={name: grpo, clip: 0.2, reference: {name: ema, dtype: bfloat16}}", "updates_per_step=2"],
+        ["algorithm={name: grpo, beta: 0, reference: null}", "optimizer.max_grad_norm=.inf"],
+        ["algorithm={name: grpo, clip: 0.2, reference: {name: ema, dtype: bfloat16}}", "mini_batches_per_step=2"],
         [
             "algorithm={name: fdpg, divergence: {name: alpha, a: 0.25}, moments: {accuracy: 0.9}, "
             "target: [{name: tilt, beta: 2}, {name: cautious, members: [accuracy, accuracy]}, "

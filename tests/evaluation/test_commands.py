@@ -103,9 +103,9 @@ def test_questions_samples_and_conditions_about_the_same_media_look_once(mmrl, o
     records = []
     for name, told, cache in (
         ("once", [], None),
-        ("always", ["model.feature_bytes=0"], None),
-        ("first", ["model.feature_bytes=0"], "cache"),
-        ("second", ["model.feature_bytes=0"], "cache"),
+        ("always", ["model.feature_cache_bytes=0"], None),
+        ("first", ["model.feature_cache_bytes=0"], "cache"),
+        ("second", ["model.feature_cache_bytes=0"], "cache"),
     ):
         options = dict(sets=sets, samples=2, batch=4, cache_dir=cache and str(tmp_path / cache))
         status, _, err = mmrl(f"out={tmp_path / name}", *told, "--condition", "last_frame", **options)

@@ -11,7 +11,7 @@ CHOICES = ("a", "b", "c", "d")
 ITEMS = {f"q{n}": Item(f"q{n}", f"v{n}", "?", "A", "choice", CHOICES, (), {}) for n in range(6)}
 
 
-def record(n, said, concluded=..., sample=0, logp=None):
+def record(n, said, concluded=..., sample=0, logprobs=None):
     parse = {"extracted": said} | ({} if concluded is ... else {"concluded": concluded})
     return Record(
         f"q{n}",
@@ -24,7 +24,7 @@ def record(n, said, concluded=..., sample=0, logp=None):
         True,
         parse,
         {"accuracy": float(said == "A")},
-        answer_logp=logp,
+        answer_logp=logprobs,
     )
 
 
@@ -54,11 +54,11 @@ def test_several_samples():
 
 
 def test_calibration():
-    logp = math.log(0.5)
-    found = values([record(n, "A" if n % 2 else "B", logp=logp if n < 4 else None) for n in range(6)])
+    logprobs = math.log(0.5)
+    found = values([record(n, "A" if n % 2 else "B", logprobs=logprobs if n < 4 else None) for n in range(6)])
     assert found["confidence known"] == pytest.approx(4 / 6)
     assert found["ece"] == pytest.approx(0.0)
-    sure = values([record(n, "B", logp=0.0) for n in range(6)])
+    sure = values([record(n, "B", logprobs=0.0) for n in range(6)])
     assert sure["ece"] == pytest.approx(1.0)
     assert sure["perfect ece"] == pytest.approx(0.0)
 

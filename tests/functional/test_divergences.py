@@ -219,9 +219,9 @@ class Shifted(Divergence):
 def policy_gradient(divergence, logits, target):
     """E_pi[f'(pi / p) grad log pi], t held fixed."""
     logits = logits.clone().requires_grad_()
-    logp = logits.log_softmax(dim=0)
-    ratio = (logp - target.log()).detach()
-    loss = -(logp.detach().exp() * divergence.pseudo_reward(ratio) * logp).sum()
+    logprobs = logits.log_softmax(dim=0)
+    ratio = (logprobs - target.log()).detach()
+    loss = -(logprobs.detach().exp() * divergence.pseudo_reward(ratio) * logprobs).sum()
     return torch.autograd.grad(loss, logits)[0]
 
 

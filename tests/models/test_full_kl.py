@@ -5,7 +5,7 @@ import torch
 
 from mmrl.models.full_kl import token_divergence
 from mmrl.models.logprobs import LogitRules
-from mmrl.types import Against, Frozen, RowSlice
+from mmrl.types import Frozen, ReferenceDistribution, RowSlice
 from tests import run_fixtures, tiny_models
 
 WAYS = ("kl_policy_reference", "kl_reference_policy")
@@ -74,23 +74,25 @@ def test_logits_stay_within_their_bytes(rows):
             return out
 
     with Spy():
-        token_divergence(hidden, states, weight, head, LogitRules(allowed, (), 1.0, rows * 3 * len(weight) * 8 + 1), WAYS[0])
+        token_divergence(
+            hidden, states, weight, head, LogitRules(allowed, (), 1.0, rows * 3 * len(weight) * 8 + 1), WAYS[0]
+        )
     assert max(made_rows) == rows
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("logit_bytes", [1, 2**28])
-def test_a_policy_read_against_a_reference_says_how_far_it_is(way, logit_bytes):
+@pytest.mark.parametrize("max_logit_bytes", [1, 2**28])
+def test_a_policy_read_against_a_reference_says_how_far_it_is(way, max_logit_bytes):
     """From the states of both, kept, by the definition; rows of several prompts together."""
-    policy = tiny_models.policy(dtype=torch.float64, logit_bytes=logit_bytes)
+    policy = tiny_models.policy(dtype=torch.float64, max_logit_bytes=max_logit_bytes)
     reference = run_fixtures.disturbed(policy, Frozen())
     groups = run_fixtures.fixed_groups(policy)
     masks = [group.completion_mask for group in groups]
     known = reference.logprobs(groups, masks, keep=True)
-    against = Against(tuple(tokens.hidden_states for tokens in known), reference.head(), way)
-    pieces = [RowSlice(i, group) for i, group in enumerate(groups)]
-    with policy.encode([group.prompt for group in groups]) as seen:
-        read = policy.logprobs(seen, pieces, keep=True, against=against)
+    reference = ReferenceDistribution(tuple(tokens.hidden_states for tokens in known), reference.head(), way)
+    row_slices = [RowSlice(i, group) for i, group in enumerate(groups)]
+    with policy.encode([group.prompt for group in groups]) as encoded:
+        read = policy.logprobs(encoded, row_slices, keep=True, reference=reference)
         assert read[0].divergence.requires_grad
     weight = policy.model.get_output_embeddings().weight
     for mine, its, mask in zip(read, known, masks, strict=True):

@@ -41,9 +41,9 @@ def logps(plain, kinds, pictures):
     written = []
 
     def greedy(scores, step):
-        logp = scores.log_softmax(-1)
-        written.append(logp)
-        return logp.argmax(-1), logp.max(-1).values
+        logprobs = scores.log_softmax(-1)
+        written.append(logprobs)
+        return logprobs.argmax(-1), logprobs.max(-1).values
 
     plain.write(tiny_models.example("a", kinds), media(kinds, pictures), greedy, 2)
     return written[0]
@@ -87,13 +87,13 @@ def test_sampling_is_keyed_by_seed_example_and_sample_and_leaves_the_global_stat
 def test_sampled_frequencies_are_the_probabilities():
     plain = GenericModel(*tiny_generic.model("llava_onevision"), "plain")
     wanted = logps(plain, (), 0).exp()[0]
-    decoding, seen = Decoding(temperature=1.0, max_new_tokens=1), []
+    decoding, encoded = Decoding(temperature=1.0, max_new_tokens=1), []
     for n in range(80):
         choose = partial(choose_token, decoding, uniforms(0, 0, "a", [n], 1))
-        seen.append(plain.write(tiny_models.example("a", ()), (), choose, 1).tokens[0])
+        encoded.append(plain.write(tiny_models.example("a", ()), (), choose, 1).tokens[0])
     token = int(wanted.argmax())
-    share = sum(one == token for one in seen) / len(seen)
-    assert abs(share - float(wanted[token])) < 4 * math.sqrt(float(wanted[token]) / len(seen))
+    share = sum(one == token for one in encoded) / len(encoded)
+    assert abs(share - float(wanted[token])) < 4 * math.sqrt(float(wanted[token]) / len(encoded))
 
 
 def test_a_model_without_a_chat_template_is_one_clear_message():

@@ -43,9 +43,9 @@ def test_log_probabilities_and_gradients_are_those_of_the_untouched_model(exact,
         policy.model.train()
     assert not policy.shares_prefix
     groups = groups_of(policy)
-    logp, gradients = by_shares(policy, groups, parts)
+    logprobs, gradients = by_shares(policy, groups, parts)
     expected, wanted = by_copies(untouched(FAMILY, policy), groups)
-    for one, two in zip(logp, expected, strict=True):
+    for one, two in zip(logprobs, expected, strict=True):
         torch.testing.assert_close(one, two, atol=1e-9, rtol=0)
     assert any(name.endswith("A_log") for name in wanted)
     for name, gradient in wanted.items():
@@ -69,11 +69,11 @@ def test_padding_reaches_no_state_and_every_row_has_its_prompts(exact):
     """The second prompt is padded at the left; rows are copied, then some leave."""
     policy = tiny_models.policy(FAMILY, torch.float64)
     prompts, language = mixed(policy), policy
-    with torch.no_grad(), policy.encode(prompts) as seen:
-        decoder = start(policy, seen, [2, 1, 3])
+    with torch.no_grad(), policy.encode(prompts) as encoded:
+        decoder = start(policy, encoded, [2, 1, 3])
         decoder.keep(torch.tensor([1, 2, 5]))
         assert len({len(p.tokens) for p in prompts}) == 3
-        for row, (prompt, features) in enumerate(zip(prompts, seen.features, strict=True)):
+        for row, (prompt, features) in enumerate(zip(prompts, encoded.features, strict=True)):
             cache = DynamicCache(config=language.layers.config)
             embedded, _ = language.embed(prompt.tokens[None], [features])
             out = language.forward(embedded, prompt.positions[:, None], **cached(language.layers, cache))
@@ -88,23 +88,25 @@ def test_a_row_sampled_beside_others_is_the_row_sampled_alone_and_is_read_so(exa
     engine, counts = Engine(policy, Decoding(max_new_tokens=40), lambda text: None), (4, 3, 5)
     groups = engine.sample(mixed(policy), [range(n) for n in counts], seed=1)
     assert len({int(n) for g in groups for n in g.completion_mask.sum(dim=1)}) > 6
-    with torch.no_grad(), policy.encode([g.prompt for g in groups]) as seen:
-        read = policy.logprobs(seen, [RowSlice(i, g) for i, g in enumerate(groups)])
+    with torch.no_grad(), policy.encode([g.prompt for g in groups]) as encoded:
+        read = policy.logprobs(encoded, [RowSlice(i, g) for i, g in enumerate(groups)])
     for group, tokens, prompt, count in zip(groups, read, mixed(policy), counts, strict=True):
-        torch.testing.assert_close(tokens.logp, group.logp_sampled, atol=1e-9, rtol=0)
+        torch.testing.assert_close(tokens.logprobs, group.sampling_logprobs, atol=1e-9, rtol=0)
         for row in range(count):
             (alone,) = engine.sample([prompt], [range(row, row + 1)], seed=1)
             length = alone.tokens.shape[1]
             assert torch.equal(group.tokens[row, :length], alone.tokens[0])
-            torch.testing.assert_close(group.logp_sampled[row, :length], alone.logp_sampled[0], atol=1e-9, rtol=0)
+            torch.testing.assert_close(
+                group.sampling_logprobs[row, :length], alone.sampling_logprobs[0], atol=1e-9, rtol=0
+            )
 
 
 def test_media_are_seen_once_however_much_is_read_and_sampled():
     policy = tiny_models.policy(FAMILY)
     group = groups_of(policy)[0]
-    with policy.encode([group.prompt]) as seen:
+    with policy.encode([group.prompt]) as encoded:
         for row in range(3):
-            policy.logprobs(seen, [RowSlice(0, group.rows(slice(row, row + 1)))])
+            policy.logprobs(encoded, [RowSlice(0, group.rows(slice(row, row + 1)))])
     assert policy.work.vision_passes == 2
     Engine(policy, Decoding(max_new_tokens=3), lambda text: None).sample([group.prompt], [range(4)], seed=0)
     assert policy.work.vision_passes == 4
@@ -127,8 +129,13 @@ def test_a_saved_policy_is_loaded_and_reads_the_same(tmp_path):
     said = []
     for one in (policy, again):
         groups = groups_of(one)
-        with torch.no_grad(), one.encode([g.prompt for g in groups]) as seen:
+        with torch.no_grad(), one.encode([g.prompt for g in groups]) as encoded:
             said.append(
-                torch.cat([t.logp.flatten() for t in one.logprobs(seen, [RowSlice(i, g) for i, g in enumerate(groups)])])
+                torch.cat(
+                    [
+                        t.logprobs.flatten()
+                        for t in one.logprobs(encoded, [RowSlice(i, g) for i, g in enumerate(groups)])
+                    ]
+                )
             )
     torch.testing.assert_close(*said, atol=1e-5, rtol=1e-5)

@@ -8,7 +8,7 @@ from mmrl.models import full_kl, logprobs
 from mmrl.models.logprobs import LogitRules
 from mmrl.rollout import Engine, engine
 from mmrl.rollout.noise import draw
-from mmrl.types import Against, Decoding, Frozen, RowSlice
+from mmrl.types import Decoding, Frozen, ReferenceDistribution, RowSlice
 from tests import run_fixtures, tiny_models
 
 ROWS, ENTRIES, WIDTH = 64, 5000, 4
@@ -17,9 +17,9 @@ UNIT = ROWS * ENTRIES * 4  # bytes of one tensor as wide as the vocabulary
 
 def peak(work) -> int:
     """The most bytes that were allocated at a time beyond what was there before."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as seen:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as encoded:
         kept = work()  # noqa: F841 what it returns counts
-    events = [e for e in seen.profiler.kineto_results.events() if e.name() == "[memory]"]  # not among seen.events()
+    events = [e for e in encoded.profiler.kineto_results.events() if e.name() == "[memory]"]  # not among seen.events()
     now = most = 0
     for event in sorted(events, key=lambda e: e.start_ns()):
         now += event.nbytes()
@@ -82,16 +82,16 @@ def test_the_bound_holds_there_and_back_however_many_chunks(bound, direction):
 @pytest.mark.parametrize("top_p", [1.0, 0.9])
 def test_tokens_drawn_a_few_rows_at_a_time_are_the_same_and_what_it_took_is_counted(top_p):
     texts, counted = [], []
-    for logit_bytes in (2**28, 20_000):
-        policy = tiny_models.policy(logit_bytes=logit_bytes)
+    for max_logit_bytes in (2**28, 20_000):
+        policy = tiny_models.policy(max_logit_bytes=max_logit_bytes)
         policy.model.eval()
         decoding = Decoding(top_p=top_p, max_new_tokens=6)
         prompts = [group.prompt for group in run_fixtures.fixed_groups(policy, ("text", "film"))]
         texts.append(Engine(policy, decoding, lambda _: None).sample(prompts, [range(5)] * 2, seed=1))
-        counted.append(policy.work.taken().logit_bytes)
+        counted.append(policy.work.taken().max_logit_bytes)
     for one, other in zip(*texts, strict=True):
         assert one.texts == other.texts
-        torch.testing.assert_close(one.logp_sampled, other.logp_sampled, atol=1e-6, rtol=0)
+        torch.testing.assert_close(one.sampling_logprobs, other.sampling_logprobs, atol=1e-6, rtol=0)
     assert counted[1] <= 20_000 < counted[0]
 
 
@@ -100,11 +100,13 @@ def test_a_divergence_is_counted_too():
     groups = run_fixtures.fixed_groups(policy)
     reference = run_fixtures.disturbed(policy, Frozen())
     known = reference.logprobs(groups, [group.completion_mask for group in groups], keep=True)
-    against = Against(tuple(tokens.hidden_states for tokens in known), reference.head(), "kl_policy_reference")
-    pieces = [RowSlice(i, group) for i, group in enumerate(groups)]
+    reference = ReferenceDistribution(
+        tuple(tokens.hidden_states for tokens in known), reference.head(), "kl_policy_reference"
+    )
+    row_slices = [RowSlice(i, group) for i, group in enumerate(groups)]
     found = []
-    for more in (None, against):
-        with policy.encode([group.prompt for group in groups]) as seen:
-            policy.logprobs(seen, pieces, against=more)
-        found.append(policy.work.taken().logit_bytes)
+    for more in (None, reference):
+        with policy.encode([group.prompt for group in groups]) as encoded:
+            policy.logprobs(encoded, row_slices, reference=more)
+        found.append(policy.work.taken().max_logit_bytes)
     assert found[1] == found[0] * full_kl.TENSORS // logprobs.TENSORS

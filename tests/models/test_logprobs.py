@@ -16,11 +16,11 @@ def made(dtype=torch.float64):
 
 def test_chunks_change_neither_values_nor_gradients():
     results = []
-    for logit_bytes in (1, 11 * 8 * 3, 10**9):
+    for max_logit_bytes in (1, 11 * 8 * 3, 10**9):
         hidden, tokens, weight, allowed = made()
-        logp, entropy = token_logprobs(hidden, tokens, weight, LogitRules(allowed, (), 0.7, logit_bytes))
-        logp.sum().backward()
-        results.append((logp.detach(), entropy, hidden.grad, weight.grad))
+        logprobs, entropy = token_logprobs(hidden, tokens, weight, LogitRules(allowed, (), 0.7, max_logit_bytes))
+        logprobs.sum().backward()
+        results.append((logprobs.detach(), entropy, hidden.grad, weight.grad))
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
             torch.testing.assert_close(a, b, atol=1e-12, rtol=1e-12)
@@ -28,10 +28,10 @@ def test_chunks_change_neither_values_nor_gradients():
 
 def test_log_probabilities_are_over_the_allowed_tokens_at_the_temperature():
     hidden, tokens, weight, allowed = made()
-    logp, entropy = token_logprobs(hidden, tokens, weight, LogitRules(allowed, (), 0.5, 10**9))
+    logprobs, entropy = token_logprobs(hidden, tokens, weight, LogitRules(allowed, (), 0.5, 10**9))
     expected = ((hidden @ weight.T)[:, allowed] / 0.5).log_softmax(-1)
     places = torch.tensor([int(allowed[:t].sum()) for t in tokens])
-    torch.testing.assert_close(logp, expected.gather(-1, places[:, None]).squeeze(-1), atol=1e-12, rtol=1e-12)
+    torch.testing.assert_close(logprobs, expected.gather(-1, places[:, None]).squeeze(-1), atol=1e-12, rtol=1e-12)
     torch.testing.assert_close(entropy, -(expected.exp() * expected).sum(-1).detach(), atol=1e-12, rtol=1e-12)
 
 

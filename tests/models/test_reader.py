@@ -61,13 +61,13 @@ def plain(policy, group, row):
 def test_log_probabilities_are_those_of_the_untouched_model(family):
     policy = tiny_models.policy(family)
     groups = [completions(policy, prompt, seed=i) for i, prompt in enumerate(mixed(policy))]
-    with torch.no_grad(), policy.encode([g.prompt for g in groups]) as seen:
-        read = policy.logprobs(seen, [RowSlice(i, g) for i, g in enumerate(groups)])
+    with torch.no_grad(), policy.encode([g.prompt for g in groups]) as encoded:
+        read = policy.logprobs(encoded, [RowSlice(i, g) for i, g in enumerate(groups)])
     for group, tokens in zip(groups, read, strict=True):
-        assert not tokens.logp[~group.completion_mask].any()
+        assert not tokens.logprobs[~group.completion_mask].any()
         for row in range(len(group)):
             expected = plain(policy, group, row)
-            torch.testing.assert_close(tokens.logp[row, : len(expected)], expected, atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(tokens.logprobs[row, : len(expected)], expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -75,11 +75,11 @@ def test_what_was_sampled_is_what_is_read(family):
     policy = tiny_models.policy(family)
     engine = Engine(policy, Decoding(max_new_tokens=12), span=lambda text: None)
     groups = engine.sample(mixed(policy), [range(4)] * 3, seed=3)
-    with torch.no_grad(), policy.encode([g.prompt for g in groups]) as seen:
-        read = policy.logprobs(seen, [RowSlice(i, g) for i, g in enumerate(groups)])
+    with torch.no_grad(), policy.encode([g.prompt for g in groups]) as encoded:
+        read = policy.logprobs(encoded, [RowSlice(i, g) for i, g in enumerate(groups)])
     for group, tokens in zip(groups, read, strict=True):
-        torch.testing.assert_close(tokens.logp, group.logp_sampled, atol=2e-5, rtol=1e-5)
-        assert (group.logp_sampled[group.completion_mask] < 0).all()
+        torch.testing.assert_close(tokens.logprobs, group.sampling_logprobs, atol=2e-5, rtol=1e-5)
+        assert (group.sampling_logprobs[group.completion_mask] < 0).all()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -89,10 +89,10 @@ def test_parts_of_a_group_add_up_to_its_gradient_in_tower_and_language_model(exa
 
     def gradient(parts):
         policy.model.zero_grad()
-        with policy.encode([g.prompt for g in groups]) as seen:
+        with policy.encode([g.prompt for g in groups]) as encoded:
             for part in parts:
-                for tokens in policy.logprobs(seen, part):
-                    (tokens.logp.sum() / 7).backward(retain_graph=True)
+                for tokens in policy.logprobs(encoded, part):
+                    (tokens.logprobs.sum() / 7).backward(retain_graph=True)
         return {n: p.grad.clone() for n, p in policy.model.named_parameters() if p.grad is not None}
 
     whole = gradient([[RowSlice(i, g) for i, g in enumerate(groups)]])
@@ -105,9 +105,9 @@ def test_parts_of_a_group_add_up_to_its_gradient_in_tower_and_language_model(exa
 def test_the_tower_runs_once_a_medium_however_many_parts_are_read():
     policy = tiny_models.policy()
     group = completions(policy, mixed(policy)[0])
-    with policy.encode([group.prompt]) as seen:
+    with policy.encode([group.prompt]) as encoded:
         for row in range(3):
-            policy.logprobs(seen, [RowSlice(0, group.rows(slice(row, row + 1)))])
+            policy.logprobs(encoded, [RowSlice(0, group.rows(slice(row, row + 1)))])
     assert policy.work.vision_passes == 2
 
 
@@ -119,9 +119,9 @@ def test_changing_one_frame_moves_the_log_probabilities():
     other = type(clip)(frames, clip.indices, clip.timestamps, clip.fps, clip.total, clip.reader)
     prompts = policy.prompts([example, example], [[clip], [other]])
     groups = [completions(policy, p) for p in prompts]
-    with torch.no_grad(), policy.encode(prompts) as seen:
-        one, two = policy.logprobs(seen, [RowSlice(i, g) for i, g in enumerate(groups)])
-    assert (one.logp - two.logp).abs().max() > 1e-3
+    with torch.no_grad(), policy.encode(prompts) as encoded:
+        one, two = policy.logprobs(encoded, [RowSlice(i, g) for i, g in enumerate(groups)])
+    assert (one.logprobs - two.logprobs).abs().max() > 1e-3
 
 
 def test_reading_some_tokens_leaves_the_rest_zero_and_the_read_ones_unchanged():
@@ -129,18 +129,18 @@ def test_reading_some_tokens_leaves_the_rest_zero_and_the_read_ones_unchanged():
     group = completions(policy, mixed(policy)[0])
     where = torch.zeros_like(group.completion_mask)
     where[0, 2:4] = where[2, 8] = True
-    with torch.no_grad(), policy.encode([group.prompt]) as seen:
-        (all_of_it,) = policy.logprobs(seen, [RowSlice(0, group)])
-        (some,) = policy.logprobs(seen, [RowSlice(0, group)], [where])
-    torch.testing.assert_close(some.logp, all_of_it.logp * where, atol=1e-6, rtol=1e-5)
+    with torch.no_grad(), policy.encode([group.prompt]) as encoded:
+        (all_of_it,) = policy.logprobs(encoded, [RowSlice(0, group)])
+        (some,) = policy.logprobs(encoded, [RowSlice(0, group)], [where])
+    torch.testing.assert_close(some.logprobs, all_of_it.logprobs * where, atol=1e-6, rtol=1e-5)
 
 
 def test_placeholders_must_equal_features():
     policy = tiny_models.policy()
     group = completions(policy, mixed(policy)[0])
     group.tokens[0, 0] = policy.placeholders[1]
-    with policy.encode([group.prompt]) as seen, pytest.raises(ValueError, match="placeholders: expected"):
-        policy.logprobs(seen, [RowSlice(0, group)])
+    with policy.encode([group.prompt]) as encoded, pytest.raises(ValueError, match="placeholders: expected"):
+        policy.logprobs(encoded, [RowSlice(0, group)])
 
 
 def test_a_question_that_holds_a_placeholder_is_refused():
@@ -157,8 +157,8 @@ def test_gradient_checkpointing_changes_nothing():
             checkpoint_activations(policy.model)
         policy.model.train()
         group = completions(policy, mixed(policy)[0])
-        with policy.encode([group.prompt]) as seen:
-            policy.logprobs(seen, [RowSlice(0, group)])[0].logp.sum().backward()
+        with policy.encode([group.prompt]) as encoded:
+            policy.logprobs(encoded, [RowSlice(0, group)])[0].logprobs.sum().backward()
         return policy.model.model.language_model.embed_tokens.weight.grad
 
     torch.testing.assert_close(gradient(True), gradient(False), atol=1e-12, rtol=1e-10)

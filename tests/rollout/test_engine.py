@@ -22,7 +22,7 @@ def test_sampled_frequencies_are_the_log_probabilities():
     count = 4000
     (group,) = engine(policy, max_new_tokens=1).sample(prompts(policy)[:1], [range(count)], seed=0)
     for token in group.tokens[:, 0].unique()[:20]:
-        p = group.logp_sampled[group.tokens[:, 0] == token, 0][0].exp().item()
+        p = group.sampling_logprobs[group.tokens[:, 0] == token, 0][0].exp().item()
         found = (group.tokens[:, 0] == token).float().mean().item()
         assert abs(found - p) <= 4.5 * (p * (1 - p) / count) ** 0.5
 

@@ -16,9 +16,9 @@ from transformers import AutoModelForImageTextToText
 from mmrl.config.load import parse
 from mmrl.config.schema import ConfigError, EvalConfig
 from mmrl.runtime.ranks import Ranks
-from mmrl.runtime.sharding import clip_gradients, full, load_full_state_dict, local, full_parameters, gather_state_dict
+from mmrl.runtime.sharding import clip_gradients, full, full_parameters, gather_state_dict, load_full_state_dict, local
 from mmrl.training.build import build
-from mmrl.training.step.batching import PromptBatch, BatchPlanner
+from mmrl.training.step.batching import BatchPlanner, PromptBatch
 from mmrl.types import RowSlice
 from tests import run_fixtures, tiny_models
 from tests.runtime import two_ranks, two_shards
@@ -133,7 +133,8 @@ def levelled(policy, *ranks):
         alone.align(bundles, policy.filler)
     together = BatchPlanner(SimpleNamespace(gather=lambda _: shapes), dummy=policy.filler)
     return [
-        [(len(b.micro_batches), set(b.kinds), fillers(b)) for b in together.align(bundles, policy.filler)] for bundles in ranks
+        [(len(b.micro_batches), set(b.kinds), fillers(b)) for b in together.align(bundles, policy.filler)]
+        for bundles in ranks
     ]
 
 

@@ -28,7 +28,9 @@ def learn(ranks, names, policy):
     """Weights and numbers after some steps."""
     algorithm = GRPO(beta=0, epsilon=0.2, reference=None)
     groups = run_fixtures.fixed_groups(policy, names)
-    trainer = run_fixtures.trainer_of(algorithm, policy, groups, ranks, grade=grade, clip_norm=0.1, part_tokens=500)
+    trainer = run_fixtures.trainer_of(
+        algorithm, policy, groups, ranks, grade=grade, max_grad_norm=0.1, max_tokens_per_micro_batch=500
+    )
     numbers = [trainer.step() for _ in range(STEPS)]
     return trainer, {n: p.detach().clone() for n, p in policy.model.named_parameters()}, numbers
 

@@ -69,7 +69,7 @@ def prepared(variant, names, ranks):
         filler, mesh = policy.dummy_group, ranks.mesh()
         policy.shard(mesh, torch.device("cpu"))
         reference.shard(mesh, torch.device("cpu"))
-    options = dict(grade=two_ranks.grade, clip_norm=0.1, part_tokens=60, filler=filler)
+    options = dict(grade=two_ranks.grade, max_grad_norm=0.1, max_tokens_per_micro_batch=60, filler=filler)
     algorithm = CARE(epsilon=0.2, reference=update)
     if one.exact:
         algorithm = KLInLoss(estimator="kl_policy_reference", level="to_go", loss_scale_factor=10.0, reference=update)

@@ -12,7 +12,7 @@ from mmrl.algorithms import SFT
 from mmrl.config.schema import OptimizerSection
 from mmrl.models.families import FAMILIES
 from mmrl.training.build import build
-from mmrl.training.optimizer import freeze, optimizer_of, parts_of, lr_multiplier
+from mmrl.training.optimizer import freeze, lr_multiplier, optimizer_of, parts_of
 from tests import run_fixtures, tiny_models
 
 PARTS = ("tower", "projector", "language")
@@ -29,15 +29,15 @@ def shares(total, **settings):
 BY_HAND = {
     "constant": (dict(schedule="constant"), [1, 1, 1, 1]),
     "constant, warm-up": (dict(schedule="constant", warmup=4), [1 / 4, 2 / 4, 3 / 4, 1, 1, 1]),
-    "constant, whatever is to be left": (dict(schedule="constant", final=0.1, decay_from=0.5), [1, 1, 1, 1]),
+    "constant, whatever is to be left": (dict(schedule="constant", final=0.1, decay_start=0.5), [1, 1, 1, 1]),
     "linear": (dict(schedule="linear"), [1, 4 / 5, 3 / 5, 2 / 5, 1 / 5]),
     "linear, warm-up": (dict(schedule="linear", warmup=2), [1 / 2, 1, 1, 3 / 4, 2 / 4, 1 / 4]),
     "linear, final": (dict(schedule="linear", final=0.5), [1, 7 / 8, 6 / 8, 5 / 8]),
-    "linear, late": (dict(schedule="linear", decay_from=0.5), [1, 1, 1, 1, 1, 3 / 4, 2 / 4, 1 / 4]),
-    "linear, warm-up ends late": (dict(schedule="linear", warmup=4, decay_from=0.25), [1 / 4, 1 / 2, 3 / 4, 1, 1, 3 / 4, 1 / 2, 1 / 4]),
+    "linear, late": (dict(schedule="linear", decay_start=0.5), [1, 1, 1, 1, 1, 3 / 4, 2 / 4, 1 / 4]),
+    "linear, warm-up ends late": (dict(schedule="linear", warmup=4, decay_start=0.25), [1 / 4, 1 / 2, 3 / 4, 1, 1, 3 / 4, 1 / 2, 1 / 4]),
     "cosine": (dict(schedule="cosine"), [1, (2 + ROOT_3) / 4, 3 / 4, 1 / 2, 1 / 4, (2 - ROOT_3) / 4]),
     "cosine, all of it": (
-        dict(schedule="cosine", warmup=2, decay_from=0.5, final=0.1),
+        dict(schedule="cosine", warmup=2, decay_start=0.5, final=0.1),
         [1 / 2, 1, 1, 1, 1, 1, *(0.55 + 0.45 * cos for cos in (COS_36, COS_72, -COS_72, -COS_36))],
     ),
 }  # fmt: skip
@@ -55,9 +55,9 @@ def test_the_default_is_a_cosine_without_warm_up_down_to_nothing():
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("warmup", [0, 1, 3])
-@pytest.mark.parametrize("decay_from", [0.0, 0.5])
-def test_a_schedule_begins_above_nothing_and_ends_at_what_is_to_be_left(schedule, warmup, decay_from):
-    section = OptimizerSection(schedule=schedule, warmup_steps=warmup, decay_start=decay_from, min_lr_ratio=0.2)
+@pytest.mark.parametrize("decay_start", [0.0, 0.5])
+def test_a_schedule_begins_above_nothing_and_ends_at_what_is_to_be_left(schedule, warmup, decay_start):
+    section = OptimizerSection(schedule=schedule, warmup_steps=warmup, decay_start=decay_start, min_lr_ratio=0.2)
     rates = [lr_multiplier(step, 12, section) for step in range(13)]
     assert rates[0] == pytest.approx(1 / max(1, warmup))  # the first step learns
     assert max(rates) == 1
@@ -82,7 +82,7 @@ def test_after_its_warm_up_a_schedule_is_that_of_transformers(ours, theirs, warm
 
 
 RATES = {"language": 1e-3, "projector": 2e-3, "tower": 0.0}
-SECTION = {"rates": RATES, "schedule": "linear", "warmup": 2, "final": 0.1, "clip_norm": 0.01}
+SECTION = {"rates": RATES, "schedule": "linear", "warmup": 2, "final": 0.1, "max_grad_norm": 0.01}
 OF_A_RUN = [1 / 2, 1, 1, 0.1 + 0.9 * 3 / 4, 0.1 + 0.9 * 2 / 4, 0.1 + 0.9 * 1 / 4]  # six updates
 
 
@@ -113,7 +113,7 @@ def data(tmp_path_factory):
 
 def test_a_run_steps_with_its_base_rates_times_the_schedule_and_goes_on_so_where_it_was_stopped(data, tmp_path):
     algorithm = {"name": "grpo", "beta": 0.0, "clip": 0.2}
-    changes = dict(algorithm=algorithm, updates_per_step=2, steps=3, optimizer=SECTION)
+    changes = dict(algorithm=algorithm, mini_batches_per_step=2, steps=3, optimizer=SECTION)
     whole, parted = (run_fixtures.config(data, tmp_path / out, "grpo", **changes) for out in ("whole", "parted"))
     taken = watched(whole, 3)
     assert len(taken) == len(OF_A_RUN)
@@ -197,10 +197,10 @@ def test_the_projector_is_no_part_of_the_tower():
     assert sum(map(len, parts.values())) == len(list(policy.model.parameters()))
 
 
-def gradient(clip_norm):
+def gradient(max_grad_norm):
     """The gradient that the optimizer is given, in a row, and its norm as it is reported."""
     policy = tiny_models.policy(dtype=torch.float64)
-    trainer = run_fixtures.trainer_of(SFT(), policy, run_fixtures.fixed_groups(policy), clip_norm=clip_norm)
+    trainer = run_fixtures.trainer_of(SFT(), policy, run_fixtures.fixed_groups(policy), max_grad_norm=max_grad_norm)
     norm = trainer.step()["optimizer/grad_norm"]
     return torch.cat([g.flatten() for g in trainer.optimizer.given]), norm
 

@@ -215,7 +215,7 @@ def test_an_error_in_the_middle_of_several_updates_keeps_the_weights_before_them
         tmp_path / "run",
         "grpo",
         algorithm={"name": "grpo", "beta": 0.0, "clip": 0.2},
-        updates_per_step=2,
+        mini_batches_per_step=2,
         steps=2,
     )
     run = build(config, quiet=True)
@@ -262,7 +262,9 @@ def test_another_experiment_is_not_resumed_and_more_steps_are(root, tmp_path):
         build(run_fixtures.config(root, out, steps=1, optimizer=rates), resume=True, quiet=True)
     assert (out / "metrics.jsonl").read_text() == before
     data = run_fixtures.settings(root, out)["data"] | {"on_bad_media": "skip", "cache_bytes": 0}
-    build(run_fixtures.config(root, out, steps=3, data=data, part_tokens=99), resume=True, quiet=True).fit(quiet=True)
+    build(
+        run_fixtures.config(root, out, steps=3, data=data, max_tokens_per_micro_batch=99), resume=True, quiet=True
+    ).fit(quiet=True)
     assert [line["step"] for line in run_fixtures.numbers(out)] == [1, 2, 3]
 
 

@@ -40,8 +40,8 @@ def test_fewer_rows_stay_fewer_rows():
     policy, rows, whole = tiny_models.policy(), [], Engine.sample
 
     def sample_few(engine, *rest):
-        rows.append(engine.max_rows)
-        if engine.max_rows > 2:
+        rows.append(engine.max_num_seqs)
+        if engine.max_num_seqs > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return whole(engine, *rest)
 

@@ -26,10 +26,10 @@ NAMES = [path.stem.removeprefix("toy_") for path in TOYS]
 def sampled_by(policy):
     """Fixed completions as if the policy had drawn them."""
     groups = run_fixtures.fixed_groups(policy)
-    with torch.no_grad(), policy.see([group.prompt for group in groups]) as seen:
-        read = policy.read(seen, [RowSlice(i, group) for i, group in enumerate(groups)])
+    with torch.no_grad(), policy.see([group.prompt for group in groups]) as encoded:
+        read = policy.read(encoded, [RowSlice(i, group) for i, group in enumerate(groups)])
     for group, tokens in zip(groups, read, strict=True):
-        group.logp_sampled.copy_(tokens.logp)
+        group.sampling_logprobs.copy_(tokens.logprobs)
     return groups
 
 
@@ -42,14 +42,14 @@ def test_its_algorithm_learns(path):
     base = {group.prompt.example.id: earned for group in groups}
     proposal = Proposal(policy) if algorithm.needs.proposal is not None else None
     trainer = run_fixtures.trainer_of(
-        algorithm, policy, groups, updates=config.updates_per_step, base=base, proposal=proposal
+        algorithm, policy, groups, updates=config.mini_batches_per_step, base=base, proposal=proposal
     )
     start = [p.detach().clone() for p in policy.model.parameters()]
     for _ in range(2):
         numbers = trainer.step()
         assert all(map(math.isfinite, numbers.values())), numbers
     assert any(not torch.equal(p, s) for p, s in zip(policy.model.parameters(), start, strict=True))
-    assert trainer.update_done == 2 * config.updates_per_step
+    assert trainer.update_done == 2 * config.mini_batches_per_step
     assert (trainer.state is None) == (algorithm.needs.memory is None)
 
 

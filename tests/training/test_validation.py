@@ -37,7 +37,7 @@ def weights(folder):
 def test_validation_leaves_weights_and_random_states_as_they_were(root, tmp_path, monkeypatch):
     build(run_fixtures.config(root, tmp_path / "without", steps=3, save_every=1), quiet=True).fit(quiet=True)
     config = validated(root, tmp_path / "with", steps=3, save_every=1)
-    run, seen = build(config, quiet=True), []
+    run, encoded = build(config, quiet=True), []
     whole = run.validate
 
     def watched(step):
@@ -48,12 +48,12 @@ def test_validation_leaves_weights_and_random_states_as_they_were(root, tmp_path
         assert all(torch.equal(p, after[name]) for name, p in before.items())
         assert checkpoint.randomness() == state
         assert run.feeder.policy.model.training == training
-        seen.append(found)
+        encoded.append(found)
         return found
 
     monkeypatch.setattr(run, "validate", watched)
     run.fit(quiet=True)
-    assert len(seen) == 3
+    assert len(encoded) == 3
     assert run_fixtures.numbers(tmp_path / "without") == [
         {k: v for k, v in line.items() if not k.startswith("validation/")}
         for line in run_fixtures.numbers(tmp_path / "with")

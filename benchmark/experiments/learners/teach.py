@@ -159,7 +159,7 @@ def learned(
             watch.look(step)
         return {"whole": [school.whole(CLEAN) for _ in range(course.lessons)]}
 
-    stage = Stage(name, course.steps, course.rate, batches, decay_from=0.5)
+    stage = Stage(name, course.steps, course.rate, batches, decay_start=0.5)
     teach(Learner(policy.model, school.shelf), stage, tell)
     return watch.curve, watch.look(course.steps)
 

@@ -102,7 +102,9 @@ def examined(
     write_whole(out / "config.yaml", dump(config.model_copy(update={"evaluation": section})))
     asked_of = section.model_copy(update={"sets": [one.section for one in sets]})
     keep = {one.section.name: one.keep for one in sets}
-    summaries = evaluate_model(model, asked_of, out, config.max_num_seqs, retry=asked.retry, keep=keep, responses=responses)
+    summaries = evaluate_model(
+        model, asked_of, out, config.max_num_seqs, retry=asked.retry, keep=keep, responses=responses
+    )
     write_run(out, ended(record, {one.name: one.expect for one in section.sets}, out, {out: summaries}))
     answered = [each for summary in summaries.values() for each in summary.records]
     items = {id: item for one in sets for id, item in read_items(out / one.section.name).items()}

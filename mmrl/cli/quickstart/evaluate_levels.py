@@ -66,5 +66,5 @@ def evaluate_levels(
 def evaluate_level(model: Path, section: EvaluationSection, out: Path) -> Summary:
     """Evaluate a model on its one level."""
     policy = policy_of(ModelSection(path=str(model), compute_dtype="float32"), section.template, torch.device("cpu"))
-    (summary,) = evaluate_model(policy, section, out, max_rows=section.batch_size, quiet=True).values()
+    (summary,) = evaluate_model(policy, section, out, max_num_seqs=section.batch_size, quiet=True).values()
     return summary

@@ -65,7 +65,7 @@ def training_config(arm: str, plan: QuickstartPlan, world: Path, out: Path, seed
         "optimizer": optimizer(plan),
         "steps": plan.steps,
         "prompts_per_step": plan.prompts,
-        "part_tokens": 8192,
+        "max_tokens_per_micro_batch": 8192,
     }
     return parse(Config, settings, f"quickstart.{arm}")
 
@@ -75,7 +75,7 @@ def optimizer(plan: QuickstartPlan) -> dict[str, Any]:
     return {
         "rates": dict.fromkeys(("language", "projector", "tower"), plan.rate),
         "betas": [0.9, 0.98],
-        "clip_norm": 1.0,
+        "max_grad_norm": 1.0,
         "schedule": "constant",
         "warmup": min(5, plan.steps),
     }

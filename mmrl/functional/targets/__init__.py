@@ -3,6 +3,7 @@
 from mmrl.functional.targets.estimates import (
     FLOOR,
     ZEstimate,
+    clamp_log_z,
     effective_samples,
     kl_policy,
     kl_prior,
@@ -13,7 +14,6 @@ from mmrl.functional.targets.estimates import (
     plug_in,
     plug_in_log_z,
     total_variation,
-    clamp_log_z,
 )
 from mmrl.functional.targets.factors import (
     AnyFactor,

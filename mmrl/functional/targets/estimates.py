@@ -74,14 +74,18 @@ def plug_in_log_z(target: LogValues, sampler: LogValues) -> Float[Tensor, ""]:
     return log_mean_exp(target - sampler)
 
 
-def kl_target(target: LogValues, other: LogValues, sampler: LogValues, log_z: float | Tensor | None = None) -> Float[Tensor, ""]:
+def kl_target(
+    target: LogValues, other: LogValues, sampler: LogValues, log_z: float | Tensor | None = None
+) -> Float[Tensor, ""]:
     """KL(p || other) = -log Z + 1/Z mean of (P / q) (log P - log other); where P = 0 the term is 0."""
     z = plug_in_log_z(target, sampler) if log_z is None else log_z
     terms = torch.where(target == -math.inf, 0.0, (target - z - sampler).exp() * (target - other))
     return terms.mean() - z
 
 
-def kl_policy(target: LogValues, policy: LogValues, sampler: LogValues, log_z: float | Tensor | None = None) -> Float[Tensor, ""]:
+def kl_policy(
+    target: LogValues, policy: LogValues, sampler: LogValues, log_z: float | Tensor | None = None
+) -> Float[Tensor, ""]:
     """KL(pi || p) = mean of (pi / q) (log pi - log p); inf where the policy has mass outside the support."""
     z = plug_in_log_z(target, sampler) if log_z is None else log_z
     return ((policy - sampler).exp() * (policy - target + z)).mean()

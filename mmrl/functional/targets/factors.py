@@ -23,7 +23,9 @@ class Factor(ABC):
     """One factor of a target."""
 
     __slots__ = ()
-    has_zero_support: ClassVar[bool] = False  # it is 0 somewhere, so that the target's support is smaller than the reference's
+    has_zero_support: ClassVar[bool] = (
+        False  # it is 0 somewhere, so that the target's support is smaller than the reference's
+    )
     bounds: ClassVar[Bounds | None] = None  # its least and most logarithm, where they are known
 
     @property

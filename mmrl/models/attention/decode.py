@@ -160,10 +160,12 @@ class CopiedPrefixDecoder:
     last: Float[Tensor, "n d"]
 
     @classmethod
-    def of(cls, language: Language, seen: EncodedPrompts, prompt: Int[Tensor, " n"]) -> "CopiedPrefixDecoder":
+    def of(cls, language: Language, encoded: EncodedPrompts, prompt: Int[Tensor, " n"]) -> "CopiedPrefixDecoder":
         """Runs the prompts, padded at the left, and copies them for their rows."""
         cache = DynamicCache(config=language.layers.config)
-        rows = [(p.tokens, p.positions, features) for p, features in zip(seen.prompts, seen.features, strict=True)]
+        rows = [
+            (p.tokens, p.positions, features) for p, features in zip(encoded.prompts, encoded.features, strict=True)
+        ]
         hidden, mask = padded_pass(language, rows, "left", **cached(language.layers, cache))
         cache.reorder_cache(prompt)  # any rows, any number of times; batch_select_indices knows no recurrent states
         return cls(language, cache, mask[prompt], hidden[:, -1][prompt])
@@ -189,8 +191,8 @@ class CopiedPrefixDecoder:
 Decoder = SharedPrefixDecoder | CopiedPrefixDecoder
 
 
-def decoder(language: Language, seen: Prefix | EncodedPrompts, counts: Sequence[int]) -> Decoder:
+def decoder(language: Language, encoded: Prefix | EncodedPrompts, counts: Sequence[int]) -> Decoder:
     """Starts ``counts`` completions of each prompt."""
     prompt = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)).to(language.device)
-    kind = SharedPrefixDecoder if isinstance(seen, Prefix) else CopiedPrefixDecoder
-    return kind.of(language, seen, prompt)
+    kind = SharedPrefixDecoder if isinstance(encoded, Prefix) else CopiedPrefixDecoder
+    return kind.of(language, encoded, prompt)

@@ -32,28 +32,28 @@ class Prefix:
         return [slice(start, end) for start, end in pairwise(ends)]
 
 
-def prefill(language: Language, seen: EncodedPrompts) -> Prefix:
+def prefill(language: Language, encoded: EncodedPrompts) -> Prefix:
     """Runs one forward pass over all prompts, without padding."""
-    prompts = [prompt.tokens.to(language.device) for prompt in seen.prompts]
-    language.check(prompts, seen.features)
-    embedded, deep = language.embed(torch.cat(prompts)[None], seen.features)
+    prompts = [prompt.tokens.to(language.device) for prompt in encoded.prompts]
+    language.check(prompts, encoded.features)
+    embedded, deep = language.embed(torch.cat(prompts)[None], encoded.features)
     language.work.forward_tokens += embedded.shape[1]
     shared = PromptPass(tuple(map(len, prompts)))
-    positions = torch.cat([prompt.positions for prompt in seen.prompts], dim=1)[:, None]
+    positions = torch.cat([prompt.positions for prompt in encoded.prompts], dim=1)[:, None]
     out = language.forward(embedded, positions, attention_mask=NO_MASK, shared=shared.attend, **deep)
     ends = torch.tensor([*accumulate(shared.lengths)], device=language.device) - 1
     keys, values = (tuple(kept[i] for i in sorted(kept)) for kept in (shared.keys, shared.values))
-    return Prefix(seen, keys, values, out.last_hidden_state[0, ends])
+    return Prefix(encoded, keys, values, out.last_hidden_state[0, ends])
 
 
 @contextmanager
-def prefix_cache(language: Language, seen: EncodedPrompts) -> Iterator[Prefix]:
+def prefix_cache(language: Language, encoded: EncodedPrompts) -> Iterator[Prefix]:
     """Prefills the prompts. Gradients accumulate on the prefix inside; one backward pass through the prompts runs at exit.
 
     A group that is read in m parts so costs P + the sum of its completions' tokens, and not m P + that sum. If weights are
     sharded, each layer is gathered for the prompts and once more for each part.
     """
-    prefix = prefill(language, seen)
+    prefix = prefill(language, encoded)
     count = len(prefix.keys)
     with one_backward((*prefix.keys, *prefix.values, prefix.last)) as leaves:
         last = leaves[-1]

@@ -36,15 +36,15 @@ def padded_pass(
 
 
 def whole_rows(
-    language: Language, seen: EncodedPrompts, rows: Sequence[tuple[int, Int[Tensor, " t"]]]
+    language: Language, encoded: EncodedPrompts, rows: Sequence[tuple[int, Int[Tensor, " t"]]]
 ) -> list[Float[Tensor, "t d"]]:
     """Computes last hidden states of [prompt, completion] from the prompt's last place on, for each row (prompt, tokens)."""
     whole = []
     for i, tokens in rows:
-        prompt = seen.prompts[i]
+        prompt = encoded.prompts[i]
         later = (torch.arange(len(tokens)) + prompt.next_position).expand(3, -1)
         together = torch.cat([prompt.tokens, tokens]), torch.cat([prompt.positions, later], dim=1)
-        whole.append((*together, seen.features[i]))
+        whole.append((*together, encoded.features[i]))
     hidden, _ = padded_pass(language, whole, "right")
-    starts = [len(seen.prompts[i].tokens) - 1 for i, _ in rows]
+    starts = [len(encoded.prompts[i].tokens) - 1 for i, _ in rows]
     return [row[at : len(tokens)] for row, at, (tokens, _, _) in zip(hidden, starts, whole, strict=True)]

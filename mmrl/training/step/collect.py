@@ -34,7 +34,10 @@ class Collector:
         self.drawn = 0
         chosen = algorithm.needs.max_gen_batches is not None
         graded = self.draw_until_kept(algorithm, step, meter) if chosen else self.draw(step, meter)
-        return [Scored(group, found, self.total(group, found), base_rewards=self.base_rewards_of(group)) for group, found in graded]
+        return [
+            Scored(group, found, self.total(group, found), base_rewards=self.base_rewards_of(group))
+            for group, found in graded
+        ]
 
     def finish_step(self) -> None:
         """The step is whole."""
@@ -60,7 +63,7 @@ class Collector:
         found, size, most = 0, 0, algorithm.needs.max_gen_batches or 1
         while self.drawn < most and (found < size or not self.drawn):
             graded = self.draw(step, meter)
-            useful = [pair for pair in graded if algorithm.useful(*pair)]
+            useful = [pair for pair in graded if algorithm.keep_group(*pair)]
             counts = self.ranks.gather((len(graded), len(useful)))
             size = size or sum(count for count, _ in counts)
             others = found + sum(count for _, count in counts[: self.ranks.rank])

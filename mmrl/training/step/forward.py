@@ -1,4 +1,4 @@
-"""Log-probabilities of groups by policy and reference, read in parts that memory suffices for."""
+"""Forward passes of policy and reference over groups, in micro-batches for which memory suffices."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -12,22 +12,24 @@ from mmrl.algorithms.base import Algorithm, known
 from mmrl.runtime.out_of_memory import run_with_smaller_batches
 from mmrl.training.step.batching import BatchPlanner
 from mmrl.training.step.metrics import Meter
-from mmrl.types import Against, Group, Prompt, RowSlice, Scored, Tokens
+from mmrl.types import Group, Prompt, ReferenceDistribution, RowSlice, Scored, Tokens
 
 Result = TypeVar("Result")
 
 
 class PolicyModel(Protocol):
-    """The model that learns, as training uses it."""
+    """What training asks of the model that learns."""
 
     def full_parameters(self) -> AbstractContextManager: ...  # inside, ranks read independently of one another
     def reuse_features(self) -> AbstractContextManager: ...  # inside, nobody writes to its weights
     def encode(self, prompts: Sequence[Prompt]) -> Any: ...
-    def logprobs(self, seen: Any, pieces: Sequence[RowSlice], *, against: Against | None = None) -> list[Tokens]: ...
+    def logprobs(
+        self, encoded: Any, row_slices: Sequence[RowSlice], *, reference: ReferenceDistribution | None = None
+    ) -> list[Tokens]: ...
 
 
 class ReferenceModel(Protocol):
-    """The model that training compares with, as training uses it."""
+    """What training asks of the model that the policy is compared with."""
 
     def full_parameters(self) -> AbstractContextManager: ...  # inside, ranks read independently of one another
     def logprobs(self, groups: Sequence[Group], where: Sequence[Tensor], keep: bool) -> list[Tokens]: ...
@@ -37,7 +39,7 @@ class ReferenceModel(Protocol):
 
 @dataclass
 class ForwardPasses:
-    """Both models, what the algorithm asks of them, and how much of it is read at a time."""
+    """Policy and reference, and how many tokens they read at a time."""
 
     algorithm: Algorithm
     policy: PolicyModel
@@ -45,12 +47,12 @@ class ForwardPasses:
     planner: BatchPlanner
 
     def add_reference_logprobs(self, scored: Sequence[Scored], meter: Meter) -> list[Scored]:
-        """Add the reference's log-probabilities, where it read, and, for a full-vocabulary KL, its hidden states."""
+        """Add the reference's log-probabilities, the mask of the tokens that it read and, for a full-vocabulary KL, its hidden states."""
         reference = self.reference
         if reference is None:
             return list(scored)
         groups = [s.group for s in scored]
-        where = [self.algorithm.reads(s.group, s.rewards) for s in scored]
+        where = [self.algorithm.reference_mask(s.group, s.rewards) for s in scored]
         where = [torch.zeros_like(g.completion_mask) if w is None else w for g, w in zip(groups, where, strict=True)]
         keep = self.algorithm.needs.full_vocabulary_kl is not None
 
@@ -62,13 +64,16 @@ class ForwardPasses:
         with reference.full_parameters():
             read = self.within_memory(attempt, groups, meter)
         together = zip(scored, read, where, strict=True)
-        return [replace(s, reference=tokens.logp, read=w, states=tokens.hidden_states) for s, tokens, w in together]
+        return [
+            replace(s, ref_logprobs=tokens.logprobs, ref_mask=w, ref_hidden_states=tokens.hidden_states)
+            for s, tokens, w in together
+        ]
 
     def add_old_logprobs(self, scored: Sequence[Scored], meter: Meter) -> list[Scored]:
-        """Add the policy's log-probabilities before an update, for an algorithm that needs them.
+        """Add the policy's log-probabilities before an update, if the algorithm needs them.
 
-        Read by the policy itself, also before the first update, where the sampler's numbers are of the same weights: those
-        differ by rounding (``policy/sampler_gap``), which the sum over a completion's tokens makes large.
+        The policy itself reads them, also before the first update, where the sampler had the same weights: the two differ by
+        rounding (``sampling/logprob_difference_max``), which the sum over a completion's tokens makes large.
         """
         if not self.algorithm.needs.old_logprobs:
             return list(scored)
@@ -77,27 +82,29 @@ class ForwardPasses:
         def attempt(planner: BatchPlanner) -> list[Tokens]:
             read = []
             for some in planner.pack(groups):
-                with self.policy.encode([groups[i].prompt for i in some]) as seen:
+                with self.policy.encode([groups[i].prompt for i in some]) as encoded:
                     whole = [RowSlice(place, groups[i], scored[i]) for place, i in enumerate(some)]
-                    read += self.logprobs(seen, whole, head)
+                    read += self.logprobs(encoded, whole, head)
             return read
 
-        with meter.phase("now"), torch.no_grad(), self.policy.full_parameters():
+        with meter.phase("old_logprobs"), torch.no_grad(), self.policy.full_parameters():
             read = self.within_memory(attempt, groups, meter)
-        return [replace(s, now=tokens) for s, tokens in zip(scored, read, strict=True)]
+        return [replace(s, old_policy=tokens) for s, tokens in zip(scored, read, strict=True)]
 
     def reference_head(self) -> Tensor | None:
-        """The reference's output head, for a divergence over the whole vocabulary. All ranks must ask together."""
+        """Return the reference's output head, for a full-vocabulary KL; None without one. All ranks must call it together."""
         exact = self.algorithm.needs.full_vocabulary_kl is not None
         return self.reference.head() if exact and self.reference is not None else None
 
-    def logprobs(self, seen: Any, part: Sequence[RowSlice], head: Tensor | None) -> list[Tokens]:
-        """Read rows by the policy; with a head also how far it is from the reference, over the whole vocabulary."""
+    def logprobs(self, encoded: Any, micro_batch: Sequence[RowSlice], head: Tensor | None) -> list[Tokens]:
+        """Return the policy's log-probabilities of a micro-batch; with a head also its full-vocabulary KL to the reference."""
         direction = self.algorithm.needs.full_vocabulary_kl
-        if head is None or direction is None or part[0].dummy:
-            return self.policy.logprobs(seen, part)
-        states = tuple(known(rows.scored and rows.scored.ref_hidden_states, "full_vocabulary_kl") for rows in part)
-        return self.policy.logprobs(seen, part, against=Against(states, head, direction))
+        if head is None or direction is None or micro_batch[0].dummy:
+            return self.policy.logprobs(encoded, micro_batch)
+        states = tuple(
+            known(rows.scored and rows.scored.ref_hidden_states, "full_vocabulary_kl") for rows in micro_batch
+        )
+        return self.policy.logprobs(encoded, micro_batch, reference=ReferenceDistribution(states, head, direction))
 
     def within_memory(
         self,
@@ -106,7 +113,7 @@ class ForwardPasses:
         meter: Meter,
         undo: Callable[[], None] | None = None,
     ) -> Result:
-        """Attempt something with all groups in parts of ``part_tokens``, or in smaller ones where memory does not suffice.
+        """Attempt something with all groups in parts of ``max_tokens_per_micro_batch``, or in smaller ones where memory does not suffice.
 
         Parts are whole groups; with ``undo``, which takes back what a failed attempt left, they may be single rows, save where
         ranks keep step and cannot begin anew alone. The limit is the planner's, and stays as small as it had to become.
@@ -118,12 +125,12 @@ class ForwardPasses:
         if undo is not None and planner.dummy is not None:
             least = planner.max_tokens
 
-        def sized(part_tokens: int) -> Result:
-            return attempt(replace(planner, part_tokens=part_tokens))
+        def sized(max_tokens_per_micro_batch: int) -> Result:
+            return attempt(replace(planner, max_tokens_per_micro_batch=max_tokens_per_micro_batch))
 
         undo = undo or (lambda: None)
-        result, limit, halvings = run_with_smaller_batches(sized, limit, least, "part_tokens", undo)
+        result, limit, halvings = run_with_smaller_batches(sized, limit, least, "max_tokens_per_micro_batch", undo)
         if halvings:
-            self.planner = replace(planner, part_tokens=limit)
-            meter.total("work/halvings", halvings)
+            self.planner = replace(planner, max_tokens_per_micro_batch=limit)
+            meter.total("work/oom_retries", halvings)
         return result

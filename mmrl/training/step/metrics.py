@@ -1,26 +1,32 @@
 """Numbers of one step: measured, gathered while it runs, combined over ranks. docs/metrics.md lists them all."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mmrl.algorithms.base import Algorithm, State
 from mmrl.functional import policy_gradient
-from mmrl.types import RowSlice, Scored, Tokens
+from mmrl.types import Group, RowSlice, Scored, Tokens, TokenWeights
 
 
 @dataclass
 class Meter:
-    """Means with weights, sums and maxima by name."""
+    """Weighted means, sums, extremes and spreads by name."""
 
     sums: dict[str, float] = field(default_factory=dict)
     counts: dict[str, float] = field(default_factory=dict)
     totals: dict[str, float] = field(default_factory=dict)
     maxima: dict[str, float] = field(default_factory=dict)
+    minima: dict[str, float] = field(default_factory=dict)
+    spreads: dict[str, list[float]] = field(
+        default_factory=dict
+    )  # count, sum and sum of squares, of which mean and std are made
     bad: list[str] = field(default_factory=list)  # examples whose loss was not finite
 
     def add(self, name: str, value: float, weight: float = 1.0) -> None:
@@ -36,6 +42,17 @@ class Meter:
         """One more candidate for a maximum."""
         self.maxima[name] = max(self.maxima.get(name, value), value)
 
+    def least(self, name: str, value: float) -> None:
+        """One more candidate for a minimum."""
+        self.minima[name] = min(self.minima.get(name, value), value)
+
+    def spread(self, name: str, values: Tensor) -> None:
+        """More values, of which mean, standard deviation, minimum and maximum are reported."""
+        new = (float(len(values)), float(values.sum()), float(values.square().sum()))
+        self.spreads[name] = [a + b for a, b in zip(self.spreads.get(name, (0.0, 0.0, 0.0)), new, strict=True)]
+        self.least(f"{name}/min", values.min().item())
+        self.most(f"{name}/max", values.max().item())
+
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Times what is done inside, to its end or to its error."""
@@ -43,7 +60,7 @@ class Meter:
         try:
             yield
         finally:
-            self.total(f"seconds/{name}", perf_counter() - start)
+            self.total(f"timing_s/{name}", perf_counter() - start)
 
     def absorb(self, other: "Meter") -> None:
         """Add what another one gathered."""
@@ -52,6 +69,10 @@ class Meter:
                 mine[name] = mine.get(name, 0.0) + value
         for name, value in other.maxima.items():
             self.most(name, value)
+        for name, value in other.minima.items():
+            self.least(name, value)
+        for name, new in other.spreads.items():
+            self.spreads[name] = [a + b for a, b in zip(self.spreads.get(name, (0.0, 0.0, 0.0)), new, strict=True)]
         self.bad += other.bad
 
     def summary(self, ranks: Any) -> dict[str, float]:
@@ -60,41 +81,81 @@ class Meter:
         for meter in everybody:
             total.absorb(meter)
         out = {name: total.sums[name] / weight for name, weight in total.counts.items() if weight > 0}
-        out |= total.totals | total.maxima
+        out |= total.totals | total.maxima | total.minima
+        for name, (count, added, squares) in total.spreads.items():
+            mean = added / count
+            out |= {f"{name}/mean": mean, f"{name}/std": math.sqrt(max(0.0, squares / count - mean**2))}
         for name in total.totals:
-            if name.startswith("seconds/"):
+            if name.startswith("timing_s/"):
                 out[name] = max(meter.totals.get(name, 0.0) for meter in everybody)
-        for store in (self.sums, self.counts, self.totals, self.maxima):
+        for store in (self.sums, self.counts, self.totals, self.maxima, self.minima, self.spreads):
             store.clear()
         return dict(sorted(out.items()))
 
 
-def describe(meter: Meter, scored: Iterable[Scored], algorithm: Algorithm, memory: State | None) -> None:
-    """Add numbers about what was collected, by what the algorithm knew before."""
+def observe_collected(meter: Meter, scored: Iterable[Scored], algorithm: Algorithm, state: State | None) -> None:
+    """Add numbers about what was collected, by the algorithm's state from before the step."""
     for s in scored:
-        lengths = s.group.completion_mask.sum(dim=1).float()
-        meter.add("completion/tokens", lengths.mean().item())
-        meter.add("completion/truncated", (~s.group.finished).float().mean().item())
-        meter.add("completion/distinct", len(set(s.group.texts)) / len(s.group))
+        observe_lengths(meter, s.group)
         for name, reward in s.rewards.items():
-            meter.add(f"reward/{name}", reward.mean().item())
+            meter.add(f"rewards/{name}/mean", reward.mean().item())
+            meter.add(f"rewards/{name}/std", std_of(reward))
         if s.rewards:
-            meter.add("reward/total", s.total.mean().item())
-            meter.add("reward/std", s.total.std().item() if len(s.group) > 1 else 0.0)
-        for name, value in algorithm.report(s, memory).items():
+            meter.add("reward", s.total.mean().item())
+            meter.add("reward_std", std_of(s.total))
+            meter.add("frac_reward_zero_std", float(bool(s.total.max() == s.total.min())))
+        for name, value in algorithm.metrics(s, state).items():
             meter.add(name, value)
 
 
-def observe(meter: Meter, now: Sequence[Tokens], part: Sequence[RowSlice], losses: Sequence[Tensor]) -> None:
-    """Add numbers about what the policy says now of the rows of a part."""
-    for tokens, rows, loss in zip(now, part, losses, strict=True):
-        (scored, _), mask, sampled = rows.learned, rows.group.completion_mask, rows.group.logp_sampled
-        meter.total("loss", loss.item())
-        meter.total("work/trained_tokens", float(mask.sum()))
-        meter.add("policy/entropy", (tokens.entropy.sum() / mask.sum()).item(), int(mask.sum()))
-        if sampled is not None:
-            meter.most("policy/sampler_gap", ((tokens.logp.detach() - sampled) * mask).abs().max().item())
-        read, reference = scored.ref_mask, scored.ref_logprobs
-        if read is not None and reference is not None and read.any():
-            divergence = policy_gradient.k3(tokens.logp.detach(), reference)[read]
-            meter.add("reference/k3", divergence.mean().item(), int(read.sum()))
+def observe_lengths(meter: Meter, group: Group) -> None:
+    """Add the lengths of a group's completions, how many the limit of tokens cut, and how many differ."""
+    lengths = group.completion_mask.sum(dim=1).float()
+    meter.add("completions/mean_length", lengths.mean().item())
+    meter.least("completions/min_length", lengths.min().item())
+    meter.most("completions/max_length", lengths.max().item())
+    meter.add("completions/clipped_ratio", (~group.finished).float().mean().item())
+    meter.add("completions/distinct", len(set(group.texts)) / len(group))
+
+
+def std_of(rewards: Tensor) -> float:
+    """Return the unbiased standard deviation of a group's rewards; 0 for a group of one."""
+    return rewards.std().item() if len(rewards) > 1 else 0.0
+
+
+def observe_advantages(meter: Meter, batch: Sequence[Scored], weights: Sequence[TokenWeights]) -> None:
+    """Add the advantages of a mini-batch's tokens."""
+    for s, each in zip(batch, weights, strict=True):
+        advantages = each.advantage[s.group.completion_mask].double()
+        if len(advantages):
+            meter.spread("advantages", advantages)
+
+
+def observe_update(meter: Meter, algorithm: Algorithm, policy: Tokens, rows: RowSlice, loss: Tensor) -> None:
+    """Add numbers about the policy's log-probabilities of some rows, as an update finds them."""
+    (scored, weights), mask, sampling = rows.learned, rows.group.completion_mask, rows.group.sampling_logprobs
+    logprobs, count = policy.logprobs.detach(), int(mask.sum())
+    meter.total("loss", loss.item())
+    if not loss.isfinite():
+        meter.bad.append(rows.group.prompt.example.id)
+    meter.total("work/trained_tokens", float(count))
+    meter.add("entropy", (policy.entropy.sum() / count).item(), count)
+    if sampling is not None:
+        meter.most("sampling/logprob_difference_max", ((logprobs - sampling) * mask).abs().max().item())
+        meter.add("approx_kl", policy_gradient.k3(sampling, logprobs)[mask].mean().item(), count)
+    read, reference = scored.ref_mask, scored.ref_logprobs
+    if read is not None and reference is not None and read.any():
+        meter.add("kl", policy_gradient.k3(logprobs, reference)[read].mean().item(), int(read.sum()))
+    observe_clipping(meter, algorithm, policy, weights, scored)
+
+
+def observe_clipping(meter: Meter, algorithm: Algorithm, policy: Tokens, weights: TokenWeights, scored: Scored) -> None:
+    """Add the clip fractions: the share of tokens whose ratio the loss clips, from below, from above, and both."""
+    with torch.no_grad():
+        clipped = algorithm.clipped(policy, weights, scored)
+    if clipped is None:
+        return
+    mask = scored.group.completion_mask
+    low, high = (float(micro_batch[mask].double().mean()) for micro_batch in clipped)
+    for name, value in (("low", low), ("high", high), ("region", low + high)):
+        meter.add(f"clip_ratio/{name}_mean", value, int(mask.sum()))

@@ -1,4 +1,4 @@
-"""The algorithm box: collect, credit, learn. It knows no algorithm, no model family, no file format."""
+"""The algorithm box: collect completions, weigh their tokens, learn. It knows no algorithm, no model family, no file format."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -9,38 +9,40 @@ import torch
 
 from mmrl.algorithms.base import Algorithm, State
 from mmrl.runtime.sharding import clip_gradients
-from mmrl.training.step.batching import PromptBatch, BatchPlanner
+from mmrl.training.step.batching import BatchPlanner, PromptBatch
 from mmrl.training.step.collect import Collector
-from mmrl.training.step.forward import PolicyModel, ForwardPasses, ReferenceModel
-from mmrl.training.step.metrics import Meter, describe, observe
+from mmrl.training.step.forward import ForwardPasses, PolicyModel, ReferenceModel
+from mmrl.training.step.metrics import Meter, observe_advantages, observe_collected, observe_update
 from mmrl.training.step.non_finite import refuse
-from mmrl.types import Credit, RowSlice, Scored, Tokens, Totals
+from mmrl.types import LossNormalisers, RowSlice, Scored, Tokens, TokenWeights
 
 
 @dataclass
 class Trainer:
-    """One optimizer, and an algorithm between what collects and what reads."""
+    """One optimizer, and an algorithm between what collects completions and the models."""
 
     algorithm: Algorithm
     collector: Collector
     forward: ForwardPasses
     optimizer: torch.optim.Optimizer
-    lr_multiplier: Callable[[int], float]  # optimizer step -> share of each parameter group's base_lr
+    lr_multiplier: Callable[[int], float]  # optimizer step -> what each parameter group's base_lr is multiplied by
     ranks: Any
     mini_batches_per_step: int = 1  # optimizer steps on the groups of one collection
     max_grad_norm: float = 1.0
-    proposal: Any = None  # samples in the policy's place, and can ``adopt`` the policy's weights
-    compare: Callable[[Any, Sequence[Any]], Mapping[str, float]] | None = None  # two ways to read; may raise
-    checked_kinds: frozenset[str] | None = None  # the kinds of media that they were compared on; None before the first time
-    state: State | None = field(init=False)  # of the algorithm; None where it keeps none
+    proposal: Any = None  # samples in the policy's place; ``sync`` copies the policy's weights into it
+    compare: Callable[[Any, Sequence[Any]], Mapping[str, float]] | None = None  # shared prefix against plain; may raise
+    checked_kinds: frozenset[str] | None = (
+        None  # the kinds of media on which they were compared; None before the first time
+    )
+    state: State | None = field(init=False)  # the algorithm's; None if it keeps none
     step_done: int = 0  # collections learned from
     update_done: int = 0  # optimizer steps
-    mid_step: bool = False  # whether the weights changed since the newest whole step
+    mid_step: bool = False  # True if the weights changed since the newest whole step
     meter: Meter = field(default_factory=Meter)
     last: Sequence[Scored] = ()  # what the newest step collected
 
     def __post_init__(self) -> None:
-        self.state = self.algorithm.start(self.collector.base_rewards)
+        self.state = self.algorithm.init_state(self.collector.base_rewards)
 
     @property
     def policy(self) -> PolicyModel:
@@ -51,120 +53,122 @@ class Trainer:
         return self.forward.reference
 
     def step(self) -> dict[str, float]:
-        """Collect, credit, learn."""
+        """Collect completions, weigh their tokens, learn."""
         self.last = scored = self.collect()
-        memory = self.next_state(scored)
+        state = self.next_state(scored)
         for number, batch in enumerate(self.mini_batches(scored)):
             batch = self.forward.add_old_logprobs(batch, self.meter) if number else batch
-            totals = self.normalisers(batch)
-            credits = [self.algorithm.credit(s, totals, self.state) for s in batch]
-            self.accumulate_gradients(self.with_signal(batch, credits))
-            self.update(batch, totals)
-        self.state = memory
+            normalisers = self.normalisers(batch)
+            weights = [self.algorithm.token_weights(s, normalisers, self.state) for s in batch]
+            self.accumulate_gradients(self.with_signal(batch, weights))
+            self.update(batch, normalisers)
+        self.state = state
         self.collector.finish_step()
         self.step_done, self.mid_step = self.step_done + 1, False
         return self.meter.summary(self.ranks)
 
     def collect(self) -> list[Scored]:
-        """Sample and grade; then ask the reference and the policy what the algorithm wants to know of the completions."""
-        with self.policy.reuse_features() if self.algorithm.needs.old_logprobs else nullcontext():  # it reads what it sampled
+        """Sample and grade; then add the log-probabilities of reference and old policy that the algorithm needs."""
+        with self.policy.reuse_features() if self.algorithm.needs.old_logprobs else nullcontext():
             scored = self.collector.collect(self.algorithm, self.step_done + 1, self.meter)
-            with self.meter.phase("reference"):
+            with self.meter.phase("ref"):
                 scored = self.forward.add_reference_logprobs(scored, self.meter)
             scored = self.forward.add_old_logprobs(scored, self.meter)
-        describe(self.meter, scored, self.algorithm, self.state)
+        observe_collected(self.meter, scored, self.algorithm, self.state)
         return scored
 
     def next_state(self, scored: Sequence[Scored]) -> State | None:
-        """The memory of the algorithm after this step; and the policy replaces the proposal, where it asks for that."""
+        """Return the algorithm's state after this step; the policy replaces the proposal if the algorithm says so."""
         needs = self.algorithm.needs
         if needs.state is None:
             return None
-        everybody = self.ranks.gather([self.algorithm.notes(s, self.state) for s in scored])
-        memory = self.algorithm.remember(self.state, [notes for rank in everybody for notes in rank])
+        everybody = self.ranks.gather([self.algorithm.observe(s, self.state) for s in scored])
+        state = self.algorithm.update_state(self.state, [each for rank in everybody for each in rank])
         if self.proposal is not None and needs.proposal is not None:
-            adopted = (self.step_done + 1) % needs.proposal.every == 0 and self.algorithm.adopt(memory)
-            if adopted:
-                self.proposal.adopt(self.policy)
-            self.meter.most("proposal/adopted", float(adopted))
-        return memory
+            synced = (self.step_done + 1) % needs.proposal.every == 0 and self.algorithm.sync_proposal(state)
+            if synced:
+                self.proposal.sync(self.policy)
+            self.meter.most("proposal/synced", float(synced))
+        return state
 
     def mini_batches(self, scored: Sequence[Scored]) -> list[Sequence[Scored]]:
-        """The groups of each optimizer step: all of them, or as many equal parts as there are updates."""
+        """Return the groups of each optimizer step: equal parts of what was collected."""
         size = -(-len(scored) // self.mini_batches_per_step)
         return [scored[k * size : (k + 1) * size] for k in range(self.mini_batches_per_step)]
 
-    def normalisers(self, batch: Sequence[Scored]) -> Totals:
-        """The denominators over all ranks, so that neither parts nor ranks change the loss."""
+    def normalisers(self, batch: Sequence[Scored]) -> LossNormalisers:
+        """Count groups, sequences and tokens over all ranks, so that neither micro-batches nor ranks change the loss."""
         sequences, tokens = sum(len(s.group) for s in batch), sum(int(s.group.completion_mask.sum()) for s in batch)
-        return Totals(*self.ranks.sums([len(batch), sequences, tokens]))
+        return LossNormalisers(*self.ranks.sums([len(batch), sequences, tokens]))
 
-    def with_signal(self, batch: Sequence[Scored], credits: Sequence[Credit]) -> list[tuple[Scored, Credit]]:
-        """The groups that are learned from. One of which no token moves the policy is left out, and counted."""
-        loud = [(s, c) for s, c in zip(batch, credits, strict=True) if not c.without_signal]
-        self.meter.add("groups/useful", len(loud) / len(batch) if batch else 0.0, len(batch))
-        return loud
+    def with_signal(
+        self, batch: Sequence[Scored], weights: Sequence[TokenWeights]
+    ) -> list[tuple[Scored, TokenWeights]]:
+        """Return the groups that the policy learns from. A group of which no token has a gradient is left out, and counted."""
+        informative = [(s, w) for s, w in zip(batch, weights, strict=True) if not w.without_signal]
+        share = 1 - len(informative) / len(batch) if batch else 0.0
+        self.meter.add("groups/frac_without_signal", share, len(batch))
+        observe_advantages(self.meter, batch, weights)
+        return informative
 
-    def accumulate_gradients(self, loud: Sequence[tuple[Scored, Credit]]) -> None:
-        """Add up the gradient of an update; where memory does not suffice, from the start in smaller parts."""
+    def accumulate_gradients(self, informative: Sequence[tuple[Scored, TokenWeights]]) -> None:
+        """Add up the gradient of an update; if memory does not suffice, from the start in smaller micro-batches."""
         numbers = self.forward.within_memory(
-            lambda planner: self.forward_backward(loud, planner),
-            [scored.group for scored, _ in loud],
+            lambda planner: self.forward_backward(informative, planner),
+            [scored.group for scored, _ in informative],
             self.meter,
             undo=lambda: self.optimizer.zero_grad(set_to_none=True),
         )
         self.meter.absorb(numbers)
 
-    def forward_backward(self, loud: Sequence[tuple[Scored, Credit]], planner: BatchPlanner) -> Meter:
-        """See, read and go back, bundle by bundle; the numbers of all parts."""
+    def forward_backward(self, informative: Sequence[tuple[Scored, TokenWeights]], planner: BatchPlanner) -> Meter:
+        """Run forward and backward passes over all micro-batches; return their numbers."""
         head, meter = self.forward.reference_head(), Meter()
-        for bundle in planner.plan(loud):
-            with self.policy.encode(bundle.prompts) as seen:  # prompts and videos once; their backward at exit
-                self.check_prefix_sharing(seen, bundle)
-                for part in bundle.micro_batches:  # cut for memory only
-                    now = self.forward.logprobs(seen, part, head)
-                    self.backward(now, part, meter)
+        for batch in planner.plan(informative):
+            with self.policy.encode(batch.prompts) as encoded:  # prompts and videos once; their backward at exit
+                self.check_prefix_sharing(encoded, batch)
+                for micro_batch in batch.micro_batches:  # split for memory only
+                    policy = self.forward.logprobs(encoded, micro_batch, head)
+                    self.backward(policy, micro_batch, meter)
         return meter
 
-    def check_prefix_sharing(self, seen: Any, bundle: PromptBatch) -> None:
-        """Before a run first learns, and before it first learns from videos or images, the policy compares its two ways to read."""
-        if self.compare is None or (self.checked_kinds is not None and bundle.kinds <= self.checked_kinds):
+    def check_prefix_sharing(self, encoded: Any, batch: PromptBatch) -> None:
+        """Compare shared prefixes with plain rows before a run first learns, and before it first learns from videos or images."""
+        if self.compare is None or (self.checked_kinds is not None and batch.kinds <= self.checked_kinds):
             return
         with self.meter.phase("compare"):
-            distances = self.compare(seen, bundle.micro_batches[0])
+            distances = self.compare(encoded, batch.micro_batches[0])
         for name, value in distances.items():
             self.meter.most(f"work/compare_{name}", value)
-        self.checked_kinds = bundle.kinds | (self.checked_kinds or frozenset())
+        self.checked_kinds = batch.kinds | (self.checked_kinds or frozenset())
 
-    def backward(self, now: Sequence[Tokens], part: Sequence[RowSlice], meter: Meter) -> None:
-        """Add the part's gradient."""
-        if part[0].dummy:
-            (0 * now[0].logp).sum().backward()
+    def backward(self, policy: Sequence[Tokens], micro_batch: Sequence[RowSlice], meter: Meter) -> None:
+        """Add the gradient of a micro-batch."""
+        if micro_batch[0].dummy:
+            (0 * policy[0].logprobs).sum().backward()
             return
         losses = []
-        for tokens, rows in zip(now, part, strict=True):
-            scored, credit = rows.learned
-            losses.append((self.algorithm.loss(tokens, credit, scored) * credit.loss_weight).sum())
-            if not losses[-1].isfinite():
-                meter.bad.append(rows.group.prompt.example.id)
-        observe(meter, now, part, losses)
-        torch.stack(losses).sum().backward()  # also where it is not finite, as other ranks wait; update refuses it
+        for tokens, rows in zip(policy, micro_batch, strict=True):
+            scored, weights = rows.learned
+            losses.append((self.algorithm.loss(tokens, weights, scored) * weights.loss_weight).sum())
+            observe_update(meter, self.algorithm, tokens, rows, losses[-1])
+        torch.stack(losses).sum().backward()  # also if it is not finite, as other ranks wait; update refuses it
 
-    def update(self, batch: Sequence[Scored], totals: Totals) -> None:
+    def update(self, batch: Sequence[Scored], normalisers: LossNormalisers) -> None:
         """Reduce once over ranks, clip, step, zero; the reference follows."""
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        with self.meter.phase("update"):
+        with self.meter.phase("optimizer"):
             self.raise_non_finite(self.meter.bad, "loss")
-            if totals.groups == 0:
+            if normalisers.groups == 0:
                 return
             self.ranks.add_gradients(parameters)
             norm = clip_gradients(parameters, self.max_grad_norm)
             if not norm.isfinite():
                 self.raise_non_finite([s.group.prompt.example.id for s in batch], "gradient")
-            self.meter.add("optimizer/grad_norm", float(norm))
+            self.meter.add("grad_norm", float(norm))
             for group in self.optimizer.param_groups:
                 group["lr"] = group["base_lr"] * self.lr_multiplier(self.update_done)
-            self.meter.add("optimizer/lr", max(group["lr"] for group in self.optimizer.param_groups))
+            self.meter.add("learning_rate", max(group["lr"] for group in self.optimizer.param_groups))
             self.mid_step = True
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
@@ -174,7 +178,7 @@ class Trainer:
             self.meter.add("ema/drift_ratio", drift)
 
     def raise_non_finite(self, own: Sequence[str], what: str) -> None:
-        """Where any rank has examples of which something is no number: stop before the weights are touched."""
+        """Stop before the weights are touched if any rank has examples of which something is not finite."""
         if ids := self.ranks.names(own):
             self.optimizer.zero_grad(set_to_none=True)
             self.meter.bad = []

@@ -18,11 +18,11 @@ from mmrl.functional.targets import (
 K = 6
 
 
-def logp(seed: int) -> torch.Tensor:
+def logprobs(seed: int) -> torch.Tensor:
     return torch.randn(K, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).log_softmax(dim=0)
 
 
-PI, Q, PRIOR = logp(0), torch.full((K,), -math.log(K), dtype=torch.float64), logp(1)
+PI, Q, PRIOR = logprobs(0), torch.full((K,), -math.log(K), dtype=torch.float64), logprobs(1)
 P = PRIOR + torch.tensor([1.0, 0, 2, -1, 0.5, 0], dtype=torch.float64)  # not normalised
 HARD = P.masked_fill(torch.tensor([False, True, False, False, True, False]), -math.inf)
 
@@ -51,7 +51,7 @@ def test_so_are_those_under_the_policy():
 
 def test_over_a_sample_they_are_their_formulas():
     rows = torch.tensor([0, 2, 2, 5])
-    p, pi, q = P[rows], PI[rows], logp(3)[rows]
+    p, pi, q = P[rows], PI[rows], logprobs(3)[rows]
     w, z = (p - q).exp(), (p - q).exp().mean()
     expected = -z.log() + (w * (p - pi)).mean() / z
     torch.testing.assert_close(kl_target(p, pi, q), expected)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from mmrl.functional.targets import leave_one_out, log_mean_exp, offline, plug_in, clamp_log_z
+from mmrl.functional.targets import clamp_log_z, leave_one_out, log_mean_exp, offline, plug_in
 
 W = torch.tensor([0.3, -1.0, 2.0, 0.5], dtype=torch.float64)
 NOTHING = torch.full((4,), -math.inf, dtype=torch.float64)

@@ -40,27 +40,27 @@ def shares(groups):
 
 def by_shares(policy, groups, parts):
     """Log-probabilities and gradients, prompts once."""
-    logp = [torch.zeros_like(s) for s in shares(groups)]
-    with policy.see([g.prompt for g in groups]) as seen:
+    logprobs = [torch.zeros_like(s) for s in shares(groups)]
+    with policy.see([g.prompt for g in groups]) as encoded:
         for part in parts:
-            pieces = [RowSlice(i, groups[i].rows(rows)) for i, rows in part]
+            row_slices = [RowSlice(i, groups[i].rows(rows)) for i, rows in part]
             loss = 0
-            for (i, rows), tokens in zip(part, policy.read(seen, pieces), strict=True):
-                logp[i][rows] = tokens.logp.detach().double()
-                loss = loss + (tokens.logp * shares(groups)[i][rows].to(tokens.logp.dtype)).sum()
+            for (i, rows), tokens in zip(part, policy.read(encoded, row_slices), strict=True):
+                logprobs[i][rows] = tokens.logprobs.detach().double()
+                loss = loss + (tokens.logprobs * shares(groups)[i][rows].to(tokens.logprobs.dtype)).sum()
             loss.backward()
-    return logp, {n: p.grad for n, p in policy.model.named_parameters()}
+    return logprobs, {n: p.grad for n, p in policy.model.named_parameters()}
 
 
 def by_copies(other, groups):
     """The same from the untouched model, a completion at a time."""
-    logp = [torch.zeros_like(s) for s in shares(groups)]
-    for group, share, out in zip(groups, shares(groups), logp, strict=True):
+    logprobs = [torch.zeros_like(s) for s in shares(groups)]
+    for group, share, out in zip(groups, shares(groups), logprobs, strict=True):
         for row in range(len(group)):
             read = plain(other, group, row)
             (read * share[row, : len(read)].to(read.dtype)).sum().backward()
             out[row, : len(read)] = read.detach().double()
-    return logp, {n: p.grad for n, p in other.model.named_parameters()}
+    return logprobs, {n: p.grad for n, p in other.model.named_parameters()}
 
 
 WHOLE = [[(i, slice(None)) for i in range(3)]]
@@ -77,9 +77,9 @@ def test_log_probabilities_and_gradients_are_those_of_the_untouched_model(exact,
         policy.model.train()
     assert policy.shares_prefix
     groups = groups_of(policy)
-    logp, gradients = by_shares(policy, groups, parts)
+    logprobs, gradients = by_shares(policy, groups, parts)
     expected, wanted = by_copies(untouched(family, policy), groups)
-    for one, two in zip(logp, expected, strict=True):
+    for one, two in zip(logprobs, expected, strict=True):
         torch.testing.assert_close(one, two, atol=1e-9, rtol=0)
     for name, gradient in wanted.items():
         scale = gradient.abs().max().item() + 1
@@ -93,9 +93,9 @@ def test_in_float32_it_is_as_close_to_float64_as_the_untouched_model_is(family):
     with torch.no_grad():
         truth = by_copies_only(untouched(family, wide), groups_of(wide))
         own = (by_copies_only(untouched(family, policy), groups) - truth).abs().max()
-        with policy.encode([g.prompt for g in groups]) as seen:
-            read = policy.logprobs(seen, [RowSlice(i, g) for i, g in enumerate(groups)])
-    ours = torch.cat([t.logp[g.completion_mask] for t, g in zip(read, groups, strict=True)])
+        with policy.encode([g.prompt for g in groups]) as encoded:
+            read = policy.logprobs(encoded, [RowSlice(i, g) for i, g in enumerate(groups)])
+    ours = torch.cat([t.logprobs[g.completion_mask] for t, g in zip(read, groups, strict=True)])
     assert (ours - truth).abs().max() <= 3 * own
 
 
@@ -108,8 +108,8 @@ def test_the_first_token_is_predicted_at_the_prompts_last_place(family):
     policy = tiny_models.policy(family)
     group = groups_of(policy)[0]
     other = untouched(family, policy)
-    with torch.no_grad(), policy.encode([group.prompt]) as seen:
-        first = policy.logprobs(seen, [RowSlice(0, group)])[0].logp[:, 0]
+    with torch.no_grad(), policy.encode([group.prompt]) as encoded:
+        first = policy.logprobs(encoded, [RowSlice(0, group)])[0].logprobs[:, 0]
         expected = torch.stack([plain(other, group, row)[0] for row in range(3)])
     torch.testing.assert_close(first, expected, atol=1e-5, rtol=1e-5)
     assert len(first.unique()) == 3  # different tokens, one distribution
@@ -125,17 +125,17 @@ def test_sampling_against_shared_keys_draws_what_copies_draw(exact, family):
         policy.rules.allowed[policy.end] = True
         engine = Engine(policy, Decoding(max_new_tokens=40), lambda text: None)
         groups = engine.sample(mixed(policy), [range(4), range(3), range(5)], seed=1)
-        with torch.no_grad(), policy.encode([g.prompt for g in groups]) as seen:
-            read = policy.logprobs(seen, [RowSlice(i, g) for i, g in enumerate(groups)])
+        with torch.no_grad(), policy.encode([g.prompt for g in groups]) as encoded:
+            read = policy.logprobs(encoded, [RowSlice(i, g) for i, g in enumerate(groups)])
         for group, tokens in zip(groups, read, strict=True):
-            torch.testing.assert_close(tokens.logp, group.logp_sampled, atol=1e-9, rtol=0)
+            torch.testing.assert_close(tokens.logprobs, group.sampling_logprobs, atol=1e-9, rtol=0)
         drawn.append((groups, policy.work.forward_tokens))
     (ours, few), (theirs, many) = drawn
     assert len({int(n) for g in ours for n in g.mask.sum(dim=1)}) > 3
     assert few < many
     for one, two in zip(ours, theirs, strict=True):
         assert torch.equal(one.tokens, two.tokens)
-        torch.testing.assert_close(one.logp_sampled, two.logp_sampled, atol=1e-9, rtol=0)
+        torch.testing.assert_close(one.sampling_logprobs, two.sampling_logprobs, atol=1e-9, rtol=0)
 
 
 def test_tokens_are_counted_where_they_pass_and_parts_cost_the_prompt_once():
@@ -144,9 +144,9 @@ def test_tokens_are_counted_where_they_pass_and_parts_cost_the_prompt_once():
     p = len(group.prompt.tokens)
     for parts in ([slice(0, 3)], [slice(0, 1), slice(1, 2), slice(2, 3)]):
         policy.work.taken()
-        with policy.encode([group.prompt]) as seen:
+        with policy.encode([group.prompt]) as encoded:
             for rows in parts:
-                policy.logprobs(seen, [RowSlice(0, group.rows(rows))])
+                policy.logprobs(encoded, [RowSlice(0, group.rows(rows))])
         assert policy.work.padding == 0
         # nobody looks from an answer's last token; a part of which nothing is left passes one token
         assert policy.work.forward_tokens == p + 4 + 8 + (len(parts) == 3)
@@ -158,8 +158,8 @@ def test_both_ways_to_read_are_compared_and_nothing_is_changed(family, compute):
     policy = tiny_models.policy(family, compute=compute)
     before = [p.clone() for p in policy.model.parameters()]
     for groups in (groups_of(policy), [completions(policy, mixed(policy)[0], [1])]):
-        with policy.encode([g.prompt for g in groups]) as seen:
-            found = compare(policy, seen, [RowSlice(i, g) for i, g in enumerate(groups)])
+        with policy.encode([g.prompt for g in groups]) as encoded:
+            found = compare(policy, encoded, [RowSlice(i, g) for i, g in enumerate(groups)])
         assert 0 < found["distance"] < (1e-5 if compute is None else 0.3)
         assert 0 < found["plain_distance"] < (1e-5 if compute is None else 0.3)  # what was measured, not a bound
     assert all(torch.equal(p, q) for p, q in zip(policy.model.parameters(), before, strict=True))
@@ -189,8 +189,10 @@ def next_position(delta):
     """Answers begin too late."""
     own = prefix.answers
 
-    def answers(language, seen, rows):
-        later = replace(seen, seen=replace(seen.seen, prompts=tuple(Later(p, delta) for p in seen.seen.prompts)))
+    def answers(language, encoded, rows):
+        later = replace(
+            encoded, encoded=replace(encoded.encoded, prompts=tuple(Later(p, delta) for p in encoded.encoded.prompts))
+        )
         return own(language, later, rows)
 
     return {(reader, "answers"): answers}
@@ -235,8 +237,8 @@ def test_a_mistake_in_attention_stops_the_run_however_coarse_its_arithmetic(monk
     for (where, name), wrong in MISTAKES[mistake]().items():
         monkeypatch.setattr(where, name, wrong)
     said = r"model\.share_prefix: expected .* found .*on examples slow.*share_prefix=off"
-    with policy.encode([g.prompt for g in groups]) as seen, pytest.raises(DisagreementError, match=said):
-        compare(policy, seen, [RowSlice(i, g) for i, g in enumerate(groups)])
+    with policy.encode([g.prompt for g in groups]) as encoded, pytest.raises(DisagreementError, match=said):
+        compare(policy, encoded, [RowSlice(i, g) for i, g in enumerate(groups)])
 
 
 def test_a_model_whose_layers_have_windows_takes_the_plain_path_and_says_so_once(caplog):
@@ -275,8 +277,8 @@ def test_flash_attention_is_told_of_prompts_and_answers_as_its_varlen_function_w
         layers.config._attn_implementation = base
         use_shared(layers)
         results.append(by_shares(policy, groups_of(policy), CROSSED))
-    (logp, gradients), (other, others) = results
-    for one, two in zip(logp, other, strict=True):
+    (logprobs, gradients), (other, others) = results
+    for one, two in zip(logprobs, other, strict=True):
         torch.testing.assert_close(one, two, atol=1e-12, rtol=0)
     for name, gradient in gradients.items():
         torch.testing.assert_close(others[name], gradient, atol=1e-10, rtol=1e-10, msg=name)

@@ -34,11 +34,11 @@ def test_a_second_run_decodes_nothing_and_learns_the_same(root, tmp_path):
 FROZEN = {"rates": {"language": 1e-4, "projector": 0.0, "tower": 0.0}}
 
 
-def run_of(root, out, cache, feature_bytes=2**30, method="care", optimizer=FROZEN):
+def run_of(root, out, cache, feature_cache_bytes=2**30, method="care", optimizer=FROZEN):
     """A run of six steps over eight examples, and a hook on the towers of policy and reference."""
     plain = run_fixtures.settings(root, out, method, optimizer=optimizer, steps=6)
     plain["data"] |= {"cache_dir": cache and str(cache)}
-    plain["model"] |= {"feature_bytes": feature_bytes}
+    plain["model"] |= {"feature_cache_bytes": feature_cache_bytes}
     run = build(parse(Config, plain, "made"), quiet=True)
     hooks = [Hook(run.feeder.policy.model), Hook(run.trainer.reference.model)]
     run.fit(quiet=True)
@@ -52,11 +52,11 @@ def test_a_frozen_tower_sees_each_medium_once_a_run_and_the_caches_change_no_num
     assert (
         policy == 8
     )  # four examples with one medium, two with two; six steps of two examples are one epoch and a half
-    without, (passes, _), _ = run_of(root, tmp_path / "without", None, feature_bytes=0)
+    without, (passes, _), _ = run_of(root, tmp_path / "without", None, feature_cache_bytes=0)
     assert passes == 12
-    first, (passes, _), _ = run_of(root, tmp_path / "first", cache, feature_bytes=0)
+    first, (passes, _), _ = run_of(root, tmp_path / "first", cache, feature_cache_bytes=0)
     assert passes == 8
-    second, looked, costs = run_of(root, tmp_path / "second", cache, feature_bytes=0)
+    second, looked, costs = run_of(root, tmp_path / "second", cache, feature_cache_bytes=0)
     assert looked == [0, 0]
     assert not any(line["work/vision_passes"] for line in costs)
     assert numbers == without == first == second
@@ -96,7 +96,7 @@ def test_where_only_the_projector_learns_the_blocks_look_once_in_two_epochs(root
     for kept in (2**30, 0):  # eight examples, four with one medium and two with two, two a step
         name = "care" if REFERENCES[reference] else "grpo"
         plain = run_fixtures.settings(root, tmp_path / str(kept), name, optimizer=PROJECTOR, steps=8)
-        plain["model"] |= {"feature_bytes": kept}
+        plain["model"] |= {"feature_cache_bytes": kept}
         plain["algorithm"] |= {"reference": REFERENCES[reference]} if REFERENCES[reference] else {"beta": 0.0}
         run = build(parse(Config, plain, "made"), quiet=True)
         readers = [reader for reader in (run.feeder.policy, run.trainer.reference) if reader is not None]

@@ -39,8 +39,8 @@ class Hook:
 
 
 def features(policy, prompts):
-    with torch.no_grad(), policy.tower.see(prompts) as seen:
-        return torch.cat(seen.features)
+    with torch.no_grad(), policy.tower.see(prompts) as encoded:
+        return torch.cat(encoded.features)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -88,8 +88,8 @@ def test_what_is_handed_out_is_not_what_is_kept(level):
     prompts = policy.prompts([tiny_models.example(kinds=("video",))], [[tiny_models.clip(1)]]) + mixed(policy)
     expected = features(policy, prompts)
     for asked in (prompts, prompts[:1], prompts):
-        with torch.no_grad(), policy.tower.encode_prompts(asked) as seen:
-            for some in seen.features:
+        with torch.no_grad(), policy.tower.encode_prompts(asked) as encoded:
+            for some in encoded.features:
                 some.zero_()
     assert torch.equal(features(policy, prompts), expected)
 

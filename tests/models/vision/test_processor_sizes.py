@@ -73,7 +73,7 @@ def shown(*names):
     return Example("all", "?", media=tuple(Media(kinds[name[-4:]], Path(name)) for name in names))
 
 
-def seen(policy, reader, example):
+def encoded(policy, reader, example):
     return patch_media(policy.processor, [reader.load(example)])[0]
 
 
@@ -85,7 +85,7 @@ def test_the_processor_makes_the_same_of_them(family, bounds, frames, media):
     sizes = rules.size_rules(policy.processor)
     assert None not in (sizes.video, sizes.image)
     with MediaReader(root, choice, workers=0) as full, MediaReader(root, choice, workers=0, sizes=sizes) as small:
-        one, other = seen(policy, full, example), seen(policy, small, example)
+        one, other = encoded(policy, full, example), encoded(policy, small, example)
         assert one.grids == other.grids
         assert all(map(torch.equal, one.pixels, other.pixels))
         turned = {name: full.load(shown(name))[0] for name in ("turned.mp4", "turned.png")}

@@ -60,8 +60,8 @@ class Hook:
 def outcome(policy, prompts):
     """Features, and the gradients of a function of them that no two tokens, levels or numbers share."""
     policy.model.zero_grad()
-    with policy.tower.see(prompts) as seen:
-        whole = torch.cat(seen.features)
+    with policy.tower.see(prompts) as encoded:
+        whole = torch.cat(encoded.features)
         weights = torch.randn(whole.shape, dtype=whole.dtype, generator=torch.Generator().manual_seed(1))
         (whole.sin() * weights).sum().backward()
     named = policy.model.named_parameters()
@@ -118,8 +118,8 @@ def test_what_is_kept_is_so_much_larger_than_features():
         policy.encode_media([prompt])
         (states,) = prompt.vision.kept.values()
         assert states.shape == (prompt.vision.grids[0].tokens(2), levels, 4 * 32)
-        with policy.tower.encode_prompts([prompt]) as seen:
-            assert seen.features[0].shape == (len(states), levels, 32)
+        with policy.tower.encode_prompts([prompt]) as encoded:
+            assert encoded.features[0].shape == (len(states), levels, 32)
 
 
 @pytest.mark.parametrize("compute", [None, torch.bfloat16], ids=["float32", "bfloat16"])
@@ -185,6 +185,6 @@ def test_a_run_of_the_blocks_without_a_projector_is_not_taken_for_its_features()
 def test_something_to_read_for_ranks_in_step_passes_through_the_projector_alone():
     policy = learning()
     hook, group = Hook(policy.model), policy.dummy_group({"video", "image"})
-    with policy.tower.encode_prompts([group.prompt]) as seen:
-        assert len(seen.features[0]) == 2 * 4
+    with policy.tower.encode_prompts([group.prompt]) as encoded:
+        assert len(encoded.features[0]) == 2 * 4
     assert (hook.media, hook.blocks, hook.merged) == (0, 0, 1)

@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 import torch
 
-from mmrl.algorithms import GRPO, KLInReward, State, Needs
+from mmrl.algorithms import GRPO, KLInReward, Needs, State
 from mmrl.models.proposal import Proposal
 from mmrl.training.step.metrics import Meter
 from mmrl.types import AdaptiveProposal, RowSlice
@@ -18,32 +18,36 @@ PLAIN = {"beta": 0.0, "reference": None}
 
 def read(policy, group):
     """What a policy says of a group's tokens."""
-    with torch.no_grad(), policy.see([group.prompt]) as seen:
-        return policy.read(seen, [RowSlice(0, group)])[0]
+    with torch.no_grad(), policy.see([group.prompt]) as encoded:
+        return policy.read(encoded, [RowSlice(0, group)])[0]
 
 
-@pytest.mark.parametrize("part_tokens", [1, 10**6])
-def test_now_is_what_the_policy_says_at_the_start_of_each_update(part_tokens):
+@pytest.mark.parametrize("max_tokens_per_micro_batch", [1, 10**6])
+def test_now_is_what_the_policy_says_at_the_start_of_each_update(max_tokens_per_micro_batch):
     policy = tiny_models.policy()
     groups, said = run_fixtures.fixed_groups(policy), []
 
     @dataclass(frozen=True)
     class Listens(KLInReward):
-        def credit(self, scored, totals, memory=None):
+        def token_weights(self, scored, totals, memory=None):
             said.append((scored.group, scored.old_policy, read(policy, scored.group)))
-            return super().credit(scored, totals, memory)
+            return super().token_weights(scored, totals, memory)
 
     trainer = run_fixtures.trainer_of(
-        Listens(beta=0.1, ratio="token", epsilon=0.2), policy, groups, updates=2, part_tokens=part_tokens
+        Listens(beta=0.1, ratio="token", epsilon=0.2),
+        policy,
+        groups,
+        updates=2,
+        max_tokens_per_micro_batch=max_tokens_per_micro_batch,
     )
-    before = [read(policy, group).logp for group in groups]
+    before = [read(policy, group).logprobs for group in groups]
     trainer.step()
     assert [group.prompt.example.id for group, _, _ in said] == list(run_fixtures.MIXED)
     for (group, now, expected), start, update in zip(said, before, (0, 0, 1, 1), strict=True):
-        torch.testing.assert_close(now.logp, expected.logp, atol=1e-5, rtol=1e-5)
-        assert not now.logp.requires_grad
-        assert not (now.logp * ~group.mask).any()
-        assert torch.allclose(now.logp, start, atol=1e-5) == (update == 0)
+        torch.testing.assert_close(policy.logprobs, expected.logprobs, atol=1e-5, rtol=1e-5)
+        assert not policy.logprobs.requires_grad
+        assert not (policy.logprobs * ~group.mask).any()
+        assert torch.allclose(policy.logprobs, start, atol=1e-5) == (update == 0)
 
 
 def test_only_who_needs_it_pays_for_now():
@@ -65,7 +69,7 @@ class Picky(GRPO):
     def needs(self):
         return Needs(max_gen_batches=self.draws)
 
-    def useful(self, group, rewards: Mapping):
+    def keep_group(self, group, rewards: Mapping):
         return group.prompt.example.id in ("photo", "text")
 
 
@@ -155,15 +159,15 @@ class Counts(GRPO):
 
     beta: float = 0.0
     reference: None = None
-    seen: ClassVar[list] = []
+    encoded: ClassVar[list] = []
     needs: ClassVar[Needs] = Needs(state=Count, proposal=AdaptiveProposal(every=1))
 
     def start(self, base):
         return Count(0, 0)
 
-    def credit(self, scored, totals, memory=None):
-        self.seen.append(memory.groups)
-        return super().credit(scored, totals, memory)
+    def token_weights(self, scored, totals, memory=None):
+        self.encoded.append(memory.groups)
+        return super().token_weights(scored, totals, memory)
 
     def notes(self, scored, memory):
         return 1
@@ -177,13 +181,13 @@ class Counts(GRPO):
 
 def test_credit_goes_by_what_was_known_before_the_step():
     policy, algorithm = tiny_models.policy(), Counts()
-    algorithm.seen.clear()
+    algorithm.encoded.clear()
     trainer = run_fixtures.trainer_of(
         algorithm, policy, run_fixtures.fixed_groups(policy, ["text", "photo"]), updates=2
     )
     for _ in range(2):
         trainer.step()
-    assert algorithm.seen == [0, 0, 2, 2]
+    assert algorithm.encoded == [0, 0, 2, 2]
     assert trainer.state.groups == 4
 
 
@@ -201,17 +205,17 @@ def test_a_proposal_becomes_the_policy_as_it_was_compared():
     proposal = Proposal(policy)
     (group,) = run_fixtures.fixed_groups(policy, ["text"])
     trainer = run_fixtures.trainer_of(Counts(), policy, [group], proposal=proposal)
-    start = read(policy, group).logp
+    start = read(policy, group).logprobs
     adopted = [trainer.step()["proposal/adopted"]]
-    after_one = read(policy, group).logp
-    torch.testing.assert_close(read(proposal, group).logp, start, rtol=0, atol=0)
+    after_one = read(policy, group).logprobs
+    torch.testing.assert_close(read(proposal, group).logprobs, start, rtol=0, atol=0)
     adopted.append(trainer.step()["proposal/adopted"])
     assert adopted == [0, 1]
-    torch.testing.assert_close(read(proposal, group).logp, after_one, rtol=0, atol=0)
-    assert not torch.equal(read(policy, group).logp, after_one)
+    torch.testing.assert_close(read(proposal, group).logprobs, after_one, rtol=0, atol=0)
+    assert not torch.equal(read(policy, group).logprobs, after_one)
     other = Proposal(policy)
     other.restore(proposal.state())
-    torch.testing.assert_close(read(other, group).logp, after_one, rtol=0, atol=0)
+    torch.testing.assert_close(read(other, group).logprobs, after_one, rtol=0, atol=0)
 
 
 def test_an_example_that_the_table_lacks_is_refused():

@@ -18,19 +18,21 @@ def starving(read, rows, times=10**6):
     """A reader that has no memory for more than so many rows, or fails so many times in all."""
     left = [times]
 
-    def reading(seen, pieces, *where):
-        if left[0] and sum(len(piece.group) for piece in pieces) > rows:
+    def reading(encoded, row_slices, *where):
+        if left[0] and sum(len(row_slice.group) for row_slice in row_slices) > rows:
             left[0] -= 1
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
-        return read(seen, pieces, *where)
+        return read(encoded, row_slices, *where)
 
     return reading
 
 
-def step(algorithm, rows, of="policy", part_tokens=10**6, times=10**6):
+def step(algorithm, rows, of="policy", max_tokens_per_micro_batch=10**6, times=10**6):
     """A step's gradient, numbers and weights, where policy or reference can read only so many rows at a time."""
     policy = tiny_models.policy(dtype=torch.float64)
-    trainer = run_fixtures.trainer_of(algorithm, policy, run_fixtures.fixed_groups(policy), part_tokens=part_tokens)
+    trainer = run_fixtures.trainer_of(
+        algorithm, policy, run_fixtures.fixed_groups(policy), max_tokens_per_micro_batch=max_tokens_per_micro_batch
+    )
     reader = getattr(trainer, of)
     with patch.object(reader, "read", starving(reader.read, rows, times)):
         numbers = trainer.step()
@@ -59,7 +61,7 @@ def test_a_step_that_did_not_fit_is_the_step_that_does(algorithm, of, caplog):
     assert "work/halvings" not in numbers
     same = [name for name in numbers if not name.startswith("seconds/")]
     assert {n: others[n] for n in same} == pytest.approx({n: numbers[n] for n in same}, rel=1e-6, abs=1e-9)
-    assert "out of memory at part_tokens=" in caplog.text
+    assert "out of memory at max_tokens_per_micro_batch=" in caplog.text
     assert trainer.forward.planner.max_tokens < 10**6  # and so it stays
     with patch.object(getattr(trainer, of), "read", starving(getattr(trainer, of).read, rows)):
         assert "work/halvings" not in trainer.step()
@@ -67,8 +69,8 @@ def test_a_step_that_did_not_fit_is_the_step_that_does(algorithm, of, caplog):
 
 def test_what_a_failed_attempt_left_does_not_count():
     """It fails in the second bundle, when the gradient of the first is there."""
-    _, gradient, numbers, _ = step(GRPO(beta=0.1), 10**6, part_tokens=600)
-    _, again, others, _ = step(GRPO(beta=0.1), 2, part_tokens=600, times=1)
+    _, gradient, numbers, _ = step(GRPO(beta=0.1), 10**6, max_tokens_per_micro_batch=600)
+    _, again, others, _ = step(GRPO(beta=0.1), 2, max_tokens_per_micro_batch=600, times=1)
     torch.testing.assert_close(again, gradient, atol=1e-10, rtol=0)
     assert others["work/trained_tokens"] == numbers["work/trained_tokens"]
     assert others["loss"] == pytest.approx(numbers["loss"], abs=1e-9)
@@ -79,10 +81,10 @@ def test_the_two_ways_to_read_are_compared_before_each_kind_of_medium_also_where
     policy, asked = tiny_models.policy(dtype=torch.float64), []
 
     def compare(_, part):
-        asked.append({medium.kind for piece in part for medium in piece.group.prompt.example.every_media})
+        asked.append({medium.kind for row_slice in part for medium in row_slice.group.prompt.example.every_media})
         return {"distance": 0.5}
 
-    options = dict(part_tokens=150, compare=compare)
+    options = dict(max_tokens_per_micro_batch=150, compare=compare)
     trainer = run_fixtures.trainer_of(
         GRPO(beta=0, reference=None), policy, run_fixtures.fixed_groups(policy), **options
     )
@@ -139,7 +141,7 @@ def test_a_rollout_that_did_not_fit_is_sampled_with_fewer_rows_and_says_the_same
     assert texts[0] == texts[1]
     assert halved == [None, 1]
     said = [record.message for record in caplog.records if "out of memory" in record.message]
-    assert said == ["out of memory at rollout.max_rows=8: the same again with 4"]  # of 256, as there are 8 rows
+    assert said == ["out of memory at rollout.max_num_seqs=8: the same again with 4"]  # of 256, as there are 8 rows
 
 
 def test_the_limit_that_did_is_told():

@@ -11,7 +11,7 @@ from mmrl.algorithms import CARE, GRPO, SFT, KLInLoss
 from mmrl.algorithms.grpo import GRPO as Base
 from mmrl.models.reference import Reference
 from mmrl.training.step.non_finite import NonFiniteError
-from mmrl.types import EMA, Credit, Frozen, RowSlice
+from mmrl.types import EMA, Frozen, RowSlice, TokenWeights
 from tests import run_fixtures, tiny_models
 
 METHODS = {
@@ -20,7 +20,9 @@ METHODS = {
     "grpo, average, clip, by tokens": GRPO(beta=0.1, epsilon=0.2, loss_agg_mode="token", reference=EMA()),
     "grpo, no reference": GRPO(beta=0, reference=None),
     "care": CARE(),
-    "kl in the loss, over the whole vocabulary": KLInLoss(estimator="kl_policy_reference", level="to_go", loss_scale_factor=10.0),
+    "kl in the loss, over the whole vocabulary": KLInLoss(
+        estimator="kl_policy_reference", level="to_go", loss_scale_factor=10.0
+    ),
     "care, clip": CARE(epsilon=0.2),
 }
 
@@ -43,10 +45,12 @@ def by_dtype():
         yield pytest.param(method, torch.float32, id=f"{method}-float32", marks=[slow] * (method != "care"))
 
 
-def one_step(algorithm, dtype, part_tokens):
+def one_step(algorithm, dtype, max_tokens_per_micro_batch):
     """The gradient and the numbers of a step on fixed completions."""
     policy = tiny_models.policy(dtype=dtype)
-    trainer = run_fixtures.trainer_of(algorithm, policy, run_fixtures.fixed_groups(policy), part_tokens=part_tokens)
+    trainer = run_fixtures.trainer_of(
+        algorithm, policy, run_fixtures.fixed_groups(policy), max_tokens_per_micro_batch=max_tokens_per_micro_batch
+    )
     numbers = trainer.step()
     return flat(trainer.optimizer.given), numbers, policy.work
 
@@ -55,8 +59,8 @@ def one_step(algorithm, dtype, part_tokens):
 def test_the_size_of_parts_does_not_change_the_gradient(method, dtype):
     whole, numbers, work = one_step(METHODS[method], dtype, 10**6)
     assert whole.norm() > 1e-3
-    for part_tokens in (1, 150, 400):
-        cut, others, more = one_step(METHODS[method], dtype, part_tokens)
+    for max_tokens_per_micro_batch in (1, 150, 400):
+        cut, others, more = one_step(METHODS[method], dtype, max_tokens_per_micro_batch)
         if dtype == torch.float64:
             torch.testing.assert_close(cut, whole, atol=1e-10, rtol=0)
         assert (cut - whole).norm() <= 1e-5 * whole.norm()
@@ -77,13 +81,13 @@ def test_rewards_that_agree_give_a_group_no_say_and_cost_no_pass():
         )
         with patch.object(policy, "see", wraps=policy.encode) as see:
             numbers = trainer.step()
-        seen = [prompt.example.id for call in see.call_args_list for prompt in call.args[0]]
-        return trainer.optimizer.given, numbers, seen, weights(policy)
+        encoded = [prompt.example.id for call in see.call_args_list for prompt in call.args[0]]
+        return trainer.optimizer.given, numbers, encoded, weights(policy)
 
-    given, numbers, seen, after = step()
-    assert seen == ["photo"]
+    given, numbers, encoded, after = step()
+    assert encoded == ["photo"]
     assert numbers["groups/useful"] == 0.25
-    with patch.object(Credit, "silent", False):
+    with patch.object(TokenWeights, "silent", False):
         others, _, everybody, expected = step()
     assert len(everybody) == 4
     torch.testing.assert_close(flat(given), flat(others), atol=1e-12, rtol=0)
@@ -118,16 +122,16 @@ class Cliff(Base):
     reference: None = None
 
     def loss(self, now, credit, _rows):
-        return -now.logp + ((now.logp.detach() - now.logp) * credit.worth).abs().sqrt()
+        return -policy.logprobs + ((policy.logprobs.detach() - policy.logprobs) * weights.advantage).abs().sqrt()
 
 
 @dataclass(frozen=True)
 class Hole(Cliff):
     """A loss that is not finite for two of the examples."""
 
-    def loss(self, now, credit, rows):
+    def loss(self, policy, weights, rows):
         bad = rows.group.prompt.example.id in ("film", "photo")
-        return -now.logp * credit.worth * (float("nan") if bad else 1.0)
+        return -policy.logprobs * weights.advantage * (float("nan") if bad else 1.0)
 
 
 def broken(group):
@@ -145,11 +149,13 @@ def broken(group):
     ],
     ids=["reward", "loss", "gradient"],
 )
-@pytest.mark.parametrize("part_tokens", [1, 10**6])
-def test_what_is_not_finite_names_examples_and_touches_nothing(algorithm, options, named, part_tokens):
+@pytest.mark.parametrize("max_tokens_per_micro_batch", [1, 10**6])
+def test_what_is_not_finite_names_examples_and_touches_nothing(algorithm, options, named, max_tokens_per_micro_batch):
     policy = tiny_models.policy()
     groups = run_fixtures.fixed_groups(policy)
-    trainer = run_fixtures.trainer_of(GRPO(beta=0, reference=None), policy, groups, part_tokens=part_tokens)
+    trainer = run_fixtures.trainer_of(
+        GRPO(beta=0, reference=None), policy, groups, max_tokens_per_micro_batch=max_tokens_per_micro_batch
+    )
     trainer.step()
     before, state = weights(policy), {p: dict(s) for p, s in trainer.optimizer.state.items()}
     trainer.algorithm = trainer.forward.algorithm = algorithm
@@ -217,7 +223,7 @@ def test_several_updates_share_the_completions_of_a_step():
     policy = tiny_models.policy()
     groups = run_fixtures.fixed_groups(policy)
     for group in groups:
-        group.logp_sampled.mul_(0.2)
+        group.sampling_logprobs.mul_(0.2)
     trainer = run_fixtures.trainer_of(GRPO(beta=0, epsilon=0.2, reference=None), policy, groups, updates=2)
     read = Counter()
     with patch.object(policy, "see", wraps=policy.encode) as see:
@@ -232,9 +238,11 @@ def test_a_clip_stops_what_the_first_update_moved_too_far():
     policy = tiny_models.policy()
     (group,) = run_fixtures.fixed_groups(policy, ["text"])
     right = {"accuracy": torch.tensor([1.0, 0.0]), "format": torch.zeros(2)}
-    with torch.no_grad(), policy.encode([group.prompt]) as seen:
-        (now,) = policy.logprobs(seen, [RowSlice(0, group)])
-    group.logp_sampled.copy_(now.logp - torch.tensor([[1.0], [-1.0]]) * group.completion_mask)  # ratios e and 1/e
+    with torch.no_grad(), policy.encode([group.prompt]) as encoded:
+        (now,) = policy.logprobs(encoded, [RowSlice(0, group)])
+    group.sampling_logprobs.copy_(
+        policy.logprobs - torch.tensor([[1.0], [-1.0]]) * group.completion_mask
+    )  # ratios e and 1/e
     trainer = run_fixtures.trainer_of(GRPO(beta=0, epsilon=0.2, reference=None), policy, [group], grade=lambda _: right)
     trainer.step()
     assert not flat(trainer.optimizer.given).any()
