@@ -49,7 +49,7 @@ def slots(item: Item, shown: Shown) -> list[str]:
 
 def one_by_one(item: Item, shown: Shown) -> list[str]:
     """One document an option: its words, those of the others, its length, its letter, what was seen beside it."""
-    asked, encoded = marked_words("Q", item.question), shown(item)
+    asked, seen = marked_words("Q", item.question), shown(item)
     documents = []
     for index, option in enumerate(item.options):
         others = " ".join(words for i, words in enumerate(item.options) if i != index)
