@@ -37,8 +37,8 @@ def root(tmp_path_factory):
     from tests import run_fixtures
 
     root = run_fixtures.make_root(tmp_path_factory.mktemp("runs") / "root")
-    rates = {"language": 1e-2, "projector": 1e-2, "tower": 1e-2}
-    config = run_fixtures.config(root, root / "learnt", steps=40, optimizer={"rates": rates, "schedule": "constant"})
+    rates = {"language_model": 1e-2, "projector": 1e-2, "vision_tower": 1e-2}
+    config = run_fixtures.config(root, root / "learnt", steps=40, optimizer={"learning_rates": rates, "schedule": "constant"})
     build(config, quiet=True).fit(quiet=True)
     (root / "learnt" / "checkpoints" / "step-000040").rename(root / "answers")
     return root

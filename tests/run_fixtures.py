@@ -107,7 +107,7 @@ def settings(root: Path, out: Path, method: str = "sft", model: Path | None = No
             "workers": 0,
         },
         "algorithm": {"name": method},
-        "optimizer": {"rates": {"language": rate, "projector": rate, "tower": rate}},
+        "optimizer": {"learning_rates": {"language_model": rate, "projector": rate, "vision_tower": rate}},
         "prompts_per_step": 2,
         "steps": 8,
         "rollouts_every": 1,
@@ -152,7 +152,7 @@ def lines(path: Path) -> list[dict]:
 
 def numbers(folder: Path) -> list[dict]:
     """What a run measured of itself, without times and costs."""
-    costs = ("seconds/", "media/", "work/", "memory/")
+    costs = ("timing_s/", "media/", "work/", "memory/")
     return [{k: v for k, v in line.items() if not k.startswith(costs)} for line in lines(folder / "metrics.jsonl")]
 
 
@@ -258,7 +258,7 @@ def disturbed(policy, update: EMA | Frozen) -> Reference:
 
 def looked(policy, prompts):
     """The prompts as a feeder gives them: what a frozen tower makes of them is there."""
-    policy.look(prompts)
+    policy.encode_media(prompts)
     return prompts
 
 
@@ -271,9 +271,7 @@ def trainer_of(
         reference = disturbed(policy, algorithm.needs.reference)
     parameters = [p for p in policy.model.parameters() if p.requires_grad]
     ranks = ranks or Ranks(Accelerator(cpu=True))
-    planner = BatchPlanner(
-        ranks, **{k: options.pop(k) for k in ("max_tokens_per_micro_batch", "filler") if k in options}
-    )
+    planner = BatchPlanner(ranks, **{k: options.pop(k) for k in ("max_tokens_per_micro_batch", "dummy") if k in options})
     optimizer = Watched([{"params": parameters, "base_lr": rate}], lr=rate)
     collector = Collector(
         ranks,
@@ -282,8 +280,8 @@ def trainer_of(
         sample=lambda *_: groups,
         grade=options.pop("grade", fixed_rewards),
         weights={"accuracy": 1.0, "format": 0.5},
-        base_rewards=options.pop("base", None),
+        base_rewards=options.pop("base_rewards", None),
     )
     readings = ForwardPasses(algorithm, policy, reference, planner)
-    rates = dict(rate=lambda _: 1.0, max_grad_norm=options.pop("max_grad_norm", float("inf")))
+    rates = dict(lr_multiplier=lambda _: 1.0, max_grad_norm=options.pop("max_grad_norm", float("inf")))
     return Trainer(algorithm, collector, readings, optimizer, ranks=ranks, **rates, **options)

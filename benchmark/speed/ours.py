@@ -32,7 +32,7 @@ def config(case: Case, root: Path, out: Path, steps: int) -> Config:
         "out": str(out),
         "model": {
             "path": str(root / "model"),
-            "compute": case.compute,
+            "compute_dtype": case.compute,
             "gradient_checkpointing": case.checkpointing,
         },
         "data": {
@@ -45,7 +45,7 @@ def config(case: Case, root: Path, out: Path, steps: int) -> Config:
         "algorithm": {"name": "grpo", "beta": case.beta, "reference": reference},
         "rewards": {"letters": {"grader": f"{reward.__file__}:letters"}},
         "rollout": {"group_size": case.group, "decoding": {"max_new_tokens": case.new_tokens}},
-        "optimizer": {"rates": {"language": RATE, "projector": tower, "tower": tower}, "schedule": "constant"},
+        "optimizer": {"learning_rates": {"language_model": RATE, "projector": tower, "vision_tower": tower}, "schedule": "constant"},
         "steps": steps,
         "prompts_per_step": 1,
         "trackers": [],

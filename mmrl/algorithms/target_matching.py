@@ -76,7 +76,7 @@ class TargetState(State):
 
     def to_tensors(self) -> dict[str, Tensor]:
         kept = {f"z/{example}": z for example, z in self.running_z.items()}
-        kept |= {"moments_ess": self.moments_ess, "kl": self.kl, "barren": self.steps_without_support or None}
+        kept |= {"moments_ess": self.moments_ess, "kl": self.kl, "steps_without_support": self.steps_without_support or None}
         tensors = {name: double(values) for name, values in kept.items() if values is not None}
         return tensors if self.coefficients is None else tensors | {"lambda": self.coefficients}
 
@@ -85,7 +85,7 @@ class TargetState(State):
         kept: dict[str, Any] = {name: values.tolist() for name, values in tensors.items()}
         running = {name[2:]: RunningZ(*z) for name, z in kept.items() if name.startswith("z/")}
         kl = TargetKL(*kept["kl"]) if "kl" in kept else None
-        return cls(running, tensors.get("lambda"), kept.get("moments_ess"), int(kept.get("barren", 0)), kl)
+        return cls(running, tensors.get("lambda"), kept.get("moments_ess"), int(kept.get("steps_without_support", 0)), kl)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +228,7 @@ class TargetMatching(Algorithm):
         numbers = target_diagnostics(self.logs(scored, state), scored)
         if self.moments:
             numbers |= {f"lambda/{n}": float(v) for n, v in zip(self.moments, state.coefficients, strict=True)}
-            numbers["moments/ess"] = state.effective
+            numbers["moments/ess"] = state.moments_ess
         return numbers
 
     def base_metrics(self, earned: Mapping[str, Float[Tensor, " n"]]) -> Mapping[str, float]:
@@ -267,19 +267,19 @@ class TargetMatching(Algorithm):
 
         Raises TargetError after PATIENCE of those.
         """
-        running, barren = dict(state.running_z), state.steps_without_support
+        running, steps_without_support = dict(state.running_z), state.steps_without_support
         for visit in observations if self.z == "running" else ():
             past = running.get(visit.example)
             running[visit.example] = visit.z if past is None else past.add(visit.z, self.z_decay)
         if self.has_zero_support and observations:
-            barren = 0 if any(visit.reached for visit in observations) else barren + 1
-        if barren >= PATIENCE:
+            steps_without_support = 0 if any(visit.reached for visit in observations) else steps_without_support + 1
+        if steps_without_support >= PATIENCE:
             raise TargetError(
                 f"algorithm.target: expected a completion in its support within {PATIENCE} steps, found none: the policy has "
                 "no mass there, and nothing is learnt. Use a tilt, give the constraint a floor, or train on "
                 "demonstrations first"
             )
-        return replace(state, running_z=running, barren=barren)
+        return replace(state, running_z=running, steps_without_support=steps_without_support)
 
 
 def sequence_logprobs(scored: Scored, prior: Float[Tensor, "g t"], log_weight: Float[Tensor, " g"]) -> SequenceLogprobs:
@@ -311,7 +311,7 @@ def target_diagnostics(logs: SequenceLogprobs, scored: Scored) -> dict[str, floa
     right = scored.rewards.get("accuracy")
     inside = logs.target > -math.inf
     numbers = {
-        "reference/kl_policy": float(targets.kl_prior(logs.policy, logs.prior, logs.sampler)),
+        "kl_sequence": float(targets.kl_prior(logs.policy, logs.prior, logs.sampler)),
         "policy/ess": float(targets.effective_samples(logs.policy - logs.sampler)) / len(inside),
         "target/outside": float((~inside).double().mean()),
         "groups/no_success": float(not bool((inside if right is None else inside & (right > 0)).any())),

@@ -67,7 +67,7 @@ def prepare(
     overrides: Overrides = None,
     samples: Annotated[int, typer.Option(help="Completions of each example.", min=1)] = 16,
 ) -> None:
-    """Write what the base model earns on each example into the file that `prepared` names: pass rates, Z, difficulty."""
+    """Write what the base model earns on each example into the file that `base_rewards` names: pass rates, Z, difficulty."""
     from mmrl.config.load import load
     from mmrl.config.schema import Config
     from mmrl.training.base_rewards import score_base_model

@@ -83,12 +83,12 @@ def fits_and_runs(run: Run) -> bool:
     if sum(needs.values()) > there:
         console.print(
             f"[red]expected at most {there / 2**30:.1f} GiB, found {sum(needs.values()) / 2**30:.1f}. Freeze parts, "
-            "lower model.max_logit_bytes or data.cache_bytes, or take a larger device.[/]"
+            "lower model.max_logit_bytes or data.frame_cache_bytes, or take a larger device.[/]"
         )
         return False
     numbers = rehearse_first_batch(run)
     prompts = [len(s.group.prompt.tokens) for s in run.trainer.last] or [0]
-    tokens, loss = numbers.get("completion/tokens", 0.0), numbers.get("loss", 0.0)
+    tokens, loss = numbers.get("completions/mean_length", 0.0), numbers.get("loss", 0.0)
     console.print(
         f"first batch: {tokens:.0f} tokens a completion, loss {loss:.4f}, longest prompt {max(prompts)} tokens"
     )

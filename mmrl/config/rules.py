@@ -16,7 +16,7 @@ def of_rewards(config: Any) -> Iterator[str]:
     needs, name, rewards = config.algorithm.needs, config.algorithm.name, list(config.rewards)
     samples = needs.source == "policy"
     if needs.group_baseline and config.rollout.group_size < 2:
-        yield f"rollout.group_size: expected 2 or more, as {name} compares siblings; found {config.rollout.group_size}"
+        yield f"rollout.group_size: expected 2 or more, as {name} compares the completions of a group; found {config.rollout.group_size}"
     if "total" in rewards:
         yield "rewards.total: the name is that of the rewards' weighted sum; choose another"
     for needed in needs.rewards:
@@ -31,7 +31,7 @@ def of_rewards(config: Any) -> Iterator[str]:
 def of_sampling(config: Any) -> Iterator[str]:
     """Yield why an algorithm could not learn from the completions that are drawn."""
     needs, name, decoding = config.algorithm.needs, config.algorithm.name, config.rollout.decoding
-    samples, most = needs.source == "policy", decoding.max_new_tokens
+    samples = needs.source == "policy"
     if samples and decoding.temperature == 0:
         yield "rollout.decoding.temperature: expected more than 0, as a group of equal completions teaches nothing; found 0"
     if samples and config.mini_batches_per_step > 1 and not needs.off_policy:
@@ -46,26 +46,26 @@ def of_sampling(config: Any) -> Iterator[str]:
             f"rollout.decoding.top_p: expected 1, as {name} divides by the probability with which a completion was drawn; "
             f"found {decoding.top_p}"
         )
-    if needs.max_new_tokens not in (None, most):
+    if decoding.max_new_tokens < needs.min_new_tokens:
         yield (
-            f"algorithm.limit: expected rollout.decoding.max_new_tokens, the most that a completion may have, which is {most}; "
-            f"found {needs.max_new_tokens}"
+            f"rollout.decoding.max_new_tokens: expected {needs.min_new_tokens} or more, as {name} penalises that many tokens before "
+            f"the limit; found {decoding.max_new_tokens}"
         )
-    if needs.base_rewards and config.prepared is None:
+    if needs.base_rewards and config.base_rewards is None:
         yield (
-            f"prepared: expected a file, as {name} so configured goes by what the base model earns; found none. Set "
-            "prepared: runs/base.jsonl and run mmrl prepare with this config"
+            f"base_rewards: expected a file, as {name} so configured goes by what the base model earns; found none. Set "
+            "base_rewards: runs/base.jsonl and run mmrl prepare with this config"
         )
 
 
 def of_the_run(config: Any) -> Iterator[str]:
     """Yield what does not fit together of rates, schedule and validation."""
-    rates, validation = config.optimizer.rates, config.validation
-    if not (rates.language or rates.projector or rates.tower):
-        yield "optimizer.rates: expected one above 0; all parts are frozen"
+    rates, validation = config.optimizer.learning_rates, config.validation
+    if not (rates.language_model or rates.projector or rates.vision_tower):
+        yield "optimizer.learning_rates: expected one above 0; all parts are frozen"
     updates = config.steps * config.mini_batches_per_step
-    if config.optimizer.warmup > updates:
-        yield f"optimizer.warmup: expected at most the {updates} optimizer steps of the run"
+    if config.optimizer.warmup_steps > updates:
+        yield f"optimizer.warmup_steps: expected at most the {updates} optimizer steps of the run"
     known = [f"{one.name}/{metric}" for one in validation.sets for metric in validation.graders] if validation else []
-    if config.best is not None and config.best not in known:
-        yield f"best: expected a metric of the validation ({', '.join(known) or 'there is none'}), found {config.best!r}"
+    if config.best_metric is not None and config.best_metric not in known:
+        yield f"best_metric: expected a metric of the validation ({', '.join(known) or 'there is none'}), found {config.best_metric!r}"

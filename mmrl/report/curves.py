@@ -22,14 +22,18 @@ STYLE = {"svg.fonttype": "none", "text.parse_math": False, "font.size": 10.5}
 
 Rows = Sequence[Mapping[str, Any]]
 
-PANELS = (  # title, unit, and which keys of metrics.jsonl stand there; the first that matches takes a key
-    ("Validation", "", r"^validation/"),
-    ("Consistency bonus", "", r"^care/"),
-    ("Rewards", "", r"^reward/(?!std)"),
-    ("Useful groups", "share", r"^(groups/useful|completion/(distinct|truncated))$"),
-    ("Entropy", "nats", r"entropy"),
-    ("Completion length", "tokens", r"^completion/tokens$"),
-    ("Gradient norm", "", r"grad_norm$"),
+PANELS = (  # a key of metrics.jsonl, the title of its panel, its unit; the first pattern that matches takes a key
+    (r"validation/(.+)", "Validation: {}", ""),
+    (r"care/(.+)", "Consistency bonus: {}", ""),
+    (r"reward", "Reward: weighted sum", ""),
+    (r"rewards/(.+)/mean", "Reward: {}", ""),
+    (r"groups/frac_without_signal", "Groups without signal", "share"),
+    (r"completions/distinct", "Distinct completions", "share"),
+    (r"completions/clipped_ratio", "Truncated completions", "share"),
+    (r"entropy", "Entropy", "nats"),
+    (r"kl", "KL to the reference", "nats"),
+    (r"completions/mean_length", "Completion length", "tokens"),
+    (r"grad_norm", "Gradient norm", ""),
 )
 
 
@@ -50,9 +54,9 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 def compared(runs: Mapping[str, Rows]) -> Iterator[Curve]:
     """Yield the panels of runs: a panel a key, a line a run, which has the same colour in all panels."""
     logged = by_key(runs)
-    for title, unit, _ in PANELS:
-        for key in sorted(key for key in logged if panel_of(key) == title):
-            yield Curve(f"{title}: {key.rpartition('/')[2]}", unit, draw(logged[key], key, colors_of(runs)))
+    found = {key: panel for key in sorted(logged) if (panel := panel_of(key)) is not None}
+    for key, (_, title, unit) in sorted(found.items(), key=lambda item: item[1][0]):
+        yield Curve(title, unit, draw(logged[key], key, colors_of(runs)))
 
 
 def others_compared(runs: Mapping[str, Rows]) -> Iterator[Curve]:
@@ -67,9 +71,12 @@ def colors_of(runs: Mapping[str, Rows]) -> dict[str, str]:
     return dict(zip(runs, COLORS, strict=False))
 
 
-def panel_of(key: str) -> str | None:
-    """Return the title of the panel that a key belongs to."""
-    return next((title for title, _, pattern in PANELS if re.search(pattern, key)), None)
+def panel_of(key: str) -> tuple[int, str, str] | None:
+    """Return the place, the title and the unit of the panel of a key; None if it has none."""
+    for place, (pattern, title, unit) in enumerate(PANELS):
+        if match := re.fullmatch(pattern, key):
+            return place, title.format(*match.groups()), unit
+    return None
 
 
 def by_key(runs: Mapping[str, Rows]) -> dict[str, dict[str, list[tuple[float, float]]]]:

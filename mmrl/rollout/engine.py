@@ -120,12 +120,5 @@ class Engine:
         rows = [row[:length].tolist() for row, length in zip(tokens.cpu(), lengths.tolist(), strict=True)]
         texts = tuple(self.policy.decode(row) for row in rows)
         answers = [self.policy.mask_of(row, width, self.span(text)) for row, text in zip(rows, texts, strict=True)]
-        return Group(
-            prompt,
-            tokens[:, :width].cpu(),
-            mask,
-            torch.stack(answers),
-            texts,
-            finished.cpu(),
-            logprobs[:, :width].cpu(),
-        )
+        sampled = tokens[:, :width].cpu(), mask, torch.stack(answers), texts, finished.cpu(), logprobs[:, :width].cpu()
+        return Group(prompt, *sampled, self.decoding.max_new_tokens)

@@ -41,9 +41,9 @@ class BaseRewardsError(ValueError):
 
 
 def score_base_model(config: Config, samples: int, quiet: bool = False) -> Path:
-    """Write rewards of ``samples`` completions of every example into the file of ``prepared``, or go on with such a file."""
+    """Write rewards of ``samples`` completions of every example into the file of ``base_rewards``, or go on with such a file."""
     if config.base_rewards is None:
-        raise ConfigError("prepared: expected the file to write; add prepared=runs/base.jsonl")
+        raise ConfigError("base_rewards: expected the file to write; add base_rewards=runs/base.jsonl")
     ranks = Ranks(join())
     if ranks.world > 1:
         raise ConfigError(f"prepare: expected one process, found {ranks.world}")
@@ -113,7 +113,7 @@ def facts(config: Config) -> dict[str, Any]:
     model, data = plain["model"], plain["data"]
     return {
         "model": model["path"],
-        "compute": [model["compute"], model["attention"]],
+        "compute": [model["compute_dtype"], model["attn_implementation"]],
         "pixels": {"video": model["video_pixels"], "image": model["image_pixels"]},
         "sets": [{key: one[key] for key in OF_A_SET} for one in data["sets"]],
         "template": data["template"],
@@ -129,7 +129,7 @@ def read_table(path: Path, expected: Mapping[str, Any]) -> Table:
     """Read the rewards. Raises BaseRewardsError if the file is missing or was made with other settings than ``expected``."""
     if not path.is_file():
         raise BaseRewardsError(
-            f"prepared: expected a table of what the base model earns, found nothing at {path}; {REMEDY}"
+            f"base_rewards: expected a table of what the base model earns, found nothing at {path}; {REMEDY}"
         )
     _, rows = read_rows(path, expected)
     return {row["id"]: {name: torch.tensor(earned) for name, earned in row["rewards"].items()} for row in rows}

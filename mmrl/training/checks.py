@@ -16,8 +16,8 @@ from mmrl.training import checkpoint
 from mmrl.types import Example
 
 FREE_TO_CHANGE = (  # when a run is resumed: what decides its length, what it writes, and what it takes of the machine
-    "out", "steps", "save_every", "keep", "rollouts_every", "trackers", "validation", "best",
-    "data.on_bad_media", "data.workers", "data.timeout", "data.cache_bytes", "data.cache_dir",
+    "out", "steps", "save_every", "save_total_limit", "rollouts_every", "trackers", "validation", "best_metric",
+    "data.on_bad_media", "data.workers", "data.timeout", "data.frame_cache_bytes", "data.cache_dir",
     "data.cache_dir_bytes", "data.max_prompt_tokens",
     "max_tokens_per_micro_batch", "rollout.max_num_seqs", "model.max_logit_bytes", "model.feature_cache_bytes",
     "model.gradient_checkpointing", "model.shard", "model.share_prefix",

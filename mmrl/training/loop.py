@@ -115,7 +115,7 @@ class Run:
             self.ranks.wait()
         checkpoint.restore_randomness(self.random)  # a user's grader may have drawn from it
         self.keep_best(step, found)
-        return found | {"seconds/validation": perf_counter() - start}
+        return found | {"timing_s/validation": perf_counter() - start}
 
     def keep_best(self, step: int, found: Mapping[str, float]) -> None:
         """Keeps the model of this step if it is the best so far, by rank 0's measurement; all ranks write it together."""
@@ -181,5 +181,5 @@ class Run:
 
 def note_of(numbers: Mapping[str, float]) -> str:
     """Picks the few numbers worth a place on the progress line."""
-    wanted = {"reward/total": "reward", "reward/accuracy": "accuracy", "loss": "loss", "policy/entropy": "entropy"}
+    wanted = {"reward": "reward", "rewards/accuracy/mean": "accuracy", "loss": "loss", "entropy": "entropy"}
     return "  ".join(f"{short} {numbers[name]:.3f}" for name, short in wanted.items() if name in numbers)

@@ -35,9 +35,9 @@ def profile(readers: Sequence[Reader], feeder: PromptFeeder, ranks: Ranks) -> It
     for name, value in counters(feeder).items():
         meter.total(name, value - before[name])
     count_state(meter, feeder)
-    named = sum(value for name, value in numbers.items() if name.startswith("seconds/"))
-    meter.total("seconds/step", seconds)
-    meter.total("seconds/learn", max(0.0, seconds - named))
+    named = sum(value for name, value in numbers.items() if name.startswith("timing_s/"))
+    meter.total("timing_s/step", seconds)
+    meter.total("timing_s/forward_backward", max(0.0, seconds - named))
     numbers |= meter.summary(ranks)
     numbers |= shares(numbers)
 
@@ -50,7 +50,7 @@ def count_work(meter: Meter, readers: Sequence[Reader]) -> None:
         meter.add("work/padding_share", work.padding / max(1, work.forward_tokens), work.forward_tokens)
         meter.most("work/max_logit_bytes", work.max_logit_bytes)
         if work.halvings:
-            meter.total("work/rollout_halvings", work.halvings)
+            meter.total("work/rollout_oom_retries", work.halvings)
 
 
 def counters(feeder: PromptFeeder) -> Numbers:
@@ -58,7 +58,7 @@ def counters(feeder: PromptFeeder) -> Numbers:
     counts, cache = feeder.reader.counts, feeder.policy.tower.cache
     found = {"work/prompts": feeder.prompts_made, "work/media": feeder.media_made}
     found |= {f"media/{name}": getattr(counts, name) for name in ("decodes", "hits", "fallbacks", "failures")}
-    found |= {"seconds/data_wait": counts.seconds_waited} | tallied("media", counts.disk)
+    found |= {"timing_s/data_wait": counts.seconds_waited} | tallied("media", counts.disk)
     if cache is not None:
         found |= {"media/features/hits": cache.hits} | tallied("media/features", cache.tally)
     return found
@@ -91,10 +91,10 @@ def peak_bytes() -> int:
 
 def shares(numbers: Mapping[str, float]) -> Numbers:
     """Divide the seconds of each phase by the step's, and the media that went through a tower by all of the step's media."""
-    step, media = numbers["seconds/step"], numbers["work/media"]
+    step, media = numbers["timing_s/step"], numbers["work/media"]
     found = {
-        name.replace("seconds/", "work/share/"): value / step
+        name.replace("timing_s/", "work/share/"): value / step
         for name, value in numbers.items()
-        if name.startswith("seconds/") and name != "seconds/step"
+        if name.startswith("timing_s/") and name != "timing_s/step"
     }
     return found | {"work/vision_passes_per_prompt": numbers["work/vision_passes"] / max(1.0, media)}

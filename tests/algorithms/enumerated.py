@@ -139,7 +139,7 @@ def step_loss(
     """What the trainer would backpropagate if this group were all of its batch."""
     totals = LossNormalisers(1, len(rows), int(one.group.completion_mask.sum()))
     weights = algorithm.token_weights(one, totals, *state)
-    now = tokens(outcomes, logits, rows, reference, algorithm.needs.full_vocabulary_kl)
+    policy = tokens(outcomes, logits, rows, reference, algorithm.needs.full_vocabulary_kl)
     return (algorithm.loss(policy, weights, one) * weights.loss_weight).sum()
 
 

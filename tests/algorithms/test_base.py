@@ -70,7 +70,7 @@ def test_every_method_has_the_name_that_chooses_it_and_says_what_it_needs(name):
 
 
 def test_what_was_not_declared_is_missed_by_its_name():
-    s = replace(scored([1.0, 0], [1, 1], [0.5] * 2), reference=None)
+    s = replace(scored([1.0, 0], [1, 1], [0.5] * 2), ref_logprobs=None)
     grpo, totals = ALGORITHMS["care"](beta=0.1), LossNormalisers(1, 2, int(s.group.completion_mask.sum()))
     with pytest.raises(ValueError, match=r"algorithm.needs: expected reference, .*declare it in needs"):
         grpo.token_weights(s, totals)

@@ -90,7 +90,7 @@ def test_the_gradient_is_that_of_worth_times_log_probability():
     torch.testing.assert_close(logprobs.grad, -weights.advantage * weights.loss_weight)
 
 
-@pytest.mark.parametrize("field", [{"cap": 0.0}, {"bonus": -1.0}, {"margin": -0.1}, {"clip": 1.5}])
+@pytest.mark.parametrize("field", [{"max_likelihood": 0.0}, {"bonus": -1.0}, {"margin": -0.1}, {"epsilon": 1.5}])
 def test_meaningless_settings_are_refused(field):
     with pytest.raises(ValueError, match="algorithm"):
         CARE(**field)

@@ -38,7 +38,7 @@ def base(name):
 
 
 def expected(algorithm, name, size=2, **more):
-    more = {"state": (TargetState(),), "base": base(name)} | more
+    more = {"state": (TargetState(),), "base_rewards": base(name)} | more
     return expected_gradient(algorithm, FOUR, POLICY, size, rewards(name), reference=prior(name), **more)
 
 
@@ -47,7 +47,7 @@ def target(factor, name):
 
 
 @pytest.mark.parametrize("sampler", [None, SAMPLER], ids=["on-policy", "off-policy"])
-@pytest.mark.parametrize("baseline", [False, True])
+@pytest.mark.parametrize("baseline", ["none", "z"])
 @pytest.mark.parametrize("name", CONTEXTS)
 def test_the_expected_gradient_is_policy_minus_target(name, baseline, sampler):
     # for a softmax over outcomes grad KL(p || pi) = pi - p
@@ -62,7 +62,7 @@ def test_the_expected_gradient_is_policy_minus_target(name, baseline, sampler):
 def test_a_constant_z_weighs_prompts_by_their_own():
     for name in CONTEXTS:
         z = (FOUR.log_prob(prior(name)).exp() * rewards(name)["accuracy"]).sum()
-        got = expected(DPG(target=(Constraint(),), z="none", baseline=False), name)[0]
+        got = expected(DPG(target=(Constraint(),), z="none", baseline="none"), name)[0]
         torch.testing.assert_close(got, z * (FOUR.log_prob(POLICY).exp() - target(Constraint(), name)), **TIGHT)
 
 
@@ -121,7 +121,7 @@ def test_moments_out_of_reach_stop_before_the_first_step():
     with pytest.raises(MomentsError, match="feature 0: expected a wanted moment strictly between") as caught:
         gdc(moments={"accuracy": 1.0}).init_state(table())
     assert "accuracy" in caught.value.__notes__[0]
-    with pytest.raises(ValueError, match="prepared: expected what the base model earned"):
+    with pytest.raises(ValueError, match="base_rewards: expected what the base model earned"):
         gdc().init_state(None)
     with pytest.raises(ValueError, match=r"moments: expected rewards by the names \['style'\]"):
         gdc(moments={"style": 0.5}).init_state(table())
@@ -142,8 +142,8 @@ def test_the_proposal_is_replaced_where_the_policy_is_closer_to_the_target():
         state = estimates(one, policy, uniform)
         kls = [value(KLTargetPolicy(), FOUR.log_prob(x).exp(), p) for x in (policy, uniform)]
         torch.testing.assert_close(torch.tensor(state.kl, dtype=torch.float64), torch.stack(kls), **TIGHT)
-        assert one.adopt(state) is closer
-    assert not one.adopt(TargetState())
+        assert one.sync_proposal(state) is closer
+    assert not one.sync_proposal(TargetState())
 
 
 def test_groups_without_mass_say_nothing_of_the_proposal():
@@ -151,7 +151,7 @@ def test_groups_without_mass_say_nothing_of_the_proposal():
     nothing = {"total": torch.zeros(4, dtype=torch.float64), "accuracy": torch.zeros(4, dtype=torch.float64)}
     s = scored(FOUR, range(4), nothing, policy=POLICY, sampler=SAMPLER, reference=prior("easy"))
     state = one.update_state(TargetState(kl=TargetKL(0.0, 0.0)), [one.observe(s, TargetState())])
-    assert not one.adopt(state)
+    assert not one.sync_proposal(state)
     assert state.kl is None
 
 
@@ -183,4 +183,4 @@ def test_a_wrong_weight_would_be_seen(monkeypatch):
 
     monkeypatch.setattr(dpg, "weights", lambda logs, log_z, cap: (logs.target - logs.policy - log_z).exp())
     with pytest.raises(AssertionError):
-        test_the_expected_gradient_is_policy_minus_target("easy", False, SAMPLER)
+        test_the_expected_gradient_is_policy_minus_target("easy", "none", SAMPLER)

@@ -25,7 +25,7 @@ def test_every_group_is_counted_as_often_as_it_can_be_drawn():
 def test_centred_rewards_give_the_policy_gradient_shrunk_by_one_sample():
     # the mean contains the sample itself, so (G - 1) / G of grad E[r] is left
     outcomes, reward = categorical(4), torch.tensor([-1.0, 0.5, 2, 0], dtype=torch.float64)
-    logits, plain = outcomes.logits(1), GRPO(beta=0, baseline="none", reference=None)
+    logits, plain = outcomes.logits(1), GRPO(beta=0, baseline="group_mean", reference=None)
     got = expected_gradient(plain, outcomes, logits, 3, {"total": reward})
     expected = gradient(lambda x: outcomes.log_prob(x).exp() @ reward, logits)
     torch.testing.assert_close(got, -2 / 3 * expected, atol=1e-12, rtol=0)

@@ -51,8 +51,8 @@ def exact(divergence, p, outcomes=FOUR, policy=POLICY):
     return gradient(lambda x: value(divergence, outcomes.log_prob(x).exp(), p), policy)
 
 
-def expected(algorithm, size=3, rewards=REWARDS, policy=POLICY, state=(TargetState(),), base=BASE, **more):
-    return expected_gradient(algorithm, FOUR, policy, size, rewards, reference=PRIOR, state=state, base=base, **more)
+def expected(algorithm, size=3, rewards=REWARDS, policy=POLICY, state=(TargetState(),), base_rewards=BASE, **more):
+    return expected_gradient(algorithm, FOUR, policy, size, rewards, reference=PRIOR, state=state, base_rewards=base_rewards, **more)
 
 
 @pytest.mark.parametrize("sampler", [None, SAMPLER], ids=["on-policy", "off-policy"])
@@ -79,7 +79,7 @@ def test_sequences_count_as_the_sum_of_their_tokens(sampler):
     counts = (outcomes.log_prob(prior).exp() * 12 * 6 * 4).round().long()  # whole numbers: Z has no error
     base = {"total": torch.repeat_interleave(reward, counts)}
     one = FDPG(divergence=JensenShannon(), target=(Tilt(0.7),), z="offline")
-    more = {"reference": prior, "state": (TargetState(),), "base": base, "sampler": other}
+    more = {"reference": prior, "state": (TargetState(),), "base_rewards": base, "sampler": other}
     got = expected_gradient(one, outcomes, policy, 2, {"total": reward}, **more)
     p = (outcomes.log_prob(prior) + reward / 0.7).softmax(dim=0)
     torch.testing.assert_close(got, exact(JensenShannon(), p, outcomes, policy), **TIGHT)
@@ -92,7 +92,7 @@ def test_reverse_kl_needs_no_z_and_a_group_mean_shrinks_it(size, z):
     whole = expected(FDPG(divergence=KLPolicyTarget(), z=z), size)
     torch.testing.assert_close(whole, exact(KLPolicyTarget(), p), **TIGHT)
     if z in ("none", "offline"):
-        shrunk = expected(FDPG(divergence=KLPolicyTarget(), z=z, baseline="group"), size)
+        shrunk = expected(FDPG(divergence=KLPolicyTarget(), z=z, baseline="group_mean"), size)
         torch.testing.assert_close(shrunk, (size - 1) / size * whole, **TIGHT)
 
 
@@ -139,7 +139,7 @@ def test_forward_kl_is_dpg(sampler):
     mine = FDPG(divergence=KLTargetPolicy(), target=(Tilt(0.3),), baseline="none").token_weights(
         s, totals, TargetState()
     )
-    theirs = DPG(target=(Tilt(0.3),), baseline=False).token_weights(s, totals, TargetState())
+    theirs = DPG(target=(Tilt(0.3),), baseline="none").token_weights(s, totals, TargetState())
     torch.testing.assert_close(mine.advantage, theirs.advantage, **TIGHT)
 
 
@@ -175,11 +175,11 @@ def test_a_group_without_success_is_worth_nothing(name, z):
         "gdc": DPG(target=(Constraint(),), z=z),
     }
     base = {name: 0 * earned for name, earned in BASE.items()}
-    s = scored(FOUR, [0, 1, 2, 2], FAILED, policy=POLICY, sampler=SAMPLER, reference=PRIOR, base=base)
+    s = scored(FOUR, [0, 1, 2, 2], FAILED, policy=POLICY, sampler=SAMPLER, reference=PRIOR, base_rewards=base)
     weights = make[name].token_weights(s, LossNormalisers(1, 4, 4), TargetState())
     assert not weights.advantage.any()
     assert weights.without_signal
-    numbers = make[name].report(s, TargetState())
+    numbers = make[name].metrics(s, TargetState())
     assert numbers["groups/no_success"] == 1
     assert numbers["target/outside"] == 1
     assert all(math.isfinite(number) for number in numbers.values())
@@ -228,7 +228,7 @@ def test_what_is_forgotten_counts_less():
 def test_rewards_a_thousand_times_beta_stay_finite_and_in_order(divergence, dtype):
     large = {"total": (1000 * REWARD).to(dtype)}
     s = scored(
-        FOUR, [0, 1, 2, 3], large, policy=POLICY.to(dtype), reference=PRIOR.to(dtype), base={"total": large["total"]}
+        FOUR, [0, 1, 2, 3], large, policy=POLICY.to(dtype), reference=PRIOR.to(dtype), base_rewards={"total": large["total"]}
     )
     worth = (
         FDPG(divergence=divergence, target=(Tilt(1.0),), z="offline")
@@ -271,15 +271,15 @@ def test_caps_bound_rewards_and_ratios():
     assert bound.max() <= 0.55
     logs = FDPG().logs(s, TargetState())
     torch.testing.assert_close(logs.ratio(1.1), logs.ratio().clamp(max=1.1))
-    assert FDPG(divergence=KLTargetPolicy(), max_pseudo_reward=0.5).report(s, TargetState())["fdpg/capped"] > 0
+    assert FDPG(divergence=KLTargetPolicy(), max_pseudo_reward=0.5).metrics(s, TargetState())["fdpg/capped"] > 0
 
 
 def test_the_report_is_the_estimates_of_the_group():
     s = scored(FOUR, [0, 1, 1, 3], REWARDS, policy=POLICY, reference=PRIOR)
-    numbers = FDPG(target=(Tilt(0.5),)).report(s, TargetState())
+    numbers = FDPG(target=(Tilt(0.5),)).metrics(s, TargetState())
     pi, p0 = FOUR.log_prob(POLICY)[[0, 1, 1, 3]], FOUR.log_prob(PRIOR)[[0, 1, 1, 3]]
     w = (p0 + 2 * REWARD[[0, 1, 1, 3]] - pi).exp()
-    assert numbers["reference/kl_policy"] == pytest.approx((pi - p0).mean().item())
+    assert numbers["kl_sequence"] == pytest.approx((pi - p0).mean().item())
     assert numbers["target/ess"] == pytest.approx((w.sum() ** 2 / w.square().sum() / 4).item())
     assert numbers["target/tv"] == pytest.approx(((1 - w / w.mean()).abs().mean() / 2).item())
     assert numbers["target/log_z"] == pytest.approx(w.mean().log().item())
@@ -296,7 +296,7 @@ MUTANTS = {
     "Z is lost": (TargetMatching, "log_z", lambda self, scored, logs, state: torch.zeros_like(logs.policy)),
     "a completion counts by its length": (
         policy_gradient,
-        "shares",
+        "loss_weights",
         lambda mask, totals, *_: mask.double() / totals.tokens * 2,
     ),
     "the sign": (fdpg, "pseudo_rewards", lambda d, logs, z, cap: -with_z(d, logs, z[:, None])),
@@ -344,11 +344,11 @@ def test_a_deliberate_error_would_be_seen(name, monkeypatch):
         (lambda: FDPG(target=()), r"algorithm.target: expected a factor or moments, found none"),
         (lambda: FDPG(clamp_log_z=True), r"algorithm.clamp_log_z: .*declare low and high"),
         (lambda: FDPG(max_pseudo_reward=0.0), r"algorithm.cap: expected a number above 0, found 0.0"),
-        (lambda: FDPG(z_decay=0.0), r"algorithm.forget: expected a number in \(0, 1\], found 0.0"),
-        (lambda: FDPG(baseline="group_std"), r"algorithm.baseline: .*group_std gives each prompt a scale of its own"),
+        (lambda: FDPG(z_decay=0.0), r"algorithm.z_decay: expected a number in \(0, 1\], found 0.0"),
+        (lambda: FDPG(baseline="group_mean_std"), r"algorithm.baseline: .*group_mean_std gives each prompt a scale of its own"),
         (lambda: FDPG(z="running", reference=EMA()), r"algorithm.reference: expected frozen"),
         (lambda: FDPG(z="offline", reference=EMA()), r"algorithm.reference: expected frozen"),
-        (lambda: FDPG(z="offline").init_state(None), r"prepared: expected what the base model earned"),
+        (lambda: FDPG(z="offline").init_state(None), r"base_rewards: expected what the base model earned"),
         (lambda: DPG(z="none"), r"algorithm.z: expected an estimate, as the baseline"),
         (lambda: VarGrad(target=(Constraint(),)), r"algorithm.target: expected mass everywhere"),
         (lambda: GVPO(target_policy="reference"), r"algorithm.reference: expected one"),
@@ -377,7 +377,7 @@ def test_an_enumerated_step_is_a_draw_of_the_expectation():
     samples = []
     for rows, times in Counter(map(tuple, drawn.tolist())).items():
         logits = POLICY.clone().requires_grad_()
-        s = scored(FOUR, rows, REWARDS, policy=logits, reference=PRIOR, base=BASE)
+        s = scored(FOUR, rows, REWARDS, policy=logits, reference=PRIOR, base_rewards=BASE)
         step = torch.autograd.grad(step_loss(one, FOUR, logits, s, rows, TargetState()), logits)[0].flatten()
         samples += [step] * times
     samples = torch.stack(samples)

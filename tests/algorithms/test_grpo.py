@@ -12,8 +12,8 @@ from tests.algorithms.factories import scored
 
 
 def tokens(s, seed=1):
-    logprobs = torch.randn(s.group.mask.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    return Tokens((logprobs * s.group.mask).requires_grad_(), torch.zeros_like(logprobs))
+    logprobs = torch.randn(s.group.completion_mask.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return Tokens((logprobs * s.group.completion_mask).requires_grad_(), torch.zeros_like(logprobs))
 
 
 def test_advantages_by_hand():
@@ -33,11 +33,11 @@ def test_a_group_of_one_has_no_baseline():
         standardised(torch.ones(1))
 
 
-def test_shares_of_a_step_add_up_to_one():
+def test_loss_weights_of_an_update_add_up_to_one():
     masks = [scored([1] * g, [1] * g, [0.5] * g).group.completion_mask for g in (2, 5, 3)]
     totals = LossNormalisers(3, 10, sum(int(m.sum()) for m in masks))
-    for reduce in ("sequence", "token"):
-        total = sum(loss_weights(m, totals, reduce, torch.float64).sum() for m in masks)
+    for mode in ("seq-mean-token-mean", "token-mean"):
+        total = sum(loss_weights(m, totals, mode, torch.float64).sum() for m in masks)
         torch.testing.assert_close(total, torch.tensor(1.0, dtype=torch.float64))
 
 
@@ -101,7 +101,7 @@ def test_a_divergence_without_reference_is_refused():
 def test_the_divergence_of_accurate_rows_alone():
     """KL-EMA-HA: rows with accuracy above 0.1 and no less than the mean."""
     s = scored([1, 0.05, 0.6, 0], [1] * 4, [0.5] * 4)
-    grpo = GRPO(beta=0.1, kl_on="accurate")
+    grpo = GRPO(beta=0.1, kl_on="correct")
     right = torch.tensor([True, False, True, False])[:, None]
     assert grpo.needs.rewards == ("accuracy",)
     assert torch.equal(grpo.reference_mask(s.group, s.rewards), s.group.completion_mask & right)

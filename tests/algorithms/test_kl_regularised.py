@@ -116,7 +116,7 @@ def test_the_expected_step_is_the_gradient_of_the_objective_and_of_the_divergenc
 def test_the_groups_own_mean_shrinks_the_step_and_its_siblings_do_not():
     exact = gradient(lambda x: objective(x, 0.5), POLICY)
     got = expected_gradient(
-        KLInReward(beta=0.5, baseline="group"), ONE, POLICY, 2, {"total": REWARD}, reference=REFERENCE
+        KLInReward(beta=0.5, baseline="group_mean"), ONE, POLICY, 2, {"total": REWARD}, reference=REFERENCE
     )
     close(got, -exact / 2)
 
@@ -171,8 +171,8 @@ def conditional(target):
 
 
 BROKEN = {
-    "the group's mean": KLInReward(beta=0.5, baseline="group"),
-    "a mean over a completion's own tokens": KLInReward(beta=0.5, loss_agg_mode="sequence"),
+    "the group's mean": KLInReward(beta=0.5, baseline="group_mean"),
+    "a mean over a completion's own tokens": KLInReward(beta=0.5, loss_agg_mode="seq-mean-token-mean"),
     "another beta": KLInReward(beta=0.51),
     "GRPO's divergence": KLInLoss(beta=0.5, estimator="k3", level="token"),
     "a token without its future": KLInReward(beta=0.5, level="token"),
@@ -216,8 +216,8 @@ STD = (8 / 7 * SUCCESS * (1 - SUCCESS)).sqrt() + 1e-4  # of eight rewards, as GR
     [
         (GRPO(beta=1.0, baseline="none"), SUCCESS - SUCCESS * (1 - SUCCESS)),
         (GRPO(beta=1.0), SUCCESS - SUCCESS * (1 - SUCCESS) / STD),
-        (KLInReward(beta=1.0, baseline="group"), torch.sigmoid(SUCCESS.logit() - 1)),
-        (KLInLoss(beta=1.0, baseline="group_std", estimator="k2"), torch.sigmoid(SUCCESS.logit() - 1 / STD)),
+        (KLInReward(beta=1.0, baseline="group_mean"), torch.sigmoid(SUCCESS.logit() - 1)),
+        (KLInLoss(beta=1.0, baseline="group_mean_std", estimator="k2"), torch.sigmoid(SUCCESS.logit() - 1 / STD)),
     ],
     ids=["mean, k3 in the loss", "mean and std, k3 in the loss", "mean, KL", "mean and std, KL"],
 )
@@ -240,9 +240,9 @@ def test_where_group_relative_updates_rest(algorithm, base):
         ({"beta": -1.0}, "algorithm.beta: expected 0 or more"),
         ({"beta": 0.0}, "algorithm.beta: expected above 0"),
         ({"reference": None}, "algorithm.reference: expected one"),
-        ({"level": "to_go", "baseline": "group_std"}, "algorithm.baseline: expected siblings, group or none"),
-        ({"clip": 0.2}, "algorithm.clip: expected ratio: token or sequence"),
-        ({"length": 0.0}, "algorithm.length: expected a number of tokens above 0"),
+        ({"level": "to_go", "baseline": "group_mean_std"}, "algorithm.baseline: expected leave_one_out, group_mean or none"),
+        ({"epsilon": 0.2}, "algorithm.epsilon: expected ratio: token or sequence"),
+        ({"loss_scale_factor": 0.0}, "algorithm.loss_scale_factor: expected a number of tokens above 0"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(settings, said):
@@ -257,10 +257,10 @@ def test_settings_that_mean_nothing_are_refused(settings, said):
         ({"estimator": "kl_policy_reference"}, "algorithm.level: expected token or to_go"),
         ({"estimator": "kl_reference_policy", "level": "to_go"}, "algorithm.level: expected token for kl_reference"),
         (
-            {"estimator": "kl_policy_reference", "level": "to_go", "baseline": "group_std"},
-            "algorithm.baseline: expected siblings, group or none",
+            {"estimator": "kl_policy_reference", "level": "to_go", "baseline": "group_mean_std"},
+            "algorithm.baseline: expected leave_one_out, group_mean or none",
         ),
-        ({"clip": 0.2}, "algorithm.clip: expected ratio: token or sequence"),
+        ({"epsilon": 0.2}, "algorithm.epsilon: expected ratio: token or sequence"),
     ],
 )
 def test_so_are_those_of_a_divergence_in_the_loss(settings, said):

@@ -22,12 +22,12 @@ def group():
 
 def moved(s, by):
     """A policy whose log-probabilities are ``by`` above the sampler's."""
-    logprobs = (s.group.sampling_logprobs + torch.as_tensor(by, dtype=torch.float64)) * s.group.mask
+    logprobs = (s.group.sampling_logprobs + torch.as_tensor(by, dtype=torch.float64)) * s.group.completion_mask
     return Tokens(logprobs.requires_grad_(), torch.zeros_like(logprobs))
 
 
 def totals(s):
-    return LossNormalisers(1, len(s.group), int(s.group.mask.sum()))
+    return LossNormalisers(1, len(s.group), int(s.group.completion_mask.sum()))
 
 
 def step(algorithm, s, policy):
@@ -78,7 +78,8 @@ def test_overlong_costs_nothing_then_a_slope_then_one():
 
 def test_dapos_length_costs_before_rewards_are_compared():
     s = group()  # 3, 6 and 4 tokens; limit 6, buffer 4: 0.25, 1 and 0.5 less
-    got = DAPO(limit=6, overlong_buffer=4).token_weights(s, totals(s)).advantage[:, 0]
+    s = replace(s, group=replace(s.group, max_new_tokens=6))
+    got = DAPO(overlong_buffer=4).token_weights(s, totals(s)).advantage[:, 0]
     reward = torch.tensor([1.75, 0, 1.5], dtype=torch.float64)
     close(got, (reward - reward.mean()) / (reward.std() + 1e-4))
 
@@ -150,7 +151,7 @@ def test_dr_grpo_divides_neither_by_length_nor_by_spread():
     """R - mean R for each token, over completions x length."""
     s = group()
     algorithm = DrGRPO(loss_scale_factor=20.0)
-    same = GRPO(beta=0.0, baseline="none", loss_agg_mode="constant", loss_scale_factor=20.0, reference=None)
+    same = GRPO(beta=0.0, baseline="group_mean", loss_agg_mode="seq-mean-token-sum-norm", loss_scale_factor=20.0, reference=None)
     assert asdict(algorithm) == asdict(same) | {"name": "dr_grpo"}
     _, gradient = step(algorithm, s, moved(s, 0.0))
     centred = torch.tensor([1, -2, 1], dtype=torch.float64) / 3
@@ -173,12 +174,12 @@ def test_a_symmetric_clip_is_the_same_bound_twice():
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: DAPO(epsilon=1.5), r"algorithm\.clip: expected a number in \(0, 1\)"),
-        (lambda: DAPO(epsilon_high=0.0), "algorithm.high: expected a number above 0"),
-        (lambda: DAPO(max_gen_batches=0), "algorithm.draws: expected 1 or more"),
-        (lambda: DAPO(limit=8, overlong_buffer=9), "algorithm.buffer: expected 1 to 8 tokens"),
-        (lambda: GSPO(epsilon_high=-1.0), "algorithm.high: expected a number above 0"),
-        (lambda: CISPO(epsilon=0.0), r"algorithm\.low: expected a number in \(0, 1\]"),
+        (lambda: DAPO(epsilon=1.5), r"algorithm\.epsilon: expected a number in \(0, 1\)"),
+        (lambda: DAPO(epsilon_high=0.0), "algorithm.epsilon_high: expected a number above 0"),
+        (lambda: DAPO(max_gen_batches=0), "algorithm.max_gen_batches: expected a number above 0"),
+        (lambda: DAPO(overlong_buffer=0), "algorithm.overlong_buffer: expected a number above 0"),
+        (lambda: GSPO(epsilon_high=-1.0), "algorithm.epsilon_high: expected a number above 0"),
+        (lambda: CISPO(epsilon=0.0), r"algorithm\.epsilon: expected a number in \(0, 1\]"),
     ],
 )
 def test_bounds_that_mean_nothing_are_refused(make, said):

@@ -136,7 +136,7 @@ def no_grader(own, root):
 
 
 def odd_batch(own, root):
-    written(own, root, method="grpo", algorithm={"name": "grpo", "beta": 0.0, "clip": 0.2})
+    written(own, root, method="grpo", algorithm={"name": "grpo", "beta": 0.0, "epsilon": 0.2})
     return ["mini_batches_per_step=2", "prompts_per_step=3"]
 
 
@@ -156,7 +156,7 @@ MISTAKES = {
     outside: ["expected a path inside the data root"],
     no_processor: ["own/model lacks one of preprocessor_config.json, processor_config.json (processor)"],
     no_model: ["model.path: expected a model directory, found nothing at"],
-    alone: ["rollout.group_size: expected 2 or more, as grpo compares siblings; found 1"],
+    alone: ["rollout.group_size: expected 2 or more, as grpo compares the completions of a group; found 1"],
     no_grader: ["grader 'acuracy': expected one of accuracy, "],
     odd_batch: ["prompts_per_step: expected a multiple of 2 (ranks x mini_batches_per_step), found 3"],
 }
@@ -368,7 +368,7 @@ def test_a_grader_of_ones_own_receives_every_field_of_the_row(mmrl, root, own):
 
 
 def test_several_updates_with_a_clip_train(mmrl, root, own):
-    algorithm = {"name": "grpo", "beta": 0.0, "clip": 0.2}
+    algorithm = {"name": "grpo", "beta": 0.0, "epsilon": 0.2}
     path = written(own, root, method="grpo", algorithm=algorithm, mini_batches_per_step=2, steps=2)
     assert mmrl("train", path)[0] == 0
     state = json.loads((own / "run" / "checkpoints" / "step-000002" / "trainer" / "state.json").read_text())

@@ -46,7 +46,7 @@ def complaint(*overrides: str) -> str:
     ("override", "path", "near"),
     [
         ("stps=3", "stps", "steps"),
-        ("optimizer.rates.languag=1.0", "optimizer.rates.languag", "language"),
+        ("optimizer.learning_rates.languag=1.0", "optimizer.learning_rates.languag", "language_model"),
         ("algorithm.bonis=1", "algorithm.bonis", "bonus"),
         ("algorithm.reference={name: ema, dcay: 0.5}", "algorithm.reference.dcay", "decay"),
         ("rollout.decoding.temprature=0.5", "rollout.decoding.temprature", "temperature"),
@@ -65,7 +65,7 @@ def test_an_unknown_key_names_its_nearest_neighbour(override, path, near):
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("optimizer.rates.language='1e-6'", "optimizer.rates.language: expected a valid number, found '1e-6'"),
+        ("optimizer.learning_rates.language_model='1e-6'", "optimizer.learning_rates.language_model: expected a valid number, found '1e-6'"),
         ("steps=ten", "steps: expected a valid integer, found 'ten'"),
         ("steps=3.0", "steps: expected a valid integer, found 3.0"),
         ("steps=true", "steps: expected a valid integer, found True"),
@@ -107,7 +107,7 @@ def test_an_unknown_key_names_its_nearest_neighbour(override, path, near):
         ),
         ("algorithm={}", f"algorithm.name: expected one of {NAMES}, found none"),
         ("algorithm=care", "algorithm: expected an object, found 'care'"),
-        ("algorithm.clip=1.5", "algorithm.clip: expected a number in (0, 1) or none, found 1.5"),
+        ("algorithm.epsilon=1.5", "algorithm.epsilon: expected a number in (0, 1) or none, found 1.5"),
         ("algorithm.reference.decay=0.9", "algorithm.reference.name: expected one of ema, frozen, found none"),
         (
             "algorithm.reference={name: ema, decay: 1}",
@@ -130,10 +130,10 @@ def test_a_wrong_value_says_where_what_was_expected_and_what_was_found(override,
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["rollout.group_size=1"], "rollout.group_size: expected 2 or more, as care compares siblings; found 1"),
+        (["rollout.group_size=1"], "rollout.group_size: expected 2 or more, as care compares the completions of a group; found 1"),
         (
             ["algorithm={name: grpo}", "rollout.group_size=1"],
-            "rollout.group_size: expected 2 or more, as grpo compares siblings; found 1",
+            "rollout.group_size: expected 2 or more, as grpo compares the completions of a group; found 1",
         ),
         (
             ["rewards={acc: {grader: accuracy}}"],
@@ -150,13 +150,13 @@ def test_a_wrong_value_says_where_what_was_expected_and_what_was_found(override,
             "algorithm.reference: expected one, as beta is 0.04; found none. Set it, or beta: 0",
         ),
         (
-            ["optimizer.rates={language: 0, projector: 0, tower: 0}"],
-            "optimizer.rates: expected one above 0; all parts are frozen",
+            ["optimizer.learning_rates={language_model: 0, projector: 0, vision_tower: 0}"],
+            "optimizer.learning_rates: expected one above 0; all parts are frozen",
         ),
         (
             ["mini_batches_per_step=2"],
-            "mini_batches_per_step: expected 1 without algorithm.clip, because the ratio is to the policy as it is; "
-            "found 2. Set algorithm.clip, for example 0.2",
+            "mini_batches_per_step: expected 1 without algorithm.epsilon, because the ratio is to the policy as it is; "
+            "found 2. Set algorithm.epsilon, for example 0.2",
         ),
         (
             ["algorithm={name: rloo}", "mini_batches_per_step=2"],
@@ -178,13 +178,13 @@ def test_a_wrong_value_says_where_what_was_expected_and_what_was_found(override,
         ),
         (
             ["algorithm={name: vargrad}", "rollout.group_size=1"],
-            "rollout.group_size: expected 2 or more, as vargrad compares siblings; found 1",
+            "rollout.group_size: expected 2 or more, as vargrad compares the completions of a group; found 1",
         ),
         (
             ["algorithm={name: fdpg, target: [{name: constraint, reward: right}]}"],
             "rewards: expected one by the name 'right', which fdpg needs; found ['accuracy']",
         ),
-        (["optimizer.warmup=5"], "optimizer.warmup: expected at most the 4 optimizer steps of the run"),
+        (["optimizer.warmup_steps=5"], "optimizer.warmup_steps: expected at most the 4 optimizer steps of the run"),
     ],
 )
 def test_a_combination_that_cannot_work_is_refused(overrides, said):
@@ -234,11 +234,11 @@ def test_several_mistakes_are_told_together():
 
 
 def test_overrides_reach_keys_and_items_of_lists():
-    found = parsed("optimizer.rates.language=1.0e-5", "data.sets.0.weight=3", "out=2026-01-02", "algorithm.clip=0.2")
+    found = parsed("optimizer.learning_rates.language_model=1.0e-5", "data.sets.0.weight=3", "out=2026-01-02", "algorithm.epsilon=0.2")
     assert found.optimizer.learning_rates.language_model == 1e-5
     assert found.data.sets[0].weight == 3
     assert found.out == "2026-01-02"
-    assert found.algorithm.clip == 0.2
+    assert found.algorithm.epsilon == 0.2
 
 
 def test_off_is_not_false():
@@ -277,12 +277,12 @@ def test_an_override_that_cannot_be_applied_says_why(override, said):
     [
         [],
         ["algorithm={name: grpo, beta: 0, reference: null}", "optimizer.max_grad_norm=.inf"],
-        ["algorithm={name: grpo, clip: 0.2, reference: {name: ema, dtype: bfloat16}}", "mini_batches_per_step=2"],
+        ["algorithm={name: grpo, epsilon: 0.2, reference: {name: ema, dtype: bfloat16}}", "mini_batches_per_step=2"],
         [
             "algorithm={name: fdpg, divergence: {name: alpha, a: 0.25}, moments: {accuracy: 0.9}, "
             "target: [{name: tilt, beta: 2}, {name: cautious, members: [accuracy, accuracy]}, "
             "{name: exponential, coefficients: {accuracy: 1}}]}",
-            "prepared=base.jsonl",
+            "base_rewards=base.jsonl",
         ],
         [
             "algorithm={name: sft}",

@@ -57,7 +57,7 @@ class Reader:
 
     def load(self, example):
         if example.id in self.missing:
-            raise MediaError(example.id, "no such file", "a file", "look")
+            raise MediaError(example.id, "no such file", "a file", "encode_media")
         return tuple(
             tiny_models.clip(self.seed) if m.kind == "video" else tiny_models.image(self.seed)
             for m in example.every_media

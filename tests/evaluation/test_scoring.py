@@ -33,7 +33,7 @@ def test_scoring_needs_neither_model_nor_data(tmp_path):
     rich = [replace(one, choices=("red", "blue"), fields={"row": {"x": [1, None, "é"]}}) for one in EXAMPLES]
     run(tmp_path, examples=rich)
     seen = []
-    score(tmp_path, Scorer(lambda text, example: seen.append(example) or {"one": 1.0}, name="look"))
+    score(tmp_path, Scorer(lambda text, example: seen.append(example) or {"one": 1.0}, name="encode_media"))
     assert seen[0] == replace(rich[0], media=())
     assert seen[-1].cluster == "video3"
 

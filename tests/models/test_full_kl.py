@@ -88,7 +88,7 @@ def test_a_policy_read_against_a_reference_says_how_far_it_is(way, max_logit_byt
     reference = run_fixtures.disturbed(policy, Frozen())
     groups = run_fixtures.fixed_groups(policy)
     masks = [group.completion_mask for group in groups]
-    known = reference.logprobs(groups, masks, keep=True)
+    known = reference.group_logprobs(groups, masks, keep=True)
     reference = ReferenceDistribution(tuple(tokens.hidden_states for tokens in known), reference.head(), way)
     row_slices = [RowSlice(i, group) for i, group in enumerate(groups)]
     with policy.encode([group.prompt for group in groups]) as encoded:

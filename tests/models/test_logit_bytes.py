@@ -99,7 +99,7 @@ def test_a_divergence_is_counted_too():
     policy = tiny_models.policy()
     groups = run_fixtures.fixed_groups(policy)
     reference = run_fixtures.disturbed(policy, Frozen())
-    known = reference.logprobs(groups, [group.completion_mask for group in groups], keep=True)
+    known = reference.group_logprobs(groups, [group.completion_mask for group in groups], keep=True)
     reference = ReferenceDistribution(
         tuple(tokens.hidden_states for tokens in known), reference.head(), "kl_policy_reference"
     )

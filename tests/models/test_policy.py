@@ -74,13 +74,13 @@ def test_a_chat_given_ready_made_is_read_as_it_is():
     policy = tiny_models.policy(template="none")
     turns = (
         Message("system", ("be brief",)),
-        Message("user", ("look", Media("image", Path("a.png")), "at this")),
+        Message("user", ("encode_media", Media("image", Path("a.png")), "at this")),
         Message("assistant", ("done",)),
         Message("user", ("what next",)),
     )
     (prompt,) = policy.prompts([Example("chat", "", messages=turns)], [[tiny_models.image()]])
     text = policy.tokenizer.decode(prompt.tokens)
-    order = [text.index(word) for word in ("be brief", "look", "<|image_pad|>", "at this", "done", "what next")]
+    order = [text.index(word) for word in ("be brief", "encode_media", "<|image_pad|>", "at this", "done", "what next")]
     assert order == sorted(order)
 
 

@@ -38,7 +38,7 @@ def completions(policy, prompt, lengths=(5, 1, 9), seed=0):
 
 def plain(policy, group, row):
     """The untouched transformers model on one row, given our positions, over the allowed tokens."""
-    prompt, length = group.prompt, int(group.mask[row].sum())
+    prompt, length = group.prompt, int(group.completion_mask[row].sum())
     ids = torch.cat([prompt.tokens, group.tokens[row, :length]])[None]
     tail = (torch.arange(length) + prompt.next_position).expand(3, -1)
     inputs = {"input_ids": ids, "position_ids": torch.cat([prompt.positions, tail], dim=1)[:, None]}

@@ -55,9 +55,9 @@ def test_two_ranks_take_the_step_of_one(together):
         assert not torch.equal(p, start[name]), name
     for one, two in zip(numbers, found["numbers"], strict=True):
         assert one.keys() == two.keys()
-        for name in one.keys() - {n for n in one if n.startswith("seconds/")}:
+        for name in one.keys() - {n for n in one if n.startswith("timing_s/")}:
             assert two[name] == pytest.approx(one[name], rel=1e-6), name
-    assert found["numbers"][0]["groups/useful"] == 0.75
+    assert found["numbers"][0]["groups/frac_without_signal"] == 0.25
 
 
 def test_every_rank_hears_of_the_example_that_is_not_finite(together):

@@ -77,7 +77,7 @@ def test_shards_take_the_steps_of_whole_weights(made, variant):
             torch.testing.assert_close(found[variant][what][name], tensor, atol=1e-10, rtol=0, msg=f"{what} {name}")
     assert all(gradient.any() for gradient in expected["gradients"].values())
     for one, two in zip(expected["numbers"], found[variant]["numbers"], strict=True):
-        seconds = {name for name in one if name.startswith("seconds/")}
+        seconds = {name for name in one if name.startswith("timing_s/")}
         assert one.keys() == two.keys()
         for name in one.keys() - seconds:
             assert two[name] == pytest.approx(one[name], rel=1e-9), name
@@ -121,19 +121,19 @@ def test_ranks_get_equally_many_parts_and_the_same_kinds_of_media():
 
 def made_up(policy, shapes):
     """Bundles of shapes."""
-    groups = {kind: policy.filler({kind}) for _, kind in shapes}
+    groups = {kind: policy.dummy_group({kind}) for _, kind in shapes}
     return [PromptBatch((groups[k].prompt,), ((RowSlice(0, groups[k]),),) * count) for count, k in shapes]
 
 
 def levelled(policy, *ranks):
     """Of each bundle of each rank: parts, kinds, and how many parts are worth nothing."""
     shapes = []
-    alone = BatchPlanner(SimpleNamespace(gather=lambda mine: shapes.append(mine) or [mine]), dummy=policy.filler)
+    alone = BatchPlanner(SimpleNamespace(gather=lambda mine: shapes.append(mine) or [mine]), dummy=policy.dummy_group)
     for bundles in ranks:
-        alone.align(bundles, policy.filler)
-    together = BatchPlanner(SimpleNamespace(gather=lambda _: shapes), dummy=policy.filler)
+        alone.align(bundles, policy.dummy_group)
+    together = BatchPlanner(SimpleNamespace(gather=lambda _: shapes), dummy=policy.dummy_group)
     return [
-        [(len(b.micro_batches), set(b.kinds), fillers(b)) for b in together.align(bundles, policy.filler)]
+        [(len(b.micro_batches), set(b.kinds), fillers(b)) for b in together.align(bundles, policy.dummy_group)]
         for bundles in ranks
     ]
 

@@ -69,7 +69,7 @@ def prepared(variant, names, ranks):
         filler, mesh = policy.dummy_group, ranks.mesh()
         policy.shard(mesh, torch.device("cpu"))
         reference.shard(mesh, torch.device("cpu"))
-    options = dict(grade=two_ranks.grade, max_grad_norm=0.1, max_tokens_per_micro_batch=60, filler=filler)
+    options = dict(grade=two_ranks.grade, max_grad_norm=0.1, max_tokens_per_micro_batch=60, dummy=filler)
     algorithm = CARE(epsilon=0.2, reference=update)
     if one.exact:
         algorithm = KLInLoss(estimator="kl_policy_reference", level="to_go", loss_scale_factor=10.0, reference=update)
@@ -106,7 +106,7 @@ def settings(root, out, shard=False):
     validation = {"root": str(root), "sets": [examined], "template": "plain", "graders": {"accuracy": "accuracy"}}
     validation |= {"every": 4, "workers": 0, "decoding": {"max_new_tokens": 8}}
     model = {"path": str(root / "model"), "shard": shard}
-    plain = run_fixtures.settings(root, out, "care", steps=4, save_every=2, keep=9, validation=validation)
+    plain = run_fixtures.settings(root, out, "care", steps=4, save_every=2, save_total_limit=9, validation=validation)
     return parse(Config, plain | {"model": model}, "made")
 
 

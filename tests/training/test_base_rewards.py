@@ -23,7 +23,7 @@ def made(root, tmp_path_factory):
     """A config and its table of three completions an example."""
     folder = tmp_path_factory.mktemp("prepared")
     path = folder / "sub" / "base.jsonl"
-    config = run_fixtures.config(root, folder / "run", "grpo", model=root / "answers", prepared=str(path), steps=1)
+    config = run_fixtures.config(root, folder / "run", "grpo", model=root / "answers", base_rewards=str(path), steps=1)
     return config, score_base_model(config, 3, quiet=True)
 
 
@@ -47,9 +47,9 @@ def test_a_row_says_how_hard_its_example_is():
 
 
 def test_a_run_with_a_frozen_tower_finds_what_was_seen_while_preparing(root, tmp_path):
-    frozen = {"rates": {"language": 1e-4, "projector": 0.0, "tower": 0.0}}
+    frozen = {"learning_rates": {"language_model": 1e-4, "projector": 0.0, "vision_tower": 0.0}}
     data = run_fixtures.settings(root, tmp_path)["data"] | {"cache_dir": str(tmp_path / "cache")}
-    options = dict(prepared=str(tmp_path / "base.jsonl"), steps=2, data=data, optimizer=frozen)
+    options = dict(base_rewards=str(tmp_path / "base.jsonl"), steps=2, data=data, optimizer=frozen)
     config = run_fixtures.config(root, tmp_path / "run", "grpo", **options)
     score_base_model(config, 2, quiet=True)
     run = build(config, quiet=True)
@@ -63,7 +63,7 @@ def test_it_goes_on_where_it_was_killed(made, tmp_path):
     text = path.read_text()
     half = tmp_path / "half.jsonl"
     half.write_text(text[: len(text) // 2])
-    other = config.model_copy(update={"prepared": str(half)})
+    other = config.model_copy(update={"base_rewards": str(half)})
     score_base_model(other, 3, quiet=True)
     key = {row["id"]: row for row in run_fixtures.lines(path)[1:]}
     assert {row["id"]: row for row in run_fixtures.lines(half)[1:]} == key
@@ -83,7 +83,7 @@ def test_a_run_is_told_what_the_base_model_earned(made):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (None, "prepared: expected a table of what the base model earns, found nothing at"),
+        (None, "base_rewards: expected a table of what the base model earns, found nothing at"),
         ({"id": "e0", "rewards": {}}, "expected a table of mmrl prepare, found no line about how it was made"),
         ({"made_with": {"model": "another"}}, "made with another code: expected"),
     ],
@@ -93,7 +93,7 @@ def test_what_is_no_table_of_this_run_is_refused(made, tmp_path, line, said):
     other = tmp_path / "base.jsonl"
     if line is not None:
         other.write_text(json.dumps(line) + "\n")
-    changed = config.model_copy(update={"prepared": str(other), "out": str(tmp_path / "run")})
+    changed = config.model_copy(update={"base_rewards": str(other), "out": str(tmp_path / "run")})
     with pytest.raises(BaseRewardsError, match=said):
         build(changed, quiet=True)
 
@@ -116,8 +116,8 @@ def test_a_kill_while_a_table_is_opened_again_loses_no_row(tmp_path, monkeypatch
     [
         ("model.video_pixels=[784, 3136]", "pixels"),
         ("model.image_pixels=[784, 3136]", "pixels"),
-        ("model.compute=bfloat16", "compute"),
-        ("model.attention=eager", "compute"),
+        ("model.compute_dtype=bfloat16", "compute"),
+        ("model.attn_implementation=eager", "compute"),
         ("data.sets.0.options=file", "sets"),
         ("data.sets.0.file=e.jsonl", "sets"),
         ("data.reader=pyav", "reader"),

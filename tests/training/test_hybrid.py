@@ -44,7 +44,7 @@ def test_a_run_learns_and_goes_on_where_it_was(root, tmp_path, caplog, method):
     if method == "grpo":  # 2 by the policy; 1 by the reference, whose tower stays, until the second epoch
         assert [line["work/vision_passes_per_prompt"] for line in lines] == [3, 3, 2]
     assert all(not any("compare" in name for name in line) for line in lines)
-    assert all(line["policy/sampler_gap"] < 1e-4 for line in lines)
+    assert all(line["sampling/logprob_difference_max"] < 1e-4 for line in lines)
     before, after = (
         load_file(p / "model.safetensors") for p in (root / "model", tmp_path / "whole/checkpoints/step-000003")
     )

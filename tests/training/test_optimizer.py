@@ -82,7 +82,7 @@ def test_after_its_warm_up_a_schedule_is_that_of_transformers(ours, theirs, warm
 
 
 RATES = {"language": 1e-3, "projector": 2e-3, "tower": 0.0}
-SECTION = {"rates": RATES, "schedule": "linear", "warmup": 2, "final": 0.1, "max_grad_norm": 0.01}
+SECTION = {"learning_rates": RATES, "schedule": "linear", "warmup_steps": 2, "min_lr_ratio": 0.1, "max_grad_norm": 0.01}
 OF_A_RUN = [1 / 2, 1, 1, 0.1 + 0.9 * 3 / 4, 0.1 + 0.9 * 2 / 4, 0.1 + 0.9 * 1 / 4]  # six updates
 
 
@@ -112,7 +112,7 @@ def data(tmp_path_factory):
 
 
 def test_a_run_steps_with_its_base_rates_times_the_schedule_and_goes_on_so_where_it_was_stopped(data, tmp_path):
-    algorithm = {"name": "grpo", "beta": 0.0, "clip": 0.2}
+    algorithm = {"name": "grpo", "beta": 0.0, "epsilon": 0.2}
     changes = dict(algorithm=algorithm, mini_batches_per_step=2, steps=3, optimizer=SECTION)
     whole, parted = (run_fixtures.config(data, tmp_path / out, "grpo", **changes) for out in ("whole", "parted"))
     taken = watched(whole, 3)
@@ -122,7 +122,7 @@ def test_a_run_steps_with_its_base_rates_times_the_schedule_and_goes_on_so_where
         assert all(rate == pytest.approx(base * share) for base, rate in groups)
         assert norm <= 0.01 * (1 + 1e-5)
     assert max(norm for _, norm in taken) == pytest.approx(0.01, rel=1e-3)  # it was larger, and was cut
-    shown = [line["optimizer/lr"] for line in run_fixtures.lines(tmp_path / "whole" / "metrics.jsonl")]
+    shown = [line["learning_rate"] for line in run_fixtures.lines(tmp_path / "whole" / "metrics.jsonl")]
     assert shown == pytest.approx([2e-3 * (a + b) / 2 for a, b in zip(OF_A_RUN[::2], OF_A_RUN[1::2], strict=True)])
     assert [*watched(parted, 1), *watched(parted, 2, resume=True)] == taken
     state = json.loads((tmp_path / "parted" / "checkpoints" / "step-000003" / "trainer" / "state.json").read_text())
@@ -201,7 +201,7 @@ def gradient(max_grad_norm):
     """The gradient that the optimizer is given, in a row, and its norm as it is reported."""
     policy = tiny_models.policy(dtype=torch.float64)
     trainer = run_fixtures.trainer_of(SFT(), policy, run_fixtures.fixed_groups(policy), max_grad_norm=max_grad_norm)
-    norm = trainer.step()["optimizer/grad_norm"]
+    norm = trainer.step()["grad_norm"]
     return torch.cat([g.flatten() for g in trainer.optimizer.given]), norm
 
 

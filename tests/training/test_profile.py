@@ -47,11 +47,11 @@ def test_work_of_all_models_is_added_and_begins_anew_with_each_step():
         assert found["work/max_logit_bytes"] == 5000
         assert (found["work/prompts"], found["work/media"]) == (3, 4)
         assert found["work/vision_passes_per_prompt"] == 8 / 4
-        assert "work/rollout_halvings" not in found
+        assert "work/rollout_oom_retries" not in found
 
 
 def test_halvings_are_told_where_there_were_any():
-    assert Step(Work(halvings=2), Work(halvings=1)).run()["work/rollout_halvings"] == 3
+    assert Step(Work(halvings=2), Work(halvings=1)).run()["work/rollout_oom_retries"] == 3
 
 
 def test_counters_that_only_grow_become_those_of_a_step():
@@ -65,11 +65,11 @@ def test_counters_that_only_grow_become_those_of_a_step():
         counts.decodes, counts.failures, counts.disk.hits, step.feeder.skipped = 6, 1, 9, 2
 
     found = step.run(deed=first)
-    assert (found["media/decodes"], found["media/hits"], found["seconds/data_wait"]) == (5, 2, 1.5)
+    assert (found["media/decodes"], found["media/hits"], found["timing_s/data_wait"]) == (5, 2, 1.5)
     assert (found["media/decodes_per_file"], found["media/memory_bytes"]) == (5 / 4, 700)
     found = step.run(deed=second)
     assert (found["media/decodes"], found["media/hits"], found["media/failures"]) == (1, 0, 1)
-    assert (found["media/disk_hits"], found["seconds/data_wait"]) == (9, 0)
+    assert (found["media/disk_hits"], found["timing_s/data_wait"]) == (9, 0)
     assert found["media/decodes_per_file"] == 6 / 4  # since the run began
     assert found["media/skipped_examples"] == 2
 
@@ -97,15 +97,15 @@ def test_work_between_two_steps_is_not_the_next_ones():
 def test_the_seconds_of_a_step_are_those_of_its_phases_and_the_rest_is_learning(monkeypatch):
     clock = iter([100.0, 110.0, 200.0, 201.0])
     monkeypatch.setattr("mmrl.training.profile.perf_counter", lambda: next(clock))
-    found = Step(Work()).run({"seconds/sample": 4.0, "seconds/update": 1.0, "loss": 3.0})
-    assert (found["seconds/step"], found["seconds/learn"], found["loss"]) == (10.0, 5.0, 3.0)
+    found = Step(Work()).run({"timing_s/sample": 4.0, "timing_s/optimizer": 1.0, "loss": 3.0})
+    assert (found["timing_s/step"], found["timing_s/forward_backward"], found["loss"]) == (10.0, 5.0, 3.0)
     parts = {name: value for name, value in found.items() if name.startswith("work/share/")}
     assert parts == {
-        "work/share/sample": 0.4, "work/share/update": 0.1, "work/share/learn": 0.5, "work/share/data_wait": 0.0,
+        "work/share/sample": 0.4, "work/share/optimizer": 0.1, "work/share/forward_backward": 0.5, "work/share/data_wait": 0.0,
     }  # fmt: skip
-    assert Step(Work()).run({"seconds/sample": 1.25})["seconds/learn"] == 0  # clocks that disagree
+    assert Step(Work()).run({"timing_s/sample": 1.25})["timing_s/forward_backward"] == 0  # clocks that disagree
 
 
 def test_without_media_nothing_is_divided_by_nothing():
-    numbers = {"seconds/step": 2.0, "work/media": 0.0, "work/vision_passes": 0.0}
+    numbers = {"timing_s/step": 2.0, "work/media": 0.0, "work/vision_passes": 0.0}
     assert shares(numbers) == {"work/vision_passes_per_prompt": 0.0}

@@ -214,7 +214,7 @@ def test_an_error_in_the_middle_of_several_updates_keeps_the_weights_before_them
         root,
         tmp_path / "run",
         "grpo",
-        algorithm={"name": "grpo", "beta": 0.0, "clip": 0.2},
+        algorithm={"name": "grpo", "beta": 0.0, "epsilon": 0.2},
         mini_batches_per_step=2,
         steps=2,
     )
@@ -256,7 +256,7 @@ def test_another_experiment_is_not_resumed_and_more_steps_are(root, tmp_path):
     out = tmp_path / "run"
     build(run_fixtures.config(root, out, steps=1), quiet=True).fit(quiet=True)
     before = (out / "metrics.jsonl").read_text()
-    rates = {"rates": {"language": 1e-4, "projector": 1e-3, "tower": 1e-3}}
+    rates = {"learning_rates": {"language_model": 1e-4, "projector": 1e-3, "vision_tower": 1e-3}}
     said = r"because optimizer\.rates\.language changed; the first: expected 0\.001, found 0\.0001\. Only out, "
     with pytest.raises(ValueError, match=said):
         build(run_fixtures.config(root, out, steps=1, optimizer=rates), resume=True, quiet=True)

@@ -17,7 +17,7 @@ def setting(root, out, table):
     data = {
         "root": str(root), "sets": [{"format": "messages", "file": "d.jsonl", "limit": 2}], "template": "plain", "workers": 0,
     }  # fmt: skip
-    more = {"algorithm": algorithm, "data": data, "prepared": str(table), "steps": 4}
+    more = {"algorithm": algorithm, "data": data, "base_rewards": str(table), "steps": 4}
     return run_fixtures.config(root, out, "grpo", model=root / "model", **more)
 
 

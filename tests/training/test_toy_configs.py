@@ -26,7 +26,7 @@ NAMES = [path.stem.removeprefix("toy_") for path in TOYS]
 def sampled_by(policy):
     """Fixed completions as if the policy had drawn them."""
     groups = run_fixtures.fixed_groups(policy)
-    with torch.no_grad(), policy.see([group.prompt for group in groups]) as encoded:
+    with torch.no_grad(), policy.encode([group.prompt for group in groups]) as encoded:
         read = policy.read(encoded, [RowSlice(i, group) for i, group in enumerate(groups)])
     for group, tokens in zip(groups, read, strict=True):
         group.sampling_logprobs.copy_(tokens.logprobs)
@@ -62,11 +62,11 @@ def test_it_runs_on_video(path, root, tmp_path):
     decoding = {"temperature": 1.0, "max_new_tokens": 12}
     mine = {key: own[key] for key in ("out", "model", "data", "steps", "prompts_per_step", "trackers")}
     plain |= mine | {"rollout": {"group_size": 4, "decoding": decoding}}
-    plain["optimizer"]["warmup"] = 0
+    plain["optimizer"]["warmup_steps"] = 0
     if "limit" in plain["algorithm"]:
         plain["algorithm"] |= {"limit": decoding["max_new_tokens"], "buffer": 4}
-    if "prepared" in plain:
-        plain["prepared"] = str(tmp_path / "prepared.jsonl")
+    if "base_rewards" in plain:
+        plain["base_rewards"] = str(tmp_path / "prepared.jsonl")
         score_base_model(parsed(Config, plain, str(path)), 2, quiet=True)
     run = build(parsed(Config, plain, str(path)), quiet=True)
     run.fit(quiet=True)
@@ -87,7 +87,7 @@ def test_every_algorithm_has_a_config_and_a_section():
 def test_the_lines_of_the_document_are_configs():
     """Each `algorithm: {...}` in docs/algorithms.md builds what it is about."""
     lines = re.findall(r"`algorithm: (\{.*?\})`(?: |$)", (ROOT / "docs" / "algorithms.md").read_text(), re.MULTILINE)
-    plain = read((ROOT / "configs" / "toy_grpo.yaml").read_text(), "") | {"prepared": "base.jsonl"}
+    plain = read((ROOT / "configs" / "toy_grpo.yaml").read_text(), "") | {"base_rewards": "base.jsonl"}
     named = []
     for line in lines:
         algorithm = read(line, "")

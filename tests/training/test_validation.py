@@ -62,7 +62,7 @@ def test_validation_leaves_weights_and_random_states_as_they_were(root, tmp_path
     assert all(torch.equal(p, other[name]) for name, p in one.items())
     line = run_fixtures.lines(tmp_path / "with" / "metrics.jsonl")[0]
     assert line["work/validation_tokens"] > 0
-    assert line["seconds/validation"] > 0
+    assert line["timing_s/validation"] > 0
 
 
 @pytest.mark.parametrize("rate", [1e-4, 0.0], ids=["trains", "frozen"])
@@ -71,7 +71,7 @@ def test_each_medium_is_looked_at_once_a_validation_and_once_a_run_by_a_frozen_t
     plain = validated(root, tmp_path / "run", steps=4).model_dump(mode="json")
     one = plain["validation"]["sets"][0]
     plain["validation"]["sets"] = [one, one | {"name": "again"}]
-    plain["optimizer"]["rates"] |= {"projector": rate, "tower": rate}
+    plain["optimizer"]["learning_rates"] |= {"projector": rate, "vision_tower": rate}
     run, passes = build(parse(Config, plain, "made"), quiet=True), []
     hook, validate = Hook(run.feeder.policy.model), run.validate
 
@@ -106,7 +106,7 @@ def scripted(monkeypatch, values):
 def test_the_best_model_by_a_metric_is_kept_and_can_be_loaded(root, tmp_path, monkeypatch):
     scripted(monkeypatch, [0.2, 0.6, 0.6, 0.4])
     out = tmp_path / "run"
-    build(validated(root, out, best="own/accuracy", keep=9, save_every=1), quiet=True).fit(quiet=True)
+    build(validated(root, out, best_metric="own/accuracy", save_total_limit=9, save_every=1), quiet=True).fit(quiet=True)
     assert checkpoint.read_best(out) == checkpoint.Best(2, "own/accuracy", 0.6)  # the earlier of two equals
     kept, wanted = weights(out / "best"), weights(out / "checkpoints" / "step-000002")
     assert all(torch.equal(p, kept[name]) for name, p in wanted.items())
@@ -117,14 +117,14 @@ def test_a_step_that_is_both_best_and_due_is_saved_once(root, tmp_path, monkeypa
     scripted(monkeypatch, [0.2, 0.6])
     written, write = [], checkpoint.write
     monkeypatch.setattr(checkpoint, "write", lambda path, *rest: written.append(path.name) or write(path, *rest))
-    build(validated(root, tmp_path / "run", steps=2, best="own/accuracy", save_every=1), quiet=True).fit(quiet=True)
+    build(validated(root, tmp_path / "run", steps=2, best_metric="own/accuracy", save_every=1), quiet=True).fit(quiet=True)
     assert written == ["step-000001", "step-000002"]
 
 
 def test_pruning_leaves_the_best_alone(root, tmp_path, monkeypatch):
     scripted(monkeypatch, [0.9, 0.1, 0.1, 0.1])
     out = tmp_path / "run"
-    build(validated(root, out, best="own/accuracy", keep=1, save_every=1), quiet=True).fit(quiet=True)
+    build(validated(root, out, best_metric="own/accuracy", save_total_limit=1, save_every=1), quiet=True).fit(quiet=True)
     assert [path.name for path in (out / "checkpoints").iterdir()] == ["step-000004"]
     assert json.loads((out / "best" / "best.json").read_text()) == {"step": 1, "metric": "own/accuracy", "value": 0.9}
     assert weights(out / "best")
@@ -151,6 +151,6 @@ def test_best_must_be_a_metric_of_the_validation(root, tmp_path):
     with pytest.raises(
         ValueError, match=r"best: expected a metric of the validation \(own/accuracy, own/chance\), found"
     ):
-        validated(root, tmp_path, best="L1/accuracy")
+        validated(root, tmp_path, best_metric="L1/accuracy")
     with pytest.raises(ValueError, match="there is none"):
-        run_fixtures.config(root, tmp_path, best="L1/accuracy")
+        run_fixtures.config(root, tmp_path, best_metric="L1/accuracy")

@@ -57,7 +57,7 @@ def training_config(arm: str, plan: QuickstartPlan, world: Path, out: Path, seed
     settings = {
         "seed": seed,
         "out": str(out),
-        "model": {"path": str(plan.base), "compute": "float32"},
+        "model": {"path": str(plan.base), "compute_dtype": "float32"},
         "data": LOOK | {"root": str(world), "sets": [annotations]},
         "algorithm": ARMS[arm],
         "rewards": {"accuracy": {"grader": "accuracy"}, "format": {"grader": "format"}},
@@ -73,11 +73,11 @@ def training_config(arm: str, plan: QuickstartPlan, world: Path, out: Path, seed
 def optimizer(plan: QuickstartPlan) -> dict[str, Any]:
     """AdamW at a constant rate after a short warm-up."""
     return {
-        "rates": dict.fromkeys(("language", "projector", "tower"), plan.rate),
+        "learning_rates": dict.fromkeys(("language_model", "projector", "vision_tower"), plan.rate),
         "betas": [0.9, 0.98],
         "max_grad_norm": 1.0,
         "schedule": "constant",
-        "warmup": min(5, plan.steps),
+        "warmup_steps": min(5, plan.steps),
     }
 
 
@@ -96,7 +96,7 @@ def evaluation_section(
         "graders": GRADERS if level == NEUTRAL else GRADERS | {"cue": "world_cue"},
         "condition": condition,
         "decoding": decoding(plan),
-        "batch": 96,
+        "batch_size": 96,
         "seed": seed,
     }
     return parse(EvaluationSection, settings, f"quickstart.{level}")

@@ -42,7 +42,7 @@ class Arm:
         rows = read_metrics(self.folder / "metrics.jsonl")
         if len(rows) > self.done:
             self.done = len(rows)
-            recent = [row["reward/accuracy"] for row in rows[-WINDOW:]]
+            recent = [row["rewards/accuracy/mean"] for row in rows[-WINDOW:]]
             self.show(self.done, f"accuracy {sum(recent) / len(recent):.2f}")
         if status:
             log = self.folder / LOG

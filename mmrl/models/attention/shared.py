@@ -190,7 +190,7 @@ def why_not(language: nn.Module) -> str | None:
     if kinds:
         return f"its layers have {', '.join(sorted(kinds))}, whose state or window is not a prompt's keys and values"
     if config._attn_implementation.removeprefix(NAME) not in BASES:
-        return f"model.attention is {config._attn_implementation}, and only {' and '.join(BASES)} are split in two"
+        return f"model.attn_implementation is {config._attn_implementation}, and only {' and '.join(BASES)} are split in two"
     if getattr(config, "attention_dropout", 0):
         return "its attention has dropout"
     return None

@@ -28,7 +28,7 @@ class BatchPlanner:
     """Splits an update into forward passes."""
 
     ranks: Any
-    max_tokens: int = 16384  # the most tokens, padding included, in one forward pass with a gradient
+    max_tokens_per_micro_batch: int = 16384  # the most tokens, padding included, in one forward pass with a gradient
     dummy: DummyGroup | None = None  # makes a dummy group about media of these kinds; None if weights are not sharded
     shares_prefix: bool = True  # True if a prompt is read once for all of its completions
 
@@ -64,7 +64,7 @@ class BatchPlanner:
         """Neighbours together as long as they cost at most ``max_tokens_per_micro_batch``; never none."""
         some: list[int] = []
         for index, group in enumerate(groups):
-            if some and self.cost([*(groups[i] for i in some), group]) > self.max_tokens:
+            if some and self.cost([*(groups[i] for i in some), group]) > self.max_tokens_per_micro_batch:
                 yield some
                 some = []
             some.append(index)
@@ -75,7 +75,7 @@ class BatchPlanner:
         """Split a group's rows into micro-batches that cost at most ``max_tokens_per_micro_batch``, a row at the least. A part of a group is a group."""
         start = 0
         for end in range(1, len(scored.group) + 1):
-            if end == len(scored.group) or self.cost([scored.group.rows(slice(start, end + 1))]) > self.max_tokens:
+            if end == len(scored.group) or self.cost([scored.group.rows(slice(start, end + 1))]) > self.max_tokens_per_micro_batch:
                 rows = scored.rows(slice(start, end))
                 yield (RowSlice(0, rows.group, rows, weights.rows(slice(start, end))),)
                 start = end

@@ -48,7 +48,7 @@ class Collector:
         number = self.done + self.drawn
         with meter.phase("data"):
             prompts = self.prepare(self.examples(number))
-        with meter.phase("rollout"):
+        with meter.phase("gen"):
             groups = self.sample(prompts, number)
         with meter.phase("reward"):
             rewards = [self.grade(group) for group in groups]
@@ -71,7 +71,7 @@ class Collector:
             found += sum(count for _, count in counts)
             meter.total("groups/drawn", len(graded))
         meter.total("groups/kept", len(kept))
-        meter.most("groups/draws", self.drawn)
+        meter.most("groups/num_gen_batches", self.drawn)
         return kept
 
     def total(self, group: Group, rewards: Mapping[str, Tensor]) -> Tensor:
@@ -85,7 +85,7 @@ class Collector:
         name = group.prompt.example.id
         if name not in self.base_rewards:
             raise ValueError(
-                f"prepared: expected what the base model earned on every example, found nothing of {name}; "
+                f"base_rewards: expected what the base model earned on every example, found nothing of {name}; "
                 "run mmrl prepare with the data of this config"
             )
         return self.base_rewards[name]

@@ -32,7 +32,7 @@ class ReferenceModel(Protocol):
     """What training asks of the model that the policy is compared with."""
 
     def full_parameters(self) -> AbstractContextManager: ...  # inside, ranks read independently of one another
-    def logprobs(self, groups: Sequence[Group], where: Sequence[Tensor], keep: bool) -> list[Tokens]: ...
+    def group_logprobs(self, groups: Sequence[Group], where: Sequence[Tensor], keep: bool) -> list[Tokens]: ...
     def head(self) -> Tensor: ...
     def update_towards(self, policy: Any, step: int) -> float | None: ...
 
@@ -58,7 +58,7 @@ class ForwardPasses:
 
         def attempt(planner: BatchPlanner) -> list[Tokens]:
             packs = list(planner.pack(groups))
-            read = [reference.logprobs([groups[i] for i in p], [where[i] for i in p], keep) for p in packs]
+            read = [reference.group_logprobs([groups[i] for i in p], [where[i] for i in p], keep) for p in packs]
             return [tokens for some in read for tokens in some]
 
         with reference.full_parameters():
@@ -119,11 +119,11 @@ class ForwardPasses:
         ranks keep step and cannot begin anew alone. The limit is the planner's, and stays as small as it had to become.
         """
         planner = self.planner
-        limit = max(1, min(planner.max_tokens, planner.cost(groups)))
+        limit = max(1, min(planner.max_tokens_per_micro_batch, planner.cost(groups)))
         smallest = groups if undo is None else [group.rows(slice(0, 1)) for group in groups]
         least = min((planner.cost([group]) for group in smallest), default=1)
         if undo is not None and planner.dummy is not None:
-            least = planner.max_tokens
+            least = planner.max_tokens_per_micro_batch
 
         def sized(max_tokens_per_micro_batch: int) -> Result:
             return attempt(replace(planner, max_tokens_per_micro_batch=max_tokens_per_micro_batch))

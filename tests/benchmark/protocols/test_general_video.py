@@ -16,7 +16,7 @@ from tests import tiny_models
 from tests.benchmark.protocols.layouts import CONFIGS, lay_out
 
 SMALL = (
-    "model.compute=float32", "model.video_pixels=[784,3136]", "evaluation.decoding.max_new_tokens=6",
+    "model.compute_dtype=float32", "model.video_pixels=[784,3136]", "evaluation.decoding.max_new_tokens=6",
     "evaluation.frames={count: 4}", "evaluation.workers=0", "evaluation.reader=pyav",
 )  # fmt: skip
 

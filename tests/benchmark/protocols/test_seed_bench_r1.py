@@ -23,7 +23,7 @@ from mmrl.world.splits import Recipe, Sizes
 
 TOY = (
     "evaluation.template=toy", "evaluation.frames={count: 16}", "evaluation.decoding.max_new_tokens=8",
-    "evaluation.workers=0", "evaluation.batch=8", "model.video_pixels=null", "model.image_pixels=null",
+    "evaluation.workers=0", "evaluation.batch_size=8", "model.video_pixels=null", "model.image_pixels=null",
 )  # fmt: skip
 
 

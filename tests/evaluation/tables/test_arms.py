@@ -90,8 +90,8 @@ def test_the_page_shows_means_gaps_and_an_axis_and_escapes_names(tmp_path):
 
 
 RUNS = {
-    "one": [{"step": step, "reward/accuracy": step / 10, "seconds/step": 1.0} for step in range(5)],
-    "two": [{"step": step, "reward/accuracy": 0.5, "care/bonus": 0.1, "odd": step} for step in range(5)],
+    "one": [{"step": step, "rewards/accuracy/mean": step / 10, "timing_s/step": 1.0} for step in range(5)],
+    "two": [{"step": step, "rewards/accuracy/mean": 0.5, "care/bonus": 0.1, "odd": step} for step in range(5)],
 }
 
 
@@ -102,4 +102,4 @@ def test_runs_share_a_panel_by_key_and_keep_their_colour():
     assert "one" in panels["Rewards: accuracy"]
     assert COLORS[1] in panels["Consistency bonus: bonus"]
     assert COLORS[0] not in panels["Consistency bonus: bonus"]
-    assert [curve.title for curve in others_compared(RUNS)] == ["odd", "seconds/step"]
+    assert [curve.title for curve in others_compared(RUNS)] == ["odd", "timing_s/step"]

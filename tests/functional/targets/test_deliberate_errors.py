@@ -47,7 +47,7 @@ MISTAKES = {  # law -> (where, what is replaced, by what), more than one where i
         (test_partition, "offline", lambda w, bounds=None: estimates.log_mean_exp(w)),
     ],
     test_partition.test_without_any_mass_the_floor_stands_in_and_bounds_cut: [
-        (test_partition, "usable", lambda w, bounds=None: w),
+        (test_partition, "clamp_log_z", lambda w, bounds=None: w),
     ],
     test_factors.test_the_posterior_by_hand: [(Tilt, "log_weight", by_beta)],
     test_factors.test_the_optimum_of_regularised_reward_is_the_posterior_and_the_bound_holds: [

@@ -35,13 +35,13 @@ def untouched(family, policy):
 
 def shares(groups):
     """Any numbers, one a token: what the loss weighs them by."""
-    return [torch.randn(g.mask.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(7)) for g in groups]
+    return [torch.randn(g.completion_mask.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(7)) for g in groups]
 
 
 def by_shares(policy, groups, parts):
     """Log-probabilities and gradients, prompts once."""
     logprobs = [torch.zeros_like(s) for s in shares(groups)]
-    with policy.see([g.prompt for g in groups]) as encoded:
+    with policy.encode([g.prompt for g in groups]) as encoded:
         for part in parts:
             row_slices = [RowSlice(i, groups[i].rows(rows)) for i, rows in part]
             loss = 0
@@ -131,7 +131,7 @@ def test_sampling_against_shared_keys_draws_what_copies_draw(exact, family):
             torch.testing.assert_close(tokens.logprobs, group.sampling_logprobs, atol=1e-9, rtol=0)
         drawn.append((groups, policy.work.forward_tokens))
     (ours, few), (theirs, many) = drawn
-    assert len({int(n) for g in ours for n in g.mask.sum(dim=1)}) > 3
+    assert len({int(n) for g in ours for n in g.completion_mask.sum(dim=1)}) > 3
     assert few < many
     for one, two in zip(ours, theirs, strict=True):
         assert torch.equal(one.tokens, two.tokens)

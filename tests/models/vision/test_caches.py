@@ -31,7 +31,7 @@ def test_a_second_run_decodes_nothing_and_learns_the_same(root, tmp_path):
     assert (tmp_path / "cache" / ".mmrl_media_seen.jsonl").exists()
 
 
-FROZEN = {"rates": {"language": 1e-4, "projector": 0.0, "tower": 0.0}}
+FROZEN = {"learning_rates": {"language_model": 1e-4, "projector": 0.0, "vision_tower": 0.0}}
 
 
 def run_of(root, out, cache, feature_cache_bytes=2**30, method="care", optimizer=FROZEN):
@@ -63,7 +63,7 @@ def test_a_frozen_tower_sees_each_medium_once_a_run_and_the_caches_change_no_num
 
 
 def test_a_tower_that_trains_looks_twice_and_its_average_once(root, tmp_path):
-    trained = {"rates": dict.fromkeys(("language", "projector", "tower"), 1e-4)}
+    trained = {"learning_rates": dict.fromkeys(("language_model", "projector", "vision_tower"), 1e-4)}
     _, (policy, reference), costs = run_of(root, tmp_path / "run", None, optimizer=trained)
     later = [line["work/vision_passes_per_prompt"] for line in costs[1:]]  # the first step also checks itself
     assert all(1 <= passes <= 3 for passes in later)  # groups of which no token moves the policy are not learned from
@@ -73,15 +73,15 @@ def test_a_tower_that_trains_looks_twice_and_its_average_once(root, tmp_path):
 @pytest.mark.parametrize("method", ["vargrad", "grpo"])
 def test_what_was_seen_for_sampling_is_there_when_the_same_step_reads_without_learning(root, tmp_path, method):
     """Of an algorithm that asks what the policy says before it learns, and of one that does not: two passes a medium."""
-    trained = {"rates": dict.fromkeys(("language", "projector", "tower"), 1e-4)}
+    trained = {"learning_rates": dict.fromkeys(("language_model", "projector", "vision_tower"), 1e-4)}
     _, (policy, reference), costs = run_of(root, tmp_path / "run", None, method=method, optimizer=trained)
     media = [line["work/media"] for line in costs]
-    learned = [m * line["groups/useful"] for m, line in zip(media, costs, strict=True)]
+    learned = [m * (1 - line["groups/frac_without_signal"]) for m, line in zip(media, costs, strict=True)]
     assert policy == sum(media) + sum(learned) > 1.5 * sum(media)
     assert reference == 8  # frozen: each medium of an epoch and a half, once
 
 
-PROJECTOR = {"rates": {"language": 1e-4, "projector": 1e-2, "tower": 0.0}}
+PROJECTOR = {"learning_rates": {"language_model": 1e-4, "projector": 1e-2, "vision_tower": 0.0}}
 REFERENCES = {"none": None, "frozen": {"name": "frozen"}, "ema": {"name": "ema", "every": 1, "decay": 0.5}}
 
 

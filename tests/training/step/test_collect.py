@@ -18,8 +18,8 @@ PLAIN = {"beta": 0.0, "reference": None}
 
 def read(policy, group):
     """What a policy says of a group's tokens."""
-    with torch.no_grad(), policy.see([group.prompt]) as encoded:
-        return policy.read(encoded, [RowSlice(0, group)])[0]
+    with torch.no_grad(), policy.encode([group.prompt]) as encoded:
+        return policy.logprobs(encoded, [RowSlice(0, group)])[0]
 
 
 @pytest.mark.parametrize("max_tokens_per_micro_batch", [1, 10**6])
@@ -29,25 +29,25 @@ def test_now_is_what_the_policy_says_at_the_start_of_each_update(max_tokens_per_
 
     @dataclass(frozen=True)
     class Listens(KLInReward):
-        def token_weights(self, scored, totals, memory=None):
+        def token_weights(self, scored, normalisers, state=None):
             said.append((scored.group, scored.old_policy, read(policy, scored.group)))
-            return super().token_weights(scored, totals, memory)
+            return super().token_weights(scored, normalisers, state)
 
     trainer = run_fixtures.trainer_of(
         Listens(beta=0.1, ratio="token", epsilon=0.2),
         policy,
         groups,
-        updates=2,
+        mini_batches_per_step=2,
         max_tokens_per_micro_batch=max_tokens_per_micro_batch,
     )
     before = [read(policy, group).logprobs for group in groups]
     trainer.step()
     assert [group.prompt.example.id for group, _, _ in said] == list(run_fixtures.MIXED)
-    for (group, now, expected), start, update in zip(said, before, (0, 0, 1, 1), strict=True):
-        torch.testing.assert_close(policy.logprobs, expected.logprobs, atol=1e-5, rtol=1e-5)
-        assert not policy.logprobs.requires_grad
-        assert not (policy.logprobs * ~group.mask).any()
-        assert torch.allclose(policy.logprobs, start, atol=1e-5) == (update == 0)
+    for (group, old, expected), start, update in zip(said, before, (0, 0, 1, 1), strict=True):
+        torch.testing.assert_close(old.logprobs, expected.logprobs, atol=1e-5, rtol=1e-5)
+        assert not old.logprobs.requires_grad
+        assert not (old.logprobs * ~group.completion_mask).any()
+        assert torch.allclose(old.logprobs, start, atol=1e-5) == (update == 0)
 
 
 def test_only_who_needs_it_pays_for_now():
@@ -95,7 +95,7 @@ def test_batches_are_drawn_until_there_are_enough_useful_groups():
         "text",
         "photo",
     ]  # the last photo is one too many
-    assert (numbers["groups/draws"], numbers["groups/drawn"], numbers["groups/kept"]) == (3, 9, 3)
+    assert (numbers["groups/num_gen_batches"], numbers["groups/drawn"], numbers["groups/kept"]) == (3, 9, 3)
     trainer.step()
     assert (drawn, trainer.collector.done, trainer.step_done) == (
         [0, 1, 2, 3, 4, 5],
@@ -159,35 +159,35 @@ class Counts(GRPO):
 
     beta: float = 0.0
     reference: None = None
-    encoded: ClassVar[list] = []
+    seen: ClassVar[list] = []
     needs: ClassVar[Needs] = Needs(state=Count, proposal=AdaptiveProposal(every=1))
 
-    def start(self, base):
+    def init_state(self, base):
         return Count(0, 0)
 
-    def token_weights(self, scored, totals, memory=None):
-        self.encoded.append(memory.groups)
-        return super().token_weights(scored, totals, memory)
+    def token_weights(self, scored, normalisers, state=None):
+        self.seen.append(state.groups)
+        return super().token_weights(scored, normalisers, state)
 
-    def notes(self, scored, memory):
+    def observe(self, scored, state):
         return 1
 
-    def remember(self, memory, notes):
-        return Count(memory.groups + sum(notes), memory.steps + 1)
+    def update_state(self, state, observations):
+        return Count(state.groups + sum(observations), state.steps + 1)
 
-    def adopt(self, memory):
-        return memory.steps % 2 == 0
+    def sync_proposal(self, state):
+        return state.steps % 2 == 0
 
 
-def test_credit_goes_by_what_was_known_before_the_step():
+def test_weights_go_by_the_state_from_before_the_step():
     policy, algorithm = tiny_models.policy(), Counts()
-    algorithm.encoded.clear()
+    algorithm.seen.clear()
     trainer = run_fixtures.trainer_of(
-        algorithm, policy, run_fixtures.fixed_groups(policy, ["text", "photo"]), updates=2
+        algorithm, policy, run_fixtures.fixed_groups(policy, ["text", "photo"]), mini_batches_per_step=2
     )
     for _ in range(2):
         trainer.step()
-    assert algorithm.encoded == [0, 0, 2, 2]
+    assert algorithm.seen == [0, 0, 2, 2]
     assert trainer.state.groups == 4
 
 
@@ -206,10 +206,10 @@ def test_a_proposal_becomes_the_policy_as_it_was_compared():
     (group,) = run_fixtures.fixed_groups(policy, ["text"])
     trainer = run_fixtures.trainer_of(Counts(), policy, [group], proposal=proposal)
     start = read(policy, group).logprobs
-    adopted = [trainer.step()["proposal/adopted"]]
+    adopted = [trainer.step()["proposal/synced"]]
     after_one = read(policy, group).logprobs
     torch.testing.assert_close(read(proposal, group).logprobs, start, rtol=0, atol=0)
-    adopted.append(trainer.step()["proposal/adopted"])
+    adopted.append(trainer.step()["proposal/synced"])
     assert adopted == [0, 1]
     torch.testing.assert_close(read(proposal, group).logprobs, after_one, rtol=0, atol=0)
     assert not torch.equal(read(policy, group).logprobs, after_one)
@@ -221,7 +221,7 @@ def test_a_proposal_becomes_the_policy_as_it_was_compared():
 def test_an_example_that_the_table_lacks_is_refused():
     policy = tiny_models.policy()
     (group,) = run_fixtures.fixed_groups(policy, ["text"])
-    trainer = run_fixtures.trainer_of(GRPO(**PLAIN), policy, [group], base={"text": {"total": torch.ones(3)}})
+    trainer = run_fixtures.trainer_of(GRPO(**PLAIN), policy, [group], base_rewards={"text": {"total": torch.ones(3)}})
     trainer.step()
     assert torch.equal(trainer.last[0].base_rewards["total"], torch.ones(3))
     trainer.collector.base_rewards = {"film": {}}

@@ -97,7 +97,7 @@ def test_what_a_validation_does_is_no_steps_work(root, tmp_path):
 
 def test_a_resumed_runs_frozen_reference_finds_what_the_policy_saw(root, tmp_path):
     """Where the projector learns both keep what the tower's blocks made, and the blocks look once a run."""
-    rates = {"rates": {"language": 1e-4, "projector": 1e-4, "tower": 0.0}}
+    rates = {"learning_rates": {"language_model": 1e-4, "projector": 1e-4, "vision_tower": 0.0}}
     algorithm = {"name": "grpo", "beta": 0.1, "reference": {"name": "frozen"}}
     for steps in (2, 4):
         config = run_fixtures.config(root, tmp_path / "run", "grpo", steps=steps, optimizer=rates, algorithm=algorithm)
@@ -120,6 +120,6 @@ def test_ranks_are_added_averaged_or_the_largest_taken():
     meter = Meter()
     meter.add("mean", 3.0, 2)
     meter.total("sum", 2.0)
-    meter.total("seconds/step", 4.0)
+    meter.total("timing_s/step", 4.0)
     meter.most("most", 5.0)
-    assert meter.summary(Two()) == {"mean": 3.0, "sum": 4.0, "seconds/step": 4.0, "most": 5.0}
+    assert meter.summary(Two()) == {"mean": 3.0, "sum": 4.0, "timing_s/step": 4.0, "most": 5.0}

@@ -34,7 +34,7 @@ def step(algorithm, rows, of="policy", max_tokens_per_micro_batch=10**6, times=1
         algorithm, policy, run_fixtures.fixed_groups(policy), max_tokens_per_micro_batch=max_tokens_per_micro_batch
     )
     reader = getattr(trainer, of)
-    with patch.object(reader, "read", starving(reader.read, rows, times)):
+    with patch.object(reader, "logprobs", starving(reader.logprobs, rows, times)):
         numbers = trainer.step()
     return trainer, flat(trainer.optimizer.given), numbers, weights(policy)
 
@@ -57,14 +57,14 @@ def test_a_step_that_did_not_fit_is_the_step_that_does(algorithm, of, caplog):
     trainer, again, others, found = step(algorithm, rows, of)
     torch.testing.assert_close(again, gradient, atol=1e-10, rtol=0)
     torch.testing.assert_close(found, after, atol=1e-10, rtol=0)
-    assert others.pop("work/halvings") >= 1
-    assert "work/halvings" not in numbers
-    same = [name for name in numbers if not name.startswith("seconds/")]
+    assert others.pop("work/oom_retries") >= 1
+    assert "work/oom_retries" not in numbers
+    same = [name for name in numbers if not name.startswith("timing_s/")]
     assert {n: others[n] for n in same} == pytest.approx({n: numbers[n] for n in same}, rel=1e-6, abs=1e-9)
     assert "out of memory at max_tokens_per_micro_batch=" in caplog.text
-    assert trainer.forward.planner.max_tokens < 10**6  # and so it stays
-    with patch.object(getattr(trainer, of), "read", starving(getattr(trainer, of).read, rows)):
-        assert "work/halvings" not in trainer.step()
+    assert trainer.forward.planner.max_tokens_per_micro_batch < 10**6  # and so it stays
+    with patch.object(getattr(trainer, of), "logprobs", starving(getattr(trainer, of).read, rows)):
+        assert "work/oom_retries" not in trainer.step()
 
 
 def test_what_a_failed_attempt_left_does_not_count():
@@ -88,9 +88,9 @@ def test_the_two_ways_to_read_are_compared_before_each_kind_of_medium_also_where
     trainer = run_fixtures.trainer_of(
         GRPO(beta=0, reference=None), policy, run_fixtures.fixed_groups(policy), **options
     )
-    with patch.object(policy, "read", starving(policy.logprobs, 2, 1)):
+    with patch.object(policy, "logprobs", starving(policy.logprobs, 2, 1)):
         numbers = trainer.step()
-    assert (numbers["work/compare_distance"], numbers["work/halvings"]) == (0.5, 1)
+    assert (numbers["work/compare_distance"], numbers["work/oom_retries"]) == (0.5, 1)
     assert asked == [set(), {"image"}, {"video"}]
     assert "work/compare_distance" not in trainer.step()
 
@@ -102,7 +102,7 @@ def test_a_row_that_does_not_fit_is_an_error_that_says_what_to_do():
 
 
 def test_a_video_that_a_frozen_tower_has_no_memory_for_is_an_error_that_says_what_to_do(root, tmp_path):
-    rates = {"rates": {"language": 1e-4, "projector": 0.0, "tower": 0.0}}
+    rates = {"learning_rates": {"language_model": 1e-4, "projector": 0.0, "vision_tower": 0.0}}
     run = build(run_fixtures.config(root, tmp_path / "run", "grpo", steps=1, optimizer=rates), quiet=True)
     with (
         patch.object(Tower, "encode", side_effect=torch.OutOfMemoryError),
@@ -115,9 +115,9 @@ def test_a_video_that_a_frozen_tower_has_no_memory_for_is_an_error_that_says_wha
 def test_ranks_that_keep_step_do_not_begin_anew():
     policy = tiny_models.policy()
     trainer = run_fixtures.trainer_of(
-        GRPO(beta=0, reference=None), policy, run_fixtures.fixed_groups(policy), filler=policy.dummy_group
+        GRPO(beta=0, reference=None), policy, run_fixtures.fixed_groups(policy), dummy=policy.dummy_group
     )
-    with patch.object(policy, "read", starving(policy.logprobs, 2)), pytest.raises(torch.OutOfMemoryError):
+    with patch.object(policy, "logprobs", starving(policy.logprobs, 2)), pytest.raises(torch.OutOfMemoryError):
         trainer.step()
 
 
@@ -137,7 +137,7 @@ def test_a_rollout_that_did_not_fit_is_sampled_with_fewer_rows_and_says_the_same
         with patch.object(Engine, "batch", patched):
             run.fit(quiet=True)
         texts.append([s.group.texts for s in run.trainer.last])
-        halved.append(run_fixtures.lines(run.folder / "metrics.jsonl")[0].get("work/rollout_halvings"))
+        halved.append(run_fixtures.lines(run.folder / "metrics.jsonl")[0].get("work/rollout_oom_retries"))
     assert texts[0] == texts[1]
     assert halved == [None, 1]
     said = [record.message for record in caplog.records if "out of memory" in record.message]
