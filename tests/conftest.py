@@ -38,7 +38,9 @@ def root(tmp_path_factory):
 
     root = run_fixtures.make_root(tmp_path_factory.mktemp("runs") / "root")
     rates = {"language_model": 1e-2, "projector": 1e-2, "vision_tower": 1e-2}
-    config = run_fixtures.config(root, root / "learnt", steps=40, optimizer={"learning_rates": rates, "schedule": "constant"})
+    config = run_fixtures.config(
+        root, root / "learnt", steps=40, optimizer={"learning_rates": rates, "schedule": "constant"}
+    )
     build(config, quiet=True).fit(quiet=True)
     (root / "learnt" / "checkpoints" / "step-000040").rename(root / "answers")
     return root

@@ -152,7 +152,7 @@ def lines(path: Path) -> list[dict]:
 
 def numbers(folder: Path) -> list[dict]:
     """What a run measured of itself, without times and costs."""
-    costs = ("timing_s/", "media/", "work/", "memory/")
+    costs = ("timing_s/", "throughput/", "media/", "work/", "memory/")
     return [{k: v for k, v in line.items() if not k.startswith(costs)} for line in lines(folder / "metrics.jsonl")]
 
 
@@ -271,7 +271,9 @@ def trainer_of(
         reference = disturbed(policy, algorithm.needs.reference)
     parameters = [p for p in policy.model.parameters() if p.requires_grad]
     ranks = ranks or Ranks(Accelerator(cpu=True))
-    planner = BatchPlanner(ranks, **{k: options.pop(k) for k in ("max_tokens_per_micro_batch", "dummy") if k in options})
+    planner = BatchPlanner(
+        ranks, **{k: options.pop(k) for k in ("max_tokens_per_micro_batch", "dummy") if k in options}
+    )
     optimizer = Watched([{"params": parameters, "base_lr": rate}], lr=rate)
     collector = Collector(
         ranks,

@@ -70,8 +70,8 @@ def read_events(
     stage = set_up(family, mats, environment, dial)
     events = []
     for slot in range(TAIL):
-        encoded = [(n, frame) for n, frame in zip(numbers, frames, strict=True) if n // dial.frames_per_slot == slot]
-        event = _read_slot(stage, slot, encoded) if encoded else None
+        seen = [(n, frame) for n, frame in zip(numbers, frames, strict=True) if n // dial.frames_per_slot == slot]
+        event = _read_slot(stage, slot, seen) if seen else None
         events += [event] if event is not None else []
     return tuple(events)
 
@@ -98,21 +98,21 @@ def conclude(family: str, mats: Sequence[Pair], third: str, events: Sequence[Eve
     return None if colour is None else str(Action(lamp, kind.verb, colour))
 
 
-def _read_slot(stage: Stage, slot: int, encoded: Sequence[tuple[int, np.ndarray]]) -> Event | None:
+def _read_slot(stage: Stage, slot: int, seen: Sequence[tuple[int, np.ndarray]]) -> Event | None:
     """Return the event that differs least from all frames of a slot, at the place that differs most from an empty table."""
-    empty = [still(stage, number, None) for number, _ in encoded]
+    empty = [still(stage, number, None) for number, _ in seen]
     corners = LAYOUTS[stage.environment.layout]
 
     def unlike_empty(place: str) -> float:
         area = box(empty[0], corners[place][0], corners[place][1] - SPRITE, SPRITE, SPRITE)
-        return sum(_difference(frame[area], bare[area]) for (_, frame), bare in zip(encoded, empty, strict=True))
+        return sum(_difference(frame[area], bare[area]) for (_, frame), bare in zip(seen, empty, strict=True))
 
     place = max(PLACES, key=unlike_empty)
     x, y = corners[place]
     area = box(empty[0], x - MARGIN, y - SPRITE - MARGIN, SPRITE + 2 * MARGIN, SPRITE + 2 * MARGIN)
 
     def unlike(event: Event | None) -> float:
-        return sum(_difference(frame[area], still(stage, number, event)[area]) for number, frame in encoded)
+        return sum(_difference(frame[area], still(stage, number, event)[area]) for number, frame in seen)
 
     return min((None, *(Event(slot, verb, thing, place) for verb, thing in DEEDS)), key=unlike)
 

@@ -9,7 +9,7 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from benchmark.speed.plain import logprobs
+from benchmark.speed.plain import logp
 from benchmark.speed.prompts import of_prompt, untouched
 from mmrl.models.policy import Policy
 from mmrl.types import Group, RowSlice
@@ -30,9 +30,9 @@ def logp_errors(policy: Policy, group: Group, root: Path) -> dict[str, Any]:
     model = untouched(root)
     model.load_state_dict(policy.model.state_dict())
     prompt, rows = of_prompt(group.prompt, model.device), group.tokens.to(model.device)
-    plain = logprobs(model.eval(), prompt, rows, policy.rules.allowed)
+    plain = logp(model.eval(), prompt, rows, policy.rules.allowed)
     with in_float64(model.double()):
-        exact = logprobs(model, prompt, rows, policy.rules.allowed)
+        exact = logp(model, prompt, rows, policy.rules.allowed)
     ours = distances(tokens.logprobs.to(exact.device), exact)
     theirs = distances(plain, exact)
     ratio = {name: ours[name] / theirs[name] for name in ours}

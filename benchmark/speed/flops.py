@@ -39,9 +39,9 @@ def pairs(length: int, before: int = 0) -> float:
     return length * before + length * (length + 1) / 2
 
 
-def attention(shape: Shape, encoded: float) -> float:
+def attention(shape: Shape, seen: float) -> float:
     """Scores and weighted sums of ``seen`` pairs in every layer."""
-    return 4.0 * shape.layers * shape.hidden * encoded
+    return 4.0 * shape.layers * shape.hidden * seen
 
 
 def head(case: Case) -> float:
@@ -65,11 +65,11 @@ def training(case: Case, prompt: int, shared: bool) -> Flops:
     """Forward and backward of a group. ``shared``: the prompt, and its clip, once; else once a completion."""
     group, new, shape = case.group, case.new_tokens, case.shape
     copies = 1 if shared else group
-    encoded = copies * pairs(prompt) + group * pairs(new, prompt)
+    seen = copies * pairs(prompt) + group * pairs(new, prompt)
     times = TRAINED if case.tower == "trained" else FORWARD
     return Flops(
         TRAINED * (copies * prompt + group * new) * body(shape),
-        TRAINED * attention(shape, encoded),
+        TRAINED * attention(shape, seen),
         TRAINED * group * new * head(case),
         times * copies * tower(case),
     )
@@ -78,13 +78,13 @@ def training(case: Case, prompt: int, shared: bool) -> Flops:
 def sampling(case: Case, prompt: int) -> float:
     """The prompt once, then a token at a time for each member of the group."""
     group, new, shape = case.group, case.new_tokens, case.shape
-    encoded = pairs(prompt) + group * pairs(new - 1, prompt)
+    seen = pairs(prompt) + group * pairs(new - 1, prompt)
     tokens = prompt + group * (new - 1)
-    return tokens * body(shape) + attention(shape, encoded) + group * new * head(case) + tower(case)
+    return tokens * body(shape) + attention(shape, seen) + group * new * head(case) + tower(case)
 
 
 def reading(case: Case, prompt: int) -> float:
     """Counts operations of the reference: prompt once, completions, clip once."""
     group, new, shape = case.group, case.new_tokens, case.shape
-    encoded = pairs(prompt) + group * pairs(new, prompt)
-    return (prompt + group * new) * body(shape) + attention(shape, encoded) + group * new * head(case) + tower(case)
+    seen = pairs(prompt) + group * pairs(new, prompt)
+    return (prompt + group * new) * body(shape) + attention(shape, seen) + group * new * head(case) + tower(case)

@@ -16,7 +16,7 @@ PHASES = {  # what is called for each, of a trainer's parts
     "data": ("collector", "prepare"),
     "sample": ("collector", "sample"),
     "reward": ("collector", "grade"),
-    "reference": ("readings", "by_reference"),
+    "reference": ("forward", "add_reference_logprobs"),
     "update": ("", "update"),
 }
 WARM = 1  # steps before the clock counts
@@ -45,7 +45,10 @@ def config(case: Case, root: Path, out: Path, steps: int) -> Config:
         "algorithm": {"name": "grpo", "beta": case.beta, "reference": reference},
         "rewards": {"letters": {"grader": f"{reward.__file__}:letters"}},
         "rollout": {"group_size": case.group, "decoding": {"max_new_tokens": case.new_tokens}},
-        "optimizer": {"learning_rates": {"language_model": RATE, "projector": tower, "vision_tower": tower}, "schedule": "constant"},
+        "optimizer": {
+            "learning_rates": {"language_model": RATE, "projector": tower, "vision_tower": tower},
+            "schedule": "constant",
+        },
         "steps": steps,
         "prompts_per_step": 1,
         "trackers": [],

@@ -38,7 +38,7 @@ def case_of(point: Point) -> Case:
 def cells(found: Sequence[Point]) -> Cells:
     """A line a point."""
     header = ["P", "G", "T", "V", "tower", "FLOPs", "train x", "train s", "sample x", "sample s", "step s"]
-    header += ["step x plain", "step x TRL", "over floor", "MiB", "plain", "TRL", "passes", "logprobs error"]
+    header += ["step x plain", "step x TRL", "over floor", "MiB", "plain", "TRL", "passes", "logp error"]
     return header, [line(point) for point in found]
 
 

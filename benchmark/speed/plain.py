@@ -121,7 +121,7 @@ def sample(model: nn.Module, prompt: Asked, case: Case, ban: list[int]) -> Tenso
     return rows
 
 
-def logprobs(model: nn.Module, prompt: Asked, rows: Tensor, allowed: Tensor | None = None) -> Tensor:
+def logp(model: nn.Module, prompt: Asked, rows: Tensor, allowed: Tensor | None = None) -> Tensor:
     """Log-probabilities ``n t`` of completions, each in a row of its own behind the prompt."""
     count, new = rows.shape
     start = int(prompt.positions.max()) + 1
@@ -145,7 +145,7 @@ def logprobs(model: nn.Module, prompt: Asked, rows: Tensor, allowed: Tensor | No
 def read(model: nn.Module, prompt: Asked, rows: Tensor, micro: int, case: Case) -> Tensor:
     """Reads log-probabilities by the reference."""
     with autocast(model, case):
-        return torch.cat([logprobs(model, prompt, part) for part in rows.split(micro)])
+        return torch.cat([logp(model, prompt, part) for part in rows.split(micro)])
 
 
 def train(model: nn.Module, prompt: Asked, rows: Tensor, other: Tensor | None, case: Case, micro: int) -> None:
@@ -155,7 +155,7 @@ def train(model: nn.Module, prompt: Asked, rows: Tensor, other: Tensor | None, c
     parts = zip(rows.split(micro), worth.split(micro), other.split(micro), strict=True)
     for part, gain, reference in parts:
         with autocast(model, case):
-            now = logprobs(model, prompt, part)
+            now = logp(model, prompt, part)
         gap = reference - now
         loss = case.beta * (gap.exp() - gap - 1) - (now - now.detach()).exp() * gain
         (loss.sum() / rows.numel()).backward()

@@ -76,7 +76,11 @@ class TargetState(State):
 
     def to_tensors(self) -> dict[str, Tensor]:
         kept = {f"z/{example}": z for example, z in self.running_z.items()}
-        kept |= {"moments_ess": self.moments_ess, "kl": self.kl, "steps_without_support": self.steps_without_support or None}
+        kept |= {
+            "moments_ess": self.moments_ess,
+            "kl": self.kl,
+            "steps_without_support": self.steps_without_support or None,
+        }
         tensors = {name: double(values) for name, values in kept.items() if values is not None}
         return tensors if self.coefficients is None else tensors | {"lambda": self.coefficients}
 
@@ -85,7 +89,9 @@ class TargetState(State):
         kept: dict[str, Any] = {name: values.tolist() for name, values in tensors.items()}
         running = {name[2:]: RunningZ(*z) for name, z in kept.items() if name.startswith("z/")}
         kl = TargetKL(*kept["kl"]) if "kl" in kept else None
-        return cls(running, tensors.get("lambda"), kept.get("moments_ess"), int(kept.get("steps_without_support", 0)), kl)
+        return cls(
+            running, tensors.get("lambda"), kept.get("moments_ess"), int(kept.get("steps_without_support", 0)), kl
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,9 +55,9 @@ def rehearse_first_batch(run: Run) -> dict[str, float]:
     model, rollout = trainer.proposal or run.feeder.policy, usual.model_copy(update={"decoding": short})
     trainer.collector.sample = rollouts_of(model, trainer.algorithm.needs.source, rollout, run.config.seed)
     trainer.last = scored = trainer.collect()
-    totals = trainer.normalisers(scored)
-    credits = [trainer.algorithm.credit(s, totals, trainer.state) for s in scored]
-    trainer.accumulate_gradients(trainer.with_signal(scored, credits))
+    normalisers = trainer.normalisers(scored)
+    weights = [trainer.algorithm.token_weights(s, normalisers, trainer.state) for s in scored]
+    trainer.accumulate_gradients(trainer.with_signal(scored, weights))
     trainer.raise_non_finite(trainer.meter.bad, "loss")
     trainer.optimizer.zero_grad(set_to_none=True)
     return trainer.meter.summary(run.ranks)

@@ -51,7 +51,8 @@ class Reference(Reader):
         return self.watch.follow(policy.model.parameters(), self.model.parameters(), self.update.decay)
 
     @torch.no_grad()
-    def group_logprobs(self, groups: Sequence[Group], where: Sequence[Bool[Tensor, "g t"]], keep: bool = False
+    def group_logprobs(
+        self, groups: Sequence[Group], where: Sequence[Bool[Tensor, "g t"]], keep: bool = False
     ) -> list[Tokens]:
         """Reads the tokens that ``where`` marks; ``keep`` adds its states. Prompts without such tokens are not encoded."""
         wanted = [k for k, w in enumerate(where) if w.any()]

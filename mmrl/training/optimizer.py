@@ -12,10 +12,10 @@ from mmrl.models.policy import Policy
 
 def parts_of(model: nn.Module, family: Family) -> dict[str, dict[str, nn.Parameter]]:
     """Lists the parameters of tower, projector and language model, by name."""
-    parts: dict[str, dict[str, nn.Parameter]] = {"tower": {}, "projector": {}, "language": {}}
+    parts: dict[str, dict[str, nn.Parameter]] = {"vision_tower": {}, "projector": {}, "language_model": {}}
     for name, parameter in model.named_parameters():
-        of_tower = "projector" if name.startswith(family.projector) else "tower"
-        parts[of_tower if name.startswith(family.tower) else "language"][name] = parameter
+        of_tower = "projector" if name.startswith(family.projector) else "vision_tower"
+        parts[of_tower if name.startswith(family.tower) else "language_model"][name] = parameter
     return parts
 
 

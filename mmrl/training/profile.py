@@ -39,7 +39,7 @@ def profile(readers: Sequence[Reader], feeder: PromptFeeder, ranks: Ranks) -> It
     meter.total("timing_s/step", seconds)
     meter.total("timing_s/forward_backward", max(0.0, seconds - named))
     numbers |= meter.summary(ranks)
-    numbers |= shares(numbers)
+    numbers |= shares(numbers) | throughput(numbers)
 
 
 def count_work(meter: Meter, readers: Sequence[Reader]) -> None:
@@ -48,7 +48,7 @@ def count_work(meter: Meter, readers: Sequence[Reader]) -> None:
         meter.total("work/vision_passes", work.vision_passes)
         meter.total("work/forward_tokens", work.forward_tokens)
         meter.add("work/padding_share", work.padding / max(1, work.forward_tokens), work.forward_tokens)
-        meter.most("work/max_logit_bytes", work.max_logit_bytes)
+        meter.most("work/logit_bytes", work.max_logit_bytes)
         if work.halvings:
             meter.total("work/rollout_oom_retries", work.halvings)
 
@@ -98,3 +98,16 @@ def shares(numbers: Mapping[str, float]) -> Numbers:
         if name.startswith("timing_s/") and name != "timing_s/step"
     }
     return found | {"work/vision_passes_per_prompt": numbers["work/vision_passes"] / max(1.0, media)}
+
+
+def throughput(numbers: Mapping[str, float]) -> Numbers:
+    """Divide the tokens of all ranks by the seconds of the slowest one, for sampling and for training."""
+    phases = {
+        "rollout": ("work/sampled_tokens", ("timing_s/gen",)),
+        "train": ("work/trained_tokens", ("timing_s/forward_backward", "timing_s/optimizer")),
+    }
+    return {
+        f"throughput/{name}_tokens_per_second": numbers[tokens] / seconds
+        for name, (tokens, parts) in phases.items()
+        if tokens in numbers and (seconds := sum(numbers.get(part, 0.0) for part in parts)) > 0
+    }

@@ -52,7 +52,9 @@ def exact(divergence, p, outcomes=FOUR, policy=POLICY):
 
 
 def expected(algorithm, size=3, rewards=REWARDS, policy=POLICY, state=(TargetState(),), base_rewards=BASE, **more):
-    return expected_gradient(algorithm, FOUR, policy, size, rewards, reference=PRIOR, state=state, base_rewards=base_rewards, **more)
+    return expected_gradient(
+        algorithm, FOUR, policy, size, rewards, reference=PRIOR, state=state, base_rewards=base_rewards, **more
+    )
 
 
 @pytest.mark.parametrize("sampler", [None, SAMPLER], ids=["on-policy", "off-policy"])
@@ -228,7 +230,12 @@ def test_what_is_forgotten_counts_less():
 def test_rewards_a_thousand_times_beta_stay_finite_and_in_order(divergence, dtype):
     large = {"total": (1000 * REWARD).to(dtype)}
     s = scored(
-        FOUR, [0, 1, 2, 3], large, policy=POLICY.to(dtype), reference=PRIOR.to(dtype), base_rewards={"total": large["total"]}
+        FOUR,
+        [0, 1, 2, 3],
+        large,
+        policy=POLICY.to(dtype),
+        reference=PRIOR.to(dtype),
+        base_rewards={"total": large["total"]},
     )
     worth = (
         FDPG(divergence=divergence, target=(Tilt(1.0),), z="offline")

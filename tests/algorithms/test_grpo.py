@@ -12,7 +12,9 @@ from tests.algorithms.factories import scored
 
 
 def tokens(s, seed=1):
-    logprobs = torch.randn(s.group.completion_mask.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    logprobs = torch.randn(
+        s.group.completion_mask.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
+    )
     return Tokens((logprobs * s.group.completion_mask).requires_grad_(), torch.zeros_like(logprobs))
 
 

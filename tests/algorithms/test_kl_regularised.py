@@ -240,7 +240,10 @@ def test_where_group_relative_updates_rest(algorithm, base):
         ({"beta": -1.0}, "algorithm.beta: expected 0 or more"),
         ({"beta": 0.0}, "algorithm.beta: expected above 0"),
         ({"reference": None}, "algorithm.reference: expected one"),
-        ({"level": "to_go", "baseline": "group_mean_std"}, "algorithm.baseline: expected leave_one_out, group_mean or none"),
+        (
+            {"level": "to_go", "baseline": "group_mean_std"},
+            "algorithm.baseline: expected leave_one_out, group_mean or none",
+        ),
         ({"epsilon": 0.2}, "algorithm.epsilon: expected ratio: token or sequence"),
         ({"loss_scale_factor": 0.0}, "algorithm.loss_scale_factor: expected a number of tokens above 0"),
     ],

@@ -1,7 +1,7 @@
 """DAPO, GSPO, CISPO and Dr. GRPO: numbers worked from the papers' formulas, and where they are one method."""
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -151,7 +151,9 @@ def test_dr_grpo_divides_neither_by_length_nor_by_spread():
     """R - mean R for each token, over completions x length."""
     s = group()
     algorithm = DrGRPO(loss_scale_factor=20.0)
-    same = GRPO(beta=0.0, baseline="group_mean", loss_agg_mode="seq-mean-token-sum-norm", loss_scale_factor=20.0, reference=None)
+    same = GRPO(
+        beta=0.0, baseline="group_mean", loss_agg_mode="seq-mean-token-sum-norm", loss_scale_factor=20.0, reference=None
+    )
     assert asdict(algorithm) == asdict(same) | {"name": "dr_grpo"}
     _, gradient = step(algorithm, s, moved(s, 0.0))
     centred = torch.tensor([1, -2, 1], dtype=torch.float64) / 3

@@ -245,7 +245,7 @@ def damaged_during(own, monkeypatch, step):
 def test_a_file_that_breaks_during_training_stops_with_a_checkpoint_and_the_way_on(mmrl, root, own, monkeypatch):
     path = written(own, root, steps=8)
     plain = run_fixtures.settings(own, own / "run", model=root / "model")
-    data = plain["data"] | {"cache_bytes": 0}
+    data = plain["data"] | {"frame_cache_bytes": 0}
     path = written(own, root, steps=8, data=data)
     sound = {video: video.read_bytes() for video in own.glob("v*.mp4")}
     with monkeypatch.context() as patched:
@@ -278,7 +278,7 @@ def test_a_file_that_breaks_during_training_stops_with_a_checkpoint_and_the_way_
 
 
 def test_a_step_whose_examples_are_all_skipped_is_a_step(mmrl, root, own, monkeypatch):
-    data = run_fixtures.settings(own, own / "run")["data"] | {"cache_bytes": 0, "on_bad_media": "skip"}
+    data = run_fixtures.settings(own, own / "run")["data"] | {"frame_cache_bytes": 0, "on_bad_media": "skip"}
     data["sets"] = [data["sets"][0] | {"exclude": [f"e{i}" for i in (1, 2, 5, 6)]}]  # leaves those with videos
     path = written(own, root, steps=4, data=data)
     damaged_during(own, monkeypatch, 2)
@@ -356,7 +356,7 @@ def test_the_second_ctrl_c_stops_at_once_and_keeps_the_last_whole_step(mmrl, roo
 def test_trackers_write_their_files(mmrl, root, own):
     path = written(own, root, steps=1)
     assert mmrl("train", path, "trackers=[tensorboard]")[0] == 0
-    events = [path for path in (own / "run").rglob("events.out.tfevents*") if b"grad_norm" in path.read_bytes()]
+    events = [path for path in (own / "run").rglob("events.out.tfevents*") if b"completions/mean_length" in path.read_bytes()]
     assert len(events) == 1
 
 
@@ -364,7 +364,7 @@ def test_a_grader_of_ones_own_receives_every_field_of_the_row(mmrl, root, own):
     path = written(own, root, method="grpo", steps=2, rewards={"seen": {"grader": f"{own}/graders.py:seen"}})
     status, said = mmrl("train", path)
     assert status == 0, said
-    assert all(0 <= line["reward/seen"] <= 2 for line in run_fixtures.lines(own / "run" / "metrics.jsonl"))
+    assert all(0 <= line["rewards/seen/mean"] <= 2 for line in run_fixtures.lines(own / "run" / "metrics.jsonl"))
 
 
 def test_several_updates_with_a_clip_train(mmrl, root, own):

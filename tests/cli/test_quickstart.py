@@ -125,7 +125,7 @@ def test_the_report_is_one_file_with_both_arms(out):
         "L1_neutral",
         "Models compared",
         "GRPO-CARE, shuffled",
-        "Rewards: accuracy",
+        "Reward: accuracy",
     ):
         assert shown in page
 

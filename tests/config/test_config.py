@@ -65,7 +65,10 @@ def test_an_unknown_key_names_its_nearest_neighbour(override, path, near):
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("optimizer.learning_rates.language_model='1e-6'", "optimizer.learning_rates.language_model: expected a valid number, found '1e-6'"),
+        (
+            "optimizer.learning_rates.language_model='1e-6'",
+            "optimizer.learning_rates.language_model: expected a valid number, found '1e-6'",
+        ),
         ("steps=ten", "steps: expected a valid integer, found 'ten'"),
         ("steps=3.0", "steps: expected a valid integer, found 3.0"),
         ("steps=true", "steps: expected a valid integer, found True"),
@@ -130,7 +133,10 @@ def test_a_wrong_value_says_where_what_was_expected_and_what_was_found(override,
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["rollout.group_size=1"], "rollout.group_size: expected 2 or more, as care compares the completions of a group; found 1"),
+        (
+            ["rollout.group_size=1"],
+            "rollout.group_size: expected 2 or more, as care compares the completions of a group; found 1",
+        ),
         (
             ["algorithm={name: grpo}", "rollout.group_size=1"],
             "rollout.group_size: expected 2 or more, as grpo compares the completions of a group; found 1",
@@ -234,7 +240,12 @@ def test_several_mistakes_are_told_together():
 
 
 def test_overrides_reach_keys_and_items_of_lists():
-    found = parsed("optimizer.learning_rates.language_model=1.0e-5", "data.sets.0.weight=3", "out=2026-01-02", "algorithm.epsilon=0.2")
+    found = parsed(
+        "optimizer.learning_rates.language_model=1.0e-5",
+        "data.sets.0.weight=3",
+        "out=2026-01-02",
+        "algorithm.epsilon=0.2",
+    )
     assert found.optimizer.learning_rates.language_model == 1e-5
     assert found.data.sets[0].weight == 3
     assert found.out == "2026-01-02"

@@ -34,7 +34,7 @@ def mmrl(root, own, tmp_path, monkeypatch, capsys):
             "template": "plain",
             "graders": {"accuracy": "accuracy", "vowels": f"{own}/graders.py:vowels"},
             "decoding": {"temperature": 1.0, "max_new_tokens": 6},
-            "batch": 3,
+            "batch_size": 3,
             "workers": 0,
         }
         config = {"out": str(tmp_path / "out"), "model": {"path": str(model)}, "evaluation": plain | section}
@@ -107,7 +107,7 @@ def test_questions_samples_and_conditions_about_the_same_media_look_once(mmrl, o
         ("first", ["model.feature_cache_bytes=0"], "cache"),
         ("second", ["model.feature_cache_bytes=0"], "cache"),
     ):
-        options = dict(sets=sets, samples=2, batch=4, cache_dir=cache and str(tmp_path / cache))
+        options = dict(sets=sets, samples=2, batch_size=4, cache_dir=cache and str(tmp_path / cache))
         status, _, err = mmrl(f"out={tmp_path / name}", *told, "--condition", "last_frame", **options)
         assert status == 0, err
         folders = [tmp_path / name / "all", tmp_path / name / "conditions" / "last_frame" / "all"]

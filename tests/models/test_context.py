@@ -45,7 +45,10 @@ def test_neither_samples_nor_demonstrations_run_out_of_the_context():
     made = prompts(policy)
     policy.model.config.get_text_config().max_position_embeddings = made[1].next_position + 4
     engine = Engine(policy, Decoding(max_new_tokens=5), lambda text: None)
-    with patch.object(policy, "encode") as see, pytest.raises(PromptError, match=r"example slow: .*room for 5 new tokens"):
+    with (
+        patch.object(policy, "encode") as see,
+        pytest.raises(PromptError, match=r"example slow: .*room for 5 new tokens"),
+    ):
         engine.sample(made, [range(2)] * 2, 0)
     assert not see.called
     with pytest.raises(PromptError, match="example slow"):

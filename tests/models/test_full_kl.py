@@ -89,10 +89,10 @@ def test_a_policy_read_against_a_reference_says_how_far_it_is(way, max_logit_byt
     groups = run_fixtures.fixed_groups(policy)
     masks = [group.completion_mask for group in groups]
     known = reference.group_logprobs(groups, masks, keep=True)
-    reference = ReferenceDistribution(tuple(tokens.hidden_states for tokens in known), reference.head(), way)
+    distribution = ReferenceDistribution(tuple(tokens.hidden_states for tokens in known), reference.head(), way)
     row_slices = [RowSlice(i, group) for i, group in enumerate(groups)]
     with policy.encode([group.prompt for group in groups]) as encoded:
-        read = policy.logprobs(encoded, row_slices, keep=True, reference=reference)
+        read = policy.logprobs(encoded, row_slices, keep=True, reference=distribution)
         assert read[0].divergence.requires_grad
     weight = policy.model.get_output_embeddings().weight
     for mine, its, mask in zip(read, known, masks, strict=True):

@@ -115,7 +115,7 @@ def test_media_are_seen_once_however_much_is_read_and_sampled():
 def test_it_is_said_once_for_a_policy_and_its_copies(caplog):
     policy = tiny_models.policy(FAMILY)
     copies = [Reference(policy, Frozen()), Reference(policy, EMA(0.9, 1)), Proposal(policy)]
-    assert not any(copy.shares for copy in copies)
+    assert not any(copy.shares_prefix for copy in copies)
     assert [REASON in r.message for r in caplog.records if r.name.startswith("mmrl")] == [True]
     caplog.clear()
     assert not tiny_models.policy(FAMILY, share_prefix=False).shares_prefix

@@ -58,7 +58,7 @@ def test_a_full_report_shows_what_it_was_given(tmp_path):
     assert '<td class="difference unclear">0.0</td>' in page
     assert "<mark>B</mark>" in page
     assert "reward 1.5" in page
-    assert "Rewards" in page
+    assert "Reward: weighted sum" in page
 
 
 def test_what_a_model_writes_stays_text(tmp_path):

@@ -42,7 +42,7 @@ def test_mmvu_accepts_an_option_that_is_only_mentioned():
     assert extract("<answer>not close tap</answer>", "choice", CHOICES).answer is None
 
 
-@pytest.mark.parametrize(("gold", "given", "group_logprobs", "theirs"), [("2", "1", 0.1, 0.0), ("4", "3", 0.6, 0.5)])
+@pytest.mark.parametrize(("gold", "given", "score", "theirs"), [("2", "1", 0.1, 0.0), ("4", "3", 0.6, 0.5)])
 def test_vsi_bench_ports_lose_a_tenth_at_each_threshold_that_is_met_exactly(gold, given, score, theirs):
     text = f"<answer>{given}</answer>"
     assert mra(text, answer=gold) == pytest.approx(score)

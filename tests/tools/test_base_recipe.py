@@ -140,7 +140,7 @@ def test_padding_is_never_learned():
 
 
 def test_the_rate_warms_up_and_falls():
-    stage = Stage("x", 1000, 1.0, lambda _: {}, decay_start=0.5)
+    stage = Stage("x", 1000, 1.0, lambda _: {}, decay_from=0.5)
     assert pace(0, stage) == 0.01
     assert pace(300, stage) == 1.0
     assert pace(750, stage) == pytest.approx(0.5)

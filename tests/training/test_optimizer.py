@@ -15,7 +15,7 @@ from mmrl.training.build import build
 from mmrl.training.optimizer import freeze, lr_multiplier, optimizer_of, parts_of
 from tests import run_fixtures, tiny_models
 
-PARTS = ("tower", "projector", "language")
+PARTS = ("vision_tower", "projector", "language_model")
 SCHEDULES = ("constant", "linear", "cosine")
 COS_36, COS_72 = (1 + math.sqrt(5)) / 4, (math.sqrt(5) - 1) / 4  # of degrees, by the pentagon
 ROOT_3 = math.sqrt(3)
@@ -28,16 +28,16 @@ def shares(total, **settings):
 
 BY_HAND = {
     "constant": (dict(schedule="constant"), [1, 1, 1, 1]),
-    "constant, warm-up": (dict(schedule="constant", warmup=4), [1 / 4, 2 / 4, 3 / 4, 1, 1, 1]),
-    "constant, whatever is to be left": (dict(schedule="constant", final=0.1, decay_start=0.5), [1, 1, 1, 1]),
+    "constant, warm-up": (dict(schedule="constant", warmup_steps=4), [1 / 4, 2 / 4, 3 / 4, 1, 1, 1]),
+    "constant, whatever is to be left": (dict(schedule="constant", min_lr_ratio=0.1, decay_start=0.5), [1, 1, 1, 1]),
     "linear": (dict(schedule="linear"), [1, 4 / 5, 3 / 5, 2 / 5, 1 / 5]),
-    "linear, warm-up": (dict(schedule="linear", warmup=2), [1 / 2, 1, 1, 3 / 4, 2 / 4, 1 / 4]),
-    "linear, final": (dict(schedule="linear", final=0.5), [1, 7 / 8, 6 / 8, 5 / 8]),
+    "linear, warm-up": (dict(schedule="linear", warmup_steps=2), [1 / 2, 1, 1, 3 / 4, 2 / 4, 1 / 4]),
+    "linear, final": (dict(schedule="linear", min_lr_ratio=0.5), [1, 7 / 8, 6 / 8, 5 / 8]),
     "linear, late": (dict(schedule="linear", decay_start=0.5), [1, 1, 1, 1, 1, 3 / 4, 2 / 4, 1 / 4]),
-    "linear, warm-up ends late": (dict(schedule="linear", warmup=4, decay_start=0.25), [1 / 4, 1 / 2, 3 / 4, 1, 1, 3 / 4, 1 / 2, 1 / 4]),
+    "linear, warm-up ends late": (dict(schedule="linear", warmup_steps=4, decay_start=0.25), [1 / 4, 1 / 2, 3 / 4, 1, 1, 3 / 4, 1 / 2, 1 / 4]),
     "cosine": (dict(schedule="cosine"), [1, (2 + ROOT_3) / 4, 3 / 4, 1 / 2, 1 / 4, (2 - ROOT_3) / 4]),
     "cosine, all of it": (
-        dict(schedule="cosine", warmup=2, decay_start=0.5, final=0.1),
+        dict(schedule="cosine", warmup_steps=2, decay_start=0.5, min_lr_ratio=0.1),
         [1 / 2, 1, 1, 1, 1, 1, *(0.55 + 0.45 * cos for cos in (COS_36, COS_72, -COS_72, -COS_36))],
     ),
 }  # fmt: skip
@@ -81,7 +81,7 @@ def test_after_its_warm_up_a_schedule_is_that_of_transformers(ours, theirs, warm
     assert found[:warmup] == pytest.approx(expected[1 : warmup + 1], abs=1e-12)  # a step ahead
 
 
-RATES = {"language": 1e-3, "projector": 2e-3, "tower": 0.0}
+RATES = {"language_model": 1e-3, "projector": 2e-3, "vision_tower": 0.0}
 SECTION = {"learning_rates": RATES, "schedule": "linear", "warmup_steps": 2, "min_lr_ratio": 0.1, "max_grad_norm": 0.01}
 OF_A_RUN = [1 / 2, 1, 1, 0.1 + 0.9 * 3 / 4, 0.1 + 0.9 * 2 / 4, 0.1 + 0.9 * 1 / 4]  # six updates
 
@@ -176,7 +176,7 @@ def test_a_step_without_a_gradient_shrinks_what_is_decayed_and_leaves_the_rest()
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
 def test_a_part_of_rate_0_has_no_group_and_needs_no_gradient(family, part):
     policy = tiny_models.policy(family)
-    rates = {"tower": 1e-5, "projector": 2e-5, "language": 3e-5} | {part: 0.0}
+    rates = {"vision_tower": 1e-5, "projector": 2e-5, "language_model": 3e-5} | {part: 0.0}
     section = OptimizerSection(learning_rates=rates)
     freeze(policy, section)
     parts = {name: set(found.values()) for name, found in parts_of(policy.model, policy.family).items()}
@@ -192,8 +192,8 @@ def test_the_projector_is_no_part_of_the_tower():
     parts = parts_of(policy.model, policy.family)
     assert "model.visual.merger.norm.weight" in parts["projector"]
     assert "model.visual.deepstack_merger_list.0.norm.weight" in parts["projector"]
-    assert "model.visual.blocks.0.norm1.weight" in parts["tower"]
-    assert all(name.startswith("model.language_model.") for name in parts["language"])
+    assert "model.visual.blocks.0.norm1.weight" in parts["vision_tower"]
+    assert all(name.startswith("model.language_model.") for name in parts["language_model"])
     assert sum(map(len, parts.values())) == len(list(policy.model.parameters()))
 
 

@@ -44,7 +44,7 @@ def test_work_of_all_models_is_added_and_begins_anew_with_each_step():
         found = step.run()
         assert (found["work/vision_passes"], found["work/forward_tokens"]) == (8, 400)
         assert found["work/padding_share"] == pytest.approx(25 / 400)  # of all tokens, and no mean of two shares
-        assert found["work/max_logit_bytes"] == 5000
+        assert found["work/logit_bytes"] == 5000
         assert (found["work/prompts"], found["work/media"]) == (3, 4)
         assert found["work/vision_passes_per_prompt"] == 8 / 4
         assert "work/rollout_oom_retries" not in found

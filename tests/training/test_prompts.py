@@ -116,7 +116,7 @@ def test_media_that_do_not_fit_say_what_would_help(monkeypatch):
     def look(_):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(fed, "policy", SimpleNamespace(prompts=fed.policy.prompts, context=10**6, look=look))
+    monkeypatch.setattr(fed, "policy", SimpleNamespace(prompts=fed.policy.prompts, context=10**6, encode_media=look))
     with pytest.raises(torch.OutOfMemoryError) as error:
         fed.prepare(EXAMPLES)
     assert error.value.__notes__[0].startswith("media are encoded one by one, so that no batch can be made smaller; ")

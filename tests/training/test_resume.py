@@ -100,7 +100,7 @@ def arm(run, place, times):
     elif place == "optimizer":
         trainer.optimizer.step = after(trainer.optimizer.step, times)
     elif place == "metrics":
-        run.journal.log = after(run.journal.log, times)
+        run.log.log = after(run.log.log, times)
     elif place == "half a line":
         run.step = after(run.step, times, lambda: setattr(run_log, "append", half_a_line))
     elif place == "file of a checkpoint":
@@ -169,7 +169,7 @@ def test_the_runs_above_exercise_bonus_and_average(whole):
     numbers = run_fixtures.numbers(whole(CARE))
     assert max(line["care/bonus"] for line in numbers) > 0
     assert all(line["ema/drift_ratio"] >= 0.99 for line in numbers if line["step"] % 2 == 0)
-    assert len({line["reward/chance"] for line in numbers}) == STEPS
+    assert len({line["rewards/chance/mean"] for line in numbers}) == STEPS
 
 
 @pytest.mark.parametrize(
@@ -257,11 +257,11 @@ def test_another_experiment_is_not_resumed_and_more_steps_are(root, tmp_path):
     build(run_fixtures.config(root, out, steps=1), quiet=True).fit(quiet=True)
     before = (out / "metrics.jsonl").read_text()
     rates = {"learning_rates": {"language_model": 1e-4, "projector": 1e-3, "vision_tower": 1e-3}}
-    said = r"because optimizer\.rates\.language changed; the first: expected 0\.001, found 0\.0001\. Only out, "
+    said = r"because optimizer\.learning_rates\.language_model changed; the first: expected 0\.001, found 0\.0001\. Only out, "
     with pytest.raises(ValueError, match=said):
         build(run_fixtures.config(root, out, steps=1, optimizer=rates), resume=True, quiet=True)
     assert (out / "metrics.jsonl").read_text() == before
-    data = run_fixtures.settings(root, out)["data"] | {"on_bad_media": "skip", "cache_bytes": 0}
+    data = run_fixtures.settings(root, out)["data"] | {"on_bad_media": "skip", "frame_cache_bytes": 0}
     build(
         run_fixtures.config(root, out, steps=3, data=data, max_tokens_per_micro_batch=99), resume=True, quiet=True
     ).fit(quiet=True)

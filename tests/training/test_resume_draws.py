@@ -6,7 +6,7 @@ from tests import run_fixtures
 
 def setting(root, out):
     """DAPO on questions that a model gets all right, all wrong, or some of each."""
-    algorithm = {"name": "dapo", "draws": 3}
+    algorithm = {"name": "dapo", "max_gen_batches": 3}
     return run_fixtures.config(root, out, "grpo", model=root / "answers", algorithm=algorithm, rewards=REWARDS, steps=4)
 
 

@@ -27,7 +27,7 @@ def sampled_by(policy):
     """Fixed completions as if the policy had drawn them."""
     groups = run_fixtures.fixed_groups(policy)
     with torch.no_grad(), policy.encode([group.prompt for group in groups]) as encoded:
-        read = policy.read(encoded, [RowSlice(i, group) for i, group in enumerate(groups)])
+        read = policy.logprobs(encoded, [RowSlice(i, group) for i, group in enumerate(groups)])
     for group, tokens in zip(groups, read, strict=True):
         group.sampling_logprobs.copy_(tokens.logprobs)
     return groups
@@ -42,7 +42,12 @@ def test_its_algorithm_learns(path):
     base = {group.prompt.example.id: earned for group in groups}
     proposal = Proposal(policy) if algorithm.needs.proposal is not None else None
     trainer = run_fixtures.trainer_of(
-        algorithm, policy, groups, updates=config.mini_batches_per_step, base=base, proposal=proposal
+        algorithm,
+        policy,
+        groups,
+        mini_batches_per_step=config.mini_batches_per_step,
+        base_rewards=base,
+        proposal=proposal,
     )
     start = [p.detach().clone() for p in policy.model.parameters()]
     for _ in range(2):
@@ -50,7 +55,7 @@ def test_its_algorithm_learns(path):
         assert all(map(math.isfinite, numbers.values())), numbers
     assert any(not torch.equal(p, s) for p, s in zip(policy.model.parameters(), start, strict=True))
     assert trainer.update_done == 2 * config.mini_batches_per_step
-    assert (trainer.state is None) == (algorithm.needs.memory is None)
+    assert (trainer.state is None) == (algorithm.needs.state is None)
 
 
 @pytest.mark.slow("the same algorithms in whole runs; test_its_algorithm_learns takes two steps with each")

@@ -106,7 +106,9 @@ def scripted(monkeypatch, values):
 def test_the_best_model_by_a_metric_is_kept_and_can_be_loaded(root, tmp_path, monkeypatch):
     scripted(monkeypatch, [0.2, 0.6, 0.6, 0.4])
     out = tmp_path / "run"
-    build(validated(root, out, best_metric="own/accuracy", save_total_limit=9, save_every=1), quiet=True).fit(quiet=True)
+    build(validated(root, out, best_metric="own/accuracy", save_total_limit=9, save_every=1), quiet=True).fit(
+        quiet=True
+    )
     assert checkpoint.read_best(out) == checkpoint.Best(2, "own/accuracy", 0.6)  # the earlier of two equals
     kept, wanted = weights(out / "best"), weights(out / "checkpoints" / "step-000002")
     assert all(torch.equal(p, kept[name]) for name, p in wanted.items())
@@ -117,14 +119,18 @@ def test_a_step_that_is_both_best_and_due_is_saved_once(root, tmp_path, monkeypa
     scripted(monkeypatch, [0.2, 0.6])
     written, write = [], checkpoint.write
     monkeypatch.setattr(checkpoint, "write", lambda path, *rest: written.append(path.name) or write(path, *rest))
-    build(validated(root, tmp_path / "run", steps=2, best_metric="own/accuracy", save_every=1), quiet=True).fit(quiet=True)
+    build(validated(root, tmp_path / "run", steps=2, best_metric="own/accuracy", save_every=1), quiet=True).fit(
+        quiet=True
+    )
     assert written == ["step-000001", "step-000002"]
 
 
 def test_pruning_leaves_the_best_alone(root, tmp_path, monkeypatch):
     scripted(monkeypatch, [0.9, 0.1, 0.1, 0.1])
     out = tmp_path / "run"
-    build(validated(root, out, best_metric="own/accuracy", save_total_limit=1, save_every=1), quiet=True).fit(quiet=True)
+    build(validated(root, out, best_metric="own/accuracy", save_total_limit=1, save_every=1), quiet=True).fit(
+        quiet=True
+    )
     assert [path.name for path in (out / "checkpoints").iterdir()] == ["step-000004"]
     assert json.loads((out / "best" / "best.json").read_text()) == {"step": 1, "metric": "own/accuracy", "value": 0.9}
     assert weights(out / "best")
@@ -149,7 +155,7 @@ def test_another_metric_is_no_rival(tmp_path):
 
 def test_best_must_be_a_metric_of_the_validation(root, tmp_path):
     with pytest.raises(
-        ValueError, match=r"best: expected a metric of the validation \(own/accuracy, own/chance\), found"
+        ValueError, match=r"best_metric: expected a metric of the validation \(own/accuracy, own/chance\), found"
     ):
         validated(root, tmp_path, best_metric="L1/accuracy")
     with pytest.raises(ValueError, match="there is none"):

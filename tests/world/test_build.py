@@ -275,7 +275,7 @@ def test_items_are_found_and_drawn(root, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("encode_media", "message"),
+    ("look", "message"),
     [
         (lambda root: find_row(root, "L1-99999-0"), "expected an item like L1-00000-0 .* found no 'L1-99999-0'"),
         (lambda root: find_row(root, "L1-00000-0", "L1"), "expected one of the files training, .*found 'L1'"),

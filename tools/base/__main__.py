@@ -105,9 +105,9 @@ def recipe(school: School, clean: float = 1.0) -> list[Stage]:
         Stage("belongings", 1500, 2e-3, school.texts(belongings=48, look_ups=6), until=0.97),
         Stage("deductions", 800, 2e-3, school.texts(deductions=24, belongings=6, look_ups=4), until=0.96),
         Stage("retelling", round(clean * 650), 2e-3, school.clips(48, 0, 12)),
-        Stage("whole", round(clean * 350), 2e-3, school.clips(24, 32, 12), decay_start=0.4),
+        Stage("whole", round(clean * 350), 2e-3, school.clips(24, 32, 12), decay_from=0.4),
         Stage("border", 150, 1e-3, school.clips(0, 72, 8, BORDER_ONLY)),
-        Stage("faulty", 200, 7e-4, school.clips(0, 72, 8, FAULTY), decay_start=0.3),
+        Stage("faulty", 200, 7e-4, school.clips(0, 72, 8, FAULTY), decay_from=0.3),
     ]
 
 

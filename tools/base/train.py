@@ -90,7 +90,7 @@ class Stage:
     steps: int
     rate: float
     batches: Callable[[int], Mapping[str, Sequence[Lesson]]]  # of the step: the batches whose gradients are added
-    decay_start: float = 1.0  # of the steps: then the rate falls linearly to a twentieth
+    decay_from: float = 1.0  # of the steps: then the rate falls linearly to a twentieth
     until: float | None = None  # ends the stage once this share of the answers is right in every kind of lesson
 
 
@@ -128,6 +128,6 @@ def note(right: dict[str, float], kind: str, hit: Tensor, weights: Tensor) -> No
 
 def pace(step: int, stage: Stage) -> float:
     """Return the share of the rate: 100 steps of warm-up, a plateau, a linear fall to a twentieth."""
-    rest = stage.steps * (1 - stage.decay_start)
+    rest = stage.steps * (1 - stage.decay_from)
     left = max(0.05, (stage.steps - step) / rest) if rest else 1.0
     return min(1.0, (step + 1) / 100, left)

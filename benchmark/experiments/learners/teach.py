@@ -156,12 +156,12 @@ def learned(
 
     def batches(step: int) -> Mapping[str, Sequence[Lesson]]:
         if step % course.every == 0:
-            watch.encode_media(step)
+            watch.look(step)
         return {"whole": [school.whole(CLEAN) for _ in range(course.lessons)]}
 
-    stage = Stage(name, course.steps, course.rate, batches, decay_start=0.5)
+    stage = Stage(name, course.steps, course.rate, batches, decay_from=0.5)
     teach(Learner(policy.model, school.shelf), stage, tell)
-    return watch.curve, watch.encode_media(course.steps)
+    return watch.curve, watch.look(course.steps)
 
 
 @dataclass

@@ -75,7 +75,10 @@ class BatchPlanner:
         """Split a group's rows into micro-batches that cost at most ``max_tokens_per_micro_batch``, a row at the least. A part of a group is a group."""
         start = 0
         for end in range(1, len(scored.group) + 1):
-            if end == len(scored.group) or self.cost([scored.group.rows(slice(start, end + 1))]) > self.max_tokens_per_micro_batch:
+            if (
+                end == len(scored.group)
+                or self.cost([scored.group.rows(slice(start, end + 1))]) > self.max_tokens_per_micro_batch
+            ):
                 rows = scored.rows(slice(start, end))
                 yield (RowSlice(0, rows.group, rows, weights.rows(slice(start, end))),)
                 start = end

@@ -50,6 +50,9 @@ class Collector:
             prompts = self.prepare(self.examples(number))
         with meter.phase("gen"):
             groups = self.sample(prompts, number)
+        sampled = [group for group in groups if group.sampling_logprobs is not None]
+        if sampled:
+            meter.total("work/sampled_tokens", float(sum(int(group.completion_mask.sum()) for group in sampled)))
         with meter.phase("reward"):
             rewards = [self.grade(group) for group in groups]
         self.drawn += 1

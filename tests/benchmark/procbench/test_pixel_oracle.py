@@ -71,7 +71,7 @@ def test_every_slot_is_hit_by_a_sampled_frame(dial, count):
 )
 def test_every_item_of_some_octets_is_answered_from_its_files(tmp_path, pool):
     for number, octet in enumerate(octets(2)):
-        environment = draw_environment(Dice("encode_media", number), POOLS[pool])
+        environment = draw_environment(Dice("look", number), POOLS[pool])
         for bits, rows in rendered(tmp_path, octet, environment, SMALL):
             for lamp, each in rows.items():
                 for reader in READERS:

@@ -97,9 +97,9 @@ RUNS = {
 
 def test_runs_share_a_panel_by_key_and_keep_their_colour():
     panels = {curve.title: curve.svg for curve in compared(RUNS)}
-    assert list(panels) == ["Consistency bonus: bonus", "Rewards: accuracy"]
-    assert all(color in panels["Rewards: accuracy"] for color in COLORS[:2])
-    assert "one" in panels["Rewards: accuracy"]
+    assert list(panels) == ["Consistency bonus: bonus", "Reward: accuracy"]
+    assert all(color in panels["Reward: accuracy"] for color in COLORS[:2])
+    assert "one" in panels["Reward: accuracy"]
     assert COLORS[1] in panels["Consistency bonus: bonus"]
     assert COLORS[0] not in panels["Consistency bonus: bonus"]
     assert [curve.title for curve in others_compared(RUNS)] == ["odd", "timing_s/step"]

@@ -35,7 +35,10 @@ def untouched(family, policy):
 
 def shares(groups):
     """Any numbers, one a token: what the loss weighs them by."""
-    return [torch.randn(g.completion_mask.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(7)) for g in groups]
+    return [
+        torch.randn(g.completion_mask.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(7))
+        for g in groups
+    ]
 
 
 def by_shares(policy, groups, parts):
@@ -45,7 +48,7 @@ def by_shares(policy, groups, parts):
         for part in parts:
             row_slices = [RowSlice(i, groups[i].rows(rows)) for i, rows in part]
             loss = 0
-            for (i, rows), tokens in zip(part, policy.read(encoded, row_slices), strict=True):
+            for (i, rows), tokens in zip(part, policy.logprobs(encoded, row_slices), strict=True):
                 logprobs[i][rows] = tokens.logprobs.detach().double()
                 loss = loss + (tokens.logprobs * shares(groups)[i][rows].to(tokens.logprobs.dtype)).sum()
             loss.backward()

@@ -21,7 +21,10 @@ def test_a_cache_folder_that_cannot_be_written_is_an_error_before_anything_is_re
 def test_a_second_run_decodes_nothing_and_learns_the_same(root, tmp_path):
     found = {}
     for name, cache in {"without": None, "first": tmp_path / "cache", "second": tmp_path / "cache"}.items():
-        data = run_fixtures.settings(root, tmp_path)["data"] | {"cache_bytes": 0, "cache_dir": cache and str(cache)}
+        data = run_fixtures.settings(root, tmp_path)["data"] | {
+            "frame_cache_bytes": 0,
+            "cache_dir": cache and str(cache),
+        }
         run = build(run_fixtures.config(root, tmp_path / name, "care", data=data, steps=4), quiet=True)
         run.fit(quiet=True)
         found[name] = run_fixtures.numbers(tmp_path / name), run.feeder.reader.counts

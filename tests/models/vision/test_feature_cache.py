@@ -39,7 +39,7 @@ class Hook:
 
 
 def features(policy, prompts):
-    with torch.no_grad(), policy.tower.encode(prompts) as encoded:
+    with torch.no_grad(), policy.tower.encode_prompts(prompts) as encoded:
         return torch.cat(encoded.features)
 
 

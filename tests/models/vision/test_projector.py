@@ -60,7 +60,7 @@ class Hook:
 def outcome(policy, prompts):
     """Features, and the gradients of a function of them that no two tokens, levels or numbers share."""
     policy.model.zero_grad()
-    with policy.tower.encode(prompts) as encoded:
+    with policy.tower.encode_prompts(prompts) as encoded:
         whole = torch.cat(encoded.features)
         weights = torch.randn(whole.shape, dtype=whole.dtype, generator=torch.Generator().manual_seed(1))
         (whole.sin() * weights).sum().backward()

@@ -63,7 +63,7 @@ def test_a_step_that_did_not_fit_is_the_step_that_does(algorithm, of, caplog):
     assert {n: others[n] for n in same} == pytest.approx({n: numbers[n] for n in same}, rel=1e-6, abs=1e-9)
     assert "out of memory at max_tokens_per_micro_batch=" in caplog.text
     assert trainer.forward.planner.max_tokens_per_micro_batch < 10**6  # and so it stays
-    with patch.object(getattr(trainer, of), "logprobs", starving(getattr(trainer, of).read, rows)):
+    with patch.object(getattr(trainer, of), "logprobs", starving(getattr(trainer, of).logprobs, rows)):
         assert "work/oom_retries" not in trainer.step()
 
 

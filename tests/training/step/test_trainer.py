@@ -87,7 +87,7 @@ def test_rewards_that_agree_give_a_group_no_say_and_cost_no_pass():
     given, numbers, encoded, after = step()
     assert encoded == ["photo"]
     assert numbers["groups/frac_without_signal"] == 0.75
-    with patch.object(TokenWeights, "silent", False):
+    with patch.object(TokenWeights, "without_signal", False):
         others, _, everybody, expected = step()
     assert len(everybody) == 4
     torch.testing.assert_close(flat(given), flat(others), atol=1e-12, rtol=0)
@@ -224,7 +224,9 @@ def test_several_updates_share_the_completions_of_a_step():
     groups = run_fixtures.fixed_groups(policy)
     for group in groups:
         group.sampling_logprobs.mul_(0.2)
-    trainer = run_fixtures.trainer_of(GRPO(beta=0, epsilon=0.2, reference=None), policy, groups, mini_batches_per_step=2)
+    trainer = run_fixtures.trainer_of(
+        GRPO(beta=0, epsilon=0.2, reference=None), policy, groups, mini_batches_per_step=2
+    )
     read = Counter()
     with patch.object(policy, "encode", wraps=policy.encode) as see:
         trainer.step()

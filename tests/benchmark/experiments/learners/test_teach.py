@@ -66,24 +66,24 @@ def slots_of(clips):
 
 
 def test_full_input_is_the_shelf_itself(shelf):
-    assert INPUTS["full"].encode(shelf, 0) is shelf
+    assert INPUTS["full"].see(shelf, 0) is shelf
 
 
 def test_a_shuffled_clip_has_the_same_slots_in_another_order_of_its_own(shelf):
-    mixed = INPUTS["shuffled"].encode(shelf, 0)
+    mixed = INPUTS["shuffled"].see(shelf, 0)
     before, after = slots_of(shelf.clips), slots_of(mixed.clips)
     assert [sorted(clip) for clip in before] == [sorted(clip) for clip in after]
     orders = {tuple(clip.index(slot) for slot in other) for clip, other in zip(before, after, strict=True)}
     assert len(orders) > 1
     assert before != after
     assert mixed.pictures is shelf.pictures
-    assert slots_of(INPUTS["shuffled"].encode(shelf, 0).clips) == after
-    assert slots_of(INPUTS["shuffled"].encode(shelf, 1).clips) != after
+    assert slots_of(INPUTS["shuffled"].see(shelf, 0).clips) == after
+    assert slots_of(INPUTS["shuffled"].see(shelf, 1).clips) != after
 
 
 def test_what_is_taken_away_is_grey_and_what_is_left_is_untouched(shelf):
     for name, clips, pictures in (("blind", True, True), ("observation", True, False), ("video", False, True)):
-        less = INPUTS[name].encode(shelf, 0)
+        less = INPUTS[name].see(shelf, 0)
         assert less.clips.shape == shelf.clips.shape
         assert less.pictures.shape == shelf.pictures.shape
         assert bool((less.clips == GREY).all()) is clips
@@ -93,7 +93,7 @@ def test_what_is_taken_away_is_grey_and_what_is_left_is_untouched(shelf):
 
 
 def test_the_last_frame_stands_in_the_place_of_all(shelf):
-    less = INPUTS["last_frame"].encode(shelf, 0)
+    less = INPUTS["last_frame"].see(shelf, 0)
     assert np.array_equal(less.clips, np.repeat(shelf.clips[:, -1:], shelf.clips.shape[1], axis=1))
     assert less.pictures is shelf.pictures
     four = less.clips[:4]  # of one octet: the tail tells nothing of what came before
@@ -102,7 +102,7 @@ def test_the_last_frame_stands_in_the_place_of_all(shelf):
 
 def test_the_blind_answer_all_items_of_an_octet_alike(policy, octets, shelf):
     asked = questions(octets, shelf, 11)
-    texts = ask(policy, INPUTS["blind"].encode(shelf, 0), asked, GREEDY, 0)
+    texts = ask(policy, INPUTS["blind"].see(shelf, 0), asked, GREEDY, 0)
     assert len(texts) == 16
     assert len(set(texts[:8])) == len(set(texts[8:])) == 1
     whole = ask(policy, shelf, asked, GREEDY, 0)
@@ -111,10 +111,10 @@ def test_the_blind_answer_all_items_of_an_octet_alike(policy, octets, shelf):
 
 def test_observation_alone_tells_lamps_apart_and_no_videos(policy, octets, shelf):
     asked = questions(octets[:1], shelf, 11)
-    texts = ask(policy, INPUTS["observation"].encode(shelf, 0), asked, GREEDY, 0)
+    texts = ask(policy, INPUTS["observation"].see(shelf, 0), asked, GREEDY, 0)
     assert texts[0::2] == texts[:1] * 4
     assert texts[1::2] == texts[1:2] * 4
-    texts = ask(policy, INPUTS["video"].encode(shelf, 0), asked, GREEDY, 0)
+    texts = ask(policy, INPUTS["video"].see(shelf, 0), asked, GREEDY, 0)
     assert texts[0::2] == texts[1::2]
 
 
