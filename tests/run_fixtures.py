@@ -229,7 +229,7 @@ def fixed_groups(policy, names: Sequence[str] = tuple(MIXED)) -> list[Group]:
         answer = mask & (places >= ends - 2)
         sampled = -5 * torch.rand(mask.shape, dtype=policy.dtype, generator=noise) * mask
         texts, finished = tuple(f"{name} {i}" for i in range(len(lengths))), torch.ones(len(lengths), dtype=torch.bool)
-        groups.append(Group(prompt, tokens, mask, answer, texts, finished, sampled))
+        groups.append(Group(prompt, tokens, mask, answer, texts, finished, sampled, max_new_tokens=80))
     return groups
 
 
