@@ -265,8 +265,8 @@ def looked(policy, prompts):
 def trainer_of(
     algorithm, policy, groups: Sequence[Group], ranks: Ranks | None = None, rate: float = 1e-3, **options
 ) -> Trainer:
-    """A trainer of one rank, fed with the same completions at each step."""
-    reference = options.pop("reference", None)
+    """A trainer of one rank, fed with the same completions at each step. ``grade`` judges one group."""
+    reference, grade = options.pop("reference", None), options.pop("grade", fixed_rewards)
     if reference is None and algorithm.needs.reference is not None:
         reference = disturbed(policy, algorithm.needs.reference)
     parameters = [p for p in policy.model.parameters() if p.requires_grad]
@@ -278,7 +278,7 @@ def trainer_of(
         examples=lambda _: [group.prompt.example for group in groups],
         prepare=lambda _: looked(policy, [group.prompt for group in groups]),
         sample=lambda *_: groups,
-        grade=options.pop("grade", fixed_rewards),
+        grade=lambda some: [grade(group) for group in some],
         weights={"accuracy": 1.0, "format": 0.5},
         base=options.pop("base", None),
     )

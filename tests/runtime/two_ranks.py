@@ -33,9 +33,10 @@ def learn(ranks, names, policy):
     return trainer, {n: p.detach().clone() for n, p in policy.model.named_parameters()}, numbers
 
 
-def broken(group):
+def broken(groups):
     """No numbers on the second rank."""
-    return {n: r * float("nan") for n, r in grade(group).items()} if group.prompt.example.id == "film" else grade(group)
+    factors = [float("nan") if group.prompt.example.id == "film" else 1 for group in groups]
+    return [{n: r * by for n, r in grade(group).items()} for group, by in zip(groups, factors, strict=True)]
 
 
 def main(config: str, out: str) -> None:
