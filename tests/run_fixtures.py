@@ -239,6 +239,13 @@ def fixed_rewards(group: Group) -> dict[str, Tensor]:
     return {"accuracy": (order % 2 == 0).float(), "format": 1 - order / 4}
 
 
+def of_groups(
+    grade: Callable[[Group], Mapping[str, Tensor]],
+) -> Callable[[Sequence[Group]], list[Mapping[str, Tensor]]]:
+    """What judges the groups of a batch, of what judges one."""
+    return lambda groups: [grade(group) for group in groups]
+
+
 class Watched(torch.optim.AdamW):
     """Keeps the gradients that it was given."""
 
@@ -278,7 +285,7 @@ def trainer_of(
         examples=lambda _: [group.prompt.example for group in groups],
         prepare=lambda _: looked(policy, [group.prompt for group in groups]),
         sample=lambda *_: groups,
-        grade=lambda some: [grade(group) for group in some],
+        grade=of_groups(grade),
         weights={"accuracy": 1.0, "format": 0.5},
         base=options.pop("base", None),
     )

@@ -20,15 +20,9 @@ def await_calls(calls: Sequence[GraderCall]) -> list[Scores]:
 
 
 async def all_of(calls: Sequence[GraderCall]) -> list[Scores]:
-    """Await all calls; after an error, or when this is cancelled itself, no call goes on."""
+    """Await all calls. The first error ends this; `asyncio.run` then cancels the calls that are left and waits for them."""
     bounds = {call.name: asyncio.Semaphore(call.grader.concurrency) for call in calls}
-    tasks = [asyncio.create_task(bounded(call, bounds[call.name])) for call in calls]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    return await asyncio.gather(*(bounded(call, bounds[call.name]) for call in calls))
 
 
 async def bounded(call: GraderCall, bound: asyncio.Semaphore) -> Scores:
