@@ -48,10 +48,8 @@ def judge(monkeypatch):
 
 
 def test_the_examples_give_what_they_promise(tmp_path, monkeypatch, judge):
-    for place, code in enumerate(CODE):
-        (tmp_path / f"part{place}.py").write_text(code)  # each is complete by itself
-        compile(code, PAGE.name, "exec")
-        exec(code, {})
+    for code in CODE:
+        exec(code, {})  # each is complete by itself
     (tmp_path / "my_rewards.py").write_text("\n".join(CODE))
     monkeypatch.chdir(tmp_path)
     rewards = {
