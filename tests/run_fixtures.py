@@ -239,6 +239,13 @@ def fixed_rewards(group: Group) -> dict[str, Tensor]:
     return {"accuracy": (order % 2 == 0).float(), "format": 1 - order / 4}
 
 
+def of_groups(
+    grade: Callable[[Group], Mapping[str, Tensor]],
+) -> Callable[[Sequence[Group]], list[Mapping[str, Tensor]]]:
+    """What judges the groups of a batch, of what judges one."""
+    return lambda groups: [grade(group) for group in groups]
+
+
 class Watched(torch.optim.AdamW):
     """Keeps the gradients that it was given."""
 
@@ -265,8 +272,8 @@ def looked(policy, prompts):
 def trainer_of(
     algorithm, policy, groups: Sequence[Group], ranks: Ranks | None = None, rate: float = 1e-3, **options
 ) -> Trainer:
-    """A trainer of one rank, fed with the same completions at each step."""
-    reference = options.pop("reference", None)
+    """A trainer of one rank, fed with the same completions at each step. ``grade`` judges one group."""
+    reference, grade = options.pop("reference", None), options.pop("grade", fixed_rewards)
     if reference is None and algorithm.needs.reference is not None:
         reference = disturbed(policy, algorithm.needs.reference)
     parameters = [p for p in policy.model.parameters() if p.requires_grad]
@@ -280,7 +287,7 @@ def trainer_of(
         examples=lambda _: [group.prompt.example for group in groups],
         prepare=lambda _: looked(policy, [group.prompt for group in groups]),
         sample=lambda *_: groups,
-        grade=options.pop("grade", fixed_rewards),
+        grade=of_groups(grade),
         weights={"accuracy": 1.0, "format": 0.5},
         base_rewards=options.pop("base_rewards", None),
     )

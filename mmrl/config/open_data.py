@@ -1,11 +1,11 @@
 """From a config's sections to examples."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
-from mmrl.config.schema import ConfigError, DataSection, EvalSetSection, MediaSection, SetSection
+from mmrl.config.schema import ConfigError, DataSection, EvalSetSection, MediaSection, RewardSection, SetSection
 from mmrl.data.formats.dataset import Dataset
 from mmrl.data.formats.registry import FORMATS
 from mmrl.data.formats.seed_bench_r1 import SeedBenchR1
@@ -14,6 +14,7 @@ from mmrl.data.media.preflight import preflight
 from mmrl.data.media.reader import MediaReader
 from mmrl.data.stream import Mixture
 from mmrl.rewards.benchmark_graders import PUBLISHED_READINGS
+from mmrl.rewards.grader_forms import GroupGrader, group_grader
 from mmrl.rewards.graders import GRADERS, Grader, check_gold
 from mmrl.rewards.load_grader import load_grader
 from mmrl.rewards.run_graders import grade_one
@@ -36,6 +37,18 @@ def grader(spec: str) -> Grader:
         known = ", ".join([*GRADERS, *WORLD_GRADERS])
         raise ConfigError(f"grader {spec!r}: expected one of {known}, or your own as path.py:function")
     return load_grader(spec)
+
+
+def graders_of(rewards: Mapping[str, RewardSection]) -> dict[str, GroupGrader]:
+    """The graders of a config's rewards, by the reward's name. Raises ConfigError for a bound of calls that means nothing."""
+    found = {}
+    for name, reward in rewards.items():
+        loaded = grader(reward.grader)
+        try:
+            found[name] = group_grader(loaded, reward.concurrency)
+        except ValueError as error:
+            raise ConfigError(f"rewards.{name}: grader {reward.grader!r}: {error}") from None
+    return found
 
 
 def root_of(section: MediaSection) -> Path:

@@ -98,6 +98,7 @@ class RewardSection(Section):
 
     grader: str
     weight: Annotated[float, Field(allow_inf_nan=False)] = 1.0
+    concurrency: Positive | None = None  # calls of an async grader at once, 16 if null; refused for other graders
 
 
 class RolloutSection(Section):

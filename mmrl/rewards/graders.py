@@ -1,11 +1,12 @@
 """The graders that come with mmrl. A grader is a plain callable: grader(completion, **fields) -> a finite number.
 
 The fields are those of the example's row as read, and id, question, answer, kind and choices, which win. Take those you
-need by name and the rest with **fields.
+need by name and the rest with **fields. Your own may have other forms: `mmrl.rewards.grader_forms`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from mmrl.rewards import answer_scores as scores
 from mmrl.rewards.answer_extraction import extract
@@ -14,7 +15,7 @@ from mmrl.rewards.consistency import concludes, consistency, consistency_rule
 from mmrl.rewards.parse import first_block, parse
 from mmrl.types import Example, letters_of
 
-Grader = Callable[..., float]
+Grader = Callable[..., Any]  # a number, or what the other forms return
 
 
 def accuracy(completion: str, *, kind: str, answer: str, **_: object) -> float:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from mmrl.rewards.grader_forms import judges_whole_group
 from mmrl.rewards.graders import GRADERS, Grader
 
 
@@ -29,6 +30,10 @@ def load_grader(spec: str) -> Grader:
         raise ValueError(f"grader {spec!r}: expected a function, found {type(grader).__name__}")
     if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in inspect.signature(grader).parameters.values()):
         raise ValueError(f"grader {spec!r}: add **fields to its parameters: it is given every field of the example")
+    try:
+        judges_whole_group(grader)
+    except ValueError as error:
+        raise ValueError(f"grader {spec!r}: {error}") from None
     return grader
 
 

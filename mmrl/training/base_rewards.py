@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from mmrl.algorithms import Algorithm
-from mmrl.config.open_data import every, grader, media_reader, training_data
+from mmrl.config.open_data import every, graders_of, media_reader, training_data
 from mmrl.config.open_model import feature_cache, policy_of
 from mmrl.config.schema import Config, ConfigError
 from mmrl.data.media.reader import MediaReader
 from mmrl.evaluation.scorers import code_of
 from mmrl.models.policy import Policy
 from mmrl.models.vision.processor_sizes import size_rules
-from mmrl.rewards.run_graders import grade
+from mmrl.rewards.run_graders import grade_groups
 from mmrl.runtime.console import progress
 from mmrl.runtime.files import write_whole
 from mmrl.runtime.json_lines import append, cut_torn_end, line_of, read
@@ -79,7 +79,7 @@ def rows(
     config: Config, examples: Sequence[Example], policy: Policy, reader: MediaReader, samples: int
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each example whose media can be read."""
-    graders = {name: grader(r.grader) for name, r in config.rewards.items()}
+    graders = graders_of(config.rewards)
     weights = {name: r.weight for name, r in config.rewards.items()}
     rollout = config.rollout.model_copy(update={"group_size": samples})
     sample = rollouts_of(policy, "policy", rollout, config.seed)
@@ -88,8 +88,8 @@ def rows(
         kept, media, bad = load_media(reader, examples[start : start + together])
         if bad and config.data.on_bad_media == "stop":
             raise bad[0]
-        for group in sample(policy.prompts(kept, media), STEP):
-            earned = grade(group.texts, group.prompt.example, graders)
+        groups = sample(policy.prompts(kept, media), STEP)
+        for group, earned in zip(groups, grade_groups(groups, graders), strict=True):
             total = sum(weights[name] * reward for name, reward in earned.items())
             earned = {**earned, "total": total}
             plain = {name: reward.tolist() for name, reward in earned.items()}
@@ -120,7 +120,7 @@ def facts(config: Config) -> dict[str, Any]:
         "frames": data["frames"],
         "reader": data["reader"],
         "decoding": plain["rollout"]["decoding"],
-        "rewards": plain["rewards"],
+        "rewards": {name: {"grader": r.grader, "weight": r.weight} for name, r in config.rewards.items()},
         "code": {name: code_of(reward.grader) for name, reward in config.rewards.items()},
     }
 

@@ -15,7 +15,7 @@ from accelerate.utils import set_seed
 from torch.optim import Optimizer
 
 from mmrl.config.load import dump, flat
-from mmrl.config.open_data import every, grader, media_reader, training_data
+from mmrl.config.open_data import every, graders_of, media_reader, training_data
 from mmrl.config.open_model import feature_cache, policy_of
 from mmrl.config.schema import Config
 from mmrl.data.stream import Mixture, Stream
@@ -25,7 +25,7 @@ from mmrl.models.reader import Reader
 from mmrl.models.reference import Reference
 from mmrl.models.self_check import compare
 from mmrl.models.vision.processor_sizes import size_rules
-from mmrl.rewards.run_graders import grade
+from mmrl.rewards.run_graders import grade_groups
 from mmrl.runtime.files import write_whole
 from mmrl.runtime.ranks import Ranks, join
 from mmrl.training import checkpoint
@@ -154,7 +154,6 @@ def feeder_of(inputs: Inputs, policy: Policy) -> PromptFeeder:
 def collector_of(inputs: Inputs, models: Models, feeder: PromptFeeder) -> Collector:
     """Makes what turns prompts into completions, and grades these by the config's rewards."""
     config = inputs.config
-    graders = {name: grader(r.grader) for name, r in config.rewards.items()}
     base = None
     if config.base_rewards is not None:
         base = read_table(Path(config.base_rewards), facts(config))
@@ -165,7 +164,7 @@ def collector_of(inputs: Inputs, models: Models, feeder: PromptFeeder) -> Collec
         sample=rollouts_of(
             models.proposal or models.policy, config.algorithm.needs.source, config.rollout, config.seed
         ),
-        grade=lambda group: grade(group.texts, group.prompt.example, graders),
+        grade=partial(grade_groups, graders=graders_of(config.rewards)),
         weights=MappingProxyType({name: r.weight for name, r in config.rewards.items()}),
         base_rewards=base,
     )

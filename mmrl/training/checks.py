@@ -1,11 +1,12 @@
 """Checks before a run starts: each finds a mistake that would otherwise stop the run, or spoil it, hours later."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from mmrl.config.load import flat
-from mmrl.config.open_data import check_gradable, check_media, disk_of, grader, open_set, root_of
+from mmrl.config.open_data import check_gradable, check_media, disk_of, grader, graders_of, open_set, root_of
 from mmrl.config.schema import Config, ConfigError, EvaluationSection
 from mmrl.data.conditions import check_condition
 from mmrl.models.policy import Policy
@@ -20,7 +21,7 @@ FREE_TO_CHANGE = (  # when a run is resumed: what decides its length, what it wr
     "data.on_bad_media", "data.workers", "data.timeout", "data.frame_cache_bytes", "data.cache_dir",
     "data.cache_dir_bytes", "data.max_prompt_tokens",
     "max_tokens_per_micro_batch", "rollout.max_num_seqs", "model.max_logit_bytes", "model.feature_cache_bytes",
-    "model.gradient_checkpointing", "model.shard", "model.share_prefix",
+    "model.gradient_checkpointing", "model.shard", "model.share_prefix", "rewards.*.concurrency",
 )  # fmt: skip
 
 
@@ -57,9 +58,9 @@ def checkpoint_to_resume(config: Config, resume: bool) -> Path | None:
 def same_config(config: Config, recorded: Mapping[str, Any], directory: Path) -> None:
     """Refuse to go on with another experiment."""
     now, before = flat(config.model_dump(mode="json")), flat(recorded)
-    free = tuple(f"{key}." for key in FREE_TO_CHANGE)  # with all that is part of them
+    free = tuple(f"{key}.*" for key in FREE_TO_CHANGE)  # with all that is part of them
     different = [k for k in sorted(now.keys() | before.keys()) if now.get(k) != before.get(k)]
-    if changed := [k for k in different if not f"{k}.".startswith(free)]:
+    if changed := [k for k in different if not any(fnmatchcase(f"{k}.", one) for one in free)]:
         first = changed[0]
         raise ConfigError(
             f"{directory}: cannot resume, because {', '.join(changed)} changed; the first: expected "
@@ -69,9 +70,10 @@ def same_config(config: Config, recorded: Mapping[str, Any], directory: Path) ->
 
 
 def check_inputs(config: Config, examples: Sequence[Example], ranks: Ranks, quiet: bool) -> None:
-    """Refuse golds that no answer can match, missing demonstrations, media that do not open, and caches that cannot be written."""
+    """Refuse graders that do not load, golds that no answer can match, missing demonstrations, unreadable media and caches."""
     disk_of(config.data, "frames")
     disk_of(config.data, "features")
+    graders_of(config.rewards)
     check_gradable(examples, [reward.grader for reward in config.rewards.values()], "data")
     if config.validation is not None:
         check_validation(config.validation)

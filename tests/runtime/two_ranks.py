@@ -47,7 +47,7 @@ def main(config: str, out: str) -> None:
     ranks = Ranks(Accelerator())
     policy = tiny_models.policy(dtype=torch.float64)
     trainer, weights, numbers = learn(ranks, SHARES[ranks.rank], policy)
-    trainer.collector.grade = broken
+    trainer.collector.grade = run_fixtures.of_groups(broken)
     try:
         trainer.step()
     except NonFiniteError as error:

@@ -93,7 +93,7 @@ def learn(variant, names, ranks):
 
 def refused(trainer, ranks):
     """What each rank says of an example of the second rank that is not finite."""
-    trainer.collector.grade = two_ranks.broken
+    trainer.collector.grade = run_fixtures.of_groups(two_ranks.broken)
     try:
         trainer.step()
     except NonFiniteError as error:

@@ -201,7 +201,7 @@ def test_a_half_written_checkpoint_is_never_taken_for_one(root, whole, tmp_path,
 def test_an_error_between_checkpoints_loses_nothing(root, whole, tmp_path):
     config = setting(root, tmp_path / "run", CARE)
     run = build(config, quiet=True)
-    run.trainer.collector.grade = failing(run.trainer.collector.grade, 6)
+    run.trainer.collector.grade = failing(run.trainer.collector.grade, 3)
     with pytest.raises(ValueError, match="own fault"):
         run.fit(quiet=True)
     assert run.saved == 2

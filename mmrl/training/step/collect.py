@@ -23,7 +23,7 @@ class Collector:
     examples: Callable[[int], Sequence[Example]]  # draw -> this rank's examples
     prepare: Callable[[Sequence[Example]], Sequence[Prompt]]  # decoded and tokenised
     sample: Callable[[Sequence[Prompt], int], Sequence[Group]]
-    grade: Callable[[Group], Mapping[str, Tensor]]
+    grade: Callable[[Sequence[Group]], Sequence[Mapping[str, Tensor]]]  # of all groups at once: async graders overlap
     weights: Mapping[str, float]  # of the rewards
     base_rewards: Mapping[str, Mapping[str, Tensor]] | None = None  # example -> reward -> what the base model earned
     done: int = 0  # batches of examples drawn for whole steps: more than steps where the algorithm chooses
@@ -54,7 +54,7 @@ class Collector:
         if sampled:
             meter.total("work/sampled_tokens", float(sum(int(group.completion_mask.sum()) for group in sampled)))
         with meter.phase("reward"):
-            rewards = [self.grade(group) for group in groups]
+            rewards = self.grade(groups)
         self.drawn += 1
         bad = [g.prompt.example.id for g, r in zip(groups, rewards, strict=True) if not all_finite(r.values())]
         refuse(self.ranks.names(bad), step, "reward", "Look at what the graders say of these examples")

@@ -159,7 +159,7 @@ def test_what_is_not_finite_names_examples_and_touches_nothing(algorithm, option
     trainer.step()
     before, state = weights(policy), {p: dict(s) for p, s in trainer.optimizer.state.items()}
     trainer.algorithm = trainer.forward.algorithm = algorithm
-    trainer.collector.grade = options.get("grade", trainer.collector.grade)
+    trainer.collector.grade = run_fixtures.of_groups(options.get("grade", run_fixtures.fixed_rewards))
     with pytest.raises(NonFiniteError, match=f"step 2: {named}"):
         trainer.step()
     assert torch.equal(weights(policy), before)
@@ -167,7 +167,7 @@ def test_what_is_not_finite_names_examples_and_touches_nothing(algorithm, option
     assert all(trainer.optimizer.state[p][k] is v for p, s in state.items() for k, v in s.items())
     assert all(p.grad is None for p in policy.model.parameters())
     trainer.algorithm = trainer.forward.algorithm = GRPO(beta=0, reference=None)
-    trainer.collector.grade = run_fixtures.fixed_rewards
+    trainer.collector.grade = run_fixtures.of_groups(run_fixtures.fixed_rewards)
     trainer.step()  # and it can go on
     assert trainer.step_done == 2
 
