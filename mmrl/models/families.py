@@ -60,8 +60,6 @@ def register_family(family: Family) -> Family:
 
     Raises ValueError for a name that is taken, and for a description that no parameters can match.
     """
-    if not isinstance(family, Family):
-        raise ValueError(f"family: expected a Family, found {type(family).__name__}")
     if family.name in FAMILIES:
         raise ValueError(f"family {family.name!r}: expected a name of its own, found one of {sorted(FAMILIES)}")
     if not family.name:
@@ -80,7 +78,7 @@ def family_of(model_type: str) -> Family:
     """Finds a family. Raises ValueError, which lists all families, for another type."""
     if model_type not in FAMILIES:
         raise ValueError(
-            f"model: expected one of the families {sorted(FAMILIES)}, or yours by register_family; found {model_type!r}"
+            f"model: expected one of the families {sorted(FAMILIES)}, or yours by register_family, found {model_type!r}"
         )
     return FAMILIES[model_type]
 

@@ -104,8 +104,17 @@ def code_of(spec: str) -> str:
 
 
 def codes(values: Mapping[str, Any]) -> dict[str, str]:
-    """Return ``code_of`` each value of a plain config that names a user's code, by its dotted key."""
-    return {".".join(key): code_of(value) for key, value in leaves(values) if is_spec(value)}
+    """Return ``code_of`` each value of a plain config that names a user's code, by its dotted key.
+
+    A value that only looks like it, as a folder may be called so, has no file and is left out.
+    """
+    return {".".join(key): code_of(value) for key, value in leaves(values) if is_spec(value) and has_code(value)}
+
+
+def has_code(spec: str) -> bool:
+    """Return whether a spec's file was run, or is there to be run."""
+    path = Path(spec.rpartition(":")[0]).resolve()
+    return module_name(path) in sys.modules or path.is_file()
 
 
 def leaves(values: Any, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

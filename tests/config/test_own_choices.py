@@ -13,7 +13,7 @@ from mmrl.runtime.user_code import UserFileError
 from tests.config.test_config import EVALUATION, NAMES, PLAIN
 from tests.own_code import own
 
-CODE = '''
+CODE = """
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -104,7 +104,7 @@ class Needy(Rows):
 
 def function():
     pass
-'''
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -138,8 +138,12 @@ def test_a_class_by_its_path_has_its_keys_and_its_name():
     [
         ["algorithm={name: mine.py:Mine}"],
         ["algorithm={name: mine.py:Sub, clip: 0.2, more: 3}", "updates_per_step=2"],
-        ["algorithm={name: mine.py:Mine, divergence: {name: mine.py:Div, a: 2}, target: [{name: mine.py:Fac}, {name: tilt}]}"],
-        ["algorithm={name: fdpg, divergence: {name: mine.py:Div, a: 2}, target: [{name: mine.py:Fac}, {name: constraint}]}"],
+        [
+            "algorithm={name: mine.py:Mine, divergence: {name: mine.py:Div, a: 2}, target: [{name: mine.py:Fac}, {name: tilt}]}"
+        ],
+        [
+            "algorithm={name: fdpg, divergence: {name: mine.py:Div, a: 2}, target: [{name: mine.py:Fac}, {name: constraint}]}"
+        ],
         ["data.sets.0.format=mine.py:Rows"],
     ],
 )
@@ -196,8 +200,14 @@ def test_what_is_no_algorithm_is_refused(name, said):
     ("name", "said"),
     [
         ("mine.py:Mine", f"{DIVERGENCE} a class Mine that does not"),
-        ("mine.py:Unannounced", f"{DIVERGENCE} Unannounced without slope_at_infinity, curvature; define what is missing"),
-        ("mine.py:Changing", f"{DIVERGENCE} Changing, which can be changed; write @dataclass(frozen=True, kw_only=True)"),
+        (
+            "mine.py:Unannounced",
+            f"{DIVERGENCE} Unannounced without slope_at_infinity, curvature; define what is missing",
+        ),
+        (
+            "mine.py:Changing",
+            f"{DIVERGENCE} Changing, which can be changed; write @dataclass(frozen=True, kw_only=True)",
+        ),
     ],
 )
 def test_what_is_no_divergence_is_refused(name, said):
@@ -217,7 +227,10 @@ def test_a_field_that_no_yaml_can_state_is_refused():
 
 @pytest.mark.parametrize("name", ["mine:Mine", "mine.py", "Mine"])
 def test_a_name_that_is_neither_says_how_to_name_ones_own(name):
-    assert complaint(f"algorithm={{name: {json.dumps(name)}}}") == f"algorithm.name: expected one of {NAMES}, found {name!r}"
+    assert (
+        complaint(f"algorithm={{name: {json.dumps(name)}}}")
+        == f"algorithm.name: expected one of {NAMES}, found {name!r}"
+    )
 
 
 def test_an_error_of_the_file_is_none_of_the_config(tmp_path):
@@ -238,7 +251,9 @@ def test_a_format_that_is_none_is_refused():
     assert "inherits mmrl.data.formats.dataset.Annotations, found a class Mine" in complaint(
         "data.sets.0.format=mine.py:Mine"
     )
-    assert complaint("data.sets.0.format=mine.py:Needy").endswith("expected a default for each field, found none for extra")
+    assert complaint("data.sets.0.format=mine.py:Needy").endswith(
+        "expected a default for each field, found none for extra"
+    )
 
 
 def test_an_evaluation_takes_a_format_and_a_condition(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from mmrl.runtime.user_code import UserCodeError, UserFileError, code_of, codes, is_spec, load_object, load_validated
 from tests.own_code import forget, own
 
-CODE = '''
+CODE = """
 from dataclasses import dataclass
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ def double(x):
     return 2 * x
 
 LIMIT = 3
-'''
+"""
 
 
 @pytest.mark.parametrize("spec", ["a.py:f", "/x/y z/a.py:F_1", "C:\\x\\a.py:f"])
@@ -27,7 +27,9 @@ def test_a_spec_is_a_python_file_and_a_name(spec):
     assert is_spec(spec)
 
 
-@pytest.mark.parametrize("value", ["a.py", "a.py:", ":f", ".py:f", "a:f", "a.py:f g", "a.py:1", "frames:8", "", 3, None])
+@pytest.mark.parametrize(
+    "value", ["a.py", "a.py:", ":f", ".py:f", "a:f", "a.py:f g", "a.py:1", "frames:8", "", 3, None]
+)
 def test_other_values_are_no_specs(value):
     assert not is_spec(value)
 
@@ -47,7 +49,10 @@ def test_one_file_is_one_module(tmp_path, monkeypatch):
     [
         ("mine.py", "thing 'mine.py': expected your own as path.py:name"),
         ("nowhere.py:f", r"thing 'nowhere.py:f': no file .*nowhere.py; paths are relative to the current directory, "),
-        ("mine.py:duoble", "thing 'mine.py:duoble': mine.py has no 'duoble'; it has Box, double; did you mean 'double'"),
+        (
+            "mine.py:duoble",
+            "thing 'mine.py:duoble': mine.py has no 'duoble'; it has Box, double; did you mean 'double'",
+        ),
         ("mine.txt:f", "thing 'mine.txt:f': expected a Python file ending in .py, found mine.txt"),
     ],
 )
@@ -68,7 +73,9 @@ def test_an_error_of_the_file_passes_with_a_note_and_comes_again(tmp_path, faili
         assert caught.value.__notes__ == [f"while broken.py was run, which thing '{path}:f' names"]
 
 
-@pytest.mark.parametrize(("failing", "kind"), [("raise ValueError('no')", "ValueError: no"), ("assert 0", "AssertionError: ")])
+@pytest.mark.parametrize(
+    ("failing", "kind"), [("raise ValueError('no')", "ValueError: no"), ("assert 0", "AssertionError: ")]
+)
 def test_validation_does_not_take_an_error_of_the_file_for_one_of_the_config(tmp_path, failing, kind):
     path = own(tmp_path, "broken.py", failing)
     with pytest.raises(UserFileError, match=f"its file ended with {kind}"):
@@ -89,5 +96,9 @@ def test_the_hash_is_of_the_code_that_was_run(tmp_path):
 
 def test_codes_are_found_wherever_a_config_names_them(tmp_path):
     path = own(tmp_path, "mine.py", CODE)
-    plain = {"out": "x", "a": {"b": [{"name": f"{path}:Box"}, {"name": "tilt"}], "c": f"{path}:double"}, "n": None}
+    plain = {
+        "out": "runs/nowhere.py:Box",
+        "a": {"b": [{"name": f"{path}:Box"}, {"name": "tilt"}], "c": f"{path}:double"},
+        "n": None,
+    }
     assert codes(plain) == dict.fromkeys(("a.b.0.name", "a.c"), code_of(f"{path}:Box"))

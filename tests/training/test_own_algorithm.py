@@ -36,7 +36,7 @@ class Mine(Algorithm):
         x = (rows.reference - now.logp).clamp(-10, 10)
         return credit.pull * (x.expm1() - x) - (now.logp - now.logp.detach()).exp() * credit.worth
 '''
-DIVERGENCE = '''
+DIVERGENCE = """
 from dataclasses import dataclass
 from torch import log, tensor
 from torch.nn.functional import softplus
@@ -63,7 +63,7 @@ class Posterior(Factor):
 
     def log_weight(self, rewards):
         return rewards["total"] / self.beta
-'''
+"""
 
 
 def method(root, out, algorithm, **changes):
@@ -76,7 +76,9 @@ def trained(config, resume=False):
 
 
 def equal_weights(one, other):
-    one, other = (load_policy(path / "checkpoints" / "step-000002", "plain").model.state_dict() for path in (one, other))
+    one, other = (
+        load_policy(path / "checkpoints" / "step-000002", "plain").model.state_dict() for path in (one, other)
+    )
     return all(torch.equal(value, other[name]) for name, value in one.items())
 
 
@@ -94,11 +96,18 @@ def test_grpos_equations_in_a_file_are_grpo_bit_by_bit(root, tmp_path):
     assert any(line["reward/std"] > 0 for line in made)
     assert made == theirs
     assert equal_weights(tmp_path / "Mine", tmp_path / "grpo")
+    spec = own(tmp_path, "other.py", GRPO.replace("1e-4", "1e-1")) + ":Mine"
+    trained(method(root, tmp_path / "other", {"name": spec}))
+    assert run_fixtures.numbers(tmp_path / "other") != theirs
 
 
 def test_a_divergence_and_a_factor_in_a_file_are_mmrls_bit_by_bit(root, tmp_path):
     path = own(tmp_path, "mine.py", DIVERGENCE)
-    mine = {"name": "fdpg", "divergence": {"name": f"{path}:JS"}, "target": [{"name": f"{path}:Posterior", "beta": 0.25}]}
+    mine = {
+        "name": "fdpg",
+        "divergence": {"name": f"{path}:JS"},
+        "target": [{"name": f"{path}:Posterior", "beta": 0.25}],
+    }
     theirs = {"name": "fdpg", "divergence": {"name": "js"}, "target": [{"name": "tilt", "beta": 0.25}]}
     for name, algorithm in (("mine", mine), ("theirs", theirs)):
         trained(method(root, tmp_path / name, algorithm))
@@ -145,7 +154,9 @@ def test_a_run_is_not_resumed_with_another_grader(root, tmp_path):
     rewards = {"accuracy": {"grader": own(tmp_path, "grade.py", code) + ":size"}}
     run_fixtures.begun(method(root, tmp_path / "run", {"name": "grpo"}, rewards=rewards), 1)
     own(tmp_path, "grade.py", code.replace("3", "4"))
-    with pytest.raises(ConfigError, match=r"because the code of rewards.accuracy.grader changed; the first: .*grade.py:size"):
+    with pytest.raises(
+        ConfigError, match=r"because the code of rewards.accuracy.grader changed; the first: .*grade.py:size"
+    ):
         build(method(root, tmp_path / "run", {"name": "grpo"}, rewards=rewards), resume=True, quiet=True)
 
 
