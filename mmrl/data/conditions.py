@@ -18,7 +18,8 @@ the frames behind the decoder (`see`), one how many frames there are (`frame_cho
     rotate:K          options moved K places up, the first K to the end; the gold letter moves with its text
     frames:K          K frames, whatever the frame choice says otherwise
     path.py:function  your own: ``function(example, media, seed)`` returns the media to show in the place of those, as many of
-                      the same kinds in the same order: a `Clip` for a video, an array [h w c] of uint8 for an image
+                      the same kinds in the same order: a `Clip` for a video, an array [h w 3] of uint8 for an image; it is given
+                      copies
 
 Frames that are moved are shown at the moments at which others were, so that the clock of a model that is told the time says
 nothing. An example that a condition does not apply to (no video, nothing to leave out) is shown as it is, because rows
@@ -28,6 +29,7 @@ questions. A set in which a condition would change nothing is another matter: `c
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from itertools import cycle
 from string import ascii_lowercase
@@ -113,7 +115,7 @@ def see(
 ) -> tuple[Clip | np.ndarray, ...]:
     """Return the loaded media of an example that is already ``asked``, in its order, as a condition shows them."""
     if is_spec(condition):
-        return as_shown(condition, tuple(media), tuple(own_condition(condition)(example, tuple(media), seed)))
+        return as_shown(condition, media, own_condition(condition)(example, tuple(map(deepcopy, media)), seed))
     if condition not in SHOWN:
         return tuple(media)
     return tuple(
@@ -122,14 +124,19 @@ def see(
     )
 
 
-def as_shown(
-    spec: Condition, before: tuple[Clip | np.ndarray, ...], after: tuple[Clip | np.ndarray, ...]
-) -> tuple[Clip | np.ndarray, ...]:
+def as_shown(spec: Condition, before: Sequence[Clip | np.ndarray], after: Any) -> tuple[Clip | np.ndarray, ...]:
     """Return what a user's condition made of some media. Raises ValueError unless it is as many of the same kinds."""
-    expected, found = ([type(medium).__name__ for medium in media] for media in (before, after))
+    expected = [sort_of(medium) for medium in before]
+    found = [sort_of(medium) for medium in after] if isinstance(after, list | tuple) else type(after).__name__
     if expected != found:
         raise ValueError(f"condition {spec!r}: expected media of the kinds {expected}, as before; found {found}")
-    return after
+    return tuple(after)
+
+
+def sort_of(medium: Any) -> str:
+    """Return the type of a medium and of its numbers."""
+    pixels = medium.frames if isinstance(medium, Clip) else medium
+    return f"{type(medium).__name__} of {getattr(pixels, 'dtype', 'no pixels')}"
 
 
 def frame_choice_under(condition: Condition, choice: FrameChoice) -> FrameChoice:

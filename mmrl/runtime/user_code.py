@@ -8,7 +8,7 @@ import difflib
 import hashlib
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -108,7 +108,7 @@ def codes(values: Mapping[str, Any]) -> dict[str, str]:
 
     A value that only looks like it, as a folder may be called so, has no file and is left out.
     """
-    return {".".join(key): code_of(value) for key, value in leaves(values) if is_spec(value) and has_code(value)}
+    return {key: code_of(value) for key, value in leaves(values) if is_spec(value) and has_code(value)}
 
 
 def has_code(spec: str) -> bool:
@@ -117,15 +117,14 @@ def has_code(spec: str) -> bool:
     return module_name(path) in sys.modules or path.is_file()
 
 
-def leaves(values: Any, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield the values of nested plain data that hold no others, each with the keys and indices that lead to it."""
-    inner: Iterable[tuple[Any, Any]] | None = None
+def leaves(values: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values of nested plain data that hold no others, each with its dotted key; items of lists count from 0."""
     if isinstance(values, Mapping):
         inner = values.items()
-    elif isinstance(values, Sequence) and not isinstance(values, str):
+    elif isinstance(values, list | tuple):
         inner = enumerate(values)
-    if inner is None:
+    else:
         yield place, values
         return
     for key, value in inner:
-        yield from leaves(value, (*place, str(key)))
+        yield from leaves(value, f"{place}.{key}" if place else str(key))

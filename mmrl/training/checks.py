@@ -52,8 +52,8 @@ def checkpoint_to_resume(config: Config, resume: bool) -> Path | None:
         )
     if newest is not None:
         state = checkpoint.read_state(newest)
+        same_code(config, state, newest)  # first: changed code may have other keys
         same_config(config, state["config"], newest)
-        same_code(config, state.get("code", {}), newest)
     return newest
 
 
@@ -69,11 +69,15 @@ def same_config(config: Config, recorded: Mapping[str, Any], directory: Path) ->
         )
 
 
-def same_code(config: Config, recorded: Mapping[str, str], directory: Path) -> None:
-    """Refuse to go on with other code of the user's than a run began with; older checkpoints recorded none."""
-    plain = config.model_dump(mode="json")
-    now, specs = codes(plain), {".".join(place): value for place, value in leaves(plain)}
-    if changed := fixed([key for key in sorted(recorded) if now.get(key) != recorded[key]]):
+def same_code(config: Config, state: Mapping[str, Any], directory: Path) -> None:
+    """Refuse to go on with code of the user's that has changed since the run began; older checkpoints recorded none.
+
+    Where a key names another thing than it did, that is for ``same_config`` to say.
+    """
+    plain, recorded = config.model_dump(mode="json"), state.get("code", {})
+    now, specs, before = codes(plain), dict(leaves(plain)), dict(leaves(state["config"]))
+    same = [key for key in sorted(recorded) if specs.get(key) == before.get(key)]
+    if changed := fixed([key for key in same if now.get(key) != recorded[key]]):
         first = changed[0]
         raise ConfigError(
             f"{directory}: cannot resume, because the code of {', '.join(changed)} changed; the first: {specs[first]}: expected "

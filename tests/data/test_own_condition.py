@@ -23,6 +23,13 @@ def seeded(example, media, seed):
 def fewer(example, media, seed):
     return media[:1]
 
+def nothing(example, media, seed):
+    for medium in media:
+        (medium.frames if isinstance(medium, Clip) else medium)[:] = 0
+
+def floats(example, media, seed):
+    return [replace(m, frames=m.frames / 255) if isinstance(m, Clip) else m for m in media]
+
 def stills(example, media, seed):
     return [medium.frames[0] if isinstance(medium, Clip) else medium for medium in media]
 '''
@@ -43,7 +50,9 @@ def test_reversed_in_a_file_is_reversed(path):
 
 
 def test_it_is_told_the_example_and_the_seed(path):
-    assert see(f"{path}:seeded", tiny_models.example("a"), MEDIA, 7) == MEDIA
+    clip, picture = see(f"{path}:seeded", tiny_models.example("a"), MEDIA, 7)
+    assert np.array_equal(clip.frames, MEDIA[0].frames)
+    assert np.array_equal(picture, MEDIA[1])
 
 
 def test_words_and_frame_choice_stay(path):
@@ -53,13 +62,30 @@ def test_words_and_frame_choice_stay(path):
     assert frame_choice_under(spec, FrameChoice(fps=1.0)) == FrameChoice(fps=1.0)
 
 
-@pytest.mark.parametrize(("name", "found"), [("fewer", "['Clip']"), ("stills", "['ndarray', 'ndarray']")])
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("fewer", "['Clip of uint8']"),
+        ("stills", "['ndarray of uint8', 'ndarray of uint8']"),
+        ("floats", "['Clip of float64', 'ndarray of uint8']"),
+        ("nothing", "NoneType"),
+    ],
+)
 def test_other_media_than_before_are_refused(path, name, found):
     with pytest.raises(ValueError, match="expected media of the kinds") as caught:
         see(f"{path}:{name}", tiny_models.example(), MEDIA, 0)
     assert str(caught.value).endswith(
-        f":{name}': expected media of the kinds ['Clip', 'ndarray'], as before; found {found}"
+        f":{name}': expected media of the kinds ['Clip of uint8', 'ndarray of uint8'], as before; found {found}"
     )
+
+
+def test_what_is_changed_in_place_is_a_copy(path):
+    before = MEDIA[0].frames.copy(), MEDIA[1].copy()
+    with pytest.raises(ValueError, match="found NoneType"):
+        see(f"{path}:nothing", tiny_models.example(), MEDIA, 0)
+    assert np.array_equal(MEDIA[0].frames, before[0])
+    assert np.array_equal(MEDIA[1], before[1])
+    assert before[1].any()
 
 
 def test_a_set_without_media_is_refused(path):

@@ -131,11 +131,15 @@ def test_a_run_is_resumed_as_if_it_had_not_ended(root, tmp_path):
 def test_a_run_is_not_resumed_with_another_method(root, tmp_path):
     spec = own(tmp_path, "mine.py", GRPO) + ":Mine"
     run_fixtures.begun(method(root, tmp_path / "run", {"name": spec}), 1)
-    own(tmp_path, "mine.py", GRPO.replace("1e-4", "1e-3"))
+    own(tmp_path, "mine.py", GRPO.replace("    beta: float", "    more: int = 1\n    beta: float"))
     said = rf"step-000001: cannot resume, because the code of algorithm.name changed; the first: {spec}: expected a file with"
     with pytest.raises(ConfigError, match=rf"{said} .* or start a new run with another out"):
         build(method(root, tmp_path / "run", {"name": spec}), resume=True, quiet=True)
     own(tmp_path, "mine.py", GRPO)
+    with pytest.raises(
+        ConfigError, match=r"cannot resume, because algorithm.name changed; .* start a new run with another out"
+    ):
+        build(method(root, tmp_path / "run", {"name": own(tmp_path, "b.py", GRPO) + ":Mine"}), resume=True, quiet=True)
     build(method(root, tmp_path / "run", {"name": spec}), resume=True, quiet=True)
 
 
