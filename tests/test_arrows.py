@@ -12,10 +12,10 @@ PACKAGE = Path(__file__).parents[1] / "mmrl"
 ARROWS = {  # room -> the rooms that it imports: all of them and no others
     "types": "",
     "runtime": "",
-    "functional": "types",
+    "functional": "runtime types",  # a config may choose a user's divergence or factor
     "algorithms": "functional types",
     "data": "runtime types",
-    "rewards": "types",
+    "rewards": "runtime types",
     "models": "data runtime types",
     "rollout": "models types",
     "world": "data rewards runtime",

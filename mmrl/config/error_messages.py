@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mmrl.runtime.choices import BUILT_IN, OR_YOUR_OWN, OWN, SCHEMAS
+
 RENAMED = {  # the path of a key that an older config has -> what to write
     "validate_every": "validation.every",
     "model.feature_dir_bytes": "a third of cache_dir_bytes, in data or evaluation",
@@ -26,12 +28,14 @@ def explain(problem: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     if problem["type"] == "missing":
         return f"{path}: expected a value, found none"
     if problem["type"] == "value_error":
-        return placed(problem["msg"].removeprefix("Value error, "), path)
+        said = problem["msg"].removeprefix("Value error, ")
+        return placed_own(said, path, node) if problem["loc"][-2:-1] == (OWN,) else placed(said, path)
     if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
         found = repr(problem["ctx"]["tag"]) if "tag" in problem["ctx"] else "none"
         renamed = RENAMED_CHOICES.get((path, problem["ctx"].get("tag")))
         hint = f"; it is now {renamed}" if renamed else ""
-        return f"{path}.name: expected one of {', '.join(node['discriminator']['mapping'])}, found {found}{hint}"
+        own = f", {OR_YOUR_OWN}" if is_open(node) else ""
+        return f"{path}.name: expected one of {', '.join(node['discriminator']['mapping'])}{own}, found {found}{hint}"
     if problem["type"] == "too_short":
         return f"{path}: expected at least {problem['ctx']['min_length']}, found {problem['ctx']['actual_length']}"
     message = problem["msg"][0].lower() + problem["msg"][1:]
@@ -43,7 +47,20 @@ def placed(message: str, path: str) -> str:
     parent, _, name = path.rpartition(".")
     if name.isdigit():  # one of several
         return f"{path}: {message}"
-    return f"{parent}.{message}" if parent and message.startswith(f"{name}.") else message
+    return f"{parent}.{message}" if parent and message.startswith((f"{name}.", f"{name}:")) else message
+
+
+def placed_own(message: str, path: str, node: Mapping[str, Any]) -> str:
+    """Places what a user's class says of its fields; it need not know the name of its own key either."""
+    if message.partition(":")[0] in node.get("properties", {}):
+        return f"{path}.{message}"
+    known = placed(message, path)
+    return known if known.startswith(path) else f"{path}: {message}"
+
+
+def is_open(node: Mapping[str, Any]) -> bool:
+    """Whether a choice takes a class of a user's own, too."""
+    return any("$ref" not in one for one in node["oneOf"])
 
 
 def first_causes(problems: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -57,17 +74,23 @@ def first_causes(problems: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any
 def walk(place: Sequence[Any], schema: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     """A location as the dotted path of the file's keys, and the schema of what stands there.
 
-    A location also names the section that was chosen in a union, which is no key of the file.
+    A location also names the section that was chosen in a union, which is no key of the file. Below a user's class the schema is
+    that of the class.
     """
-    path, node = [], resolve(schema, schema)
+    path, node, chosen = [], resolve(schema, schema), None
     for part in place:
-        if "discriminator" in node and part in node["discriminator"]["mapping"]:
+        if "discriminator" in node and part in (BUILT_IN, OWN):
+            chosen = part
+            continue
+        if chosen == OWN:
+            node = schema = SCHEMAS[part]
+        elif "discriminator" in node and part in node["discriminator"]["mapping"]:
             node = {"$ref": node["discriminator"]["mapping"][part]}
         else:
             path.append(str(part))
             inside = "items" if isinstance(part, int) else "additionalProperties"
             node = node.get("properties", {}).get(part) or node.get(inside) or {}
-        node = resolve(node, schema)
+        node, chosen = resolve(node, schema), None
     return ".".join(path), node
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from mmrl.config.schema import ConfigError, DataSection, EvalSetSection, MediaSection, RewardSection, SetSection
 from mmrl.data.formats.dataset import Dataset
-from mmrl.data.formats.registry import FORMATS
+from mmrl.data.formats.registry import format_of
 from mmrl.data.formats.seed_bench_r1 import SeedBenchR1
 from mmrl.data.media.frame_size import SizeRules
 from mmrl.data.media.preflight import preflight
@@ -63,8 +63,8 @@ def open_set(section: SetSection | EvalSetSection, root: Path, options: str, see
     """One file of examples."""
     if not (root / section.file).is_file():
         raise ConfigError(f"sets: expected annotations, found nothing at {root / section.file}")
-    kind = FORMATS[section.format]
-    more = {"options": options, "seed": seed} if kind is SeedBenchR1 else {}
+    kind = format_of(section.format)
+    more = {"options": options, "seed": seed} if issubclass(kind, SeedBenchR1) else {}
     if isinstance(section, SetSection):
         more |= {"prefix": section.prefix, "exclude": section.exclude, "bad_rows": section.bad_rows}
     return kind(section.file, media=section.media, limit=section.limit, **more).open(root)

@@ -1,19 +1,21 @@
 """One experiment, complete and strict: the keys of the YAML are the fields here and of every room's dataclasses."""
 
 import re
-from typing import Annotated, Literal, Union
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
-from mmrl.algorithms import ALGORITHMS
+from mmrl.algorithms import ALGORITHMS, Algorithm
 from mmrl.config.rules import incoherences
 from mmrl.data.conditions import known_condition
-from mmrl.data.formats.registry import FORMATS
+from mmrl.data.formats.registry import FORMATS, known_format
 from mmrl.data.media.frame_choice import FrameChoice
 from mmrl.data.prompts import Template
+from mmrl.runtime.choices import Choice
+from mmrl.runtime.user_code import PATTERN
 from mmrl.types import Decoding
 
-AlgorithmChoice = Annotated[Union[tuple(ALGORITHMS.values())], Discriminator("name")]  # noqa: UP007
+AlgorithmChoice = Annotated[Algorithm, Choice("algorithm", tuple(ALGORITHMS.values()))]
 Positive = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -27,7 +29,8 @@ def in_order(pixels: tuple[int, int]) -> tuple[int, int]:
 
 Pixels = Annotated[tuple[Positive, Positive], AfterValidator(in_order)]
 ConditionName = Annotated[str, AfterValidator(known_condition)]
-Format = Literal[tuple(FORMATS)]  # type: ignore[valid-type]
+FORMAT_NAMES = {"anyOf": [{"type": "string", "enum": [*FORMATS]}, {"type": "string", "pattern": f"^{PATTERN}$"}]}
+Format = Annotated[str, AfterValidator(known_format), WithJsonSchema(FORMAT_NAMES)]
 
 
 class ConfigError(ValueError):
@@ -194,7 +197,7 @@ class Config(Section):
     out: str  # the run's directory
     model: ModelSection
     data: DataSection
-    algorithm: AlgorithmChoice  # type: ignore[valid-type]
+    algorithm: AlgorithmChoice
     rewards: dict[str, RewardSection] = Field(default={})
     rollout: RolloutSection = RolloutSection()
     optimizer: OptimizerSection = OptimizerSection()

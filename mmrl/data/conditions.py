@@ -17,6 +17,9 @@ the frames behind the decoder (`see`), one how many frames there are (`frame_cho
     noise             each frame one grey, the mean of its clip: as many tokens, nothing to see
     rotate:K          options moved K places up, the first K to the end; the gold letter moves with its text
     frames:K          K frames, whatever the frame choice says otherwise
+    path.py:function  your own: ``function(example, media, seed)`` returns the media to show in the place of those, as many of
+                      the same kinds in the same order: a `Clip` for a video, an array [h w 3] of uint8 for an image; it is given
+                      copies
 
 Frames that are moved are shown at the moments at which others were, so that the clock of a model that is told the time says
 nothing. An example that a condition does not apply to (no video, nothing to leave out) is shown as it is, because rows
@@ -24,7 +27,9 @@ without a video ("nothing has been done yet") stand among the others and leaving
 questions. A set in which a condition would change nothing is another matter: `check_condition` refuses it.
 """
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from itertools import cycle
 from string import ascii_lowercase
@@ -36,9 +41,11 @@ from jaxtyping import Int
 from mmrl.data.media.frame_choice import FrameChoice
 from mmrl.data.media.video import Clip
 from mmrl.data.options import shuffled
+from mmrl.runtime.user_code import is_spec, load_validated
 from mmrl.types import Example, Media, Message, index_of, letter_at
 
 Condition = str
+OR_YOUR_OWN = "or your own as path.py:function"
 
 TOLD = ("blind", "options_only", "observation_only", "video_only", "swap")  # change the question
 SHOWN = ("first_frame", "middle_frame", "last_frame", "freeze", "reversed", "shuffled", "noise")  # change its frames
@@ -54,11 +61,30 @@ NEEDS = {  # what some example must have for the condition to be one
 
 
 def known_condition(condition: str) -> Condition:
-    """Return the condition. Raises a ValueError that lists those there are."""
+    """Return the condition. Raises a ValueError that lists those there are, or says what is wrong with one's own."""
+    if is_spec(condition):
+        own_condition(condition)
+        return condition
     name, number = name_and_number(condition)
     if not (number if name in COUNTED else condition in ("full", *TOLD, *SHOWN)):
-        raise ValueError(f"condition: expected one of {', '.join(NAMES)} (K from 1), found {condition!r}")
+        raise ValueError(
+            f"condition: expected one of {', '.join(NAMES)} (K from 1), {OR_YOUR_OWN}; found {condition!r}"
+        )
     return condition
+
+
+def own_condition(
+    spec: Condition,
+) -> Callable[[Example, Sequence[Clip | np.ndarray], int], Sequence[Clip | np.ndarray]]:
+    """Return a user's condition. Raises ValueError for what is no function of an example, its media and a seed."""
+    function = load_validated(spec, "condition")
+    if not callable(function):
+        raise ValueError(f"condition {spec!r}: expected a function, found {type(function).__name__}")
+    try:
+        inspect.signature(function).bind(None, (), 0)
+    except TypeError as error:
+        raise ValueError(f"condition {spec!r}: expected a function of (example, media, seed), found {error}") from None
+    return function
 
 
 def name_and_number(condition: Condition) -> tuple[str, int | None]:
@@ -88,12 +114,29 @@ def see(
     condition: Condition, example: Example, media: Sequence[Clip | np.ndarray], seed: int
 ) -> tuple[Clip | np.ndarray, ...]:
     """Return the loaded media of an example that is already ``asked``, in its order, as a condition shows them."""
+    if is_spec(condition):
+        return as_shown(condition, media, own_condition(condition)(example, tuple(map(deepcopy, media)), seed))
     if condition not in SHOWN:
         return tuple(media)
     return tuple(
         changed(condition, medium, f"{seed}\0{example.id}\0{number}") if isinstance(medium, Clip) else medium
         for number, medium in enumerate(media)
     )
+
+
+def as_shown(spec: Condition, before: Sequence[Clip | np.ndarray], after: Any) -> tuple[Clip | np.ndarray, ...]:
+    """Return what a user's condition made of some media. Raises ValueError unless it is as many of the same kinds."""
+    expected = [sort_of(medium) for medium in before]
+    found = [sort_of(medium) for medium in after] if isinstance(after, list | tuple) else type(after).__name__
+    if expected != found:
+        raise ValueError(f"condition {spec!r}: expected media of the kinds {expected}, as before; found {found}")
+    return tuple(after)
+
+
+def sort_of(medium: Any) -> str:
+    """Return the type of a medium and of its numbers."""
+    pixels = medium.frames if isinstance(medium, Clip) else medium
+    return f"{type(medium).__name__} of {getattr(pixels, 'dtype', 'no pixels')}"
 
 
 def frame_choice_under(condition: Condition, choice: FrameChoice) -> FrameChoice:
@@ -105,7 +148,7 @@ def frame_choice_under(condition: Condition, choice: FrameChoice) -> FrameChoice
 def check_condition(condition: Condition, examples: Iterable[Example], where: str) -> None:
     """Raise a ValueError where a condition would change nothing, because no example has what it changes."""
     name, _ = name_and_number(known_condition(condition))
-    wanted = NEEDS.get(name)
+    wanted = "media" if is_spec(condition) else NEEDS.get(name)
     if wanted and not any(has(example, wanted) for example in examples):
         raise ValueError(f"{where}: condition {condition!r} expected examples with {wanted}, found none; leave it full")
 

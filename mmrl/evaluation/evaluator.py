@@ -25,6 +25,7 @@ from mmrl.models.generic import GenericModel, check_chat_template
 from mmrl.models.policy import Policy
 from mmrl.runtime.console import progress
 from mmrl.runtime.files import short_hash
+from mmrl.runtime.user_code import codes
 from mmrl.types import Example
 
 
@@ -54,7 +55,7 @@ def evaluate_model(
             with progress(f"evaluate {one.name}", len(examples) * section.samples, quiet=quiet) as show:
                 job = EvaluationJob(
                     one.name, examples, told, scorer, out / one.name,
-                    samples=section.samples, batch=section.batch_size, settings=told.settings,
+                    samples=section.samples, batch=section.batch_size, settings=told.settings | user_codes(one, section),
                     expected=expected, retry=retry, progress=show,
                 )  # fmt: skip
                 found[one.name] = evaluate(job)
@@ -95,6 +96,12 @@ def settings_of(section: EvaluationSection, model: Policy | GenericModel, engine
         "seed": section.seed,
         "engine": dict(engine) | versions,
     }
+
+
+def user_codes(one: EvalSetSection, section: EvaluationSection) -> dict[str, Any]:
+    """Return hashes of the user's code that decides how a set is asked, for its plan; nothing where there is none."""
+    found = codes({"condition": section.condition, "format": one.format})
+    return {"code": found} if found else {}
 
 
 def with_subtitles(sampler: MediaSampler, one: EvalSetSection, section: EvaluationSection) -> MediaSampler:

@@ -9,7 +9,9 @@ from mmrl.config.open_data import grader
 from mmrl.evaluation.scoring import DEFAULT, Scorer
 from mmrl.rewards.graders import trace
 from mmrl.rewards.run_graders import grade_one
+from mmrl.runtime import user_code
 from mmrl.runtime.files import short_hash
+from mmrl.runtime.user_code import is_spec
 from mmrl.world.graders import WORLD_GRADERS
 
 
@@ -24,7 +26,8 @@ def scorer_of(graders: Mapping[str, str], name: str = DEFAULT) -> Scorer:
 
 def code_of(spec: str) -> str:
     """Return a short hash of the code that a grader is made of: its file, or all files of the room that it comes from."""
-    own, sign, _ = spec.rpartition(":")
+    if is_spec(spec):
+        return user_code.code_of(spec)
     room = world if spec in WORLD_GRADERS else rewards
-    files = [Path(own)] if sign else sorted(Path(str(room.__file__)).parent.rglob("*.py"))
+    files = sorted(Path(str(room.__file__)).parent.rglob("*.py"))
     return short_hash(*(path.name.encode() + path.read_bytes() for path in files))

@@ -19,9 +19,10 @@ from typing import Annotated, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import Discriminator
 from torch import Tensor
 from torch.nn.functional import softplus
+
+from mmrl.runtime.choices import Choice
 
 NORMALISED = 1e-6  # how far the sum of given probabilities may be from 1
 HEADROOM = 8.0  # nats between a saturated exponential and the largest number, so that a group's sum is finite
@@ -273,19 +274,11 @@ class Alpha(Divergence):
         return -power_log(log_ratio, self.a - 1)
 
 
-AnyDivergence = Annotated[
-    KLTargetPolicy
-    | KLPolicyTarget
-    | JensenShannon
-    | SkewJensenShannon
-    | TotalVariation
-    | ChiSquarePolicyTarget
-    | ChiSquareTargetPolicy
-    | SquaredHellinger
-    | Jeffreys
-    | Alpha,
-    Discriminator("name"),
-]  # that a config chooses by name
+BUILT_IN = (
+    KLTargetPolicy, KLPolicyTarget, JensenShannon, SkewJensenShannon, TotalVariation, ChiSquarePolicyTarget,
+    ChiSquareTargetPolicy, SquaredHellinger, Jeffreys, Alpha,
+)  # fmt: skip
+AnyDivergence = Annotated[Divergence, Choice("divergence", BUILT_IN)]  # that a config chooses by name
 
 
 def value(divergence: Divergence, policy: Float[Tensor, "*b k"], target: Float[Tensor, "*b k"]) -> Float[Tensor, "*b"]:

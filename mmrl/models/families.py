@@ -19,7 +19,7 @@ class Family:
     timestamps: bool = False  # True: each frame of a video stands by itself, after its time in words
 
 
-FAMILIES = {
+FAMILIES: dict[str, Family] = {
     "qwen2_vl": Family("qwen2_vl", tokens_per_second=False),
     "qwen2_5_vl": Family("qwen2_5_vl", tokens_per_second=True),
     "qwen3_vl": Family(
@@ -55,10 +55,31 @@ class Grid:
         return self.frames * (self.height // merge) * (self.width // merge)
 
 
+def register_family(family: Family) -> Family:
+    """Add a family of a user's own, before a model of it is loaded, and return it.
+
+    Raises ValueError for a name that is taken, and for a description that no parameters can match.
+    """
+    if family.name in FAMILIES:
+        raise ValueError(f"family {family.name!r}: expected a name of its own, found one of {sorted(FAMILIES)}")
+    if not family.name:
+        raise ValueError("family.name: expected the model_type of the model's config, found ''")
+    prefixes = {"tower": (family.tower,), "projector": family.projector}
+    for key, given in prefixes.items():
+        if isinstance(given, str) or not given or not all(prefix.endswith(".") for prefix in given):
+            raise ValueError(f"family.{key}: expected prefixes of parameters that end with '.', found {given!r}")
+    if outside := [prefix for prefix in family.projector if not prefix.startswith(family.tower)]:
+        raise ValueError(f"family.projector: expected parts of the tower {family.tower!r}, found {outside}")
+    FAMILIES[family.name] = family
+    return family
+
+
 def family_of(model_type: str) -> Family:
     """Finds a family. Raises ValueError, which lists all families, for another type."""
     if model_type not in FAMILIES:
-        raise ValueError(f"model: expected one of the families {sorted(FAMILIES)}, found {model_type!r}")
+        raise ValueError(
+            f"model: expected one of the families {sorted(FAMILIES)}, or yours by register_family, found {model_type!r}"
+        )
     return FAMILIES[model_type]
 
 

@@ -13,6 +13,7 @@ from mmrl.models.policy import Policy
 from mmrl.rewards.parse import THINK, leaves_think_open
 from mmrl.runtime.console import console
 from mmrl.runtime.ranks import Ranks
+from mmrl.runtime.user_code import codes, leaves
 from mmrl.training import checkpoint
 from mmrl.types import Example
 
@@ -51,22 +52,45 @@ def checkpoint_to_resume(config: Config, resume: bool) -> Path | None:
             f"out: {folder} holds a run at {newest.name}; add --resume to go on with it, or choose another out"
         )
     if newest is not None:
-        same_config(config, checkpoint.read_state(newest)["config"], newest)
+        state = checkpoint.read_state(newest)
+        same_code(config, state, newest)  # first: changed code may have other keys
+        same_config(config, state["config"], newest)
     return newest
 
 
 def same_config(config: Config, recorded: Mapping[str, Any], directory: Path) -> None:
     """Refuse to go on with another experiment."""
     now, before = flat(config.model_dump(mode="json")), flat(recorded)
-    free = tuple(f"{key}.*" for key in FREE_TO_CHANGE)  # with all that is part of them
-    different = [k for k in sorted(now.keys() | before.keys()) if now.get(k) != before.get(k)]
-    if changed := [k for k in different if not any(fnmatchcase(f"{k}.", one) for one in free)]:
+    if changed := fixed([k for k in sorted(now.keys() | before.keys()) if now.get(k) != before.get(k)]):
         first = changed[0]
         raise ConfigError(
             f"{directory}: cannot resume, because {', '.join(changed)} changed; the first: expected "
             f"{before.get(first)}, found {now.get(first)}. Only {', '.join(FREE_TO_CHANGE)} may change; "
             "else start a new run with another out"
         )
+
+
+def same_code(config: Config, state: Mapping[str, Any], directory: Path) -> None:
+    """Refuse to go on with code of the user's that has changed since the run began; older checkpoints recorded none.
+
+    Where a key names another thing than it did, that is for ``same_config`` to say.
+    """
+    plain, recorded = config.model_dump(mode="json"), state.get("code", {})
+    now, specs, before = codes(plain), dict(leaves(plain)), dict(leaves(state["config"]))
+    same = [key for key in sorted(recorded) if specs.get(key) == before.get(key)]
+    if changed := fixed([key for key in same if now.get(key) != recorded[key]]):
+        first = changed[0]
+        raise ConfigError(
+            f"{directory}: cannot resume, because the code of {', '.join(changed)} changed; the first: {specs[first]}: expected "
+            f"a file with the hash {recorded[first]}, found {now.get(first)}. Put the file back as it was, or start a new run "
+            "with another out"
+        )
+
+
+def fixed(keys: Iterable[str]) -> list[str]:
+    """Return those of some keys that are not free to change, alone or with what they are part of."""
+    free = tuple(f"{key}.*" for key in FREE_TO_CHANGE)
+    return [key for key in keys if not any(fnmatchcase(f"{key}.", one) for one in free)]
 
 
 def check_inputs(config: Config, examples: Sequence[Example], ranks: Ranks, quiet: bool) -> None:

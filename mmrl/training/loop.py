@@ -17,6 +17,7 @@ from mmrl.runtime.console import progress
 from mmrl.runtime.interrupt import Stopped, stopping
 from mmrl.runtime.ranks import Ranks
 from mmrl.runtime.sharding import gather_state_dict
+from mmrl.runtime.user_code import codes
 from mmrl.training import checkpoint
 from mmrl.training.profile import profile
 from mmrl.training.prompts import PromptFeeder
@@ -156,6 +157,7 @@ class Run:
             "skipped": self.feeder.skipped,
             "shapes": checkpoint.shapes(self.feeder.policy.model),
             "config": self.config.model_dump(mode="json"),
+            "code": codes(self.config.model_dump(mode="json")),
             "random": self.random,
         }
 

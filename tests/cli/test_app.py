@@ -356,7 +356,9 @@ def test_the_second_ctrl_c_stops_at_once_and_keeps_the_last_whole_step(mmrl, roo
 def test_trackers_write_their_files(mmrl, root, own):
     path = written(own, root, steps=1)
     assert mmrl("train", path, "trackers=[tensorboard]")[0] == 0
-    events = [path for path in (own / "run").rglob("events.out.tfevents*") if b"completions/mean_length" in path.read_bytes()]
+    events = [
+        path for path in (own / "run").rglob("events.out.tfevents*") if b"completions/mean_length" in path.read_bytes()
+    ]
     assert len(events) == 1
 
 

@@ -23,7 +23,7 @@ PLAIN = {
     "rewards": {"accuracy": {"grader": "accuracy"}},
     "steps": 4,
 }
-NAMES = ", ".join(sorted(ALGORITHMS))
+NAMES = ", ".join(sorted(ALGORITHMS)) + ", or your own as path.py:Class"
 EVALUATION = {"root": "data", "sets": [{"name": "L1", "format": "messages", "file": "d.jsonl"}], "template": "plain"}
 
 
@@ -85,7 +85,8 @@ def test_an_unknown_key_names_its_nearest_neighbour(override, path, near):
         ("algorithm.name=cere", f"algorithm.name: expected one of {NAMES}, found 'cere'"),
         (
             "algorithm={name: fdpg, target: [{name: tlt}]}",
-            "algorithm.target.0.name: expected one of cautious, constraint, ensemble, exponential, tilt, found 'tlt'",
+            "algorithm.target.0.name: expected one of cautious, constraint, ensemble, exponential, tilt, or your own "
+            "as path.py:Class, found 'tlt'",
         ),
         (
             "algorithm={name: fdpg, target: [{name: tilt}, {name: tilt, beta: 0}]}",

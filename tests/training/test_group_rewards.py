@@ -68,7 +68,7 @@ def test_a_bound_for_a_grader_that_is_not_async_is_refused_before_the_model_is_r
 
 def test_the_bound_may_change_when_a_run_is_resumed_or_reads_what_the_base_model_earned(root, tmp_path, mine):
     def config(**more):
-        options = dict(steps=2, save_every=1, prepared=str(tmp_path / "base.jsonl"))
+        options = dict(steps=2, save_every=1, base_rewards=str(tmp_path / "base.jsonl"))
         return run_fixtures.config(
             root, tmp_path / "run", "grpo", model=root / "answers", rewards=rewards(f"{mine}:vowels", **more), **options
         )

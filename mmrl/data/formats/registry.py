@@ -1,4 +1,4 @@
-"""The formats of annotation files by the name that a config gives."""
+"""The formats of annotation files by the name that a config gives, or a user's own as path.py:Class."""
 
 from mmrl.data.formats.dataset import Annotations
 from mmrl.data.formats.egoplan_bench2 import EgoPlanBench2
@@ -10,6 +10,8 @@ from mmrl.data.formats.tvbench import TVBench
 from mmrl.data.formats.video_holmes import VideoHolmes
 from mmrl.data.formats.video_r1 import VideoR1
 from mmrl.data.formats.video_r1_eval import VideoR1Eval
+from mmrl.runtime.choices import OR_YOUR_OWN, required, user_class
+from mmrl.runtime.user_code import UserCodeError, is_spec
 
 FORMATS: dict[str, type[Annotations]] = {
     "seed_bench_r1": SeedBenchR1,
@@ -23,3 +25,21 @@ FORMATS: dict[str, type[Annotations]] = {
     "tvbench": TVBench,
     "egoplan_bench2": EgoPlanBench2,
 }
+
+
+def format_of(name: str) -> type[Annotations]:
+    """Return a format by its name, or a user's as path.py:Class. Raises ValueError for what is none."""
+    if name in FORMATS:
+        return FORMATS[name]
+    if not is_spec(name):
+        raise ValueError(f"format: expected one of {', '.join(FORMATS)}, {OR_YOUR_OWN}; found {name!r}")
+    kind = user_class(name, Annotations, "format")
+    if more := [field for field in required(kind) if field != "annotations"]:
+        raise UserCodeError(f"format {name!r}: expected a default for each field, found none for {', '.join(more)}")
+    return kind
+
+
+def known_format(name: str) -> str:
+    """Return the name of a format that there is. Raises ValueError for any other."""
+    format_of(name)
+    return name

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from mmrl.data.conditions import NAMES
+from mmrl.data.conditions import NAMES, OR_YOUR_OWN
 from mmrl.evaluation.plan import PLAN
 from mmrl.evaluation.run_folder import RUN, progress_of, read_run, sets_of
 from mmrl.evaluation.tables.terminal import plain_table, show
@@ -19,7 +19,7 @@ def listing(folder: Path) -> None:
     for path in sorted(BENCHMARKS.glob("*.yaml")):  # of each, its second line
         benchmarks.add_row(path.stem, [*path.read_text().splitlines(), "", ""][1].lstrip("# "))
     show(benchmarks)
-    console.print(f"\nConditions: {', '.join(NAMES)}\n")
+    console.print(f"\nConditions: {', '.join(NAMES)}, {OR_YOUR_OWN}\n")
     show(runs(folder))
 
 

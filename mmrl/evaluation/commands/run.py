@@ -100,7 +100,7 @@ def keep_features(model: Policy | GenericModel, config: EvalConfig) -> None:
 
 def folder_of(out: Path, condition: str) -> Path:
     """Return the folder of a further condition's records."""
-    return out / CONDITIONS / condition.replace(":", "-")
+    return out / CONDITIONS / Path(condition).name.replace(":", "-")
 
 
 def started(config: EvalConfig, command: str) -> RunRecord:

@@ -13,8 +13,9 @@ from typing import Annotated, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import Discriminator
 from torch import Tensor
+
+from mmrl.runtime.choices import Choice
 
 Bounds = tuple[float, float]  # least and most log-weight
 
@@ -198,7 +199,7 @@ class Ensemble(Factor):
 
 
 # a config chooses it by name
-AnyFactor = Annotated[Tilt | Constraint | Exponential | Cautious | Ensemble, Discriminator("name")]
+AnyFactor = Annotated[Factor, Choice("target", (Tilt, Constraint, Exponential, Cautious, Ensemble))]
 
 
 def log_weight(factors: Sequence[Factor], rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
