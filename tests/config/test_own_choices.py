@@ -24,14 +24,14 @@ from mmrl.algorithms import GRPO, Algorithm
 from mmrl.data.formats.dataset import Annotations
 from mmrl.functional.divergences import AnyDivergence, Divergence, JensenShannon
 from mmrl.functional.targets import AnyFactor, Factor, Tilt
-from mmrl.types import Frozen, Update
+from mmrl.types import Frozen, ReferenceUpdate
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mine(Algorithm):
     scale: float = 1.0
     bounds: tuple[float, float] = (0.0, 1.0)
-    reference: Update | None = Frozen()
+    reference: ReferenceUpdate | None = Frozen()
     divergence: AnyDivergence = JensenShannon()
     target: tuple[AnyFactor, ...] = (Tilt(),)
 

@@ -86,5 +86,6 @@ def test_an_evaluation_grades_by_the_same_function_and_records_its_code(mine):
     assert scorer.grade("aabb", Example("e", "q", fields={"extra": 1})) == {"vowels": 2 / 5}
     before = scorer.facts["code"]["vowels"]
     assert before == code_of(f"{mine}:vowels")
-    mine.write_text(MINE + "# another version\n")
-    assert code_of(f"{mine}:vowels") != before
+    other = mine.with_name("other.py")
+    other.write_text(MINE + "# another version\n")
+    assert code_of(f"{other}:vowels") != before

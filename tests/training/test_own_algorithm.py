@@ -93,7 +93,7 @@ def test_grpos_equations_in_a_file_are_grpo_bit_by_bit(root, tmp_path):
         trained(method(root, tmp_path / name[-4:], {"name": name}))
     made, theirs = (run_fixtures.numbers(tmp_path / name) for name in ("Mine", "grpo"))
     assert len(made) == 2
-    assert any(line["reward/std"] > 0 for line in made)
+    assert any(line["reward_std"] > 0 for line in made)
     assert made == theirs
     assert equal_weights(tmp_path / "Mine", tmp_path / "grpo")
     spec = own(tmp_path, "other.py", GRPO.replace("1e-4", "1e-1")) + ":Mine"
