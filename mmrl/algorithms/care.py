@@ -10,6 +10,7 @@ from torch import Tensor
 from mmrl.algorithms.base import Algorithm, Needs, check_clip, check_penalty, known
 from mmrl.algorithms.grpo import clipped_loss
 from mmrl.functional import policy_gradient
+from mmrl.functional.care import Consistency, care_bonus, care_eligible, care_likelihood
 from mmrl.types import EMA, Credit, Group, Scored, Tokens, Update
 
 
@@ -43,7 +44,7 @@ class CARE(Algorithm):
     floor: float = policy_gradient.ACCURACY_FLOOR  # accuracy at or below which no completion is eligible
     likelihood: policy_gradient.Likelihood = "geometric"
     # a bonus for the likelier siblings, or one as large as the likelihood
-    consistency: Literal["relative", "dense"] = "relative"
+    consistency: Consistency = "relative"
     beta: float = 0.0  # weight of the divergence to the reference; the paper removes it
     clip: float | None = None
     standardise: Literal["std", "none"] = "std"
@@ -73,8 +74,7 @@ class CARE(Algorithm):
 
     def eligible(self, group: Group, accuracy: Float[Tensor, " g"]) -> Bool[Tensor, " g"]:
         """The rows that can earn the bonus: right enough, and with an answer that can be found."""
-        right = accuracy > 0 if self.consistency == "dense" else policy_gradient.accurate(accuracy, self.floor)
-        return group.answer.any(dim=1) & right
+        return care_eligible(group.answer, accuracy, self.floor, self.consistency)
 
     def advantages(self, scored: Scored, memory: Any = None) -> Float[Tensor, " g"]:
         reward = scored.total + self.bonuses(scored)
@@ -85,17 +85,22 @@ class CARE(Algorithm):
 
     def bonuses(self, scored: Scored) -> Float[Tensor, " g"]:
         """The reward that each completion earns for consistency; 0 for all of a group in which no row can earn it."""
-        accuracy = scored.rewards["accuracy"]
-        chosen, likelihood = self.eligible(scored.group, accuracy), self.likelihoods(scored)
-        if self.consistency == "dense":
-            return self.bonus * accuracy * likelihood * chosen
-        likely = likelihood >= likelihood[chosen].mean() - self.margin - policy_gradient.ROUNDING
-        return self.bonus * accuracy * (chosen & likely)
+        return care_bonus(
+            known(scored.reference, "reference"),
+            scored.group.answer,
+            scored.rewards["accuracy"],
+            bonus=self.bonus,
+            margin=self.margin,
+            max_likelihood=self.cap,
+            accuracy_threshold=self.floor,
+            likelihood=self.likelihood,
+            consistency=self.consistency,
+        )
 
     def likelihoods(self, scored: Scored) -> Float[Tensor, " g"]:
         """How likely the reference finds each answer, at most cap; meaningless for rows that it did not read."""
         reference = known(scored.reference, "reference")
-        return policy_gradient.likelihood(reference, scored.group.answer, self.likelihood).clamp(max=self.cap)
+        return care_likelihood(reference, scored.group.answer, self.cap, self.likelihood)
 
     def loss(self, now: Tokens, credit: Credit, rows: Scored) -> Float[Tensor, "n t"]:
         return clipped_loss(now, credit, rows, self.beta, self.clip)
