@@ -15,7 +15,14 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 import mmrl
 
 GROUP, LENGTH, DECAY = 8, 12, 0.995
-SIZES = dict(vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2)
+
+
+@torch.no_grad()
+def write(model: Qwen2ForCausalLM, tokens: torch.Tensor) -> torch.Tensor:
+    """Sample LENGTH tokens behind each prompt."""
+    for _ in range(LENGTH):
+        tokens = torch.cat([tokens, model(tokens).logits[:, -1].softmax(dim=-1).multinomial(1)], dim=1)
+    return tokens
 
 
 def logprobs_of(model: Qwen2ForCausalLM, tokens: torch.Tensor, prompt: int) -> torch.Tensor:
@@ -24,16 +31,16 @@ def logprobs_of(model: Qwen2ForCausalLM, tokens: torch.Tensor, prompt: int) -> t
     return logits.log_softmax(dim=-1).gather(-1, tokens[:, prompt:, None]).squeeze(-1)
 
 
-def main(steps: str = "5") -> None:
+def main(steps: str = "60") -> None:
     torch.manual_seed(0)
-    policy = Qwen2ForCausalLM(Qwen2Config(**SIZES, num_key_value_heads=2, eos_token_id=None, pad_token_id=0))
+    sizes = Qwen2Config(vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=2)
+    sizes.num_attention_heads = sizes.num_key_value_heads = 2
+    policy = Qwen2ForCausalLM(sizes)
     reference = copy.deepcopy(policy).requires_grad_(False)  # the slow copy of the policy that judges its answers
-    optimizer = torch.optim.AdamW(policy.parameters(), lr=1e-3)
-    prompts = torch.randint(1, 64, (GROUP, 4))[:1].repeat(GROUP, 1)
+    optimizer = torch.optim.AdamW(policy.parameters(), lr=1e-2)
+    prompts = torch.randint(64, (1, 4)).repeat(GROUP, 1)
     for step in range(int(steps)):
-        tokens = policy.generate(
-            prompts, attention_mask=torch.ones_like(prompts), do_sample=True, max_new_tokens=LENGTH
-        )
+        tokens = write(policy, prompts)
         answer_mask = torch.zeros(GROUP, LENGTH, dtype=torch.bool)
         answer_mask[:, -1] = True  # where your completions hold the answer: here it is the last token
         accuracy = (tokens[:, -1] % 2 == 0).float()  # your grader

@@ -11,10 +11,10 @@ from benchmark.cli import app as benchmark_app
 from mmrl.cli.app import app as mmrl_app
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("mmrl", "benchmark", "tests", "tools", "configs", "docs")
+FOLDERS = ("mmrl", "benchmark", "tests", "tools", "configs", "docs", "examples")
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")), ROOT / "benchmark" / "README.md"]
 CONFIGS = sorted(ROOT.glob("configs/**/*.yaml"))
-CODE = [path for folder in ("mmrl", "benchmark", "tools") for path in sorted((ROOT / folder).rglob("*.py"))]
+CODE = [path for folder in ("mmrl", "benchmark", "tools", "examples") for path in sorted((ROOT / folder).rglob("*.py"))]
 APPS = {"mmrl": mmrl_app, "python -m mmrl": mmrl_app, "python -m benchmark": benchmark_app}
 
 PATH = re.compile(rf"(?<![\w/.@-])(?:{'|'.join(FOLDERS)})/[\w./*-]*[\w*]")

@@ -12,7 +12,7 @@ import torch
 
 from mmrl.config.load import parse
 from mmrl.config.schema import ModelSection
-from mmrl.data.media.errors import no_such_file
+from mmrl.data.media.errors import MediaError
 from mmrl.data.media.frame_choice import FrameChoice
 from mmrl.data.media.video import Clip, decode, read_image
 from mmrl.evaluation.commands.run import opened
@@ -111,7 +111,7 @@ def shown_medium(medium: Medium, frames: FrameChoice, fps: float) -> Clip | np.n
         return array_medium(medium, fps)
     path = Path(medium)
     if not path.is_file():
-        raise no_such_file(path)
+        raise MediaError(path, "no such file", "a video or an image", f"paths are relative to {Path.cwd()}")
     return read_image(path) if path.suffix.lower() in IMAGES else decode(path, frames)
 
 
