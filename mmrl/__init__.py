@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from mmrl.algorithms.base import Algorithm, Memory, Needs
+    from mmrl.algorithms.base import Algorithm, Needs
+    from mmrl.algorithms.base import Memory as State
     from mmrl.api.configs import load_config, load_eval_config
     from mmrl.api.evaluate import Evaluation, evaluate
     from mmrl.api.sample import Generation, load_model, sample
@@ -72,7 +73,6 @@ __all__ = [
     "KLTargetPolicy",
     "LossNormalisers",
     "MediaError",
-    "Memory",
     "Needs",
     "Policy",
     "Record",
@@ -80,6 +80,7 @@ __all__ = [
     "Scored",
     "SkewJensenShannon",
     "SquaredHellinger",
+    "State",
     "Stopped",
     "Summary",
     "TokenWeights",
@@ -121,12 +122,12 @@ _PLACES = {  # public name -> its module, and its name there where that is anoth
     "Group": "types",
     "LossNormalisers": "types:Totals",
     "MediaError": "data.media.errors",
-    "Memory": "algorithms.base",
     "Needs": "algorithms.base",
     "Policy": "models.policy",
     "Record": "evaluation.records",
     "Run": "training.loop",
     "Scored": "types",
+    "State": "algorithms.base:Memory",
     "Stopped": "runtime.interrupt",
     "Summary": "evaluation.summary",
     "TokenWeights": "types:Credit",

@@ -210,8 +210,9 @@ class Config(Section):
 
     @field_serializer("algorithm", mode="wrap")
     def algorithm_as_keys(self, algorithm: Any, usual: Any) -> Any:
-        """Write an algorithm that was given as an object as its file, its class and its fields."""
-        return usual(algorithm) if type(algorithm) in CLASSES else keys_of(algorithm)
+        """Write an algorithm that was given as an object as its file, its class and its fields; others as they were given."""
+        named = type(algorithm) in CLASSES or ".py:" in algorithm.name
+        return usual(algorithm) if named else keys_of(algorithm)
 
     @model_validator(mode="after")
     def coherent(self) -> "Config":

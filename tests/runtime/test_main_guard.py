@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -133,3 +134,23 @@ def test_the_script_is_the_one_that_a_spawned_process_imports(monkeypatch, spec,
     monkeypatch.setitem(sys.modules, "__main__", main)
     monkeypatch.delitem(sys.modules, "__mp_main__", raising=False)
     assert main_guard.script_of_children() == script
+
+
+def test_the_command_line_spares_the_check(monkeypatch):
+    monkeypatch.setattr(main_guard, "found_good", set())
+    monkeypatch.setattr(main_guard, "script_of_children", lambda: "bin/mmrl")
+    monkeypatch.setattr(main_guard, "status_of_probe", lambda: pytest.fail("a process was started"))
+    main_guard.trust_script()
+    main_guard.check_main_guard(workers=2)
+
+
+def test_a_process_that_is_being_started_trains_nothing(monkeypatch):
+    """In the probe it ends without a word, as the parent says what is wrong; in any other process that is the error."""
+    process = SimpleNamespace(_inheriting=True, name=main_guard.PROBE)
+    monkeypatch.setattr(main_guard.multiprocessing, "current_process", lambda: process)
+    with pytest.raises(SystemExit) as end:
+        main_guard.check_main_guard(workers=0)
+    assert end.value.code == main_guard.UNGUARDED
+    process.name = "SpawnProcess-1"
+    with pytest.raises(RuntimeError, match="imports the script first"):
+        main_guard.check_main_guard(workers=0)
