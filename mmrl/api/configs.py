@@ -8,18 +8,21 @@ from typing import Any, TypeVar
 
 from pydantic import Field, create_model
 
+from mmrl.algorithms import CLASSES
 from mmrl.algorithms.base import Algorithm
 from mmrl.config.load import apply, parse, put, read_file
 from mmrl.config.own_algorithm import keys_of, without_algorithm
 from mmrl.config.schema import Config, ConfigError, EvalConfig, Section
 
 Kind = TypeVar("Kind", bound=Section)
-Source = str | os.PathLike[str] | Mapping[str, Any]  # a YAML file, or what it would hold
+Source = (
+    str | os.PathLike[str] | Mapping[str, Any] | Section
+)  # a YAML file, what it would hold, or a config to be changed
 Overrides = Sequence[str] | Mapping[str, Any]  # "a.b=c", read as YAML; or {"a.b": value}
 
 
 def load_config(source: Source, overrides: Overrides = (), *, algorithm: Algorithm | None = None) -> Config:
-    """Return the config of a training run, from a YAML file or from plain data with the same keys.
+    """Return the config of a training run, from a YAML file, from plain data with the same keys, or from another config.
 
     ``overrides`` replace keys: a list of texts as on the command line, ``["optimizer.rates.language=1e-6"]``, or a mapping from
     dotted keys to values, ``{"steps": 10}``. ``algorithm`` stands in the place of the key `algorithm`: an object of mmrl's
@@ -27,17 +30,18 @@ def load_config(source: Source, overrides: Overrides = (), *, algorithm: Algorit
     fields; to resume, give an equal object again. Raises ConfigError, a line for each problem.
     """
     data, where = data_of(source, overrides)
+    algorithm = algorithm or kept_algorithm(source, overrides)
     return parse(Config, data, where) if algorithm is None else with_algorithm(algorithm, data, where)
 
 
 def load_eval_config(source: Source, overrides: Overrides = ()) -> EvalConfig:
-    """Return the config of an evaluation, from a YAML file or plain data; ``overrides`` as for `load_config`."""
+    """Return the config of an evaluation, from a YAML file, plain data or another one; ``overrides`` as for `load_config`."""
     return parse(EvalConfig, *data_of(source, overrides))
 
 
 def data_of(source: Source, overrides: Overrides) -> tuple[dict[str, Any], str]:
     """Return the plain data of a config, and how errors name it."""
-    if isinstance(source, Mapping):
+    if isinstance(source, Mapping | Section):
         data, where = as_plain(source), "config"
     else:
         data, where = read_file(Path(source)), os.fspath(source)
@@ -52,6 +56,14 @@ def data_of(source: Source, overrides: Overrides) -> tuple[dict[str, Any], str]:
         for override in overrides:
             apply(data, override)
     return data, where
+
+
+def kept_algorithm(source: Source, overrides: Overrides) -> Algorithm | None:
+    """Return the algorithm that a config was given as an object, unless overrides change it; else None."""
+    changed = {key.partition("=")[0].split(".")[0] for key in overrides}
+    if not isinstance(source, Config) or type(source.algorithm) in CLASSES or "algorithm" in changed:
+        return None
+    return source.algorithm
 
 
 def as_plain(value: Any) -> Any:

@@ -10,15 +10,18 @@ from tempfile import TemporaryDirectory
 import torch
 from rich.console import Console
 
+from mmrl.config.load import dump
 from mmrl.config.schema import EvalConfig, EvaluationSection, ModelSection
-from mmrl.evaluation.commands.run import keep_features, opened
+from mmrl.evaluation.commands.run import ended, keep_features, opened, started
 from mmrl.evaluation.evaluator import evaluate_model
 from mmrl.evaluation.records import FAILED, Record
+from mmrl.evaluation.run_folder import write_run
 from mmrl.evaluation.summary import Summary
 from mmrl.evaluation.tables.levels import write_summary
 from mmrl.evaluation.tables.terminal import WIDE, summaries_table
 from mmrl.models.generic import GenericModel
 from mmrl.models.policy import Policy
+from mmrl.runtime.files import write_whole
 from mmrl.runtime.main_guard import check_main_guard
 
 Model = Policy | GenericModel | str | os.PathLike[str]
@@ -64,15 +67,16 @@ def evaluate(
     records; without it the config's own, and for a section none is kept. A folder that holds a part of the same evaluation
     is completed, so that nothing is asked twice; one that holds another evaluation is refused. Weights, mode and random states
     of the model stay as they are. Raises ConfigError, or RuntimeError before anything is loaded, for a script whose decoding
-    processes would evaluate again. Questions that could not be asked raise nothing: see ``Evaluation.failed``.
+    processes would evaluate again. With a path and an EvalConfig the folder is that of `mmrl eval run`, run.json included. Questions that could not be asked raise nothing: see ``Evaluation.failed``.
     """
     section = config.evaluation if isinstance(config, EvalConfig) else config
     check_main_guard(section.workers)
     loaded = model if isinstance(model, Policy | GenericModel) else loaded_model(os.fspath(model), config, section)
     max_rows = config.max_rows if isinstance(config, EvalConfig) else MAX_ROWS
     kept = config.out if out is None and isinstance(config, EvalConfig) else out
-    with folder_of_records(kept) as folder:
-        found = evaluate_model(loaded, section, folder, max_rows, quiet=quiet)
+    stated = None if kept is None else stated_run(model, config, os.fspath(kept))
+    with folder_of_records(kept) as folder, recorded_run(stated, folder) as found:
+        found |= evaluate_model(loaded, section, folder, max_rows, quiet=quiet)
         write_summary(folder / "summary.json", found, {"condition": section.condition})
     return Evaluation(found, None if kept is None else Path(kept))
 
@@ -86,6 +90,28 @@ def loaded_model(
     if isinstance(config, EvalConfig):
         keep_features(model, config)
     return model
+
+
+def stated_run(model: Model, config: EvalConfig | EvaluationSection, out: str) -> EvalConfig | None:
+    """Return the config that says all of an evaluation; None where only a section or a model in memory is given."""
+    if isinstance(model, Policy | GenericModel) or not isinstance(config, EvalConfig):
+        return None
+    told = config.model.model_copy(update={"path": os.fspath(model)})
+    return config.model_copy(update={"model": told, "out": out})
+
+
+@contextmanager
+def recorded_run(config: EvalConfig | None, folder: Path) -> Iterator[dict[str, Summary]]:
+    """Yield a place for the summaries; write run.json and config.yaml, as `mmrl eval run` does, where a config is stated."""
+    found: dict[str, Summary] = {}
+    if config is None:
+        yield found
+        return
+    record = started(config, "mmrl.evaluate")
+    write_run(folder, record)
+    write_whole(folder / "config.yaml", dump(config))
+    yield found
+    write_run(folder, ended(record, {one.name: one.expect for one in config.evaluation.sets}, folder, {folder: found}))
 
 
 @contextmanager

@@ -29,7 +29,7 @@ class Own(mmrl.Algorithm):
 
 def test_a_file_and_its_data_are_one_config():
     config = mmrl.load_config(str(TOY))
-    assert config == load(Config, TOY) == mmrl.load_config(config.model_dump())
+    assert config == load(Config, TOY) == mmrl.load_config(config.model_dump()) == mmrl.load_config(config)
     assert mmrl.load_eval_config(EVAL) == load(EvalConfig, EVAL)
 
 
@@ -80,6 +80,13 @@ def test_an_algorithm_of_ones_own_is_recorded_with_its_place_and_fields():
         decoding = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 768}
         assert recorded == {"scale": 2.0, "decoding": decoding, "extra": None}
         assert "test_configs.py:Own" in dump(config)
+
+
+def test_a_config_that_is_changed_keeps_its_object():
+    own = mmrl.load_config(TOY, algorithm=Own(scale=2.0))
+    assert mmrl.load_config(own, {"steps": 7}).algorithm is own.algorithm
+    assert mmrl.load_config(own, ["steps=7"]).steps == 7
+    assert mmrl.load_config(own, {"algorithm": {"name": "rloo"}}).algorithm.name == "rloo"
 
 
 def test_an_algorithm_of_ones_own_is_checked_with_the_rest():

@@ -9,6 +9,7 @@ import torch
 import mmrl
 from mmrl.api.sample import shown_medium
 from mmrl.config.schema import EvaluationSection
+from mmrl.evaluation.run_folder import read_run
 from mmrl.training import checkpoint
 from tests import run_fixtures
 from tests.models import tiny_generic
@@ -131,7 +132,10 @@ def test_path_model_section_and_config_give_the_same_records(model, root, tmp_pa
     if not torch.cuda.is_available():
         assert found[0].records == found[1].records == found[2].records
     assert [each.folder for each in found] == [None, tmp_path / "run", None]
-    assert (tmp_path / "run" / "all" / "samples.jsonl").exists()
+    run = read_run(tmp_path / "run")
+    assert (run.model, run.command, run.scored) == (str(root / "answers"), "mmrl.evaluate", {"all": 8})
+    assert run.finished
+    assert mmrl.load_eval_config(tmp_path / "run" / "config.yaml").model.path == run.model
 
 
 def test_a_policy_in_training_is_evaluated_and_stays_as_it_was(root, tmp_path):
