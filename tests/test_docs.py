@@ -11,10 +11,10 @@ from benchmark.cli import app as benchmark_app
 from mmrl.cli.app import app as mmrl_app
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("mmrl", "benchmark", "tests", "tools", "configs", "docs")
+FOLDERS = ("mmrl", "benchmark", "tests", "tools", "configs", "docs", "examples")
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")), ROOT / "benchmark" / "README.md"]
 CONFIGS = sorted(ROOT.glob("configs/**/*.yaml"))
-CODE = [path for folder in ("mmrl", "benchmark", "tools") for path in sorted((ROOT / folder).rglob("*.py"))]
+CODE = [path for folder in ("mmrl", "benchmark", "tools", "examples") for path in sorted((ROOT / folder).rglob("*.py"))]
 APPS = {"mmrl": mmrl_app, "python -m mmrl": mmrl_app, "python -m benchmark": benchmark_app}
 
 PATH = re.compile(rf"(?<![\w/.@-])(?:{'|'.join(FOLDERS)})/[\w./*-]*[\w*]")
@@ -87,7 +87,8 @@ def test_every_command_that_is_shown_exists(page):
 
 def test_the_readme_draws_every_room():
     drawn = set(re.findall(r"^  (\w+(?:\.py|/)) ", (ROOT / "README.md").read_text(), re.MULTILINE))
-    rooms = {f"{path.name}/" if path.is_dir() else path.name for path in (ROOT / "mmrl").iterdir()}
+    paths = [path for path in (ROOT / "mmrl").iterdir() if path.suffix != ".typed"]
+    rooms = {f"{path.name}/" if path.is_dir() else path.name for path in paths}
     assert drawn == {name for name in rooms if not name.startswith("__")}
 
 

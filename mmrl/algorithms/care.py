@@ -10,6 +10,7 @@ from torch import Tensor
 from mmrl.algorithms.base import Algorithm, Clipped, Needs, check_epsilon, check_penalty, known
 from mmrl.algorithms.grpo import clipped_loss, ratio
 from mmrl.functional import policy_gradient
+from mmrl.functional.care import Consistency, care_bonus, care_eligible, care_likelihood
 from mmrl.types import EMA, Group, ReferenceUpdate, Scored, Tokens, TokenWeights
 
 
@@ -45,7 +46,7 @@ class CARE(Algorithm):
     )  # accuracy at or below which no completion is eligible
     likelihood: policy_gradient.Likelihood = "geometric"
     # a bonus for the likelier siblings, or one as large as the likelihood
-    consistency: Literal["relative", "dense"] = "relative"
+    consistency: Consistency = "relative"
     beta: float = 0.0  # weight of the KL to the reference; the paper removes it
     epsilon: float | None = None  # the ratio is clipped to 1 +- epsilon; none: it is 1
     baseline: policy_gradient.Baseline = "group_mean_std"
@@ -80,10 +81,7 @@ class CARE(Algorithm):
 
     def eligible(self, group: Group, accuracy: Float[Tensor, " g"]) -> Bool[Tensor, " g"]:
         """Return the rows that can earn the bonus: those that are accurate and whose answer can be found."""
-        right = (
-            accuracy > 0 if self.consistency == "dense" else policy_gradient.accurate(accuracy, self.accuracy_threshold)
-        )
-        return group.answer_mask.any(dim=1) & right
+        return care_eligible(group.answer_mask, accuracy, self.accuracy_threshold, self.consistency)
 
     def advantages(self, scored: Scored, state: Any = None) -> Float[Tensor, " g"]:
         return policy_gradient.group_advantages(scored.total + self.bonuses(scored), self.baseline)
@@ -93,17 +91,22 @@ class CARE(Algorithm):
 
     def bonuses(self, scored: Scored) -> Float[Tensor, " g"]:
         """Return the reward that each completion earns for consistency; 0 for all of a group in which no row can earn it."""
-        accuracy = scored.rewards["accuracy"]
-        chosen, likelihood = self.eligible(scored.group, accuracy), self.likelihoods(scored)
-        if self.consistency == "dense":
-            return self.bonus * accuracy * likelihood * chosen
-        likely = likelihood >= likelihood[chosen].mean() - self.margin - policy_gradient.ROUNDING
-        return self.bonus * accuracy * (chosen & likely)
+        return care_bonus(
+            known(scored.ref_logprobs, "reference"),
+            scored.group.answer_mask,
+            scored.rewards["accuracy"],
+            bonus=self.bonus,
+            margin=self.margin,
+            max_likelihood=self.max_likelihood,
+            accuracy_threshold=self.accuracy_threshold,
+            likelihood=self.likelihood,
+            consistency=self.consistency,
+        )
 
     def likelihoods(self, scored: Scored) -> Float[Tensor, " g"]:
         """Return the likelihood of each answer under the reference; it has no meaning for rows that the reference did not read."""
-        logprobs, answer = known(scored.ref_logprobs, "reference"), scored.group.answer_mask
-        return policy_gradient.likelihood(logprobs, answer, self.likelihood).clamp(max=self.max_likelihood)
+        logprobs = known(scored.ref_logprobs, "reference")
+        return care_likelihood(logprobs, scored.group.answer_mask, self.max_likelihood, self.likelihood)
 
     def loss(self, policy: Tokens, weights: TokenWeights, rows: Scored) -> Float[Tensor, "n t"]:
         return clipped_loss(policy, weights, rows, self.beta, self.epsilon)

@@ -109,10 +109,12 @@ def doctor() -> None:
 def main() -> None:
     """The entry point: errors of the user's or of the world's become one message."""
     from mmrl.runtime.console import show_warnings_once
+    from mmrl.runtime.main_guard import trust_script
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin while they wait starve the decoders
     show_warnings_once()
+    trust_script()
     try:
         app()
     except (ValueError, RuntimeError, OSError, ImportError) as error:

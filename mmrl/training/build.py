@@ -5,6 +5,7 @@ copies are made before weights are cut into shards, which cannot be copied; and 
 shards.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,9 +28,11 @@ from mmrl.models.self_check import compare
 from mmrl.models.vision.processor_sizes import size_rules
 from mmrl.rewards.run_graders import grade_groups
 from mmrl.runtime.files import write_whole
+from mmrl.runtime.main_guard import check_main_guard
 from mmrl.runtime.ranks import Ranks, join
 from mmrl.training import checkpoint
 from mmrl.training.base_rewards import facts, read_table
+from mmrl.training.callbacks import Callback
 from mmrl.training.checks import check_inputs, check_opening, check_ranks, checkpoint_to_resume
 from mmrl.training.loop import Run
 from mmrl.training.optimizer import freeze, lr_multiplier, optimizer_of
@@ -62,11 +65,24 @@ class Models:
     proposal: Proposal | None
 
 
-def build(config: Config, resume: bool = False, accelerator: Accelerator | None = None, quiet: bool = False) -> Run:
-    """Makes a run that is ready to fit: data read, every media file opened, model loaded."""
+def build(
+    config: Config,
+    resume: bool = False,
+    accelerator: Accelerator | None = None,
+    quiet: bool = False,
+    callbacks: Sequence[Callback] = (),
+) -> Run:
+    """Makes a run that is ready to fit: data read, every media file opened, model loaded.
+
+    ``resume`` goes on from the newest checkpoint in ``config.out``; without it a folder that holds a run is refused.
+    ``callbacks`` are told of the run as it goes on. Raises ConfigError for what the config asks for and cannot have, MediaError
+    for files that do not open, and RuntimeError, before all that, for a script whose decoding processes would train again.
+    """
+    check_main_guard(max(config.data.workers, 0 if config.validation is None else config.validation.workers))
     inputs = read_inputs(config, resume, accelerator, quiet)
     models = copy_policy(inputs, load_policy(inputs))
     run = connect(inputs, models, optimizer_of(models.policy, config.optimizer))
+    run.callbacks = tuple(callbacks)
     if inputs.newest is not None:
         run.restore(inputs.newest)
     if inputs.ranks.main:

@@ -1,6 +1,6 @@
 """A training run: the loop around the trainer, and what is kept of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from mmrl.runtime.ranks import Ranks
 from mmrl.runtime.sharding import gather_state_dict
 from mmrl.runtime.user_code import codes
 from mmrl.training import checkpoint
+from mmrl.training.callbacks import Callback, tell
 from mmrl.training.profile import profile
 from mmrl.training.prompts import PromptFeeder
 from mmrl.training.run_log import RunLog
@@ -30,7 +31,12 @@ TOGETHER = (Stopped, NonFiniteError, MediaError, PromptError, TargetError)  # ra
 
 @dataclass
 class Run:
-    """Runs a trainer step by step, and keeps what comes of it."""
+    """Runs a trainer step by step, and keeps what comes of it.
+
+    ``fit()`` does all that is left. Who steps themselves calls ``step()`` until ``done``, ``save()`` where a checkpoint is
+    wanted, and ``close()`` at the end. What comes of it lies in ``folder``: config.yaml, metrics.jsonl, rollouts.jsonl, and
+    ``checkpoints`` with a Hugging Face directory each (docs/metrics.md).
+    """
 
     config: Config
     folder: Path
@@ -40,10 +46,29 @@ class Run:
     ranks: Ranks
     saved: int = -1  # the step of the newest checkpoint
     random: dict[str, Any] = field(default_factory=checkpoint.randomness)  # as it was after the newest whole step
+    callbacks: Sequence[Callback] = ()  # told on rank 0
+    stopped: bool = False  # whether ``stop`` was called, on this rank
 
     @property
     def checkpoints(self) -> Path:
         return self.folder / "checkpoints"
+
+    @property
+    def done(self) -> bool:
+        """Whether all steps were made, or ``stop`` was called on this rank."""
+        return self.stopped or self.trainer.step_done >= self.config.steps
+
+    def stop(self) -> None:
+        """Make the present step the last: ``fit`` then ends as after the last step of the config, with a checkpoint.
+
+        One rank is enough. A run that was stopped can be resumed.
+        """
+        self.stopped = True
+
+    def close(self) -> None:
+        """End the decoding processes and close the log. ``fit`` does so itself."""
+        self.journal.close()
+        self.feeder.reader.close()
 
     @property
     def copies(self) -> dict[str, Any]:
@@ -56,7 +81,7 @@ class Run:
 
         Save for an error of one rank among several: the others wait elsewhere then, and the newest checkpoint stays.
         """
-        title = f"{self.config.algorithm.name} {self.folder.name}"
+        title = f"{self.config.algorithm.name or type(self.config.algorithm).__name__} {self.folder.name}"
         try:
             with progress(title, self.config.steps, self.trainer.step_done, quiet or not self.ranks.main) as show:
                 self.loop(show)
@@ -66,21 +91,30 @@ class Run:
             raise
         else:
             self.save_if_new()
+            self.tell("on_end")
         finally:
-            self.log.close()
-            self.feeder.reader.close()
+            self.close()
 
     def loop(self, show: Callable[[int, str], None]) -> None:
         """Takes steps, writes checkpoints in between, and ends if somebody asks for that."""
         trainer, config = self.trainer, self.config
         with stopping() as stop:
-            while trainer.step_done < config.steps:
+            stopped = any(self.ranks.gather(self.stopped))
+            while trainer.step_done < config.steps and not stopped:
                 numbers = self.step()
                 show(trainer.step_done, note_of(numbers))
                 if config.save_every and trainer.step_done % config.save_every == 0:
                     self.save_if_new()
-                if any(self.ranks.gather(stop.asked)):
+                interrupted, asked = zip(*self.ranks.gather((stop.asked, self.stopped)), strict=True)
+                if any(interrupted):
                     raise Stopped
+                stopped = any(asked)
+
+    def tell(self, method: str, *facts: object) -> None:
+        """Tell the callbacks on rank 0 what happened. What they draw from the global random states is drawn back."""
+        if self.callbacks and self.ranks.main:
+            tell(self.callbacks, self, method, *facts)
+            checkpoint.restore_randomness(self.random)
 
     def save_if_new(self) -> None:
         """Writes a checkpoint, unless there is one of this step or the weights are between two steps."""
@@ -100,6 +134,7 @@ class Run:
             self.log.log(step, numbers)
             if self.trainer.last and (step % self.config.rollouts_every == 0 or step in (1, self.config.steps)):
                 self.log.write_rollouts(step, self.trainer.last)
+        self.tell("on_step", step, numbers)
         return numbers
 
     def validate(self, step: int) -> dict[str, float]:
@@ -116,7 +151,9 @@ class Run:
             self.ranks.wait()
         checkpoint.restore_randomness(self.random)  # a user's grader may have drawn from it
         self.keep_best(step, found)
-        return found | {"timing_s/validation": perf_counter() - start}
+        found |= {"timing_s/validation": perf_counter() - start}
+        self.tell("on_validation", step, found)
+        return found
 
     def keep_best(self, step: int, found: Mapping[str, float]) -> None:
         """Keeps the model of this step if it is the best so far, by rank 0's measurement; all ranks write it together."""
@@ -145,6 +182,7 @@ class Run:
             checkpoint.prune(self.checkpoints, self.config.save_total_limit)
         self.saved = trainer.step_done
         self.ranks.wait()
+        self.tell("on_checkpoint", directory)
         return directory
 
     def state(self) -> dict[str, Any]:
