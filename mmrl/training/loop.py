@@ -67,7 +67,7 @@ class Run:
 
     def close(self) -> None:
         """End the decoding processes and close the log. ``fit`` does so itself."""
-        self.journal.close()
+        self.log.close()
         self.feeder.reader.close()
 
     @property

@@ -54,5 +54,5 @@ def test_the_algorithm_pays_this_bonus(consistency, likelihood):
     )
     for scored in trainer.collect():
         options = dict(consistency=consistency, likelihood=likelihood)
-        own = mmrl.care_bonus(scored.reference, scored.group.answer, scored.rewards["accuracy"], **options)
+        own = mmrl.care_bonus(scored.ref_logprobs, scored.group.answer_mask, scored.rewards["accuracy"], **options)
         assert torch.equal(trainer.algorithm.bonuses(scored), own)
