@@ -90,8 +90,8 @@ def sample(
     kind = "choice" if choices else "free"
     example = Example("sample", question, kind=kind, choices=tuple(choices), media=media)
     sampler = sampler_of(model, model.template, decoding, MAX_ROWS)
-    still = model.tower.still(again=True) if isinstance(model, Policy) else nullcontext()
-    with evaluating(model.model), still:
+    features = model.tower.reuse_features(again=True) if isinstance(model, Policy) else nullcontext()
+    with evaluating(model.model), features:
         written = sampler.answer([example] * n, [tuple(shown)] * n, list(range(n)), seed)
     return [generation_of(each, example) for each in written]
 

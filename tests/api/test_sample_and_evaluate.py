@@ -28,7 +28,7 @@ def test_a_model_is_loaded_with_the_options_of_a_config(root):
         str(root / "model"), template="toy", device="cpu", video_pixels=(784, 784), share_prefix="off"
     )
     assert isinstance(model, mmrl.Policy)
-    assert (model.template, model.shares) == ("toy", False)
+    assert (model.template, model.shares_prefix) == ("toy", False)
     assert not any(p.requires_grad for p in model.model.parameters())
     with pytest.raises(mmrl.ConfigError, match="load_model: no key 'video_pixel'; did you mean 'video_pixels'"):
         mmrl.load_model(root / "model", video_pixel=(1, 2))
