@@ -19,7 +19,7 @@ from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, se
 from mmrl.runtime.files import PARTIAL, REPLACED, settle, whole_directory
 from mmrl.runtime.sharding import SAVED, WHOLE
 
-VERSION = 2  # 2: keys of the recorded config were renamed
+VERSION = 3  # 2, 3: keys of the recorded config were renamed; 3: hashes of user code
 NAME = re.compile(r"step-(\d{6,})")  # of a checkpoint's directory; directories of other names are left alone
 STATE = "trainer"  # the directory beside the weights
 BEST, BEST_FACTS = "best", "best.json"

@@ -71,11 +71,11 @@ def same_config(config: Config, recorded: Mapping[str, Any], directory: Path) ->
 
 
 def same_code(config: Config, state: Mapping[str, Any], directory: Path) -> None:
-    """Refuse to go on with code of the user's that has changed since the run began; older checkpoints recorded none.
+    """Refuse to go on with code of the user's that has changed since the run began.
 
     Where a key names another thing than it did, that is for ``same_config`` to say.
     """
-    plain, recorded = config.model_dump(mode="json"), state.get("code", {})
+    plain, recorded = config.model_dump(mode="json"), state["code"]
     now, specs, before = codes(plain), dict(leaves(plain)), dict(leaves(state["config"]))
     same = [key for key in sorted(recorded) if specs.get(key) == before.get(key)]
     if changed := fixed([key for key in same if now.get(key) != recorded[key]]):
