@@ -18,8 +18,8 @@ from mmrl.types import EMA, Group, ReferenceUpdate, Scored, Tokens, TokenWeights
 class CARE(Algorithm):
     """GRPO whose KL penalty is replaced by a bonus for answers that follow from the reasoning.
 
-    A slow copy of the policy reads question and reasoning and says how likely it finds the answer. A completion that is
-    right, and whose answer is likelier than those of its right siblings, earns more:
+    A slow copy of the policy gives the likelihood of the answer after question and reasoning. A right completion earns more if
+    its answer is likelier than the answers of the other right completions of the group:
 
         S       = {g : acc_g > accuracy_threshold and acc_g >= mean acc}               the relatively accurate
         p_g     = mean over answer tokens of pi_phi(o_gt | x, o_g<t), at most max_likelihood    geometric (code), arithmetic (paper)
@@ -29,12 +29,11 @@ class CARE(Algorithm):
     Source: Chen et al. 2025 (2506.16141) sec. 4, algorithm 1, and the code released with it (TencentARC/GRPO-CARE b0628fc).
     Departures: ``epsilon`` is an option; an answer that cannot be found is not eligible (there it counts as certain);
     comparisons allow 1e-6 for rounding; no 1e-6 is added to the number of answer tokens; statistics are of one group even
-    where a batch holds several; answer tokens are found by character offsets. The margin is 0 in the script for
+    if a batch holds several; answer tokens are located by character offsets. The margin is 0 in the script for
     SEED-Bench-R1 and 0.01 in those for general video.
 
     The ablations of its table 3: ``consistency: dense`` is DenseCons, bonus_g = bonus acc_g p_g, without comparison (its weight and
-    largest likelihood are not published); ``beta`` above 0 keeps the KL to the reference beside the bonus. Those without a bonus are
-    GRPO's.
+    largest likelihood are not published); ``beta`` above 0 adds the KL to the reference. GRPO has the ablations without a bonus.
     """
 
     name: Literal["care"] = "care"
@@ -104,7 +103,7 @@ class CARE(Algorithm):
         )
 
     def likelihoods(self, scored: Scored) -> Float[Tensor, " g"]:
-        """Return the likelihood of each answer under the reference; it has no meaning for rows that the reference did not read."""
+        """Return the likelihood of each answer under the reference, [g]; it has no meaning for rows outside ``reference_mask``."""
         logprobs = known(scored.ref_logprobs, "reference")
         return care_likelihood(logprobs, scored.group.answer_mask, self.max_likelihood, self.likelihood)
 

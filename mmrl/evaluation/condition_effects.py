@@ -6,7 +6,7 @@
     rr              of what is right in full, the share that stays right under a change that leaves the answer as it is
                     (other frame counts, options moved)
     resampled       of what is right in the first sample of full, the share whose answer changes in the second: what tss
-                    would be if order did not matter at all; 0 where decoding is greedy
+                    would be if order did not matter at all; 0 if decoding is greedy
     circular        the share that is right in full and under every rotation that was asked
 
 tss and rr after INFACT (2603.11481). Intervals are 95 %, by resampling clusters; those of maxima and ratios are taken
@@ -81,7 +81,7 @@ def option_text(answer: str | None, choices: Sequence[str]) -> str | None:
 def effects(conditions: Mapping[str, ConditionRecords], metric: str) -> list[Effect]:
     """Return every number that these conditions allow, ``full`` among them.
 
-    Raises IncompleteError where ``full`` is missing, or where the conditions are not of the same pairs.
+    Raises IncompleteError if ``full`` is missing, or where the conditions are not of the same pairs.
     """
     conditions = in_one_order(conditions)
     right = {name: one.right(metric) for name, one in conditions.items()}
@@ -104,7 +104,7 @@ def gains(right: Mapping[str, Values], clusters: Sequence[str]) -> Iterator[Effe
 
 
 def stability(conditions: Mapping[str, ConditionRecords], right: Mapping[str, Values]) -> Iterator[Effect]:
-    """Yield tss and rr of every condition that they are defined for; nothing where no answer in full is right."""
+    """Yield tss and rr of every condition that they are defined for; nothing if no answer in full is right."""
     full, known = conditions["full"], right["full"]
     if not known.any():
         return
@@ -123,7 +123,7 @@ def circular(right: Mapping[str, Values], clusters: Sequence[str]) -> Iterator[E
 
 
 def resampled(full: ConditionRecords, metric: str) -> Iterator[Effect]:
-    """Yield how often a second sample answers otherwise than a right first one; nothing where there is one sample."""
+    """Yield how often a second sample answers otherwise than a right first one; nothing if there is one sample."""
     items = [item for item, sample in full.records if sample == 0 and (item, 1) in full.records]
     first, second = (full.of_pairs([(item, sample) for item in items]) for sample in (0, 1))
     known = first.right(metric)

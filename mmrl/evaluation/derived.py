@@ -50,7 +50,7 @@ def corrected(records: Sequence[Record], items: Mapping[str, Item], right: Seque
 
 
 def of_samples(records: Sequence[Record], items: Mapping[str, Item], right: Sequence[float]) -> Named:
-    """Yield what several samples of a question say together; nothing where there is one."""
+    """Yield what several samples of a question say together; nothing if there is one."""
     groups: dict[str, list[int]] = {}
     for place, record in enumerate(records):
         groups.setdefault(record.item, []).append(place)

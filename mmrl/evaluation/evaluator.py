@@ -99,7 +99,7 @@ def settings_of(section: EvaluationSection, model: Policy | GenericModel, engine
 
 
 def user_codes(one: EvalSetSection, section: EvaluationSection) -> dict[str, Any]:
-    """Return hashes of the user's code that decides how a set is asked, for its plan; nothing where there is none."""
+    """Return hashes of the user's code that decides how a set is asked, for its plan; nothing if there is none."""
     found = codes({"condition": section.condition, "format": one.format})
     return {"code": found} if found else {}
 

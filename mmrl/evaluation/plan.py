@@ -126,7 +126,7 @@ def same_plan(facts: Mapping[str, Any], out: Path) -> None:
 
 
 def read_plan(out: Path) -> dict[str, Any]:
-    """Return the plan of a folder of records. Raises PlanError where there is none, or one of another schema."""
+    """Return the plan of a folder of records. Raises PlanError if there is none, or one of another schema."""
     path = out / PLAN
     if not path.exists():
         raise PlanError(f"{out} has {SAMPLES} but no {PLAN}, so nobody knows what they measure; give another folder")

@@ -64,7 +64,7 @@ def sets_of(path: Path) -> dict[str, Path]:
 
 
 def summary_of(folder: Path, records: Sequence[Record]) -> Summary:
-    """Return the summary of a set's records. Raises IncompleteError where one that is planned is missing."""
+    """Return the summary of a set's records. Raises IncompleteError if one that is planned is missing."""
     plan = read_plan(folder)
     return summarise(f"{folder} ({plan['name']})", records, plan["items"], plan["samples"])
 

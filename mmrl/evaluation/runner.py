@@ -38,7 +38,7 @@ class EvaluationJob(Plan):
 def evaluate(job: EvaluationJob) -> Summary:
     """Generate what is not yet on record in the job's folder, score it, and summarise all of it.
 
-    Raises IncompleteError where there are not as many examples as expected, and PlanError where the folder holds records of
+    Raises IncompleteError if there are not as many examples as expected, and PlanError where the folder holds records of
     another plan: other examples, or other settings.
     """
     if job.expected is not None and len(job.examples) != job.expected:
@@ -82,6 +82,6 @@ def generated(name: str, part: Sequence[tuple[Example, int]], sampler: Sampler) 
 
 
 def cost(out: Path) -> dict[str, float]:
-    """Return the seconds and tokens that a folder's samples took, over all its sessions; 0 where nothing is written down."""
+    """Return the seconds and tokens that a folder's samples took, over all its sessions; 0 if nothing is written down."""
     rows = read(out / COSTS) if (out / COSTS).exists() else []
     return {key: sum((row.get(key, 0) for row in rows), 0.0) for key in ("seconds", "tokens")}

@@ -85,14 +85,14 @@ def given_before(out: Path, scorer: Scorer) -> dict[Pair, Verdict]:
 
 
 def read_items(out: Path) -> dict[str, Item]:
-    """Return the items of a folder by id. Raises ValueError where there are none."""
+    """Return the items of a folder by id. Raises ValueError if there are none."""
     if not (out / ITEMS).exists():
         raise ValueError(f"{out}: expected a folder of an evaluation, found no {ITEMS} in it")
     return {item.id: item for item in read_lines(Item, out / ITEMS)}
 
 
 def read_records(out: Path, scorer: str = DEFAULT) -> list[Record]:
-    """Return all records of a folder with one scorer's verdicts. Raises IncompleteError where those are of other samples."""
+    """Return all records of a folder with one scorer's verdicts. Raises IncompleteError if those are of other samples."""
     items, samples = read_items(out), read_lines(Sample, out / SAMPLES)
     path = verdicts_path(out, scorer)
     if not path.exists():

@@ -46,7 +46,7 @@ Measured = Summary | Sequence[Record]
 
 
 def summarise(name: str, records: Sequence[Record], expected: int, samples: int = 1) -> Summary:
-    """Return means over all records with intervals over clusters. Raises IncompleteError where a record is missing.
+    """Return means over all records with intervals over clusters. Raises IncompleteError if a record is missing.
 
     A record without scores (its media could not be read) counts as 0 in every metric.
     """
@@ -97,7 +97,7 @@ def compare_fully(before: Measured, after: Measured) -> dict[str, Comparison]:
 def side_by_side(before: Measured, after: Measured) -> tuple[Columns, Columns, list[str]]:
     """Return the scores of both in one order, and the clusters.
 
-    Raises IncompleteError where they are not of the same pairs, ValueError where they are not scored alike.
+    Raises IncompleteError if they are not of the same pairs, ValueError where they are not scored alike.
     """
     first, second = by_pair(before), by_pair(after)
     missing = first.keys() ^ second.keys()
@@ -140,7 +140,7 @@ def columns(name: str, records: Sequence[Record]) -> Columns:
 
 
 def by_pair(measured: Measured) -> dict[tuple[str, int], Record]:
-    """Return records by (item, sample). Raises ValueError where one occurs twice."""
+    """Return records by (item, sample). Raises ValueError if one occurs twice."""
     records = measured.records if isinstance(measured, Summary) else measured
     pairs = {(record.item, record.sample): record for record in records}
     if len(pairs) < len(records):

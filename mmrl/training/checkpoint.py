@@ -35,7 +35,7 @@ def write(
     tensors: Mapping[str, Mapping[str, Tensor]],
     state: Mapping[str, Any],
 ) -> None:
-    """Write a checkpoint, whole or not at all. Raises WriteError where the disk does not take it."""
+    """Write a checkpoint, whole or not at all. Raises WriteError if the disk does not take it."""
     with whole_directory(directory) as partial:
         (partial / STATE).mkdir()
         save_model(partial)
@@ -78,7 +78,7 @@ def name_of(step: int) -> str:
 
 
 def step_of(path: Path) -> int | None:
-    """The step that a directory's name says, or None where it is no name of a checkpoint."""
+    """The step that a directory's name says, or None if it is no name of a checkpoint."""
     match = NAME.fullmatch(path.name)
     return int(match[1]) if match else None
 
@@ -149,7 +149,7 @@ def shapes(model: nn.Module) -> dict[str, list[int]]:
 
 
 def same_model(model: nn.Module, recorded: Mapping[str, list[int]], directory: Path) -> None:
-    """Raise CheckpointError where the checkpoint is of another model."""
+    """Raise CheckpointError if the checkpoint is of another model."""
     own = shapes(model)
     wrong = [n for n in sorted(own.keys() | recorded.keys()) if own.get(n) != recorded.get(n)]
     if wrong:

@@ -50,7 +50,7 @@ def shared(items: Sequence[Item], trained: Trained) -> Iterator[str]:
 
 
 def content(root: Path, path: Path) -> str | None:
-    """Return the hash of a file; None where it is not there."""
+    """Return the hash of a file; None if it is not there."""
     whole = inside(root, path)
     return sha256_of(whole) if whole.is_file() else None
 

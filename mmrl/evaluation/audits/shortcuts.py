@@ -12,7 +12,7 @@ from mmrl.types import index_of, letter_at
 
 
 def guesses(items: Sequence[Item]) -> Iterator[str]:
-    """Yield the accuracy of every rule on the multiple-choice questions, beside chance; nothing where there are none."""
+    """Yield the accuracy of every rule on the multiple-choice questions, beside chance; nothing if there are none."""
     asked = [item for item in items if len(item.choices) > 1 and item.answer is not None]
     if not asked:
         return

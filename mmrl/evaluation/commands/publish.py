@@ -51,7 +51,7 @@ def publish_effects(out: Path, folders: Mapping[str, Path], names: Sequence[str]
 
 
 def metric_of_right(records: Iterable[Record]) -> str:
-    """Return the metric that says what is right. Raises IncompleteError where no record has scores."""
+    """Return the metric that says what is right. Raises IncompleteError if no record has scores."""
     scores = next((record.scores for record in records if record.scores), None)
     if scores is None:
         raise IncompleteError("expected scores, found none")

@@ -38,7 +38,7 @@ PACKAGES = ("torch", "transformers", "accelerate", "av", "numpy", "tokenizers")
 def run(config: EvalConfig, conditions: Sequence[str], retry: bool, command: str) -> tuple[Mapping[str, Summary], int]:
     """Evaluate, write everything down and print the tables.
 
-    Return the summaries of the sets under the condition of the config, and the exit status: 1 where a question could not be
+    Return the summaries of the sets under the condition of the config, and the exit status: 1 if a question could not be
     asked.
     """
     out, section = Path(config.out), config.evaluation

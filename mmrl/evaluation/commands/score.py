@@ -31,7 +31,7 @@ def parted(spec: str) -> tuple[str, str]:
 
 
 def graders_of(out: Path) -> Mapping[str, str]:
-    """Return the graders that the run came with. Raises ValueError where they are not on record."""
+    """Return the graders that the run came with. Raises ValueError if they are not on record."""
     path = verdicts_path(out, DEFAULT).with_suffix(".json")
     facts = json.loads(path.read_text()) if path.exists() else {}
     if "graders" not in facts:

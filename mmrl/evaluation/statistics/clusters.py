@@ -37,7 +37,7 @@ def iid_error(scores: ArrayLike) -> float:
 
 
 def design_effect(scores: ArrayLike, clusters: Clusters) -> float:
-    """Return how many times larger the variance of the mean is than with independent items; 1 where nothing varies.
+    """Return how many times larger the variance of the mean is than with independent items; 1 if nothing varies.
 
     SE_clustered^2 / SE_iid^2 (Kish 1965). Far above 1 it says that intervals without clusters are too narrow; inf for
     a single cluster of several items.
@@ -82,7 +82,7 @@ def finite(scores: ArrayLike) -> Values:
 
 
 def aligned(before: ArrayLike, after: ArrayLike) -> tuple[Values, Values]:
-    """Return two lists of finite scores of the same items; a ValueError where their lengths differ."""
+    """Return two lists of finite scores of the same items; a ValueError if their lengths differ."""
     first, second = finite(before), finite(after)
     if first.shape != second.shape:
         raise ValueError(f"expected the same items twice, found {first.shape} before and {second.shape} after")

@@ -164,7 +164,7 @@ def seed_difference(before: Mapping[int, float], after: Mapping[int, float], con
     """Return two methods trained with the same seeds, one number a seed: paired t interval with S - 1 degrees of freedom.
 
     A seed must fix what both runs share (order of the data, sampling noise). p_signflip flips whole seeds, so below six
-    seeds it cannot reach 5 %. Raises ValueError where the seeds differ.
+    seeds it cannot reach 5 %. Raises ValueError if the seeds differ.
     """
     if before.keys() != after.keys():
         raise ValueError(f"seed_difference: expected the same seeds, found {sorted(before)} and {sorted(after)}")

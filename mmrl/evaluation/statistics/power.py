@@ -32,7 +32,7 @@ def detectable(change: ArrayLike, clusters: Clusters, power: float = 0.8, level:
     it is sqrt(discordant / n), and the whole `minimum_detectable_effect` up to t for z (Student's t because with few
     clusters z promises too much; Bloom 1995).
 
-    inf where C clusters can reach no p below the level (2^(1-C) > level: five and fewer at 5 %). Where nothing changed,
+    inf if C clusters can reach no p below the level (2^(1-C) > level: five and fewer at 5 %). Where nothing changed,
     changes of shares count as discordant in Wilson's upper limit of none of C; other scores give inf.
     """
     probability("detectable: power", power)

@@ -39,7 +39,7 @@ def guess_at_k(options: int, k: int) -> float:
 def majority_at_k(answers: Sequence[Hashable | None], gold: Hashable, k: int) -> float:
     """Return chance that the majority of k samples is right, maj@k; ties are broken uniformly. Exact, over all C(n, k) draws.
 
-    answers: what each of the n samples says; None where it says nothing. None never wins, but takes its place among the
+    answers: what each of the n samples says; None if it says nothing. None never wins, but takes its place among the
     k: a draw of None only is wrong. With k = n this is 1 / (number of winners) if gold is one of them, else 0.
     """
     if gold is None:

@@ -103,10 +103,10 @@ def limits(difference: Difference) -> str:
 
 
 def p_value(p: float | None) -> str:
-    """Return a p-value; nothing where there is none."""
+    """Return a p-value; nothing if there is none."""
     return "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def finite_or_none(value: float) -> float | None:
-    """Return the number, or None where JSON has none."""
+    """Return the number, or None if JSON has none."""
     return value if math.isfinite(value) else None

@@ -30,7 +30,7 @@ class Collector:
     drawn: int = 0  # batches drawn for the step that is under way
 
     def collect(self, algorithm: Algorithm, step: int, meter: Meter) -> list[Scored]:
-        """The groups of step ``step``, graded. Raises NonFiniteError where a reward is no number."""
+        """The groups of step ``step``, graded. Raises NonFiniteError if a reward is no number."""
         self.drawn = 0
         chosen = algorithm.needs.max_gen_batches is not None
         graded = self.draw_until_kept(algorithm, step, meter) if chosen else self.draw(step, meter)
@@ -78,11 +78,11 @@ class Collector:
         return kept
 
     def total(self, group: Group, rewards: Mapping[str, Tensor]) -> Tensor:
-        """The weighted sum of the rewards; 0 where there are none."""
+        """The weighted sum of the rewards; 0 if there are none."""
         return sum((w * rewards[name] for name, w in self.weights.items()), torch.zeros(len(group)))
 
     def base_rewards_of(self, group: Group) -> Mapping[str, Tensor] | None:
-        """The rewards of the base model on the group's example. Raises ValueError where the table lacks it."""
+        """The rewards of the base model on the group's example. Raises ValueError if the table lacks it."""
         if self.base_rewards is None:
             return None
         name = group.prompt.example.id

@@ -12,12 +12,12 @@ class NonFiniteError(RuntimeError):
 
 
 def all_finite(values: Iterable[Tensor]) -> bool:
-    """True where every value is finite."""
+    """True if every value is finite."""
     return all(bool(value.isfinite().all()) for value in values)
 
 
 def refuse(ids: Sequence[str], step: int, what: str, remedy: str = REMEDY) -> None:
-    """Raises NonFiniteError where there are any."""
+    """Raises NonFiniteError if there are any."""
     if ids:
         raise NonFiniteError(
             f"step {step}: expected a finite {what}, found one that is not; examples "
