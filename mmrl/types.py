@@ -128,9 +128,8 @@ class Group(ByRows):
     answer_mask: Bool[Tensor, "g t"]  # True on the tokens of the graded answer; all False if there is none
     texts: tuple[str, ...]
     finished: Bool[Tensor, " g"]  # ended by itself, not by the token limit
-    sampling_logprobs: Float[Tensor, "g t"] | None = (
-        None  # under the policy that sampled; None for demonstrations
-    )
+    # under the policy that sampled; None for demonstrations
+    sampling_logprobs: Float[Tensor, "g t"] | None = None
     max_new_tokens: int | None = None  # the sampler's limit of tokens; None for demonstrations
 
     def __len__(self) -> int:
@@ -144,9 +143,8 @@ class Tokens(ByRows):
     logprobs: Float[Tensor, "n t"]
     entropy: Float[Tensor, "n t"]  # in nats, of the distribution that the token was drawn from; carries no gradient
     divergence: Float[Tensor, "n t"] | None = None  # exact KL to the reference; None unless asked for
-    hidden_states: Float[Tensor, "n t d"] | None = (
-        None  # last hidden states, from which the token is predicted; None unless asked for
-    )
+    # last hidden states, from which the token is predicted; None unless asked for
+    hidden_states: Float[Tensor, "n t d"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +166,8 @@ class Scored(ByRows):
     total: Float[Tensor, " g"]  # their weighted sum
     ref_logprobs: Float[Tensor, "g t"] | None = None  # log-probabilities under the reference; 0 outside ref_mask
     ref_mask: Bool[Tensor, "g t"] | None = None  # True on the tokens whose log-probability the reference computed
-    ref_hidden_states: Float[Tensor, "g t d"] | None = (
-        None  # last hidden states of the reference, for a full-vocabulary KL
-    )
+    # last hidden states of the reference, for a full-vocabulary KL
+    ref_hidden_states: Float[Tensor, "g t d"] | None = None
     old_policy: Tokens | None = None  # of the policy before the update, without gradient; None unless needed
     base_rewards: Mapping[str, Float[Tensor, " n"]] | None = None  # rewards of n completions of the base model, by name
 

@@ -49,27 +49,22 @@ class Needs:
     source: Literal["policy", "demonstrations"] = "policy"  # who writes the completions
     rewards: tuple[str, ...] = ()  # rewards that must exist by these names
     group_baseline: bool = True  # the other completions are the baseline, so that a group of one is refused
-    reference: ReferenceUpdate | None = (
-        None  # how the reference moves; None: none is loaded, and ``scored.ref_logprobs`` is None
-    )
+    # how the reference moves; None: none is loaded, and ``scored.ref_logprobs`` is None
+    reference: ReferenceUpdate | None = None
     full_vocabulary_kl: Direction | None = None  # a divergence summed over the vocabulary, in ``Tokens.divergence``
-    old_logprobs: bool = (
-        False  # ``scored.old_policy``: the policy's log-probabilities before each update, without gradient
-    )
+    # ``scored.old_policy``: the policy's log-probabilities before each update, without gradient
+    old_logprobs: bool = False
     sampling_logprobs: bool = False  # ``group.sampling_logprobs`` must be exact, so that top_p below 1 is refused
-    base_rewards: bool = (
-        False  # ``scored.base_rewards``: rewards of the base model, from the file that the config names
-    )
+    # ``scored.base_rewards``: rewards of the base model, from the file that the config names
+    base_rewards: bool = False
     off_policy: bool = False  # True if advantages or loss correct for completions of an older policy
     off_policy_setting: str = ""  # the setting that makes it True, for the error message: "epsilon, for example 0.2"
-    max_gen_batches: int | None = (
-        None  # the most batches that a step draws until ``keep_group`` accepts enough groups; None: one
-    )
+    # the most batches that a step draws until ``keep_group`` accepts enough groups; None: one
+    max_gen_batches: int | None = None
     min_new_tokens: int = 0  # the lowest allowed rollout.decoding.max_new_tokens
     state: type[State] | None = None  # the class of the state; None: the method has none
-    proposal: AdaptiveProposal | None = (
-        None  # a copy of the policy samples; the policy replaces it when ``sync_proposal`` is True
-    )
+    # a copy of the policy samples; the policy replaces it when ``sync_proposal`` is True
+    proposal: AdaptiveProposal | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

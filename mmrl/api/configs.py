@@ -15,9 +15,8 @@ from mmrl.config.own_algorithm import keys_of, without_algorithm
 from mmrl.config.schema import Config, ConfigError, EvalConfig, Section
 
 Kind = TypeVar("Kind", bound=Section)
-Source = (
-    str | os.PathLike[str] | Mapping[str, Any] | Section
-)  # a YAML file, what it would hold, or a config to be changed
+# a YAML file, what it would hold, or a config to be changed
+Source = str | os.PathLike[str] | Mapping[str, Any] | Section
 Overrides = Sequence[str] | Mapping[str, Any]  # "a.b=c", read as YAML; or {"a.b": value}
 
 

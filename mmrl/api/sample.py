@@ -34,15 +34,13 @@ class Generation:
     """What a model wrote, and how it was read."""
 
     text: str
-    answer: (
-        str | None
-    )  # read leniently: the letter of an option, else the text of the answer; None where none was found
+    # read leniently: the letter of an option, else the text of the answer; None where none was found
+    answer: str | None
     finished: bool  # ended by itself, not by the token limit
     tokens: int  # of the completion, its end included
     prompt_tokens: int  # of the whole prompt, media included
-    answer_logprob: (
-        float | None
-    )  # natural log-probability of the tokens in <answer>..</answer>; None where there are none
+    # natural log-probability of the tokens in <answer>..</answer>; None where there are none
+    answer_logprob: float | None
 
 
 def load_model(

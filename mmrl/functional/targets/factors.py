@@ -24,9 +24,8 @@ class Factor(ABC):
     """One factor of a target."""
 
     __slots__ = ()
-    has_zero_support: ClassVar[bool] = (
-        False  # True if the factor is 0 somewhere, so that the target's support is smaller than the reference's
-    )
+    # True if the factor is 0 somewhere, so that the target's support is smaller than the reference's
+    has_zero_support: ClassVar[bool] = False
     bounds: ClassVar[Bounds | None] = None  # its lowest and highest log-weight, if they are known
 
     @property

@@ -31,9 +31,8 @@ class Trainer:
     max_grad_norm: float = 1.0
     proposal: Any = None  # samples in the policy's place; ``sync`` copies the policy's weights into it
     compare: Callable[[Any, Sequence[Any]], Mapping[str, float]] | None = None  # shared prefix against plain; may raise
-    checked_kinds: frozenset[str] | None = (
-        None  # the kinds of media on which they were compared; None before the first time
-    )
+    # the kinds of media on which they were compared; None before the first time
+    checked_kinds: frozenset[str] | None = None
     state: State | None = field(init=False)  # the algorithm's; None if it keeps none
     step_done: int = 0  # collections learned from
     update_done: int = 0  # optimizer steps
