@@ -128,9 +128,7 @@ class Group(ByRows):
     answer_mask: Bool[Tensor, "g t"]  # True on the tokens of the graded answer; all False if there is none
     texts: tuple[str, ...]
     finished: Bool[Tensor, " g"]  # ended by itself, not by the token limit
-    sampling_logprobs: Float[Tensor, "g t"] | None = (
-        None  # under the policy that sampled; None for demonstrations
-    )
+    sampling_logprobs: Float[Tensor, "g t"] | None = None  # under the policy that sampled; None for demonstrations
     max_new_tokens: int | None = None  # the sampler's limit of tokens; None for demonstrations
 
     def __len__(self) -> int:

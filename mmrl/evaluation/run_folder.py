@@ -19,11 +19,11 @@ CONDITIONS = "conditions"  # the folder of a run in which further conditions lie
 
 @dataclass(frozen=True, slots=True)
 class RunRecord(Strict):
-    """run.json: the settings, machine and counts of a run. Written when it starts, and again when it ends."""
+    """run.json: the settings, machine and counts of a run. It is written when the run starts, and again when it ends."""
 
     model: str
     command: str
-    commit: str  # with a plus sign where files differed from it
+    commit: str  # with a plus sign if files differed from it
     machine: str
     packages: dict[str, str]
     config: dict[str, Any]
@@ -42,7 +42,7 @@ def write_run(out: Path, run: RunRecord) -> None:
 
 
 def read_run(out: Path) -> RunRecord:
-    """Return what run.json says. Raises ValueError, which says what is wrong with it."""
+    """Return the content of run.json. Raises ValueError, which says what is wrong with it."""
     path = out / RUN
     if not path.exists():
         raise ValueError(f"{out}: expected a run of mmrl eval, found no {RUN} in it")
@@ -64,7 +64,7 @@ def sets_of(path: Path) -> dict[str, Path]:
 
 
 def summary_of(folder: Path, records: Sequence[Record]) -> Summary:
-    """Return the summary of a set's records. Raises IncompleteError if one that is planned is missing."""
+    """Return the summary of a set's records. Raises IncompleteError if a planned record is missing."""
     plan = read_plan(folder)
     return summarise(f"{folder} ({plan['name']})", records, plan["items"], plan["samples"])
 

@@ -1,4 +1,4 @@
-"""``mmrl eval compare``: two runs, question by question, with all that a reader needs to disbelieve it."""
+"""``mmrl eval compare``: two runs, question by question, with the numbers by which a reader can check the difference."""
 
 import json
 from collections.abc import Mapping
@@ -24,11 +24,11 @@ COLUMNS = (
 
 
 def compare_runs(before: Path, after: Path, scorer: str, as_json: bool) -> None:
-    """Print what changed."""
+    """Print the differences between two runs."""
     found = compared(before, after, scorer)
     if as_json:
         content: dict[str, dict[str, Any]] = {}
-        for (name, metric), one in found.items():  # a limit that is not known is null
+        for (name, metric), one in found.items():  # an unknown limit is null
             content.setdefault(name, {})[metric] = json.loads(json.dumps(asdict(one)), parse_constant=lambda _: None)
         typer.echo(json.dumps(content, indent=1, allow_nan=False))
     else:
@@ -39,7 +39,7 @@ def compare_runs(before: Path, after: Path, scorer: str, as_json: bool) -> None:
 
 
 def compared(before: Path, after: Path, scorer: str) -> dict[Name, Comparison]:
-    """Return differences by set and metric. Both runs must have measured the same questions, wholly."""
+    """Return differences by set and metric. Both runs must have measured the same questions, all of them."""
     first, second = sets_of(before), sets_of(after)
     if len(first) == len(second) == 1:
         second = dict(zip(first, second.values(), strict=True))
@@ -56,7 +56,7 @@ def compared(before: Path, after: Path, scorer: str) -> dict[Name, Comparison]:
 
 
 def same_questions(first: Path, second: Path) -> None:
-    """Refuse runs in which one id stands for two questions. What was shown of it may differ: that is what conditions are."""
+    """Refuse runs in which one id stands for two questions. Its media may differ, as conditions change them."""
     one, other = read_items(first), read_items(second)
     for name in one.keys() & other.keys():
         golds = [(item.kind, gold_text(item.choices, item.answer)) for item in (one[name], other[name])]

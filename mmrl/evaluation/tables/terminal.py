@@ -24,7 +24,7 @@ def show(table: Table) -> None:
 
 
 def plain_table(title: str | None, words: Sequence[str], numbers: Sequence[str] = (), gap: int = 2) -> Table:
-    """Return a table without lines yet. Its columns are never cut; words beside numbers may wrap."""
+    """Return an empty table. Its columns are never cut; words beside numbers may wrap."""
     table = Table(
         title=title, title_justify="left", header_style="bold", box=None, pad_edge=False, padding=(0, gap, 0, 0)
     )
