@@ -192,7 +192,7 @@ class TokenWeights(ByRows):
 
     @property
     def without_signal(self) -> bool:
-        """True if no token of the group changes the policy."""
+        """Return True if no token of the group changes the policy."""
         return not bool(((self.advantage != 0) | (self.kl_weight != 0)).logical_and(self.loss_weight != 0).any())
 
 

@@ -55,7 +55,7 @@ class Trainer:
         return self.forward.reference
 
     def step(self) -> dict[str, float]:
-        """Collect completions, weigh their tokens, learn; return the metrics of the step."""
+        """Collect completions, weigh their tokens, learn."""
         self.last = scored = self.collect()
         state = self.next_state(scored)
         for number, batch in enumerate(self.mini_batches(scored)):
@@ -127,7 +127,7 @@ class Trainer:
         """Run forward and backward passes over all micro-batches; return their numbers."""
         head, meter = self.forward.reference_head(), Meter()
         for batch in planner.plan(informative):
-            with self.policy.encode(batch.prompts) as encoded:  # prompts and videos once; their backward runs at exit
+            with self.policy.encode(batch.prompts) as encoded:  # prompts and videos once; their backward at exit
                 self.check_prefix_sharing(encoded, batch)
                 for micro_batch in batch.micro_batches:  # split for memory only
                     policy = self.forward.logprobs(encoded, micro_batch, head)
