@@ -158,7 +158,7 @@ def effect(
 
 
 def quotient(sums: Values) -> Values:
-    """Return (first - largest of those between) / last along the last axis; NaN where a resample has nothing in the last."""
+    """Return (first - largest of those between) / last along the last axis; NaN where the last is 0 in a resample."""
     largest = sums[..., 1:-1].max(axis=-1) if sums.shape[-1] > 2 else 0.0
     with np.errstate(invalid="ignore", divide="ignore"):
         return (sums[..., 0] - largest) / sums[..., -1]

@@ -100,8 +100,8 @@ def settings_of(section: EvaluationSection, model: Policy | GenericModel, engine
 
 def user_codes(one: EvalSetSection, section: EvaluationSection) -> dict[str, Any]:
     """Return hashes of the user's code for condition and format, for the plan of a set; empty if there is none."""
-    found = codes({"condition": section.condition, "format": one.format})
-    return {"code": found} if found else {}
+    hashes = codes({"condition": section.condition, "format": one.format})
+    return {"code": hashes} if hashes else {}
 
 
 def with_subtitles(sampler: MediaSampler, one: EvalSetSection, section: EvaluationSection) -> MediaSampler:

@@ -104,10 +104,10 @@ class MediaSampler:
     def cached(self, questions: Sequence[Question]) -> list[Completion]:
         """Return the cached responses; none unless all are cached, as rounding depends on a batch's neighbours."""
         entries = [] if self.cache is None else [self.cache.kept.get(each.request.key) for each in questions]
-        found = [Completion(**asdict(each.response), request=each.request) for each in entries if each is not None]
-        if len(found) < len(questions):
+        cached = [Completion(**asdict(each.response), request=each.request) for each in entries if each is not None]
+        if len(cached) < len(questions):
             return []
-        return [with_request(*pair) for pair in zip(found, questions, strict=True)]
+        return [with_request(*pair) for pair in zip(cached, questions, strict=True)]
 
     def generated(self, questions: Sequence[Question]) -> list[Completion]:
         """Return the model's responses, and add them to the cache."""

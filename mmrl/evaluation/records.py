@@ -117,7 +117,7 @@ class Shown(Strict):
 class Request(Strict):
     """The prompt and the media that the model received for one (item, sample)."""
 
-    prompt: str  # the chat template's text; each medium stands as one placeholder
+    prompt: str  # the chat template's text; each medium is one placeholder
     tokens: int  # of the whole prompt, media included
     media: tuple[Shown, ...] = ()
     key: str = ""  # SHA-256 of all that decides the response; the key of the cache

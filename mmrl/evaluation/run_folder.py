@@ -57,10 +57,10 @@ def sets_of(path: Path) -> dict[str, Path]:
     """Return the evaluated sets in a folder, by their path within it. Raises ValueError if there are none."""
     if not path.is_dir():
         raise ValueError(f"expected a folder of an evaluation, found nothing at {path}")
-    found = {str(plan.parent.relative_to(path)): plan.parent for plan in sorted(path.rglob(PLAN))}
-    if not found:
+    sets = {str(plan.parent.relative_to(path)): plan.parent for plan in sorted(path.rglob(PLAN))}
+    if not sets:
         raise ValueError(f"{path}: expected a folder of an evaluation, found no {PLAN} in it or below")
-    return {path.name if name == "." else name: folder for name, folder in found.items()}
+    return {path.name if name == "." else name: folder for name, folder in sets.items()}
 
 
 def summary_of(folder: Path, records: Sequence[Record]) -> Summary:

@@ -87,11 +87,11 @@ def compare(before: Measured, after: Measured) -> dict[str, Difference]:
 def compare_fully(before: Measured, after: Measured) -> dict[str, Comparison]:
     """Return the change of each metric with discordant counts, McNemar and the smallest effect that could have been seen."""
     earlier, later, clusters = side_by_side(before, after)
-    found = {}
+    changes = {}
     for metric in earlier:
-        one = everything(counted(earlier[metric]), counted(later[metric]), clusters)
-        found[metric] = replace(one, difference=bounded_change(earlier[metric], later[metric], clusters))
-    return found
+        change = everything(counted(earlier[metric]), counted(later[metric]), clusters)
+        changes[metric] = replace(change, difference=bounded_change(earlier[metric], later[metric], clusters))
+    return changes
 
 
 def side_by_side(before: Measured, after: Measured) -> tuple[Columns, Columns, list[str]]:

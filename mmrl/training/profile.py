@@ -92,12 +92,12 @@ def peak_bytes() -> int:
 def shares(numbers: Mapping[str, float]) -> Numbers:
     """Return the seconds of each phase over the step's, and the vision passes over the step's media."""
     step, media = numbers["timing_s/step"], numbers["work/media"]
-    found = {
+    fractions = {
         name.replace("timing_s/", "work/share/"): value / step
         for name, value in numbers.items()
         if name.startswith("timing_s/") and name != "timing_s/step"
     }
-    return found | {"work/vision_passes_per_prompt": numbers["work/vision_passes"] / max(1.0, media)}
+    return fractions | {"work/vision_passes_per_prompt": numbers["work/vision_passes"] / max(1.0, media)}
 
 
 def throughput(numbers: Mapping[str, float]) -> Numbers:

@@ -37,17 +37,17 @@ class SetAudit:
 def audit(folder: Path, trained: Trained | None, media: bool) -> int:
     """Print the findings; return the exit status."""
     sets = sets_of(folder)
-    found = [audited(name, out, folder, trained, media) for name, out in sets.items()]
-    found.append(SetAudit("run", list(run_problems(folder, sets)), [] if (folder / RUN).exists() else [f"no {RUN}"]))
+    audits = [audited(name, out, folder, trained, media) for name, out in sets.items()]
+    audits.append(SetAudit("run", list(run_problems(folder, sets)), [] if (folder / RUN).exists() else [f"no {RUN}"]))
     table = plain_table("Audit", ("set", "what"))
-    for one in found:
-        for number, note in enumerate(one.notes):
-            table.add_row(one.name if number == 0 else "", note)
+    for each in audits:
+        for number, note in enumerate(each.notes):
+            table.add_row(each.name if number == 0 else "", note)
     show(table)
-    for one in found:
-        for problem in one.broken:
-            console.print(f"[red]BROKEN[/] {one.name}: {problem}", highlight=False)
-    count = sum(len(one.broken) for one in found)
+    for each in audits:
+        for problem in each.broken:
+            console.print(f"[red]BROKEN[/] {each.name}: {problem}", highlight=False)
+    count = sum(len(each.broken) for each in audits)
     console.print(f"{count} broken" if count else "Nothing broken.")
     return 1 if count else 0
 
@@ -87,9 +87,9 @@ def record_problems(out: Path, items: Sequence[Item], samples: Sequence[Sample])
     count = read_plan(out)["samples"]
     wanted = {(item.id, number) for item in items for number in range(count)}
     pairs = [(sample.item, sample.sample) for sample in samples]
-    for what, some in (("missing", wanted - set(pairs)), ("not planned", set(pairs) - wanted)):
-        if some:
-            yield f"{len(some)} pairs are {what}, such as {min(some)}"
+    for what, wrong in (("missing", wanted - set(pairs)), ("not planned", set(pairs) - wanted)):
+        if wrong:
+            yield f"{len(wrong)} pairs are {what}, such as {min(wrong)}"
     if len(set(pairs)) < len(pairs):
         yield f"{len(pairs) - len(set(pairs))} pairs occur twice"
     for name in scorers_of(out):

@@ -40,9 +40,9 @@ def publish_effects(out: Path, folders: Mapping[str, Path], names: Sequence[str]
         places = {condition: folder / name for condition, folder in folders.items()}
         conditions = {c: ConditionRecords(by_pair(read_records(at)), read_items(at)) for c, at in places.items()}
         metric = metric_of_right(conditions["full"].records.values())
-        found = effects(conditions, metric)
-        content[name] = {"metric": metric, "gains": [asdict(effect) for effect in found]}
-        for number, effect in enumerate(found):
+        numbers = effects(conditions, metric)
+        content[name] = {"metric": metric, "gains": [asdict(effect) for effect in numbers]}
+        for number, effect in enumerate(numbers):
             first = f"{name} ({metric})" if number == 0 else ""
             shown = (percent(effect.value), percents(effect.low, effect.high), f"{effect.n:,}")
             table.add_row(first, effect.name, ", ".join(effect.of), *shown)

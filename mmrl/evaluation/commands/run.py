@@ -47,16 +47,16 @@ def run(config: EvalConfig, conditions: Sequence[str], retry: bool, command: str
     write_whole(out / "config.yaml", dump(config))
     further = [known_condition(one) for one in dict.fromkeys(conditions) if one != section.condition]
     folders = {section.condition: out} | {condition: folder_of(out, condition) for condition in further}
-    found = evaluated(config, folders, retry)
+    summaries = evaluated(config, folders, retry)
     for condition, folder in folders.items():
         facts = {"model": config.model.path, "commit": record.commit, "machine": record.machine, "condition": condition}
-        write_summary(folder / "summary.json", found[folder], facts)
-        console.print(summaries_table(found[folder], None if folder == out else f"\n{condition}"))
-    publish_derived(out, found[out])
+        write_summary(folder / "summary.json", summaries[folder], facts)
+        console.print(summaries_table(summaries[folder], None if folder == out else f"\n{condition}"))
+    publish_derived(out, summaries[out])
     if "full" in folders and len(folders) > 1:
-        publish_effects(out, folders, sorted(found[out]))
-    write_run(out, ended(record, {one.name: one.expect for one in section.sets}, out, found))
-    return found[out], complain(found)
+        publish_effects(out, folders, sorted(summaries[out]))
+    write_run(out, ended(record, {one.name: one.expect for one in section.sets}, out, summaries))
+    return summaries[out], complain(summaries)
 
 
 def evaluated(config: EvalConfig, folders: Mapping[str, Path], retry: bool) -> dict[Path, dict[str, Summary]]:
@@ -64,11 +64,11 @@ def evaluated(config: EvalConfig, folders: Mapping[str, Path], retry: bool) -> d
     section = config.evaluation
     model = opened(config.model, section.template, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     keep_features(model, config)
-    responses, found = responses_of(section), {}
+    responses, summaries = responses_of(section), {}
     for condition, folder in folders.items():
         asked = section.model_copy(update={"condition": condition})
-        found[folder] = evaluate_model(model, asked, folder, config.max_num_seqs, retry=retry, responses=responses)
-    return found
+        summaries[folder] = evaluate_model(model, asked, folder, config.max_num_seqs, retry=retry, responses=responses)
+    return summaries
 
 
 def opened(section: ModelSection, template: str, device: torch.device) -> Policy | GenericModel:
@@ -111,10 +111,10 @@ def started(config: EvalConfig, command: str) -> RunRecord:
 
 
 def ended(
-    record: RunRecord, expected: Mapping[str, int | None], out: Path, found: Mapping[Path, Mapping[str, Summary]]
+    record: RunRecord, expected: Mapping[str, int | None], out: Path, summaries: Mapping[Path, Mapping[str, Summary]]
 ) -> RunRecord:
     """Return the content of run.json after the run."""
-    folders = {str(folder.relative_to(out)): levels for folder, levels in found.items()}
+    folders = {str(folder.relative_to(out)): levels for folder, levels in summaries.items()}
     named = {str(Path(folder, name)): one for folder, levels in folders.items() for name, one in levels.items()}
     return replace(
         record,
@@ -126,10 +126,10 @@ def ended(
     )
 
 
-def complain(found: Mapping[Path, Mapping[str, Summary]]) -> int:
+def complain(summaries: Mapping[Path, Mapping[str, Summary]]) -> int:
     """Print the questions that could not be asked; return 1 if there are any, else 0."""
     status = 0
-    for folder, levels in found.items():
+    for folder, levels in summaries.items():
         for name, summary in levels.items():
             bad = [record for record in summary.records if record.status in FAILED]
             if bad:

@@ -51,10 +51,10 @@ def by_sampling(sums: Values, resamples: int, seed: int) -> float:
     """Return the p-value over random flips; the observed signs count as one of them (Phipson and Smyth 2010)."""
     if resamples < 1:
         raise ValueError(f"sign_flip: expected at least one resample, found {resamples}")
-    generator, found = np.random.default_rng(seed), 0
+    generator, extreme = np.random.default_rng(seed), 0
     for rows in chunks(resamples, len(sums)):
-        found += int(as_extreme(generator.integers(0, 2, (rows, len(sums)), dtype=np.int8), sums).sum())
-    return (1 + found) / (1 + resamples)
+        extreme += int(as_extreme(generator.integers(0, 2, (rows, len(sums)), dtype=np.int8), sums).sum())
+    return (1 + extreme) / (1 + resamples)
 
 
 def as_extreme(flipped: np.ndarray, sums: Values) -> np.ndarray:

@@ -28,7 +28,7 @@ def detectable(change: ArrayLike, clusters: Clusters, power: float = 0.8, level:
     """Return the smallest mean change that a comparison with this noise shows with this power, in units of the change.
 
     (t_{C-1, 1 - level/2} + t_{C-1, power}) * sqrt(sum_c S_c^2) / n, S_c the sum of the changes in cluster c: the
-    square root is the standard error under "no difference", as `sign_flip` has it. For 0/1 scores of independent items
+    square root is the standard error under "no difference", as in `sign_flip`. For 0/1 scores of independent items
     it is sqrt(discordant / n), and the whole `minimum_detectable_effect` up to t for z (Student's t because z is too
     optimistic with few clusters; Bloom 1995).
 

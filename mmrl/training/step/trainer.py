@@ -94,7 +94,7 @@ class Trainer:
         return state
 
     def mini_batches(self, scored: Sequence[Scored]) -> list[Sequence[Scored]]:
-        """Return the groups of each optimizer step: equal parts of what was collected."""
+        """Return the groups of each optimizer step: equal parts of the collected groups."""
         size = -(-len(scored) // self.mini_batches_per_step)
         return [scored[k * size : (k + 1) * size] for k in range(self.mini_batches_per_step)]
 
