@@ -128,8 +128,7 @@ class Group(ByRows):
     answer_mask: Bool[Tensor, "g t"]  # True on the tokens of the graded answer; all False if there is none
     texts: tuple[str, ...]
     finished: Bool[Tensor, " g"]  # ended by itself, not by the token limit
-    # under the policy that sampled; None for demonstrations
-    sampling_logprobs: Float[Tensor, "g t"] | None = None
+    sampling_logprobs: Float[Tensor, "g t"] | None = None  # under the policy that sampled; None for demonstrations
     max_new_tokens: int | None = None  # the sampler's limit of tokens; None for demonstrations
 
     def __len__(self) -> int:
@@ -191,7 +190,7 @@ class TokenWeights(ByRows):
 
     @property
     def without_signal(self) -> bool:
-        """True if no token of the group changes the policy."""
+        """Return True if no token of the group changes the policy."""
         return not bool(((self.advantage != 0) | (self.kl_weight != 0)).logical_and(self.loss_weight != 0).any())
 
 

@@ -195,7 +195,7 @@ def check_loss_scale_factor(factor: float) -> None:
 
 
 def check_positive(**settings: float | None) -> None:
-    """Raise ValueError for settings of 0 or less; None stands for no limit."""
+    """Raise ValueError for settings of 0 or less; None means no limit."""
     for name, value in settings.items():
         if value is not None and not value > 0:
             raise ValueError(f"algorithm.{name}: expected a number above 0, found {value}")

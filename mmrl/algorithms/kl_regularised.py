@@ -80,7 +80,7 @@ class KLRegularised(Algorithm):
 
     @property
     def tokens_differ(self) -> bool:
-        """True if the tokens of a completion have different advantages."""
+        """Return True if the tokens of a completion have different advantages."""
         return False
 
     @property

@@ -17,11 +17,7 @@ from mmrl.algorithms.base import Algorithm, Needs, State, check_loss_scale_facto
 from mmrl.functional import policy_gradient, targets
 from mmrl.types import EMA, Frozen, ReferenceUpdate, Scored, Tokens, TokenWeights
 
-OF_THE_GROUP = (
-    "plug_in",
-    "leave_one_out",
-    "running",
-)  # Z that needs other completions of the group; running at a first visit
+OF_THE_GROUP = ("plug_in", "leave_one_out", "running")  # Z from the group itself; running at a first visit
 PATIENCE = 20  # steps in a row without a single completion in the target's support, after which a run stops
 
 
@@ -74,9 +70,7 @@ class TargetState(State):
 
     running_z: Mapping[str, RunningZ] = field(default_factory=dict)  # by example id
     coefficients: Float[Tensor, " k"] | None = None  # lambda of the wanted moments
-    moments_ess: float | None = (
-        None  # the lowest number of effective samples of a prompt in the fit of the coefficients
-    )
+    moments_ess: float | None = None  # the lowest effective samples of a prompt in their fit
     steps_without_support: int = 0  # steps in a row in which no completion was in the target's support
     kl: TargetKL | None = None
 

@@ -42,7 +42,7 @@ def leave_one_out(reward: Float[Tensor, " g"]) -> Float[Tensor, " g"]:
 
 
 def centred(reward: Float[Tensor, " g"]) -> Float[Tensor, " g"]:
-    """Return reward - mean over the group; exactly 0 if all are equal, whatever rounding makes of their mean."""
+    """Return reward - mean over the group; exactly 0 if all are equal, also if their mean is rounded."""
     return (reward - reward.mean()) * (reward.max() > reward.min())
 
 

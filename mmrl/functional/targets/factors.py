@@ -69,7 +69,7 @@ class Tilt(Factor):
         return None if self.low is None or self.high is None else (self.low / self.beta, self.high / self.beta)
 
     def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
-        reward = found(rewards, self.reward)
+        reward = finite_reward(rewards, self.reward)
         if self.low is not None and self.high is not None and bool(((reward < self.low) | (reward > self.high)).any()):
             raise ValueError(
                 f"reward {self.reward!r}: expected within [{self.low}, {self.high}] as its tilt declares, found "
@@ -108,7 +108,7 @@ class Constraint(Factor):
         return (math.log(self.floor) if self.floor else -math.inf, 0.0)
 
     def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
-        reward = found(rewards, self.reward)
+        reward = finite_reward(rewards, self.reward)
         if self.at_least is None and not bool(((reward == 0) | (reward == 1)).all()):
             raise ValueError(
                 f"reward {self.reward!r}: expected 0 or 1 under a constraint, found {reward.tolist()}; "
@@ -130,7 +130,7 @@ class Exponential(Factor):
         return tuple(self.coefficients)
 
     def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
-        terms = (value * found(rewards, name) for name, value in self.coefficients.items())
+        terms = (value * finite_reward(rewards, name) for name, value in self.coefficients.items())
         return sum(terms, torch.zeros_like(next(iter(rewards.values()))))
 
 
@@ -164,10 +164,10 @@ class Cautious(Factor):
         return self.members if self.deviation is None else (*self.members, self.deviation)
 
     def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
-        members = torch.stack([found(rewards, name) for name in self.members])
+        members = torch.stack([finite_reward(rewards, name) for name in self.members])
         if self.deviation is None:
             spread = members.std(dim=0)
-        elif bool(((spread := found(rewards, self.deviation)) < 0).any()):
+        elif bool(((spread := finite_reward(rewards, self.deviation)) < 0).any()):
             raise ValueError(f"reward {self.deviation!r}: expected a deviation of 0 or more, found {spread.tolist()}")
         return (members.mean(dim=0) - self.k * spread) / self.beta
 
@@ -193,7 +193,7 @@ class Ensemble(Factor):
         return self.members
 
     def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
-        members = torch.stack([found(rewards, name) for name in self.members])
+        members = torch.stack([finite_reward(rewards, name) for name in self.members])
         return (members / self.beta).logsumexp(dim=0) - math.log(len(members))
 
 
@@ -213,7 +213,7 @@ def bounds(factors: Sequence[Factor]) -> Bounds | None:
     return (sum(low for low, _ in known), sum(high for _, high in known)) if len(known) == len(factors) else None
 
 
-def found(rewards: Mapping[str, Float[Tensor, " n"]], name: str) -> Float[Tensor, " n"]:
+def finite_reward(rewards: Mapping[str, Float[Tensor, " n"]], name: str) -> Float[Tensor, " n"]:
     """Return the reward of a name, [n]. Raises ValueError if it is missing or not finite."""
     if name not in rewards:
         raise ValueError(f"target: expected a reward {name!r}, found {', '.join(rewards)}; add it to rewards")

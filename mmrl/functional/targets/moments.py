@@ -34,7 +34,7 @@ class MomentsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """The coefficients of a fit, and what they give."""
+    """The coefficients of a fit, with the moments and log Z that they give."""
 
     coefficients: Float[Tensor, " k"]
     moments: Float[Tensor, " k"]  # the moments that the coefficients give
