@@ -10,6 +10,8 @@ paper's generator is twice; the alpha family is not multiplied by 1 - a, so that
 
 A policy that has mass where the target has none pays f'(inf) for it, which is finite or not: see ``slope_at_infinity``. At
 finite L pseudo-rewards are finite: exponentials saturate ``HEADROOM`` below the largest number. At L = inf they are -f'(inf).
+
+Facts and the scales of other sources: docs/facts/divergences.md.
 """
 
 import math
