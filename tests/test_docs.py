@@ -110,3 +110,12 @@ def test_the_readme_shows_the_step_as_it_is():
 def code_lines(text: str) -> list[str]:
     """The lines of some code without indents and comments."""
     return [line.partition("  # ")[0].strip() for line in text.splitlines() if line.strip()]
+
+
+def test_the_glossary_names_what_is_there():
+    """Its first column holds names of the code, keys of configs and metrics."""
+    text = "\n".join(path.read_text() for path in [*CODE, *CONFIGS, ROOT / "docs" / "metrics.md"])
+    words, rows = set(WORD.findall(text)), (ROOT / "docs" / "glossary.md").read_text().split("\n")
+    firsts = [row.split("|")[1] for row in rows if row.startswith("| ") and not row.startswith("| mmrl |")]
+    spans = [span for first in firsts for span in re.findall(r"`([^`]+)`", first)]
+    assert spans and [word for span in spans for word in WORD.findall(span) if word not in words] == []
