@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from tests.test_arrows import ARROWS
-from tests.test_docs import ROOT, code_lines
+from tests.test_docs import ROOT, unlike_the_trainer
 
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
 GRAPH = re.compile(r"```mermaid\n(.*?)```", re.DOTALL)
@@ -56,12 +56,10 @@ def test_the_table_of_imports_is_the_table_of_arrows():
 
 def test_an_arrow_that_follows_from_others_is_not_drawn():
     """models imports data, and data imports runtime: so models to runtime is in the table and not in the drawing."""
-    assert "runtime" in TABLE["models"] and "runtime" not in necessary("models")
+    assert "runtime" in TABLE["models"]
+    assert "runtime" not in necessary("models")
     assert reachable("models") == necessary("models").union(*map(reachable, necessary("models")))
 
 
 def test_the_page_shows_the_step_as_it_is():
-    shown = PAGE.split("## The step")[1].split("\n## ")[0]
-    lines = code_lines("\n".join(re.findall(r"```python\n(.*?)```", shown, re.DOTALL)))
-    assert lines
-    assert [line for line in lines if line not in code_lines((ROOT / "mmrl/training/step/trainer.py").read_text())] == []
+    assert unlike_the_trainer(PAGE.split("## The step")[1].split("\n## ")[0]) == []
