@@ -24,7 +24,9 @@ MODULE = re.compile(r"(?<![\w/.@-])(?:mmrl|benchmark|tools)(?:\.[A-Za-z_]\w*)+")
 WORD = re.compile(r"\w+")
 SPAN = re.compile(r"`([^`\n]+)`|^(?:    |\$ )?((?:mmrl|python -m) .*)$", re.MULTILINE)
 COMMAND = re.compile(r"^(mmrl|python -m mmrl|python -m benchmark) ([a-z]\w*)(?: ([a-z]\w*))?")
-CITATION = re.compile(r"facts/\w|\(facts: \w+[.,]|of facts \d|\b(?:care|divergences|evaluation|prototype)\.md \d")
+CITATION = re.compile(
+    r"(?<!docs/)(?<!\]\()facts/\w|\(facts: \w+[.,]|of facts \d|\b(?:care|divergences|evaluation|prototype)\.md \d"
+)
 
 
 def named(path: Path) -> str:
@@ -94,17 +96,34 @@ def test_the_readme_draws_every_room():
 
 @pytest.mark.parametrize("page", [*PAGES, *CONFIGS, *CODE], ids=named)
 def test_what_is_cited_is_in_the_repository(page):
-    assert CITATION.findall(page.read_text()) == []
+    text = page.read_text()
+    assert CITATION.findall(text) == []
+    assert [name for name in re.findall(r"docs/facts/\w+\.md", text) if not (ROOT / name).is_file()] == []
 
 
 def test_the_readme_shows_the_step_as_it_is():
     shown = (ROOT / "README.md").read_text().split("## The step")[1].split("That is `Trainer.step`")[0]
-    lines = code_lines("\n".join(re.findall(r"```python\n(.*?)```", shown, re.DOTALL)))
-    assert [
-        line for line in lines if line not in code_lines((ROOT / "mmrl/training/step/trainer.py").read_text())
-    ] == []
+    assert unlike_the_trainer(shown) == []
+
+
+def unlike_the_trainer(text: str) -> list[str]:
+    """Return the lines of a text's Python blocks that the trainer does not have, comments left out."""
+    trainer = code_lines((ROOT / "mmrl" / "training" / "step" / "trainer.py").read_text())
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert blocks
+    return [line for line in code_lines("\n".join(blocks)) if line not in trainer]
 
 
 def code_lines(text: str) -> list[str]:
     """The lines of some code without indents and comments."""
     return [line.partition("  # ")[0].strip() for line in text.splitlines() if line.strip()]
+
+
+def test_the_glossary_names_what_is_there():
+    """Its first column holds names of the code, keys of configs and metrics."""
+    text = "\n".join(path.read_text() for path in [*CODE, *CONFIGS, ROOT / "docs" / "metrics.md"])
+    words, rows = set(WORD.findall(text)), (ROOT / "docs" / "glossary.md").read_text().split("\n")
+    firsts = [row.split("|")[1] for row in rows if row.startswith("| ") and not row.startswith("| mmrl |")]
+    spans = [span for first in firsts for span in re.findall(r"`([^`]+)`", first)]
+    assert spans
+    assert [word for span in spans for word in WORD.findall(span) if word not in words] == []

@@ -1,4 +1,4 @@
-"""GRPO-CARE: consistency-aware reward enhancement."""
+"""GRPO-CARE: consistency-aware reward enhancement. Facts about the paper and its code: docs/facts/grpo_care.md."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

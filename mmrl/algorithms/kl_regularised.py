@@ -1,4 +1,4 @@
-"""KL-regularised reinforcement learning, with the divergence in the reward or in the loss."""
+"""KL-regularised reinforcement learning, with the divergence in the reward or in the loss. Facts: docs/facts/divergences.md."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace

@@ -10,6 +10,8 @@ paper's generator is twice it; the alpha family is not multiplied by 1 - a, so t
 
 Each unit of policy mass where the target has none costs f'(inf), which may be infinite: see ``slope_at_infinity``. At
 finite L pseudo-rewards are finite: exponentials saturate ``HEADROOM`` below the largest number. At L = inf they are -f'(inf).
+
+Facts and the scales of other sources: docs/facts/divergences.md.
 """
 
 import math
