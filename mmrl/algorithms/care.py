@@ -29,8 +29,8 @@ class CARE(Algorithm):
     Source: Chen et al. 2025 (2506.16141) sec. 4, algorithm 1, and the code released with it (TencentARC/GRPO-CARE b0628fc).
     Departures: ``epsilon`` is an option; an answer that cannot be found is not eligible (there it counts as certain);
     comparisons allow 1e-6 for rounding; no 1e-6 is added to the number of answer tokens; statistics are of one group even
-    if a batch holds several; answer tokens are located by character offsets. The margin is 0 in the script for
-    SEED-Bench-R1 and 0.01 in those for general video.
+    if a batch holds several; answer tokens are located by character offsets. The released scripts set the margin to 0 or 0.01
+    for SEED-Bench-R1 and to 0.01 for general video.
 
     The ablations of its table 3: ``consistency: dense`` is DenseCons, bonus_g = bonus acc_g p_g, without comparison (its weight and
     largest likelihood are not published); ``beta`` above 0 adds the KL to the reference. GRPO has the ablations without a bonus.

@@ -55,7 +55,7 @@ class Run:
 
     @property
     def done(self) -> bool:
-        """True if all steps were taken, or ``stop`` was called on this rank."""
+        """Returns True if all steps were taken, or ``stop`` was called on this rank."""
         return self.stopped or self.trainer.step_done >= self.config.steps
 
     def stop(self) -> None:

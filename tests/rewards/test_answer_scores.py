@@ -19,8 +19,7 @@ from mmrl.rewards.answer_scores import (
 
 
 @pytest.mark.parametrize(
-    ("answer", "group_logprobs"),
-    [("B", 1), (" B\n", 1), ("A", 0), ("b", 0), ("B.", 0), ("(B)", 0), ("B. tap", 0), ("", 0)],
+    ("answer", "score"), [("B", 1), (" B\n", 1), ("A", 0), ("b", 0), ("B.", 0), ("(B)", 0), ("B. tap", 0), ("", 0)]
 )
 def test_a_choice_is_the_exact_letter(answer, score):
     assert same_text(answer, "B") == score
@@ -51,7 +50,7 @@ def test_numbers_by_the_published_and_the_corrected_rule(answer, gold, published
 
 
 @pytest.mark.parametrize(
-    ("answer", "gold", "group_logprobs"),
+    ("answer", "gold", "score"),
     [
         ("10", "10", 1.0),
         ("9", "10", 0.9),
@@ -90,7 +89,7 @@ def test_mean_relative_accuracy_does_not_divide_by_zero():
 
 
 @pytest.mark.parametrize(
-    ("answer", "gold", "group_logprobs"),
+    ("answer", "gold", "score"),
     [
         ("stop sign ahead", "stop sign ahead", 1.0),
         ("stop sign", "stop sign ahead", 2 / 3),  # one of three words missing
