@@ -1,8 +1,8 @@
 """The types that flow through mmrl, in the order in which they flow.
 
 One legend of axes for the whole project: ``g`` completions of a group, ``t`` completion tokens, ``p`` prompt tokens, ``n`` rows
-of a micro-batch, ``f`` frames, ``d`` hidden size, ``c h w`` channels, height, width. Log-probabilities are natural, at least float32,
-and 0 off the mask; they are over the *allowed* tokens at the sampling temperature, in rollout and in training alike.
+of a micro-batch, ``f`` frames, ``d`` hidden size, ``c h w`` channels, height, width. Log-probabilities are natural, at least
+float32, and 0 off the mask; they are over the *allowed* tokens at the sampling temperature, in rollout and in training alike.
 """
 
 from collections.abc import Mapping, Sequence
@@ -206,7 +206,10 @@ class RowSlice:
 
     @property
     def learned(self) -> tuple[Scored, TokenWeights]:
-        """Return the scores and the weights that the policy learns from. Raises ValueError if the rows have no weights."""
+        """Return the scores and the weights that the policy learns from.
+
+        Raises ValueError if the rows have no weights.
+        """
         if self.scored is None or self.weights is None:
             raise ValueError(f"rows of {self.group.prompt.example.id}: expected weights to learn from, found none")
         return self.scored, self.weights

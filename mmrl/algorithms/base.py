@@ -44,7 +44,10 @@ class State(ABC):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """The needs of a method from sampler, reference and config. The defaults fit a group-relative method without a reference."""
+    """The needs of a method from sampler, reference and config.
+
+    The defaults fit a group-relative method without a reference.
+    """
 
     source: Literal["policy", "demonstrations"] = "policy"  # who writes the completions
     rewards: tuple[str, ...] = ()  # rewards that must exist by these names
@@ -116,7 +119,10 @@ class Algorithm(ABC):
         return {}
 
     def observe(self, scored: Scored, state: Any) -> Any:
-        """Return the facts about a group that ``update_state`` needs. They are small, because all ranks exchange them."""
+        """Return the facts about a group that ``update_state`` needs.
+
+        They are small, because all ranks exchange them.
+        """
         return None
 
     def update_state(self, state: Any, observations: Sequence[Any]) -> Any:
@@ -124,7 +130,10 @@ class Algorithm(ABC):
         return state
 
     def sync_proposal(self, state: Any) -> bool:
-        """Return True if the policy replaces the proposal. The trainer asks after steps ``every``, 2 ``every``, ... of ``needs.proposal``."""
+        """Return True if the policy replaces the proposal.
+
+        The trainer asks after steps ``every``, 2 ``every``, ... of ``needs.proposal``.
+        """
         return False
 
     def advantages(self, scored: Scored, state: Any = None) -> Float[Tensor, " g"]:
@@ -159,7 +168,10 @@ class Algorithm(ABC):
 
 
 def known(value: Value | None, need: str) -> Value:
-    """Return a value that ``need`` provides. Raises ValueError if it is None, because the method does not declare the need."""
+    """Return a value that ``need`` provides.
+
+    Raises ValueError if it is None, because the method does not declare the need.
+    """
     if value is None:
         raise ValueError(
             f"algorithm.needs: expected {need}, as the method reads what it provides; found none; declare it in needs"

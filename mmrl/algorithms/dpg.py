@@ -31,8 +31,9 @@ class DPG(TargetMatching):
         loss = - 1/G sum_g A_g sum_t log pi_gt
 
     Sources: Parshakova, Andreoli, Dymetman 2019 (1912.08517); the baseline: Korbak et al. 2022 (2206.00761).
-    Departures: Z is estimated unless ``z: none``, which weighs prompts by their Z; with the baseline both terms are divided by the same Z; moments are fitted by damped Newton, per prompt (``mmrl.functional.targets.fit``);
-    a group without any mass has advantages of 0, while the baseline alone would lower all of its completions.
+    Departures: Z is estimated unless ``z: none``, which weighs prompts by their Z; with the baseline both terms are divided by
+    the same Z; moments are fitted by damped Newton, per prompt (``mmrl.functional.targets.fit``); a group without any mass has
+    advantages of 0, while the baseline alone would lower all of its completions.
     """
 
     target: tuple[AnyFactor, ...] = (Constraint(),)
@@ -97,7 +98,10 @@ class GDC(DPG):
 
 @dataclass(frozen=True, kw_only=True)
 class CDPG(DPG):
-    """DPG on-policy, with one Z for each prompt from the group's own samples, without a baseline. Source: Korbak et al. 2022 (2112.00791)."""
+    """DPG on-policy, with one Z for each prompt from the group's own samples, without a baseline.
+
+    Source: Korbak et al. 2022 (2112.00791).
+    """
 
     name: Literal["cdpg"] = "cdpg"
     z: ZEstimate = "plug_in"

@@ -168,7 +168,10 @@ class KLInReward(KLRegularised):
 
 @dataclass(frozen=True, kw_only=True)
 class RLOO(KLInReward):
-    """REINFORCE with the mean reward of the other completions as baseline. Source: Ahmadian et al. 2024 (2402.14740)."""
+    """REINFORCE with the mean reward of the other completions as baseline.
+
+    Source: Ahmadian et al. 2024 (2402.14740).
+    """
 
     name: Literal["rloo"] = "rloo"
     beta: float = 0.05

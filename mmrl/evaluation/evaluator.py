@@ -43,7 +43,8 @@ def evaluate_model(
 
     ``max_num_seqs``: completions that the engine samples at a time. ``retry``: generate failed responses again. ``keep``: by set,
     the ids of the questions to ask, all of which must exist; None asks all. ``responses``: the section's cache, if it is open
-    already. The model's weights and mode, and all random states, do not change. Raises ValueError for a model without a chat template.
+    already. The model's weights and mode, and all random states, do not change.
+    Raises ValueError for a model without a chat template.
     """
     check_chat_template(model.processor, "the model")
     summaries, scorer = {}, scorer_of(section.graders)
@@ -71,7 +72,10 @@ def responses_of(section: EvaluationSection) -> ResponseCache | None:
 def open_sampler(
     model: Policy | GenericModel, section: EvaluationSection, max_num_seqs: int, responses: ResponseCache | None
 ) -> Iterator[MediaSampler]:
-    """Yield the sampler of a model under a section. Inside, the model is in evaluation mode and reuses features of media."""
+    """Yield the sampler of a model under a section.
+
+    Inside, the model is in evaluation mode and reuses features of media.
+    """
     sampler = sampler_of(model, section.template, section.decoding, max_num_seqs)
     settings = settings_of(section, model, sampler.facts)
     shown = section.model_copy(update={"frames": frame_choice_under(section.condition, section.frames)})
@@ -105,7 +109,10 @@ def user_codes(one: EvalSetSection, section: EvaluationSection) -> dict[str, Any
 
 
 def with_subtitles(sampler: MediaSampler, one: EvalSetSection, section: EvaluationSection) -> MediaSampler:
-    """Return the sampler of a set, which adds the set's subtitles. Raises ConfigError unless all of their files exist."""
+    """Return the sampler of a set, which adds the set's subtitles.
+
+    Raises ConfigError unless all of their files exist.
+    """
     if one.subtitles is None:
         return sampler
     folder = root_of(section) / one.subtitles.folder

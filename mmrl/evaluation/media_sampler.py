@@ -119,7 +119,10 @@ class MediaSampler:
         return completions
 
     def sampled(self, questions: Sequence[Question]) -> list[Completion]:
-        """Return the model's completions. If the batch fails, sample each alone, so that one item does not fail the others."""
+        """Return the model's completions.
+
+        If the batch fails, sample each alone, so that one item does not fail the others.
+        """
         try:
             completions = self.answers(questions)
         except (ValueError, RuntimeError) as error:  # out of memory is a RuntimeError

@@ -56,7 +56,10 @@ class Plan:
         return [pairs[start : start + self.batch] for start in range(0, len(pairs), self.batch)]
 
     def facts(self, items: str) -> dict[str, Any]:
-        """Return the facts that must be the same when a run is resumed. The folders of media may differ between machines."""
+        """Return the facts that must be the same when a run is resumed.
+
+        The folders of media may differ between machines.
+        """
         asked = [
             [e.id, e.cluster, e.question, e.answer, e.kind, e.choices, chat_words(e), files(e)] for e in self.examples
         ]

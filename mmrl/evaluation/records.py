@@ -175,7 +175,10 @@ class Completion:
 
     @property
     def response(self) -> Response:
-        """Return the record of the completion. Characters outside UTF-8 become question marks; a text of white space is empty."""
+        """Return the record of the completion.
+
+        Characters outside UTF-8 become question marks; a text of white space is empty.
+        """
         text = self.text.encode(errors="replace").decode()
         status = "empty" if self.status == "ok" and not text.strip() else self.status
         return Response(text, self.tokens, self.finished, status, self.error, self.answer_logp)

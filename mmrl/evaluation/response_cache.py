@@ -23,7 +23,10 @@ class CachedResponse(Strict):
 
 
 class ResponseCache:
-    """A file of responses that several processes may share. Opening it cuts off a half-written line of a killed process."""
+    """A file of responses that several processes may share.
+
+    Opening it cuts off a half-written line of a killed process.
+    """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,10 @@ CONDITIONS = "conditions"  # the folder of a run in which further conditions lie
 
 @dataclass(frozen=True, slots=True)
 class RunRecord(Strict):
-    """run.json: the settings, machine and counts of a run. It is written when the run starts, and again when it ends."""
+    """run.json: the settings, machine and counts of a run.
+
+    It is written when the run starts, and again when it ends.
+    """
 
     model: str
     command: str

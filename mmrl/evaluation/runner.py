@@ -50,7 +50,10 @@ def evaluate(job: EvaluationJob) -> Summary:
 
 
 def generate(job: EvaluationJob, done: dict[Pair, Sample]) -> None:
-    """Write the samples of all batches that are not done. The first batch is scored at once, so that a broken grader fails early."""
+    """Write the samples of all batches that are not done.
+
+    The first batch is scored at once, so that a broken grader fails early.
+    """
     if done:
         job.progress(len(done))
     cut_torn_end(job.out / COSTS)

@@ -33,7 +33,10 @@ def sampler_of(
 
 @dataclass(frozen=True, slots=True)
 class EngineSampler(ResponseSampler):
-    """A policy that answers through mmrl's own engine. The samples of a question are neighbours, and share its prompt."""
+    """A policy that answers through mmrl's own engine.
+
+    The samples of a question are neighbours, and share its prompt.
+    """
 
     policy: Policy
     engine: Engine

@@ -16,7 +16,10 @@ from mmrl.world.graders import WORLD_GRADERS
 
 
 def scorer_of(graders: Mapping[str, str], name: str = DEFAULT) -> Scorer:
-    """Return the scorer of metrics, each with a grader's name or path.py:function. Raises ValueError without metrics."""
+    """Return the scorer of metrics, each with a grader's name or path.py:function.
+
+    Raises ValueError without metrics.
+    """
     if not graders:
         raise ValueError("graders: expected one or more metrics, as in accuracy=accuracy; found none")
     by_metric = {metric: grader(spec) for metric, spec in graders.items()}

@@ -92,7 +92,10 @@ def read_items(out: Path) -> dict[str, Item]:
 
 
 def read_records(out: Path, scorer: str = DEFAULT) -> list[Record]:
-    """Return all records of a folder with one scorer's verdicts. Raises IncompleteError if the verdicts are on other samples."""
+    """Return all records of a folder with one scorer's verdicts.
+
+    Raises IncompleteError if the verdicts are on other samples.
+    """
     items, samples = read_items(out), read_lines(Sample, out / SAMPLES)
     path = verdicts_path(out, scorer)
     if not path.exists():

@@ -18,7 +18,10 @@ adapter = cache(TypeAdapter)  # the validator of a type
 
 
 def read_lines(kind: type[T], path: Path) -> list[T]:
-    """Return all records of a file. Raises IncompleteError for one whose end was cut off, ValueError that names a bad line."""
+    """Return all records of a file.
+
+    Raises IncompleteError for one whose end was cut off, ValueError that names a bad line.
+    """
     lines, torn = split(path.read_bytes())
     if torn:
         raise IncompleteError(f"{path}: the last line was cut off in writing; run the evaluation again to resume it")

@@ -79,7 +79,10 @@ def mean_of(scores: Scores, clusters: Sequence[str]) -> Mean:
 
 
 def compare(before: Measured, after: Measured) -> dict[str, Difference]:
-    """Return the change of each metric, paired by (item, sample), with intervals over clusters. Both must hold the same pairs."""
+    """Return the change of each metric, paired by (item, sample), with intervals over clusters.
+
+    Both must hold the same pairs.
+    """
     earlier, later, clusters = side_by_side(before, after)
     return {metric: bounded_change(earlier[metric], later[metric], clusters) for metric in earlier}
 

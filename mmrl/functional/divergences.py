@@ -54,7 +54,10 @@ class Divergence(ABC):
 
 @dataclass(frozen=True, slots=True)
 class KLTargetPolicy(Divergence):
-    """KL(p || pi), forward KL: f = -log t. Its pseudo-reward is never negative, and unbounded where the policy lacks mass."""
+    """KL(p || pi), forward KL: f = -log t.
+
+    Its pseudo-reward is never negative, and unbounded where the policy lacks mass.
+    """
 
     name: Literal["kl_target_policy", "forward_kl"] = field(default="kl_target_policy", kw_only=True, compare=False)
     slope_at_infinity: ClassVar[float] = 0.0
@@ -92,7 +95,10 @@ class KLPolicyTarget(Divergence):
 
 @dataclass(frozen=True, slots=True)
 class JensenShannon(Divergence):
-    """1/2 KL(pi || m) + 1/2 KL(p || m) with m = (pi + p) / 2: f = 1/2 [t log t - (t + 1) log((t + 1) / 2)]. At most log 2."""
+    """1/2 KL(pi || m) + 1/2 KL(p || m) with m = (pi + p) / 2: f = 1/2 [t log t - (t + 1) log((t + 1) / 2)].
+
+    At most log 2.
+    """
 
     name: Literal["js", "jensen_shannon"] = field(default="js", kw_only=True, compare=False)
     slope_at_infinity: ClassVar[float] = math.log(2) / 2

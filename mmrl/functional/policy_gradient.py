@@ -37,7 +37,7 @@ def leave_one_out(reward: Float[Tensor, " g"]) -> Float[Tensor, " g"]:
 
     Source: Kool, van Hoof, Welling 2019. Raises ValueError for a group of one.
     """
-    require_siblings(reward)
+    require_group(reward)
     return centred(reward) * (len(reward) / (len(reward) - 1))
 
 
@@ -51,18 +51,21 @@ def standardised(reward: Float[Tensor, " g"]) -> Float[Tensor, " g"]:
 
     Raises ValueError for a group of one.
     """
-    require_siblings(reward)
+    require_group(reward)
     return centred(reward) / (reward.std() + STD_EPSILON)
 
 
-def require_siblings(reward: Float[Tensor, " g"]) -> None:
+def require_group(reward: Float[Tensor, " g"]) -> None:
     """Raise ValueError for a group of one."""
     if len(reward) < 2:
         raise ValueError(f"group size: expected 2 or more where the group is the baseline, found {len(reward)}")
 
 
 def accurate(accuracy: Float[Tensor, " g"], threshold: float = ACCURACY_THRESHOLD) -> Bool[Tensor, " g"]:
-    """Return True for the completions whose accuracy is above the threshold and not below the group's mean. Source: Chen et al. 2025 (2506.16141), algorithm 1."""
+    """Return True for the completions whose accuracy is above the threshold and not below the group's mean.
+
+    Source: Chen et al. 2025 (2506.16141), algorithm 1.
+    """
     return (accuracy > threshold) & (accuracy >= accuracy.mean() - ROUNDING)
 
 
@@ -138,7 +141,10 @@ def clipped_tokens(
 
 
 def k1(logprobs: Float[Tensor, "..."], reference: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """Return log pi - log pi_ref; its mean over pi is KL(pi || ref). Source of k1, k2, k3: Schulman 2020, "Approximating KL divergence"."""
+    """Return log pi - log pi_ref; its mean over pi is KL(pi || ref).
+
+    Source of k1, k2, k3: Schulman 2020, "Approximating KL divergence".
+    """
     return logprobs - reference
 
 

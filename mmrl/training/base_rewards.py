@@ -139,7 +139,10 @@ def read_table(path: Path, expected: Mapping[str, Any]) -> Table:
 
 
 def read_rows(path: Path, expected: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Read the first line and the rows. Raises BaseRewardsError if the first line records other settings than ``expected``."""
+    """Read the first line and the rows.
+
+    Raises BaseRewardsError if the first line records other settings than ``expected``.
+    """
     head, *rows = read(path) or [{}]
     made = head.get("made_with")
     if made is None:

@@ -1,8 +1,8 @@
 """Builds a run from a config, in stages: the one place that connects the rooms.
 
 The order of the stages matters: parts are frozen before a reference is copied, because frozen parts decide which features it
-caches; copies are made before weights are sharded, because shards cannot be copied; and the optimizer is made after that, because it
-holds the shards.
+caches; copies are made before weights are sharded, because shards cannot be copied; the optimizer is made
+after that, because it holds the shards.
 """
 
 from collections.abc import Sequence

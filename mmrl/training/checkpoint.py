@@ -59,7 +59,10 @@ def read(directory: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]
 
 
 def read_state(directory: Path) -> dict[str, Any]:
-    """Return the trainer's state without its tensors. Raises CheckpointError if there is none, or of another version."""
+    """Return the trainer's state without its tensors.
+
+    Raises CheckpointError if there is none, or of another version.
+    """
     path = directory / STATE / "state.json"
     if not path.exists():
         raise CheckpointError(f"{directory}: expected a checkpoint of mmrl, found no {STATE}/state.json in it")
@@ -84,7 +87,10 @@ def step_of(path: Path) -> int | None:
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
-    """Return the whole checkpoints of a folder, the newest last. Steps are compared as numbers; other names do not count."""
+    """Return the whole checkpoints of a folder, the newest last.
+
+    Steps are compared as numbers; other names do not count.
+    """
     for path in folder.glob(f"step-*{REPLACED}"):
         settle(path.with_suffix(""))
     return sorted((path for path in folder.glob("step-*") if path.is_dir() and step_of(path) is not None), key=step_of)
@@ -121,7 +127,10 @@ def read_best(run: Path) -> Best | None:
 
 
 def improves(run: Path, metric: str, value: float) -> bool:
-    """Return True if a value is above the best so far. The earlier of two equals stays; a best by another metric does not count."""
+    """Return True if a value is above the best so far.
+
+    The earlier of two equals stays; a best by another metric does not count.
+    """
     before = read_best(run)
     return before is None or before.metric != metric or value > before.value
 
@@ -168,7 +177,10 @@ def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dic
 
 
 def restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Load the tensors of ``optimizer_tensors``, which every rank has read, sharded as the model is. Learning rates stay."""
+    """Load the tensors of ``optimizer_tensors``, which every rank has read, sharded as the model is.
+
+    Learning rates stay.
+    """
     if not tensors:
         return
     states: dict[str, dict[str, Tensor]] = {}

@@ -168,7 +168,10 @@ class Run:
             self.ranks.wait()
 
     def save(self) -> Path:
-        """Writes a checkpoint of this step. Rank 0 writes whole tensors, so that any number of ranks can continue from it."""
+        """Writes a checkpoint of this step.
+
+        Rank 0 writes whole tensors, so that any number of ranks can continue from it.
+        """
         directory, trainer = self.checkpoints / checkpoint.name_of(self.trainer.step_done), self.trainer
         policy = self.feeder.policy
         tensors = {"optimizer": checkpoint.optimizer_tensors(policy.model, trainer.optimizer)}

@@ -20,7 +20,10 @@ def parts_of(model: nn.Module, family: Family) -> dict[str, dict[str, nn.Paramet
 
 
 def optimizer_of(policy: Policy, section: OptimizerSection) -> torch.optim.AdamW:
-    """Returns an AdamW with a learning rate for each part, without the parts of rate 0. Vectors (norms, biases) have no weight decay."""
+    """Returns an AdamW with a learning rate for each part, without the parts of rate 0.
+
+    Vectors (norms, biases) have no weight decay.
+    """
     groups = []
     for part, parameters in parts_of(policy.model, policy.family).items():
         rate = getattr(section.learning_rates, part)
@@ -32,7 +35,10 @@ def optimizer_of(policy: Policy, section: OptimizerSection) -> torch.optim.AdamW
 
 
 def freeze(policy: Policy, section: OptimizerSection) -> None:
-    """Turns off the gradient of the parts of rate 0. Call it before a reference is copied, which must know the trained parts of the tower."""
+    """Turns off the gradient of the parts of rate 0.
+
+    Call it before a reference is copied, which must know the trained parts of the tower.
+    """
     for part, parameters in parts_of(policy.model, policy.family).items():
         for parameter in parameters.values():
             parameter.requires_grad_(getattr(section.learning_rates, part) > 0)

@@ -25,7 +25,10 @@ class Sampler:
     seed: int
 
     def __call__(self, prompts: Sequence[Prompt], step: int) -> list[Group]:
-        """Sample a group for each prompt. The model is in evaluation mode meanwhile, because gradient checkpointing stores no cache."""
+        """Sample a group for each prompt.
+
+        The model is in evaluation mode meanwhile, because gradient checkpointing stores no cache.
+        """
         policy, members = self.engine.policy, range(self.group_size)
 
         def attempt(max_num_seqs: int) -> list[Group]:
@@ -55,7 +58,10 @@ def rollouts_of(policy: Policy, source: str, section: RolloutSection, seed: int)
 
 
 def demonstrate(policy: Policy, prompt: Prompt) -> Group:
-    """Return the example's demonstration as a group of one. Raises ValueError if it has none, and PromptError if it does not fit."""
+    """Return the example's demonstration as a group of one.
+
+    Raises ValueError if it has none, and PromptError if it does not fit.
+    """
     demonstration, where = prompt.example.demonstration, f"example {prompt.example.id}"
     if demonstration is None:
         raise ValueError(f"{where}: expected a demonstration to learn from, found none; sft needs one a row")

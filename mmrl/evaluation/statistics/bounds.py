@@ -24,7 +24,10 @@ class Bounds:
 
 
 def bounded_mean(scores: Open, clusters: Clusters) -> Bounds:
-    """Return bounds of the mean over all items. If every item is scored, least = most and the interval is `mean_interval`'s."""
+    """Return bounds of the mean over all items.
+
+    If every item is scored, least = most and the interval is `mean_interval`'s.
+    """
     worst, best = filled(scores, 0.0), filled(scores, 1.0)
     low, high = mean_interval(worst, clusters)[0], mean_interval(best, clusters)[1]
     unscored = sum(score is None for score in scores)
@@ -44,7 +47,10 @@ def bounded_difference(before: Open, after: Open, clusters: Clusters) -> Bounds:
 
 
 def filled(scores: Open, value: float) -> Values:
-    """Return scores with this value for unscored items (None, not NaN). Raises ValueError for a score outside [0, 1]."""
+    """Return scores with this value for unscored items (None, not NaN).
+
+    Raises ValueError for a score outside [0, 1].
+    """
     values = finite([value if score is None else score for score in scores])
     outside = np.flatnonzero((values < 0) | (values > 1))
     if len(outside):

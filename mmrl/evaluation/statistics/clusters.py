@@ -56,7 +56,10 @@ def cluster_sums(scores: ArrayLike, clusters: Clusters) -> tuple[Values, Values]
 
 
 def numbered(clusters: Clusters) -> NDArray[np.intp]:
-    """Return clusters as numbers 0, 1, .. in order of first appearance. Raises ValueError for an empty label, None or NaN."""
+    """Return clusters as numbers 0, 1, .. in order of first appearance.
+
+    Raises ValueError for an empty label, None or NaN.
+    """
     labels = clusters.tolist() if isinstance(clusters, np.ndarray) else list(clusters)
     numbers = {label: number for number, label in enumerate(dict.fromkeys(labels))}
     for label in numbers:

@@ -52,7 +52,10 @@ class McNemar:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A difference and the numbers by which a reader can check it. With a single cluster error, effect and mde are inf."""
+    """A difference and the numbers by which a reader can check it.
+
+    With a single cluster error, effect and mde are inf.
+    """
 
     difference: Difference
     error: float  # clustered standard error of the mean difference
@@ -67,7 +70,10 @@ class Comparison:
 def compare(
     before: ArrayLike, after: ArrayLike, clusters: Clusters, confidence: float = 0.95, seed: int = 0
 ) -> Comparison:
-    """Return the comparison of after and before over the same items. Raises ValueError for lists that do not match or hold NaN."""
+    """Return the comparison of after and before over the same items.
+
+    Raises ValueError for lists that do not match or hold NaN.
+    """
     first, second = aligned(before, after)
     change = second - first
     binary = is_binary(first) and is_binary(second)

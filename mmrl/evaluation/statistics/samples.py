@@ -80,7 +80,10 @@ def check_counts(name: str, n: int, right: int, k: int) -> None:
 
 
 def guess_rate(options: Sequence[int]) -> float:
-    """Return the accuracy of a uniform guesser: the mean of 1/K over items with K options each. Raises ValueError for K < 2."""
+    """Return the accuracy of a uniform guesser: the mean of 1/K over items with K options each.
+
+    Raises ValueError for K < 2.
+    """
     counts = finite(options)
     if (counts < 2).any():
         raise ValueError(f"guess_rate: expected at least 2 options an item, found {int(counts.min())}")

@@ -36,7 +36,10 @@ def plain_table(title: str | None, words: Sequence[str], numbers: Sequence[str] 
 
 
 def levels_table(levels: Levels, title: str | None = None) -> Table:
-    """Return a table of level, metric, before, after, difference in points with its 95 % interval, n. Print it with rich."""
+    """Return a table of level, metric, before, after, difference in points with its 95 % interval, n.
+
+    Print it with rich.
+    """
     table = plain_table(title, LEVEL, ("before", "after", "points", "95 % interval", "n"))
     for row in rows(levels):
         if row.opens and table.row_count:

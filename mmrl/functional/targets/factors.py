@@ -35,7 +35,10 @@ class Factor(ABC):
 
     @abstractmethod
     def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
-        """Return the logarithm of the factor at each completion, [n]. Raises ValueError for rewards that are not as declared."""
+        """Return the logarithm of the factor at each completion, [n].
+
+        Raises ValueError for rewards that are not as declared.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,7 +131,10 @@ class Problem:
 
 
 def newton(problem: Problem) -> tuple[Tensor, Dual, int]:
-    """Run damped Newton on the dual from lambda = 0. Steps change no log-weight by more than REACH, and are halved until they help."""
+    """Run damped Newton on the dual from lambda = 0.
+
+    Steps change no log-weight by more than REACH, and are halved until they help.
+    """
     coefficients, taken = problem.phi.new_zeros(problem.phi.shape[-1]), 0
     here = problem.at(coefficients)
     while here.error > TOLERANCE and taken < STEPS:

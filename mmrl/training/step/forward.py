@@ -92,7 +92,10 @@ class ForwardPasses:
         return [replace(s, old_policy=tokens) for s, tokens in zip(scored, results, strict=True)]
 
     def reference_head(self) -> Tensor | None:
-        """Return the reference's output head, for a full-vocabulary KL; None without one. All ranks must call it together."""
+        """Return the reference's output head, for a full-vocabulary KL; None without one.
+
+        All ranks must call it together.
+        """
         exact = self.algorithm.needs.full_vocabulary_kl is not None
         return self.reference.head() if exact and self.reference is not None else None
 
