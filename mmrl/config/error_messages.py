@@ -4,23 +4,16 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mmrl.config import renamed
 from mmrl.runtime.choices import BUILT_IN, OR_YOUR_OWN, OWN, SCHEMAS
-
-RENAMED = {  # the path of a key that an older config has -> what to write
-    "validate_every": "validation.every",
-    "model.feature_dir_bytes": "a third of cache_dir_bytes, in data or evaluation",
-}
-RENAMED_CHOICES = {  # the key of a choice and its older name -> what to write
-    ("algorithm", "rlkl"): "kl_in_reward, or kl_in_loss where its key place was loss; that key is gone",
-}
 
 
 def explain(problem: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     """A validation problem in our words: where, expected, found."""
     found, (path, node) = problem.get("input"), walk(problem["loc"], schema)
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        if path in RENAMED:
-            return f"no key {path!r} any more; it is now {RENAMED[path]}"
+        if path in renamed.KEYS:
+            return f"no key {path!r} any more; it is now {renamed.KEYS[path]}"
         known = sorted(walk(problem["loc"][:-1], schema)[1].get("properties", {}))
         near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -32,14 +25,16 @@ def explain(problem: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
         return placed_own(said, path, node) if problem["loc"][-2:-1] == (OWN,) else placed(said, path)
     if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
         found = repr(problem["ctx"]["tag"]) if "tag" in problem["ctx"] else "none"
-        renamed = RENAMED_CHOICES.get((path, problem["ctx"].get("tag")))
-        hint = f"; it is now {renamed}" if renamed else ""
+        now = renamed.CHOICES.get((path, problem["ctx"].get("tag")))
+        hint = f"; it is now {now}" if now else ""
         own = f", {OR_YOUR_OWN}" if is_open(node) else ""
         return f"{path}.name: expected one of {', '.join(node['discriminator']['mapping'])}{own}, found {found}{hint}"
     if problem["type"] == "too_short":
         return f"{path}: expected at least {problem['ctx']['min_length']}, found {problem['ctx']['actual_length']}"
     message = problem["msg"][0].lower() + problem["msg"][1:]
-    return f"{path}: {message.replace('input should be', 'expected')}, found {found!r}"
+    now = renamed.VALUES.get((path, found)) if isinstance(found, str | bool) else None
+    hint = f"; it is now {now}" if now else ""
+    return f"{path}: {message.replace('input should be', 'expected')}, found {found!r}{hint}"
 
 
 def placed(message: str, path: str) -> str:

@@ -9,7 +9,6 @@ import pytest
 
 from mmrl.algorithms import ALGORITHMS
 from mmrl.config import yaml_text
-from mmrl.config.error_messages import RENAMED
 from mmrl.config.load import apply, dump, load, parse
 from mmrl.config.schema import Config, ConfigError, EvalConfig
 from tools import schema
@@ -196,11 +195,6 @@ def test_a_wrong_value_says_where_what_was_expected_and_what_was_found(override,
 )
 def test_a_combination_that_cannot_work_is_refused(overrides, said):
     assert complaint(*overrides) == said
-
-
-@pytest.mark.parametrize("key", RENAMED)
-def test_a_key_of_an_older_config_is_refused_with_what_to_write(key):
-    assert complaint(f"{key}=2") == f"no key {key!r} any more; it is now {RENAMED[key]}"
 
 
 def test_a_validation_says_how_often():
