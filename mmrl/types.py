@@ -232,8 +232,11 @@ class EMA:
 
     name: Literal["ema"] = field(default="ema", kw_only=True)
     decay: float = 0.995
+    """The share of the average that stays at each update, in [0, 1)."""
     every: int = 10
+    """Optimizer steps between two updates of the average."""
     dtype: Literal["float32", "bfloat16"] = "float32"
+    """The type in which the average is kept."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.decay < 1:
@@ -255,6 +258,7 @@ class AdaptiveProposal:
     """
 
     every: int = 10
+    """Steps between two comparisons of policy and proposal."""
 
     def __post_init__(self) -> None:
         if self.every < 1:
@@ -265,9 +269,12 @@ class AdaptiveProposal:
 class Decoding:
     """The settings of sampling, in full: mmrl never uses a model's own generation defaults."""
 
-    temperature: float = 1.0  # 0 takes the most likely token
-    top_p: float = 1.0  # below 1 the log-probabilities are no longer those of the sampler
+    temperature: float = 1.0
+    """Divides the logits; 0 takes the most likely token."""
+    top_p: float = 1.0
+    """The probability mass that is sampled from; below 1 the recorded log-probabilities are not the sampler's."""
     max_new_tokens: int = 768
+    """The most tokens of a completion."""
 
     def __post_init__(self) -> None:
         if self.temperature < 0:

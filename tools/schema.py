@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from mmrl.config.json_schema import schema_of
 from mmrl.config.schema import Config, EvalConfig
 
 FOLDER = Path(__file__).parents[1] / "configs" / "schema"
@@ -11,7 +12,7 @@ KINDS = {"train": Config, "eval": EvalConfig}
 
 def text(name: str) -> str:
     """Return the schema of a kind of config."""
-    return json.dumps(KINDS[name].model_json_schema(), indent=1) + "\n"
+    return json.dumps(schema_of(KINDS[name]), indent=1) + "\n"
 
 
 def main() -> None:

@@ -37,20 +37,28 @@ class CARE(Algorithm):
     """
 
     name: Literal["care"] = "care"
-    bonus: float = 0.5  # lambda; times the accuracy
-    max_likelihood: float = 0.95  # likelihoods above this count as this
-    margin: float = 0.0  # how far below the mean of the accurate siblings still counts as consistent
-    accuracy_threshold: float = (
-        policy_gradient.ACCURACY_THRESHOLD
-    )  # accuracy at or below which no completion is eligible
+    bonus: float = 0.5
+    """The consistency bonus, multiplied by the accuracy; lambda in the paper."""
+    max_likelihood: float = 0.95
+    """The likelihood at which higher ones are clamped."""
+    margin: float = 0.0
+    """How far below the mean likelihood of the accurate completions an answer still counts as consistent."""
+    accuracy_threshold: float = policy_gradient.ACCURACY_THRESHOLD
+    """The accuracy at or below which no completion can earn the bonus."""
     likelihood: policy_gradient.Likelihood = "geometric"
-    # a bonus for the likelier siblings, or one as large as the likelihood
+    """The mean over the answer's tokens: geometric, as in the code, or arithmetic, as in the paper."""
     consistency: Consistency = "relative"
-    beta: float = 0.0  # weight of the KL to the reference; the paper removes it
-    epsilon: float | None = None  # the ratio is clipped to 1 +- epsilon; none: it is 1
+    """relative pays a bonus to the likelier completions; dense pays one in proportion to the likelihood."""
+    beta: float = 0.0
+    """Weight of the KL to the reference in the loss; the paper removes it."""
+    epsilon: float | None = None
+    """The ratio is clipped to 1 +- epsilon; null does not clip, the ratio is 1."""
     baseline: policy_gradient.Baseline = "group_mean_std"
+    """What a reward is compared with to give the advantage."""
     loss_agg_mode: policy_gradient.LossAggMode = "seq-mean-token-mean"
+    """How token losses are averaged."""
     reference: ReferenceUpdate = EMA()
+    """The slow copy of the policy that gives the likelihoods."""
 
     def __post_init__(self) -> None:
         check_penalty(self.beta, self.reference)

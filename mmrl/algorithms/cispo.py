@@ -23,8 +23,10 @@ class CISPO(Algorithm):
     """
 
     name: Literal["cispo"] = "cispo"
-    epsilon: float | None = None  # weights are at least 1 - epsilon; none: there is no lower bound
-    epsilon_high: float = 4.0  # weights are at most 1 + epsilon_high
+    epsilon: float | None = None
+    """Importance weights are clipped to at least 1 - epsilon; null sets no lower bound."""
+    epsilon_high: float = 4.0
+    """Importance weights are clipped to at most 1 + epsilon_high."""
 
     needs: ClassVar[Needs] = Needs(off_policy=True)
     loss_agg_mode: ClassVar[policy_gradient.LossAggMode] = "token-mean"

@@ -30,11 +30,13 @@ class DAPO(Algorithm):
 
     name: Literal["dapo"] = "dapo"
     epsilon: float = 0.2
+    """The ratio is clipped to at least 1 - epsilon."""
     epsilon_high: float = 0.28
-    overlong_buffer: int | None = (
-        None  # the last so many tokens before the longest completion cost; none: lengths cost nothing
-    )
-    max_gen_batches: int = 8  # the most batches that are drawn for a step
+    """The ratio is clipped to at most 1 + epsilon_high."""
+    overlong_buffer: int | None = None
+    """The last so many tokens before rollout.decoding.max_new_tokens have a penalty; null for no penalty."""
+    max_gen_batches: int = 8
+    """The most batches that are drawn for a step."""
 
     loss_agg_mode: ClassVar[policy_gradient.LossAggMode] = "token-mean"
 

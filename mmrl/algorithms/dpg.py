@@ -37,13 +37,21 @@ class DPG(TargetMatching):
     """
 
     target: tuple[AnyFactor, ...] = (Constraint(),)
-    moments: Mapping[str, float] | None = None  # wanted averages of rewards, by name
+    """The factors that the reference is multiplied with."""
+    moments: Mapping[str, float] | None = None
+    """Wanted averages of rewards, by name; null for none."""
     z: ZEstimate = "leave_one_out"
-    z_decay: float = 1.0  # a running Z counts that much less at each visit of its prompt
-    baseline: Literal["z", "none"] = "z"  # z: the term pi / q, whose mean is that of P / (Z q)
-    max_weight: float | None = None  # the most that P / (Z q) counts
-    max_ratio: float | None = None  # the most that pi / q counts
-    proposal: AdaptiveProposal | None = None  # who samples; none: the policy
+    """How the target's normaliser Z is estimated."""
+    z_decay: float = 1.0
+    """The weight of earlier visits of a prompt in a running Z; 1 keeps all of them."""
+    baseline: Literal["z", "none"] = "z"
+    """z subtracts the ratio pi / q, whose mean is that of the weight; none subtracts nothing."""
+    max_weight: float | None = None
+    """The weight P / (Z q) at which higher ones are clamped; null for no limit."""
+    max_ratio: float | None = None
+    """The ratio pi / q at which higher ones are clamped; null for no limit."""
+    proposal: AdaptiveProposal | None = None
+    """A copy of the policy that samples in its place; null samples from the policy."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -38,14 +38,23 @@ class FDPG(TargetMatching):
 
     name: Literal["fdpg"] = "fdpg"
     divergence: AnyDivergence = JensenShannon()
+    """The f-divergence of the policy from the target."""
     target: tuple[AnyFactor, ...] = (Tilt(),)
-    moments: Mapping[str, float] | None = None  # wanted averages of rewards, by name
+    """The factors that the reference is multiplied with."""
+    moments: Mapping[str, float] | None = None
+    """Wanted averages of rewards, by name; null for none."""
     z: ZEstimate = "leave_one_out"
-    clamp_log_z: bool = False  # clamp Z to what the target's bounds allow: at most 1 for a constraint
-    z_decay: float = 1.0  # a running Z counts that much less at each visit of its prompt
+    """How the target's normaliser Z is estimated."""
+    clamp_log_z: bool = False
+    """Clamp Z to what the target's bounds allow, such as at most 1 for a constraint."""
+    z_decay: float = 1.0
+    """The weight of earlier visits of a prompt in a running Z; 1 keeps all of them."""
     baseline: policy_gradient.Baseline = "leave_one_out"
-    max_pseudo_reward: float | None = None  # the most that a pseudo-reward counts
-    max_ratio: float | None = None  # the most that pi / q counts
+    """What a pseudo-reward is compared with to give the advantage."""
+    max_pseudo_reward: float | None = None
+    """The pseudo-reward at which higher ones are clamped; null for no limit."""
+    max_ratio: float | None = None
+    """The ratio pi / q at which higher ones are clamped; null for no limit."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

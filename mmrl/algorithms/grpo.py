@@ -39,14 +39,22 @@ class GRPO(Algorithm):
     """
 
     name: Literal["grpo"] = "grpo"
-    beta: float = 0.04  # weight of the KL to the reference
-    epsilon: float | None = None  # the ratio is clipped to 1 +- epsilon; none: it is 1
+    beta: float = 0.04
+    """Weight of the KL to the reference in the loss; 0 loads no reference."""
+    epsilon: float | None = None
+    """The ratio is clipped to 1 +- epsilon; null does not clip, the ratio is 1."""
     baseline: policy_gradient.Baseline = "group_mean_std"
+    """What a reward is compared with to give the advantage."""
     loss_agg_mode: policy_gradient.LossAggMode = "seq-mean-token-mean"
-    loss_scale_factor: float = 1.0  # divides the loss of seq-mean-token-sum-norm
-    kl_on: Literal["all", "correct"] = "all"  # the completions whose KL counts
-    kl_mean: Literal["together", "separate"] = "together"  # separate: reasoning and answer have a mean each
+    """How token losses are averaged."""
+    loss_scale_factor: float = 1.0
+    """Tokens by which the loss of a completion is divided in seq-mean-token-sum-norm."""
+    kl_on: Literal["all", "correct"] = "all"
+    """The completions whose KL counts."""
+    kl_mean: Literal["together", "separate"] = "together"
+    """separate takes the mean KL over the reasoning and over the answer, and adds them."""
     reference: ReferenceUpdate | None = Frozen()
+    """How the reference moves; null for none."""
 
     def __post_init__(self) -> None:
         check_penalty(self.beta, self.reference)

@@ -25,7 +25,9 @@ class GSPO(Algorithm):
 
     name: Literal["gspo"] = "gspo"
     epsilon: float = 3e-4
+    """The completion's ratio is clipped to at least 1 - epsilon."""
     epsilon_high: float = 4e-4
+    """The completion's ratio is clipped to at most 1 + epsilon_high."""
 
     needs: ClassVar[Needs] = Needs(off_policy=True)
 

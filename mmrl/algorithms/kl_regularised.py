@@ -50,13 +50,20 @@ class KLRegularised(Algorithm):
     Source: Korbak, Perez, Buckley 2022 (2205.11275).
     """
 
-    beta: float = 0.1  # weight of the KL; the temperature of p*
+    beta: float = 0.1
+    """Weight of the KL to the reference; the temperature of the optimum p*."""
     baseline: policy_gradient.Baseline = "leave_one_out"
-    ratio: Literal["none", "token", "sequence"] = "none"  # the importance ratio of the reward, and of ratio_k3
-    epsilon: float | None = None  # that ratio is clipped to 1 +- epsilon
+    """What a reward is compared with to give the advantage."""
+    ratio: Literal["none", "token", "sequence"] = "none"
+    """The importance ratio to the sampler: none, of each token, or of the whole sequence."""
+    epsilon: float | None = None
+    """That ratio is clipped to 1 +- epsilon; null does not clip."""
     loss_agg_mode: policy_gradient.LossAggMode = "seq-mean-token-sum-norm"
-    loss_scale_factor: float = 1.0  # divides the loss of seq-mean-token-sum-norm
+    """How token losses are averaged."""
+    loss_scale_factor: float = 1.0
+    """Tokens by which the loss of a completion is divided in seq-mean-token-sum-norm."""
     reference: ReferenceUpdate | None = Frozen()
+    """How the reference moves; null for none."""
 
     def __post_init__(self) -> None:
         check_penalty(self.beta, self.reference)
@@ -139,7 +146,9 @@ class KLInReward(KLRegularised):
 
     name: Literal["kl_in_reward"] = "kl_in_reward"
     estimator: Literal["k1", "k3"] = "k1"
+    """The estimator of the KL that is subtracted from the reward."""
     level: Level = "sequence"
+    """What is estimated, and which tokens are charged: the sequence, each token with all later ones, or each token alone."""
 
     @property
     def tokens_differ(self) -> bool:
@@ -198,7 +207,9 @@ class KLInLoss(KLRegularised):
 
     name: Literal["kl_in_loss"] = "kl_in_loss"
     estimator: Literal["k1", "k2", "k3", "ratio_k3", "kl_policy_reference", "kl_reference_policy"] = "k2"
+    """The estimator of the KL that is added to the loss, or a KL over the whole vocabulary."""
     level: Level = "sequence"
+    """What is estimated: the KL of the sequence, of each token with all later ones, or of each token alone."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

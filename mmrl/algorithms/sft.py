@@ -22,6 +22,7 @@ class SFT(Algorithm):
 
     name: Literal["sft"] = "sft"
     loss_agg_mode: policy_gradient.LossAggMode = "token-mean"
+    """How token losses are averaged."""
 
     needs: ClassVar[Needs] = Needs(source="demonstrations", group_baseline=False)
 

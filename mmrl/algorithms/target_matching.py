@@ -117,8 +117,10 @@ class TargetMatching(Algorithm):
     class variables fix the settings for which a method has no key.
     """
 
-    loss_scale_factor: float = 1.0  # a constant that completions' sums over tokens are divided by
+    loss_scale_factor: float = 1.0
+    """Tokens by which the loss of a completion is divided."""
     reference: ReferenceUpdate | None = Frozen()
+    """The reference that the target is made of, and how it moves."""
 
     loss_agg_mode: ClassVar[policy_gradient.LossAggMode] = (
         "seq-mean-token-sum-norm"  # a mean over a completion's tokens would move the target

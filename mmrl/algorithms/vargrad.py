@@ -28,7 +28,9 @@ class VarGrad(TargetMatching):
 
     name: Literal["vargrad"] = "vargrad"
     target: tuple[AnyFactor, ...] = (Tilt(),)
-    moments: Mapping[str, float] | None = None  # wanted averages of rewards, by name
+    """The factors that the reference is multiplied with."""
+    moments: Mapping[str, float] | None = None
+    """Wanted averages of rewards, by name; null for none."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -61,9 +63,12 @@ class GVPO(TargetMatching):
     """
 
     name: Literal["gvpo"] = "gvpo"
-    beta: float = 0.1  # temperature of the target
-    target_policy: Literal["reference", "sampler"] = "sampler"  # pi'
+    beta: float = 0.1
+    """The temperature of the target."""
+    target_policy: Literal["reference", "sampler"] = "sampler"
+    """The policy that the target is made of: the reference, or the policy that sampled."""
     reference: ReferenceUpdate | None = None
+    """How the reference moves, if the target is made of it; null otherwise."""
 
     @property
     def target(self) -> tuple[AnyFactor, ...]:

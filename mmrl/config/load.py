@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from mmrl.config.error_messages import explain, first_causes
+from mmrl.config.json_schema import schema_of
 from mmrl.config.schema import ConfigError, Section
 from mmrl.config.yaml_text import read, write
 
@@ -41,12 +41,6 @@ def parse(kind: type[Section], data: Mapping[str, Any], where: str) -> Any:
     except ValidationError as error:
         lines = [explain(problem, schema_of(kind)) for problem in first_causes(error.errors())]
         raise ConfigError("\n".join(f"{where}: {line}" for line in dict.fromkeys(lines))) from None
-
-
-@cache
-def schema_of(kind: type[Section]) -> dict[str, Any]:
-    """Return the JSON schema of a kind of config; it takes a while to make."""
-    return kind.model_json_schema()
 
 
 def apply(data: dict[str, Any], override: str) -> None:

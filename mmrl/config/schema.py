@@ -41,105 +41,161 @@ class ConfigError(ValueError):
 class Section(BaseModel):
     """A part of a config: unknown keys and wrong types are refused, nothing is converted."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, validate_default=False, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        validate_default=False,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
 
 
 class ModelSection(Section):
     """Which model, and in what arithmetic."""
 
-    path: str  # a Hugging Face directory or name
+    path: str
+    """A Hugging Face directory or name."""
     attn_implementation: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
-    compute_dtype: Literal["float32", "bfloat16", "auto"] = "auto"  # auto: bfloat16 on CUDA; weights are float32
-    share_prefix: Literal["auto", "off"] = "auto"  # auto: a prompt is read once a group, save with recurrent states
+    """The attention kernels of transformers; flash_attention_2 needs the package flash-attn and a GPU."""
+    compute_dtype: Literal["float32", "bfloat16", "auto"] = "auto"
+    """The type of matrix products; auto is bfloat16 on CUDA and float32 elsewhere. Weights are float32."""
+    share_prefix: Literal["auto", "off"] = "auto"
+    """auto computes a prompt's keys and values once for a group; off copies the prompt to each completion, as models with recurrent states always do."""
     gradient_checkpointing: bool = False
-    video_pixels: Pixels | None = None  # least and most pixels of a frame after resizing; the processor's own if null
+    """Recompute activations in the backward pass: less memory, more time."""
+    video_pixels: Pixels | None = None
+    """The least and the most pixels of a video frame after resizing; null takes the processor's own."""
     image_pixels: Pixels | None = None
-    max_logit_bytes: Positive = 2**28  # the most bytes of logits that exist at a time
-    feature_cache_bytes: Annotated[int, Field(ge=0)] = (
-        2**30
-    )  # what frozen blocks of the tower made of media, kept in memory
-    shard: bool = False  # training: each rank keeps a part of weights, gradients, moments and reference (FSDP2)
+    """The least and the most pixels of an image after resizing; null takes the processor's own."""
+    max_logit_bytes: Positive = 2**28
+    """The most bytes of logits that exist at a time."""
+    feature_cache_bytes: Annotated[int, Field(ge=0)] = 2**30
+    """Bytes of memory that keep the outputs of frozen blocks of the vision tower."""
+    shard: bool = False
+    """Shard weights, gradients, optimizer states and reference over the ranks (FSDP2); training only."""
 
 
 class SetSection(Section):
     """A file of examples."""
 
     format: Format
-    file: str  # relative to data.root
-    media: str = ""  # the folder inside data.root from which the file's media paths start
-    options: Literal["file", "drawn"] = "drawn"  # seed_bench_r1: as in the file, or drawn and shuffled each epoch
-    weight: Positive = 1  # of this file in the mixture: of each sum of weights so many
-    prefix: str = ""  # put before each id, to tell files apart whose ids overlap
-    limit: Positive | None = None  # the first so many rows
-    exclude: tuple[str, ...] = ()  # ids, with the prefix, to leave out
-    bad_rows: Literal["error", "leave_out"] = "error"  # leave_out logs them
+    """The format of the file, or your own as path.py:Class."""
+    file: str
+    """A file of rows, relative to data.root."""
+    media: str = ""
+    """The folder inside data.root from which the file's media paths start."""
+    options: Literal["file", "drawn"] = "drawn"
+    """For seed_bench_r1: file keeps the options as they are; drawn draws and shuffles them in each epoch."""
+    weight: Positive = 1
+    """The weight of this file in the mixture of all sets."""
+    prefix: str = ""
+    """Text put before each id, to tell apart files whose ids overlap."""
+    limit: Positive | None = None
+    """How many rows are used, from the first on; null for all."""
+    exclude: tuple[str, ...] = ()
+    """Ids to leave out, with their prefix."""
+    bad_rows: Literal["error", "leave_out"] = "error"
+    """error refuses a file with a row that cannot be read; leave_out drops such rows and logs them."""
 
 
 class MediaSection(Section):
     """Where examples and their media are, how they are shown, and who decodes them: the same in training and evaluation."""
 
-    root: str  # media paths are relative to it and may not leave it
-    template: Template  # the wording of questions
+    root: str
+    """The folder of the data; media paths are relative to it and may not leave it."""
+    template: Template
+    """The wording of questions."""
     frames: FrameChoice = FrameChoice()
+    """Which frames of a video are shown."""
     reader: Literal["auto", "decord", "pyav"] = "auto"
-    workers: Annotated[int, Field(ge=0)] = 2  # decoding processes; 0 decodes in the main process
-    timeout: Annotated[float, Field(gt=0)] = 60.0  # seconds for one file
-    cache_dir: str | None = None  # a folder that keeps frames and features; ranks, runs and evaluations may share it
-    cache_dir_bytes: Positive = 3 * 2**35  # a third of it for features; what was least recently used goes first
+    """The library that decodes videos; auto tries decord, then PyAV."""
+    workers: Annotated[int, Field(ge=0)] = 2
+    """Decoding processes; 0 decodes in the main process."""
+    timeout: Annotated[float, Field(gt=0)] = 60.0
+    """The most seconds that one file may take."""
+    cache_dir: str | None = None
+    """A folder that keeps decoded frames and features; ranks, runs and evaluations may share it. null keeps none."""
+    cache_dir_bytes: Positive = 3 * 2**35
+    """The most bytes in cache_dir, a third of them for features; the least recently used entries go first."""
 
 
 class DataSection(MediaSection):
     """The examples that a run learns from."""
 
     sets: Annotated[tuple[SetSection, ...], Field(min_length=1)]
-    frame_cache_bytes: Annotated[int, Field(ge=0)] = 2**30  # decoded frames kept in memory
-    max_prompt_tokens: Positive | None = None  # a longer prompt is an error; the model's context always is a bound
-    on_bad_media: Literal["stop", "skip"] = "stop"  # stop writes a checkpoint; skip counts what it leaves out
+    """The files of examples."""
+    frame_cache_bytes: Annotated[int, Field(ge=0)] = 2**30
+    """Bytes of memory that keep decoded frames."""
+    max_prompt_tokens: Positive | None = None
+    """The most tokens of a prompt; a longer one is an error. null: the model's context is the only limit."""
+    on_bad_media: Literal["stop", "skip"] = "stop"
+    """What happens if a file cannot be decoded: stop ends the run with a checkpoint; skip leaves the example out and counts it."""
 
 
 class RewardSection(Section):
     """One grader: by name, or path.py:function."""
 
     grader: str
+    """A grader by its name, or your own as path.py:function."""
     weight: Annotated[float, Field(allow_inf_nan=False)] = 1.0
-    concurrency: Positive | None = None  # calls of an async grader at once, 16 if null; refused for other graders
+    """The weight of this reward in the sum that the algorithm learns from."""
+    concurrency: Positive | None = None
+    """How many calls of an async grader run at once, 16 if null; refused for other graders."""
 
 
 class RolloutSection(Section):
     """How completions are drawn."""
 
     group_size: Positive = 8
+    """Completions of each prompt, the group."""
     decoding: Decoding = Decoding()
-    max_num_seqs: Positive = 256  # completions decoded at a time
+    """How completions are sampled."""
+    max_num_seqs: Positive = 256
+    """The most completions that are decoded at a time."""
 
 
 class LearningRatesSection(Section):
     """Learning rate by part of the model; 0 freezes it."""
 
     language_model: NonNegative = 1e-6
+    """Learning rate of the language model; 0 freezes it."""
     projector: NonNegative = 1e-6
+    """Learning rate of the projector from vision to language; 0 freezes it."""
     vision_tower: NonNegative = 1e-6
+    """Learning rate of the vision tower; 0 freezes it."""
 
 
 class OptimizerSection(Section):
     """AdamW and its schedule."""
 
     learning_rates: LearningRatesSection = LearningRatesSection()
+    """The learning rate of each part of the model."""
     betas: tuple[NonNegative, NonNegative] = (0.9, 0.999)
+    """AdamW's two decay rates."""
     eps: NonNegative = 1e-8
+    """AdamW's epsilon."""
     weight_decay: NonNegative = 0.01
+    """AdamW's weight decay, of matrices only."""
     max_grad_norm: Annotated[float, Field(gt=0, allow_inf_nan=True)] = 5.0
+    """The norm to which gradients are clipped; .inf for no clipping."""
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
-    warmup_steps: Annotated[int, Field(ge=0)] = 0  # optimizer steps from 0 to the full rate
-    decay_start: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of the run after which the rate falls
-    min_lr_ratio: Annotated[float, Field(ge=0, le=1)] = 0.0  # share of the rate that is left at the end
+    """How the learning rate falls after warm-up and plateau."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """Optimizer steps in which the learning rate rises linearly to its full value."""
+    decay_start: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """The share of the run after which the learning rate falls."""
+    min_lr_ratio: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """The share of the learning rate that is left at the end."""
 
 
 class SubtitlesSection(Section):
     """Subtitles that a set is asked with."""
 
-    folder: str  # inside root
-    expect: Positive | None = None  # how many files there must be
+    folder: str
+    """The folder of the subtitle files, inside root."""
+    expect: Positive | None = None
+    """How many files the folder must hold; null does not count them."""
 
 
 def set_name(name: str) -> str:
@@ -155,12 +211,19 @@ class EvalSetSection(Section):
     """One level or split."""
 
     name: Annotated[str, AfterValidator(set_name)]
+    """The name of the set, which is that of its folder and its metrics."""
     format: Format
-    file: str  # relative to root
-    media: str = ""  # the folder inside root from which the file's media paths start
-    expect: Positive | None = None  # how many items there must be
+    """The format of the file, or your own as path.py:Class."""
+    file: str
+    """A file of rows, relative to root."""
+    media: str = ""
+    """The folder inside root from which the file's media paths start."""
+    expect: Positive | None = None
+    """How many items the file must hold; null does not count them."""
     limit: Positive | None = None
-    subtitles: SubtitlesSection | None = None  # shown with the frames: listed (.srt), or interleaved (longvideobench)
+    """How many items are asked, from the first on; null for all."""
+    subtitles: SubtitlesSection | None = None
+    """Subtitles that are shown with the frames: listed (.srt), or interleaved (longvideobench)."""
 
 
 def named_once(sets: tuple[EvalSetSection, ...]) -> tuple[EvalSetSection, ...]:
@@ -176,47 +239,71 @@ class EvaluationSection(MediaSection):
     """How a model is evaluated: the same inside training and in ``mmrl eval run``."""
 
     sets: Annotated[tuple[EvalSetSection, ...], Field(min_length=1), AfterValidator(named_once)]
+    """The sets that are asked, such as levels of generalisation."""
     graders: Annotated[dict[str, str], Field(min_length=1)]
-    condition: ConditionName = "full"  # what is seen and told of a question; the others are controls
+    """Metrics by name, each a grader's name or your own as path.py:function."""
+    condition: ConditionName = "full"
+    """What the model is shown of a question: full, or a control such as blind or shuffled; your own as path.py:function."""
     decoding: Decoding = Decoding(temperature=0.0, max_new_tokens=1024)
-    samples: Positive = 1  # completions an item
-    batch_size: Positive = 32  # items generated together
+    """How responses are sampled; at temperature 0 the most likely token is taken."""
+    samples: Positive = 1
+    """Responses to each item."""
+    batch_size: Positive = 32
+    """Items that are asked together."""
     seed: int = 0
-    response_cache: str | None = None  # a folder that keeps what models wrote; runs may share it
+    """The seed of sampling and of conditions."""
+    response_cache: str | None = None
+    """A folder that keeps responses; runs may share it. null keeps none."""
 
 
 class ValidationSection(EvaluationSection):
     """An evaluation of the policy during training."""
 
-    every: Positive  # steps between two
+    every: Positive
+    """Steps between two validations."""
 
 
 class Config(Section):
     """A training run."""
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
-    out: str  # the run's directory
+    """The seed of sampling, of the order of examples and of drawn options."""
+    out: str
+    """The folder of the run."""
     model: ModelSection
+    """The model and its arithmetic."""
     data: DataSection
+    """The examples that the run learns from."""
     algorithm: AlgorithmChoice
+    """The method, chosen by its name, and its hyper-parameters; your own as path.py:Class."""
     rewards: dict[str, RewardSection] = Field(default={})
+    """Rewards by name; the algorithm learns from their weighted sum."""
     rollout: RolloutSection = RolloutSection()
+    """How completions are sampled."""
     optimizer: OptimizerSection = OptimizerSection()
+    """AdamW and its learning-rate schedule."""
     steps: Positive
-    prompts_per_step: Positive = 4  # over all ranks
-    base_rewards: str | None = None  # what the base model earned on each example, as mmrl prepare writes it
-    mini_batches_per_step: Positive = 1  # optimizer steps on the completions of one step
-    max_tokens_per_micro_batch: Positive = (
-        16384  # the most tokens, padding included, in one forward pass with a gradient
-    )
-    save_every: Positive | None = None  # steps; a checkpoint is always written at the end
-    save_total_limit: Positive = 2  # checkpoints kept
-    rollouts_every: Positive = 10  # steps between written rollouts
+    """Steps of the run: a step samples, grades and learns from one batch of prompts."""
+    prompts_per_step: Positive = 4
+    """Prompts of a step, over all ranks."""
+    base_rewards: str | None = None
+    """The file of the base model's rewards that `mmrl prepare` writes; null if the algorithm needs none."""
+    mini_batches_per_step: Positive = 1
+    """Optimizer updates on the completions of one step; each uses an equal part of its groups."""
+    max_tokens_per_micro_batch: Positive = 16384
+    """The most tokens, padding included, in one forward pass with a gradient; it changes memory and speed, not the gradient."""
+    save_every: Positive | None = None
+    """Steps between two checkpoints; null writes one at the end only."""
+    save_total_limit: Positive = 2
+    """How many of the newest checkpoints are kept."""
+    rollouts_every: Positive = 10
+    """Steps between two entries of rollouts.jsonl."""
     validation: ValidationSection | None = None
-    best_metric: str | None = (
-        None  # SET/METRIC of the validation, as in L1/accuracy: where it was highest stays in OUT/best
-    )
+    """An evaluation of the policy during training; null for none."""
+    best_metric: str | None = None
+    """SET/METRIC of the validation, as in L1/accuracy; the model where it was highest stays in OUT/best. null keeps none."""
     trackers: tuple[Literal["tensorboard", "wandb", "trackio", "swanlab"], ...] = ("tensorboard",)
+    """Where metrics are sent beside metrics.jsonl."""
 
     @field_serializer("algorithm", mode="wrap")
     def algorithm_as_keys(self, algorithm: Any, usual: Any) -> Any:
@@ -237,9 +324,13 @@ class EvalConfig(Section):
     """An evaluation of one model."""
 
     out: str
+    """The folder of the evaluation's records."""
     model: ModelSection
+    """The model that is evaluated."""
     evaluation: EvaluationSection
+    """What is asked, and how it is graded."""
     max_num_seqs: Positive = 256
+    """The most responses that are decoded at a time."""
 
     @model_validator(mode="after")
     def one_process(self) -> "EvalConfig":

@@ -122,7 +122,8 @@ class SkewJensenShannon(Divergence):
     """
 
     name: Literal["skew_js"] = field(default="skew_js", kw_only=True, compare=False)
-    weight: float = 0.5  # w, the policy's part of the mixture
+    weight: float = 0.5
+    """The policy's part w of the mixture, in (0, 1)."""
 
     def __post_init__(self) -> None:
         if not 0 < self.weight < 1:
@@ -255,6 +256,7 @@ class Alpha(Divergence):
 
     name: Literal["alpha"] = field(default="alpha", kw_only=True, compare=False)
     a: float = 0.5
+    """The exponent: 0 is KL(target, policy), 1 is KL(policy, target)."""
 
     curvature: ClassVar[float] = 1.0
 

@@ -23,12 +23,18 @@ class FrameChoice:
     The defaults are GRPO-CARE's training input (qwen-vl-utils' rule, at most 16 frames).
     """
 
-    fps: float = 2.0  # frames looked at per second of video
+    fps: float = 2.0
+    """Frames that are shown for each second of video."""
     min_frames: int = 4
+    """The fewest frames that are shown."""
     max_frames: int = 16
-    multiple: int = 2  # the model reads frames in groups of so many; rounded down to it
-    count: int | None = None  # this many, whatever the length; a shorter clip shows frames more than once
+    """The most frames that are shown."""
+    multiple: int = 2
+    """The number of frames is rounded down to a multiple of this, because models read frames in such groups."""
+    count: int | None = None
+    """This many frames, whatever the length; a shorter clip shows frames more than once. null goes by fps."""
     convention: Convention = "linspace"
+    """Which frames of the clip are shown: linspace from the first to the last; the others are conventions of other projects."""
 
     def __post_init__(self) -> None:
         if not self.fps > 0:

@@ -50,10 +50,14 @@ class Tilt(Factor):
     """
 
     name: Literal["tilt"] = field(default="tilt", kw_only=True)
-    beta: float = 0.5  # smaller: closer to the best completions; larger: closer to the reference
+    beta: float = 0.5
+    """The temperature: the factor is exp(reward / beta)."""
     reward: str = "total"
+    """The reward, by name; total is the weighted sum of all."""
     low: float | None = None
+    """The lowest reward; null if it is not known."""
     high: float | None = None
+    """The highest reward; null if it is not known."""
 
     def __post_init__(self) -> None:
         positive("tilt.beta", self.beta)
@@ -91,8 +95,11 @@ class Constraint(Factor):
 
     name: Literal["constraint"] = field(default="constraint", kw_only=True)
     reward: str = "accuracy"
-    at_least: float | None = None  # satisfied from here on; none: the reward must be 0 or 1
+    """The reward, by name."""
+    at_least: float | None = None
+    """The score that satisfies the constraint; null expects rewards of 0 or 1."""
     floor: float = 0.0
+    """The factor of completions that do not satisfy it."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.floor < 1:
@@ -126,7 +133,8 @@ class Exponential(Factor):
     """exp(lambda . phi) with known coefficients; ``mmrl.functional.targets.fit`` computes those that give wanted moments."""
 
     name: Literal["exponential"] = field(default="exponential", kw_only=True)
-    coefficients: Mapping[str, float]  # feature (a reward by name) -> lambda
+    coefficients: Mapping[str, float]
+    """The coefficient of each reward, by name."""
 
     @property
     def rewards(self) -> tuple[str, ...]:
@@ -148,9 +156,13 @@ class Cautious(Factor):
 
     name: Literal["cautious"] = field(default="cautious", kw_only=True)
     members: tuple[str, ...]
+    """The rewards of the ensemble, by name; one member needs its deviation."""
     beta: float = 0.5
+    """The temperature: the factor is exp(lower bound / beta)."""
     k: float = 1.0
+    """How many standard deviations the lower bound is below the mean."""
     deviation: str | None = None
+    """The reward that is the standard deviation of a single member; null for several members."""
 
     def __post_init__(self) -> None:
         positive("cautious.beta", self.beta)
@@ -184,7 +196,9 @@ class Ensemble(Factor):
 
     name: Literal["ensemble"] = field(default="ensemble", kw_only=True)
     members: tuple[str, ...]
+    """The rewards of the ensemble, by name."""
     beta: float = 0.5
+    """The temperature of each member's factor exp(reward / beta)."""
 
     def __post_init__(self) -> None:
         positive("ensemble.beta", self.beta)
