@@ -47,12 +47,20 @@ from mmrl.types import Example, Media, Message, index_of, letter_at
 Condition = str
 OR_YOUR_OWN = "or your own as path.py:function"
 
-TOLD = ("blind", "options_only", "observation_only", "video_only", "swap")  # change the question
-SHOWN = ("first_frame", "middle_frame", "last_frame", "freeze", "reversed", "shuffled", "noise")  # change its frames
+QUESTION_CONDITIONS = ("blind", "options_only", "observation_only", "video_only", "swap")  # change the question
+FRAME_CONDITIONS = (
+    "first_frame",
+    "middle_frame",
+    "last_frame",
+    "freeze",
+    "reversed",
+    "shuffled",
+    "noise",
+)  # change its frames
 COUNTED = ("rotate", "frames")  # take a number
-NAMES = ("full", *TOLD, *SHOWN, *(f"{name}:K" for name in COUNTED))
+NAMES = ("full", *QUESTION_CONDITIONS, *FRAME_CONDITIONS, *(f"{name}:K" for name in COUNTED))
 NEEDS = {  # what some example must have for the condition to be one
-    **dict.fromkeys(("swap", "observation_only", "frames", *SHOWN), "videos"),
+    **dict.fromkeys(("swap", "observation_only", "frames", *FRAME_CONDITIONS), "videos"),
     "video_only": "images",
     "blind": "media",
     "options_only": "a question",
@@ -66,7 +74,7 @@ def known_condition(condition: str) -> Condition:
         own_condition(condition)
         return condition
     name, number = name_and_number(condition)
-    if not (number if name in COUNTED else condition in ("full", *TOLD, *SHOWN)):
+    if not (number if name in COUNTED else condition in ("full", *QUESTION_CONDITIONS, *FRAME_CONDITIONS)):
         raise ValueError(
             f"condition: expected one of {', '.join(NAMES)} (K from 1), {OR_YOUR_OWN}; found {condition!r}"
         )
@@ -95,7 +103,7 @@ def name_and_number(condition: Condition) -> tuple[str, int | None]:
     return name, int(number) if number.isascii() and number.isdigit() else 0
 
 
-def asked(condition: Condition, examples: Sequence[Example], seed: int) -> list[Example]:
+def change_questions(condition: Condition, examples: Sequence[Example], seed: int) -> list[Example]:
     """Return the examples as a condition asks them: same ids, in the same order. Raises ValueError where it cannot."""
     name, number = name_and_number(known_condition(condition))
     if name == "swap":
@@ -110,13 +118,13 @@ def asked(condition: Condition, examples: Sequence[Example], seed: int) -> list[
     return [changes[name](example) for example in examples] if name in changes else list(examples)
 
 
-def see(
+def change_media(
     condition: Condition, example: Example, media: Sequence[Clip | np.ndarray], seed: int
 ) -> tuple[Clip | np.ndarray, ...]:
     """Return the loaded media of an example that is already ``asked``, in its order, as a condition shows them."""
     if is_spec(condition):
         return as_shown(condition, media, own_condition(condition)(example, tuple(map(deepcopy, media)), seed))
-    if condition not in SHOWN:
+    if condition not in FRAME_CONDITIONS:
         return tuple(media)
     return tuple(
         changed(condition, medium, f"{seed}\0{example.id}\0{number}") if isinstance(medium, Clip) else medium

@@ -134,7 +134,7 @@ def _joined(parts: Sequence[str | Media]) -> Iterator[str | Media]:
 
 
 @dataclass(frozen=True)
-class Telling:
+class SubtitleReader:
     """Asks questions with the subtitles in a folder: ``<video>.srt`` listed, rows with a ``subtitle_path`` interleaved."""
 
     folder: Path

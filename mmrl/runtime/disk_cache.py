@@ -89,7 +89,7 @@ class Disk:
 
     def make_room(self, size: int, tally: Tally) -> int:
         """The bytes that are kept, so few that ``size`` more fit."""
-        kept = self.kept()
+        kept = self.used_bytes()
         if kept + size <= self.limit:
             return kept
         entries = self.entries()
@@ -102,14 +102,14 @@ class Disk:
             tally.evicted += 1
         return kept
 
-    def kept(self) -> int:
+    def used_bytes(self) -> int:
         """The bytes of all entries, from the ledger."""
         try:
             return int((self.folder / LEDGER).read_text())
         except (FileNotFoundError, ValueError):
-            return self.counted()
+            return self.counted_bytes()
 
-    def counted(self) -> int:
+    def counted_bytes(self) -> int:
         """The bytes of all entries, from the folder."""
         return sum(entry.st_size for _, entry in self.entries())
 
@@ -134,7 +134,7 @@ def open_disk(folder: Path, limit: int) -> Disk:
             with whole_file(probe, durable=False) as partial:
                 partial.touch()
             probe.unlink()
-            (folder / LEDGER).write_text(str(disk.counted()))
+            (folder / LEDGER).write_text(str(disk.counted_bytes()))
     except OSError as error:
         raise ValueError(
             f"cache_dir: expected a folder that can be written, found {error.__cause__ or error}; choose another, or null "

@@ -14,7 +14,7 @@ class Stopped(Exception):
 
 
 @contextmanager
-def stopping() -> Iterator[SimpleNamespace]:
+def stop_after_step() -> Iterator[SimpleNamespace]:
     """The first Ctrl-C (or SIGTERM) sets ``asked``, so that the loop ends after its step; the second ends it at once."""
     stop = SimpleNamespace(asked=False)
 

@@ -121,21 +121,21 @@ def load_full_state_dict(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     set_model_state_dict(model, dict(state), options=WHOLE)
 
 
-def pick(parameters: Sequence[Tensor], places: Sequence[Tensor]) -> Tensor:
+def gather_elements(parameters: Sequence[Tensor], places: Sequence[Tensor]) -> Tensor:
     """Gives elements of parameters by their places in the flat whole, in float64 on the host; the same on every rank."""
-    chosen = torch.cat([held(p.detach(), i) for p, i in zip(parameters, places, strict=True)])
-    return summed(chosen, parameters).cpu()
+    chosen = torch.cat([local_elements(p.detach(), i) for p, i in zip(parameters, places, strict=True)])
+    return sum_over_ranks(chosen, parameters).cpu()
 
 
-def held(parameter: Tensor, places: Tensor) -> Tensor:
+def local_elements(parameter: Tensor, places: Tensor) -> Tensor:
     """Gives the elements that this rank holds, and 0 for those of other ranks."""
     mine = local(parameter).flatten()
-    places = places.to(mine.device) - offset(parameter)
+    places = places.to(mine.device) - shard_start(parameter)
     here = (places >= 0) & (places < len(mine))
     return mine.new_zeros(len(places), dtype=torch.float64).masked_scatter(here, mine[places[here]].double())
 
 
-def offset(parameter: Tensor) -> int:
+def shard_start(parameter: Tensor) -> int:
     """Says where this rank's shard starts in the flat whole."""
     if not isinstance(parameter, DTensor):
         return 0
@@ -144,7 +144,7 @@ def offset(parameter: Tensor) -> int:
     return min(rows, len(parameter)) * (parameter.numel() // max(1, len(parameter)))
 
 
-def summed(values: Tensor, parameters: Iterable[Tensor]) -> Tensor:
+def sum_over_ranks(values: Tensor, parameters: Iterable[Tensor]) -> Tensor:
     """Adds values up over the ranks that share the parameters; gives them as they are where parameters are whole."""
     mesh = next((p.device_mesh for p in parameters if isinstance(p, DTensor)), None)
     if mesh is not None:
@@ -152,11 +152,11 @@ def summed(values: Tensor, parameters: Iterable[Tensor]) -> Tensor:
     return values
 
 
-def somewhere(here: bool, parameters: Iterable[Tensor]) -> bool:
+def any_rank(here: bool, parameters: Iterable[Tensor]) -> bool:
     """Says whether something is true on any of the ranks that share the parameters."""
     parameters = list(parameters)
     count = torch.tensor(float(here), device=local(parameters[0]).device)
-    return bool(summed(count, parameters) > 0)
+    return bool(sum_over_ranks(count, parameters) > 0)
 
 
 def clip_gradients(parameters: Sequence[Tensor], most: float) -> Tensor:

@@ -95,7 +95,7 @@ def module_name(path: Path) -> str:
     return f"mmrl_user_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()}"
 
 
-def code_of(spec: str) -> str:
+def code_hash(spec: str) -> str:
     """Return a short hash of a spec's file as it was run; where it was not run yet, as it is. Of that file alone."""
     path = Path(spec.rpartition(":")[0])
     module = sys.modules.get(module_name(path.resolve()))
@@ -103,12 +103,12 @@ def code_of(spec: str) -> str:
     return short_hash(path.name.encode() + source)
 
 
-def codes(values: Mapping[str, Any]) -> dict[str, str]:
-    """Return ``code_of`` each value of a plain config that names a user's code, by its dotted key.
+def code_hashes(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return ``code_hash`` each value of a plain config that names a user's code, by its dotted key.
 
     A value that only looks like it, as a folder may be called so, has no file and is left out.
     """
-    return {key: code_of(value) for key, value in leaves(values) if is_spec(value) and has_code(value)}
+    return {key: code_hash(value) for key, value in leaves(values) if is_spec(value) and has_code(value)}
 
 
 def has_code(spec: str) -> bool:

@@ -13,7 +13,7 @@ from mmrl.models.policy import Policy
 from mmrl.rewards.parse import THINK, leaves_think_open
 from mmrl.runtime.console import console
 from mmrl.runtime.ranks import Ranks
-from mmrl.runtime.user_code import codes, leaves
+from mmrl.runtime.user_code import code_hashes, leaves
 from mmrl.training import checkpoint
 from mmrl.types import Example
 
@@ -76,7 +76,7 @@ def same_code(config: Config, state: Mapping[str, Any], directory: Path) -> None
     Where a key names another thing than it did, that is for ``same_config`` to say.
     """
     plain, recorded = config.model_dump(mode="json"), state.get("code", {})
-    now, specs, before = codes(plain), dict(leaves(plain)), dict(leaves(state["config"]))
+    now, specs, before = code_hashes(plain), dict(leaves(plain)), dict(leaves(state["config"]))
     same = [key for key in sorted(recorded) if specs.get(key) == before.get(key)]
     if changed := fixed([key for key in same if now.get(key) != recorded[key]]):
         first = changed[0]
@@ -130,9 +130,9 @@ def check_validation(section: EvaluationSection) -> None:
 
 def check_opening(policy: Policy, config: Config, examples: Iterable[Example]) -> None:
     """Refuse demonstrations that open <think> where the chat template opens it, and a format reward, which nothing can earn then."""
-    if not leaves_think_open(policy.opening):
+    if not leaves_think_open(policy.generation_prompt):
         return
-    found = f"a chat template whose prompts end with {policy.opening!r}"
+    found = f"a chat template whose prompts end with {policy.generation_prompt!r}"
     advice = f"take the tag out of the chat template in {config.model.path}"
     named = [name for name, reward in config.rewards.items() if reward.grader == "format"]
     if named:

@@ -14,10 +14,10 @@ from mmrl.evaluation import cost
 from mmrl.evaluation.evaluator import evaluate_model
 from mmrl.models.context import PromptError
 from mmrl.runtime.console import progress
-from mmrl.runtime.interrupt import Stopped, stopping
+from mmrl.runtime.interrupt import Stopped, stop_after_step
 from mmrl.runtime.ranks import Ranks
 from mmrl.runtime.sharding import gather_state_dict
-from mmrl.runtime.user_code import codes
+from mmrl.runtime.user_code import code_hashes
 from mmrl.training import checkpoint
 from mmrl.training.profile import profile
 from mmrl.training.prompts import PromptFeeder
@@ -73,7 +73,7 @@ class Run:
     def loop(self, show: Callable[[int, str], None]) -> None:
         """Takes steps, writes checkpoints in between, and ends if somebody asks for that."""
         trainer, config = self.trainer, self.config
-        with stopping() as stop:
+        with stop_after_step() as stop:
             while trainer.step_done < config.steps:
                 numbers = self.step()
                 show(trainer.step_done, note_of(numbers))
@@ -157,7 +157,7 @@ class Run:
             "skipped": self.feeder.skipped,
             "shapes": checkpoint.shapes(self.feeder.policy.model),
             "config": self.config.model_dump(mode="json"),
-            "code": codes(self.config.model_dump(mode="json")),
+            "code": code_hashes(self.config.model_dump(mode="json")),
             "random": self.random,
         }
 

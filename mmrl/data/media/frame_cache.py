@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from safetensors.numpy import load, save
 
+from mmrl.data.media.downscale import downscaled
 from mmrl.data.media.frame_choice import FrameChoice
 from mmrl.data.media.frame_size import SizeRule
-from mmrl.data.media.shrink import shrunk
 from mmrl.data.media.video import Clip, Part, Reader, reading
 from mmrl.runtime.disk_cache import Disk, Tally
 from mmrl.runtime.files import sha256, sha256_of
@@ -107,7 +107,7 @@ def fetch(path: Path, key: Key, decode: Callable[..., Clip], disk: Disk | None) 
     read, rest = reading(decode, key.choice, key.reader, key.part)
     medium = read(path, *rest)
     if key.rule is not None:
-        medium = shrunk(medium, key.rule)
+        medium = downscaled(medium, key.rule)
     if disk is not None:
         disk.put(entry_name(key), packed(medium), tally)
     return Fetched(medium, True, tally)

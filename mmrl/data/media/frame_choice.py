@@ -108,7 +108,7 @@ def nearest(seconds: Float[np.ndarray, " total"], moments: Float[np.ndarray, " n
     return np.where(moments - seconds[before] <= seconds[after] - moments, before, after)
 
 
-def varies(seconds: Float[np.ndarray, " total"]) -> bool:
+def has_variable_rate(seconds: Float[np.ndarray, " total"]) -> bool:
     """Return whether the frame rate is variable, from when each frame is shown."""
     if len(seconds) < 3:
         return False

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, UInt8
 
 from mmrl.data.media.decoders import Index, has_decord, read_frames, read_index
 from mmrl.data.media.errors import MediaError, no_such_file
-from mmrl.data.media.frame_choice import FrameChoice, choose, varies
+from mmrl.data.media.frame_choice import FrameChoice, choose, has_variable_rate
 from mmrl.data.media.frame_size import SizeRule
 
 Reader = Literal["auto", "decord", "pyav"]
@@ -68,7 +68,7 @@ def decode(path: Path, choice: FrameChoice, reader: Reader = "auto", part: Part 
         fps=_frame_rate(index, path),
         total=total,
         reader=served,
-        chosen_by="time" if varies(seconds) else "index",
+        chosen_by="time" if has_variable_rate(seconds) else "index",
         fallback=fallback,
         first=first,
     )
@@ -148,7 +148,7 @@ def _chosen(path: Path, choice: FrameChoice, part: Part | None) -> tuple[Index, 
     fps, (first, end) = _frame_rate(index, path), _bounds(index, part, path)
     seconds = index.seconds[first:end]
     try:
-        indices = choose(end - first, fps, choice, seconds if varies(seconds) else None)
+        indices = choose(end - first, fps, choice, seconds if has_variable_rate(seconds) else None)
     except ValueError as error:
         raise MediaError(path, str(error), "a clip that the frame choice fits") from None
     return index, first, end - first, indices + first

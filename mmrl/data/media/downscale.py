@@ -9,7 +9,7 @@ from mmrl.data.media.frame_size import Size, SizeRule
 from mmrl.data.media.video import Clip
 
 
-def shrunk(medium: Clip | np.ndarray, rule: SizeRule) -> Clip | np.ndarray:
+def downscaled(medium: Clip | np.ndarray, rule: SizeRule) -> Clip | np.ndarray:
     """Return a clip or an image ``[h w 3]`` in the size that the rule gives it, where it has fewer pixels than the file's.
 
     A clip then says by which rule. An image cannot say so and will be resized once more; where that would not leave it as
