@@ -1,4 +1,4 @@
-"""Media made as small as the model's processor would make them, in the process that decodes them."""
+"""Downscale media to the size that the model's processor would give them, in the process that decodes them."""
 
 from dataclasses import replace
 
@@ -10,34 +10,35 @@ from mmrl.data.media.video import Clip
 
 
 def downscaled(medium: Clip | np.ndarray, rule: SizeRule) -> Clip | np.ndarray:
-    """Return a clip or an image ``[h w 3]`` in the size that the rule gives it, where it has fewer pixels than the file's.
+    """Return a clip or an image ``[h w 3]`` in the rule's size if that has fewer pixels; else return it unchanged.
 
-    A clip then says by which rule. An image cannot say so and will be resized once more; where that would not leave it as
-    it is (bounds that lie close together), it is not made smaller here. What the processor refuses is left to it.
+    A clip then carries the rule in ``Clip.rule``. An image cannot carry it, and the processor resizes it again; if that would
+    change it once more (because the bounds lie close together), it is not downscaled here. Sizes that the processor refuses
+    are unchanged too, so that the processor raises the error.
     """
     if isinstance(medium, Clip):
-        there = medium.frames.shape[1:3]
-        size = rule(there, len(medium.frames))
-        return replace(medium, frames=resized(medium.frames, size), rule=rule) if smaller(size, there) else medium
-    there = medium.shape[:2]
-    size = rule(there)
-    return resized(medium[None], size)[0] if smaller(size, there) and rule(size) == size else medium
+        original = medium.frames.shape[1:3]
+        size = rule(original, len(medium.frames))
+        return replace(medium, frames=resized(medium.frames, size), rule=rule) if smaller(size, original) else medium
+    original = medium.shape[:2]
+    size = rule(original)
+    return resized(medium[None], size)[0] if smaller(size, original) and rule(size) == size else medium
 
 
-def smaller(size: Size | None, there: Size) -> bool:
-    """Return whether it has fewer pixels than what is there; if there is such a size."""
-    return size is not None and size[0] * size[1] < there[0] * there[1]
+def smaller(size: Size | None, original: Size) -> bool:
+    """Return True if a size exists and has fewer pixels than the original."""
+    return size is not None and size[0] * size[1] < original[0] * original[1]
 
 
 def resized(frames: UInt8[np.ndarray, "f h w 3"], size: Size) -> UInt8[np.ndarray, "f h2 w2 3"]:
-    """Bicubic with antialiasing, in the whole numbers of torch's own kernel for bytes: the last bit is the processor's.
+    """Resize with bicubic interpolation and antialiasing, by torch's integer kernel: the result equals the processor's, bit by bit.
 
     torchvision's ``resize``, which processors call, calls the same kernel. Its plain, AVX2 and AVX-512 versions give the same
-    bits (seen with ATEN_CPU_CAPABILITY), as does any number of frames at a time and any order of axes in memory.
+    bits (measured with ATEN_CPU_CAPABILITY), as does any number of frames at a time and any order of axes in memory.
     """
-    import torch  # 3 s and 300 MB in a process that decodes: only where there is something to make smaller
+    import torch  # it costs 3 s and 300 MB in a process that decodes, so only if there is something to downscale
     from torch.nn.functional import interpolate
 
     pixels = torch.from_numpy(frames).permute(0, 3, 1, 2)
-    made = interpolate(pixels, size, mode="bicubic", align_corners=False, antialias=True)
-    return np.ascontiguousarray(made.permute(0, 2, 3, 1).numpy())
+    small = interpolate(pixels, size, mode="bicubic", align_corners=False, antialias=True)
+    return np.ascontiguousarray(small.permute(0, 2, 3, 1).numpy())

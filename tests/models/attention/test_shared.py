@@ -190,7 +190,7 @@ def attending(kind, change):
 
 def next_position(delta):
     """Answers begin too late."""
-    own = prefix.answers
+    own = prefix.completion_states
 
     def completion_states(language, encoded, rows):
         later = replace(
