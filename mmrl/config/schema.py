@@ -1,4 +1,4 @@
-"""One experiment, complete and strict: the keys of the YAML are the fields here and of every room's dataclasses."""
+"""The schema of a config: the keys of the YAML are the fields of these sections and of the dataclasses that they use."""
 
 import re
 from typing import Annotated, Literal
@@ -21,7 +21,7 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 def in_order(pixels: tuple[int, int]) -> tuple[int, int]:
-    """Least first."""
+    """Return the pair (least, most). Raises ValueError if it is in the wrong order."""
     if pixels[0] > pixels[1]:
         raise ValueError(f"pixels: expected the least and then the most, found {list(pixels)}")
     return pixels
@@ -34,17 +34,17 @@ Format = Annotated[str, AfterValidator(known_format), WithJsonSchema(FORMAT_NAME
 
 
 class ConfigError(ValueError):
-    """A config that cannot be run: where, expected, found, what to do."""
+    """A config cannot be run. The message says where, expected, found, what to do."""
 
 
 class Section(BaseModel):
-    """A part of a config: unknown keys and wrong types are refused, nothing is converted."""
+    """A part of a config. It refuses unknown keys and wrong types, and converts no values."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, validate_default=False, allow_inf_nan=False)
 
 
 class ModelSection(Section):
-    """Which model, and in what arithmetic."""
+    """The model and its arithmetic."""
 
     path: str  # a Hugging Face directory or name
     attn_implementation: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
@@ -75,7 +75,7 @@ class SetSection(Section):
 
 
 class MediaSection(Section):
-    """Where examples and their media are, how they are shown, and who decodes them: the same in training and evaluation."""
+    """The place of examples and media, the template, the choice of frames and the decoder; for training and evaluation."""
 
     root: str  # media paths are relative to it and may not leave it
     template: Template  # the wording of questions
@@ -88,7 +88,7 @@ class MediaSection(Section):
 
 
 class DataSection(MediaSection):
-    """The examples that a run learns from."""
+    """The training examples."""
 
     sets: Annotated[tuple[SetSection, ...], Field(min_length=1)]
     frame_cache_bytes: Annotated[int, Field(ge=0)] = 2**30  # decoded frames kept in memory
@@ -97,7 +97,7 @@ class DataSection(MediaSection):
 
 
 class RewardSection(Section):
-    """One grader: by name, or path.py:function."""
+    """One grader, by name or as path.py:function, with its weight."""
 
     grader: str
     weight: Annotated[float, Field(allow_inf_nan=False)] = 1.0
@@ -105,7 +105,7 @@ class RewardSection(Section):
 
 
 class RolloutSection(Section):
-    """How completions are drawn."""
+    """The sampling of completions."""
 
     group_size: Positive = 8
     decoding: Decoding = Decoding()
@@ -135,14 +135,14 @@ class OptimizerSection(Section):
 
 
 class SubtitlesSection(Section):
-    """Subtitles that a set is asked with."""
+    """The subtitles of a set."""
 
     folder: str  # inside root
     expect: Positive | None = None  # how many files there must be
 
 
 def set_name(name: str) -> str:
-    """Return the name of an evaluated set, or raise ValueError if it cannot be the name of a folder within the run's."""
+    """Return the name of an evaluated set, or raise ValueError if it cannot be a folder's name in the run's folder."""
     if not re.fullmatch(r"[\w.-]+", name) or not name.strip(".") or name == "conditions":
         raise ValueError(
             f"sets: name: expected letters, digits, '.', '_' and '-', as records lie in a folder of this name beside 'conditions'; found {name!r}"
@@ -163,8 +163,8 @@ class EvalSetSection(Section):
 
 
 def named_once(sets: tuple[EvalSetSection, ...]) -> tuple[EvalSetSection, ...]:
-    """Return the sets, or raise ValueError if two have one name and so one folder."""
-    names = [one.name for one in sets]
+    """Return the sets, or raise ValueError if two have the same name and so the same folder."""
+    names = [each.name for each in sets]
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if twice:
         raise ValueError(f"sets: expected a name of its own for each set, found {', '.join(twice)} more than once")
@@ -172,7 +172,7 @@ def named_once(sets: tuple[EvalSetSection, ...]) -> tuple[EvalSetSection, ...]:
 
 
 class EvaluationSection(MediaSection):
-    """How a model is evaluated: the same inside training and in ``mmrl eval run``."""
+    """The evaluation of a model, for validation during training and for ``mmrl eval run``."""
 
     sets: Annotated[tuple[EvalSetSection, ...], Field(min_length=1), AfterValidator(named_once)]
     graders: Annotated[dict[str, str], Field(min_length=1)]
@@ -219,7 +219,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def coherent(self) -> "Config":
-        """Refuse combinations that cannot work."""
+        """Raise ValueError for combinations that cannot work."""
         problems = list(incoherences(self))
         if problems:
             raise ValueError("; ".join(problems))
@@ -236,9 +236,9 @@ class EvalConfig(Section):
 
     @model_validator(mode="after")
     def one_process(self) -> "EvalConfig":
-        """Refuse what would have no effect."""
+        """Raise ValueError for settings without an effect."""
         if self.model.shard:
             raise ValueError(
-                "model.shard: expected false, as an evaluation is one process with whole weights; found true"
+                "model.shard: expected false, as an evaluation is one process with full weights; found true"
             )
         return self

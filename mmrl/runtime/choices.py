@@ -55,7 +55,7 @@ class Choice:
         plain = handler(schema["choices"][BUILT_IN])
         name = {"type": "string", "pattern": f"^{PATTERN}$"}
         own = {
-            "description": "A class of your own, and its fields.",
+            "description": "Your own class and its fields.",
             "type": "object",
             "properties": {"name": name},
             "required": ["name"],
