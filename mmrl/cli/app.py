@@ -29,8 +29,8 @@ Overrides = Annotated[
 
 @app.command()
 def quickstart(
-    out: Annotated[Path, typer.Option(help="Where everything is written.")] = Path("runs/quickstart"),
-    seed: Annotated[int, typer.Option(help="Of the world, the sampling and the order of examples.")] = 0,
+    out: Annotated[Path, typer.Option(help="The directory of all results.")] = Path("runs/quickstart"),
+    seed: Annotated[int, typer.Option(help="The seed of the world, the sampling and the order of examples.")] = 0,
 ) -> None:
     """Train a small Qwen2.5-VL on real MP4 files with a planted shortcut, by GRPO and by GRPO-CARE, and compare them."""
     from mmrl.cli.quickstart.experiment import run_quickstart
@@ -46,7 +46,7 @@ def train(
         bool, typer.Option("--check", help="Validate data, media, memory and the first batch; train nothing.")
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the newest checkpoint in the run's directory.")
+        bool, typer.Option("--resume", help="Continue from the newest checkpoint in the run's directory.")
     ] = False,
 ) -> None:
     """Train the model of CONFIG. For several processes: torchrun --nproc_per_node N -m mmrl train CONFIG."""

@@ -9,8 +9,8 @@ import typer
 
 evaluation = typer.Typer(no_args_is_help=True, help="Examine a model: accuracy and consistency, level by level.")
 
-Folder = Annotated[Path, typer.Argument(help="What eval run wrote: a run's folder, or that of one of its sets.")]
-ScorerName = Annotated[str, typer.Option("--scorer", help="Whose verdicts: each scorer has a file of its own.")]
+Folder = Annotated[Path, typer.Argument(help="A folder that eval run wrote: of a run, or of one of its sets.")]
+ScorerName = Annotated[str, typer.Option("--scorer", help="The name of the scorer; each scorer has its own file of verdicts.")]
 Conditions = Annotated[
     list[str] | None,
     typer.Option(
@@ -62,7 +62,7 @@ def eval_score(
         list[str] | None,
         typer.Argument(help="metric=grader, as in strict=accuracy or mine=my.py:grade.", metavar="[METRIC=GRADER]..."),
     ] = None,
-    name: Annotated[str, typer.Option("--name", help="Of the new verdicts; those of other names stay.")] = "default",
+    name: Annotated[str, typer.Option("--name", help="The name of the new scorer; verdicts of other names stay.")] = "default",
 ) -> None:
     """Score the generated completions again, without a model: by the given graders, or by the current code of the run's own."""
     from mmrl.evaluation.commands.score import rescore
@@ -87,7 +87,7 @@ def eval_compare(
 def eval_audit(
     folder: Folder,
     train: Annotated[
-        Path | None, typer.Option(help="A training config: look for its files and questions among those asked.")
+        Path | None, typer.Option(help="A training config: search the evaluated items for its files and questions.")
     ] = None,
     media: Annotated[
         bool, typer.Option("--media", help="Decode all media again and compare them with what the model was shown.")
@@ -128,7 +128,7 @@ def eval_view(
 
 @evaluation.command("ls")
 def eval_ls(
-    folder: Annotated[Path, typer.Argument(help="Where runs are looked for.")] = Path("runs"),
+    folder: Annotated[Path, typer.Argument(help="The folder in which to search for runs.")] = Path("runs"),
 ) -> None:
     """List the benchmarks of configs/eval, the conditions, and the runs below FOLDER with their progress."""
     from mmrl.evaluation.commands.ls import listing

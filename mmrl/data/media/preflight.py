@@ -81,8 +81,8 @@ def preflight(
             if note in known:
                 remembered += 1
                 continue
-            look, rest = video.reading(probe, choice if media.kind == "video" else None, reader, part_of(media))
-            waiting.append((pool.submit(look, path, *rest), path, note, ids))
+            decode, rest = video.reading(probe, choice if media.kind == "video" else None, reader, part_of(media))
+            waiting.append((pool.submit(decode, path, *rest), path, note, ids))
         for done, (future, path, note, ids) in enumerate(waiting, start=len(needed) - len(waiting) + 1):
             try:
                 pool.result_of(future, path)

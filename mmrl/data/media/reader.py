@@ -134,10 +134,10 @@ class MediaReader:
         with self._lock:
             self._asked.add(key)
             self.counts.files = len(self._asked)
-            kept = self._cache.get(key)
-            if kept is not None:
+            cached = self._cache.get(key)
+            if cached is not None:
                 self.counts.hits += 1
-                return finished(Fetched(kept, False))
+                return finished(Fetched(cached, False))
             if key in self._failed:
                 return self._failed[key]
             if key in self._pending:

@@ -96,7 +96,7 @@ class Tower:
 
     @property
     def visual(self) -> nn.Module:
-        """The tower, projector included."""
+        """The tower module, including the projector."""
         return self.model.model.visual
 
     @property
