@@ -51,7 +51,7 @@ def test_numbers_by_the_published_and_the_corrected_rule(answer, gold, published
 
 
 @pytest.mark.parametrize(
-    ("answer", "gold", "group_logprobs"),
+    ("answer", "gold", "score"),
     [
         ("10", "10", 1.0),
         ("9", "10", 0.9),
@@ -90,7 +90,7 @@ def test_mean_relative_accuracy_does_not_divide_by_zero():
 
 
 @pytest.mark.parametrize(
-    ("answer", "gold", "group_logprobs"),
+    ("answer", "gold", "score"),
     [
         ("stop sign ahead", "stop sign ahead", 1.0),
         ("stop sign", "stop sign ahead", 2 / 3),  # one of three words missing
