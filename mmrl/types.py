@@ -1,7 +1,7 @@
 """The types that flow through mmrl, in the order in which they flow.
 
 One legend of axes for the whole project: ``g`` completions of a group, ``t`` completion tokens, ``p`` prompt tokens, ``n`` rows
-of a part, ``f`` frames, ``d`` hidden size, ``c h w`` channels, height, width. Log-probabilities are natural, at least float32,
+of a micro-batch, ``f`` frames, ``d`` hidden size, ``c h w`` channels, height, width. Log-probabilities are natural, at least float32,
 and 0 off the mask; they are over the *allowed* tokens at the sampling temperature, in rollout and in training alike.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:
     try:
         from torch import Tensor
-    except ImportError:  # evaluations are read, scored and compared where torch is not installed, too
+    except ImportError:  # evaluations are scored and compared without torch, too
         Tensor = Any
 
 Direction = Literal["kl_policy_reference", "kl_reference_policy"]  # KL by the order of its arguments
@@ -30,7 +30,7 @@ Part = TypeVar("Part", bound="ByRows")
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A part of a video; both ends belong to it."""
+    """A part of a video, from ``start`` to ``end``; both ends belong to it."""
 
     start: float
     end: float
@@ -47,12 +47,12 @@ class Media:
 
     kind: Literal["video", "image"]
     path: Path
-    span: Span | None = None  # of a video: the part that is looked at; None for all of it
+    span: Span | None = None  # the part of a video that the model sees; None: all of it
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a chat; its parts in the order in which they are read."""
+    """One turn of a chat; its parts are in the order in which the model reads them."""
 
     role: Literal["system", "user", "assistant"]
     content: tuple[str | Media, ...]
@@ -60,29 +60,29 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A question as its file states it. No tensors."""
+    """A question as its file states it. It holds no tensors."""
 
     id: str
     question: str
-    answer: str | None = None  # what counts as right; the letter for kind "choice"
+    answer: str | None = None  # the right answer; the letter for kind "choice"
     kind: Kind = "choice"
     choices: tuple[str, ...] = ()  # option texts without letters, in the order in which they are shown
     media: tuple[Media, ...] = ()  # in the order in which the prompt shows them
     messages: tuple[Message, ...] = ()  # a chat given ready-made; replaces the template
     demonstration: str | None = None  # somebody else's completion, for sft
-    cluster: str = ""  # items that share media or text and so are not independent; "" means on its own
+    cluster: str = ""  # items with one label share media or text and so are not independent; "": on its own
     fields: Mapping[str, Any] = field(default_factory=dict)  # the row as read, for graders
 
     @property
     def every_media(self) -> tuple[Media, ...]:
-        """The media of the question, or of its ready-made chat."""
+        """Return the media of the question, or of its ready-made chat."""
         chat = tuple(part for message in self.messages for part in message.content if isinstance(part, Media))
         return chat if self.messages else self.media
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """An example as one model reads it."""
+    """An example as tokens, positions and pixels for one model."""
 
     example: Example
     tokens: Int[Tensor, " p"]
@@ -91,24 +91,24 @@ class Prompt:
 
     @property
     def next_position(self) -> int:
-        """Where the completion starts: after the largest position, as the model's authors have it."""
+        """Return the position of the first completion token: the largest position + 1, as in the model's own code."""
         return int(self.positions.max()) + 1
 
 
 @dataclass(frozen=True, slots=True)
 class ByRows:
-    """A record whose fields have a row for each completion, save those in ``whole``."""
+    """A record whose fields have a row for each completion, except those named in ``whole``."""
 
     whole: ClassVar[tuple[str, ...]] = ()
 
     def rows(self: Part, part: slice) -> Part:
-        """Cut to a part of the completions."""
+        """Return the record of a part of the completions."""
         cut = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in self.whole}
         return replace(self, **{name: part_of(value, part) for name, value in cut.items()})
 
 
 def part_of(value: Any, part: slice) -> Any:
-    """Rows of a tensor, of a tuple, of a record, or of each tensor in a mapping; None stays None."""
+    """Return rows of a tensor, of a tuple, of a record, or of each tensor in a mapping; None stays None."""
     if isinstance(value, Mapping):
         return {name: each[part] for name, each in value.items()}
     if isinstance(value, ByRows):
@@ -118,20 +118,18 @@ def part_of(value: Any, part: slice) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Group(ByRows):
-    """A prompt, once, and its g completions. A part of a group is a group."""
+    """A prompt and its g completions. A part of a group is a group."""
 
     whole = ("prompt", "max_new_tokens")
 
     prompt: Prompt
     tokens: Int[Tensor, "g t"]  # padded at the right with any token
     completion_mask: Bool[Tensor, "g t"]  # True on the completion's tokens, its end-of-turn token included
-    answer_mask: Bool[Tensor, "g t"]  # True on the tokens of the graded answer; all False where there is none
+    answer_mask: Bool[Tensor, "g t"]  # True on the tokens of the graded answer; all False if there is none
     texts: tuple[str, ...]
     finished: Bool[Tensor, " g"]  # ended by itself, not by the token limit
-    sampling_logprobs: Float[Tensor, "g t"] | None = (
-        None  # by the policy that sampled; None for somebody else's completions
-    )
-    max_new_tokens: int | None = None  # the longest completion that the sampler allowed; None for somebody else's
+    sampling_logprobs: Float[Tensor, "g t"] | None = None  # under the policy that sampled; None for demonstrations
+    max_new_tokens: int | None = None  # the sampler's limit of tokens; None for demonstrations
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -139,45 +137,43 @@ class Group(ByRows):
 
 @dataclass(frozen=True, slots=True)
 class Tokens(ByRows):
-    """Log-probability and entropy that a model gives to each token of some completions."""
+    """The log-probability and the entropy of each token of n completions under one model."""
 
     logprobs: Float[Tensor, "n t"]
     entropy: Float[Tensor, "n t"]  # in nats, of the distribution that the token was drawn from; carries no gradient
-    divergence: Float[Tensor, "n t"] | None = None  # exact, between policy and reference at that token; if asked for
-    hidden_states: Float[Tensor, "n t d"] | None = (
-        None  # last hidden states, from which the token is predicted; if asked for
-    )
+    divergence: Float[Tensor, "n t"] | None = None  # exact KL to the reference; None unless asked for
+    # last hidden states, from which the token is predicted; None unless asked for
+    hidden_states: Float[Tensor, "n t d"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ReferenceDistribution:
     """The reference distribution of a full-vocabulary KL: its hidden states and its output head."""
 
-    hidden_states: tuple[Float[Tensor, "_ _ d"], ...]  # of the reference, for each piece that is read
+    hidden_states: tuple[Float[Tensor, "_ _ d"], ...]  # of the reference, one tensor for each row slice
     head: Float[Tensor, "v d"]  # of the reference
     direction: Direction
 
 
 @dataclass(frozen=True, slots=True)
 class Scored(ByRows):
-    """A group and all that is known of it before the policy learns from it."""
+    """A group with its rewards and the log-probabilities that the algorithm needs before the policy learns from it."""
 
     whole = ("base_rewards",)
     group: Group
     rewards: Mapping[str, Float[Tensor, " g"]]  # by name, unweighted
     total: Float[Tensor, " g"]  # their weighted sum
-    ref_logprobs: Float[Tensor, "g t"] | None = None  # log-probabilities by the reference; 0 where it did not read
-    ref_mask: Bool[Tensor, "g t"] | None = None  # the tokens that the reference read
-    ref_hidden_states: Float[Tensor, "g t d"] | None = (
-        None  # last hidden states of the reference, for a full-vocabulary KL
-    )
-    old_policy: Tokens | None = None  # by the policy before the update, without gradient, for algorithms that need it
-    base_rewards: Mapping[str, Float[Tensor, " n"]] | None = None  # what n completions of the base model earned
+    ref_logprobs: Float[Tensor, "g t"] | None = None  # log-probabilities under the reference; 0 outside ref_mask
+    ref_mask: Bool[Tensor, "g t"] | None = None  # True on the tokens whose log-probability the reference computed
+    # last hidden states of the reference, for a full-vocabulary KL
+    ref_hidden_states: Float[Tensor, "g t d"] | None = None
+    old_policy: Tokens | None = None  # of the policy before the update, without gradient; None unless needed
+    base_rewards: Mapping[str, Float[Tensor, " n"]] | None = None  # rewards of n completions of the base model, by name
 
 
 @dataclass(frozen=True, slots=True)
 class LossNormalisers:
-    """What the loss of one update is divided by: counts over all its groups on all ranks, before any split into micro-batches."""
+    """The counts that divide the loss of one update, over all its groups on all ranks, before any split into micro-batches."""
 
     groups: int
     sequences: int
@@ -194,23 +190,23 @@ class TokenWeights(ByRows):
 
     @property
     def without_signal(self) -> bool:
-        """True if no token of the group changes the policy."""
+        """Return True if no token of the group changes the policy."""
         return not bool(((self.advantage != 0) | (self.kl_weight != 0)).logical_and(self.loss_weight != 0).any())
 
 
 @dataclass(frozen=True, slots=True)
 class RowSlice:
-    """Rows of one group that are read together. ``index`` is the place of the group's prompt among those that were seen."""
+    """Rows of one group in one forward pass. ``index`` is the place of the group's prompt among the encoded prompts."""
 
     index: int
-    group: Group  # of these rows alone: a part of a group is a group
-    scored: Scored | None = None  # the same rows with all that is known of them
-    weights: TokenWeights | None = None  # of the same rows, if the policy learns from them
-    dummy: bool = False  # without any loss: read so that this rank meets the others in every sharded layer
+    group: Group  # these rows alone: a part of a group is a group
+    scored: Scored | None = None  # the same rows with their rewards
+    weights: TokenWeights | None = None  # the weights of the same rows, if the policy learns from them
+    dummy: bool = False  # no loss: the forward pass runs so that this rank calls every sharded layer with the others
 
     @property
     def learned(self) -> tuple[Scored, TokenWeights]:
-        """The scores and the weights that the policy learns from. Raises ValueError for rows that are only read."""
+        """Return the scores and the weights that the policy learns from. Raises ValueError if the rows have no weights."""
         if self.scored is None or self.weights is None:
             raise ValueError(f"rows of {self.group.prompt.example.id}: expected weights to learn from, found none")
         return self.scored, self.weights
@@ -218,7 +214,7 @@ class RowSlice:
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """A reference that stays what the policy was at the start."""
+    """A reference that keeps the weights that the policy had at the start."""
 
     name: Literal["frozen"] = field(default="frozen", kw_only=True)
 
@@ -227,8 +223,8 @@ class Frozen:
 class EMA:
     """A reference that follows the policy: phi <- decay phi + (1 - decay) theta after optimizer steps every, 2 every, ...
 
-    ``dtype`` is that of the average. bfloat16 is what the released code of GRPO-CARE does, where the average hardly moves, as its
-    steps are smaller than bfloat16's spacing; it is kept because frozen, float32 and bfloat16 are a comparison worth making.
+    ``dtype`` is the type of the average. The released code of GRPO-CARE uses bfloat16; there the average hardly moves, because
+    its steps are smaller than bfloat16's spacing. The option exists to compare frozen, float32 and bfloat16 references.
     """
 
     name: Literal["ema"] = field(default="ema", kw_only=True)
@@ -250,9 +246,9 @@ ReferenceUpdate = Annotated[Frozen | EMA, Discriminator("name")]  # how a refere
 
 @dataclass(frozen=True, slots=True)
 class AdaptiveProposal:
-    """A proposal: a copy of the policy that samples in its place, replaced by it when the policy is closer to the target.
+    """A copy of the policy that samples in its place; the policy replaces it when the policy is closer to the target.
 
-    Asked after steps every, 2 every, ... Source: Khalifa, Elsahar, Dymetman 2021 (2012.11635) algorithm 1.
+    The two are compared after steps every, 2 every, ... Source: Khalifa, Elsahar, Dymetman 2021 (2012.11635) algorithm 1.
     """
 
     every: int = 10
@@ -264,7 +260,7 @@ class AdaptiveProposal:
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How completions are drawn. Stated in full: a model's own generation defaults are never used."""
+    """The settings of sampling, in full: mmrl never uses a model's own generation defaults."""
 
     temperature: float = 1.0  # 0 takes the most likely token
     top_p: float = 1.0  # below 1 the log-probabilities are no longer those of the sampler
@@ -284,7 +280,7 @@ class Decoding:
 
     @property
     def logit_temperature(self) -> float:
-        """Divides the logits, for sampling and reading alike; 1 where the most likely token is taken."""
+        """Return the number that divides the logits, in sampling and in training; 1 at temperature 0."""
         return self.temperature or 1.0
 
 
@@ -294,10 +290,10 @@ def letter_at(index: int) -> str:
 
 
 def index_of(letter: str) -> int:
-    """Return the index of the option that a letter names; of any other character an index that no option has."""
+    """Return the index of the option that a letter names; for any other character an index that no option has."""
     return ord(letter) - ord("A")
 
 
 def letters_of(choices: Sequence[str]) -> str:
-    """Return the letters that name some options, in order; there are 26."""
+    """Return the letters that name the options, in order; there are at most 26."""
     return ascii_uppercase[: len(choices)]

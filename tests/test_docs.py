@@ -11,10 +11,10 @@ from benchmark.cli import app as benchmark_app
 from mmrl.cli.app import app as mmrl_app
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("mmrl", "benchmark", "tests", "tools", "configs", "docs")
+FOLDERS = ("mmrl", "benchmark", "tests", "tools", "configs", "docs", "examples")
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")), ROOT / "benchmark" / "README.md"]
 CONFIGS = sorted(ROOT.glob("configs/**/*.yaml"))
-CODE = [path for folder in ("mmrl", "benchmark", "tools") for path in sorted((ROOT / folder).rglob("*.py"))]
+CODE = [path for folder in ("mmrl", "benchmark", "tools", "examples") for path in sorted((ROOT / folder).rglob("*.py"))]
 APPS = {"mmrl": mmrl_app, "python -m mmrl": mmrl_app, "python -m benchmark": benchmark_app}
 
 PATH = re.compile(rf"(?<![\w/.@-])(?:{'|'.join(FOLDERS)})/[\w./*-]*[\w*]")
@@ -24,7 +24,9 @@ MODULE = re.compile(r"(?<![\w/.@-])(?:mmrl|benchmark|tools)(?:\.[A-Za-z_]\w*)+")
 WORD = re.compile(r"\w+")
 SPAN = re.compile(r"`([^`\n]+)`|^(?:    |\$ )?((?:mmrl|python -m) .*)$", re.MULTILINE)
 COMMAND = re.compile(r"^(mmrl|python -m mmrl|python -m benchmark) ([a-z]\w*)(?: ([a-z]\w*))?")
-CITATION = re.compile(r"facts/\w|\(facts: \w+[.,]|of facts \d|\b(?:care|divergences|evaluation|prototype)\.md \d")
+CITATION = re.compile(
+    r"(?<!docs/)(?<!\]\()facts/\w|\(facts: \w+[.,]|of facts \d|\b(?:care|divergences|evaluation|prototype)\.md \d"
+)
 
 
 def named(path: Path) -> str:
@@ -87,23 +89,41 @@ def test_every_command_that_is_shown_exists(page):
 
 def test_the_readme_draws_every_room():
     drawn = set(re.findall(r"^  (\w+(?:\.py|/)) ", (ROOT / "README.md").read_text(), re.MULTILINE))
-    rooms = {f"{path.name}/" if path.is_dir() else path.name for path in (ROOT / "mmrl").iterdir()}
+    paths = [path for path in (ROOT / "mmrl").iterdir() if path.suffix != ".typed"]
+    rooms = {f"{path.name}/" if path.is_dir() else path.name for path in paths}
     assert drawn == {name for name in rooms if not name.startswith("__")}
 
 
 @pytest.mark.parametrize("page", [*PAGES, *CONFIGS, *CODE], ids=named)
 def test_what_is_cited_is_in_the_repository(page):
-    assert CITATION.findall(page.read_text()) == []
+    text = page.read_text()
+    assert CITATION.findall(text) == []
+    assert [name for name in re.findall(r"docs/facts/\w+\.md", text) if not (ROOT / name).is_file()] == []
 
 
 def test_the_readme_shows_the_step_as_it_is():
     shown = (ROOT / "README.md").read_text().split("## The step")[1].split("That is `Trainer.step`")[0]
-    lines = code_lines("\n".join(re.findall(r"```python\n(.*?)```", shown, re.DOTALL)))
-    assert [
-        line for line in lines if line not in code_lines((ROOT / "mmrl/training/step/trainer.py").read_text())
-    ] == []
+    assert unlike_the_trainer(shown) == []
+
+
+def unlike_the_trainer(text: str) -> list[str]:
+    """Return the lines of a text's Python blocks that the trainer does not have, comments left out."""
+    trainer = code_lines((ROOT / "mmrl" / "training" / "step" / "trainer.py").read_text())
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert blocks
+    return [line for line in code_lines("\n".join(blocks)) if line not in trainer]
 
 
 def code_lines(text: str) -> list[str]:
     """The lines of some code without indents and comments."""
     return [line.partition("  # ")[0].strip() for line in text.splitlines() if line.strip()]
+
+
+def test_the_glossary_names_what_is_there():
+    """Its first column holds names of the code, keys of configs and metrics."""
+    text = "\n".join(path.read_text() for path in [*CODE, *CONFIGS, ROOT / "docs" / "metrics.md"])
+    words, rows = set(WORD.findall(text)), (ROOT / "docs" / "glossary.md").read_text().split("\n")
+    firsts = [row.split("|")[1] for row in rows if row.startswith("| ") and not row.startswith("| mmrl |")]
+    spans = [span for first in firsts for span in re.findall(r"`([^`]+)`", first)]
+    assert spans
+    assert [word for span in spans for word in WORD.findall(span) if word not in words] == []

@@ -1,4 +1,4 @@
-"""The examples of docs/_extending_choices.md, as they stand there: each is written to its file, read through its YAML, and used."""
+"""The examples of docs/extending.md, as they stand there: each is written to its file, read through its YAML, and used."""
 
 import json
 import math
@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+import mmrl
 from mmrl.config import yaml_text
 from mmrl.config.load import parse
 from mmrl.config.open_data import training_data
-from mmrl.config.schema import Config, ConfigError, DataSection
+from mmrl.config.schema import Config, ConfigError, DataSection, EvalConfig
 from mmrl.data.conditions import change_media, known_condition
 from mmrl.functional.divergences import value
 from mmrl.functional.targets import log_weight
@@ -24,7 +25,7 @@ from tests import run_fixtures, tiny_models
 from tests.config.test_config import EVALUATION, PLAIN
 from tests.own_code import forget
 
-PAGE = Path(__file__).parents[1] / "docs" / "_extending_choices.md"
+PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
 BLOCK = re.compile(r"^```(python|yaml)\n# (\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BLOCKS = {name: text for _, name, text in BLOCK.findall(PAGE.read_text())}
 
@@ -50,14 +51,35 @@ def algorithm(name, **changes):
 
 
 def test_every_block_of_the_page_is_tried():
-    assert len(BLOCKS) == PAGE.read_text().count("```") // 2
+    text = PAGE.read_text()
+    rewards = re.search(r"^## A reward\n.*?(?=^## )", text, re.DOTALL | re.MULTILINE)[
+        0
+    ]  # tests/rewards/test_reward_docs.py
+    assert len(BLOCKS) == text.replace(rewards, "").count("```") // 2
     assert {name for name in BLOCKS if not name.endswith(".py")} == {
         "algorithm",
         "divergence",
         "factor",
         "format",
         "condition",
+        "benchmark",
     }
+
+
+def test_a_benchmark_is_asked_and_scored(tmp_path):
+    (tmp_path / "data").mkdir()
+    for name in ("easy", "hard"):
+        rows = [{"key": k, "film": "a.mp4", "claim": f"{name} {k}", "holds": "yes" if k else "no"} for k in range(2)]
+        (tmp_path / "data" / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run_fixtures.write_video(tmp_path / "data" / "a.mp4", 0)
+    config = parse(EvalConfig, stated("benchmark"), "benchmark")
+    section = config.evaluation.model_copy(update={"workers": 0})
+    found = mmrl.evaluate(tiny_models.policy(), section, out=tmp_path / "out")
+    assert {name: len(records) for name, records in found.records.items()} == {"easy": 2, "hard": 2}
+    assert set(found.summary["hard"].metrics) >= {"accuracy", "committed"}
+    (tmp_path / "data" / "hard.jsonl").write_text(json.dumps(rows[0]) + "\n")
+    with pytest.raises(ValueError, match="'hard': expected 2 examples, found 1"):
+        mmrl.evaluate(tiny_models.policy(), section, out=tmp_path / "again")
 
 
 def test_the_method_trains(root, tmp_path):

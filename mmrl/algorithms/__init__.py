@@ -1,4 +1,4 @@
-"""The algorithms by the name that a config gives."""
+"""The built-in algorithms, by the name by which a config chooses them."""
 
 from collections.abc import Mapping
 

@@ -1,6 +1,6 @@
-"""The joint between a method and the trainer: what the method needs, and what it is asked in each step.
+"""The interface between a method and the trainer: what the method needs, and the calls that the trainer makes in each step.
 
-A method is a frozen dataclass that inherits from ``Algorithm``. The trainer calls only what stands here, so that it knows no
+A method is a frozen dataclass that inherits from ``Algorithm``. The trainer calls only this interface, so that it knows no
 method by name, and a method knows neither models nor files.
 """
 
@@ -30,64 +30,59 @@ Clipped = tuple[Bool[Tensor, "n t"], Bool[Tensor, "n t"]]  # tokens whose ratio 
 
 
 class State(ABC):
-    """What a method keeps between steps. It is equal on all ranks, and checkpoints hold its tensors."""
+    """The state of a method between steps. It is equal on all ranks, and checkpoints hold its tensors."""
 
     @abstractmethod
     def to_tensors(self) -> dict[str, Tensor]:
-        """The state as named tensors, for a checkpoint."""
+        """Return the state as named tensors, for a checkpoint."""
 
     @classmethod
     @abstractmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "State":
-        """The state that ``to_tensors`` wrote."""
+        """Return the state that ``to_tensors`` wrote."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """A record of what a method asks of sampler, reference and config. The defaults fit a group-relative method without a reference."""
+    """The needs of a method from sampler, reference and config. The defaults fit a group-relative method without a reference."""
 
     source: Literal["policy", "demonstrations"] = "policy"  # who writes the completions
     rewards: tuple[str, ...] = ()  # rewards that must exist by these names
-    group_baseline: bool = True  # siblings are the baseline, so that a group of one is refused
-    reference: ReferenceUpdate | None = (
-        None  # how the reference moves; None: none is loaded, and ``scored.ref_logprobs`` is None
-    )
+    group_baseline: bool = True  # the other completions are the baseline, so that a group of one is refused
+    # how the reference moves; None: none is loaded, and ``scored.ref_logprobs`` is None
+    reference: ReferenceUpdate | None = None
     full_vocabulary_kl: Direction | None = None  # a divergence summed over the vocabulary, in ``Tokens.divergence``
-    old_logprobs: bool = (
-        False  # ``scored.old_policy``: the policy reads the completions before each update, without gradient
-    )
+    # ``scored.old_policy``: the policy's log-probabilities before each update, without gradient
+    old_logprobs: bool = False
     sampling_logprobs: bool = False  # ``group.sampling_logprobs`` must be exact, so that top_p below 1 is refused
-    base_rewards: bool = (
-        False  # ``scored.base_rewards``: what the base model earned, from the file that the config names
-    )
-    off_policy: bool = False  # several updates may use the same completions, because advantages or loss correct for it
-    off_policy_setting: str = ""  # a setting that would make it so, for the error message: "epsilon, for example 0.2"
-    max_gen_batches: int | None = (
-        None  # the most batches that are drawn for a step, until ``keep_group`` kept enough; None: one
-    )
-    min_new_tokens: int = 0  # the least that rollout.decoding.max_new_tokens may be
-    state: type[State] | None = None  # the class of what is kept between steps
-    proposal: AdaptiveProposal | None = (
-        None  # a copy of the policy samples, and is replaced when ``sync_proposal`` says so
-    )
+    # ``scored.base_rewards``: rewards of the base model, from the file that the config names
+    base_rewards: bool = False
+    off_policy: bool = False  # True if advantages or loss correct for completions of an older policy
+    off_policy_setting: str = ""  # the setting that makes it True, for the error message: "epsilon, for example 0.2"
+    # the most batches that a step draws until ``keep_group`` accepts enough groups; None: one
+    max_gen_batches: int | None = None
+    min_new_tokens: int = 0  # the lowest allowed rollout.decoding.max_new_tokens
+    state: type[State] | None = None  # the class of the state; None: the method has none
+    # a copy of the policy samples; the policy replaces it when ``sync_proposal`` is True
+    proposal: AdaptiveProposal | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Algorithm(ABC):
     """A method: its fields are the paper's hyper-parameters (and the keys of its YAML), its methods the paper's equations.
 
-    A group-relative method has to define ``loss`` alone. Everything else has a default, and is asked in this order:
+    A group-relative method has to define ``loss`` alone. Everything else has a default. The trainer calls:
 
         once, before the first step     init_state
-        in each step, of each group     keep_group         where ``needs.max_gen_batches`` is given
-                                        reference_mask     which tokens the reference reads
+        in each step, of each group     keep_group         if ``needs.max_gen_batches`` is given
+                                        reference_mask     the tokens that the reference scores
                                         metrics            numbers for the log
-                                        observe, update_state, sync_proposal    where ``needs.state`` is given
+                                        observe, update_state, sync_proposal    if ``needs.state`` is given
         in each update                  token_weights      from advantages, token_advantages and kl_weights
-        in each forward pass            loss, clipped      of rows that may be part of a group
+        in each forward pass            loss, clipped      for rows that may be part of a group
 
-    ``state`` is what ``init_state`` or ``update_state`` returned; it is None for a method without one. Advantages go by the state
-    from before the step, so that the state is independent of the samples that it is applied to.
+    ``state`` is the value that ``init_state`` or ``update_state`` returned; it is None for a method without one. Advantages use the
+    state from before the step, so that the state is independent of the samples that it is applied to.
 
     >>> @dataclass(frozen=True, kw_only=True)
     ... class Reinforce(Algorithm):
@@ -95,17 +90,17 @@ class Algorithm(ABC):
     ...         return -weights.advantage * policy.logprobs
     """
 
-    name: str = ""  # that a config chooses it by
-    needs: ClassVar[Needs] = Needs()  # a property where it depends on the settings
+    name: str = ""  # by which a config chooses the method
+    needs: ClassVar[Needs] = Needs()  # a property if it depends on the settings
     loss_agg_mode: ClassVar[policy_gradient.LossAggMode] = "seq-mean-token-mean"  # see ``policy_gradient.loss_weights``
     loss_scale_factor: ClassVar[float] = 1.0  # divides the loss of seq-mean-token-sum-norm
 
     def init_state(self, base: Mapping[str, Mapping[str, Tensor]] | None) -> Any:
-        """Return the state before the first step. ``base``: example id -> reward -> [n], what the base model earned."""
+        """Return the state before the first step. ``base``: example id -> reward -> [n], the base model's rewards."""
         return None
 
     def keep_group(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> bool:
-        """Return True if the step learns from the group; another group is drawn in place of one that is not kept."""
+        """Return True if the step learns from the group; the collector draws another group in place of one that it drops."""
         return True
 
     def reference_mask(self, group: Group, rewards: Mapping[str, Float[Tensor, " g"]]) -> Bool[Tensor, "g t"] | None:
@@ -113,23 +108,23 @@ class Algorithm(ABC):
         return None if self.needs.reference is None else group.completion_mask
 
     def metrics(self, scored: Scored, state: Any = None) -> Mapping[str, float]:
-        """Return numbers about a group that only this method knows; the log holds their mean over groups."""
+        """Return the method's own metrics of a group, by name; the log holds their mean over groups."""
         return {}
 
     def base_metrics(self, earned: Mapping[str, Float[Tensor, " n"]]) -> Mapping[str, float]:
-        """Return numbers about what the base model earned on an example, for the table that ``mmrl prepare`` writes."""
+        """Return numbers about the base model's rewards on an example, for the table that ``mmrl prepare`` writes."""
         return {}
 
     def observe(self, scored: Scored, state: Any) -> Any:
-        """Return what ``update_state`` must know of a group. It is small, because all ranks exchange it."""
+        """Return the facts about a group that ``update_state`` needs. They are small, because all ranks exchange them."""
         return None
 
     def update_state(self, state: Any, observations: Sequence[Any]) -> Any:
-        """Return the state after a step. ``observations`` are those of all groups of all ranks, in the order of ranks."""
+        """Return the state after a step. ``observations``: of all groups of all ranks, in the order of ranks."""
         return state
 
     def sync_proposal(self, state: Any) -> bool:
-        """Return True if the policy replaces the proposal; asked after steps ``every``, 2 ``every``, ... of ``needs.proposal``."""
+        """Return True if the policy replaces the proposal. The trainer asks after steps ``every``, 2 ``every``, ... of ``needs.proposal``."""
         return False
 
     def advantages(self, scored: Scored, state: Any = None) -> Float[Tensor, " g"]:
@@ -159,12 +154,12 @@ class Algorithm(ABC):
         """
 
     def clipped(self, policy: Tokens, weights: TokenWeights, rows: Scored) -> Clipped | None:
-        """Return which tokens' ratios the loss clips, for the metrics; None for a loss that clips nothing."""
+        """Return masks of the tokens whose ratio the loss clips, from below and from above; None if the loss clips nothing."""
         return None
 
 
 def known(value: Value | None, need: str) -> Value:
-    """Return a value that ``need`` promises. Raises ValueError if the method does not declare the need, so that nobody made it."""
+    """Return a value that ``need`` provides. Raises ValueError if it is None, because the method does not declare the need."""
     if value is None:
         raise ValueError(
             f"algorithm.needs: expected {need}, as the method reads what it provides; found none; declare it in needs"
@@ -173,14 +168,14 @@ def known(value: Value | None, need: str) -> Value:
 
 
 def sampling_logprobs(rows: Scored, key: str) -> Float[Tensor, "n t"]:
-    """Return the sampler's log-probabilities. Raises ValueError, which names the setting ``key``, if nobody kept them."""
+    """Return the sampler's log-probabilities. Raises ValueError, which names the setting ``key``, if there are none."""
     if rows.group.sampling_logprobs is None:
         raise ValueError(f"{key}: needs the log-probabilities of the sampler, and these completions have none")
     return rows.group.sampling_logprobs
 
 
 def check_penalty(beta: float, reference: ReferenceUpdate | None) -> None:
-    """Refuse a negative KL weight, and a KL without a reference."""
+    """Raise ValueError for a negative KL weight, and for a KL without a reference."""
     if beta < 0:
         raise ValueError(f"algorithm.beta: expected 0 or more, found {beta}")
     if beta > 0 and reference is None:
@@ -188,19 +183,19 @@ def check_penalty(beta: float, reference: ReferenceUpdate | None) -> None:
 
 
 def check_epsilon(epsilon: float | None) -> None:
-    """Refuse a clip range outside (0, 1)."""
+    """Raise ValueError for a clip range outside (0, 1)."""
     if epsilon is not None and not 0 < epsilon < 1:
         raise ValueError(f"algorithm.epsilon: expected a number in (0, 1) or none, found {epsilon}")
 
 
 def check_loss_scale_factor(factor: float) -> None:
-    """Refuse a number of tokens that nothing can be divided by."""
+    """Raise ValueError for a factor of 0 or less."""
     if not factor > 0:
         raise ValueError(f"algorithm.loss_scale_factor: expected a number of tokens above 0, found {factor}")
 
 
 def check_positive(**settings: float | None) -> None:
-    """Refuse settings of 0 or less; None stands for no limit."""
+    """Raise ValueError for settings of 0 or less; None means no limit."""
     for name, value in settings.items():
         if value is not None and not value > 0:
             raise ValueError(f"algorithm.{name}: expected a number above 0, found {value}")

@@ -1,4 +1,4 @@
-"""GRPO-CARE: consistency-aware reward enhancement."""
+"""GRPO-CARE: consistency-aware reward enhancement. Facts about the paper and its code: docs/facts/grpo_care.md."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from torch import Tensor
 from mmrl.algorithms.base import Algorithm, Clipped, Needs, check_epsilon, check_penalty, known
 from mmrl.algorithms.grpo import clipped_loss, ratio
 from mmrl.functional import policy_gradient
+from mmrl.functional.care import Consistency, care_bonus, care_eligible, care_likelihood
 from mmrl.types import EMA, Group, ReferenceUpdate, Scored, Tokens, TokenWeights
 
 
@@ -17,8 +18,8 @@ from mmrl.types import EMA, Group, ReferenceUpdate, Scored, Tokens, TokenWeights
 class CARE(Algorithm):
     """GRPO whose KL penalty is replaced by a bonus for answers that follow from the reasoning.
 
-    A slow copy of the policy reads question and reasoning and says how likely it finds the answer. A completion that is
-    right, and whose answer is likelier than those of its right siblings, earns more:
+    A slow copy of the policy gives the likelihood of the answer after question and reasoning. A right completion earns more if
+    its answer is likelier than the answers of the other right completions of the group:
 
         S       = {g : acc_g > accuracy_threshold and acc_g >= mean acc}               the relatively accurate
         p_g     = mean over answer tokens of pi_phi(o_gt | x, o_g<t), at most max_likelihood    geometric (code), arithmetic (paper)
@@ -28,12 +29,11 @@ class CARE(Algorithm):
     Source: Chen et al. 2025 (2506.16141) sec. 4, algorithm 1, and the code released with it (TencentARC/GRPO-CARE b0628fc).
     Departures: ``epsilon`` is an option; an answer that cannot be found is not eligible (there it counts as certain);
     comparisons allow 1e-6 for rounding; no 1e-6 is added to the number of answer tokens; statistics are of one group even
-    where a batch holds several; answer tokens are found by character offsets. The margin is 0 in the script for
-    SEED-Bench-R1 and 0.01 in those for general video.
+    if a batch holds several; answer tokens are located by character offsets. The released scripts set the margin to 0 or 0.01
+    for SEED-Bench-R1 and to 0.01 for general video.
 
     The ablations of its table 3: ``consistency: dense`` is DenseCons, bonus_g = bonus acc_g p_g, without comparison (its weight and
-    largest likelihood are not published); ``beta`` above 0 keeps the KL to the reference beside the bonus. Those without a bonus are
-    GRPO's.
+    largest likelihood are not published); ``beta`` above 0 adds the KL to the reference. GRPO has the ablations without a bonus.
     """
 
     name: Literal["care"] = "care"
@@ -45,7 +45,7 @@ class CARE(Algorithm):
     )  # accuracy at or below which no completion is eligible
     likelihood: policy_gradient.Likelihood = "geometric"
     # a bonus for the likelier siblings, or one as large as the likelihood
-    consistency: Literal["relative", "dense"] = "relative"
+    consistency: Consistency = "relative"
     beta: float = 0.0  # weight of the KL to the reference; the paper removes it
     epsilon: float | None = None  # the ratio is clipped to 1 +- epsilon; none: it is 1
     baseline: policy_gradient.Baseline = "group_mean_std"
@@ -80,10 +80,7 @@ class CARE(Algorithm):
 
     def eligible(self, group: Group, accuracy: Float[Tensor, " g"]) -> Bool[Tensor, " g"]:
         """Return the rows that can earn the bonus: those that are accurate and whose answer can be found."""
-        right = (
-            accuracy > 0 if self.consistency == "dense" else policy_gradient.accurate(accuracy, self.accuracy_threshold)
-        )
-        return group.answer_mask.any(dim=1) & right
+        return care_eligible(group.answer_mask, accuracy, self.accuracy_threshold, self.consistency)
 
     def advantages(self, scored: Scored, state: Any = None) -> Float[Tensor, " g"]:
         return policy_gradient.group_advantages(scored.total + self.bonuses(scored), self.baseline)
@@ -93,17 +90,22 @@ class CARE(Algorithm):
 
     def bonuses(self, scored: Scored) -> Float[Tensor, " g"]:
         """Return the reward that each completion earns for consistency; 0 for all of a group in which no row can earn it."""
-        accuracy = scored.rewards["accuracy"]
-        chosen, likelihood = self.eligible(scored.group, accuracy), self.likelihoods(scored)
-        if self.consistency == "dense":
-            return self.bonus * accuracy * likelihood * chosen
-        likely = likelihood >= likelihood[chosen].mean() - self.margin - policy_gradient.ROUNDING
-        return self.bonus * accuracy * (chosen & likely)
+        return care_bonus(
+            known(scored.ref_logprobs, "reference"),
+            scored.group.answer_mask,
+            scored.rewards["accuracy"],
+            bonus=self.bonus,
+            margin=self.margin,
+            max_likelihood=self.max_likelihood,
+            accuracy_threshold=self.accuracy_threshold,
+            likelihood=self.likelihood,
+            consistency=self.consistency,
+        )
 
     def likelihoods(self, scored: Scored) -> Float[Tensor, " g"]:
-        """Return the likelihood of each answer under the reference; it has no meaning for rows that the reference did not read."""
-        logprobs, answer = known(scored.ref_logprobs, "reference"), scored.group.answer_mask
-        return policy_gradient.likelihood(logprobs, answer, self.likelihood).clamp(max=self.max_likelihood)
+        """Return the likelihood of each answer under the reference, [g]; it has no meaning for rows outside ``reference_mask``."""
+        logprobs = known(scored.ref_logprobs, "reference")
+        return care_likelihood(logprobs, scored.group.answer_mask, self.max_likelihood, self.likelihood)
 
     def loss(self, policy: Tokens, weights: TokenWeights, rows: Scored) -> Float[Tensor, "n t"]:
         return clipped_loss(policy, weights, rows, self.beta, self.epsilon)

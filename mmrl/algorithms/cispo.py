@@ -13,11 +13,11 @@ from mmrl.types import Scored, Tokens, TokenWeights
 
 @dataclass(frozen=True, kw_only=True)
 class CISPO(Algorithm):
-    """REINFORCE with a clipped importance weight, so that no token ever loses its gradient.
+    """REINFORCE with a clipped importance weight, so that every token has a gradient.
 
         loss = - 1/(sum_g T_g) sum_g sum_t stopgrad(clip(ratio_gt, 1 - epsilon, 1 + epsilon_high)) A_g log pi_gt
 
-    with ratio = pi / pi_sampled. PPO's clip takes the gradient from a token whose ratio has left its bounds, such as a rare one
+    with ratio = pi / pi_sampled. PPO's clip removes the gradient of a token whose ratio is out of bounds, such as a rare one
     that starts a correction. A_g is GRPO's. Source: MiniMax 2025 (2506.13585) eq. 4-5. The paper sets no lower bound, and gives
     no number for the upper one; here weights are clipped at 5. Departure: tokens are counted over the whole update, not a group.
     """
@@ -36,7 +36,7 @@ class CISPO(Algorithm):
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The least and the greatest weight."""
+        """Return the lowest and the highest weight."""
         return 0.0 if self.epsilon is None else 1 - self.epsilon, 1 + self.epsilon_high
 
     def ratio(self, policy: Tokens, rows: Scored) -> Float[Tensor, "n t"]:

@@ -15,16 +15,16 @@ from mmrl.types import Group, Scored, Tokens, TokenWeights
 
 @dataclass(frozen=True, kw_only=True)
 class DAPO(Algorithm):
-    """GRPO with four changes: rare tokens may grow more, groups must be of use, tokens count alike, long completions cost.
+    """GRPO with four changes: a higher upper clip, groups without signal are drawn again, a mean over tokens, a length penalty.
 
         R_g  = reward_g + overlong(T_g)                     0, then linearly to -1 over the last ``overlong_buffer`` tokens
         A_g  = (R_g - mean R) / (std R + 1e-4)
         loss = - 1/(sum_g T_g) sum_g sum_t min(ratio_gt A_g, clip(ratio_gt, 1 - epsilon, 1 + epsilon_high) A_g)
 
-    with ratio = pi / pi_sampled, and without a KL. Batches are drawn until a whole one of groups is there whose accuracies differ
-    (eq. 11: some right, some wrong). After ``max_gen_batches`` the step learns from what there is.
+    with ratio = pi / pi_sampled, and without a KL. The step draws batches until one batch of groups has different accuracies within
+    each group (eq. 11: some right, some wrong). After ``max_gen_batches`` it learns from the groups that it has.
     Source: Yu et al. 2025 (2503.14476) eq. 8-13. Departures: the paper draws without a limit; tokens are counted over the whole
-    update, not over a group; without ``overlong_buffer`` lengths cost nothing. The longest completion is that of the rollout,
+    update, not over a group; without ``overlong_buffer`` length has no penalty. The longest completion is the rollout's,
     ``rollout.decoding.max_new_tokens``.
     """
 
@@ -60,7 +60,7 @@ class DAPO(Algorithm):
         return policy_gradient.standardised(scored.total + self.overlong(scored))
 
     def overlong(self, scored: Scored) -> Float[Tensor, " g"]:
-        """Return the (negative) reward for each completion's length."""
+        """Return the (negative) reward for the length of each completion."""
         lengths = scored.group.completion_mask.sum(dim=1).to(scored.total.dtype)
         if self.overlong_buffer is None:
             return torch.zeros_like(lengths)

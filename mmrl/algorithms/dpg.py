@@ -31,9 +31,8 @@ class DPG(TargetMatching):
         loss = - 1/G sum_g A_g sum_t log pi_gt
 
     Sources: Parshakova, Andreoli, Dymetman 2019 (1912.08517); the baseline: Korbak et al. 2022 (2206.00761).
-    Departures: Z is never left to the learning rate unless ``z: none`` asks for it, which weighs prompts by their Z; with
-    the baseline both terms are divided by the same Z; moments are fitted by damped Newton, per prompt (``mmrl.functional.targets.fit``);
-    a group without any mass is worth nothing, where the baseline alone would push all of it down.
+    Departures: Z is estimated unless ``z: none``, which weighs prompts by their Z; with the baseline both terms are divided by the same Z; moments are fitted by damped Newton, per prompt (``mmrl.functional.targets.fit``);
+    a group without any mass has advantages of 0, while the baseline alone would lower all of its completions.
     """
 
     target: tuple[AnyFactor, ...] = (Constraint(),)
@@ -65,7 +64,7 @@ class DPG(TargetMatching):
         return weight * bool((logs.target > -math.inf).any())
 
     def observe(self, scored: Scored, state: TargetState) -> Observation:
-        """The running Z's, and how far policy and proposal are from the target by this group, if it says anything."""
+        """Return the running Z's part and, if the group reached the target, the KL of policy and proposal from it."""
         visit, logs = super().observe(scored, state), self.logs(scored, state)
         if self.proposal is None or not visit.reached:
             return visit
@@ -78,15 +77,15 @@ class DPG(TargetMatching):
         return replace(super().update_state(state, observations), kl=kl)
 
     def sync_proposal(self, state: TargetState) -> bool:
-        """True where the policy is closer to the target than the proposal, KL(p || pi) < KL(p || q)."""
+        """Return True if the policy is closer to the target than the proposal, KL(p || pi) < KL(p || q)."""
         return state.kl is not None and state.kl.policy < state.kl.proposal
 
 
 @dataclass(frozen=True, kw_only=True)
 class GDC(DPG):
-    """Generative distributional control: among all distributions with the wanted ``moments`` the one nearest to pi0.
+    """Generative distributional control: the target is the nearest to pi0 among the distributions with the wanted ``moments``.
 
-    q is a copy of the policy that is replaced when the policy is closer to p, by KL(p || pi) < KL(p || q) on the same samples.
+    q is a copy of the policy; the policy replaces it when it is closer to p, by KL(p || pi) < KL(p || q) on the same samples.
     Source: Khalifa, Elsahar, Dymetman 2021 (2012.11635).
     """
 
@@ -98,7 +97,7 @@ class GDC(DPG):
 
 @dataclass(frozen=True, kw_only=True)
 class CDPG(DPG):
-    """On-policy, one Z a prompt from the group's own samples, no baseline. Source: Korbak et al. 2022 (2112.00791)."""
+    """DPG on-policy, with one Z for each prompt from the group's own samples, without a baseline. Source: Korbak et al. 2022 (2112.00791)."""
 
     name: Literal["cdpg"] = "cdpg"
     z: ZEstimate = "plug_in"
@@ -106,6 +105,6 @@ class CDPG(DPG):
 
 
 def weights(logs: SequenceLogprobs, log_z: Float[Tensor, " g"], most: float | None) -> Float[Tensor, " g"]:
-    """Return p / q, at most ``most``."""
+    """Return p / q of each completion, at most ``most``."""
     weight = exp(logs.weight - log_z)
     return weight if most is None else weight.clamp(max=most)

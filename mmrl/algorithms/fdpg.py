@@ -20,20 +20,20 @@ from mmrl.types import Scored
 class FDPG(TargetMatching):
     """minimise D_f(pi || p): REINFORCE with the pseudo-reward r = -f'(pi / p).
 
-        r_gh = -f'(pi_h Z_g / P_h)          P = pi0 x factors, of whole completions; Z_g as completion g sees it
+        r_gh = -f'(pi_h Z_g / P_h)          P = pi0 x factors, of whole completions; Z_g is the estimate for completion g
         A_g  = (pi_g / q_g) (r_gg - mean of the other completions' r_gh)
         loss = - 1/G sum_g A_g sum_t log pi_gt
 
-    The siblings are judged by the Z of the completion that they are compared with: a sibling's own leave-one-out Z contains that
-    completion, and so would a baseline made of it. q is who sampled, pi the policy as the update finds it, so that further
-    updates of a step are corrected for. Source: Go et al. 2023 (2302.08215); leave-one-out baseline and largest pseudo-reward as in alpha-DPG
+    The pseudo-rewards of the other completions use Z_g, too: their own leave-one-out Z contains completion g, and so would a
+    baseline made of it. q is the policy that sampled, pi the policy before the update, so that the ratio corrects further updates
+    of a step. Source: Go et al. 2023 (2302.08215); leave-one-out baseline and largest pseudo-reward as in alpha-DPG
     (Kruszewski et al. 2026, 2512.05962).
-    Departures: f is not scaled (that paper's JS is twice ours, alpha-DPG's pseudo-reward is 1 - a times ours, and so is its largest one:
+    Departures: f is not scaled (that paper's JS is twice ours; alpha-DPG's pseudo-reward and its limit are 1 - a times ours:
     its 10 is our 10 / (1 - a)); Z is per prompt.
 
-    Reverse KL is KL-regularised RL (times 1 / beta, with any Z); forward KL is DPG; alpha joins them. Which Z to choose: with small
-    groups forward KL and its like want one that is independent of the samples, "leave_one_out" or better "offline";
-    total variation is refused any but "offline", as its reward then is the sign of a noisy difference.
+    Reverse KL is KL-regularised RL (times 1 / beta, with any Z); forward KL is DPG; alpha joins them. The choice of Z: with small
+    groups forward KL and similar divergences need a Z that is independent of the samples, "leave_one_out" or better "offline".
+    Total variation takes "offline" alone, because with another Z its reward is the sign of a noisy difference.
     """
 
     name: Literal["fdpg"] = "fdpg"
@@ -58,7 +58,7 @@ class FDPG(TargetMatching):
             )
 
     def check_divergence(self) -> None:
-        """Refuse a divergence that has no finite gradient, or whose gradient the Z of these settings does not give."""
+        """Raise ValueError for a divergence without a finite gradient, or whose gradient the chosen Z does not give."""
         name = type(self.divergence).__name__
         if self.has_zero_support and math.isinf(self.divergence.slope_at_infinity):
             raise ValueError(
@@ -93,7 +93,7 @@ class FDPG(TargetMatching):
 
 @dataclass(frozen=True, kw_only=True)
 class AlphaDPG(FDPG):
-    """The alpha family on pi0 restricted to what a verifier accepts: alpha near 0 covers, near 1 is precise.
+    """The alpha family on pi0 restricted to completions that a verifier accepts: alpha near 0 covers, near 1 is precise.
 
     Source: Kruszewski et al. 2026 (2512.05962). Their limit of 10 is on 1 - a times this pseudo-reward.
     """
@@ -109,7 +109,7 @@ class AlphaDPG(FDPG):
 def pseudo_rewards(
     divergence: AnyDivergence, logs: SequenceLogprobs, log_z: Float[Tensor, " g"], most: float | None
 ) -> Float[Tensor, "g g"]:
-    """-f'(pi_h Z_g / P_h) in row g and column h, at most ``most``: how completion h is judged by the Z that completion g sees.
+    """Return -f'(pi_h Z_g / P_h) in row g and column h, at most ``most``; Z_g is the estimate for completion g.
 
     It is -f'(inf) where the target has no mass.
     """
@@ -118,9 +118,9 @@ def pseudo_rewards(
 
 
 def against_baseline(rewards: Float[Tensor, "g g"], baseline: policy_gradient.Baseline) -> Float[Tensor, " g"]:
-    """Each completion's own reward minus the mean of its siblings', or of the whole group's, in its row.
+    """Return each completion's own reward minus the mean of the other completions, or of the whole group, in its row.
 
-    Exactly 0 where all are equal. Raises ValueError for a group of one, which has no siblings.
+    It is exactly 0 if all are equal. Raises ValueError for a group of one, unless ``baseline`` is none.
     """
     own = rewards.diagonal()
     if baseline == "none":

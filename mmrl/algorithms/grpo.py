@@ -31,11 +31,11 @@ class GRPO(Algorithm):
 
     with ratio = pi / stopgrad(pi), which is 1 in value, or pi / pi_sampled clipped to 1 +- epsilon if ``epsilon`` is given.
     ``beta: 0`` needs no reference and loads none. Source: Shao et al. 2024 (2402.03300) eq. 3-4; without epsilon as in the
-    released trainers of Video-R1 and GRPO-CARE. Departures: a group's rewards are its own even if a batch holds several groups.
+    released trainers of Video-R1 and GRPO-CARE. Departure: a group's statistics are its own even if a batch holds several groups.
 
-    The KL penalty as GRPO-CARE ablates it (2506.16141, table 3): KL-EMA is an ``ema`` reference; -HA is ``kl_on: correct``;
-    SepKL is ``kl_mean: separate``, in which the means over the reasoning and over the answer are added. How the paper defines
-    "high accuracy" and splits the tokens is not published; here it is CARE's own filter, and the graded answer's tokens.
+    GRPO-CARE ablates the KL penalty (2506.16141, table 3): KL-EMA is an ``ema`` reference; -HA is ``kl_on: correct``;
+    SepKL is ``kl_mean: separate``, in which the means over the reasoning and over the answer are added. The paper does not
+    say how it defines "high accuracy" and splits the tokens; here it is by CARE's own filter and by the graded answer's tokens.
     """
 
     name: Literal["grpo"] = "grpo"
@@ -91,9 +91,9 @@ class GRPO(Algorithm):
 
 @dataclass(frozen=True, kw_only=True)
 class DrGRPO(GRPO):
-    """GRPO that divides neither by a completion's own length nor by a group's own spread.
+    """GRPO that divides neither by the length of a completion nor by the standard deviation of a group.
 
-    ``loss_scale_factor`` is the constant that sums over tokens are divided by: in the paper the most tokens of a completion.
+    ``loss_scale_factor`` divides the sums over tokens: in the paper it is the largest number of tokens of a completion.
     Source: Liu et al. 2025 (2503.20783) sec. 3.2.
     """
 
@@ -105,7 +105,7 @@ class DrGRPO(GRPO):
 
 
 def ratio(policy: Tokens, rows: Scored, epsilon: float | None) -> Float[Tensor, "n t"]:
-    """Return the ratio to the policy that sampled if there is an epsilon, else to the policy as it is, which is 1."""
+    """Return the ratio of each token to the policy that sampled if there is an epsilon, else to the present policy, which is 1."""
     old = policy.logprobs.detach() if epsilon is None else sampling_logprobs(rows, "algorithm.epsilon")
     return policy_gradient.ratio(policy.logprobs, old)
 
@@ -121,7 +121,7 @@ def clipped_loss(
 
 
 def separate_means(mask: Bool[Tensor, "g t"], answer: Bool[Tensor, "g t"], dtype: torch.dtype) -> Float[Tensor, "g t"]:
-    """Return weights under which a mean over a completion's tokens is the mean over its reasoning plus that over its answer."""
+    """Return weights that make a mean over a completion's tokens the mean over its reasoning plus the mean over its answer."""
     count = mask.sum(dim=1, keepdim=True).to(dtype)
     reasoning, answer = mask & ~answer, mask & answer
     weights = [part * count / part.sum(dim=1, keepdim=True).clamp(min=1) for part in (reasoning, answer)]

@@ -13,14 +13,14 @@ from mmrl.types import Scored, Tokens, TokenWeights
 
 @dataclass(frozen=True, kw_only=True)
 class GSPO(Algorithm):
-    """GRPO whose ratio is the completion's and not the token's, because the reward is the completion's.
+    """GRPO with one ratio for each completion instead of each token, because a completion has one reward.
 
         s_g  = (pi(o_g) / pi_sampled(o_g))^(1/T_g)                   the geometric mean of its tokens' ratios
         loss = - 1/G sum_g min(s_g A_g, clip(s_g, 1 - epsilon, 1 + epsilon_high) A_g),   A_g = (R_g - mean R) / (std R + 1e-4)
 
     A completion is clipped as a whole, and far earlier than a token would be. Source: Zheng et al. 2025 (2507.18071) eq. 5-7, with
-    the bounds of sec. 5.1. It is written by tokens as its eq. 14-16 (GSPO-token), whose value and gradient are the same if all
-    tokens of a completion have one advantage.
+    the bounds of sec. 5.1. The code follows eq. 14-16 (GSPO-token), whose value and gradient are the same if all tokens of a
+    completion have one advantage.
     """
 
     name: Literal["gspo"] = "gspo"

@@ -1,4 +1,4 @@
-"""KL-regularised reinforcement learning, with the divergence in the reward or in the loss."""
+"""KL-regularised reinforcement learning, with the divergence in the reward or in the loss. Facts: docs/facts/divergences.md."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ from mmrl.algorithms.target_matching import sequence_logprobs, target_diagnostic
 from mmrl.functional import policy_gradient
 from mmrl.types import Direction, Frozen, ReferenceUpdate, Scored, Tokens, TokenWeights
 
-Level = Literal["sequence", "to_go", "token"]  # what is estimated, and which tokens answer for it
+Level = Literal["sequence", "to_go", "token"]  # the unit of the estimate, and the tokens that it is charged to
 ESTIMATORS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "k1": policy_gradient.k1,
     "k2": policy_gradient.k2,
@@ -40,13 +40,13 @@ class KLRegularised(Algorithm):
 
         grad J = E_pi[(R - beta log pi/pi0) grad log pi] = - beta grad KL(pi || p*)
 
-    The base of ``KLInReward`` and ``KLInLoss``, which say where the divergence is estimated and what is then minimised in
+    The base of ``KLInReward`` and ``KLInLoss``. Their tables say where the divergence is estimated and what is minimised in
     expectation, with d = log pi/pi0, k1 = d, k2 = d^2/2, k3 = exp(-d) - 1 + d (tests/algorithms/test_kl_regularised.py enumerates
     each line of their tables). The lines hold for the gradient as a sum over tokens (``loss_agg_mode:
     seq-mean-token-sum-norm``; with ``loss_scale_factor`` that many times less): a mean over a completion's own tokens
-    (``seq-mean-token-mean``) has another rest point than p*. ``ratio`` is for
+    (``seq-mean-token-mean``) has another fixed point than p*. ``ratio`` is for
     completions that another policy drew, as in the second update of a step: ``sequence`` is exact, ``token`` is PPO's, ``none``
-    takes the policy for the sampler. Log-ratios are cut to [-10, 10] in k3, of a token or of a sequence.
+    takes the policy for the sampler. Log-ratios are clamped to [-10, 10] in k3, of a token or of a sequence.
     Source: Korbak, Perez, Buckley 2022 (2205.11275).
     """
 
@@ -80,7 +80,7 @@ class KLRegularised(Algorithm):
 
     @property
     def tokens_differ(self) -> bool:
-        """True if the tokens of a completion have different advantages."""
+        """Return True if the tokens of a completion have different advantages."""
         return False
 
     @property
@@ -94,7 +94,7 @@ class KLRegularised(Algorithm):
         )
 
     def advantages(self, scored: Scored, state: Any = None) -> Float[Tensor, " g"]:
-        """Return the advantages of the reward alone."""
+        """Return the advantages from the reward alone, without the KL."""
         return policy_gradient.group_advantages(scored.total, self.baseline)
 
     def loss(self, policy: Tokens, weights: TokenWeights, rows: Scored) -> Float[Tensor, "n t"]:
@@ -115,7 +115,7 @@ class KLRegularised(Algorithm):
         return policy.logprobs.detach() if self.ratio == "none" else sampling_logprobs(rows, "algorithm.ratio")
 
     def metrics(self, scored: Scored, state: Any = None) -> Mapping[str, float]:
-        """Return how far the policy is from p* and from the reference, if it was read before it learns."""
+        """Return the policy's distances from p* and from the reference, if ``scored`` has its log-probabilities."""
         if self.beta == 0 or scored.old_policy is None:
             return {}
         logs = sequence_logprobs(scored, known(scored.ref_logprobs, "reference"), scored.total.double() / self.beta)
@@ -130,11 +130,11 @@ class KLInReward(KLRegularised):
 
         estimator  level      expected gradient of the KL term
         k1         sequence   grad KL(pi || pi0)
-        k1         to_go      the same, less noise: a token answers for itself and what follows
-        k1         token      state-frozen ("local") KL(pi || pi0): what a token does to later ones is left out
+        k1         to_go      the same, less noise: each token is charged its own KL and that of later tokens
+        k1         token      state-frozen ("local") KL(pi || pi0), without a token's effect on later ones
         k3         sequence   grad KL(pi || pi0) - grad KL(pi0 || pi)
 
-    k2 is not offered: without differentiation it estimates no divergence. Beta times f-DPG's reverse KL is the same step.
+    There is no k2: without differentiation it estimates no divergence. Beta times f-DPG's reverse KL is the same step.
     """
 
     name: Literal["kl_in_reward"] = "kl_in_reward"
@@ -183,13 +183,13 @@ class KLInLoss(KLRegularised):
     estimator            level      expected gradient of the KL term
     k1                   any        exactly 0: noise alone
     k2                   sequence   grad KL(pi || pi0)
-    k2                   token      local KL(pi || pi0): what a token does to later ones is left out
+    k2                   token      local KL(pi || pi0), without a token's effect on later ones
     k3                   sequence   grad KL(pi0 || pi)
     k3                   token      local KL(pi0 || pi): GRPO's
     ratio_k3             sequence   grad KL(pi || pi0)
     ratio_k3             token      local KL(pi || pi0) at the sampler's states (DeepSeek-V3.2, 2512.02556, eq. 7)
     kl_policy_reference  token      local KL(pi || pi0), summed over the whole vocabulary: without noise in the token
-    kl_policy_reference  to_go      grad KL(pi || pi0): the local part as it is, what follows by the advantage
+    kl_policy_reference  to_go      grad KL(pi || pi0): the local part in the loss, the later tokens in the advantage
     kl_reference_policy  token      local KL(pi0 || pi), summed over the whole vocabulary
     """
 
@@ -211,7 +211,7 @@ class KLInLoss(KLRegularised):
 
     @property
     def full_vocabulary_kl(self) -> Direction | None:
-        """The direction of the KL that is summed over the whole vocabulary; None if none is."""
+        """Return the direction of the KL that is summed over the whole vocabulary; None if none is."""
         if self.beta > 0 and (self.estimator == "kl_policy_reference" or self.estimator == "kl_reference_policy"):
             return self.estimator
         return None
@@ -224,7 +224,7 @@ class KLInLoss(KLRegularised):
         return self.beta * scored.group.completion_mask.to(scored.total.dtype)
 
     def token_advantages(self, scored: Scored, state: Any = None) -> Float[Tensor, "g t"]:
-        """The advantage of the reward; to go also that of the later tokens' divergence, as its own is in the loss."""
+        """Return the advantage of the reward; with ``level: to_go`` minus the KL of later tokens, as a token's own is in the loss."""
         if not self.tokens_differ:
             return super().token_advantages(scored)
         mask = scored.group.completion_mask
@@ -237,7 +237,7 @@ class KLInLoss(KLRegularised):
         return loss if rows.ref_logprobs is None else weights.kl_weight * self.divergence(policy, rows) + loss
 
     def divergence(self, policy: Tokens, rows: Scored) -> Float[Tensor, "n t"]:
-        """Return the KL of each token; that of a sequence in equal parts on its tokens."""
+        """Return the KL of each token; the KL of a sequence is divided equally among its tokens."""
         if self.full_vocabulary_kl is not None:
             return known(policy.divergence, "full_vocabulary_kl")
         prior = known(rows.ref_logprobs, "reference")
@@ -257,7 +257,7 @@ class KLInLoss(KLRegularised):
 def advantages_to_go(
     reward: Float[Tensor, " g"], costs: Float[Tensor, "g t"], baseline: policy_gradient.Baseline
 ) -> Float[Tensor, "g t"]:
-    """Return the advantage of each token if it answers for its own cost and all later ones, not for earlier ones."""
+    """Return the advantage of each token: the costs of earlier tokens do not count."""
     whole = policy_gradient.group_advantages(reward - costs.sum(dim=1), baseline)[:, None]
     past = costs.sum(dim=1, keepdim=True) - policy_gradient.to_go(costs)
     return whole + past

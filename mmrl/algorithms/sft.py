@@ -1,4 +1,4 @@
-"""Supervised fine-tuning: maximum likelihood of somebody else's completions."""
+"""Supervised fine-tuning: maximum likelihood of demonstrations."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal

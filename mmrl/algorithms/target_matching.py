@@ -1,6 +1,6 @@
-"""The base of methods that match a target distribution: its log-probability, its Z, its moments, how far the policy is.
+"""The base of methods that match a target distribution: its log-probability, its Z, its moments, the policy's distance.
 
-A method's own equation gives the advantages, from these; see ``fdpg``, ``dpg``, ``vargrad``, ``gvpo``.
+From these a method's own equation gives the advantages; see ``fdpg``, ``dpg``, ``vargrad``, ``gvpo``.
 """
 
 import math
@@ -17,48 +17,48 @@ from mmrl.algorithms.base import Algorithm, Needs, State, check_loss_scale_facto
 from mmrl.functional import policy_gradient, targets
 from mmrl.types import EMA, Frozen, ReferenceUpdate, Scored, Tokens, TokenWeights
 
-OF_THE_GROUP = ("plug_in", "leave_one_out", "running")  # Z that wants siblings, the last one at a first visit
+OF_THE_GROUP = ("plug_in", "leave_one_out", "running")  # Z from the group itself; running at a first visit
 PATIENCE = 20  # steps in a row without a single completion in the target's support, after which a run stops
 
 
 class TargetError(ValueError):
-    """A target that the policy never reaches, so that nothing is learnt."""
+    """The policy never reaches the target, so that nothing is learnt."""
 
 
 @dataclass(frozen=True, slots=True)
 class SequenceLogprobs:
     """Log-probabilities of whole completions, in float64."""
 
-    policy: Float[Tensor, " g"]  # as the update finds it
+    policy: Float[Tensor, " g"]  # before the update
     sampler: Float[Tensor, " g"]
     prior: Float[Tensor, " g"]  # the reference
     target: Float[Tensor, " g"]  # before it is normalised; -inf outside its support
 
     @property
     def weight(self) -> Float[Tensor, " g"]:
-        """log P - log q; the mean of its exponential is Z."""
+        """Return log P - log q; the mean of its exponential is Z."""
         return self.target - self.sampler
 
     def ratio(self, cap: float | None = None) -> Float[Tensor, " g"]:
-        """pi / q of whole completions, at most ``cap``, cut in log space."""
+        """Return pi / q of whole completions, at most ``cap``; the clamp is in log space."""
         log = self.policy - self.sampler
         return log.clamp(max=math.inf if cap is None else math.log(cap)).exp()
 
 
 class RunningZ(NamedTuple):
-    """The sum of the weights P / q that a prompt's completions had so far."""
+    """The sum of the weights P / q of a prompt's completions so far."""
 
     log_sum: float
-    count: float  # how many they are; less if earlier ones decay
+    count: float  # the number of weights; less if earlier ones decay
 
     def add(self, new: "RunningZ", z_decay: float) -> "RunningZ":
-        """Pool them with those of one more group; what is earlier counts ``z_decay`` as much."""
+        """Return the sum with those of one more group; earlier weights and counts are multiplied by ``z_decay``."""
         pooled = torch.logaddexp(double(self.log_sum) + math.log(z_decay), double(new.log_sum))
         return RunningZ(pooled.item(), z_decay * self.count + new.count)
 
 
 class TargetKL(NamedTuple):
-    """KL(p || policy) and KL(p || proposal), by the newest samples: on the same ones they differ less by chance."""
+    """KL(p || policy) and KL(p || proposal), estimated from the same newest samples, so that their difference has less noise."""
 
     policy: float
     proposal: float
@@ -66,45 +66,45 @@ class TargetKL(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TargetState(State):
-    """The state that a method which matches a target keeps between steps."""
+    """The state of a target-matching method between steps."""
 
-    running_z: Mapping[str, RunningZ] = field(default_factory=dict)  # by example id: a question has its own
+    running_z: Mapping[str, RunningZ] = field(default_factory=dict)  # by example id
     coefficients: Float[Tensor, " k"] | None = None  # lambda of the wanted moments
-    moments_ess: float | None = None  # the fewest effective samples of a prompt that the coefficients rest on
+    moments_ess: float | None = None  # the lowest effective samples of a prompt in their fit
     steps_without_support: int = 0  # steps in a row in which no completion was in the target's support
     kl: TargetKL | None = None
 
     def to_tensors(self) -> dict[str, Tensor]:
-        kept = {f"z/{example}": z for example, z in self.running_z.items()}
-        kept |= {
+        values = {f"z/{example}": z for example, z in self.running_z.items()}
+        values |= {
             "moments_ess": self.moments_ess,
             "kl": self.kl,
             "steps_without_support": self.steps_without_support or None,
         }
-        tensors = {name: double(values) for name, values in kept.items() if values is not None}
+        tensors = {name: double(value) for name, value in values.items() if value is not None}
         return tensors if self.coefficients is None else tensors | {"lambda": self.coefficients}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "TargetState":
-        kept: dict[str, Any] = {name: values.tolist() for name, values in tensors.items()}
-        running = {name[2:]: RunningZ(*z) for name, z in kept.items() if name.startswith("z/")}
-        kl = TargetKL(*kept["kl"]) if "kl" in kept else None
+        values: dict[str, Any] = {name: tensor.tolist() for name, tensor in tensors.items()}
+        running = {name[2:]: RunningZ(*z) for name, z in values.items() if name.startswith("z/")}
+        kl = TargetKL(*values["kl"]) if "kl" in values else None
         return cls(
-            running, tensors.get("lambda"), kept.get("moments_ess"), int(kept.get("steps_without_support", 0)), kl
+            running, tensors.get("lambda"), values.get("moments_ess"), int(values.get("steps_without_support", 0)), kl
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What the state keeps of one group."""
+    """The facts about one group that enter the state."""
 
     example: str
     z: RunningZ  # of its completions alone
-    kl: TargetKL | None = None  # where there is a proposal to compare with
+    kl: TargetKL | None = None  # if there is a proposal to compare with
 
     @property
     def reached(self) -> bool:
-        """True where a completion was in the target's support."""
+        """Return True if a completion was in the target's support."""
         return self.z.log_sum > -math.inf
 
 
@@ -112,9 +112,9 @@ class Observation:
 class TargetMatching(Algorithm):
     """The base of methods that bring the policy to p(x) = pi0(x) prod factors(x) exp(lambda . phi(x)) / Z of each prompt.
 
-    A method defines ``advantages``, given ``logs`` and ``log_z``; the loss is REINFORCE's. The
-    coefficients lambda of the wanted ``moments``, the same for all prompts, are fitted once, before the first step, to what
-    completions of the base model earned. What a method has no key for is fixed below.
+    A method defines ``advantages`` from ``logs`` and ``log_z``; the loss is REINFORCE's. The coefficients lambda of the wanted
+    ``moments`` are the same for all prompts; they are fitted once, before the first step, to the rewards of the base model. The
+    class variables fix the settings for which a method has no key.
     """
 
     loss_scale_factor: float = 1.0  # a constant that completions' sums over tokens are divided by
@@ -137,7 +137,7 @@ class TargetMatching(Algorithm):
         check_loss_scale_factor(self.loss_scale_factor)
 
     def check_target(self) -> None:
-        """Refuse a target that is none, and bounds that are not known."""
+        """Raise ValueError for an empty target, and for unknown bounds if Z is clamped to them."""
         if not self.target and not self.moments:
             raise ValueError(
                 "algorithm.target: expected a factor or moments, found none: the target would be the reference"
@@ -151,7 +151,7 @@ class TargetMatching(Algorithm):
             )
 
     def check_reference(self) -> None:
-        """Refuse no reference at all, and one that moves where what is remembered is about one that stays."""
+        """Raise ValueError without a reference, and for a moving one if the state assumes a fixed one."""
         if self.reference is None:
             raise ValueError("algorithm.reference: expected one, as the target is made of it; found none")
         remembers = self.needs_base_rewards or (self.z == "running" and self.z_decay == 1)
@@ -163,7 +163,7 @@ class TargetMatching(Algorithm):
 
     @property
     def has_zero_support(self) -> bool:
-        """True where the target is 0 somewhere."""
+        """Return True if the target is 0 somewhere."""
         return any(factor.has_zero_support for factor in self.target)
 
     @property
@@ -178,22 +178,22 @@ class TargetMatching(Algorithm):
             reference=self.reference,
             base_rewards=self.needs_base_rewards,
             old_logprobs=True,
-            sampling_logprobs=True,  # weights divide by q; and what cannot be sampled is never balanced
+            sampling_logprobs=True,  # weights divide by q, and q must cover every completion
             off_policy=True,
             state=TargetState,
         )
 
     def logs(self, scored: Scored, state: TargetState) -> SequenceLogprobs:
-        """Log-probabilities of the group's completions by policy, sampler, reference and target."""
+        """Return the log-probabilities of the group's completions under policy, sampler, reference and target."""
         weight = self.log_weight(dict(scored.rewards) | {"total": scored.total}, state)
         return sequence_logprobs(scored, self.prior(scored), weight)
 
     def prior(self, scored: Scored) -> Float[Tensor, "g t"]:
-        """Log-probabilities of the tokens by pi0."""
+        """Return the log-probabilities of the tokens under pi0."""
         return known(scored.ref_logprobs, "reference")
 
     def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]], state: TargetState) -> Float[Tensor, " n"]:
-        """log P - log pi0, in float64."""
+        """Return log P - log pi0, [n], in float64."""
         rewards = {name: reward.double() for name, reward in rewards.items()}
         weight = targets.log_weight(self.target, rewards)
         if not self.moments:
@@ -201,7 +201,7 @@ class TargetMatching(Algorithm):
         return weight + features(rewards, self.moments) @ known(state.coefficients, "state")
 
     def log_z(self, scored: Scored, logs: SequenceLogprobs, state: TargetState) -> Float[Tensor, " g"]:
-        """log Z as each completion sees it; always finite."""
+        """Return the log Z that applies to each completion, [g]; it is always finite."""
         if self.z == "none":
             return torch.zeros_like(logs.policy)
         if self.z == "offline":
@@ -222,7 +222,7 @@ class TargetMatching(Algorithm):
     def advantages(self, scored: Scored, state: Any = None) -> Float[Tensor, " g"]: ...
 
     def token_advantages(self, scored: Scored, state: Any = None) -> Float[Tensor, "g t"]:
-        """The advantage of each token's completion, in the precision of the log-probabilities that it is made of."""
+        """Return the advantage of each token's completion, in the precision of the log-probabilities."""
         dtype = known(scored.old_policy, "old_logprobs").logprobs.dtype
         return policy_gradient.per_token(self.advantages(scored, state).to(dtype), scored.group.completion_mask)
 
@@ -230,7 +230,7 @@ class TargetMatching(Algorithm):
         return -weights.advantage * policy.logprobs
 
     def metrics(self, scored: Scored, state: Any = None) -> Mapping[str, float]:
-        """The distances to target and reference; the coefficients of the moments, and how much they rest on."""
+        """Return the distances to target and reference, the coefficients of the moments, and their effective samples."""
         numbers = target_diagnostics(self.logs(scored, state), scored)
         if self.moments:
             numbers |= {f"lambda/{n}": float(v) for n, v in zip(self.moments, state.coefficients, strict=True)}
@@ -238,14 +238,14 @@ class TargetMatching(Algorithm):
         return numbers
 
     def base_metrics(self, earned: Mapping[str, Float[Tensor, " n"]]) -> Mapping[str, float]:
-        """log Z of the example, where the coefficients are known without a fit, and where it is finite."""
+        """Return log Z of the example, unless moments need a fit or log Z is not finite."""
         if self.moments:
             return {}
         log_z = float(targets.offline(self.log_weight(earned, TargetState()), targets.bounds(self.target)))
         return {"log_z": log_z} if log_z > -math.inf else {}
 
     def init_state(self, base: Mapping[str, Mapping[str, Tensor]] | None) -> TargetState:
-        """Fit the coefficients of the wanted moments. Raises MomentsError where they are out of reach."""
+        """Fit the coefficients of the wanted moments. Raises MomentsError if they are out of reach."""
         if self.needs_base_rewards and base is None:
             raise ValueError(
                 "base_rewards: expected what the base model earned, for moments and an offline Z; found none; run mmrl prepare "
@@ -264,14 +264,14 @@ class TargetMatching(Algorithm):
         return TargetState(coefficients=result.coefficients, moments_ess=float(result.effective.min()))
 
     def observe(self, scored: Scored, state: TargetState) -> Observation:
-        """Note the group's part of its prompt's running Z, by which it reached the target or did not."""
+        """Return the group's part of its prompt's running Z, which also says if the group reached the target."""
         weight = self.logs(scored, state).weight
         return Observation(scored.group.prompt.example.id, RunningZ(float(weight.logsumexp(dim=0)), len(weight)))
 
     def update_state(self, state: TargetState, observations: Sequence[Observation]) -> TargetState:
-        """The running Z of each prompt; and for how many steps the target was out of reach.
+        """Update the running Z of each prompt, and count the steps in a row without a completion in the target's support.
 
-        Raises TargetError after PATIENCE of those.
+        Raises TargetError after PATIENCE such steps.
         """
         running, steps_without_support = dict(state.running_z), state.steps_without_support
         for visit in observations if self.z == "running" else ():
@@ -289,7 +289,7 @@ class TargetMatching(Algorithm):
 
 
 def sequence_logprobs(scored: Scored, prior: Float[Tensor, "g t"], log_weight: Float[Tensor, " g"]) -> SequenceLogprobs:
-    """Log-probabilities of whole completions where the target is the prior times exp(log_weight)."""
+    """Return the log-probabilities of whole completions; the target is the prior times exp(log_weight)."""
     policy = known(scored.old_policy, "old_logprobs").logprobs.double().sum(dim=1)
     sampler = known(scored.group.sampling_logprobs, "sampling_logprobs").double().sum(dim=1)
     log_prior = prior.double().sum(dim=1)
@@ -297,12 +297,12 @@ def sequence_logprobs(scored: Scored, prior: Float[Tensor, "g t"], log_weight: F
 
 
 def double(values: float | Sequence[float]) -> Tensor:
-    """Numbers as a tensor in float64, which holds them as they are."""
+    """Return numbers as a float64 tensor, without rounding."""
     return torch.tensor(values, dtype=torch.float64)
 
 
 def features(rewards: Mapping[str, Float[Tensor, " n"]], moments: Mapping[str, float]) -> Float[Tensor, "n k"]:
-    """The features whose moments are wanted. Raises ValueError for one that is no reward."""
+    """Return the features whose moments are wanted, [n k]. Raises ValueError if one is no reward."""
     missing = [name for name in moments if name not in rewards]
     if missing:
         raise ValueError(f"moments: expected rewards by the names {missing}, found {', '.join(rewards)}")
@@ -310,9 +310,9 @@ def features(rewards: Mapping[str, Float[Tensor, " n"]], moments: Mapping[str, f
 
 
 def target_diagnostics(logs: SequenceLogprobs, scored: Scored) -> dict[str, float]:
-    """How far the policy is from target and reference, by the group alone, with its plug-in Z.
+    """Return the policy's distances from target and reference, from the group alone, with its plug-in Z.
 
-    A group without a completion in the target's support says nothing about the target and is left out of those means.
+    A group without a completion in the target's support has no distance from the target and does not count in those means.
     """
     right = scored.rewards.get("accuracy")
     inside = logs.target > -math.inf

@@ -21,9 +21,9 @@ class VarGrad(TargetMatching):
         d_g  = log pi_g - log P_g
         grad = 2/G sum_g (d_g - mean d) grad log pi_g
 
-    The minimum is pi = p whoever samples, as long as everything can be sampled; no ratio pi / q appears, so old completions may be
+    The minimum is pi = p for every sampler that can draw all completions; no ratio pi / q appears, so old completions may be
     used again. On-policy the expected gradient is 2 (G - 1) / G times that of KL(pi || p). Sources: Richter et al. 2020
-    (2010.10436); Bartoldson et al. 2025 (2503.18929), trajectory balance with asynchrony, for which see ``mini_batches_per_step``.
+    (2010.10436); Bartoldson et al. 2025 (2503.18929), trajectory balance with asynchrony; see ``mini_batches_per_step``.
     """
 
     name: Literal["vargrad"] = "vargrad"
@@ -55,8 +55,8 @@ class GVPO(TargetMatching):
         e_g  = R_g - r_g - mean (R - r)
         grad = beta / (G - 1) sum_g e_g grad log pi_g
 
-    The minimum is pi' exp(r / beta) / Z whoever samples; Z cancels in the mean. pi' is the reference, or the policy that sampled,
-    and then each step starts from where the last one ended. e is beta times VarGrad's residual. Source: Zhang et al. 2025
+    The minimum is pi' exp(r / beta) / Z for every sampler; Z cancels in the mean. pi' is the reference, or the policy that
+    sampled; then each step starts where the last one ended. e is beta times VarGrad's residual. Source: Zhang et al. 2025
     (2504.19599); the released code has pi' = sampler and beta 0.1.
     """
 
@@ -70,7 +70,7 @@ class GVPO(TargetMatching):
         return (Tilt(self.beta),)
 
     def check_reference(self) -> None:
-        """Raise ValueError for a reference that is not used, and for none if one is used."""
+        """Raise ValueError for an unused reference, and for a missing one."""
         if self.target_policy == "reference":
             super().check_reference()
         elif self.reference is not None:
@@ -98,19 +98,19 @@ class GVPO(TargetMatching):
 
 
 def residuals(policy: Float[Tensor, " g"], target: Float[Tensor, " g"]) -> Float[Tensor, " g"]:
-    """log pi - log P + log Z with log Z the group's mean of log P - log pi, detached."""
+    """Return log pi - log P + log Z with log Z the group's mean of log P - log pi, detached."""
     difference = policy - target
     return difference - difference.mean().detach()
 
 
 def vargrad(policy: Float[Tensor, " g"], target: Float[Tensor, " g"]) -> Float[Tensor, ""]:
-    """The loss of a group, differentiable in log pi: the mean square of its residuals."""
+    """Return the loss of a group, differentiable in log pi: the mean square of its residuals."""
     return residuals(policy, target).square().mean()
 
 
 def gvpo(
     policy: Float[Tensor, " g"], prior: Float[Tensor, " g"], reward: Float[Tensor, " g"], beta: float
 ) -> Float[Tensor, ""]:
-    """The loss of a group, differentiable in log pi."""
+    """Return the loss of a group, differentiable in log pi."""
     surplus = beta * (policy - prior) - reward
     return (surplus - surplus.mean()).square().sum() / 2 / (len(surplus) - 1)

@@ -109,10 +109,12 @@ def doctor() -> None:
 def main() -> None:
     """Run the command line; expected errors become one message and status 2."""
     from mmrl.runtime.console import show_warnings_once
+    from mmrl.runtime.main_guard import trust_script
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads that spin take the CPU from the decoders
     show_warnings_once()
+    trust_script()
     try:
         app()
     except (ValueError, RuntimeError, OSError, ImportError) as error:

@@ -10,7 +10,9 @@ import typer
 evaluation = typer.Typer(no_args_is_help=True, help="Examine a model: accuracy and consistency, level by level.")
 
 Folder = Annotated[Path, typer.Argument(help="A folder that eval run wrote: of a run, or of one of its sets.")]
-ScorerName = Annotated[str, typer.Option("--scorer", help="The name of the scorer; each scorer has its own file of verdicts.")]
+ScorerName = Annotated[
+    str, typer.Option("--scorer", help="The name of the scorer; each scorer has its own file of verdicts.")
+]
 Conditions = Annotated[
     list[str] | None,
     typer.Option(
@@ -62,7 +64,9 @@ def eval_score(
         list[str] | None,
         typer.Argument(help="metric=grader, as in strict=accuracy or mine=my.py:grade.", metavar="[METRIC=GRADER]..."),
     ] = None,
-    name: Annotated[str, typer.Option("--name", help="The name of the new scorer; verdicts of other names stay.")] = "default",
+    name: Annotated[
+        str, typer.Option("--name", help="The name of the new scorer; verdicts of other names stay.")
+    ] = "default",
 ) -> None:
     """Score the generated completions again, without a model: by the given graders, or by the current code of the run's own."""
     from mmrl.evaluation.commands.score import rescore

@@ -15,6 +15,14 @@ from mmrl.config.yaml_text import read, write
 
 def load(kind: type[Section], path: Path, overrides: Sequence[str] = ()) -> Any:
     """Load a config from a YAML file and ``key.to.it=value`` overrides. Raises ConfigError."""
+    data = read_file(path)
+    for override in overrides:
+        apply(data, override)
+    return parse(kind, data, str(path))
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Return the keys and values of a YAML file. Raises ConfigError if there is no file or no mapping."""
     if not path.is_file():
         raise ConfigError(f"config: expected a YAML file, found nothing at {path}")
     try:
@@ -23,9 +31,7 @@ def load(kind: type[Section], path: Path, overrides: Sequence[str] = ()) -> Any:
         raise ConfigError(f"{error}; expected YAML 1.2") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected a mapping of keys, found {type(data).__name__}")
-    for override in overrides:
-        apply(data, override)
-    return parse(kind, data, str(path))
+    return data
 
 
 def parse(kind: type[Section], data: Mapping[str, Any], where: str) -> Any:
@@ -52,6 +58,11 @@ def apply(data: dict[str, Any], override: str) -> None:
         parsed = read(value, f"override {override!r}")
     except ValueError as error:
         raise ConfigError(f"{error}; expected a value in YAML, text with special characters in quotes") from None
+    put(data, key, parsed, override)
+
+
+def put(data: dict[str, Any], key: str, value: Any, override: str) -> None:
+    """Set the key ``a.b.c`` in nested data to a value; ``override`` is how an error names it."""
     *parents, last = key.split(".")
     for parent in parents:
         place = place_in(data, parent, override)
@@ -62,7 +73,7 @@ def apply(data: dict[str, Any], override: str) -> None:
                 f"override {override!r}: expected further keys in {place!r}, found the value {data[place]!r}"
             )
         data = data[place]
-    data[place_in(data, last, override)] = parsed
+    data[place_in(data, last, override)] = value
 
 
 def place_in(data: dict | list, key: str, override: str) -> Any:

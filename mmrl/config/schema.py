@@ -1,11 +1,12 @@
 """The schema of a config: the keys of the YAML are the fields of these sections and of the dataclasses that they use."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, field_serializer, model_validator
 
-from mmrl.algorithms import ALGORITHMS, Algorithm
+from mmrl.algorithms import ALGORITHMS, CLASSES, Algorithm
+from mmrl.config.own_algorithm import keys_of
 from mmrl.config.rules import incoherences
 from mmrl.data.conditions import known_condition
 from mmrl.data.formats.registry import FORMATS, known_format
@@ -216,6 +217,12 @@ class Config(Section):
         None  # SET/METRIC of the validation, as in L1/accuracy: where it was highest stays in OUT/best
     )
     trackers: tuple[Literal["tensorboard", "wandb", "trackio", "swanlab"], ...] = ("tensorboard",)
+
+    @field_serializer("algorithm", mode="wrap")
+    def algorithm_as_keys(self, algorithm: Any, usual: Any) -> Any:
+        """Write an algorithm that was given as an object as its file, its class and its fields; others as they were given."""
+        named = type(algorithm) in CLASSES or ".py:" in algorithm.name
+        return usual(algorithm) if named else keys_of(algorithm)
 
     @model_validator(mode="after")
     def coherent(self) -> "Config":

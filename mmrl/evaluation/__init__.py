@@ -1,8 +1,8 @@
 """Generate, record, score, summarise, compare: one mechanism for validation inside training and for every benchmark.
 
-What was measured lies in a folder, one an evaluated set; docs/evaluation.md says what its files hold: ``plan.json``,
+Each evaluated set has a folder of records; docs/evaluation.md describes its files: ``plan.json``,
 ``items.jsonl`` (an `Item` a line), ``samples.jsonl`` (a `Sample`), ``scores.NAME.jsonl`` (a `Verdict`; made from the two
-before alone, as often as wanted), ``costs.jsonl``.
+before alone, any number of times), ``costs.jsonl``.
 
 The model and the graders are callables::
 
@@ -11,7 +11,7 @@ The model and the graders are callables::
     job = EvaluationJob("L1", examples, sampler, scorer, out, samples=1, batch=8, expected=2432, settings={...})
     summary = evaluate(job)                                           # mmrl.evaluation.evaluator.evaluate_model: all sets of a config
     summary.metrics["accuracy"]                                       # Mean(mean, low, high, unscored, best)
-    records = score(out, another_scorer)                              # re-score what is on record: nothing is generated
+    records = score(out, another_scorer)                              # score the records again: nothing is generated
     records = read_records(out, scorer="default")                     # Record: item, sample, cluster, text, status, parse, scores, ...
     compare(records_before, records_after)                            # by metric: a paired Difference
 

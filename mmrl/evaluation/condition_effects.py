@@ -1,16 +1,16 @@
-"""Numbers derived from a set under several conditions: how much of a model's accuracy needs eyes, and how much needs time.
+"""Numbers derived from a set under several conditions: the parts of a model's accuracy that need the media and their order.
 
     visual gain     acc(full) - acc(blind)
-    temporal gain   acc(full) - max(acc(shuffled), acc(last_frame)), of those two that there are
-    tss             of what is right in full, the share whose answer changes when frames are shuffled or reversed
-    rr              of what is right in full, the share that stays right under a change that leaves the answer as it is
+    temporal gain   acc(full) - max(acc(shuffled), acc(last_frame)), of the two that were run
+    tss             share of the answers right in full that change when frames are shuffled or reversed
+    rr              share of the answers right in full that stay right under a change that does not change the answer
                     (other frame counts, options moved)
-    resampled       of what is right in the first sample of full, the share whose answer changes in the second: what tss
-                    would be if order did not matter at all; 0 where decoding is greedy
-    circular        the share that is right in full and under every rotation that was asked
+    resampled       share of the answers right in the first sample of full that change in the second: the value of tss
+                    if order did not matter at all; 0 if decoding is greedy
+    circular        share of the questions that are right in full and under every rotation that was asked
 
-tss and rr after INFACT (2603.11481). Intervals are 95 %, by resampling clusters; those of maxima and ratios are taken
-anew in each resample, so the choice of the larger and the doubt in the denominator are in them.
+tss and rr after INFACT (2603.11481). Intervals are 95 %, by resampling clusters; maxima and ratios are computed
+in each resample, so the intervals include the choice of the larger and the uncertainty of the denominator.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,9 +26,9 @@ from mmrl.types import index_of
 
 RESAMPLES = 10_000
 CHUNK = 1000  # resamples at a time, to bound memory
-ORDER_LOST = ("shuffled", "reversed")  # conditions under which the order of the frames is not what happened
+ORDER_LOST = ("shuffled", "reversed")  # conditions that change the order of the frames
 ORDER_HIDDEN = ("shuffled", "last_frame")  # conditions that temporal gain is measured against
-SAME_ANSWER = ("frames:", "rotate:")  # prefixes of conditions that leave the answer as it is
+SAME_ANSWER = ("frames:", "rotate:")  # prefixes of conditions that do not change the answer
 
 Values = NDArray[np.float64]  # one a pair of item and sample
 
@@ -38,7 +38,7 @@ class Effect:
     """One derived number with its 95 % interval."""
 
     name: str
-    of: tuple[str, ...]  # the conditions that it is made of
+    of: tuple[str, ...]  # the conditions that it is computed from
     value: float
     low: float
     high: float
@@ -54,7 +54,7 @@ class ConditionRecords:
 
     @property
     def clusters(self) -> list[str]:
-        """The cluster of each record."""
+        """Return the cluster of each record."""
         return [record.cluster for record in self.records.values()]
 
     def right(self, metric: str) -> Values:
@@ -62,7 +62,7 @@ class ConditionRecords:
         return np.array([record.scores.get(metric) or 0.0 for record in self.records.values()])
 
     def answer_texts(self) -> list[str | None]:
-        """Return the answers, an option by its text, so that options that were moved can be compared."""
+        """Return the answers, an option by its text, so that moved options can be compared."""
         said = zip(answers(list(self.records.values())), self.records, strict=True)
         return [option_text(answer, self.items[item].choices) for answer, (item, _) in said]
 
@@ -72,16 +72,16 @@ class ConditionRecords:
 
 
 def option_text(answer: str | None, choices: Sequence[str]) -> str | None:
-    """Return the text of the option that a letter names; any other answer as it is."""
+    """Return the text of the option that a letter names; any other answer unchanged."""
     if answer is not None and len(answer) == 1 and 0 <= index_of(answer) < len(choices):
         return choices[index_of(answer)]
     return answer
 
 
 def effects(conditions: Mapping[str, ConditionRecords], metric: str) -> list[Effect]:
-    """Return every number that these conditions allow, ``full`` among them.
+    """Return all derived numbers of the conditions, ``full`` among them, by name.
 
-    Raises IncompleteError where ``full`` is missing, or where the conditions are not of the same pairs.
+    Raises IncompleteError if ``full`` is missing, or if the conditions hold different pairs.
     """
     conditions = in_one_order(conditions)
     right = {name: one.right(metric) for name, one in conditions.items()}
@@ -95,7 +95,7 @@ def effects(conditions: Mapping[str, ConditionRecords], metric: str) -> list[Eff
 
 
 def gains(right: Mapping[str, Values], clusters: Sequence[str]) -> Iterator[Effect]:
-    """Yield visual and temporal gain, where the conditions that they need are there."""
+    """Yield visual and temporal gain, if the conditions that they need were run."""
     full = right["full"]
     for name, hidden in (("visual gain", ("blind",)), ("temporal gain", ORDER_HIDDEN)):
         there = [condition for condition in hidden if condition in right]
@@ -104,7 +104,7 @@ def gains(right: Mapping[str, Values], clusters: Sequence[str]) -> Iterator[Effe
 
 
 def stability(conditions: Mapping[str, ConditionRecords], right: Mapping[str, Values]) -> Iterator[Effect]:
-    """Yield tss and rr of every condition that they are defined for; nothing where no answer in full is right."""
+    """Yield tss and rr of every condition that they are defined for; nothing if no answer in full is right."""
     full, known = conditions["full"], right["full"]
     if not known.any():
         return
@@ -115,7 +115,7 @@ def stability(conditions: Mapping[str, ConditionRecords], right: Mapping[str, Va
 
 
 def circular(right: Mapping[str, Values], clusters: Sequence[str]) -> Iterator[Effect]:
-    """Yield circular accuracy, where options were rotated."""
+    """Yield circular accuracy, if options were rotated."""
     rotated = [name for name in right if name.startswith("rotate:")]
     if rotated:
         always = np.minimum.reduce([right["full"], *(right[name] for name in rotated)])
@@ -123,7 +123,7 @@ def circular(right: Mapping[str, Values], clusters: Sequence[str]) -> Iterator[E
 
 
 def resampled(full: ConditionRecords, metric: str) -> Iterator[Effect]:
-    """Yield how often a second sample answers otherwise than a right first one; nothing where there is one sample."""
+    """Yield how often a second sample differs from a right first one; nothing if there is one sample."""
     items = [item for item, sample in full.records if sample == 0 and (item, 1) in full.records]
     first, second = (full.of_pairs([(item, sample) for item in items]) for sample in (0, 1))
     known = first.right(metric)
@@ -132,7 +132,7 @@ def resampled(full: ConditionRecords, metric: str) -> Iterator[Effect]:
 
 
 def changed(one: ConditionRecords, other: ConditionRecords) -> Values:
-    """Return 1 for each answer that is another one in the other, else 0."""
+    """Return 1 for each answer that differs between the two conditions, else 0."""
     pairs = zip(one.answer_texts(), other.answer_texts(), strict=True)
     return np.array([float(before != after) for before, after in pairs])
 
@@ -145,7 +145,7 @@ def effect(
     denominator: Values,
     minus: Sequence[Values] = (),
 ) -> Effect:
-    """Return (sum of the numerator - largest sum of those in minus) / sum of the denominator, made of ``full`` and others.
+    """Return (sum of the numerator - largest sum of those in minus) / sum of the denominator, from ``full`` and other conditions.
 
     Its interval holds the middle 95 % of the quotients of clusters that are drawn with replacement.
     """
@@ -158,7 +158,7 @@ def effect(
 
 
 def quotient(sums: Values) -> Values:
-    """Return (first - largest of those between) / last along the last axis; NaN where a resample has nothing in the last."""
+    """Return (first - largest of those between) / last along the last axis; NaN where the last is 0 in a resample."""
     largest = sums[..., 1:-1].max(axis=-1) if sums.shape[-1] > 2 else 0.0
     with np.errstate(invalid="ignore", divide="ignore"):
         return (sums[..., 0] - largest) / sums[..., -1]

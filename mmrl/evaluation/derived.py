@@ -1,6 +1,6 @@
 """Numbers derived from the records of one set, beside the means of its metrics, with 95 % intervals over clusters.
 
-chance-corrected   (accuracy - g) / (1 - g), g the mean of 1 / options: benchmarks with other numbers of options compare
+chance-corrected   (accuracy - g) / (1 - g), g the mean of 1 / options: makes different numbers of options comparable
 pass@k, pass^k, maj@k   any, all, most of the k samples of a question; guess@k is pass@k of a uniform guesser
 both right, answer right only, reasoning right only, wrong alike, wrong apart, nothing concluded
                    shares of all records: the answer against what the reasoning concludes by rules; they sum to 1
@@ -33,7 +33,7 @@ AGREEMENTS = (
 
 
 def derived(records: Sequence[Record], items: Mapping[str, Item], metric: str) -> dict[str, Mean]:
-    """Return every number that these records allow. ``metric`` says which answers are right: scores of 0 and 1, else nothing follows."""
+    """Return all derived numbers of the records, by name; none unless the scores of ``metric``, right or wrong, are 0 and 1."""
     right = [record.scores.get(metric, 0.0) for record in records]
     if not all(score in (0.0, 1.0) for score in right):
         return {}
@@ -42,7 +42,7 @@ def derived(records: Sequence[Record], items: Mapping[str, Item], metric: str) -
 
 
 def corrected(records: Sequence[Record], items: Mapping[str, Item], right: Sequence[float]) -> Named:
-    """Yield accuracy without what guessing gives, where every question has options."""
+    """Yield chance-corrected accuracy, if every question has options."""
     options = [len(items[record.item].choices) for record in records]
     if min(options) > 1:
         mean, guess = mean_of(right, clusters_of(records)), guess_rate(options)
@@ -50,7 +50,7 @@ def corrected(records: Sequence[Record], items: Mapping[str, Item], right: Seque
 
 
 def of_samples(records: Sequence[Record], items: Mapping[str, Item], right: Sequence[float]) -> Named:
-    """Yield what several samples of a question say together; nothing where there is one."""
+    """Yield pass@k, pass^k, maj@k and guess@k; nothing if a question has one sample."""
     groups: dict[str, list[int]] = {}
     for place, record in enumerate(records):
         groups.setdefault(record.item, []).append(place)
@@ -70,7 +70,7 @@ def of_samples(records: Sequence[Record], items: Mapping[str, Item], right: Sequ
 
 
 def agreements(records: Sequence[Record], items: Mapping[str, Item], right: Sequence[float]) -> Named:
-    """Yield how answers agree with the reasoning's conclusion, where the records say what that is."""
+    """Yield the shares of the six kinds of agreement of answer and reasoning, if the records hold the conclusion."""
     if not any("concluded" in record.parse for record in records):
         return
     kinds = [
@@ -82,7 +82,7 @@ def agreements(records: Sequence[Record], items: Mapping[str, Item], right: Sequ
 
 
 def agreement(concluded: str | None, said: str | None, gold: str, right: bool) -> str:
-    """Return which of the six kinds of agreement a record is."""
+    """Return the kind of agreement of a record, one of six."""
     if concluded is None:
         return "nothing concluded"
     if right:
@@ -93,7 +93,7 @@ def agreement(concluded: str | None, said: str | None, gold: str, right: bool) -
 
 
 def calibration(records: Sequence[Record], right: Sequence[float]) -> Named:
-    """Yield how well the probability of an answer tells right answers from wrong ones."""
+    """Yield the calibration errors of the answers' probabilities."""
     share = [float(record.answer_logp is not None) for record in records]
     known = [(record, hit) for record, hit in zip(records, right, strict=True) if record.answer_logp is not None]
     if not known:

@@ -1,4 +1,4 @@
-"""How a model is evaluated: set after set of a section. Training's validation and ``mmrl eval run`` both call this."""
+"""Evaluation of a model on all sets of a config section, for the validation of a training run and for ``mmrl eval run``."""
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -41,29 +41,29 @@ def evaluate_model(
 ) -> dict[str, Summary]:
     """Return a summary of each set of a section; the records lie in ``out/NAME``.
 
-    ``max_num_seqs``: completions that the engine samples at a time. ``retry``: ask again what failed. ``keep``: by set, the ids of
-    the only questions to ask, all of which must be there. ``responses``: the section's cache, where it is open already. The
-    model's weights and mode, and all random states, stay as they are. Raises ValueError for a model without a chat template.
+    ``max_num_seqs``: completions that the engine samples at a time. ``retry``: generate failed responses again. ``keep``: by set,
+    the ids of the questions to ask, all of which must exist; None asks all. ``responses``: the section's cache, if it is open
+    already. The model's weights and mode, and all random states, do not change. Raises ValueError for a model without a chat template.
     """
     check_chat_template(model.processor, "the model")
-    found, scorer = {}, scorer_of(section.graders)
+    summaries, scorer = {}, scorer_of(section.graders)
     with open_sampler(model, section, max_num_seqs, responses or responses_of(section)) as sampler:
         for one in section.sets:
-            examples, expected, told = questions(one, section), one.expect, with_subtitles(sampler, one, section)
+            examples, expected, asker = questions(one, section), one.expect, with_subtitles(sampler, one, section)
             if keep is not None:
                 examples, expected = [each for each in examples if each.id in keep[one.name]], len(keep[one.name])
             with progress(f"evaluate {one.name}", len(examples) * section.samples, quiet=quiet) as show:
                 job = EvaluationJob(
-                    one.name, examples, told, scorer, out / one.name,
-                    samples=section.samples, batch=section.batch_size, settings=told.settings | user_codes(one, section),
+                    one.name, examples, asker, scorer, out / one.name,
+                    samples=section.samples, batch=section.batch_size, settings=asker.settings | user_codes(one, section),
                     expected=expected, retry=retry, progress=show,
                 )  # fmt: skip
-                found[one.name] = evaluate(job)
-    return found
+                summaries[one.name] = evaluate(job)
+    return summaries
 
 
 def responses_of(section: EvaluationSection) -> ResponseCache | None:
-    """Return the cache of responses that a section names."""
+    """Return the cache of responses that a section names; None if it names none."""
     return None if section.response_cache is None else ResponseCache(Path(section.response_cache))
 
 
@@ -71,17 +71,17 @@ def responses_of(section: EvaluationSection) -> ResponseCache | None:
 def open_sampler(
     model: Policy | GenericModel, section: EvaluationSection, max_num_seqs: int, responses: ResponseCache | None
 ) -> Iterator[MediaSampler]:
-    """Yield the sampler of a model under a section. The model is in evaluation mode, and still, inside."""
+    """Yield the sampler of a model under a section. Inside, the model is in evaluation mode and reuses features of media."""
     sampler = sampler_of(model, section.template, section.decoding, max_num_seqs)
     settings = settings_of(section, model, sampler.facts)
     shown = section.model_copy(update={"frames": frame_choice_under(section.condition, section.frames)})
-    still = model.tower.reuse_features(again=True) if isinstance(model, Policy) else nullcontext()
-    with media_reader(shown, cache_bytes=2**28) as reader, evaluating(model.model), still:
+    reusing = model.tower.reuse_features(again=True) if isinstance(model, Policy) else nullcontext()
+    with media_reader(shown, cache_bytes=2**28) as reader, evaluating(model.model), reusing:
         yield MediaSampler(sampler, reader, section.seed, section.condition, settings, responses)
 
 
 def settings_of(section: EvaluationSection, model: Policy | GenericModel, engine: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all that decides the texts, as the plan records it; ``engine`` is what a sampler says of itself."""
+    """Return all settings that decide the texts, for the plan; ``engine`` holds the sampler's own settings."""
     processor = model.processor
     versions = {"mmrl": mmrl.__version__, "torch": torch.__version__, "transformers": transformers.__version__}
     return {
@@ -99,13 +99,13 @@ def settings_of(section: EvaluationSection, model: Policy | GenericModel, engine
 
 
 def user_codes(one: EvalSetSection, section: EvaluationSection) -> dict[str, Any]:
-    """Return hashes of the user's code that decides how a set is asked, for its plan; nothing where there is none."""
-    found = code_hashes({"condition": section.condition, "format": one.format})
-    return {"code": found} if found else {}
+    """Return hashes of the user's code for condition and format, for the plan of a set; empty if there is none."""
+    hashes = code_hashes({"condition": section.condition, "format": one.format})
+    return {"code": hashes} if hashes else {}
 
 
 def with_subtitles(sampler: MediaSampler, one: EvalSetSection, section: EvaluationSection) -> MediaSampler:
-    """Return the sampler of a set, which shows the set's subtitles. Raises ConfigError unless all of them are there."""
+    """Return the sampler of a set, which adds the set's subtitles. Raises ConfigError unless all of their files exist."""
     if one.subtitles is None:
         return sampler
     folder = root_of(section) / one.subtitles.folder
@@ -120,7 +120,7 @@ def with_subtitles(sampler: MediaSampler, one: EvalSetSection, section: Evaluati
 
 
 def questions(one: EvalSetSection, section: EvaluationSection) -> list[Example]:
-    """Return the examples of a set as the section's condition asks them, checked."""
+    """Return the checked examples of a set under the section's condition."""
     data = open_set(one, root_of(section), "file", section.seed)
     examples = [data.example(i, 0) for i in range(len(data))]
     check_gradable(examples, section.graders.values(), one.name)

@@ -1,4 +1,4 @@
-"""The sampler of an evaluated set: loads media, applies the condition, keeps failures apart and responses in a cache."""
+"""The sampler of an evaluated set: loads media, applies the condition, isolates failures and caches responses."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -18,13 +18,11 @@ from mmrl.types import Example
 # settings that enter the cache's keys; the rest is in prompt and frames
 DECIDES = ("weights", "pixels", "chat_template", "decoding", "engine")
 Media = tuple[Clip | np.ndarray, ...]
-WithSubtitles = Callable[
-    [Example, Media], tuple[Example, Media]
-]  # the question as it is asked once its frames are chosen
+WithSubtitles = Callable[[Example, Media], tuple[Example, Media]]  # the question after its frames are chosen
 
 
 class EngineError(RuntimeError):
-    """The engine stopped working, so that whatever it fails at from now on is no property of the items."""
+    """The engine stopped working, so that further failures are no property of the items."""
 
 
 class ResponseSampler(Protocol):
@@ -37,7 +35,7 @@ class ResponseSampler(Protocol):
     def answer(
         self, examples: Sequence[Example], media: Sequence[Media], samples: Sequence[int], seed: int
     ) -> list[Completion]:
-        """Return a completion for each; its request holds the number of the prompt's tokens."""
+        """Return a completion for each example; its request holds the number of prompt tokens."""
         ...
 
 
@@ -45,21 +43,21 @@ class ResponseSampler(Protocol):
 class Question:
     """One (example, sample) on its way to a completion."""
 
-    example: Example  # as it is told, once it is
+    example: Example  # with its subtitles, once they are added
     sample: int
-    media: Media = ()  # as they are shown
-    request: Request = Request("", 0)  # what the model is given, once the question has its words
+    media: Media = ()  # as the model sees them
+    request: Request = Request("", 0)  # the model's input, once the prompt's text is made
     completion: Completion | None = None  # the response, or why there is none
-    error: ValueError | None = None  # why the model cannot take the question
+    error: ValueError | None = None  # the reason why the model cannot take the question
 
 
 @dataclass
 class MediaSampler:
     """The sampler of one evaluated set.
 
-    A file that cannot be read, a question that the model cannot take and a generation that fails each cost their own item
-    and nobody else's. An engine that fails before it answered anything, or that no longer answers what it answered before,
-    ends the evaluation, and nothing of the batch is recorded: that is no property of an item.
+    An unreadable file, a question that the model cannot take and a failed generation affect their own item alone. An engine
+    that fails before its first answer, or at a question that it answered before, ends the evaluation: no item causes that. The
+    batch is then not recorded.
     """
 
     sampler: ResponseSampler
@@ -83,16 +81,16 @@ class MediaSampler:
         return [next(made) if each.completion is None else each.completion for each in questions]
 
     def prepared(self, question: Question) -> Question:
-        """Return the question as the model is asked it, or with the failure that ends it."""
+        """Return the question with its request, or with the failure that ends it."""
         try:
             return self.requested(question)
         except MediaError as error:
             return replace(question, completion=Completion("", finished=False, status="media_error", error=str(error)))
-        except ValueError as error:  # the template or the chat template cannot take it
+        except ValueError as error:  # the template or the chat template refuses it
             return replace(question, completion=failed(error), error=error)
 
     def requested(self, question: Question) -> Question:
-        """Return the question as the condition asks it, what the model is given of it, and the key of its response."""
+        """Return the question under the condition, with the model's input and the key of its response."""
         media = change_media(self.condition, question.example, self.reader.load(question.example), self.seed)
         example, media = self.with_subtitles(question.example, media)
         text, shown = self.sampler.text(example), tuple(map(shown_of, example.every_media, media))
@@ -105,14 +103,14 @@ class MediaSampler:
 
     def cached(self, questions: Sequence[Question]) -> list[Completion]:
         """Return the cached responses; none unless all are cached, as rounding depends on a batch's neighbours."""
-        kept = [] if self.cache is None else [self.cache.kept.get(each.request.key) for each in questions]
-        found = [Completion(**asdict(each.response), request=each.request) for each in kept if each is not None]
-        if len(found) < len(questions):
+        entries = [] if self.cache is None else [self.cache.kept.get(each.request.key) for each in questions]
+        cached = [Completion(**asdict(each.response), request=each.request) for each in entries if each is not None]
+        if len(cached) < len(questions):
             return []
-        return [with_request(*pair) for pair in zip(found, questions, strict=True)]
+        return [with_request(*pair) for pair in zip(cached, questions, strict=True)]
 
     def generated(self, questions: Sequence[Question]) -> list[Completion]:
-        """Return the model's responses, which the cache keeps."""
+        """Return the model's responses, and add them to the cache."""
         completions = self.sampled(questions) if questions else []
         completions = [with_request(*pair) for pair in zip(completions, questions, strict=True)]
         if self.cache is not None:
@@ -121,7 +119,7 @@ class MediaSampler:
         return completions
 
     def sampled(self, questions: Sequence[Question]) -> list[Completion]:
-        """Return the model's completions; where the batch fails, each alone, so that one item does not cost the others."""
+        """Return the model's completions. If the batch fails, sample each alone, so that one item does not fail the others."""
         try:
             completions = self.answers(questions)
         except (ValueError, RuntimeError) as error:  # out of memory is a RuntimeError
@@ -139,7 +137,7 @@ class MediaSampler:
             return failed(error)
 
     def answers(self, questions: Sequence[Question]) -> list[Completion]:
-        """Return what the model answers, and remember the last question; raises whatever its engine raises."""
+        """Return the model's completions, and remember the last question. Errors of the engine are not caught."""
         examples, media = [each.example for each in questions], [each.media for each in questions]
         completions = self.sampler.answer(examples, media, [each.sample for each in questions], self.seed)
         self.answered = questions[-1]
@@ -163,7 +161,7 @@ def failed(error: Exception) -> Completion:
 
 
 def with_request(completion: Completion, question: Question) -> Completion:
-    """Return the completion with the question's request, and the length of the prompt in it."""
+    """Return the completion with the question's request, which gets the number of prompt tokens."""
     tokens = 0 if completion.request is None else completion.request.tokens
     return replace(completion, request=replace(question.request, tokens=tokens))
 

@@ -1,4 +1,4 @@
-"""The plan of a measurement, and how much of it is on record already."""
+"""The plan of a measurement, and the samples of it that are on record."""
 
 import json
 from collections import Counter
@@ -46,17 +46,17 @@ class Plan:
 
     @property
     def pairs(self) -> list[Pair]:
-        """The id of every item with each of its sample ids; the samples of an item stand together."""
+        """Return the id of every item with each of its sample ids; the samples of an item are neighbours."""
         return [(example.id, sample) for example in self.examples for sample in range(self.samples)]
 
     @property
     def batches(self) -> list[list[tuple[Example, int]]]:
-        """The pairs as they are generated together, whatever was interrupted: rounding depends on the neighbours."""
+        """Return the pairs in the batches that are generated together, also after an interruption: rounding depends on a batch."""
         pairs = [(example, sample) for example in self.examples for sample in range(self.samples)]
         return [pairs[start : start + self.batch] for start in range(0, len(pairs), self.batch)]
 
     def facts(self, items: str) -> dict[str, Any]:
-        """Return what must be the same when a run is resumed. The folders of media may differ between machines."""
+        """Return the facts that must be the same when a run is resumed. The folders of media may differ between machines."""
         asked = [
             [e.id, e.cluster, e.question, e.answer, e.kind, e.choices, chat_words(e), files(e)] for e in self.examples
         ]
@@ -84,7 +84,7 @@ def open_plan(plan: Plan, out: Path) -> None:
 
 
 def recorded(plan: Plan, out: Path, retry: bool = False) -> dict[Pair, Sample]:
-    """Return the samples of whole batches that are on record; cut off the file what a kill left half-written.
+    """Return the samples of whole batches that are on record; cut a half-written end off the file.
 
     retry: batches in which something failed count as not done.
     """
@@ -101,15 +101,15 @@ def recorded(plan: Plan, out: Path, retry: bool = False) -> dict[Pair, Sample]:
                 f"{path}, line {number}: {what} item {one.item!r} sample {one.sample}; move the folder away"
             )
         found[pair] = one
-    kept = {pair: found[pair] for batch in complete_batches(plan, found, retry) for pair in batch}
-    text = "".join(line(one) for one in kept.values())
+    whole = {pair: found[pair] for batch in complete_batches(plan, found, retry) for pair in batch}
+    text = "".join(line(one) for one in whole.values())
     if text.encode() != data:
         write_whole(path, text)
-    return kept
+    return whole
 
 
 def complete_batches(plan: Plan, found: Mapping[Pair, Sample], retry: bool) -> Iterator[list[Pair]]:
-    """Yield the batches of which all is there."""
+    """Yield the batches whose samples are all on record."""
     for batch in plan.batches:
         pairs = [(example.id, sample) for example, sample in batch]
         if all(p in found for p in pairs) and not (retry and any(found[p].response.status in FAILED for p in pairs)):
@@ -126,7 +126,7 @@ def same_plan(facts: Mapping[str, Any], out: Path) -> None:
 
 
 def read_plan(out: Path) -> dict[str, Any]:
-    """Return the plan of a folder of records. Raises PlanError where there is none, or one of another schema."""
+    """Return the plan of a folder of records. Raises PlanError if there is none, or if its schema is another one."""
     path = out / PLAN
     if not path.exists():
         raise PlanError(f"{out} has {SAMPLES} but no {PLAN}, so nobody knows what they measure; give another folder")
@@ -139,7 +139,7 @@ def read_plan(out: Path) -> dict[str, Any]:
 
 
 def describe_difference(before: Any, now: Any) -> str:
-    """Say what differs; of two mappings only the keys that do."""
+    """Return a text about a difference; for two mappings only the keys that differ."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         keys = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
         return ", ".join(f"{key}: {describe_difference(before.get(key), now.get(key))}" for key in keys)
@@ -148,7 +148,7 @@ def describe_difference(before: Any, now: Any) -> str:
 
 @contextmanager
 def alone(out: Path) -> Iterator[None]:
-    """Lock the folder, so that no other process writes into it. The lock goes with the process, however that ends."""
+    """Lock the folder, so that no other process writes into it. The lock ends with the process."""
     out.mkdir(parents=True, exist_ok=True)
     try:
         with lock_or_refuse(out / ".lock"):
@@ -158,12 +158,12 @@ def alone(out: Path) -> Iterator[None]:
 
 
 def files(example: Example) -> list[Any]:
-    """Return the names of the example's files and which part is shown; their folders may differ between machines."""
+    """Return the names and spans of the example's files, without folders, which may differ between machines."""
     return [[each.path.name, str(each.span)] if each.span else each.path.name for each in example.every_media]
 
 
 def chat_words(example: Example) -> list[Any]:
-    """Return the words of a ready-made chat."""
+    """Return the text of a ready-made chat."""
     return [[m.role, [part for part in m.content if isinstance(part, str)]] for m in example.messages]
 
 

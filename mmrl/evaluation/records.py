@@ -1,7 +1,7 @@
-"""The records of an evaluation: the question, what the model received and wrote, how that was read, and its scores.
+"""The records of an evaluation: the question, the input and the text of the model, the parse of the text, and its scores.
 
 All are versioned, and validated when they are read (`mmrl.evaluation.store`). Generation and scoring have files of their own,
-so that a completion is generated once and scored as often as anyone likes.
+so that a completion is generated once and scored any number of times.
 """
 
 from collections.abc import Mapping
@@ -15,17 +15,17 @@ from mmrl.types import Example, Kind, Media, Span
 
 SCHEMA = 2  # version of all records; a reader refuses others
 
-ResponseStatus = Literal["ok", "truncated", "empty", "media_error", "engine_error"]  # what became of a request
+ResponseStatus = Literal["ok", "truncated", "empty", "media_error", "engine_error"]  # outcome of a request
 Status = Literal["ok", "truncated", "empty", "media_error", "engine_error", "unparsable"]
 FAILED = ("media_error", "engine_error")  # nothing was generated: there is no text to grade, and it counts as 0
 
 
 class IncompleteError(ValueError):
-    """There are fewer records than there must be, so a mean over them would be another number."""
+    """There are fewer records than there must be, so that a mean over them would be wrong."""
 
 
 class Strict:
-    """Describes what stands in a file: validated when it is read, without conversions, unknown fields and NaN."""
+    """A record in a file. It is validated when it is read, without conversions; unknown fields and NaN are errors."""
 
     __slots__ = ()
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -37,7 +37,7 @@ class File(Strict):
 
     kind: Literal["video", "image"]
     path: str
-    start: float | None = None  # of a video, the part that is looked at; None for all of it
+    start: float | None = None  # of the part of a video that the model sees; None: all of it
     end: float | None = None
     unit: Literal["seconds", "frames"] | None = None
 
@@ -48,7 +48,7 @@ class File(Strict):
 
     @property
     def media(self) -> Media:
-        """The file as examples have it."""
+        """Return the file as a medium of an example."""
         if self.start is None or self.end is None or self.unit is None:
             return Media(self.kind, Path(self.path))
         return Media(self.kind, Path(self.path), Span(self.start, self.end, self.unit))
@@ -64,7 +64,7 @@ def file_of(media: Media) -> File:
 
 @dataclass(frozen=True, slots=True)
 class Item(Strict):
-    """A line of items.jsonl: what is asked, and all that a grader needs, so that scoring needs no data root."""
+    """A line of items.jsonl: the question and all that a grader needs, so that scoring needs no data root."""
 
     id: str
     cluster: str  # items of one cluster are not independent
@@ -78,12 +78,12 @@ class Item(Strict):
 
     @property
     def gold(self) -> str:
-        """The right answer without the space around it, such as the letter of an option."""
+        """Return the right answer without the space around it, such as the letter of an option."""
         return (self.answer or "").strip()
 
     @property
     def example(self) -> Example:
-        """The item as graders take it."""
+        """Return the item as an example, for graders."""
         media = tuple(file.media for file in self.media)
         return Example(
             self.id, self.question, self.answer, self.kind, self.choices, media,
@@ -109,7 +109,7 @@ class Shown(Strict):
     size: tuple[int, int]  # height and width of the decoded pixels
     sha256: str  # of the decoded pixels, after the condition
     indices: tuple[int, ...] | None = None  # frames of the file
-    seconds: tuple[float, ...] | None = None  # at which they are said to be
+    seconds: tuple[float, ...] | None = None  # timestamps of these frames
     reader: str | None = None
 
 
@@ -117,7 +117,7 @@ class Shown(Strict):
 class Request(Strict):
     """The prompt and the media that the model received for one (item, sample)."""
 
-    prompt: str  # the chat template's text; each medium stands as one placeholder
+    prompt: str  # the chat template's text; each medium is one placeholder
     tokens: int  # of the whole prompt, media included
     media: tuple[Shown, ...] = ()
     key: str = ""  # SHA-256 of all that decides the response; the key of the cache
@@ -132,7 +132,7 @@ class Response(Strict):
     finished: bool  # ended by itself, not by the token limit
     status: ResponseStatus
     error: str | None = None
-    answer_logp: float | None = None  # log-probability of the graded answer's tokens, where the engine knows it
+    answer_logp: float | None = None  # log-probability of the graded answer's tokens, if the engine knows it
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +141,14 @@ class Sample(Strict):
 
     item: str
     sample: int
-    request: Request | None  # None where its media could not be read
+    request: Request | None  # None if its media could not be read
     response: Response
     schema: int = SCHEMA
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict(Strict):
-    """A line of scores.NAME.jsonl: how a response was read, and its scores."""
+    """A line of scores.NAME.jsonl: the parse of a response, and its scores."""
 
     item: str
     sample: int
@@ -175,7 +175,7 @@ class Completion:
 
     @property
     def response(self) -> Response:
-        """The record of the completion. A character that UTF-8 has not becomes a question mark; a text of white space is empty."""
+        """Return the record of the completion. Characters outside UTF-8 become question marks; a text of white space is empty."""
         text = self.text.encode(errors="replace").decode()
         status = "empty" if self.status == "ok" and not text.strip() else self.status
         return Response(text, self.tokens, self.finished, status, self.error, self.answer_logp)
@@ -183,7 +183,7 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Everything about one (item, sample), put together from the files; means and comparisons are made of these."""
+    """All facts about one (item, sample), joined from the files; means and comparisons use these."""
 
     item: str
     sample: int
@@ -200,7 +200,7 @@ class Record:
 
 
 def record_of(item: Item, sample: Sample, verdict: Verdict) -> Record:
-    """Return all that is on record about one (item, sample)."""
+    """Return the record of one (item, sample), joined from the lines of three files."""
     response, request = sample.response, sample.request
     unparsable = response.status == "ok" and verdict.parse.get("rung") == "unparsed"
     frames = [list(shown.indices) for shown in request.media if shown.indices is not None] if request else []

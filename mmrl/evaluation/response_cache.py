@@ -1,4 +1,4 @@
-"""Responses kept across runs, by all that decides them. Sampled ones too: seed and sample id are part of what decides."""
+"""A cache of responses across runs, sampled ones too. The key covers all that decides a response, with seed and sample id."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class CachedResponse(Strict):
 
 
 class ResponseCache:
-    """A file of responses that several processes may share. What a kill left half-written is cut off when it is opened."""
+    """A file of responses that several processes may share. Opening it cuts off a half-written line of a killed process."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ class ResponseCache:
             self.kept = {one.key: one for one in read_lines(CachedResponse, self.path)}
 
     def put(self, made: Mapping[str, tuple[Request, Response]]) -> None:
-        """Keep new responses; what is there already stays."""
+        """Add new responses; responses that are there already stay."""
         new = [CachedResponse(key, *pair) for key, pair in made.items() if key not in self.kept]
         self.kept |= {one.key: one for one in new}
         with waiting_lock(self.path.with_name(LOCK)):

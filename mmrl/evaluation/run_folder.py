@@ -19,11 +19,11 @@ CONDITIONS = "conditions"  # the folder of a run in which further conditions lie
 
 @dataclass(frozen=True, slots=True)
 class RunRecord(Strict):
-    """run.json: the settings, machine and counts of a run. Written when it starts, and again when it ends."""
+    """run.json: the settings, machine and counts of a run. It is written when the run starts, and again when it ends."""
 
     model: str
     command: str
-    commit: str  # with a plus sign where files differed from it
+    commit: str  # with a plus sign if files differed from it
     machine: str
     packages: dict[str, str]
     config: dict[str, Any]
@@ -42,7 +42,7 @@ def write_run(out: Path, run: RunRecord) -> None:
 
 
 def read_run(out: Path) -> RunRecord:
-    """Return what run.json says. Raises ValueError, which says what is wrong with it."""
+    """Return the content of run.json. Raises ValueError, which says what is wrong with it."""
     path = out / RUN
     if not path.exists():
         raise ValueError(f"{out}: expected a run of mmrl eval, found no {RUN} in it")
@@ -57,14 +57,14 @@ def sets_of(path: Path) -> dict[str, Path]:
     """Return the evaluated sets in a folder, by their path within it. Raises ValueError if there are none."""
     if not path.is_dir():
         raise ValueError(f"expected a folder of an evaluation, found nothing at {path}")
-    found = {str(plan.parent.relative_to(path)): plan.parent for plan in sorted(path.rglob(PLAN))}
-    if not found:
+    sets = {str(plan.parent.relative_to(path)): plan.parent for plan in sorted(path.rglob(PLAN))}
+    if not sets:
         raise ValueError(f"{path}: expected a folder of an evaluation, found no {PLAN} in it or below")
-    return {path.name if name == "." else name: folder for name, folder in found.items()}
+    return {path.name if name == "." else name: folder for name, folder in sets.items()}
 
 
 def summary_of(folder: Path, records: Sequence[Record]) -> Summary:
-    """Return the summary of a set's records. Raises IncompleteError where one that is planned is missing."""
+    """Return the summary of a set's records. Raises IncompleteError if a planned record is missing."""
     plan = read_plan(folder)
     return summarise(f"{folder} ({plan['name']})", records, plan["items"], plan["samples"])
 

@@ -21,9 +21,9 @@ Sampler = Callable[[Sequence[Example], Sequence[int]], Sequence[Completion]]  # 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationJob(Plan):
-    """One set to be measured: what is asked, who answers, how that is scored, and where the records lie.
+    """One set to be measured: its examples, its sampler, its scorer and the folder of its records.
 
-    Raises ValueError for one that measures nothing.
+    Raises ValueError if it measures nothing.
     """
 
     sampler: Sampler
@@ -32,13 +32,13 @@ class EvaluationJob(Plan):
     _: KW_ONLY
     expected: int | None = None  # examples that there must be: a truncated download is an error
     retry: bool = False  # generate again the batches in which something failed
-    progress: Callable[[int], Any] = lambda done: None  # is told how many pairs are done
+    progress: Callable[[int], Any] = lambda done: None  # receives the number of pairs that are done
 
 
 def evaluate(job: EvaluationJob) -> Summary:
-    """Generate what is not yet on record in the job's folder, score it, and summarise all of it.
+    """Generate the samples that are not yet on record in the job's folder, score them, and return a summary of all.
 
-    Raises IncompleteError where there are not as many examples as expected, and PlanError where the folder holds records of
+    Raises IncompleteError if there are not as many examples as expected, and PlanError if the folder holds records of
     another plan: other examples, or other settings.
     """
     if job.expected is not None and len(job.examples) != job.expected:
@@ -50,7 +50,7 @@ def evaluate(job: EvaluationJob) -> Summary:
 
 
 def generate(job: EvaluationJob, done: dict[Pair, Sample]) -> None:
-    """Write the samples of all batches that are not done. Those of the first are scored at once: a grader that fails does so early."""
+    """Write the samples of all batches that are not done. The first batch is scored at once, so that a broken grader fails early."""
     if done:
         job.progress(len(done))
     cut_torn_end(job.out / COSTS)
@@ -66,7 +66,7 @@ def generate(job: EvaluationJob, done: dict[Pair, Sample]) -> None:
         job.progress(len(done))
         if number == 0:
             score(job.out, job.scorer)
-    if list(done) != job.pairs:  # batches were run again out of turn
+    if list(done) != job.pairs:  # some batches were run again, out of order
         write_lines(job.out / SAMPLES, [done[pair] for pair in job.pairs])
 
 
@@ -82,6 +82,6 @@ def generated(name: str, part: Sequence[tuple[Example, int]], sampler: Sampler) 
 
 
 def cost(out: Path) -> dict[str, float]:
-    """Return the seconds and tokens that a folder's samples took, over all its sessions; 0 where nothing is written down."""
+    """Return the seconds and tokens that a folder's samples took, over all its sessions; 0 without a record of them."""
     rows = read(out / COSTS) if (out / COSTS).exists() else []
     return {key: sum((row.get(key, 0) for row in rows), 0.0) for key in ("seconds", "tokens")}

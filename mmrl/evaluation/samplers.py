@@ -23,7 +23,7 @@ from mmrl.types import Decoding, Example, Group
 def sampler_of(
     model: Policy | GenericModel, template: str, decoding: Decoding, max_num_seqs: int
 ) -> "EngineSampler | GenerateSampler":
-    """Return the sampler of a model, which itself keeps its template."""
+    """Return the sampler of a model under a template."""
     if isinstance(model, GenericModel):
         return GenerateSampler(replace(model, template=template), decoding)
     view = copy.copy(model)
@@ -33,7 +33,7 @@ def sampler_of(
 
 @dataclass(frozen=True, slots=True)
 class EngineSampler(ResponseSampler):
-    """A policy that answers through mmrl's own engine. The samples of a question stand together, and share its prompt."""
+    """A policy that answers through mmrl's own engine. The samples of a question are neighbours, and share its prompt."""
 
     policy: Policy
     engine: Engine
@@ -51,12 +51,12 @@ class EngineSampler(ResponseSampler):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The settings of the engine that decide the texts."""
+        """Return the settings of the engine that decide the texts."""
         return {"name": "mmrl", "compute": str(self.policy.compute), "max_num_seqs": self.engine.max_num_seqs}
 
 
 def completion_of(group: Group, row: int) -> Completion:
-    """Return a completion of a group as it is recorded."""
+    """Return the record of one completion of a group."""
     answer, logprobs = group.answer_mask[row], None
     if group.sampling_logprobs is not None and bool(answer.any()):
         logprobs = float(group.sampling_logprobs[row, answer].sum())
@@ -65,7 +65,7 @@ def completion_of(group: Group, row: int) -> Completion:
 
 
 def completion(text: str, tokens: int, finished: bool, prompt_tokens: int, answer_logp: float | None) -> Completion:
-    """Return what was written as it is recorded."""
+    """Return the record of a text."""
     status = "ok" if finished else "truncated"
     return Completion(text, tokens, finished, status, request=Request("", prompt_tokens), answer_logp=answer_logp)
 
@@ -97,13 +97,13 @@ class GenerateSampler(ResponseSampler):
                 if any(mask)
                 else None
             )
-            told = (written.text, len(written.tokens), written.finished, written.prompt_tokens)
-            completions.append(completion(*told, logprobs))
+            facts = (written.text, len(written.tokens), written.finished, written.prompt_tokens)
+            completions.append(completion(*facts, logprobs))
         return completions
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The settings of the engine that decide the texts."""
+        """Return the settings of the engine that decide the texts."""
         return {"name": "transformers.generate", "compute": str(self.model.compute)}
 
 

@@ -16,7 +16,7 @@ from mmrl.world.graders import WORLD_GRADERS
 
 
 def scorer_of(graders: Mapping[str, str], name: str = DEFAULT) -> Scorer:
-    """Return the scorer of some metrics, each with a grader's name or path.py:function. Raises ValueError for none."""
+    """Return the scorer of metrics, each with a grader's name or path.py:function. Raises ValueError without metrics."""
     if not graders:
         raise ValueError("graders: expected one or more metrics, as in accuracy=accuracy; found none")
     by_metric = {metric: grader(spec) for metric, spec in graders.items()}
@@ -25,7 +25,7 @@ def scorer_of(graders: Mapping[str, str], name: str = DEFAULT) -> Scorer:
 
 
 def code_of(spec: str) -> str:
-    """Return a short hash of the code that a grader is made of: its file, or all files of the room that it comes from."""
+    """Return a short hash of a grader's code: its file, or all files of its package."""
     if is_spec(spec):
         return user_code.code_hash(spec)
     room = world if spec in WORLD_GRADERS else rewards

@@ -1,4 +1,4 @@
-"""Scoring of records, as often as wanted: without a model or a data root, one file of verdicts for each scorer."""
+"""Scoring of records, any number of times, without a model or a data root; each scorer has a file of verdicts."""
 
 import json
 import math
@@ -15,8 +15,8 @@ from mmrl.types import Example, index_of
 
 DEFAULT = "default"  # the scorer that a run comes with
 
-Grade = Callable[[str, Example], Mapping[str, float | None]]  # by metric; None where there is no verdict
-Parse = Callable[[str, Example], Mapping[str, Any]]  # its "rung" is "unparsed" where no answer was found
+Grade = Callable[[str, Example], Mapping[str, float | None]]  # by metric; None if there is no verdict
+Parse = Callable[[str, Example], Mapping[str, Any]]  # its "rung" is "unparsed" if no answer was found
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Scorer:
             raise ValueError(f"scorer: expected a name of letters, digits, - and _, found {self.name!r}")
 
     def verdict(self, item: Item, sample: Sample) -> Verdict:
-        """Return the verdict on one response. A response that was not generated is not graded; one that cannot be parsed is."""
+        """Return the verdict on one response. Failed responses are not graded; unparsable ones are."""
         if sample.response.status in FAILED:
             return Verdict(sample.item, sample.sample, {}, {})
         text, example = sample.response.text, item.example
@@ -50,7 +50,7 @@ def checked(metric: str, value: float | None, item: str) -> float | None:
 
 
 def verdicts_path(out: Path, name: str) -> Path:
-    """Return the file of a scorer's verdicts; with .json at its end, the file that says what the scorer was."""
+    """Return the file of a scorer's verdicts; with the suffix .json, the file that describes the scorer."""
     return out / f"scores.{name}.jsonl"
 
 
@@ -62,12 +62,12 @@ def scorers_of(out: Path) -> list[str]:
 def score(out: Path, scorer: Scorer, anew: bool = False) -> list[Record]:
     """Write the verdicts on all samples on record, in the order of the samples, and return the records.
 
-    Verdicts that this very scorer gave before stand (a judge or a time-out may decide otherwise the next time), unless
-    ``anew``. Those of other scorers are not touched.
+    Earlier verdicts of this very scorer stay (a judge or a time-out may decide otherwise the next time), unless ``anew``. Those
+    of other scorers do not change.
     """
     items, samples = read_items(out), read_lines(Sample, out / SAMPLES)
-    kept = {} if anew else given_before(out, scorer)
-    verdicts = [kept.get((s.item, s.sample)) or scorer.verdict(items[s.item], s) for s in samples]
+    earlier = {} if anew else given_before(out, scorer)
+    verdicts = [earlier.get((s.item, s.sample)) or scorer.verdict(items[s.item], s) for s in samples]
     path = verdicts_path(out, scorer.name)
     write_lines(path, verdicts)
     write_json(path.with_suffix(".json"), json.loads(canonical(scorer.facts)), sort_keys=True)
@@ -75,7 +75,7 @@ def score(out: Path, scorer: Scorer, anew: bool = False) -> list[Record]:
 
 
 def given_before(out: Path, scorer: Scorer) -> dict[Pair, Verdict]:
-    """Return the verdicts on record that this very scorer gave; none of a scorer without facts, and none on what failed."""
+    """Return the recorded verdicts of this very scorer; none if it has no facts, and none on failed responses."""
     path = verdicts_path(out, scorer.name)
     facts = path.with_suffix(".json")
     if not (scorer.facts and path.exists() and facts.exists()):
@@ -85,14 +85,14 @@ def given_before(out: Path, scorer: Scorer) -> dict[Pair, Verdict]:
 
 
 def read_items(out: Path) -> dict[str, Item]:
-    """Return the items of a folder by id. Raises ValueError where there are none."""
+    """Return the items of a folder by id. Raises ValueError if there are none."""
     if not (out / ITEMS).exists():
         raise ValueError(f"{out}: expected a folder of an evaluation, found no {ITEMS} in it")
     return {item.id: item for item in read_lines(Item, out / ITEMS)}
 
 
 def read_records(out: Path, scorer: str = DEFAULT) -> list[Record]:
-    """Return all records of a folder with one scorer's verdicts. Raises IncompleteError where those are of other samples."""
+    """Return all records of a folder with one scorer's verdicts. Raises IncompleteError if the verdicts are on other samples."""
     items, samples = read_items(out), read_lines(Sample, out / SAMPLES)
     path = verdicts_path(out, scorer)
     if not path.exists():
@@ -107,11 +107,11 @@ def read_records(out: Path, scorer: str = DEFAULT) -> list[Record]:
 
 
 def gold_text(choices: Sequence[str], answer: str | None) -> str | None:
-    """Return the text of the right option, wherever it stands; an answer that names no option as it is."""
+    """Return the text of the right option; the answer itself if it names no option."""
     place = index_of(answer.strip()[0]) if answer and answer.strip() else -1
     return choices[place] if 0 <= place < len(choices) else answer
 
 
 def answers(records: Sequence[Record]) -> list[str | None]:
-    """Return the answers: the letter that the lenient rules read, else the strict answer."""
+    """Return the answer of each record: the letter by the lenient rules, else the strict answer."""
     return [record.parse.get("extracted") or record.parse.get("answer") for record in records]

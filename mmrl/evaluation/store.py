@@ -1,4 +1,4 @@
-"""Files of records: one line of JSON each, validated when read; half-written ends are seen; rewriting is all or nothing."""
+"""Files of records: one line of JSON each, validated when read; half-written ends are detected; rewriting is all or nothing."""
 
 import json
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ def read_lines(kind: type[T], path: Path) -> list[T]:
 
 
 def read_line(kind: type[T], text: bytes, path: Path, number: int) -> T:
-    """Return one record. Raises ValueError that names the line if it is none."""
+    """Return one record. Raises ValueError, which names the line, if it is none."""
     where, name = f"{path}, line {number}", kind.__name__.lower()
     try:
         row = json.loads(text)
@@ -48,7 +48,7 @@ def read_line(kind: type[T], text: bytes, path: Path, number: int) -> T:
 
 
 def line(record: Any) -> str:
-    """Return a record as one line of JSON. Raises ValueError for what JSON cannot hold."""
+    """Return a record as one line of JSON. Raises ValueError for values that JSON cannot hold."""
     try:
         return json.dumps(asdict(record), allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:

@@ -1,7 +1,7 @@
 """Means with intervals, and paired differences.
 
-Nothing leaves the denominator. What failed to be generated counts as 0. What a grader gave no verdict on is unscored: it
-counts as 0 in the mean, and the interval is as wide as it would be if the truth were anything between all 0 and all 1.
+No record leaves the denominator. A failed generation counts as 0. A record without a verdict is unscored: it counts as 0 in
+the mean, and the interval covers every score that it may have, from 0 to 1.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ from mmrl.evaluation.records import FAILED, IncompleteError, Record
 from mmrl.evaluation.statistics import Comparison, Difference, bounded_difference, bounded_mean, mean_interval, paired
 from mmrl.evaluation.statistics import compare as everything
 
-Scores = Sequence[float | None]  # one a record; None where there is no verdict
+Scores = Sequence[float | None]  # one a record; None if there is no verdict
 Columns = dict[str, list[float | None]]  # scores by metric
 
 
@@ -23,8 +23,8 @@ class Mean:
     mean: float
     low: float
     high: float
-    unscored: int = 0  # records on which there is no verdict; 0 in the mean
-    best: float | None = None  # the mean if all of those were 1; None where there are none
+    unscored: int = 0  # records without a verdict; 0 in the mean
+    best: float | None = None  # the mean if all of those were 1; None if there are none
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ Measured = Summary | Sequence[Record]
 
 
 def summarise(name: str, records: Sequence[Record], expected: int, samples: int = 1) -> Summary:
-    """Return means over all records with intervals over clusters. Raises IncompleteError where a record is missing.
+    """Return means over all records with intervals over clusters. Raises IncompleteError if a record is missing.
 
     A record without scores (its media could not be read) counts as 0 in every metric.
     """
@@ -70,7 +70,7 @@ def summarise(name: str, records: Sequence[Record], expected: int, samples: int 
 
 
 def mean_of(scores: Scores, clusters: Sequence[str]) -> Mean:
-    """Return the mean, worst case, with an interval that holds from the worst case to the best."""
+    """Return the worst-case mean, with an interval that covers the worst case and the best."""
     known = [score for score in scores if score is not None]
     if len(known) == len(scores):
         return Mean(sum(known) / len(known), *mean_interval(known, clusters))
@@ -79,7 +79,7 @@ def mean_of(scores: Scores, clusters: Sequence[str]) -> Mean:
 
 
 def compare(before: Measured, after: Measured) -> dict[str, Difference]:
-    """Return the change of each metric: paired by (item, sample), intervals over clusters. Both must hold the same pairs."""
+    """Return the change of each metric, paired by (item, sample), with intervals over clusters. Both must hold the same pairs."""
     earlier, later, clusters = side_by_side(before, after)
     return {metric: bounded_change(earlier[metric], later[metric], clusters) for metric in earlier}
 
@@ -87,17 +87,17 @@ def compare(before: Measured, after: Measured) -> dict[str, Difference]:
 def compare_fully(before: Measured, after: Measured) -> dict[str, Comparison]:
     """Return the change of each metric with discordant counts, McNemar and the smallest effect that could have been seen."""
     earlier, later, clusters = side_by_side(before, after)
-    found = {}
+    changes = {}
     for metric in earlier:
-        one = everything(counted(earlier[metric]), counted(later[metric]), clusters)
-        found[metric] = replace(one, difference=bounded_change(earlier[metric], later[metric], clusters))
-    return found
+        change = everything(counted(earlier[metric]), counted(later[metric]), clusters)
+        changes[metric] = replace(change, difference=bounded_change(earlier[metric], later[metric], clusters))
+    return changes
 
 
 def side_by_side(before: Measured, after: Measured) -> tuple[Columns, Columns, list[str]]:
-    """Return the scores of both in one order, and the clusters.
+    """Return the scores of both by metric, in one order, and the clusters.
 
-    Raises IncompleteError where they are not of the same pairs, ValueError where they are not scored alike.
+    Raises IncompleteError if their pairs differ, ValueError if their metrics differ.
     """
     first, second = by_pair(before), by_pair(after)
     missing = first.keys() ^ second.keys()
@@ -113,7 +113,7 @@ def side_by_side(before: Measured, after: Measured) -> tuple[Columns, Columns, l
 
 
 def bounded_change(before: Scores, after: Scores, clusters: Sequence[str]) -> Difference:
-    """Return the paired difference; what is unscored counts as 0, and the interval holds whatever its score would be."""
+    """Return the paired difference; unscored records count as 0, and the interval covers all scores that they may have."""
     change = paired(counted(before), counted(after), clusters)
     if None not in before and None not in after:
         return change
@@ -122,12 +122,12 @@ def bounded_change(before: Scores, after: Scores, clusters: Sequence[str]) -> Di
 
 
 def counted(scores: Scores) -> list[float]:
-    """Return the scores with 0 for what has no verdict."""
+    """Return the scores, with 0 for records without a verdict."""
     return [0.0 if score is None else score for score in scores]
 
 
 def columns(name: str, records: Sequence[Record]) -> Columns:
-    """Return scores by metric, one a record; 0 for what was not generated, None for what has no verdict."""
+    """Return scores by metric, one a record; 0 for a failed generation, None without a verdict."""
     metrics = list(dict.fromkeys(metric for record in records for metric in record.scores))
     if not metrics:
         error = next((record.error for record in records if record.error), "no record has scores")
@@ -140,7 +140,7 @@ def columns(name: str, records: Sequence[Record]) -> Columns:
 
 
 def by_pair(measured: Measured) -> dict[tuple[str, int], Record]:
-    """Return records by (item, sample). Raises ValueError where one occurs twice."""
+    """Return records by (item, sample). Raises ValueError if one occurs twice."""
     records = measured.records if isinstance(measured, Summary) else measured
     pairs = {(record.item, record.sample): record for record in records}
     if len(pairs) < len(records):

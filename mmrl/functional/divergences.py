@@ -1,15 +1,17 @@
-"""f-divergences D_f(pi || p) of a policy pi from a target p, each as its equations.
+"""f-divergences D_f(pi || p) of a policy pi from a target p, each given by its equations.
 
     D_f(pi || p) = sum_{p(x) > 0} p(x) f(t)  +  f'(inf) pi({p = 0}),      t = pi / p,  f convex,  f(1) = 0
     grad D_f     = E_{x ~ pi}[f'(t) grad log pi(x)]                       t held fixed
 
 so minimising D_f is REINFORCE with the reward -f'(t), the *pseudo-reward*, here a function of the log-ratio L = log t.
-Source: Go et al. 2023 (2302.08215). Departures: the names by which a config chooses say the order of the arguments (classical
-ones are aliases, since "reverse" means both orders in the literature); Jensen-Shannon is the half-half one, of which that
-paper's generator is twice; the alpha family is not multiplied by 1 - a, so that it is continuous in a.
+Source: Go et al. 2023 (2302.08215). Departures: the names in a config give the order of the arguments (the classical
+names are aliases, since "reverse" means both orders in the literature); Jensen-Shannon has weights 1/2 and 1/2, and that
+paper's generator is twice it; the alpha family is not multiplied by 1 - a, so that it is continuous in a.
 
-A policy that has mass where the target has none pays f'(inf) for it, which is finite or not: see ``slope_at_infinity``. At
+Each unit of policy mass where the target has none costs f'(inf), which may be infinite: see ``slope_at_infinity``. At
 finite L pseudo-rewards are finite: exponentials saturate ``HEADROOM`` below the largest number. At L = inf they are -f'(inf).
+
+Facts and the scales of other sources: docs/facts/divergences.md.
 """
 
 import math
@@ -26,33 +28,33 @@ from mmrl.runtime.choices import Choice
 
 NORMALISED = 1e-6  # how far the sum of given probabilities may be from 1
 HEADROOM = 8.0  # nats between a saturated exponential and the largest number, so that a group's sum is finite
-TIE = 1e-12  # log-ratios nearer to 0 count as equal probabilities in float64; in shorter types 4 of their epsilons
+TIE = 1e-12  # log-ratios nearer to 0 count as 0 in float64; in shorter types the limit is 4 of their epsilons
 
 
 class Divergence(ABC):
-    """The generator f of a divergence, and what follows from it."""
+    """The generator f of a divergence, its slope and its pseudo-reward."""
 
     __slots__ = ()
-    slope_at_infinity: ClassVar[float]  # f'(inf): the price of a unit of policy mass outside the target's support
+    slope_at_infinity: ClassVar[float]  # f'(inf): the cost of a unit of policy mass outside the target's support
     curvature: ClassVar[float]  # f''(1): near pi = p, D is f''(1) / 2 times chi-square; nan where f has a kink
-    power: ClassVar[float | None] = None  # a, where f is t^a up to scale and linear terms: Z then scales 1 + (1 - a) r
+    power: ClassVar[float | None] = None  # a, if f is t^a up to scale and linear terms: Z then scales 1 + (1 - a) r
 
     @abstractmethod
     def f(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
-        """The generator at the density ratio t = pi / p."""
+        """Return the generator at the density ratio t = pi / p."""
 
     @abstractmethod
     def slope(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
-        """f'(t)."""
+        """Return f'(t)."""
 
     @abstractmethod
     def pseudo_reward(self, log_ratio: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
-        """-f'(exp L), stated apart from ``slope`` so that it is exact for every L."""
+        """Return -f'(exp L). It is separate from ``slope`` so that it is exact for every L."""
 
 
 @dataclass(frozen=True, slots=True)
 class KLTargetPolicy(Divergence):
-    """KL(p || pi), forward KL: f = -log t. Never punishes; rewards what the policy lacks without bound."""
+    """KL(p || pi), forward KL: f = -log t. Its pseudo-reward is never negative, and unbounded where the policy lacks mass."""
 
     name: Literal["kl_target_policy", "forward_kl"] = field(default="kl_target_policy", kw_only=True, compare=False)
     slope_at_infinity: ClassVar[float] = 0.0
@@ -142,7 +144,7 @@ class SkewJensenShannon(Divergence):
 
 @dataclass(frozen=True, slots=True)
 class TotalVariation(Divergence):
-    """1/2 sum |pi - p|: f = 1/2 |t - 1|. Says up or down and not how far, so it wants an exact Z."""
+    """1/2 sum |pi - p|: f = 1/2 |t - 1|. Its pseudo-reward is a sign alone, so it needs an exact Z."""
 
     name: Literal["tv", "total_variation"] = field(default="tv", kw_only=True, compare=False)
     slope_at_infinity: ClassVar[float] = 0.5
@@ -202,7 +204,7 @@ class ChiSquareTargetPolicy(Divergence):
 
 @dataclass(frozen=True, slots=True)
 class SquaredHellinger(Divergence):
-    """1/2 sum (sqrt pi - sqrt p)^2: f = 1/2 (sqrt t - 1)^2. A bounded price and a tame reward."""
+    """1/2 sum (sqrt pi - sqrt p)^2: f = 1/2 (sqrt t - 1)^2. Its cost outside the support is bounded."""
 
     name: Literal["squared_hellinger", "sq_hellinger"] = field(default="squared_hellinger", kw_only=True, compare=False)
     slope_at_infinity: ClassVar[float] = 0.5
@@ -242,7 +244,7 @@ class Alpha(Divergence):
     """(sum pi^a p^(1-a) - 1) / (a (a - 1)), the power family: f = (t^a - a t - 1 + a) / (a (a - 1)), continuous in a.
 
     a = 0 is KL(p || pi), a = 1 KL(pi || p), 1/2 four times squared Hellinger, 2 half of chi-square(pi || p), -1 half of
-    chi-square(p || pi); D_a(pi || p) = D_{1-a}(p || pi). Kruszewski et al. 2026 (2512.05962) count a in the same direction.
+    chi-square(p || pi); D_a(pi || p) = D_{1-a}(p || pi). Kruszewski et al. 2026 (2512.05962) define a in the same direction.
     """
 
     name: Literal["alpha"] = field(default="alpha", kw_only=True, compare=False)
@@ -263,7 +265,7 @@ class Alpha(Divergence):
         return self.a
 
     def f(self, t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
-        if self.a < 0.5:  # two ways to write the same, exact near the limit that lies nearer
+        if self.a < 0.5:  # both forms are equal; each is exact near the limit that is nearer
             return (power_log(t.log(), self.a) - (t - 1)) / (self.a - 1)
         return (torch.where(t == 0, 0.0, t * power_log(t.log(), self.a - 1)) - (t - 1)) / self.a
 
@@ -278,13 +280,13 @@ BUILT_IN = (
     KLTargetPolicy, KLPolicyTarget, JensenShannon, SkewJensenShannon, TotalVariation, ChiSquarePolicyTarget,
     ChiSquareTargetPolicy, SquaredHellinger, Jeffreys, Alpha,
 )  # fmt: skip
-AnyDivergence = Annotated[Divergence, Choice("divergence", BUILT_IN)]  # that a config chooses by name
+AnyDivergence = Annotated[Divergence, Choice("divergence", BUILT_IN)]  # a config chooses one by name
 
 
 def value(divergence: Divergence, policy: Float[Tensor, "*b k"], target: Float[Tensor, "*b k"]) -> Float[Tensor, "*b"]:
-    """D_f(policy || target), exact, of probabilities that are listed; inf where it is infinite.
+    """Return D_f(policy || target), exact, of listed probabilities, [*b]; it may be inf.
 
-    Raises ValueError for what are not probabilities that add up to 1.
+    Raises ValueError unless both are probabilities that add up to 1.
     """
     for name, p in (("policy", policy), ("target", target)):
         if not bool((p >= 0).all()) or not bool(((p.sum(dim=-1) - 1).abs() <= NORMALISED).all()):
@@ -301,26 +303,26 @@ def value(divergence: Divergence, policy: Float[Tensor, "*b k"], target: Float[T
 
 
 def exp(x: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
-    """e^x that saturates at finite x; 0 and inf at the infinite."""
+    """Return e^x, which saturates at finite x; 0 at -inf and inf at inf."""
     return torch.where(x.isinf(), x, x.clamp(max=most(x.dtype))).exp()
 
 
 def expm1(x: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
-    """e^x - 1 that saturates at finite x; -1 and inf at the infinite."""
+    """Return e^x - 1, which saturates at finite x; -1 at -inf and inf at inf."""
     return torch.where(x.isinf(), x, x.clamp(max=most(x.dtype))).expm1()
 
 
 def most(dtype: torch.dtype) -> float:
-    """The exponent at which exponentials saturate."""
+    """Return the exponent at which exponentials saturate."""
     return math.log(torch.finfo(dtype).max) - HEADROOM
 
 
 def power_log(x: Float[Tensor, "*s"], k: float) -> Float[Tensor, "*s"]:
-    """(e^(k x) - 1) / k, which is x for k = 0."""
+    """Return (e^(k x) - 1) / k; x for k = 0."""
     return x if k == 0 else expm1(k * x) / k
 
 
 def sign(x: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
-    """-1, 0 or 1; 0 for what rounding alone keeps from 0."""
+    """Return -1, 0 or 1; 0 if only rounding separates x from 0."""
     tie = TIE if x.dtype == torch.float64 else 4 * torch.finfo(x.dtype).eps
     return torch.where(x.abs() <= tie, 0.0, x.sign())

@@ -11,7 +11,7 @@ from mmrl.types import LossNormalisers
 STD_EPSILON = 1e-4  # added to a group's standard deviation, as in the released GRPO code
 ACCURACY_THRESHOLD = 0.1  # accuracy at or below which no completion counts as accurate, as in GRPO-CARE
 ROUNDING = 1e-6  # a float32 mean of equal numbers may exceed them
-LOG_RATIO_LIMIT = 10.0  # log-ratios are cut here before they are exponentiated, as in the released GRPO code
+LOG_RATIO_LIMIT = 10.0  # log-ratios are clamped to this before exp, as in the released GRPO code
 
 LossAggMode = Literal["seq-mean-token-mean", "token-mean", "seq-mean-token-sum-norm"]  # names as in verl
 Likelihood = Literal["geometric", "arithmetic"]
@@ -33,7 +33,7 @@ def group_advantages(reward: Float[Tensor, " g"], baseline: Baseline = "group_me
 
 
 def leave_one_out(reward: Float[Tensor, " g"]) -> Float[Tensor, " g"]:
-    """Return reward - mean of the other completions. It is unbiased; ``centred`` makes the expected gradient (g - 1) / g of it.
+    """Return reward - mean of the other completions. It is unbiased; with ``centred`` the expected gradient is (g - 1) / g times as large.
 
     Source: Kool, van Hoof, Welling 2019. Raises ValueError for a group of one.
     """
@@ -42,14 +42,14 @@ def leave_one_out(reward: Float[Tensor, " g"]) -> Float[Tensor, " g"]:
 
 
 def centred(reward: Float[Tensor, " g"]) -> Float[Tensor, " g"]:
-    """Return reward - mean over the group; exactly 0 if all are equal, whatever rounding makes of their mean."""
+    """Return reward - mean over the group; exactly 0 if all are equal, also if their mean is rounded."""
     return (reward - reward.mean()) * (reward.max() > reward.min())
 
 
 def standardised(reward: Float[Tensor, " g"]) -> Float[Tensor, " g"]:
     """Return (reward - mean) / (std + 1e-4) over the group, with the unbiased std. Source: Shao et al. 2024, 2402.03300, sec. 4.1.2.
 
-    Raises ValueError for a group of one, which has no siblings to be compared with.
+    Raises ValueError for a group of one.
     """
     require_siblings(reward)
     return centred(reward) / (reward.std() + STD_EPSILON)
@@ -62,7 +62,7 @@ def require_siblings(reward: Float[Tensor, " g"]) -> None:
 
 
 def accurate(accuracy: Float[Tensor, " g"], threshold: float = ACCURACY_THRESHOLD) -> Bool[Tensor, " g"]:
-    """Mark the completions whose accuracy is above the threshold and not below the group's mean. Source: Chen et al. 2025 (2506.16141), algorithm 1."""
+    """Return True for the completions whose accuracy is above the threshold and not below the group's mean. Source: Chen et al. 2025 (2506.16141), algorithm 1."""
     return (accuracy > threshold) & (accuracy >= accuracy.mean() - ROUNDING)
 
 
@@ -93,7 +93,7 @@ def ratio(logprobs: Float[Tensor, "n t"], old: Float[Tensor, "n t"]) -> Float[Te
 def sequence_ratio(
     logprobs: Float[Tensor, "n t"], old: Float[Tensor, "n t"], mask: Bool[Tensor, "n t"], mean: bool = False
 ) -> Float[Tensor, "n t"]:
-    """pi(o) / pi_old(o) of the whole completion on each of its tokens, or, with ``mean``, the geometric mean of theirs.
+    """Return pi(o) / pi_old(o) of the whole completion on each of its tokens; with ``mean`` the geometric mean of its tokens' ratios.
 
     The gradient at a token is the ratio times that token's score, so that the sum over tokens is the sequence's.
     Source: Zheng et al. 2025, 2507.18071, eq. 14 (GSPO-token, whose gradient is GSPO's if all tokens of a completion have one advantage).
@@ -138,19 +138,19 @@ def clipped_tokens(
 
 
 def k1(logprobs: Float[Tensor, "..."], reference: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """log pi - log pi_ref: its mean over pi is KL(pi || ref). Source of k1, k2, k3: Schulman 2020, "Approximating KL divergence"."""
+    """Return log pi - log pi_ref; its mean over pi is KL(pi || ref). Source of k1, k2, k3: Schulman 2020, "Approximating KL divergence"."""
     return logprobs - reference
 
 
 def k2(logprobs: Float[Tensor, "..."], reference: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """(log pi - log pi_ref)^2 / 2: biased in value; its gradient in expectation over pi is that of KL(pi || ref)."""
+    """Return (log pi - log pi_ref)^2 / 2. It is biased; its expected gradient over pi is that of KL(pi || ref)."""
     return (logprobs - reference).square() / 2
 
 
 def k3(logprobs: Float[Tensor, "..."], reference: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """exp(x) - x - 1 with x = log pi_ref - log pi cut to [-10, 10]: KL(pi || ref), estimated, never negative.
+    """Return exp(x) - x - 1 with x = log pi_ref - log pi clamped to [-10, 10], an estimate of KL(pi || ref) that is never negative.
 
-    Source: Schulman 2020; Shao et al. 2024, eq. 4. Differentiated in the loss its expected gradient is that of the *forward*
+    Source: Schulman 2020; Shao et al. 2024, eq. 4. If the loss differentiates it, its expected gradient is that of the *forward*
     KL(ref || pi), for a token at the states visited (tests/algorithms/test_kl_regularised.py enumerates it).
     """
     x = (reference - logprobs).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
@@ -176,7 +176,7 @@ def loss_weights(
 
     ``seq-mean-token-mean``: 1 / (completions x tokens of this completion). ``token-mean``: 1 / tokens of all completions.
     ``seq-mean-token-sum-norm``: 1 / (completions x loss_scale_factor), so that a completion's gradient is the sum of its tokens'.
-    Over all groups of all ranks the weights of the first two add up to 1. An empty completion has no token that could carry its part.
+    Over all groups of all ranks the weights of the first two add up to 1. An empty completion has no token and so no weight.
     """
     mask = mask.to(dtype)
     if loss_agg_mode == "token-mean":
@@ -192,5 +192,5 @@ def spread(value: Float[Tensor, " n"], mask: Bool[Tensor, "n t"]) -> Float[Tenso
 
 
 def per_token(value: Float[Tensor, " g"], mask: Bool[Tensor, "g t"]) -> Float[Tensor, "g t"]:
-    """Repeat a value on every token of its completion; 0 off the mask."""
+    """Return the value of each completion on every one of its tokens; 0 off the mask."""
     return value[:, None] * mask

@@ -1,4 +1,4 @@
-"""Samples in this process: one prefill a prompt, all groups of a step decoded together, rows leave when they end."""
+"""Samples in this process: each prompt is prefilled once, all groups of a step are decoded together, rows leave when they end."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ from mmrl.types import Decoding, Group, Prompt
 
 # float32 tensors as wide as the vocabulary that drawing a token needs at a time; its distribution is float64
 TENSORS = 5
-TENSORS_TOP_P = 12  # if the distribution is cut to its nucleus: sorted, and put back
-COMPACT = 0.75  # rows that have ended leave the batch when this share of rows, or less, goes on
+TENSORS_TOP_P = 12  # the same with top_p below 1, which sorts the distribution
+COMPACT = 0.75  # ended rows leave the batch when at most this fraction of the rows continues
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Samples from a policy."""
+    """Samples completions from a policy."""
 
     policy: Policy
     decoding: Decoding
     span: Callable[[str], Span | None]  # finds the graded answer in a text, as character offsets
-    max_num_seqs: int = 256  # that are decoded at a time
+    max_num_seqs: int = 256  # rows that are decoded at a time
 
     @torch.no_grad()
     def sample(
@@ -73,12 +73,12 @@ class Engine:
     def decode(
         self, decoder: Decoder, starts: Int[Tensor, " n"], noise: Float[Tensor, "n t"]
     ) -> tuple[Int[Tensor, "n t"], Float[Tensor, "n t"], Int[Tensor, " n"]]:
-        """Samples tokens with log-probabilities, and counts those of each row (t + 1 if it was cut off)."""
+        """Samples tokens with their log-probabilities, and counts the tokens of each row (t + 1 if the limit cut it)."""
         hidden, device = decoder.last, noise.device
         tokens = torch.full(noise.shape, self.policy.end, device=device)
         logprobs = torch.zeros(noise.shape, dtype=torch.promote_types(hidden.dtype, torch.float32), device=device)
         lengths = torch.full((len(noise),), noise.shape[1] + 1, device=device)
-        rows = torch.arange(len(noise), device=device)  # which rows are still decoded
+        rows = torch.arange(len(noise), device=device)  # indices of the rows that are decoded
         for t in range(noise.shape[1]):
             token, value = self.choose(hidden, noise[rows, t])
             alive = lengths[rows] > t
@@ -92,12 +92,12 @@ class Engine:
                 decoder.keep(keep)
                 rows, token = rows[keep], token[keep]
             else:
-                self.policy.work.padding += int((~alive).sum())  # rows that have ended and are carried along
+                self.policy.work.padding += int((~alive).sum())  # ended rows that remain in the batch
             hidden = decoder.advance(token, starts[rows] + t)
         return tokens, logprobs, lengths
 
     def choose(self, hidden: Float[Tensor, "n d"], noise: Float[Tensor, " n"]) -> tuple[Tensor, Tensor]:
-        """Draws the next token of each row, with its log-probability, in as many rows at a time as ``max_logit_bytes`` allow."""
+        """Draws the next token of each row, with its log-probability, as many rows at a time as ``max_logit_bytes`` allows."""
         rows = self.policy.rows_per_chunk(hidden, TENSORS if self.decoding.top_p == 1 else TENSORS_TOP_P)
         chosen = [self.draw(*chunk) for chunk in zip(hidden.split(rows), noise.split(rows), strict=True)]
         token, logprobs = (torch.cat(parts) for parts in zip(*chosen, strict=True))

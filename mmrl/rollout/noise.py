@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def uniforms(seed: int, step: int, example: str, samples: Sequence[int], count: int) -> Float[Tensor, "n t"]:
-    """Draws ``count`` numbers in [0, 1) for each sample index, float64, by a counter-based generator for each."""
+    """Draws ``count`` numbers in [0, 1) for each sample index, [n t], float64, with one counter-based generator each."""
     rows = []
     for sample in samples:
         digest = hashlib.sha256(f"{seed}/{step}/{sample}/{example}".encode()).digest()
@@ -19,7 +19,7 @@ def uniforms(seed: int, step: int, example: str, samples: Sequence[int], count: 
 
 
 def draw(logits: Float[Tensor, "n v"], uniform: Float[Tensor, " n"], top_p: float = 1.0) -> Tensor:
-    """Draws a token for each row by inversion of its distribution function; only tokens with mass can be drawn."""
+    """Draws a token for each row, [n], by inversion of its distribution function; only tokens with mass can be drawn."""
     probability = logits.double().softmax(dim=-1)
     if top_p < 1:
         probability = nucleus(probability, top_p)

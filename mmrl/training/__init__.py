@@ -1,1 +1,1 @@
-"""The run around the step: what it is built of, its loop, its checkpoints and what it writes down."""
+"""The run around the step: its parts, its loop, its checkpoints and its records."""

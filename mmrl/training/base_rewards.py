@@ -1,6 +1,6 @@
-"""``mmrl prepare CONFIG`` samples completions of each example by the base model and writes their rewards, which runs read.
+"""``mmrl prepare CONFIG`` samples completions of each example with the base model and writes their rewards, which runs read.
 
-From these rewards follow the normaliser Z of a tilt or a constraint, the moments before training, and how hard an example is.
+These rewards give the normaliser Z of a tilt or a constraint, the moments before training, and the difficulty of an example.
 The file has one JSON object a line. The first line records the settings that decide the rewards; each further one is an example:
 its id and, by the reward's name, the rewards of the base model's completions ("total" is their weighted sum).
 """
@@ -32,9 +32,9 @@ from mmrl.types import Example
 
 Table = Mapping[str, Mapping[str, Tensor]]  # example -> reward -> [n]
 
-STEP = -1  # the noise of these completions is that of no training step
+STEP = -1  # no training step has this number, so that their noise differs
 REMEDY = "run mmrl prepare with this config"
-OF_A_SET = ("format", "file", "media", "options", "prefix")  # its rows' rewards do not depend on other keys
+OF_A_SET = ("format", "file", "media", "options", "prefix")  # the keys of a set that decide its rewards
 
 
 class BaseRewardsError(ValueError):
@@ -42,7 +42,7 @@ class BaseRewardsError(ValueError):
 
 
 def score_base_model(config: Config, samples: int, quiet: bool = False) -> Path:
-    """Write rewards of ``samples`` completions of every example into the file of ``base_rewards``, or go on with such a file."""
+    """Write rewards of ``samples`` completions of every example into the file of ``base_rewards``, or continue such a file."""
     if config.base_rewards is None:
         raise ConfigError("base_rewards: expected the file to write; add base_rewards=runs/base.jsonl")
     ranks = Ranks(join())
@@ -54,7 +54,7 @@ def score_base_model(config: Config, samples: int, quiet: bool = False) -> Path:
     policy = policy_of(
         config.model, config.data.template, ranks.accelerator.device, config.rollout.decoding.logit_temperature
     )
-    policy.model.requires_grad_(False)  # nothing learns: each medium is looked at once, and a run may find that on disk
+    policy.model.requires_grad_(False)  # so that each medium is encoded once, and a run may reuse that
     policy.tower.cache = feature_cache(config)
     reader = media_reader(config.data, config.data.frame_cache_bytes, size_rules(policy.processor))
     with reader, progress("prepare", len(examples), quiet=quiet) as show:
@@ -65,13 +65,13 @@ def score_base_model(config: Config, samples: int, quiet: bool = False) -> Path:
 
 
 def begin(path: Path, made_with: Mapping[str, Any], samples: int) -> set[str]:
-    """Begin the file, or return the ids of the examples that it has already."""
+    """Begin the file; return the ids of the examples that it already has."""
     if path.is_file():
-        head, found = read_rows(path, made_with)
+        head, recorded = read_rows(path, made_with)
         if head["samples"] != samples:
             raise ConfigError(f"--samples: expected {head['samples']}, as {path} was begun with; found {samples}")
         cut_torn_end(path)
-        return {row["id"] for row in found}
+        return {row["id"] for row in recorded}
     write_whole(path, line_of({"made_with": {**made_with}, "samples": samples}))
     return set()
 
@@ -86,10 +86,10 @@ def rows(
     sample = rollouts_of(policy, "policy", rollout, config.seed)
     together = max(1, config.rollout.max_num_seqs // samples)
     for start in range(0, len(examples), together):
-        kept, media, bad = load_media(reader, examples[start : start + together])
+        readable, media, bad = load_media(reader, examples[start : start + together])
         if bad and config.data.on_bad_media == "stop":
             raise bad[0]
-        groups = sample(policy.prompts(kept, media), STEP)
+        groups = sample(policy.prompts(readable, media), STEP)
         for group, earned in zip(groups, grade_groups(groups, graders), strict=True):
             total = sum(weights[name] * reward for name, reward in earned.items())
             earned = {**earned, "total": total}
@@ -98,10 +98,11 @@ def rows(
 
 
 def summary(earned: Mapping[str, Tensor], algorithm: Algorithm) -> dict[str, float]:
-    """Describe an example for people and other programs; a run itself reads the rewards.
+    """Return numbers that describe an example for people and other programs; a run itself reads the rewards.
 
-    ``pass_rate`` is the share k / n of completions with an accuracy (or, where none is graded, a total) above 0, ``difficulty`` is
-    1 - (k + 1/2) / (n + 1), which tells 0 of 4 from 0 of 64; the algorithm may add more, such as ``log_z`` of its target.
+    ``pass_rate`` is the fraction k / n of completions with an accuracy (or, without a grader for it, a total) above 0;
+    ``difficulty`` is 1 - (k + 1/2) / (n + 1), which differs between 0 of 4 and 0 of 64. The algorithm may add more, such as
+    ``log_z`` of its target.
     """
     right = (earned.get("accuracy", earned["total"]) > 0).double()
     rates = {"pass_rate": float(right.mean()), "difficulty": 1 - float((right.sum() + 0.5) / (len(right) + 1))}
@@ -109,7 +110,7 @@ def summary(earned: Mapping[str, Tensor], algorithm: Algorithm) -> dict[str, flo
 
 
 def facts(config: Config) -> dict[str, Any]:
-    """The settings that decide the rewards of an example, without the seed and the number of completions."""
+    """Return the settings that decide the rewards of an example, without the seed and the number of completions."""
     plain = config.model_dump(mode="json")
     model, data = plain["model"], plain["data"]
     return {
@@ -128,7 +129,7 @@ def facts(config: Config) -> dict[str, Any]:
 
 
 def read_table(path: Path, expected: Mapping[str, Any]) -> Table:
-    """Read the rewards. Raises BaseRewardsError if the file is missing or was made with other settings than ``expected``."""
+    """Read the rewards. Raises BaseRewardsError if the file is missing or has other settings than ``expected``."""
     if not path.is_file():
         raise BaseRewardsError(
             f"base_rewards: expected a table of what the base model earns, found nothing at {path}; {REMEDY}"

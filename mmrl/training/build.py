@@ -1,10 +1,11 @@
-"""Builds a run from a config, in stages: the one place that introduces the rooms to one another.
+"""Builds a run from a config, in stages: the one place that connects the rooms.
 
-The order of the stages matters: parts are frozen before a reference is copied, which keeps of media what the frozen parts allow;
-copies are made before weights are cut into shards, which cannot be copied; and the optimizer is made after that, as it holds the
-shards.
+The order of the stages matters: parts are frozen before a reference is copied, because frozen parts decide which features it
+caches; copies are made before weights are sharded, because shards cannot be copied; and the optimizer is made after that, because it
+holds the shards.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,9 +28,11 @@ from mmrl.models.self_check import compare
 from mmrl.models.vision.processor_sizes import size_rules
 from mmrl.rewards.run_graders import grade_groups
 from mmrl.runtime.files import write_whole
+from mmrl.runtime.main_guard import check_main_guard
 from mmrl.runtime.ranks import Ranks, join
 from mmrl.training import checkpoint
 from mmrl.training.base_rewards import facts, read_table
+from mmrl.training.callbacks import Callback
 from mmrl.training.checks import check_inputs, check_opening, check_ranks, checkpoint_to_resume
 from mmrl.training.loop import Run
 from mmrl.training.optimizer import freeze, lr_multiplier, optimizer_of
@@ -50,23 +53,36 @@ class Inputs:
     config: Config
     data: Mixture
     ranks: Ranks
-    newest: Path | None  # the checkpoint that the run goes on from
+    newest: Path | None  # the checkpoint that the run continues from
 
 
 @dataclass(frozen=True)
 class Models:
-    """The policy and its copies, on one cache of features, and cut into shards where the config says so."""
+    """The policy and its copies. They share one cache of features, and are sharded if the config says so."""
 
     policy: Policy
     reference: Reference | None
     proposal: Proposal | None
 
 
-def build(config: Config, resume: bool = False, accelerator: Accelerator | None = None, quiet: bool = False) -> Run:
-    """Makes a run that is ready to fit: data read, every media file opened, model loaded."""
+def build(
+    config: Config,
+    resume: bool = False,
+    accelerator: Accelerator | None = None,
+    quiet: bool = False,
+    callbacks: Sequence[Callback] = (),
+) -> Run:
+    """Returns a run that is ready to fit: data read, every media file opened, model loaded.
+
+    ``resume`` goes on from the newest checkpoint in ``config.out``; without it a folder that holds a run is refused.
+    ``callbacks`` are told of the run as it goes on. Raises ConfigError for what the config asks for and cannot have, MediaError
+    for files that do not open, and RuntimeError, before all that, for a script whose decoding processes would train again.
+    """
+    check_main_guard(max(config.data.workers, 0 if config.validation is None else config.validation.workers))
     inputs = read_inputs(config, resume, accelerator, quiet)
     models = copy_policy(inputs, load_policy(inputs))
     run = connect(inputs, models, optimizer_of(models.policy, config.optimizer))
+    run.callbacks = tuple(callbacks)
     if inputs.newest is not None:
         run.restore(inputs.newest)
     if inputs.ranks.main:
@@ -76,7 +92,7 @@ def build(config: Config, resume: bool = False, accelerator: Accelerator | None 
 
 
 def read_inputs(config: Config, resume: bool, accelerator: Accelerator | None, quiet: bool) -> Inputs:
-    """Joins the ranks, reads the data, and refuses what would stop the run."""
+    """Joins the ranks, reads the data, and runs the checks before a run."""
     ranks = Ranks(accelerator or join(config.trackers, Path(config.out)))
     check_ranks(config, ranks)
     newest = checkpoint_to_resume(config, resume)
@@ -86,7 +102,7 @@ def read_inputs(config: Config, resume: bool, accelerator: Accelerator | None, q
 
 
 def load_policy(inputs: Inputs) -> Policy:
-    """Loads the policy, from the newest checkpoint where there is one, and freezes parts of it."""
+    """Loads the policy, from the newest checkpoint if there is one, and freezes the parts of rate 0."""
     config, newest = inputs.config, inputs.newest
     set_seed(config.seed)  # mmrl draws from no global state; a user's reward function may
     model = config.model if newest is None else config.model.model_copy(update={"path": str(newest)})
@@ -98,7 +114,7 @@ def load_policy(inputs: Inputs) -> Policy:
 
 
 def copy_policy(inputs: Inputs, policy: Policy) -> Models:
-    """Copies the policy as often as the algorithm asks for; then cuts all copies into shards."""
+    """Copies the policy for reference and proposal if the algorithm needs them; then shards all of them if the config says so."""
     needs = inputs.config.algorithm.needs
     update = needs.reference
     reference = None if update is None else Reference(first_policy(inputs, policy), update)
@@ -106,7 +122,7 @@ def copy_policy(inputs: Inputs, policy: Policy) -> Models:
     cache = feature_cache(inputs.config)
     readers: list[Reader] = [reader for reader in (policy, reference, proposal) if reader is not None]
     for reader in readers:
-        reader.tower.cache = cache  # a reference with equal weights finds what the policy saw
+        reader.tower.cache = cache  # a reference with equal weights reuses the policy's features
     if inputs.config.model.shard:
         mesh = inputs.ranks.mesh()
         for reader in readers:
@@ -115,23 +131,23 @@ def copy_policy(inputs: Inputs, policy: Policy) -> Models:
 
 
 def first_policy(inputs: Inputs, policy: Policy) -> Policy:
-    """Gives the policy that the reference copies: the present one, or for a frozen reference of a resumed run the first one.
+    """Returns the policy that the reference copies: the present one, or the first one for a frozen reference of a resumed run.
 
-    Its parts are frozen as the policy's are, so that both towers keep the same of media, and one finds what the other saw.
+    It has the same frozen parts as the policy, so that both towers cache the same features and share them.
     """
     config = inputs.config
     if inputs.newest is None or not isinstance(config.algorithm.needs.reference, Frozen):
         return policy
     model = config.model.model_copy(
         update={"share_prefix": "auto" if policy.shares_prefix else "off"}
-    )  # decided, and said
+    )  # the policy has decided it, and logged it
     first = policy_of(model, config.data.template, inputs.ranks.accelerator.device, policy.rules.temperature)
     freeze(first, config.optimizer)
     return first
 
 
 def connect(inputs: Inputs, models: Models, optimizer: Optimizer) -> Run:
-    """Connects trainer, data and log."""
+    """Connects trainer, data and log, and returns the run."""
     config, ranks, folder = inputs.config, inputs.ranks, Path(inputs.config.out)
     feeder = feeder_of(inputs, models.policy)
     trainer = trainer_of(inputs, models, optimizer, collector_of(inputs, models, feeder))
@@ -141,7 +157,7 @@ def connect(inputs: Inputs, models: Models, optimizer: Optimizer) -> Run:
 
 
 def feeder_of(inputs: Inputs, policy: Policy) -> PromptFeeder:
-    """Makes what turns the data into prompts of this rank."""
+    """Returns the feeder, which turns the data into prompts of this rank."""
     config, ranks = inputs.config, inputs.ranks
     stream = Stream(inputs.data, config.prompts_per_step, config.seed, ranks.rank, ranks.world)
     reader = media_reader(config.data, config.data.frame_cache_bytes, size_rules(policy.processor))
@@ -152,7 +168,7 @@ def feeder_of(inputs: Inputs, policy: Policy) -> PromptFeeder:
 
 
 def collector_of(inputs: Inputs, models: Models, feeder: PromptFeeder) -> Collector:
-    """Makes what turns prompts into completions, and grades these by the config's rewards."""
+    """Returns the collector, which turns prompts into completions and grades them by the config's rewards."""
     config = inputs.config
     base = None
     if config.base_rewards is not None:
@@ -171,7 +187,7 @@ def collector_of(inputs: Inputs, models: Models, feeder: PromptFeeder) -> Collec
 
 
 def trainer_of(inputs: Inputs, models: Models, optimizer: Optimizer, collector: Collector) -> Trainer:
-    """Puts the algorithm between what collects and what reads."""
+    """Returns the trainer, which connects algorithm, collector, forward passes and optimizer."""
     config, ranks, policy = inputs.config, inputs.ranks, models.policy
     total = config.steps * config.mini_batches_per_step
     planner = BatchPlanner(

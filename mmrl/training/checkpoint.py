@@ -1,4 +1,4 @@
-"""Checkpoints: a Hugging Face directory with the trainer's state beside it, written whole or not at all; and the best model."""
+"""Checkpoints, and the best model: a Hugging Face directory with the trainer's state in it, written whole or not at all."""
 
 import json
 import random
@@ -19,14 +19,14 @@ from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, se
 from mmrl.runtime.files import PARTIAL, REPLACED, settle, whole_directory
 from mmrl.runtime.sharding import SAVED, WHOLE
 
-VERSION = 2  # 2: keys of the recorded config were renamed
-NAME = re.compile(r"step-(\d{6,})")  # of a checkpoint's directory; directories of other names are left alone
+VERSION = 3  # 2, 3: keys of the recorded config were renamed; 3: hashes of user code
+NAME = re.compile(r"step-(\d{6,})")  # name of a checkpoint's directory; other directories are left alone
 STATE = "trainer"  # the directory beside the weights
 BEST, BEST_FACTS = "best", "best.json"
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that does not belong to this run, or is none."""
+    """The directory is no checkpoint, or belongs to another run."""
 
 
 def write(
@@ -35,18 +35,18 @@ def write(
     tensors: Mapping[str, Mapping[str, Tensor]],
     state: Mapping[str, Any],
 ) -> None:
-    """Write a checkpoint, whole or not at all. Raises WriteError where the disk does not take it."""
+    """Write a checkpoint, whole or not at all. Raises WriteError if the disk refuses it."""
     with whole_directory(directory) as partial:
         (partial / STATE).mkdir()
         save_model(partial)
-        for name, some in tensors.items():
-            own = {k: v.detach().cpu().contiguous().clone() for k, v in some.items()}
+        for name, values in tensors.items():
+            own = {k: v.detach().cpu().contiguous().clone() for k, v in values.items()}
             save_file(own, partial / STATE / f"{name}.safetensors")
         (partial / STATE / "state.json").write_text(json.dumps({"version": VERSION, **state}, indent=1))
 
 
 def read(directory: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
-    """The trainer's state and tensors of a checkpoint."""
+    """Return the trainer's state and tensors of a checkpoint. Raises CheckpointError if it is none, or damaged."""
     state, tensors = read_state(directory), {}
     for file in sorted((directory / STATE).glob("*.safetensors")):
         try:
@@ -59,7 +59,7 @@ def read(directory: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]
 
 
 def read_state(directory: Path) -> dict[str, Any]:
-    """The trainer's state without its tensors."""
+    """Return the trainer's state without its tensors. Raises CheckpointError if there is none, or of another version."""
     path = directory / STATE / "state.json"
     if not path.exists():
         raise CheckpointError(f"{directory}: expected a checkpoint of mmrl, found no {STATE}/state.json in it")
@@ -73,30 +73,30 @@ def read_state(directory: Path) -> dict[str, Any]:
 
 
 def name_of(step: int) -> str:
-    """The directory name of a step's checkpoint."""
+    """Return the directory name of a step's checkpoint."""
     return f"step-{step:06d}"
 
 
 def step_of(path: Path) -> int | None:
-    """The step that a directory's name says, or None where it is no name of a checkpoint."""
+    """Return the step in a directory's name; None if the name is not a checkpoint's."""
     match = NAME.fullmatch(path.name)
     return int(match[1]) if match else None
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
-    """The whole checkpoints of a folder, the newest last; steps are compared as numbers, other names left out."""
+    """Return the whole checkpoints of a folder, the newest last. Steps are compared as numbers; other names do not count."""
     for path in folder.glob(f"step-*{REPLACED}"):
         settle(path.with_suffix(""))
     return sorted((path for path in folder.glob("step-*") if path.is_dir() and step_of(path) is not None), key=step_of)
 
 
 def latest(folder: Path) -> Path | None:
-    """The newest whole checkpoint."""
+    """Return the newest whole checkpoint; None if there is none."""
     return next(reversed(checkpoints_in(folder)), None)
 
 
 def prune(folder: Path, keep: int) -> None:
-    """Delete all but the newest ``keep``, and what a killed process left half-written."""
+    """Delete all but the newest ``keep`` checkpoints, and half-written ones of a killed process."""
     for path in checkpoints_in(folder)[:-keep]:
         shutil.rmtree(path)
     for path in folder.glob(f"step-*{PARTIAL}"):
@@ -106,7 +106,7 @@ def prune(folder: Path, keep: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """The step and the value of the best model that was kept, by a metric of the validation."""
+    """The step and the value of the best model, by a metric of the validation."""
 
     step: int
     metric: str  # SET/METRIC
@@ -114,27 +114,27 @@ class Best:
 
 
 def read_best(run: Path) -> Best | None:
-    """The best of a run so far."""
+    """Return the best model of a run so far; None if there is none."""
     settle(run / BEST)
     path = run / BEST / BEST_FACTS
     return Best(**json.loads(path.read_text())) if path.exists() else None
 
 
 def improves(run: Path, metric: str, value: float) -> bool:
-    """Say if a value is above the best so far; of two equals the earlier stays. A best by another metric does not count."""
+    """Return True if a value is above the best so far. The earlier of two equals stays; a best by another metric does not count."""
     before = read_best(run)
     return before is None or before.metric != metric or value > before.value
 
 
 def keep_best(run: Path, checkpoint: Path, best: Best) -> None:
-    """Copy the model of a checkpoint, whole or not at all, to where pruning leaves it; the trainer's state stays behind."""
+    """Copy the model of a checkpoint, whole or not at all, to ``best``, which pruning leaves alone; the trainer's state is not copied."""
     with whole_directory(run / BEST) as partial:
         shutil.copytree(checkpoint, partial, ignore=shutil.ignore_patterns(STATE), dirs_exist_ok=True)
         (partial / BEST_FACTS).write_text(json.dumps(asdict(best), indent=1) + "\n")
 
 
 def drop_later(run: Path, step: int) -> None:
-    """Delete validations and a best of steps that a resumed run will take again."""
+    """Delete validations and the best model of steps after ``step``, which a resumed run will take again."""
     for path in checkpoints_in(run / "validation"):
         if step_of(path) > step:
             shutil.rmtree(path)
@@ -144,12 +144,12 @@ def drop_later(run: Path, step: int) -> None:
 
 
 def shapes(model: nn.Module) -> dict[str, list[int]]:
-    """Lists what a checkpoint's model must look like for the trainer's state to fit it."""
+    """Return the shapes of the parameters by name, which must agree for the trainer's state to fit."""
     return {name: list(p.shape) for name, p in model.named_parameters()}
 
 
 def same_model(model: nn.Module, recorded: Mapping[str, list[int]], directory: Path) -> None:
-    """Raise CheckpointError where the checkpoint is of another model."""
+    """Raise CheckpointError if the checkpoint has parameters of other names or shapes."""
     own = shapes(model)
     wrong = [n for n in sorted(own.keys() | recorded.keys()) if own.get(n) != recorded.get(n)]
     if wrong:
@@ -160,15 +160,15 @@ def same_model(model: nn.Module, recorded: Mapping[str, list[int]], directory: P
 
 
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """An optimizer's tensors by parameter name, complete on rank 0; none on the others. All ranks must call it."""
-    if not optimizer.state:  # torch would take a step of nothing to have one, and count it
+    """Return an optimizer's tensors by parameter name, whole on rank 0, none on the others. All ranks must call it."""
+    if not optimizer.state:  # torch would take an empty step to make one, and count it
         return {}
     states = get_optimizer_state_dict(model, optimizer, options=SAVED).get("state", {})
     return {f"{key}/{name}": value for name, values in states.items() for key, value in values.items()}
 
 
 def restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Take over the tensors of ``optimizer_tensors``, which every rank has read, cut as the model is; rates stay."""
+    """Load the tensors of ``optimizer_tensors``, which every rank has read, sharded as the model is. Learning rates stay."""
     if not tensors:
         return
     states: dict[str, dict[str, Tensor]] = {}
@@ -180,7 +180,7 @@ def restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensor
 
 
 def randomness() -> dict[str, Any]:
-    """The global random states. mmrl draws from none of them; a user's reward function may."""
+    """Return the global random states. mmrl draws from none of them; a user's reward function may."""
     kind, keys, position, *rest = np.random.get_state()
     state = {
         "python": random.getstate(),
@@ -193,12 +193,12 @@ def randomness() -> dict[str, Any]:
 
 
 def restore_randomness(state: Mapping[str, Any]) -> None:
-    """The inverse of ``randomness``."""
+    """Set the global random states that ``randomness`` returned."""
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     kind, keys, *rest = state["numpy"]
     np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
     torch.set_rng_state(torch.tensor(state["torch"], dtype=torch.uint8))
     if "cuda" in state:
-        for device, one in zip(range(torch.cuda.device_count()), state["cuda"], strict=False):  # there may be fewer now
-            torch.cuda.set_rng_state(torch.tensor(one, dtype=torch.uint8), device)
+        for device, saved in zip(range(torch.cuda.device_count()), state["cuda"], strict=False):  # maybe fewer now
+            torch.cuda.set_rng_state(torch.tensor(saved, dtype=torch.uint8), device)

@@ -1,4 +1,4 @@
-"""Checks before a run starts: each finds a mistake that would otherwise stop the run, or spoil it, hours later."""
+"""Checks before a run starts: each finds a mistake that would stop or spoil the run hours later."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -17,7 +17,7 @@ from mmrl.runtime.user_code import code_hashes, leaves
 from mmrl.training import checkpoint
 from mmrl.types import Example
 
-FREE_TO_CHANGE = (  # when a run is resumed: what decides its length, what it writes, and what it takes of the machine
+FREE_TO_CHANGE = (  # keys that a resumed run may change: its length, its outputs, and its use of the machine
     "out", "steps", "save_every", "save_total_limit", "rollouts_every", "trackers", "validation", "best_metric",
     "data.on_bad_media", "data.workers", "data.timeout", "data.frame_cache_bytes", "data.cache_dir",
     "data.cache_dir_bytes", "data.max_prompt_tokens",
@@ -27,7 +27,7 @@ FREE_TO_CHANGE = (  # when a run is resumed: what decides its length, what it wr
 
 
 def check_ranks(config: Config, ranks: Ranks) -> None:
-    """Refuse steps that cannot be divided among the ranks, and shards of one rank."""
+    """Raise ConfigError for steps that cannot be divided among the ranks, and for shards on one rank."""
     parts = ranks.world * config.mini_batches_per_step
     if config.prompts_per_step % parts:
         raise ConfigError(
@@ -42,7 +42,10 @@ def check_ranks(config: Config, ranks: Ranks) -> None:
 
 
 def checkpoint_to_resume(config: Config, resume: bool) -> Path | None:
-    """The checkpoint to go on from. A run is neither overwritten nor resumed by accident, nor as another experiment."""
+    """Return the checkpoint to continue from; None for a new run.
+
+    Raises ConfigError if a run would be overwritten or resumed by accident, or continued as another experiment.
+    """
     folder = Path(config.out)
     newest = checkpoint.latest(folder / "checkpoints")
     if resume and newest is None and any(folder.glob("*")):
@@ -59,7 +62,7 @@ def checkpoint_to_resume(config: Config, resume: bool) -> Path | None:
 
 
 def same_config(config: Config, recorded: Mapping[str, Any], directory: Path) -> None:
-    """Refuse to go on with another experiment."""
+    """Raise ConfigError if keys changed that a resumed run may not change."""
     now, before = flat(config.model_dump(mode="json")), flat(recorded)
     if changed := fixed([k for k in sorted(now.keys() | before.keys()) if now.get(k) != before.get(k)]):
         first = changed[0]
@@ -71,11 +74,11 @@ def same_config(config: Config, recorded: Mapping[str, Any], directory: Path) ->
 
 
 def same_code(config: Config, state: Mapping[str, Any], directory: Path) -> None:
-    """Refuse to go on with code of the user's that has changed since the run began; older checkpoints recorded none.
+    """Raise ConfigError if the user's code has changed since the run began.
 
-    Where a key names another thing than it did, that is for ``same_config`` to say.
+    Keys that name other code than before are left to ``same_config``.
     """
-    plain, recorded = config.model_dump(mode="json"), state.get("code", {})
+    plain, recorded = config.model_dump(mode="json"), state["code"]
     now, specs, before = code_hashes(plain), dict(leaves(plain)), dict(leaves(state["config"]))
     same = [key for key in sorted(recorded) if specs.get(key) == before.get(key)]
     if changed := fixed([key for key in same if now.get(key) != recorded[key]]):
@@ -88,9 +91,9 @@ def same_code(config: Config, state: Mapping[str, Any], directory: Path) -> None
 
 
 def fixed(keys: Iterable[str]) -> list[str]:
-    """Return those of some keys that are not free to change, alone or with what they are part of."""
+    """Return the keys that a resumed run may not change: neither they nor their parents are in FREE_TO_CHANGE."""
     free = tuple(f"{key}.*" for key in FREE_TO_CHANGE)
-    return [key for key in keys if not any(fnmatchcase(f"{key}.", one) for one in free)]
+    return [key for key in keys if not any(fnmatchcase(f"{key}.", pattern) for pattern in free)]
 
 
 def check_inputs(config: Config, examples: Sequence[Example], ranks: Ranks, quiet: bool) -> None:
@@ -115,7 +118,7 @@ def check_inputs(config: Config, examples: Sequence[Example], ranks: Ranks, quie
 
 
 def check_validation(section: EvaluationSection) -> None:
-    """Refuse sets of the validation that are incomplete or that its graders or its condition cannot take."""
+    """Refuse validation sets that are incomplete or do not fit the graders or the condition."""
     disk_of(section, "frames")
     for one in section.sets:
         data = open_set(one, root_of(section), "file", section.seed)
@@ -129,7 +132,7 @@ def check_validation(section: EvaluationSection) -> None:
 
 
 def check_opening(policy: Policy, config: Config, examples: Iterable[Example]) -> None:
-    """Refuse demonstrations that open <think> where the chat template opens it, and a format reward, which nothing can earn then."""
+    """Refuse, if the chat template opens <think>, demonstrations that open it again and a format reward, which nothing can earn."""
     if not leaves_think_open(policy.generation_prompt):
         return
     found = f"a chat template whose prompts end with {policy.generation_prompt!r}"

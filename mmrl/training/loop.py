@@ -1,6 +1,6 @@
-"""A training run: the loop around the trainer, and what is kept of it."""
+"""A training run: the loop around the trainer, its validations and its checkpoints."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from mmrl.runtime.ranks import Ranks
 from mmrl.runtime.sharding import gather_state_dict
 from mmrl.runtime.user_code import code_hashes
 from mmrl.training import checkpoint
+from mmrl.training.callbacks import Callback, tell
 from mmrl.training.profile import profile
 from mmrl.training.prompts import PromptFeeder
 from mmrl.training.run_log import RunLog
@@ -30,7 +31,12 @@ TOGETHER = (Stopped, NonFiniteError, MediaError, PromptError, TargetError)  # ra
 
 @dataclass
 class Run:
-    """Runs a trainer step by step, and keeps what comes of it."""
+    """Runs a trainer step by step, and writes its metrics, rollouts, validations and checkpoints.
+
+    ``fit()`` takes all steps that are left. To take single steps call ``step()`` until ``done``, ``save()`` to write a
+    checkpoint, and ``close()`` at the end. The files are in ``folder``: config.yaml, metrics.jsonl, rollouts.jsonl, and
+    ``checkpoints`` with a Hugging Face directory each (docs/metrics.md).
+    """
 
     config: Config
     folder: Path
@@ -39,24 +45,43 @@ class Run:
     log: RunLog
     ranks: Ranks
     saved: int = -1  # the step of the newest checkpoint
-    random: dict[str, Any] = field(default_factory=checkpoint.randomness)  # as it was after the newest whole step
+    random: dict[str, Any] = field(default_factory=checkpoint.randomness)  # after the newest whole step
+    callbacks: Sequence[Callback] = ()  # called on rank 0
+    stopped: bool = False  # True after ``stop`` was called on this rank
 
     @property
     def checkpoints(self) -> Path:
         return self.folder / "checkpoints"
 
     @property
+    def done(self) -> bool:
+        """Returns True if all steps were taken, or ``stop`` was called on this rank."""
+        return self.stopped or self.trainer.step_done >= self.config.steps
+
+    def stop(self) -> None:
+        """Make the present step the last: ``fit`` then ends as after the last step of the config, with a checkpoint.
+
+        One rank is enough. A run that was stopped can be resumed.
+        """
+        self.stopped = True
+
+    def close(self) -> None:
+        """End the decoding processes and close the log. ``fit`` does so itself."""
+        self.log.close()
+        self.feeder.reader.close()
+
+    @property
     def copies(self) -> dict[str, Any]:
-        """The copies of the policy that the run has, by name."""
+        """Returns the copies of the policy that the run has, by name."""
         both = {"reference": self.trainer.reference, "proposal": self.trainer.proposal}
         return {name: copy for name, copy in both.items() if copy is not None}
 
     def fit(self, quiet: bool = False) -> None:
-        """Steps until done. Whatever ends it, what was learned is in a checkpoint.
+        """Takes all steps. However the run ends, a checkpoint holds its last whole step.
 
-        Save for an error of one rank among several: the others wait elsewhere then, and the newest checkpoint stays.
+        One exception: after an error of one rank among several the other ranks wait elsewhere, and no checkpoint is written.
         """
-        title = f"{self.config.algorithm.name} {self.folder.name}"
+        title = f"{self.config.algorithm.name or type(self.config.algorithm).__name__} {self.folder.name}"
         try:
             with progress(title, self.config.steps, self.trainer.step_done, quiet or not self.ranks.main) as show:
                 self.loop(show)
@@ -66,29 +91,38 @@ class Run:
             raise
         else:
             self.save_if_new()
+            self.tell("on_end")
         finally:
-            self.log.close()
-            self.feeder.reader.close()
+            self.close()
 
     def loop(self, show: Callable[[int, str], None]) -> None:
-        """Takes steps, writes checkpoints in between, and ends if somebody asks for that."""
+        """Takes steps and writes checkpoints. Raises Stopped if any rank received a signal to stop."""
         trainer, config = self.trainer, self.config
         with stop_after_step() as stop:
-            while trainer.step_done < config.steps:
+            stopped = any(self.ranks.gather(self.stopped))
+            while trainer.step_done < config.steps and not stopped:
                 numbers = self.step()
                 show(trainer.step_done, note_of(numbers))
                 if config.save_every and trainer.step_done % config.save_every == 0:
                     self.save_if_new()
-                if any(self.ranks.gather(stop.asked)):
+                interrupted, asked = zip(*self.ranks.gather((stop.asked, self.stopped)), strict=True)
+                if any(interrupted):
                     raise Stopped
+                stopped = any(asked)
+
+    def tell(self, method: str, *facts: object) -> None:
+        """Tell the callbacks on rank 0 what happened. What they draw from the global random states is drawn back."""
+        if self.callbacks and self.ranks.main:
+            tell(self.callbacks, self, method, *facts)
+            checkpoint.restore_randomness(self.random)
 
     def save_if_new(self) -> None:
-        """Writes a checkpoint, unless there is one of this step or the weights are between two steps."""
+        """Writes a checkpoint, unless this step has one or the weights are between two steps."""
         if self.saved != self.trainer.step_done and not self.trainer.mid_step:
             self.save()
 
     def step(self) -> dict[str, float]:
-        """Takes one step and writes it down, also where its validation fails."""
+        """Takes one step, validates if it is due, and writes the metrics even if the validation fails."""
         with profile([self.feeder.policy, *self.copies.values()], self.feeder, self.ranks) as numbers:
             numbers |= self.trainer.step()
             self.random = checkpoint.randomness()
@@ -100,30 +134,33 @@ class Run:
             self.log.log(step, numbers)
             if self.trainer.last and (step % self.config.rollouts_every == 0 or step in (1, self.config.steps)):
                 self.log.write_rollouts(step, self.trainer.last)
+        self.tell("on_step", step, numbers)
         return numbers
 
     def validate(self, step: int) -> dict[str, float]:
-        """Examines the policy as it is; rank 0 does, the others wait. Weights and random states are as before."""
-        start, found, policy = perf_counter(), {}, self.feeder.policy
+        """Evaluates the policy on rank 0, while the others wait. Weights and random states do not change."""
+        start, metrics, policy = perf_counter(), {}, self.feeder.policy
         with policy.full_parameters():
             if self.ranks.main:
                 out = self.folder / "validation" / checkpoint.name_of(step)
                 levels = evaluate_model(
                     policy, self.config.validation, out, self.config.rollout.max_num_seqs, quiet=True
                 )
-                found = {f"validation/{n}/{m}": v.mean for n, s in levels.items() for m, v in s.metrics.items()}
-                found["work/validation_tokens"] = sum(cost(out / name)["tokens"] for name in levels)
+                metrics = {f"validation/{n}/{m}": v.mean for n, s in levels.items() for m, v in s.metrics.items()}
+                metrics["work/validation_tokens"] = sum(cost(out / name)["tokens"] for name in levels)
             self.ranks.wait()
         checkpoint.restore_randomness(self.random)  # a user's grader may have drawn from it
-        self.keep_best(step, found)
-        return found | {"timing_s/validation": perf_counter() - start}
+        self.keep_best(step, metrics)
+        metrics |= {"timing_s/validation": perf_counter() - start}
+        self.tell("on_validation", step, metrics)
+        return metrics
 
-    def keep_best(self, step: int, found: Mapping[str, float]) -> None:
-        """Keeps the model of this step if it is the best so far, by rank 0's measurement; all ranks write it together."""
+    def keep_best(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Saves the model of this step if rank 0 measured it as the best so far; all ranks save together."""
         metric = self.config.best_metric
         if metric is None:
             return
-        value = found.get(f"validation/{metric}")
+        value = metrics.get(f"validation/{metric}")
         if any(self.ranks.gather(value is not None and checkpoint.improves(self.folder, metric, value))):
             directory = self.save()
             if self.ranks.main:
@@ -131,7 +168,7 @@ class Run:
             self.ranks.wait()
 
     def save(self) -> Path:
-        """Makes a checkpoint of this step. Rank 0 writes it, whole, so that any number of ranks can go on from it."""
+        """Writes a checkpoint of this step. Rank 0 writes whole tensors, so that any number of ranks can continue from it."""
         directory, trainer = self.checkpoints / checkpoint.name_of(self.trainer.step_done), self.trainer
         policy = self.feeder.policy
         tensors = {"optimizer": checkpoint.optimizer_tensors(policy.model, trainer.optimizer)}
@@ -145,10 +182,11 @@ class Run:
             checkpoint.prune(self.checkpoints, self.config.save_total_limit)
         self.saved = trainer.step_done
         self.ranks.wait()
+        self.tell("on_checkpoint", directory)
         return directory
 
     def state(self) -> dict[str, Any]:
-        """Gives what a checkpoint holds beside its tensors."""
+        """Returns the contents of a checkpoint beside its tensors."""
         self.feeder.stream.position = self.trainer.collector.done
         return {
             "step": self.trainer.step_done,
@@ -162,7 +200,7 @@ class Run:
         }
 
     def restore(self, directory: Path) -> None:
-        """Goes on from a checkpoint; the weights were loaded with the policy."""
+        """Restores the state of a checkpoint; the policy was loaded with its weights."""
         state, tensors = checkpoint.read(directory)
         checkpoint.same_model(self.feeder.policy.model, state["shapes"], directory)
         trainer = self.trainer
@@ -182,6 +220,6 @@ class Run:
 
 
 def note_of(numbers: Mapping[str, float]) -> str:
-    """Picks the few numbers worth a place on the progress line."""
+    """Returns the text of the progress line: reward, accuracy, loss and entropy."""
     wanted = {"reward": "reward", "rewards/accuracy/mean": "accuracy", "loss": "loss", "entropy": "entropy"}
     return "  ".join(f"{short} {numbers[name]:.3f}" for name, short in wanted.items() if name in numbers)

@@ -1,4 +1,4 @@
-"""Which parameters learn, how fast, and when."""
+"""The optimizer: which parameters learn, at which rate, on which schedule."""
 
 import math
 
@@ -11,7 +11,7 @@ from mmrl.models.policy import Policy
 
 
 def parts_of(model: nn.Module, family: Family) -> dict[str, dict[str, nn.Parameter]]:
-    """Lists the parameters of tower, projector and language model, by name."""
+    """Returns the parameters of tower, projector and language model, by part and name."""
     parts: dict[str, dict[str, nn.Parameter]] = {"vision_tower": {}, "projector": {}, "language_model": {}}
     for name, parameter in model.named_parameters():
         of_tower = "projector" if name.startswith(family.projector) else "vision_tower"
@@ -20,26 +20,26 @@ def parts_of(model: nn.Module, family: Family) -> dict[str, dict[str, nn.Paramet
 
 
 def optimizer_of(policy: Policy, section: OptimizerSection) -> torch.optim.AdamW:
-    """Makes an AdamW with a rate for each part; parts of rate 0 are left out. Vectors (norms, biases) are not decayed."""
+    """Returns an AdamW with a learning rate for each part, without the parts of rate 0. Vectors (norms, biases) have no weight decay."""
     groups = []
     for part, parameters in parts_of(policy.model, policy.family).items():
         rate = getattr(section.learning_rates, part)
         if rate > 0:
             for decay, chosen in ((section.weight_decay, lambda p: p.ndim > 1), (0.0, lambda p: p.ndim <= 1)):
-                some = [p for p in parameters.values() if chosen(p)]
-                groups.append({"params": some, "base_lr": rate, "weight_decay": decay})
+                learned = [p for p in parameters.values() if chosen(p)]
+                groups.append({"params": learned, "base_lr": rate, "weight_decay": decay})
     return torch.optim.AdamW([g for g in groups if g["params"]], betas=section.betas, eps=section.eps)
 
 
 def freeze(policy: Policy, section: OptimizerSection) -> None:
-    """Turns off the gradient of the parts of rate 0. A reference is copied afterwards: it must know what of the tower trains."""
+    """Turns off the gradient of the parts of rate 0. Call it before a reference is copied, which must know the trained parts of the tower."""
     for part, parameters in parts_of(policy.model, policy.family).items():
         for parameter in parameters.values():
             parameter.requires_grad_(getattr(section.learning_rates, part) > 0)
 
 
 def lr_multiplier(step: int, total: int, section: OptimizerSection) -> float:
-    """Gives the share of the learning rate at an optimizer step: a linear warm-up, a plateau, then the schedule's fall."""
+    """Returns the factor on the learning rate at an optimizer step: a linear warm-up, a plateau, then the schedule's decay."""
     if step < section.warmup_steps:
         return (step + 1) / section.warmup_steps
     start = max(section.warmup_steps, section.decay_start * total)

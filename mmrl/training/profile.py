@@ -1,4 +1,4 @@
-"""The costs of a step: work, waiting and memory, from counters kept where the work is done. docs/metrics.md explains them."""
+"""The costs of a step: work, waiting and memory, from counters beside the code that does the work. docs/metrics.md explains them."""
 
 import resource
 import sys
@@ -19,9 +19,9 @@ Numbers = dict[str, float]
 
 @contextmanager
 def profile(readers: Sequence[Reader], feeder: PromptFeeder, ranks: Ranks) -> Iterator[Numbers]:
-    """Yield a dictionary for the numbers of a step; when the step has ended, its costs over all ranks are added to it.
+    """Yield a dictionary for the numbers of a step; at exit, add the step's costs over all ranks to it.
 
-    ``readers`` are all models that may be asked. Only work inside the block counts: a validation between steps does not.
+    ``readers`` are all models of the run. Only work inside the block counts: a validation between steps does not.
     """
     for reader in readers:
         reader.work.taken()
@@ -43,7 +43,7 @@ def profile(readers: Sequence[Reader], feeder: PromptFeeder, ranks: Ranks) -> It
 
 
 def count_work(meter: Meter, readers: Sequence[Reader]) -> None:
-    """Add up the work of the models since they were last asked, and begin anew."""
+    """Add up the work of the models since the last call, and reset their counters."""
     for work in [reader.work.taken() for reader in readers]:
         meter.total("work/vision_passes", work.vision_passes)
         meter.total("work/forward_tokens", work.forward_tokens)
@@ -54,24 +54,24 @@ def count_work(meter: Meter, readers: Sequence[Reader]) -> None:
 
 
 def counters(feeder: PromptFeeder) -> Numbers:
-    """All counters that only grow, as they are now; those of the tower's cache include validations."""
+    """Return all counters that only grow, as they are now; those of the tower's cache include validations."""
     counts, cache = feeder.reader.counts, feeder.policy.tower.cache
-    found = {"work/prompts": feeder.prompts_made, "work/media": feeder.media_made}
-    found |= {f"media/{name}": getattr(counts, name) for name in ("decodes", "hits", "fallbacks", "failures")}
-    found |= {"timing_s/data_wait": counts.seconds_waited} | tallied("media", counts.disk)
+    counted = {"work/prompts": feeder.prompts_made, "work/media": feeder.media_made}
+    counted |= {f"media/{name}": getattr(counts, name) for name in ("decodes", "hits", "fallbacks", "failures")}
+    counted |= {"timing_s/data_wait": counts.seconds_waited} | tallied("media", counts.disk)
     if cache is not None:
-        found |= {"media/features/hits": cache.hits} | tallied("media/features", cache.tally)
-    return found
+        counted |= {"media/features/hits": cache.hits} | tallied("media/features", cache.tally)
+    return counted
 
 
 def tallied(room: str, tally: Tally) -> dict[str, int]:
-    """The counts of a cache on disk."""
-    found = {f"{room}/disk_{name}": getattr(tally, name) for name in ("hits", "read_bytes", "written_bytes")}
-    return found | {f"{room}/{name}": getattr(tally, name) for name in ("evicted", "corrupt", "bypassed")}
+    """Return the counts of a cache on disk, by metric name."""
+    counted = {f"{room}/disk_{name}": getattr(tally, name) for name in ("hits", "read_bytes", "written_bytes")}
+    return counted | {f"{room}/{name}": getattr(tally, name) for name in ("evicted", "corrupt", "bypassed")}
 
 
 def count_state(meter: Meter, feeder: PromptFeeder) -> None:
-    """Measure memory and caches as they are after the step."""
+    """Add the memory and cache sizes after the step."""
     counts, cache = feeder.reader.counts, feeder.policy.tower.cache
     meter.add("media/decodes_per_file", counts.decodes / max(1, counts.files), counts.files)
     meter.total("media/memory_bytes", feeder.reader.kept_bytes)
@@ -82,7 +82,7 @@ def count_state(meter: Meter, feeder: PromptFeeder) -> None:
 
 
 def peak_bytes() -> int:
-    """The most bytes that tensors took on the GPU during the step, or without a GPU the process since it began."""
+    """Return the peak bytes of tensors on the GPU during the step; without a GPU, of the process since it began."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     unit = 1 if sys.platform == "darwin" else 1024
@@ -90,18 +90,18 @@ def peak_bytes() -> int:
 
 
 def shares(numbers: Mapping[str, float]) -> Numbers:
-    """Divide the seconds of each phase by the step's, and the media that went through a tower by all of the step's media."""
+    """Return the seconds of each phase over the step's, and the vision passes over the step's media."""
     step, media = numbers["timing_s/step"], numbers["work/media"]
-    found = {
+    fractions = {
         name.replace("timing_s/", "work/share/"): value / step
         for name, value in numbers.items()
         if name.startswith("timing_s/") and name != "timing_s/step"
     }
-    return found | {"work/vision_passes_per_prompt": numbers["work/vision_passes"] / max(1.0, media)}
+    return fractions | {"work/vision_passes_per_prompt": numbers["work/vision_passes"] / max(1.0, media)}
 
 
 def throughput(numbers: Mapping[str, float]) -> Numbers:
-    """Divide the tokens of all ranks by the seconds of the slowest one, for sampling and for training."""
+    """Return tokens per second for sampling and for training: the tokens of all ranks over the seconds of the slowest one."""
     phases = {
         "rollout": ("work/sampled_tokens", ("timing_s/gen",)),
         "train": ("work/trained_tokens", ("timing_s/forward_backward", "timing_s/optimizer")),

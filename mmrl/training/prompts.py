@@ -1,4 +1,4 @@
-"""A feeder decides which examples become prompts, when they are decoded, and what happens to media that cannot be read."""
+"""The feeder turns this rank's examples into prompts, decodes their media ahead, and handles media that cannot be read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,38 +16,38 @@ from mmrl.types import Example, Prompt
 
 @dataclass
 class PromptFeeder:
-    """Makes prompts of examples: decodes ahead of need, and does what the config says of media that cannot be read."""
+    """Turns examples into prompts; decodes media ahead, and stops at or skips unreadable media, as the config says."""
 
     policy: Policy
     reader: MediaReader
     stream: Stream
     ranks: Ranks
     on_bad_media: str
-    new_tokens: int = 0  # for which a prompt must leave room
+    new_tokens: int = 0  # the completion's tokens, for which a prompt must leave room
     max_prompt_tokens: int | None = None
-    skipped: int = 0  # examples of all ranks whose media could not be read
-    prompts_made: int = 0  # of this rank since the run began
-    media_made: int = 0  # in these
+    skipped: int = 0  # examples of all ranks with unreadable media
+    prompts_made: int = 0  # prompts of this rank since the run began
+    media_made: int = 0  # media in these prompts
 
     def examples(self, step: int) -> Sequence[Example]:
-        """Gives this rank's examples; those of the next step begin to be decoded."""
+        """Returns this rank's examples of a step, and starts to decode those of the next step."""
         now = self.stream.batch(step)
         self.reader.ahead([*now, *self.stream.batch(step + 1)])
         return now
 
     def prepare(self, examples: Sequence[Example]) -> list[Prompt]:
-        """Makes prompts of the examples whose media can be read.
+        """Returns prompts of the examples whose media can be read.
 
-        All ranks raise MediaError where one of them has media that cannot be read, unless the config skips such examples, and
-        PromptError where a prompt is too long.
+        All ranks raise MediaError if one of them has unreadable media, unless the config skips such examples, and PromptError if
+        a prompt is too long.
         """
-        kept, media, bad = load_media(self.reader, examples)
+        readable, media, bad = load_media(self.reader, examples)
         everybody = [error for errors in self.ranks.gather(bad) for error in errors]
         if everybody and self.on_bad_media == "stop":
             everybody[0].add_note("data.on_bad_media=skip goes on without such examples, and counts them")
             raise everybody[0]
         self.skipped += len(everybody)
-        prompts = self.policy.prompts(kept, media)
+        prompts = self.policy.prompts(readable, media)
         long = list(too_long(prompts, self.policy.context, self.new_tokens, self.max_prompt_tokens))
         refuse([problem for problems in self.ranks.gather(long) for problem in problems])
         try:
@@ -56,17 +56,17 @@ class PromptFeeder:
             error.add_note(f"media are encoded one by one, so that no batch can be made smaller; {REMEDY}")
             raise
         self.prompts_made += len(prompts)
-        self.media_made += sum(len(example.every_media) for example in kept)
+        self.media_made += sum(len(example.every_media) for example in readable)
         return prompts
 
 
 def load_media(reader: MediaReader, examples: Sequence[Example]) -> tuple[list[Example], list[list], list[MediaError]]:
-    """Gives the examples whose media can be read, these media, and the errors of the others."""
-    kept, media, bad = [], [], []
+    """Returns the examples whose media can be read, their media, and the errors of the others."""
+    readable, media, bad = [], [], []
     for example in examples:
         try:
             media.append(reader.load(example))
-            kept.append(example)
+            readable.append(example)
         except MediaError as error:
             bad.append(error)
-    return kept, media, bad
+    return readable, media, bad

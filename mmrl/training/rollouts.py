@@ -18,14 +18,14 @@ Rollouts = Callable[[Sequence[Prompt], int], list[Group]]  # prompts and step ->
 
 @dataclass
 class Sampler:
-    """Samples the groups of a step, with as many rows at a time as the memory was once found to suffice for."""
+    """Samples the groups of a step, with fewer rows at a time after memory did not suffice."""
 
     engine: Engine
     group_size: int
     seed: int
 
     def __call__(self, prompts: Sequence[Prompt], step: int) -> list[Group]:
-        """Sample a group for each prompt. The model is in evaluation mode meanwhile, as gradient checkpointing keeps no cache."""
+        """Sample a group for each prompt. The model is in evaluation mode meanwhile, because gradient checkpointing stores no cache."""
         policy, members = self.engine.policy, range(self.group_size)
 
         def attempt(max_num_seqs: int) -> list[Group]:
@@ -37,7 +37,7 @@ class Sampler:
         policy.model.eval()
         try:
             with policy.full_parameters():
-                rows = min(self.engine.max_num_seqs, len(members) * len(prompts))  # so that halving makes a difference
+                rows = min(self.engine.max_num_seqs, len(members) * len(prompts))  # so that half of it is fewer rows
                 groups, rows, halvings = run_with_smaller_batches(attempt, rows, len(members), "rollout.max_num_seqs")
         finally:
             policy.model.train(training)
@@ -47,7 +47,7 @@ class Sampler:
 
 
 def rollouts_of(policy: Policy, source: str, section: RolloutSection, seed: int) -> Rollouts:
-    """The source of completions that an algorithm asks for: "policy" or "demonstrations"."""
+    """Return the source of completions that an algorithm needs: "policy" or "demonstrations"."""
     if source == "demonstrations":
         return lambda prompts, _step: [demonstrate(policy, prompt) for prompt in prompts]
     engine = Engine(policy, section.decoding, lambda text: parse(text).span, section.max_num_seqs)
@@ -55,11 +55,11 @@ def rollouts_of(policy: Policy, source: str, section: RolloutSection, seed: int)
 
 
 def demonstrate(policy: Policy, prompt: Prompt) -> Group:
-    """Makes the example's demonstration a group of one. Raises ValueError if it has none, and PromptError if it does not fit."""
-    said, where = prompt.example.demonstration, f"example {prompt.example.id}"
-    if said is None:
+    """Return the example's demonstration as a group of one. Raises ValueError if it has none, and PromptError if it does not fit."""
+    demonstration, where = prompt.example.demonstration, f"example {prompt.example.id}"
+    if demonstration is None:
         raise ValueError(f"{where}: expected a demonstration to learn from, found none; sft needs one a row")
-    tokens = torch.tensor([policy.tokenise_completion(said, where)])
+    tokens = torch.tensor([policy.tokenise_completion(demonstration, where)])
     refuse(list(too_long([prompt], policy.context, tokens.shape[1])))
     mask = torch.ones_like(tokens, dtype=torch.bool)
-    return Group(prompt, tokens, mask, torch.zeros_like(mask), (said,), finished=mask[:, 0])
+    return Group(prompt, tokens, mask, torch.zeros_like(mask), (demonstration,), finished=mask[:, 0])

@@ -1,4 +1,4 @@
-"""While it goes, a run writes metrics.jsonl and rollouts.jsonl, and tells trackers its metrics. Rank 0 alone does so."""
+"""A run writes metrics.jsonl and rollouts.jsonl after each step, and sends its metrics to trackers. Rank 0 alone does so."""
 
 from collections.abc import Mapping, Sequence
 from itertools import count
@@ -13,7 +13,7 @@ from mmrl.types import Scored
 
 
 class RunLog:
-    """Keeps two JSONL files, which a resumed run continues from the step of its checkpoint."""
+    """Writes two JSONL files, which a resumed run continues from the step of its checkpoint."""
 
     def __init__(self, folder: Path, ranks: Ranks, step: int):
         self.metrics, self.rollouts = folder / "metrics.jsonl", folder / "rollouts.jsonl"
@@ -24,13 +24,13 @@ class RunLog:
                 keep_until(path, step) if step else set_aside(path)
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Writes one line of metrics, and gives the same to the trackers."""
+        """Writes one line of metrics, and sends the same numbers to the trackers."""
         if self.ranks.main:
             append(self.metrics, [{"step": step} | dict(numbers)])
         self.ranks.accelerator.log(dict(numbers), step=step)
 
     def close(self) -> None:
-        """Lets the trackers write what they still hold."""
+        """Lets the trackers write the rest of their data and end."""
         for tracker in self.ranks.accelerator.trackers:
             tracker.finish()
 
@@ -41,7 +41,7 @@ class RunLog:
 
 
 def rollout(step: int, scored: Scored) -> dict[str, Any]:
-    """Turns one group into plain data."""
+    """Returns one group as plain data."""
     group, example = scored.group, scored.group.prompt.example
     return {
         "step": step,
@@ -67,13 +67,13 @@ def rollout(step: int, scored: Scored) -> dict[str, Any]:
 
 
 def keep_until(path: Path, step: int) -> None:
-    """Drops lines of later steps, and a line that a killed process left half-written."""
+    """Drops lines of later steps, and a half-written line of a killed process."""
     if path.exists():
         write_whole(path, "".join(line_of(row) for row in read(path) if row["step"] <= step))
 
 
 def set_aside(path: Path) -> None:
-    """Renames the records of a run that ended before its first checkpoint, which a new run in its folder does not go on with."""
+    """Renames the records of a run that ended before its first checkpoint; a new run in the folder does not continue them."""
     if path.exists() and path.stat().st_size:
         other = next(name for n in count(1) if not (name := path.with_name(f"{path.stem}.{n}{path.suffix}")).exists())
         path.rename(other)

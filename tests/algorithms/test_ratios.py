@@ -6,9 +6,9 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from mmrl.algorithms import CISPO, DAPO, GRPO, GSPO, DrGRPO
+from mmrl.algorithms import CARE, CISPO, DAPO, GRPO, GSPO, RLOO, SFT, DrGRPO, KLInReward
 from mmrl.functional.policy_gradient import clipped_surrogate, overlong_penalty, sequence_ratio
-from mmrl.types import LossNormalisers, Tokens
+from mmrl.types import LossNormalisers, Tokens, TokenWeights
 from tests.algorithms.factories import scored
 
 LENGTHS = [2, 5, 3]
@@ -197,3 +197,47 @@ def test_somebody_elses_completions_have_no_ratio(algorithm):
     object.__setattr__(foreign.group, "sampling_logprobs", None)
     with pytest.raises(ValueError, match="needs the log-probabilities of the sampler"):
         algorithm.loss(policy, weights, foreign)
+
+
+CLIPPING = [
+    GRPO(beta=0, epsilon=0.2),
+    CARE(epsilon=0.2),
+    DAPO(),
+    GSPO(),
+    KLInReward(beta=0, reference=None, ratio="token", epsilon=0.2),
+]
+
+
+@pytest.mark.parametrize("algorithm", CLIPPING, ids=lambda algorithm: algorithm.name)
+def test_clipped_tokens_are_those_without_a_gradient(algorithm):
+    """Whatever the method: a token with an advantage has no gradient if, and only if, it counts as clipped."""
+    s = group()
+    by = torch.linspace(-0.4, 0.4, s.group.completion_mask.numel(), dtype=torch.float64)
+    policy = moved(s, by[torch.randperm(len(by), generator=torch.Generator().manual_seed(0))].view(3, -1))
+    _, gradient = step(algorithm, s, policy)
+    low, high = algorithm.clipped(policy, algorithm.token_weights(s, totals(s)), s)
+    mask = s.group.completion_mask
+    assert torch.equal((low | high)[mask], (gradient == 0)[mask])
+    assert low[mask].any() or high[mask].any()
+    assert not (low & high).any()
+
+
+def test_cispo_clips_weights_and_keeps_their_gradients():
+    s = group()
+    policy = moved(s, torch.tensor([[math.log(6)], [0.0], [math.log(0.5)]], dtype=torch.float64))
+    algorithm = CISPO(epsilon=0.4)
+    low, high = algorithm.clipped(policy, algorithm.token_weights(s, totals(s)), s)
+    mask = s.group.completion_mask
+    assert [bool(high[0][mask[0]].all()), bool(low[2][mask[2]].all()), bool((low | high)[1][mask[1]].any())] == [
+        True,
+        True,
+        False,
+    ]
+    assert (step(algorithm, s, policy)[1][mask] != 0).all()
+
+
+@pytest.mark.parametrize("algorithm", [GRPO(beta=0), CARE(), RLOO(), SFT()], ids=lambda algorithm: algorithm.name)
+def test_what_clips_nothing_says_so(algorithm):
+    s = group()
+    policy = moved(s, 0.1)
+    assert algorithm.clipped(policy, TokenWeights(*(torch.ones_like(policy.logprobs),) * 3), s) is None

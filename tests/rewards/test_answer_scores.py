@@ -19,8 +19,7 @@ from mmrl.rewards.answer_scores import (
 
 
 @pytest.mark.parametrize(
-    ("answer", "score"),
-    [("B", 1), (" B\n", 1), ("A", 0), ("b", 0), ("B.", 0), ("(B)", 0), ("B. tap", 0), ("", 0)],
+    ("answer", "score"), [("B", 1), (" B\n", 1), ("A", 0), ("b", 0), ("B.", 0), ("(B)", 0), ("B. tap", 0), ("", 0)]
 )
 def test_a_choice_is_the_exact_letter(answer, score):
     assert same_text(answer, "B") == score

@@ -14,7 +14,7 @@ from mmrl.config.schema import RewardSection
 from mmrl.rewards import grade
 from mmrl.types import Example
 
-PAGE = Path(__file__).parents[2] / "docs" / "_extending_rewards.md"
+PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
 SECTION = re.search(r"^## A reward\n(.*?)(?=^## |\Z)", PAGE.read_text(), re.DOTALL | re.MULTILINE)[1]
 CODE = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
 SETTINGS = re.findall(r"```yaml\n(.*?)```", SECTION, re.DOTALL)

@@ -305,7 +305,7 @@ def test_a_checkpoint_of_an_older_version_is_refused_before_its_config_is_compar
     state["config"]["validate_every"] = None
     path.write_text(json.dumps(state))
     with pytest.raises(
-        ValueError, match=r"expected checkpoint version 2, found 1, .* whose config has other keys; go on with that"
+        ValueError, match=r"expected checkpoint version 3, found 2, .* whose config has other keys; go on with that"
     ):
         build(config, resume=True, quiet=True)
 

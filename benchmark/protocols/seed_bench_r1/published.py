@@ -55,7 +55,7 @@ def differs(config: EvalConfig, toy: bool) -> list[str]:
     pixels = config.model.video_pixels
     size = "the processor's own size" if pixels is None else f"at most {pixels[1]:,} pixels"
     notes.append(
-        f"frames: {count} ({frames.convention}), {size}; GRPO-CARE: at most 16, 200,704 pixels; SEED-Bench-R1: 16, 252 x 252"
+        f"frames: {count} ({frames.convention}), {size}; GRPO-CARE: at most 16, 105,369 pixels; SEED-Bench-R1: 16, 153,664"
     )
     notes.append(f"prompt: template {section.template}; GRPO-CARE: care_eval; SEED-Bench-R1: seed_bench_r1")
     notes.append(

@@ -2,6 +2,7 @@
 
 Files of TencentARC/SEED-Bench-R1: ``annotations/*.jsonl``, ``videos/<video_source>/<video_basename>`` and
 ``images/<video_source>/<current_observation_basename>``. The toy world writes the same.
+Fields and facts: docs/facts/seed_bench_r1.md.
 """
 
 import re

@@ -8,6 +8,7 @@ import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as Late
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,10 @@ class DecodingPool:
         return future
 
     def result_of(self, future: Future, path: Path) -> Any:
-        """Wait for a future and return its result. Raises MediaError if the file, or its decoding process, failed."""
+        """Wait for a future and return its result.
+
+        Raises MediaError if the file, or its decoding process, failed; RuntimeError if no process can start.
+        """
         try:
             return future.result()
         except Late:
@@ -50,6 +54,11 @@ class DecodingPool:
             raise MediaError(path, found, "a file that decodes in time") from None
         except ProcessExpired as error:
             raise MediaError(path, f"a decoder that died (exit code {error.exitcode})", "a file that decodes") from None
+        except BrokenProcessPool:
+            raise RuntimeError(
+                "media.workers: expected processes that decode, found that none can start; what they said stands above. A script "
+                'needs `if __name__ == "__main__":` around what it does; workers: 0 decodes in this process'
+            ) from None
 
     def close(self) -> None:
         """End the workers; unfinished work is lost."""

@@ -1,1 +1,1 @@
-"""Audits of an evaluation: contamination, shortcuts, media that changed."""
+"""Audits of an evaluation: contamination, shortcuts, changed media."""

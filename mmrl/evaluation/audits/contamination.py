@@ -19,13 +19,13 @@ class Trained:
     """The files and questions that were trained on."""
 
     paths: frozenset[str]
-    hashes: frozenset[str]  # of the files that are there
+    hashes: frozenset[str]  # of the files that exist
     questions: frozenset[tuple[str, str]]  # question and the text of its answer
-    root: Path | None  # of the evaluation, where its files can be hashed
+    root: Path | None  # of the evaluation, if its files can be hashed
 
 
 def trained_on(config: Path, evaluation_root: Path | None) -> Trained:
-    """Return the files and questions that a training config learns from. Files are hashed where both roots are there."""
+    """Return the files and questions that a training config learns from. Files are hashed if both roots exist."""
     parsed = load(Config, config)
     examples = list(every(training_data(parsed.data, parsed.seed)))
     root = Path(parsed.data.root)
@@ -35,7 +35,7 @@ def trained_on(config: Path, evaluation_root: Path | None) -> Trained:
 
 
 def shared(items: Sequence[Item], trained: Trained) -> Iterator[str]:
-    """Yield a line for each kind of thing that an evaluation has in common with training."""
+    """Yield a line for each kind of overlap of evaluation and training: file names, file contents, questions."""
     files = {file.path for item in items for file in item.media}
     same = sorted(files & trained.paths)
     if same:
@@ -50,7 +50,7 @@ def shared(items: Sequence[Item], trained: Trained) -> Iterator[str]:
 
 
 def content(root: Path, path: Path) -> str | None:
-    """Return the hash of a file; None where it is not there."""
+    """Return the hash of a file; None if it does not exist."""
     whole = inside(root, path)
     return sha256_of(whole) if whole.is_file() else None
 

@@ -15,7 +15,7 @@ from mmrl.evaluation.run_folder import read_run
 
 
 def remade(samples: Sequence[Sample], items: Sequence[Item], run: Path, out: Path) -> Iterator[str]:
-    """Decode the media again, by the run's own config, and yield a line for each that differs (ten at most)."""
+    """Decode the media again, by the run's own config, and yield a line for each that differs, at most ten."""
     section = parse(EvalConfig, read_run(run).config, f"{run}/run.json").evaluation
     shown = {sample.item: sample.request.media for sample in samples if sample.request is not None}
     condition = read_plan(out)["settings"]["condition"]

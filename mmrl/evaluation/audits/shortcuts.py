@@ -12,7 +12,7 @@ from mmrl.types import index_of, letter_at
 
 
 def guesses(items: Sequence[Item]) -> Iterator[str]:
-    """Yield the accuracy of every rule on the multiple-choice questions, beside chance; nothing where there are none."""
+    """Yield the accuracy of every rule on the multiple-choice questions, beside chance; nothing without such questions."""
     asked = [item for item in items if len(item.choices) > 1 and item.answer is not None]
     if not asked:
         return
@@ -37,6 +37,6 @@ def guesses(items: Sequence[Item]) -> Iterator[str]:
 
 
 def nearest(item: Item) -> int:
-    """Return the option that shares most words with the question; the first of equals."""
+    """Return the option that shares most words with the question; the first of several equals."""
     words = set(item.question.casefold().split())
     return max(range(len(item.choices)), key=lambda i: len(words & set(item.choices[i].casefold().split())))

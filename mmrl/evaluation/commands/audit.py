@@ -1,8 +1,8 @@
 """``mmrl eval audit``: finds records that were changed or are missing, and answers that questions give away.
 
-What is broken (a file that was changed, a missing record, a medium that is another one now, a question that was trained
-on) is listed and ends with status 1. What a reader should know (how often each letter is right, what a reader of nothing
-but the options would score, questions that occur twice) is a table.
+Problems (a changed file, a missing record, a changed medium, a question that was trained on) are listed, and the exit status
+is 1. Notes for a reader (how often each letter is right, the score of rules that read the options alone, questions that occur
+twice) are a table.
 """
 
 import json
@@ -27,7 +27,7 @@ from mmrl.runtime.json_lines import split
 
 @dataclass(frozen=True, slots=True)
 class SetAudit:
-    """The problems of one set, and what a reader should know of it."""
+    """The problems of one set, and notes for its reader."""
 
     name: str
     broken: Sequence[str]
@@ -35,19 +35,19 @@ class SetAudit:
 
 
 def audit(folder: Path, trained: Trained | None, media: bool) -> int:
-    """Print the findings; the exit status."""
+    """Print the findings; return the exit status."""
     sets = sets_of(folder)
-    found = [audited(name, out, folder, trained, media) for name, out in sets.items()]
-    found.append(SetAudit("run", list(run_problems(folder, sets)), [] if (folder / RUN).exists() else [f"no {RUN}"]))
+    audits = [audited(name, out, folder, trained, media) for name, out in sets.items()]
+    audits.append(SetAudit("run", list(run_problems(folder, sets)), [] if (folder / RUN).exists() else [f"no {RUN}"]))
     table = plain_table("Audit", ("set", "what"))
-    for one in found:
-        for number, note in enumerate(one.notes):
-            table.add_row(one.name if number == 0 else "", note)
+    for each in audits:
+        for number, note in enumerate(each.notes):
+            table.add_row(each.name if number == 0 else "", note)
     show(table)
-    for one in found:
-        for problem in one.broken:
-            console.print(f"[red]BROKEN[/] {one.name}: {problem}", highlight=False)
-    count = sum(len(one.broken) for one in found)
+    for each in audits:
+        for problem in each.broken:
+            console.print(f"[red]BROKEN[/] {each.name}: {problem}", highlight=False)
+    count = sum(len(each.broken) for each in audits)
     console.print(f"{count} broken" if count else "Nothing broken.")
     return 1 if count else 0
 
@@ -67,7 +67,7 @@ def audited(name: str, out: Path, run: Path, trained: Trained | None, media: boo
 
 
 def file_problems(out: Path) -> Iterator[str]:
-    """Yield what is wrong with the files: not there, not whole, or not those of the plan."""
+    """Yield the problems of the files: missing, not whole, or not those of the plan."""
     plan = read_plan(out)
     for path in (out / ITEMS, out / SAMPLES):
         if not path.exists():
@@ -83,13 +83,13 @@ def file_problems(out: Path) -> Iterator[str]:
 
 
 def record_problems(out: Path, items: Sequence[Item], samples: Sequence[Sample]) -> Iterator[str]:
-    """Yield what is wrong with the records: pairs that are missing, twice or strange, and verdicts that do not fit."""
+    """Yield the problems of the records: pairs that are missing, double or unknown, and verdicts that do not fit."""
     count = read_plan(out)["samples"]
     wanted = {(item.id, number) for item in items for number in range(count)}
     pairs = [(sample.item, sample.sample) for sample in samples]
-    for what, some in (("missing", wanted - set(pairs)), ("not planned", set(pairs) - wanted)):
-        if some:
-            yield f"{len(some)} pairs are {what}, such as {min(some)}"
+    for what, wrong in (("missing", wanted - set(pairs)), ("not planned", set(pairs) - wanted)):
+        if wrong:
+            yield f"{len(wrong)} pairs are {what}, such as {min(wrong)}"
     if len(set(pairs)) < len(pairs):
         yield f"{len(pairs) - len(set(pairs))} pairs occur twice"
     for name in scorers_of(out):
@@ -99,7 +99,7 @@ def record_problems(out: Path, items: Sequence[Item], samples: Sequence[Sample])
 
 
 def run_problems(folder: Path, sets: dict[str, Path]) -> Iterator[str]:
-    """Yield what run.json says and the folders do not."""
+    """Yield the differences between run.json and the folders."""
     if not (folder / RUN).exists():
         return
     run = read_run(folder)
@@ -116,7 +116,7 @@ def run_problems(folder: Path, sets: dict[str, Path]) -> Iterator[str]:
 
 
 def notes(items: Sequence[Item], samples: Sequence[Sample]) -> Iterator[str]:
-    """Yield what a reader should know, such as questions that failed, were cut off or occur twice."""
+    """Yield notes for a reader, such as questions that failed, were truncated or occur twice."""
     failed = [sample for sample in samples if sample.response.status in FAILED]
     if failed:
         yield f"{len(failed)} of {len(samples)} could not be asked and count as wrong, such as {failed[0].item!r}"

@@ -1,4 +1,4 @@
-"""``mmrl eval compare``: two runs, question by question, with all that a reader needs to disbelieve it."""
+"""``mmrl eval compare``: two runs, question by question, with the numbers by which a reader can check the difference."""
 
 import json
 from collections.abc import Mapping
@@ -24,22 +24,24 @@ COLUMNS = (
 
 
 def compare_runs(before: Path, after: Path, scorer: str, as_json: bool) -> None:
-    """Print what changed."""
-    found = compared(before, after, scorer)
+    """Print the differences between two runs."""
+    comparisons = compared(before, after, scorer)
     if as_json:
         content: dict[str, dict[str, Any]] = {}
-        for (name, metric), one in found.items():  # a limit that is not known is null
-            content.setdefault(name, {})[metric] = json.loads(json.dumps(asdict(one)), parse_constant=lambda _: None)
+        for (name, metric), comparison in comparisons.items():  # an unknown limit is null
+            content.setdefault(name, {})[metric] = json.loads(
+                json.dumps(asdict(comparison)), parse_constant=lambda _: None
+            )
         typer.echo(json.dumps(content, indent=1, allow_nan=False))
     else:
-        show(shown(found, f"{after} after {before}: paired by item and sample, clustered"))
+        show(shown(comparisons, f"{after} after {before}: paired by item and sample, clustered"))
         console.print(
             "p by sign flips of clusters, Holm over this table; MDE: what these items would have shown in 4 of 5 cases"
         )
 
 
 def compared(before: Path, after: Path, scorer: str) -> dict[Name, Comparison]:
-    """Return differences by set and metric. Both runs must have measured the same questions, wholly."""
+    """Return differences by set and metric. Both runs must have measured the same questions, all of them."""
     first, second = sets_of(before), sets_of(after)
     if len(first) == len(second) == 1:
         second = dict(zip(first, second.values(), strict=True))
@@ -47,16 +49,16 @@ def compared(before: Path, after: Path, scorer: str) -> dict[Name, Comparison]:
         raise ValueError(
             f"compare: expected the same sets twice, found {sorted(first)} in {before}, {sorted(second)} in {after}"
         )
-    found = {}
+    comparisons = {}
     for name in first:
         same_questions(first[name], second[name])
         both = (summary_of(out, read_records(out, scorer)) for out in (first[name], second[name]))
-        found |= {(name, metric): change for metric, change in compare_fully(*both).items()}
-    return adjust(found)
+        comparisons |= {(name, metric): change for metric, change in compare_fully(*both).items()}
+    return adjust(comparisons)
 
 
 def same_questions(first: Path, second: Path) -> None:
-    """Refuse runs in which one id stands for two questions. What was shown of it may differ: that is what conditions are."""
+    """Refuse runs in which one id stands for two questions. Its media may differ, as conditions change them."""
     one, other = read_items(first), read_items(second)
     for name in one.keys() & other.keys():
         golds = [(item.kind, gold_text(item.choices, item.answer)) for item in (one[name], other[name])]
@@ -66,16 +68,16 @@ def same_questions(first: Path, second: Path) -> None:
             )
 
 
-def shown(found: Mapping[Name, Comparison], title: str) -> Table:
+def shown(comparisons: Mapping[Name, Comparison], title: str) -> Table:
     """Return a table with a line for each set and metric."""
-    made, last = plain_table(title, COLUMNS), ""
-    for (name, metric), one in found.items():
-        change = one.difference
-        counts = ("", "") if one.discordant is None else map(str, one.discordant)
-        made.add_row(
+    table, last = plain_table(title, COLUMNS), ""
+    for (name, metric), comparison in comparisons.items():
+        change = comparison.difference
+        counts = ("", "") if comparison.discordant is None else map(str, comparison.discordant)
+        table.add_row(
             name if name != last else "", metric, percent(change.before), percent(change.after), points(change.mean),
-            limits(change), p_value(change.p_signflip), p_value(one.p_holm),
-            points(one.mde).lstrip("+"), *counts, f"{change.n:,}", f"{change.clusters:,}",
+            limits(change), p_value(change.p_signflip), p_value(comparison.p_holm),
+            points(comparison.mde).lstrip("+"), *counts, f"{change.n:,}", f"{change.clusters:,}",
         )  # fmt: skip
         last = name
-    return made
+    return table

@@ -1,4 +1,4 @@
-"""``mmrl eval ls``: benchmarks by name, conditions, and runs with how much of them is done."""
+"""``mmrl eval ls``: benchmarks by name, conditions, and runs with their progress."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ BENCHMARKS = Path("configs", "eval")
 
 
 def listing(folder: Path) -> None:
-    """Print all three."""
+    """Print the benchmarks, the conditions and the runs."""
     benchmarks = plain_table(f"Benchmarks ({BENCHMARKS})", ("name", "what"))
     for path in sorted(BENCHMARKS.glob("*.yaml")):  # of each, its second line
         benchmarks.add_row(path.stem, [*path.read_text().splitlines(), "", ""][1].lstrip("# "))
@@ -24,7 +24,7 @@ def listing(folder: Path) -> None:
 
 
 def runs(folder: Path) -> Table:
-    """Return a table of the runs below a folder: how many samples of each set are there of those planned."""
+    """Return a table of the runs below a folder, with the recorded and planned samples of each set."""
     listed = plain_table(f"Runs ({folder})", ("run", "set", "samples", "model", "started"))
     for path in sorted(folder.rglob(RUN)):
         run = read_run(path.parent)

@@ -15,11 +15,11 @@ from mmrl.evaluation.tables.levels import mean_as_json, percent, percents
 from mmrl.evaluation.tables.terminal import plain_table, show
 from mmrl.runtime.files import write_json, write_whole
 
-METRICS = ("accuracy", "lenient")  # the first of these that there is says what is right; else the first of all
+METRICS = ("accuracy", "lenient")  # the first of these that exists says what is right; else the first metric
 
 
 def publish_derived(out: Path, levels: Mapping[str, Summary]) -> None:
-    """Print and write what follows from the records of each set beside its means."""
+    """Print and write the derived numbers of each set."""
     content: dict[str, dict[str, Any]] = {}
     table = plain_table("\nWhat follows", ("set", "what", "value", "95 % interval"))
     for name, summary in levels.items():
@@ -33,16 +33,16 @@ def publish_derived(out: Path, levels: Mapping[str, Summary]) -> None:
 
 
 def publish_effects(out: Path, folders: Mapping[str, Path], names: Sequence[str]) -> None:
-    """Print and write what the conditions, ``full`` among them, say of each set, by the folder of each condition."""
+    """Print and write the condition effects of each set; ``full`` is among the conditions, each with its folder."""
     content: dict[str, dict[str, Any]] = {}
     table = plain_table("\nWhat the conditions tell", ("set", "what", "of", "value", "95 % interval", "n"))
     for name in names:
         places = {condition: folder / name for condition, folder in folders.items()}
         conditions = {c: ConditionRecords(by_pair(read_records(at)), read_items(at)) for c, at in places.items()}
         metric = metric_of_right(conditions["full"].records.values())
-        found = effects(conditions, metric)
-        content[name] = {"metric": metric, "gains": [asdict(effect) for effect in found]}
-        for number, effect in enumerate(found):
+        numbers = effects(conditions, metric)
+        content[name] = {"metric": metric, "gains": [asdict(effect) for effect in numbers]}
+        for number, effect in enumerate(numbers):
             first = f"{name} ({metric})" if number == 0 else ""
             shown = (percent(effect.value), percents(effect.low, effect.high), f"{effect.n:,}")
             table.add_row(first, effect.name, ", ".join(effect.of), *shown)
@@ -51,7 +51,7 @@ def publish_effects(out: Path, folders: Mapping[str, Path], names: Sequence[str]
 
 
 def metric_of_right(records: Iterable[Record]) -> str:
-    """Return the metric that says what is right. Raises IncompleteError where no record has scores."""
+    """Return the metric that decides which answers are right. Raises IncompleteError if no record has scores."""
     scores = next((record.scores for record in records if record.scores), None)
     if scores is None:
         raise IncompleteError("expected scores, found none")

@@ -36,9 +36,9 @@ PACKAGES = ("torch", "transformers", "accelerate", "av", "numpy", "tokenizers")
 
 
 def run(config: EvalConfig, conditions: Sequence[str], retry: bool, command: str) -> tuple[Mapping[str, Summary], int]:
-    """Evaluate, write everything down and print the tables.
+    """Evaluate, write all records and print the tables.
 
-    Return the summaries of the sets under the condition of the config, and the exit status: 1 where a question could not be
+    Return the summaries of the sets under the condition of the config, and the exit status: 1 if a question could not be
     asked.
     """
     out, section = Path(config.out), config.evaluation
@@ -47,34 +47,34 @@ def run(config: EvalConfig, conditions: Sequence[str], retry: bool, command: str
     write_whole(out / "config.yaml", dump(config))
     further = [known_condition(one) for one in dict.fromkeys(conditions) if one != section.condition]
     folders = {section.condition: out} | {condition: folder_of(out, condition) for condition in further}
-    found = evaluated(config, folders, retry)
+    summaries = evaluated(config, folders, retry)
     for condition, folder in folders.items():
         facts = {"model": config.model.path, "commit": record.commit, "machine": record.machine, "condition": condition}
-        write_summary(folder / "summary.json", found[folder], facts)
-        console.print(summaries_table(found[folder], None if folder == out else f"\n{condition}"))
-    publish_derived(out, found[out])
+        write_summary(folder / "summary.json", summaries[folder], facts)
+        console.print(summaries_table(summaries[folder], None if folder == out else f"\n{condition}"))
+    publish_derived(out, summaries[out])
     if "full" in folders and len(folders) > 1:
-        publish_effects(out, folders, sorted(found[out]))
-    write_run(out, ended(record, {one.name: one.expect for one in section.sets}, out, found))
-    return found[out], complain(found)
+        publish_effects(out, folders, sorted(summaries[out]))
+    write_run(out, ended(record, {one.name: one.expect for one in section.sets}, out, summaries))
+    return summaries[out], complain(summaries)
 
 
 def evaluated(config: EvalConfig, folders: Mapping[str, Path], retry: bool) -> dict[Path, dict[str, Summary]]:
-    """Return the summaries of all sets under some conditions, by the folder of each."""
+    """Return the summaries of all sets under the given conditions, by the folder of each."""
     section = config.evaluation
     model = opened(config.model, section.template, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     keep_features(model, config)
-    responses, found = responses_of(section), {}
+    responses, summaries = responses_of(section), {}
     for condition, folder in folders.items():
         asked = section.model_copy(update={"condition": condition})
-        found[folder] = evaluate_model(model, asked, folder, config.max_num_seqs, retry=retry, responses=responses)
-    return found
+        summaries[folder] = evaluate_model(model, asked, folder, config.max_num_seqs, retry=retry, responses=responses)
+    return summaries
 
 
 def opened(section: ModelSection, template: str, device: torch.device) -> Policy | GenericModel:
-    """Return the model of a section: mmrl's own for the families that it trains, else transformers' as it is.
+    """Return the model of a section: mmrl's own for the families that it trains, else transformers'.
 
-    Nothing of it learns. So it looks at each medium once, for as many questions, samples and conditions as there are.
+    None of it learns, so that it encodes each medium once for all questions, samples and conditions.
     """
     check_directory(section.path)
     memory = ByteCache(section.feature_cache_bytes)
@@ -93,7 +93,7 @@ def opened(section: ModelSection, template: str, device: torch.device) -> Policy
 
 
 def keep_features(model: Policy | GenericModel, config: EvalConfig) -> None:
-    """Keep the features of media on disk, too, where the config names a folder and the model is one of mmrl's own."""
+    """Cache the features of media on disk, too, if the config names a folder and the model is one of mmrl's own."""
     if isinstance(model, Policy):
         model.tower.cache.disk = disk_of(config.evaluation, "features")
 
@@ -104,17 +104,17 @@ def folder_of(out: Path, condition: str) -> Path:
 
 
 def started(config: EvalConfig, command: str) -> RunRecord:
-    """Return run.json as it is while the run goes on."""
+    """Return the content of run.json during the run."""
     packages = {name: version(name) for name in PACKAGES} | {"python": sys.version.split()[0]}
     now, plain = datetime.now(UTC).isoformat(timespec="seconds"), config.model_dump(mode="json")
     return RunRecord(config.model.path, command, commit(), machine(), packages, plain, now)
 
 
 def ended(
-    record: RunRecord, expected: Mapping[str, int | None], out: Path, found: Mapping[Path, Mapping[str, Summary]]
+    record: RunRecord, expected: Mapping[str, int | None], out: Path, summaries: Mapping[Path, Mapping[str, Summary]]
 ) -> RunRecord:
-    """Return run.json as it is when all is done."""
-    folders = {str(folder.relative_to(out)): levels for folder, levels in found.items()}
+    """Return the content of run.json after the run."""
+    folders = {str(folder.relative_to(out)): levels for folder, levels in summaries.items()}
     named = {str(Path(folder, name)): one for folder, levels in folders.items() for name, one in levels.items()}
     return replace(
         record,
@@ -126,10 +126,10 @@ def ended(
     )
 
 
-def complain(found: Mapping[Path, Mapping[str, Summary]]) -> int:
-    """Print what could not be asked; return 1 if there is anything."""
+def complain(summaries: Mapping[Path, Mapping[str, Summary]]) -> int:
+    """Print the questions that could not be asked; return 1 if there are any, else 0."""
     status = 0
-    for folder, levels in found.items():
+    for folder, levels in summaries.items():
         for name, summary in levels.items():
             bad = [record for record in summary.records if record.status in FAILED]
             if bad:

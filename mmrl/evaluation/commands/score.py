@@ -1,4 +1,4 @@
-"""``mmrl eval score``: new verdicts on what was generated, without a model and without data."""
+"""``mmrl eval score``: new verdicts on recorded responses, without a model and without data."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from mmrl.runtime.console import console
 
 
 def rescore(folder: Path, specs: Sequence[str], name: str) -> None:
-    """Score all sets in a folder, by the graders that are given or by those of the run as their code is now; write and print."""
+    """Score all sets in a folder, by the given graders or by the present code of the run's; write and print the results."""
     levels = {}
     for at, out in sets_of(folder).items():
         scorer = scorer_of(dict(map(parted, specs)) if specs else graders_of(out), name)
@@ -31,9 +31,11 @@ def parted(spec: str) -> tuple[str, str]:
 
 
 def graders_of(out: Path) -> Mapping[str, str]:
-    """Return the graders that the run came with. Raises ValueError where they are not on record."""
+    """Return the graders that the run came with. Raises ValueError if they are not on record."""
     path = verdicts_path(out, DEFAULT).with_suffix(".json")
     facts = json.loads(path.read_text()) if path.exists() else {}
     if "graders" not in facts:
-        raise ValueError(f"{out}: expected graders, as in strict=accuracy, as none are on record here; found none told")
+        raise ValueError(
+            f"{out}: expected graders, as in strict=accuracy, as none are on record here; found none given"
+        )
     return facts["graders"]

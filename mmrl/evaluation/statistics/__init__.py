@@ -1,10 +1,10 @@
-"""Numbers one can defend: how sure a mean is when items share a video, and whether two measurements differ.
+"""Statistics of an evaluation: the error of a mean when items share a video, and the difference of two measurements.
 
 ``scores`` are one number an item, ``clusters`` one label an item; items of one cluster are not independent (they show
-the same video or are counterfactuals of one another), clusters are. Nothing keeps state: what is random takes a seed.
-Scores that are NaN, lists that do not match and k > n are a ValueError. A single cluster says nothing of the spread:
-errors are inf, intervals are all that is possible, p is 1. Formulas after Miller (2024, arXiv 2411.00640) and standard
-texts; docs/statistics.md says which number answers which question, with an example of each.
+the same video or are counterfactuals of one another), clusters are. No function has state: random ones take a seed.
+NaN scores, lists that do not match and k > n raise ValueError. A single cluster has no spread: errors are inf, intervals
+cover all possible values, p is 1. Formulas after Miller (2024, arXiv 2411.00640) and standard
+texts; docs/statistics.md lists the questions and their functions, each with an example.
 """
 
 from mmrl.evaluation.statistics.bounds import bounded_difference, bounded_mean

@@ -1,4 +1,4 @@
-"""Bounds of a mean where some items have no score: as if all of those were wrong, as if all were right."""
+"""Bounds of a mean if some items have no score: all of those are taken as wrong, then all as right."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Open = Sequence[float | None]  # in [0, 1]; None: not scored
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """A mean that is known up to what was not scored (Manski 1989)."""
+    """Bounds of a mean of which some scores are missing (Manski 1989)."""
 
     least: float  # if every unscored item had 0
     most: float  # if every one had 1
@@ -24,7 +24,7 @@ class Bounds:
 
 
 def bounded_mean(scores: Open, clusters: Clusters) -> Bounds:
-    """Return bounds of the mean over all items. With every item scored least = most and the interval is `mean_interval`'s."""
+    """Return bounds of the mean over all items. If every item is scored, least = most and the interval is `mean_interval`'s."""
     worst, best = filled(scores, 0.0), filled(scores, 1.0)
     low, high = mean_interval(worst, clusters)[0], mean_interval(best, clusters)[1]
     unscored = sum(score is None for score in scores)
@@ -34,8 +34,8 @@ def bounded_mean(scores: Open, clusters: Clusters) -> Bounds:
 def bounded_difference(before: Open, after: Open, clusters: Clusters) -> Bounds:
     """Return bounds of the mean of after - before over the same items; unscored counts items that lack either score.
 
-    least gives what is unscored 0 after and 1 before, most the other way round: a claim that survives both does not hang
-    on what was not scored.
+    least gives unscored items 0 after and 1 before, most the other way round: a conclusion that holds for both does not
+    depend on the unscored items.
     """
     against = paired(filled(before, 1.0), filled(after, 0.0), clusters)
     inclined = paired(filled(before, 0.0), filled(after, 1.0), clusters)
@@ -44,7 +44,7 @@ def bounded_difference(before: Open, after: Open, clusters: Clusters) -> Bounds:
 
 
 def filled(scores: Open, value: float) -> Values:
-    """Return scores with this value for what is not scored; NaN is no way to say so. Raises ValueError for one outside [0, 1]."""
+    """Return scores with this value for unscored items (None, not NaN). Raises ValueError for a score outside [0, 1]."""
     values = finite([value if score is None else score for score in scores])
     outside = np.flatnonzero((values < 0) | (values > 1))
     if len(outside):

@@ -1,7 +1,7 @@
-"""Calibration: a model should be right as often as it says.
+"""Calibration: a model should be right as often as its confidence says.
 
-confidence is the probability given to the chosen answer, right is 1 or 0, both one an item; the order of items, also of
-items with equal confidence, changes nothing.
+confidence is the probability of the chosen answer, right is 1 or 0; both are one number an item. The order of items has no
+effect, also with equal confidences.
 """
 
 import numpy as np
@@ -20,10 +20,10 @@ from mmrl.evaluation.statistics.clusters import (
 
 
 def calibration_error(confidence: ArrayLike, right: ArrayLike, bins: int = 15) -> float:
-    """Return expected calibration error: sum_b n_b / n |accuracy_b - confidence_b| over bins of equal mass, in [0, 1].
+    """Return the expected calibration error: sum_b n_b / n |accuracy_b - confidence_b| over bins of equal mass, in [0, 1].
 
     Naeini et al. 2015, with the equal-mass bins of Nguyen and O'Connor (2015): an item with m items of less confidence
-    is in bin floor(m bins / n), so equal confidences share a bin. Never below 0 and so above 0 by chance alone:
+    is in bin floor(m bins / n), so equal confidences share a bin. It is never below 0 and so above 0 by chance alone:
     `perfect_error` says by how much.
     """
     p, y = said_and_right(confidence, right)
@@ -31,7 +31,7 @@ def calibration_error(confidence: ArrayLike, right: ArrayLike, bins: int = 15) -
 
 
 def perfect_error(confidence: ArrayLike, bins: int = 15, resamples: int = 1000, seed: int = 0) -> tuple[float, float]:
-    """Return mean and 95th percentile of the calibration error of a perfectly calibrated model with these confidences.
+    """Return the mean and the 95th percentile of the calibration error of a perfectly calibrated model with these confidences.
 
     Draws right ~ Bernoulli(confidence) (consistency resampling, Bröcker and Smith 2007). An error below the percentile
     is no sign of miscalibration. Items count as independent.
@@ -50,7 +50,7 @@ def calibration_interval(
     """Return 95 % percentiles of the calibration error over clusters drawn with replacement, in the bins of the data.
 
     The error is an absolute value: near 0 its resamples lie above it, so the lower limit never reaches 0. Compare with
-    `perfect_error` instead of asking whether the interval holds 0. A single cluster gives no width.
+    `perfect_error` instead of asking whether the interval holds 0. With a single cluster the interval has no width.
     """
     p, y = said_and_right(confidence, right)
     index = numbered(clusters)
@@ -78,7 +78,7 @@ def bin_of(p: Values, bins: int) -> NDArray[np.intp]:
 
 
 def said_and_right(confidence: ArrayLike, right: ArrayLike) -> tuple[Values, Values]:
-    """Return both as float64; a ValueError unless they are as long as each other, probabilities, and 0 or 1."""
+    """Return both as float64. Raises ValueError unless they are equally long, probabilities, and 0 or 1."""
     p, y = finite(confidence), finite(right)
     if len(p) != len(y):
         raise ValueError(f"expected a confidence and a 0 or 1 for every item, found {len(p)} and {len(y)}")

@@ -1,4 +1,4 @@
-"""How sure a mean is when items share a video: errors whose unit is the cluster."""
+"""Errors of a mean when items share a video: the unit is the cluster."""
 
 import math
 from collections.abc import Hashable, Iterator, Sequence
@@ -15,7 +15,7 @@ Values = NDArray[np.float64]
 
 
 def clustered_error(scores: ArrayLike, clusters: Clusters) -> float:
-    """Return standard error of the mean with independent clusters; inf for a single cluster.
+    """Return the standard error of the mean with independent clusters; inf for a single cluster.
 
     SE^2 = n^-2 sum_c (sum_{i in c} (s_i - mean))^2 * C / (C - 1)   (Miller 2024, eq. 4, with the small-sample factor)
     """
@@ -28,7 +28,7 @@ def clustered_error(scores: ArrayLike, clusters: Clusters) -> float:
 
 
 def iid_error(scores: ArrayLike) -> float:
-    """Return standard error of the mean if every item were independent; inf for one item.
+    """Return the standard error of the mean if every item were independent; inf for one item.
 
     SE^2 = sum_i (s_i - mean)^2 / (n (n - 1))
     """
@@ -37,9 +37,9 @@ def iid_error(scores: ArrayLike) -> float:
 
 
 def design_effect(scores: ArrayLike, clusters: Clusters) -> float:
-    """Return how many times larger the variance of the mean is than with independent items; 1 where nothing varies.
+    """Return the variance of the mean over its variance with independent items; 1 if nothing varies.
 
-    SE_clustered^2 / SE_iid^2 (Kish 1965). Far above 1 it says that intervals without clusters are too narrow; inf for
+    SE_clustered^2 / SE_iid^2 (Kish 1965). If it is far above 1, intervals without clusters are too narrow; inf for
     a single cluster of several items.
     """
     alone = iid_error(scores)
@@ -47,7 +47,7 @@ def design_effect(scores: ArrayLike, clusters: Clusters) -> float:
 
 
 def cluster_sums(scores: ArrayLike, clusters: Clusters) -> tuple[Values, Values]:
-    """Return sum of the scores and number of items of every cluster, in order of first appearance."""
+    """Return the sum of the scores and the number of items of every cluster, in order of first appearance."""
     values = finite(scores)
     if len(values) != len(clusters):
         raise ValueError(f"expected one score and one cluster an item, found {values.shape} and ({len(clusters)},)")
@@ -56,7 +56,7 @@ def cluster_sums(scores: ArrayLike, clusters: Clusters) -> tuple[Values, Values]
 
 
 def numbered(clusters: Clusters) -> NDArray[np.intp]:
-    """Return clusters as numbers 0, 1, .. in order of first appearance. A label that is no name is a ValueError."""
+    """Return clusters as numbers 0, 1, .. in order of first appearance. Raises ValueError for an empty label, None or NaN."""
     labels = clusters.tolist() if isinstance(clusters, np.ndarray) else list(clusters)
     numbers = {label: number for number, label in enumerate(dict.fromkeys(labels))}
     for label in numbers:
@@ -67,7 +67,7 @@ def numbered(clusters: Clusters) -> NDArray[np.intp]:
 
 
 def finite(scores: ArrayLike) -> Values:
-    """Return scores as float64; a ValueError unless they are a list of at least one finite number."""
+    """Return scores as float64. Raises ValueError unless they are a list of at least one finite number."""
     values = np.asarray(scores, dtype=np.float64)
     if values.ndim != 1 or len(values) == 0:
         raise ValueError(
@@ -82,7 +82,7 @@ def finite(scores: ArrayLike) -> Values:
 
 
 def aligned(before: ArrayLike, after: ArrayLike) -> tuple[Values, Values]:
-    """Return two lists of finite scores of the same items; a ValueError where their lengths differ."""
+    """Return two lists of finite scores of the same items. Raises ValueError if their lengths differ."""
     first, second = finite(before), finite(after)
     if first.shape != second.shape:
         raise ValueError(f"expected the same items twice, found {first.shape} before and {second.shape} after")
@@ -106,13 +106,13 @@ def probability(name: str, value: float) -> None:
 
 
 def chunks(rows: int, width: int) -> Iterator[int]:
-    """Yield rows, cut so that no part holds more than CHUNK numbers."""
+    """Yield numbers of rows that add up to ``rows``, so that no part holds more than CHUNK numbers."""
     step = max(1, CHUNK // width)
     yield from (min(step, rows - start) for start in range(0, rows, step))
 
 
 def draws(times: NDArray[np.intp], resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """Yield how often each kind of cluster is drawn, [rows, kinds], where all clusters are drawn with replacement; a kind has so many."""
+    """Yield how often each kind of cluster is drawn with replacement, [rows, kinds]; ``times``: clusters of each kind."""
     generator = np.random.default_rng(seed)
     for rows in chunks(resamples, len(times)):
         yield generator.multinomial(times.sum(), times / times.sum(), size=rows)

@@ -1,4 +1,4 @@
-"""Two measurements of the same items, compared: difference, interval, p-value, and what could have been seen."""
+"""Comparison of two measurements of the same items: difference, interval, p-value and minimum detectable effect."""
 
 import math
 from collections.abc import Collection, Hashable, Mapping
@@ -52,12 +52,12 @@ class McNemar:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A difference and all that a reader needs to disbelieve it. With a single cluster error, effect and mde are inf."""
+    """A difference and the numbers by which a reader can check it. With a single cluster error, effect and mde are inf."""
 
     difference: Difference
     error: float  # clustered standard error of the mean difference
     design_effect: float  # of the changes
-    correlation: float | None  # Pearson's, of the two lists of scores; None where one of them does not vary
+    correlation: float | None  # Pearson's, of the two lists of scores; None if one of them does not vary
     discordant: tuple[int, int] | None  # items right only before, only after; None for scores other than 0 and 1
     mcnemar: McNemar | None  # for scores of 0 and 1, each item a cluster of its own
     mde: float  # minimum detectable effect at 80 % power and two-sided 5 %
@@ -67,7 +67,7 @@ class Comparison:
 def compare(
     before: ArrayLike, after: ArrayLike, clusters: Clusters, confidence: float = 0.95, seed: int = 0
 ) -> Comparison:
-    """Return everything about after - before over the same items. Raises ValueError for lists that do not match or hold NaN."""
+    """Return the comparison of after and before over the same items. Raises ValueError for lists that do not match or hold NaN."""
     first, second = aligned(before, after)
     change = second - first
     binary = is_binary(first) and is_binary(second)
@@ -85,7 +85,7 @@ def compare(
 
 
 def mcnemar(before: ArrayLike, after: ArrayLike) -> McNemar:
-    """Return McNemar's test of independent items that are right (1) or wrong (0) twice (McNemar 1947).
+    """Return McNemar's test of independent items that are right (1) or wrong (0) in each measurement (McNemar 1947).
 
     Under "no difference" the smaller discordant count is Binomial(n01 + n10, 1/2). p_exact = P(as extreme or more),
     p_mid = P(more extreme) + P(as extreme) / 2 (Fagerland, Lydersen, Laake 2013). Without discordant items both are 1.
@@ -105,10 +105,10 @@ def mcnemar(before: ArrayLike, after: ArrayLike) -> McNemar:
 
 
 def holm(p_values: ArrayLike) -> list[float]:
-    """Return p-values adjusted so that the chance of any false claim among them stays below the level (Holm 1979).
+    """Return p-values adjusted so that the chance of any false rejection among them stays below the level (Holm 1979).
 
-    In ascending order, p_(i) becomes max over j <= i of min(1, (m - j + 1) p_(j)). Whatever their dependence. Raises
-    ValueError for what is no probability.
+    In ascending order, p_(i) becomes max over j <= i of min(1, (m - j + 1) p_(j)). It holds for every dependence. Raises
+    ValueError for values outside [0, 1].
     """
     values = finite(p_values)
     if ((values < 0) | (values > 1)).any():
@@ -121,7 +121,7 @@ def holm(p_values: ArrayLike) -> list[float]:
 
 
 def adjust(comparisons: Mapping[Name, Comparison], exploratory: Collection[Name] = ()) -> dict[Name, Comparison]:
-    """Return the comparisons of one table with p_holm set; those named exploratory claim nothing, so theirs stays None."""
+    """Return the comparisons of one table with p_holm set; it stays None for those named exploratory, which are no tests."""
     unknown = set(exploratory) - set(comparisons)
     if unknown:
         raise ValueError(
@@ -138,8 +138,8 @@ def paired(
 ) -> Difference:
     """Return the mean of after - before over the same items: mean +- t_{C-1} * clustered error, p by sign flips of clusters.
 
-    Where all clusters differ by the same amount the error is 0 but the doubt is not: shares then get the half width
-    that Wilson gives to none of C. A single cluster says nothing: all that is possible is in its interval.
+    If all clusters differ by the same amount the error is 0 but the uncertainty is not: shares then get the half width
+    of Wilson's interval of 0 of C. The interval of a single cluster covers all possible values.
     """
     first, second = aligned(before, after)
     change = second - first
@@ -164,7 +164,7 @@ def seed_difference(before: Mapping[int, float], after: Mapping[int, float], con
     """Return two methods trained with the same seeds, one number a seed: paired t interval with S - 1 degrees of freedom.
 
     A seed must fix what both runs share (order of the data, sampling noise). p_signflip flips whole seeds, so below six
-    seeds it cannot reach 5 %. Raises ValueError where the seeds differ.
+    seeds it cannot reach 5 %. Raises ValueError if the seeds differ.
     """
     if before.keys() != after.keys():
         raise ValueError(f"seed_difference: expected the same seeds, found {sorted(before)} and {sorted(after)}")

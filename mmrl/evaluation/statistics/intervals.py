@@ -19,7 +19,7 @@ from mmrl.evaluation.statistics.clusters import (
 
 
 def wilson(mean: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
-    """Return interval of a share (Wilson 1927). n may be an effective, fractional number of items: n / design effect."""
+    """Return the interval of a share (Wilson 1927). n may be an effective, fractional number of items: n / design effect."""
     if not 0 <= mean <= 1 or not 0 < n < math.inf:
         raise ValueError(f"wilson: expected a share in [0, 1] of a positive number of items, found {mean} of {n}")
     probability("wilson: confidence", confidence)
@@ -33,11 +33,11 @@ def wilson(mean: float, n: float, confidence: float = 0.95) -> tuple[float, floa
 def bootstrap_interval(
     scores: ArrayLike, clusters: Clusters, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
 ) -> tuple[float, float]:
-    """Return percentiles of the mean over clusters drawn with replacement (Efron and Tibshirani 1993).
+    """Return the percentiles of the mean over clusters drawn with replacement (Efron and Tibshirani 1993).
 
     Clusters with the same sum and size are exchangeable, so one multinomial draw over the distinct ones is the
-    resample; the order of items and the names of clusters change nothing. Undercovers with fewer than about 20
-    clusters (`paired` and `half_width` use Student's t for that reason). A single cluster gives no width.
+    resample; the order of items and the names of clusters have no effect. It undercovers with fewer than about 20
+    clusters (`paired` and `half_width` use Student's t for that reason). With a single cluster the interval has no width.
     """
     probability("bootstrap_interval: confidence", confidence)
     distinct, times = np.unique(np.column_stack(cluster_sums(scores, clusters)), axis=0, return_counts=True)
@@ -49,10 +49,10 @@ def bootstrap_interval(
 def mean_interval(
     scores: ArrayLike, clusters: Clusters, confidence: float = 0.95, seed: int = 0
 ) -> tuple[float, float]:
-    """Return interval of the mean by the cluster bootstrap.
+    """Return the interval of the mean by the cluster bootstrap.
 
-    Where resampling has nothing to vary, shares get Wilson's interval with one trial a cluster. A single cluster of
-    scores that are no shares says nothing of the spread: (-inf, inf).
+    If all resamples are equal, shares get Wilson's interval with one trial a cluster. A single cluster of scores
+    that are no shares gives (-inf, inf).
     """
     values = finite(scores)
     sums, counts = cluster_sums(values, clusters)

@@ -14,7 +14,7 @@ def minimum_detectable_effect(discordant: float, n: float, power: float = 0.8, l
     """Return the smallest paired difference of shares that n items show with this power.
 
     (z_{1 - level/2} + z_power) * sqrt(discordant / n), where discordant is the share of items on which the two
-    measurements disagree. Divide n by the design effect where items cluster. For planning; of measured pairs
+    measurements disagree. Divide n by the design effect if items cluster. It is for planning; for measured pairs
     `detectable` takes clusters into account by itself.
     """
     if not 0 <= discordant <= 1 or not 0 < n < math.inf:
@@ -25,15 +25,15 @@ def minimum_detectable_effect(discordant: float, n: float, power: float = 0.8, l
 
 
 def detectable(change: ArrayLike, clusters: Clusters, power: float = 0.8, level: float = 0.05) -> float:
-    """Return the smallest mean change that a comparison as noisy as this one shows with this power, in units of the change.
+    """Return the smallest mean change that a comparison with this noise shows with this power, in units of the change.
 
     (t_{C-1, 1 - level/2} + t_{C-1, power}) * sqrt(sum_c S_c^2) / n, S_c the sum of the changes in cluster c: the
-    square root is the standard error under "no difference", as `sign_flip` has it. For 0/1 scores of independent items
-    it is sqrt(discordant / n), and the whole `minimum_detectable_effect` up to t for z (Student's t because with few
-    clusters z promises too much; Bloom 1995).
+    square root is the standard error under "no difference", as in `sign_flip`. For 0/1 scores of independent items
+    it is sqrt(discordant / n), and the whole `minimum_detectable_effect` up to t for z (Student's t because z is too
+    optimistic with few clusters; Bloom 1995).
 
-    inf where C clusters can reach no p below the level (2^(1-C) > level: five and fewer at 5 %). Where nothing changed,
-    changes of shares count as discordant in Wilson's upper limit of none of C; other scores give inf.
+    It is inf if C clusters can reach no p below the level (2^(1-C) > level: five and fewer at 5 %). If nothing changed,
+    the discordant share is Wilson's upper limit of 0 of C; scores that are no shares give inf.
     """
     probability("detectable: power", power)
     probability("detectable: level", level)

@@ -9,11 +9,13 @@ from mmrl.evaluation.summary import Mean, Summary, compare
 
 @dataclass(frozen=True, slots=True)
 class ModelComparison:
-    """Several models on the same levels, and which differences between them are shown."""
+    """Several models on the same levels, and the differences between them that are shown."""
 
-    models: Mapping[str, Mapping[str, Summary]]  # by name and level; not every model need have seen every level
-    pairs: Sequence[tuple[str, str]]  # (of whom, minus whom): names of models; the last pair is drawn, too
-    undirected: Collection[str] = ()  # metrics of which neither more nor less is better
+    models: Mapping[str, Mapping[str, Summary]]  # by name and level; a model may lack levels
+    pairs: Sequence[
+        tuple[str, str]
+    ]  # names of models, (first, second): the difference first - second; the last pair is drawn, too
+    undirected: Collection[str] = ()  # metrics for which neither more nor less is better
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +24,8 @@ class Line:
 
     level: str
     metric: str
-    means: tuple[Mean | None, ...]  # a model each; None where it was not examined
-    gaps: tuple[Difference | None, ...]  # a pair each
+    means: tuple[Mean | None, ...]  # one for each model; None if it was not evaluated
+    gaps: tuple[Difference | None, ...]  # one for each pair
     undirected: bool  # neither more nor less is better
     n: int
     opens: bool  # the first line of its level

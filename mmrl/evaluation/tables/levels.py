@@ -1,4 +1,4 @@
-"""Levels and metrics, as text and as JSON: means, and differences with what they allow to say."""
+"""Levels and metrics, as text and as JSON: means, and differences with a verdict."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -25,14 +25,14 @@ class Row:
 
 
 def rows(levels: Levels) -> Iterator[Row]:
-    """Yield the lines of the table, in the order given."""
+    """Yield the lines of the table, in the given order."""
     for level, metrics in levels.items():
         for number, (metric, difference) in enumerate(metrics.items()):
             yield Row(level, metric, difference, opens=number == 0)
 
 
 def verdict(difference: Difference, undirected: bool = False) -> ChangeVerdict:
-    """Return better or worse, or that it differs, only where the interval excludes 0."""
+    """Return better, worse or differs if the interval excludes 0, else unclear."""
     if not (difference.low > 0 or difference.high < 0):
         return "unclear"
     if undirected:
@@ -41,7 +41,7 @@ def verdict(difference: Difference, undirected: bool = False) -> ChangeVerdict:
 
 
 def levels_as_json(levels: Levels) -> dict[str, dict[str, dict[str, Any]]]:
-    """Return fractions by level and metric, for summary.json. A limit that is not known (a single cluster) is null."""
+    """Return fractions by level and metric, for summary.json. An unknown limit (a single cluster) is null."""
     return {
         level: {
             metric: {
@@ -71,9 +71,9 @@ def summary_as_json(summary: Summary) -> dict[str, Any]:
 
 
 def mean_as_json(mean: Mean) -> dict[str, Any]:
-    """Return a mean with its interval; a limit that is not known (a single cluster) is null.
+    """Return a mean with its interval; an unknown limit (a single cluster) is null.
 
-    How many records are unscored, and the mean if those were all right, stand there only where there are any.
+    ``unscored`` counts records without a verdict; ``best`` is the mean if those were all right. Both are there only if needed.
     """
     unscored = {} if mean.best is None else {"unscored": mean.unscored, "best": mean.best}
     return {"mean": mean.mean, "interval": [finite_or_none(mean.low), finite_or_none(mean.high)]} | unscored
@@ -103,10 +103,10 @@ def limits(difference: Difference) -> str:
 
 
 def p_value(p: float | None) -> str:
-    """Return a p-value; nothing where there is none."""
+    """Return a p-value; nothing if there is none."""
     return "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def finite_or_none(value: float) -> float | None:
-    """Return the number, or None where JSON has none."""
+    """Return the number; None if it is not finite, which JSON cannot hold."""
     return value if math.isfinite(value) else None

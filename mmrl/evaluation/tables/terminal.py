@@ -24,7 +24,7 @@ def show(table: Table) -> None:
 
 
 def plain_table(title: str | None, words: Sequence[str], numbers: Sequence[str] = (), gap: int = 2) -> Table:
-    """Return a table without lines yet. Its columns are never cut; words beside numbers may wrap."""
+    """Return an empty table. Its columns are never cut; words beside numbers may wrap."""
     table = Table(
         title=title, title_justify="left", header_style="bold", box=None, pad_edge=False, padding=(0, gap, 0, 0)
     )
@@ -41,14 +41,14 @@ def levels_table(levels: Levels, title: str | None = None) -> Table:
     for row in rows(levels):
         if row.opens and table.row_count:
             table.add_section()
-        found, style = row.source, STYLES[verdict(row.source)]
+        difference, style = row.source, STYLES[verdict(row.source)]
         shown = (
-            percent(found.before),
-            percent(found.after),
-            Text(points(found.mean), style),
-            Text(limits(found), style),
+            percent(difference.before),
+            percent(difference.after),
+            Text(points(difference.mean), style),
+            Text(limits(difference), style),
         )
-        table.add_row(Text(row.level if row.opens else "", "bold"), Text(row.metric), *shown, f"{found.n:,}")
+        table.add_row(Text(row.level if row.opens else "", "bold"), Text(row.metric), *shown, f"{difference.n:,}")
     return table
 
 
@@ -73,13 +73,13 @@ def share(mean: Mean | None) -> Text:
     return Text(f"{100 * mean.mean:.1f}") + Text(f"{interval:>7}", "bright_black")
 
 
-def change(found: Difference | None, undirected: bool) -> Text:
+def change(difference: Difference | None, undirected: bool) -> Text:
     """Return a difference in points."""
-    if found is None:
+    if difference is None:
         return Text("\u2013", "bright_black")
     return Text(
-        f"{points(found.mean)} {whole_points(found.low)} to {whole_points(found.high)}",
-        STYLES[verdict(found, undirected)],
+        f"{points(difference.mean)} {whole_points(difference.low)} to {whole_points(difference.high)}",
+        STYLES[verdict(difference, undirected)],
     )
 
 
@@ -94,10 +94,10 @@ def summaries_table(levels: Mapping[str, Summary], title: str | None = None) -> 
     for name, summary in levels.items():
         if table.row_count:
             table.add_section()
-        for number, (metric, found) in enumerate(summary.metrics.items()):
+        for number, (metric, mean) in enumerate(summary.metrics.items()):
             first = number == 0
             counts = f"{summary.scored:,} of {summary.expected:,}" if first else ""
             statuses = ", ".join(f"{n:,} {status}" for status, n in summary.statuses.items()) if first else ""
             level = Text(name if first else "", "bold")
-            table.add_row(level, Text(metric), percent(found.mean), percents(found.low, found.high), counts, statuses)
+            table.add_row(level, Text(metric), percent(mean.mean), percents(mean.low, mean.high), counts, statuses)
     return table

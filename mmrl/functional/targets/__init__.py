@@ -1,4 +1,4 @@
-"""Distributions worth matching: p = pi0 x factors / Z. Which (``factors``), its Z, its coefficients, how far a policy is from it."""
+"""Target distributions p = pi0 x factors / Z: their factors, their Z, their coefficients, and a policy's distance from them."""
 
 from mmrl.functional.targets.estimates import (
     FLOOR,

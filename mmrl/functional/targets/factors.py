@@ -1,8 +1,8 @@
-"""The factors that a target multiplies the reference with: p(x) = pi0(x) product of factors / Z, each factor a function of rewards.
+"""The factors by which a target multiplies the reference: p(x) = pi0(x) product of factors / Z; each is a function of rewards.
 
-Factors are in log space and per completion: ``log_weight`` is log of (factor at x), -inf where the target has no mass. The
-rewards are those of the config by name, and "total", their weighted sum. A product of targets is a tuple of factors:
-``log_weight(factors, rewards)`` is their sum, and log P = log pi0 + that.
+Factors are in log space and per completion: ``log_weight`` is log of (factor at x), -inf where the target has no mass.
+Rewards go by their names in the config; "total" is their weighted sum. A product of targets is a tuple of factors:
+``log_weight(factors, rewards)`` is the sum of their log-weights, and log P = log pi0 + that sum.
 """
 
 import math
@@ -17,34 +17,33 @@ from torch import Tensor
 
 from mmrl.runtime.choices import Choice
 
-Bounds = tuple[float, float]  # least and most log-weight
+Bounds = tuple[float, float]  # lowest and highest log-weight
 
 
 class Factor(ABC):
     """One factor of a target."""
 
     __slots__ = ()
-    has_zero_support: ClassVar[bool] = (
-        False  # it is 0 somewhere, so that the target's support is smaller than the reference's
-    )
-    bounds: ClassVar[Bounds | None] = None  # its least and most logarithm, where they are known
+    # True if the factor is 0 somewhere, so that the target's support is smaller than the reference's
+    has_zero_support: ClassVar[bool] = False
+    bounds: ClassVar[Bounds | None] = None  # its lowest and highest log-weight, if they are known
 
     @property
     @abstractmethod
     def rewards(self) -> tuple[str, ...]:
-        """The names that it reads."""
+        """Return the names of the rewards that the factor uses."""
 
     @abstractmethod
     def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
-        """Its logarithm at each completion. Raises ValueError for rewards that are not as declared."""
+        """Return the logarithm of the factor at each completion, [n]. Raises ValueError for rewards that are not as declared."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tilt(Factor):
     """exp(r / beta), the posterior under a reward: the optimum of E[r] - beta KL(pi || pi0).
 
-    Source: Korbak, Perez and Buckley 2022 (2205.11275). ``low`` and ``high`` declare the reward's range; what relies on it (a
-    bounded Z, an offline Z from few samples, exact rejection) asks for them, and rewards outside are refused.
+    Source: Korbak, Perez and Buckley 2022 (2205.11275). ``low`` and ``high`` declare the reward's range. A
+    bounded Z, an offline Z from few samples and exact rejection need them; rewards outside raise ValueError.
     """
 
     name: Literal["tilt"] = field(default="tilt", kw_only=True)
@@ -70,7 +69,7 @@ class Tilt(Factor):
         return None if self.low is None or self.high is None else (self.low / self.beta, self.high / self.beta)
 
     def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
-        reward = found(rewards, self.reward)
+        reward = finite_reward(rewards, self.reward)
         if self.low is not None and self.high is not None and bool(((reward < self.low) | (reward > self.high)).any()):
             raise ValueError(
                 f"reward {self.reward!r}: expected within [{self.low}, {self.high}] as its tilt declares, found "
@@ -81,10 +80,10 @@ class Tilt(Factor):
 
 @dataclass(frozen=True, slots=True)
 class Constraint(Factor):
-    """b(x), 1 where a verifier is satisfied and 0 elsewhere: the reference, filtered. The limit of a tilt as beta goes to 0.
+    """b(x), 1 if a verifier is satisfied and 0 otherwise: the filtered reference. It is the limit of a tilt as beta goes to 0.
 
-    With ``floor`` the factor is that instead of 0, and the target has the reference's support, as divergences need that are
-    infinite otherwise (KL(pi || p) and its kin).
+    With ``floor`` the factor is the floor instead of 0, and the target has the reference's support. Divergences such as
+    KL(pi || p), which are infinite otherwise, need that.
     """
 
     name: Literal["constraint"] = field(default="constraint", kw_only=True)
@@ -109,7 +108,7 @@ class Constraint(Factor):
         return (math.log(self.floor) if self.floor else -math.inf, 0.0)
 
     def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
-        reward = found(rewards, self.reward)
+        reward = finite_reward(rewards, self.reward)
         if self.at_least is None and not bool(((reward == 0) | (reward == 1)).all()):
             raise ValueError(
                 f"reward {self.reward!r}: expected 0 or 1 under a constraint, found {reward.tolist()}; "
@@ -121,7 +120,7 @@ class Constraint(Factor):
 
 @dataclass(frozen=True, slots=True)
 class Exponential(Factor):
-    """exp(lambda . phi) with known coefficients; ``mmrl.functional.targets.fit`` finds those that give wanted moments."""
+    """exp(lambda . phi) with known coefficients; ``mmrl.functional.targets.fit`` computes those that give wanted moments."""
 
     name: Literal["exponential"] = field(default="exponential", kw_only=True)
     coefficients: Mapping[str, float]  # feature (a reward by name) -> lambda
@@ -131,17 +130,17 @@ class Exponential(Factor):
         return tuple(self.coefficients)
 
     def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
-        terms = (value * found(rewards, name) for name, value in self.coefficients.items())
+        terms = (value * finite_reward(rewards, name) for name, value in self.coefficients.items())
         return sum(terms, torch.zeros_like(next(iter(rewards.values()))))
 
 
 @dataclass(frozen=True, slots=True)
 class Cautious(Factor):
-    """exp((m - k s) / beta): the tilt by a lower bound of an uncertain reward, so that doubtful praise moves little.
+    """exp((m - k s) / beta): the tilt by a lower bound of an uncertain reward, so that an uncertain reward moves the policy little.
 
-    m and s are mean and standard deviation (unbiased) over ``members``, the graders of an ensemble; or of one grader, whose own
-    uncertainty is the reward ``deviation``. After Korbak's blog post on KL penalties as Bayesian inference, which proposes
-    targets that know how certain a reward is.
+    m and s are mean and unbiased standard deviation over ``members``, the graders of an ensemble. With one member, s is the
+    reward ``deviation``, that grader's own uncertainty. Source: Korbak's blog post on KL penalties as Bayesian inference, which
+    proposes targets that take the certainty of a reward into account.
     """
 
     name: Literal["cautious"] = field(default="cautious", kw_only=True)
@@ -165,19 +164,19 @@ class Cautious(Factor):
         return self.members if self.deviation is None else (*self.members, self.deviation)
 
     def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
-        members = torch.stack([found(rewards, name) for name in self.members])
+        members = torch.stack([finite_reward(rewards, name) for name in self.members])
         if self.deviation is None:
             spread = members.std(dim=0)
-        elif bool(((spread := found(rewards, self.deviation)) < 0).any()):
+        elif bool(((spread := finite_reward(rewards, self.deviation)) < 0).any()):
             raise ValueError(f"reward {self.deviation!r}: expected a deviation of 0 or more, found {spread.tolist()}")
         return (members.mean(dim=0) - self.k * spread) / self.beta
 
 
 @dataclass(frozen=True, slots=True)
 class Ensemble(Factor):
-    """The average of exp(r_i / beta) over the graders of an ensemble: each may be the right one, and says so by its odds.
+    """The average of exp(r_i / beta) over the graders of an ensemble: each of them may be the right one.
 
-    It is led by whoever is most enthusiastic, where ``Cautious`` is led by the doubtful.
+    The highest reward dominates it, while low rewards dominate ``Cautious``.
     """
 
     name: Literal["ensemble"] = field(default="ensemble", kw_only=True)
@@ -194,7 +193,7 @@ class Ensemble(Factor):
         return self.members
 
     def log_weight(self, rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
-        members = torch.stack([found(rewards, name) for name in self.members])
+        members = torch.stack([finite_reward(rewards, name) for name in self.members])
         return (members / self.beta).logsumexp(dim=0) - math.log(len(members))
 
 
@@ -203,19 +202,19 @@ AnyFactor = Annotated[Factor, Choice("target", (Tilt, Constraint, Exponential, C
 
 
 def log_weight(factors: Sequence[Factor], rewards: Mapping[str, Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
-    """log P - log pi0 of the product of the factors; -inf outside its support, 0 for no factors."""
+    """Return log P - log pi0 of the product of the factors, [n]; -inf outside its support, 0 without factors."""
     nothing = torch.zeros_like(next(iter(rewards.values())))
     return sum((factor.log_weight(rewards) for factor in factors), nothing)
 
 
 def bounds(factors: Sequence[Factor]) -> Bounds | None:
-    """The least and most log-weight of a product, where those of all factors are known. log Z lies between them."""
+    """Return the lowest and highest log-weight of a product; None unless all factors have bounds. log Z lies between them."""
     known = [factor.bounds for factor in factors if factor.bounds is not None]
     return (sum(low for low, _ in known), sum(high for _, high in known)) if len(known) == len(factors) else None
 
 
-def found(rewards: Mapping[str, Float[Tensor, " n"]], name: str) -> Float[Tensor, " n"]:
-    """A reward by name, of finite numbers."""
+def finite_reward(rewards: Mapping[str, Float[Tensor, " n"]], name: str) -> Float[Tensor, " n"]:
+    """Return the reward of a name, [n]. Raises ValueError if it is missing or not finite."""
     if name not in rewards:
         raise ValueError(f"target: expected a reward {name!r}, found {', '.join(rewards)}; add it to rewards")
     if not bool(rewards[name].isfinite().all()):
@@ -226,7 +225,7 @@ def found(rewards: Mapping[str, Float[Tensor, " n"]], name: str) -> Float[Tensor
 
 
 def positive(name: str, value: float) -> None:
-    """Refuse a temperature of 0 or less."""
+    """Raise ValueError for a temperature of 0 or less, or one that is not finite."""
     if not (value > 0 and math.isfinite(value)):
         raise ValueError(
             f"{name}: expected a finite number above 0, found {value}; for the limit of 0 use a constraint"

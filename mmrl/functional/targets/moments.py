@@ -1,11 +1,11 @@
-"""The coefficients of an exponential family with wanted moments: generative distributional control's first step.
+"""The coefficients of an exponential family with wanted moments: the first step of generative distributional control.
 
-The distribution nearest to a base, in KL(p || base), among those with E_p[phi] = mu is p = base exp(lambda . phi) / Z. Its
+Among the distributions with E_p[phi] = mu, the nearest to a base in KL(p || base) is p = base exp(lambda . phi) / Z. Its
 coefficients minimise the dual sum_c tau_c log Z_c(lambda) - lambda . mu, which is convex, with gradient
 sum_c tau_c E_{p_c}[phi] - mu and Hessian sum_c tau_c Cov_{p_c}(phi). Source: Khalifa, Elsahar and Dymetman 2021 (2012.11635).
 Departures: damped Newton in log space instead of gradient steps; with several contexts c (prompts) each has its own Z_c, and the
-*average* of their moments is mu, where a pooled fit would also re-weight the contexts; moments that nothing can reach are found
-before the fit, not by a coefficient that runs away.
+*average* of their moments is mu (a pooled fit would also re-weight the contexts); unreachable moments are found before the
+fit, not by a coefficient that diverges.
 """
 
 from collections.abc import Sequence
@@ -19,25 +19,25 @@ from scipy.sparse import csr_array, hstack, vstack
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-TOLERANCE = 1e-14  # on the largest miss of a moment, in units of its feature's range; rounding may end the fit before
-MISSED = 1e-8  # a larger miss is an error
+TOLERANCE = 1e-14  # on the largest error of a moment, in units of its feature's range; rounding may end the fit before
+MISSED = 1e-8  # a larger error raises MomentsError
 STEPS = 500
 LEAST_STEP = 1e-8
-REACH = 3.0  # nats: further away the dual is another function than its parabola
-LEAST_PART = 1e-6  # of its uniform weight that every sample keeps where wanted moments are inside and not on the edge
-RANK = 1e-10  # directions with less than this part of the largest variance are features that say the same
+REACH = 3.0  # nats: further away its parabola does not describe the dual
+LEAST_PART = 1e-6  # of its uniform weight that every sample must have: the wanted moments are not on the edge
+RANK = 1e-10  # directions with less than this part of the largest variance are redundant features
 
 
 class MomentsError(ValueError):
-    """Wanted moments that no distribution on the samples has, or only one that drops some of them."""
+    """No distribution on the samples has the wanted moments, or only one that gives some samples no mass."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Coefficients and how they were found."""
+    """The coefficients of a fit, with the moments and log Z that they give."""
 
     coefficients: Float[Tensor, " k"]
-    moments: Float[Tensor, " k"]  # that they give
+    moments: Float[Tensor, " k"]  # the moments that the coefficients give
     log_z: Float[Tensor, " c"]  # of each context
     effective: Float[Tensor, " c"]  # effective samples of each context; far below their number, trust the fit little
     steps: int
@@ -49,12 +49,12 @@ def fit(
     wanted: Float[Tensor, " k"],
     shares: Float[Tensor, " c"] | None = None,
 ) -> Fit:
-    """Coefficients under which the average over contexts of E_{p_c}[phi] is ``wanted``.
+    """Return the coefficients under which the average over contexts of E_{p_c}[phi] is ``wanted``.
 
-    For each context: the features of its samples and their log-weights, log base - log sampler (0 for samples of the base; the
-    base's log-probabilities where all outcomes are listed). ``shares`` of the contexts add up to 1; equal if not given. Contexts
-    in which nothing has mass are left out. Raises MomentsError for moments that are out of reach, naming the feature where it
-    is out of reach by itself.
+    Each context gives the features of its samples, [n k], and their log-weights, [n]: log base - log sampler (0 for samples of
+    the base; the base's log-probabilities if all outcomes are listed). ``shares`` are the weights of the contexts and add up to
+    1; they are equal if not given. Contexts without mass are left out. Raises MomentsError if the moments are out of reach; it
+    names the feature if one alone is out of reach.
     """
     wanted = wanted.double()
     live = [c for c, weight in enumerate(log_weights) if bool((weight > -torch.inf).any())]
@@ -91,7 +91,7 @@ class Dual:
 
     @property
     def direction(self) -> Tensor:
-        """Newton's step, in features of equal variance; none along features that say the same as others."""
+        """Return Newton's step, in features of equal variance; 0 along redundant features."""
         scale = self.hessian.diagonal().sqrt()
         scale = torch.where(scale > 0, scale, 1.0)
         inverse = torch.linalg.pinv(self.hessian / scale / scale[:, None], rtol=RANK, hermitian=True)
@@ -99,16 +99,16 @@ class Dual:
 
     @property
     def error(self) -> float:
-        """The largest difference between moments and wanted moments."""
+        """Return the largest difference between moments and wanted moments."""
         return float(self.gradient.abs().max())
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Features less their wanted moments, in units of their ranges, so that the wanted moments are 0.
+    """Features minus their wanted moments, in units of their ranges, so that the wanted moments are 0.
 
-    Contexts are padded to one length; padding and samples outside the support have log-weight -inf; the others' weights add up
-    to 1 in each context.
+    Contexts are padded to one length. Padding and samples outside the support have log-weight -inf; the weights of the other
+    samples add up to 1 in each context.
     """
 
     phi: Float[Tensor, "c n k"]
@@ -120,7 +120,7 @@ class Problem:
         return self.base > -torch.inf
 
     def at(self, coefficients: Float[Tensor, " k"]) -> Dual:
-        """The dual and its derivatives."""
+        """Return the dual and its derivatives at some coefficients."""
         log_p = self.base + self.phi @ coefficients
         log_z = log_p.logsumexp(dim=1)
         p = log_p.softmax(dim=1)
@@ -131,7 +131,7 @@ class Problem:
 
 
 def newton(problem: Problem) -> tuple[Tensor, Dual, int]:
-    """Damped Newton on the dual from lambda = 0: steps change no log-weight by more than REACH, and are halved until they help."""
+    """Run damped Newton on the dual from lambda = 0. Steps change no log-weight by more than REACH, and are halved until they help."""
     coefficients, taken = problem.phi.new_zeros(problem.phi.shape[-1]), 0
     here = problem.at(coefficients)
     while here.error > TOLERANCE and taken < STEPS:
@@ -152,7 +152,7 @@ def newton(problem: Problem) -> tuple[Tensor, Dual, int]:
 def ranges(
     phi: Float[Tensor, "c n k"], base: Float[Tensor, "c n"]
 ) -> tuple[Float[Tensor, "c k"], Float[Tensor, "c k"]]:
-    """The least and the most of each feature in each context."""
+    """Return the lowest and the highest value of each feature in each context."""
     outside = (base == -torch.inf)[:, :, None]
     return phi.masked_fill(outside, torch.inf).amin(dim=1), phi.masked_fill(outside, -torch.inf).amax(dim=1)
 
@@ -160,15 +160,15 @@ def ranges(
 def refuse_unreachable(problem: Problem, wanted: Float[Tensor, " k"], spread: Float[Tensor, " k"]) -> None:
     """Raise MomentsError unless some distribution with mass on every sample has the wanted moments.
 
-    That is when the coefficients are finite: a linear program over all weights. On the edge they would be infinite.
+    Only then the coefficients are finite; on the edge they would be infinite. The check is a linear program over all weights.
     """
     low, high = (problem.tau @ end for end in ranges(problem.phi, problem.base))
     for k, (least, most) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
         if not (least < 0 < most or least == 0 == most):
-            found, unit = float(wanted[k]), float(spread[k])
+            target, unit = float(wanted[k]), float(spread[k])
             raise MomentsError(
-                f"moments: feature {k}: expected a wanted moment strictly between {found + unit * least:.6g} and "
-                f"{found + unit * most:.6g}, which is what the samples can give, found {found}. Ask for less, draw more samples, "
+                f"moments: feature {k}: expected a wanted moment strictly between {target + unit * least:.6g} and "
+                f"{target + unit * most:.6g}, which is what the samples can give, found {target}. Ask for less, draw more samples, "
                 "or, for a moment of 1 of a 0/1 feature, use a constraint"
             )
     if len(wanted) > 1 and not jointly_reachable(problem):
@@ -179,9 +179,9 @@ def refuse_unreachable(problem: Problem, wanted: Float[Tensor, " k"], spread: Fl
 
 
 def jointly_reachable(problem: Problem) -> bool:
-    """True where weights of at least a little everywhere have the moments: w = e u + v, v >= 0, and the largest e is above 0."""
+    """Return True if weights w = e u + v, v >= 0, u uniform, have the moments, and the largest such e is above 0."""
     live, (contexts, width) = problem.live, problem.base.shape
-    place = torch.arange(contexts)[:, None].expand(contexts, width)[live].numpy()  # of each sample, its context
+    place = torch.arange(contexts)[:, None].expand(contexts, width)[live].numpy()  # the context of each sample
     uniform = (1 / live.sum(dim=1, keepdim=True)).expand(contexts, width)[live].double().numpy()
     moments = (problem.tau[:, None, None] * problem.phi)[live].T.numpy()  # one equation a moment, one a context
     sums = csr_array((np.ones(len(place)), (place, np.arange(len(place)))), shape=(contexts, len(place)))

@@ -1,1 +1,1 @@
-"""The algorithm box: collect, credit, learn. It knows no algorithm by name, no model and no file."""
+"""The training step: collect completions, weigh their tokens, learn. It knows no algorithm by name, no model and no file."""

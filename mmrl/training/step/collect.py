@@ -1,4 +1,4 @@
-"""Collect what a step learns from: draw examples, sample and grade completions, keep some groups of them."""
+"""Collection of a step's groups: draw examples, sample and grade completions, select groups."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,34 +17,34 @@ Graded = tuple[Group, Mapping[str, Tensor]]  # a group and its rewards by name
 
 @dataclass
 class Collector:
-    """The callables that feed a trainer, and how far into the data they are."""
+    """The callables that feed a trainer, and their position in the data."""
 
     ranks: Any
     examples: Callable[[int], Sequence[Example]]  # draw -> this rank's examples
-    prepare: Callable[[Sequence[Example]], Sequence[Prompt]]  # decoded and tokenised
+    prepare: Callable[[Sequence[Example]], Sequence[Prompt]]  # decodes media and tokenises
     sample: Callable[[Sequence[Prompt], int], Sequence[Group]]
-    grade: Callable[[Sequence[Group]], Sequence[Mapping[str, Tensor]]]  # of all groups at once: async graders overlap
-    weights: Mapping[str, float]  # of the rewards
-    base_rewards: Mapping[str, Mapping[str, Tensor]] | None = None  # example -> reward -> what the base model earned
-    done: int = 0  # batches of examples drawn for whole steps: more than steps where the algorithm chooses
+    grade: Callable[[Sequence[Group]], Sequence[Mapping[str, Tensor]]]  # all groups at once: async graders overlap
+    weights: Mapping[str, float]  # weight of each reward by name
+    base_rewards: Mapping[str, Mapping[str, Tensor]] | None = None  # example id -> reward -> [n] of the base model
+    done: int = 0  # batches of examples drawn for whole steps: more than steps if the algorithm selects groups
     drawn: int = 0  # batches drawn for the step that is under way
 
     def collect(self, algorithm: Algorithm, step: int, meter: Meter) -> list[Scored]:
-        """The groups of step ``step``, graded. Raises NonFiniteError where a reward is no number."""
+        """Return the groups of step ``step``, graded. Raises NonFiniteError if a reward is not finite."""
         self.drawn = 0
         chosen = algorithm.needs.max_gen_batches is not None
         graded = self.draw_until_kept(algorithm, step, meter) if chosen else self.draw(step, meter)
         return [
-            Scored(group, found, self.total(group, found), base_rewards=self.base_rewards_of(group))
-            for group, found in graded
+            Scored(group, rewards, self.total(group, rewards), base_rewards=self.base_rewards_of(group))
+            for group, rewards in graded
         ]
 
     def finish_step(self) -> None:
-        """The step is whole."""
+        """Count the batches of the step that has ended."""
         self.done, self.drawn = self.done + self.drawn, 0
 
     def draw(self, step: int, meter: Meter) -> list[Graded]:
-        """The groups of one batch of examples."""
+        """Return the groups of one batch of examples, graded."""
         number = self.done + self.drawn
         with meter.phase("data"):
             prompts = self.prepare(self.examples(number))
@@ -61,28 +61,28 @@ class Collector:
         return list(zip(groups, rewards, strict=True))
 
     def draw_until_kept(self, algorithm: Algorithm, step: int, meter: Meter) -> list[Graded]:
-        """The useful groups of as many batches as it takes to have one batch of them, or as may be drawn; in the examples' order."""
-        kept: list[Graded] = []
-        found, size, most = 0, 0, algorithm.needs.max_gen_batches or 1
-        while self.drawn < most and (found < size or not self.drawn):
+        """Draw batches until one batch of groups passes ``keep_group``, or ``max_gen_batches`` are drawn; return the groups in order."""
+        selected: list[Graded] = []
+        passed, size, most = 0, 0, algorithm.needs.max_gen_batches or 1  # passed: groups of all ranks
+        while self.drawn < most and (passed < size or not self.drawn):
             graded = self.draw(step, meter)
             useful = [pair for pair in graded if algorithm.keep_group(*pair)]
             counts = self.ranks.gather((len(graded), len(useful)))
             size = size or sum(count for count, _ in counts)
-            others = found + sum(count for _, count in counts[: self.ranks.rank])
-            kept += useful[: max(0, size - others)]
-            found += sum(count for _, count in counts)
+            others = passed + sum(count for _, count in counts[: self.ranks.rank])
+            selected += useful[: max(0, size - others)]
+            passed += sum(count for _, count in counts)
             meter.total("groups/drawn", len(graded))
-        meter.total("groups/kept", len(kept))
+        meter.total("groups/kept", len(selected))
         meter.most("groups/num_gen_batches", self.drawn)
-        return kept
+        return selected
 
     def total(self, group: Group, rewards: Mapping[str, Tensor]) -> Tensor:
-        """The weighted sum of the rewards; 0 where there are none."""
+        """Return the weighted sum of the rewards, [g]; 0 if there are none."""
         return sum((w * rewards[name] for name, w in self.weights.items()), torch.zeros(len(group)))
 
     def base_rewards_of(self, group: Group) -> Mapping[str, Tensor] | None:
-        """The rewards of the base model on the group's example. Raises ValueError where the table lacks it."""
+        """Return the rewards of the base model on the group's example. Raises ValueError if the table lacks it."""
         if self.base_rewards is None:
             return None
         name = group.prompt.example.id

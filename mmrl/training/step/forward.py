@@ -1,4 +1,4 @@
-"""Forward passes of policy and reference over groups, in micro-batches for which memory suffices."""
+"""Forward passes of policy and reference over groups, in micro-batches that fit into memory."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -18,10 +18,10 @@ Result = TypeVar("Result")
 
 
 class PolicyModel(Protocol):
-    """What training asks of the model that learns."""
+    """The interface of the model that learns."""
 
-    def full_parameters(self) -> AbstractContextManager: ...  # inside, ranks read independently of one another
-    def reuse_features(self) -> AbstractContextManager: ...  # inside, nobody writes to its weights
+    def full_parameters(self) -> AbstractContextManager: ...  # inside, ranks run independently of one another
+    def reuse_features(self) -> AbstractContextManager: ...  # inside, the weights do not change
     def encode(self, prompts: Sequence[Prompt]) -> Any: ...
     def logprobs(
         self, encoded: Any, row_slices: Sequence[RowSlice], *, reference: ReferenceDistribution | None = None
@@ -29,9 +29,9 @@ class PolicyModel(Protocol):
 
 
 class ReferenceModel(Protocol):
-    """What training asks of the model that the policy is compared with."""
+    """The interface of the model that the policy is compared with."""
 
-    def full_parameters(self) -> AbstractContextManager: ...  # inside, ranks read independently of one another
+    def full_parameters(self) -> AbstractContextManager: ...  # inside, ranks run independently of one another
     def group_logprobs(self, groups: Sequence[Group], where: Sequence[Tensor], keep: bool) -> list[Tokens]: ...
     def head(self) -> Tensor: ...
     def update_towards(self, policy: Any, step: int) -> float | None: ...
@@ -39,7 +39,7 @@ class ReferenceModel(Protocol):
 
 @dataclass
 class ForwardPasses:
-    """Policy and reference, and how many tokens they read at a time."""
+    """Policy and reference, and the planner that limits the tokens of a forward pass."""
 
     algorithm: Algorithm
     policy: PolicyModel
@@ -47,7 +47,7 @@ class ForwardPasses:
     planner: BatchPlanner
 
     def add_reference_logprobs(self, scored: Sequence[Scored], meter: Meter) -> list[Scored]:
-        """Add the reference's log-probabilities, the mask of the tokens that it read and, for a full-vocabulary KL, its hidden states."""
+        """Add the reference's log-probabilities, the mask of the tokens that it scored and, for a full-vocabulary KL, its hidden states."""
         reference = self.reference
         if reference is None:
             return list(scored)
@@ -58,12 +58,12 @@ class ForwardPasses:
 
         def attempt(planner: BatchPlanner) -> list[Tokens]:
             packs = list(planner.pack(groups))
-            read = [reference.group_logprobs([groups[i] for i in p], [where[i] for i in p], keep) for p in packs]
-            return [tokens for some in read for tokens in some]
+            scores = [reference.group_logprobs([groups[i] for i in p], [where[i] for i in p], keep) for p in packs]
+            return [tokens for batch in scores for tokens in batch]
 
         with reference.full_parameters():
-            read = self.within_memory(attempt, groups, meter)
-        together = zip(scored, read, where, strict=True)
+            scores = self.within_memory(attempt, groups, meter)
+        together = zip(scored, scores, where, strict=True)
         return [
             replace(s, ref_logprobs=tokens.logprobs, ref_mask=w, ref_hidden_states=tokens.hidden_states)
             for s, tokens, w in together
@@ -72,24 +72,24 @@ class ForwardPasses:
     def add_old_logprobs(self, scored: Sequence[Scored], meter: Meter) -> list[Scored]:
         """Add the policy's log-probabilities before an update, if the algorithm needs them.
 
-        The policy itself reads them, also before the first update, where the sampler had the same weights: the two differ by
-        rounding (``sampling/logprob_difference_max``), which the sum over a completion's tokens makes large.
+        The policy computes them itself, also before the first update, although the sampler had the same weights: the two differ
+        by rounding (``sampling/logprob_difference_max``), and the sum over a completion's tokens makes the difference large.
         """
         if not self.algorithm.needs.old_logprobs:
             return list(scored)
         groups, head = [s.group for s in scored], self.reference_head()
 
         def attempt(planner: BatchPlanner) -> list[Tokens]:
-            read = []
-            for some in planner.pack(groups):
-                with self.policy.encode([groups[i].prompt for i in some]) as encoded:
-                    whole = [RowSlice(place, groups[i], scored[i]) for place, i in enumerate(some)]
-                    read += self.logprobs(encoded, whole, head)
-            return read
+            results = []
+            for pack in planner.pack(groups):
+                with self.policy.encode([groups[i].prompt for i in pack]) as encoded:
+                    whole = [RowSlice(place, groups[i], scored[i]) for place, i in enumerate(pack)]
+                    results += self.logprobs(encoded, whole, head)
+            return results
 
         with meter.phase("old_logprobs"), torch.no_grad(), self.policy.full_parameters():
-            read = self.within_memory(attempt, groups, meter)
-        return [replace(s, old_policy=tokens) for s, tokens in zip(scored, read, strict=True)]
+            results = self.within_memory(attempt, groups, meter)
+        return [replace(s, old_policy=tokens) for s, tokens in zip(scored, results, strict=True)]
 
     def reference_head(self) -> Tensor | None:
         """Return the reference's output head, for a full-vocabulary KL; None without one. All ranks must call it together."""
@@ -113,10 +113,10 @@ class ForwardPasses:
         meter: Meter,
         undo: Callable[[], None] | None = None,
     ) -> Result:
-        """Attempt something with all groups in parts of ``max_tokens_per_micro_batch``, or in smaller ones where memory does not suffice.
+        """Run ``attempt`` on all groups in micro-batches of ``max_tokens_per_micro_batch``, or smaller ones if memory does not suffice.
 
-        Parts are whole groups; with ``undo``, which takes back what a failed attempt left, they may be single rows, save where
-        ranks keep step and cannot begin anew alone. The limit is the planner's, and stays as small as it had to become.
+        Micro-batches are whole groups. With ``undo``, which removes the effects of a failed attempt, they may be single rows;
+        if weights are sharded they are not made smaller, because a rank cannot restart alone. The planner retains a smaller limit.
         """
         planner = self.planner
         limit = max(1, min(planner.max_tokens_per_micro_batch, planner.cost(groups)))

@@ -1,4 +1,4 @@
-"""Numbers of one step: measured, gathered while it runs, combined over ranks. docs/metrics.md lists them all."""
+"""The metrics of one step, gathered while it runs and combined over ranks. docs/metrics.md lists them all."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,30 +24,28 @@ class Meter:
     totals: dict[str, float] = field(default_factory=dict)
     maxima: dict[str, float] = field(default_factory=dict)
     minima: dict[str, float] = field(default_factory=dict)
-    spreads: dict[str, list[float]] = field(
-        default_factory=dict
-    )  # count, sum and sum of squares, of which mean and std are made
+    spreads: dict[str, list[float]] = field(default_factory=dict)  # count, sum and sum of squares, for mean and std
     bad: list[str] = field(default_factory=list)  # examples whose loss was not finite
 
     def add(self, name: str, value: float, weight: float = 1.0) -> None:
-        """One more value of a mean."""
+        """Add a value to a weighted mean."""
         self.sums[name] = self.sums.get(name, 0.0) + value * weight
         self.counts[name] = self.counts.get(name, 0.0) + weight
 
     def total(self, name: str, value: float) -> None:
-        """One more term of a sum."""
+        """Add a term to a sum."""
         self.totals[name] = self.totals.get(name, 0.0) + value
 
     def most(self, name: str, value: float) -> None:
-        """One more candidate for a maximum."""
+        """Add a candidate for a maximum."""
         self.maxima[name] = max(self.maxima.get(name, value), value)
 
     def least(self, name: str, value: float) -> None:
-        """One more candidate for a minimum."""
+        """Add a candidate for a minimum."""
         self.minima[name] = min(self.minima.get(name, value), value)
 
     def spread(self, name: str, values: Tensor) -> None:
-        """More values, of which mean, standard deviation, minimum and maximum are reported."""
+        """Add values whose mean, standard deviation, minimum and maximum are reported."""
         new = (float(len(values)), float(values.sum()), float(values.square().sum()))
         self.spreads[name] = [a + b for a, b in zip(self.spreads.get(name, (0.0, 0.0, 0.0)), new, strict=True)]
         self.least(f"{name}/min", values.min().item())
@@ -55,7 +53,7 @@ class Meter:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Times what is done inside, to its end or to its error."""
+        """Add the seconds of the block, which may end with an error."""
         start = perf_counter()
         try:
             yield
@@ -63,10 +61,10 @@ class Meter:
             self.total(f"timing_s/{name}", perf_counter() - start)
 
     def absorb(self, other: "Meter") -> None:
-        """Add what another one gathered."""
-        for mine, its in ((self.sums, other.sums), (self.counts, other.counts), (self.totals, other.totals)):
-            for name, value in its.items():
-                mine[name] = mine.get(name, 0.0) + value
+        """Add the numbers of another meter."""
+        for own, theirs in ((self.sums, other.sums), (self.counts, other.counts), (self.totals, other.totals)):
+            for name, value in theirs.items():
+                own[name] = own.get(name, 0.0) + value
         for name, value in other.maxima.items():
             self.most(name, value)
         for name, value in other.minima.items():
@@ -76,7 +74,7 @@ class Meter:
         self.bad += other.bad
 
     def summary(self, ranks: Any) -> dict[str, float]:
-        """Everything over all ranks, by name; the meter is empty afterwards. Seconds are those of the slowest rank."""
+        """Return all numbers over all ranks, by name, and empty the meter. Seconds are those of the slowest rank."""
         everybody, total = ranks.gather(self), Meter()
         for meter in everybody:
             total.absorb(meter)
@@ -94,7 +92,7 @@ class Meter:
 
 
 def observe_collected(meter: Meter, scored: Iterable[Scored], algorithm: Algorithm, state: State | None) -> None:
-    """Add numbers about what was collected, by the algorithm's state from before the step."""
+    """Add the metrics of the collected groups, with the algorithm's state from before the step."""
     for s in scored:
         observe_lengths(meter, s.group)
         for name, reward in s.rewards.items():
@@ -109,7 +107,7 @@ def observe_collected(meter: Meter, scored: Iterable[Scored], algorithm: Algorit
 
 
 def observe_lengths(meter: Meter, group: Group) -> None:
-    """Add the lengths of a group's completions, how many the limit of tokens cut, and how many differ."""
+    """Add the lengths of a group's completions, the fraction that the limit of tokens cut, and the number of distinct texts."""
     lengths = group.completion_mask.sum(dim=1).float()
     meter.add("completions/mean_length", lengths.mean().item())
     meter.least("completions/min_length", lengths.min().item())
@@ -132,7 +130,7 @@ def observe_advantages(meter: Meter, batch: Sequence[Scored], weights: Sequence[
 
 
 def observe_update(meter: Meter, algorithm: Algorithm, policy: Tokens, rows: RowSlice, loss: Tensor) -> None:
-    """Add numbers about the policy's log-probabilities of some rows, as an update finds them."""
+    """Add the metrics of the policy's log-probabilities of some rows in an update."""
     (scored, weights), mask, sampling = rows.learned, rows.group.completion_mask, rows.group.sampling_logprobs
     logprobs, count = policy.logprobs.detach(), int(mask.sum())
     meter.total("loss", loss.item())
@@ -150,7 +148,7 @@ def observe_update(meter: Meter, algorithm: Algorithm, policy: Tokens, rows: Row
 
 
 def observe_clipping(meter: Meter, algorithm: Algorithm, policy: Tokens, weights: TokenWeights, scored: Scored) -> None:
-    """Add the clip fractions: the share of tokens whose ratio the loss clips, from below, from above, and both."""
+    """Add the clip fractions: the fraction of tokens whose ratio the loss clips, from below, from above, and both."""
     with torch.no_grad():
         clipped = algorithm.clipped(policy, weights, scored)
     if clipped is None:

@@ -1,4 +1,4 @@
-"""The algorithm box: collect completions, weigh their tokens, learn. It knows no algorithm, no model family, no file format."""
+"""The training step: collect completions, weigh their tokens, learn. It knows no algorithm, no model family, no file format."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -19,27 +19,26 @@ from mmrl.types import LossNormalisers, RowSlice, Scored, Tokens, TokenWeights
 
 @dataclass
 class Trainer:
-    """One optimizer, and an algorithm between what collects completions and the models."""
+    """Takes training steps: connects an algorithm with the collector, the models and the optimizer."""
 
     algorithm: Algorithm
     collector: Collector
     forward: ForwardPasses
     optimizer: torch.optim.Optimizer
-    lr_multiplier: Callable[[int], float]  # optimizer step -> what each parameter group's base_lr is multiplied by
+    lr_multiplier: Callable[[int], float]  # optimizer step -> factor on each parameter group's base_lr
     ranks: Any
     mini_batches_per_step: int = 1  # optimizer steps on the groups of one collection
     max_grad_norm: float = 1.0
     proposal: Any = None  # samples in the policy's place; ``sync`` copies the policy's weights into it
     compare: Callable[[Any, Sequence[Any]], Mapping[str, float]] | None = None  # shared prefix against plain; may raise
-    checked_kinds: frozenset[str] | None = (
-        None  # the kinds of media on which they were compared; None before the first time
-    )
+    # the kinds of media on which they were compared; None before the first time
+    checked_kinds: frozenset[str] | None = None
     state: State | None = field(init=False)  # the algorithm's; None if it keeps none
     step_done: int = 0  # collections learned from
     update_done: int = 0  # optimizer steps
     mid_step: bool = False  # True if the weights changed since the newest whole step
     meter: Meter = field(default_factory=Meter)
-    last: Sequence[Scored] = ()  # what the newest step collected
+    last: Sequence[Scored] = ()  # the groups of the newest step
 
     def __post_init__(self) -> None:
         self.state = self.algorithm.init_state(self.collector.base_rewards)
@@ -92,7 +91,7 @@ class Trainer:
         return state
 
     def mini_batches(self, scored: Sequence[Scored]) -> list[Sequence[Scored]]:
-        """Return the groups of each optimizer step: equal parts of what was collected."""
+        """Return the groups of each optimizer step: equal parts of the collected groups."""
         size = -(-len(scored) // self.mini_batches_per_step)
         return [scored[k * size : (k + 1) * size] for k in range(self.mini_batches_per_step)]
 
@@ -104,7 +103,7 @@ class Trainer:
     def with_signal(
         self, batch: Sequence[Scored], weights: Sequence[TokenWeights]
     ) -> list[tuple[Scored, TokenWeights]]:
-        """Return the groups that the policy learns from. A group of which no token has a gradient is left out, and counted."""
+        """Return the groups with at least one token that has a gradient, and count the others."""
         informative = [(s, w) for s, w in zip(batch, weights, strict=True) if not w.without_signal]
         share = 1 - len(informative) / len(batch) if batch else 0.0
         self.meter.add("groups/frac_without_signal", share, len(batch))
@@ -152,10 +151,10 @@ class Trainer:
             scored, weights = rows.learned
             losses.append((self.algorithm.loss(tokens, weights, scored) * weights.loss_weight).sum())
             observe_update(meter, self.algorithm, tokens, rows, losses[-1])
-        torch.stack(losses).sum().backward()  # also if it is not finite, as other ranks wait; update refuses it
+        torch.stack(losses).sum().backward()  # also if it is not finite, because other ranks wait; update refuses it
 
     def update(self, batch: Sequence[Scored], normalisers: LossNormalisers) -> None:
-        """Reduce once over ranks, clip, step, zero; the reference follows."""
+        """Sum the gradients over ranks, clip them, take an optimizer step, and update the reference."""
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         with self.meter.phase("optimizer"):
             self.raise_non_finite(self.meter.bad, "loss")
@@ -178,7 +177,7 @@ class Trainer:
             self.meter.add("ema/drift_ratio", drift)
 
     def raise_non_finite(self, own: Sequence[str], what: str) -> None:
-        """Stop before the weights are touched if any rank has examples of which something is not finite."""
+        """Raise NonFiniteError, before the weights change, if any rank has examples whose ``what`` is not finite."""
         if ids := self.ranks.names(own):
             self.optimizer.zero_grad(set_to_none=True)
             self.meter.bad = []

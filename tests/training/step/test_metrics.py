@@ -4,8 +4,10 @@ import ast
 import re
 from fnmatch import fnmatch
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from mmrl.data.media import video
 from mmrl.training.build import build
@@ -122,4 +124,20 @@ def test_ranks_are_added_averaged_or_the_largest_taken():
     meter.total("sum", 2.0)
     meter.total("timing_s/step", 4.0)
     meter.most("most", 5.0)
-    assert meter.summary(Two()) == {"mean": 3.0, "sum": 4.0, "timing_s/step": 4.0, "most": 5.0}
+    meter.least("least", 1.0)
+    expected = {"mean": 3.0, "sum": 4.0, "timing_s/step": 4.0, "most": 5.0, "least": 1.0}
+    assert meter.summary(Two()) == expected
+
+
+def test_a_spread_is_that_of_all_values_together():
+    generator = torch.Generator().manual_seed(0)
+    parts = [torch.randn(n, dtype=torch.float64, generator=generator) for n in (3, 1, 7)]
+    one, other, alone = Meter(), Meter(), SimpleNamespace(gather=lambda meter: [meter, other])
+    one.spread("x", parts[0])
+    one.spread("x", parts[1])
+    other.spread("x", parts[2])
+    every = torch.cat(parts)
+    expected = {"mean": every.mean(), "std": every.std(correction=0), "min": every.min(), "max": every.max()}
+    assert one.summary(alone) == pytest.approx(
+        {f"x/{name}": float(value) for name, value in expected.items()}, abs=1e-12
+    )

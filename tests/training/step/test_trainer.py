@@ -258,3 +258,67 @@ def test_skipped_examples_leave_a_step_without_an_update():
     assert torch.equal(weights(policy), before)
     assert (trainer.step_done, trainer.update_done, trainer.mid_step) == (1, 0, False)
     assert "loss" not in numbers
+
+
+def test_metrics_of_an_update_are_those_recomputed_from_what_it_read():
+    """Clip fractions, KLs and advantages of a second mini-batch, against their definitions on all tokens of the step."""
+    policy = tiny_models.policy(dtype=torch.float64)
+    algorithm = GRPO(beta=0.1, epsilon=0.2)
+    groups = run_fixtures.fixed_groups(policy)
+    generator = torch.Generator().manual_seed(0)
+    for group in groups:  # a sampler of another policy
+        noise = torch.randn(group.sampling_logprobs.shape, dtype=torch.float64, generator=generator) / 3
+        group.sampling_logprobs.add_(noise * group.completion_mask)
+    trainer = run_fixtures.trainer_of(algorithm, policy, groups)
+    read = []
+
+    @dataclass(frozen=True)
+    class Listens(GRPO):
+        def loss(self, policy, weights, rows):
+            read.append((policy.logprobs.detach(), weights.advantage, rows))
+            return super().loss(policy, weights, rows)
+
+    trainer.algorithm = Listens(beta=0.1, epsilon=0.2)
+    numbers = trainer.step()
+    masks = [rows.group.completion_mask for _, _, rows in read]
+
+    def every(values):
+        return torch.cat([value[mask] for value, mask in zip(values, masks, strict=True)])
+
+    logprobs, advantage = every([one for one, _, _ in read]), every([one for _, one, _ in read]).double()
+    ratio = (logprobs - every([rows.group.sampling_logprobs for _, _, rows in read])).exp()
+    low, high = (ratio < 0.8) & (advantage < 0), (ratio > 1.2) & (advantage > 0)
+    assert low.any()
+    assert high.any()
+    log_ref = every([rows.ref_logprobs for _, _, rows in read]) - logprobs
+    expected = {
+        "clip_ratio/low_mean": low.double().mean(),
+        "clip_ratio/high_mean": high.double().mean(),
+        "clip_ratio/region_mean": (low | high).double().mean(),
+        "approx_kl": (ratio - 1 - ratio.log()).mean(),
+        "kl": (log_ref.exp() - 1 - log_ref).mean(),
+        "advantages/mean": advantage.mean(),
+        "advantages/std": advantage.std(correction=0),
+        "advantages/min": advantage.min(),
+        "advantages/max": advantage.max(),
+    }
+    found = {name: numbers[name] for name in expected}
+    assert found == pytest.approx({name: float(value) for name, value in expected.items()}, abs=1e-10)
+
+
+def test_the_policy_is_the_sampler_in_the_first_mini_batch_alone():
+    policy = tiny_models.policy(dtype=torch.float64)
+    groups = run_fixtures.fixed_groups(policy)
+    with torch.no_grad(), policy.encode([group.prompt for group in groups]) as encoded:
+        for group, tokens in zip(
+            groups, policy.logprobs(encoded, [RowSlice(i, g) for i, g in enumerate(groups)]), strict=True
+        ):
+            group.sampling_logprobs.copy_(tokens.logprobs)
+    found = {}
+    for mini_batches in (1, 2):
+        trainer = run_fixtures.trainer_of(
+            GRPO(beta=0, epsilon=0.2, reference=None), policy, groups, mini_batches_per_step=mini_batches, rate=1e-2
+        )
+        found[mini_batches] = trainer.step()["approx_kl"]
+    assert abs(found[1]) < 1e-12
+    assert found[2] > 1e-6

@@ -1,0 +1,48 @@
+"""What a user's code is told of a run while it goes on."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmrl.training.loop import Run
+
+
+class Callback:
+    """Is told what happens in a run; inherit from it and define what you need. All methods do nothing here.
+
+    With several processes it is called in the process of rank 0 alone, while the others go on to their next exchange: so it
+    must not call anything that all ranks have to call together. It may end the run with ``run.stop()``. What it draws from
+    the global random states is drawn back: a run is the same with and without it. An error that it raises ends the run, and a
+    note on the error names the callback; with one process a checkpoint is written first.
+    """
+
+    def on_step(self, run: "Run", step: int, metrics: Mapping[str, float]) -> None:
+        """After each step. ``step`` counts from 1; ``metrics`` is the line of metrics.jsonl, of all ranks together."""
+
+    def on_checkpoint(self, run: "Run", directory: Path) -> None:
+        """After a checkpoint was written, whole: a Hugging Face directory. It is deleted when ``keep`` newer ones are there."""
+
+    def on_validation(self, run: "Run", step: int, metrics: Mapping[str, float]) -> None:
+        """After a validation, before ``on_step`` of the same step. ``metrics`` holds validation/SET/METRIC, fractions from 0 to 1."""
+
+    def on_end(self, run: "Run") -> None:
+        """After the last step of ``run.fit()`` and its checkpoint, also where ``run.stop()`` made it the last; not after an error."""
+
+
+@contextmanager
+def named(callback: Callback, method: str, step: int) -> Iterator[None]:
+    """Add to an error which callback raised it."""
+    try:
+        yield
+    except BaseException as error:  # passes through, whatever it is
+        error.add_note(f"raised by {type(callback).__name__}.{method}, a callback of this run, after step {step}")
+        raise
+
+
+def tell(callbacks: Sequence[Callback], run: "Run", method: str, *facts: object) -> None:
+    """Call one method of each callback, in order."""
+    for callback in callbacks:
+        with named(callback, method, run.trainer.step_done):
+            getattr(callback, method)(run, *facts)
