@@ -16,7 +16,7 @@ from mmrl.config import yaml_text
 from mmrl.config.load import parse
 from mmrl.config.open_data import training_data
 from mmrl.config.schema import Config, ConfigError, DataSection, EvalConfig
-from mmrl.data.conditions import known_condition, see
+from mmrl.data.conditions import change_media, known_condition
 from mmrl.functional.divergences import value
 from mmrl.functional.targets import log_weight
 from mmrl.models import families
@@ -52,7 +52,9 @@ def algorithm(name, **changes):
 
 def test_every_block_of_the_page_is_tried():
     text = PAGE.read_text()
-    rewards = re.search(r"^## A reward\n.*?(?=^## )", text, re.DOTALL | re.MULTILINE)[0]  # tests/rewards/test_reward_docs.py
+    rewards = re.search(r"^## A reward\n.*?(?=^## )", text, re.DOTALL | re.MULTILINE)[
+        0
+    ]  # tests/rewards/test_reward_docs.py
     assert len(BLOCKS) == text.replace(rewards, "").count("```") // 2
     assert {name for name in BLOCKS if not name.endswith(".py")} == {
         "algorithm",
@@ -130,7 +132,7 @@ def test_the_condition_shows_less():
     section = EVALUATION | {"graders": {"a": "accuracy"}, "every": 1, "condition": spec}
     assert parse(Config, PLAIN | {"validation": section}, "made").validation.condition == known_condition(spec)
     before = tiny_models.clip(0)
-    after, picture = see(spec, tiny_models.example(), (before, tiny_models.image()), 0)
+    after, picture = change_media(spec, tiny_models.example(), (before, tiny_models.image()), 0)
     half = before.frames.shape[1] // 2
     assert not after.frames[:, :half].any()
     assert np.array_equal(after.frames[:, half:], before.frames[:, half:])

@@ -1,4 +1,4 @@
-"""The command line. Whatever a user got wrong ends with status 2 and one message."""
+"""The command line. An error that the user can correct ends with status 2 and one message."""
 
 import os
 import shlex
@@ -29,8 +29,8 @@ Overrides = Annotated[
 
 @app.command()
 def quickstart(
-    out: Annotated[Path, typer.Option(help="Where everything is written.")] = Path("runs/quickstart"),
-    seed: Annotated[int, typer.Option(help="Of the world, the sampling and the order of examples.")] = 0,
+    out: Annotated[Path, typer.Option(help="The directory of all results.")] = Path("runs/quickstart"),
+    seed: Annotated[int, typer.Option(help="The seed of the world, the sampling and the order of examples.")] = 0,
 ) -> None:
     """Train a small Qwen2.5-VL on real MP4 files with a planted shortcut, by GRPO and by GRPO-CARE, and compare them."""
     from mmrl.cli.quickstart.experiment import run_quickstart
@@ -46,10 +46,10 @@ def train(
         bool, typer.Option("--check", help="Validate data, media, memory and the first batch; train nothing.")
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the newest checkpoint in the run's directory.")
+        bool, typer.Option("--resume", help="Continue from the newest checkpoint in the run's directory.")
     ] = False,
 ) -> None:
-    """Train a model as CONFIG says. Several processes: torchrun --nproc_per_node N -m mmrl train CONFIG."""
+    """Train the model of CONFIG. For several processes: torchrun --nproc_per_node N -m mmrl train CONFIG."""
     from mmrl.config.load import load
     from mmrl.config.schema import Config
 
@@ -67,7 +67,7 @@ def prepare(
     overrides: Overrides = None,
     samples: Annotated[int, typer.Option(help="Completions of each example.", min=1)] = 16,
 ) -> None:
-    """Write what the base model earns on each example into the file that `base_rewards` names: pass rates, Z, difficulty."""
+    """Score the base model on each example (pass rates, Z, difficulty) and write the file that `base_rewards` names."""
     from mmrl.config.load import load
     from mmrl.config.schema import Config
     from mmrl.training.base_rewards import score_base_model
@@ -76,7 +76,7 @@ def prepare(
 
 
 def train_run(config, resume: bool, command: str) -> None:
-    """Train; say how to go on where it ends early."""
+    """Train; if the run ends early, print the command that resumes it."""
     from mmrl.runtime.interrupt import Stopped
     from mmrl.training.build import build
 
@@ -100,19 +100,19 @@ def train_run(config, resume: bool, command: str) -> None:
 
 @app.command()
 def doctor() -> None:
-    """Versions, devices, dtypes, attention back ends, video readers and trackers, each tried out."""
+    """Check versions, devices, dtypes, attention back ends, video readers and trackers by trying each."""
     from mmrl.cli.doctor import report
 
     raise typer.Exit(0 if report() else 2)
 
 
 def main() -> None:
-    """The entry point: errors of the user's or of the world's become one message."""
+    """Run the command line; expected errors become one message and status 2."""
     from mmrl.runtime.console import show_warnings_once
     from mmrl.runtime.main_guard import trust_script
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin while they wait starve the decoders
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads that spin take the CPU from the decoders
     show_warnings_once()
     trust_script()
     try:

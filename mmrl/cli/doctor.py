@@ -1,4 +1,4 @@
-"""``mmrl doctor``: devices, dtypes, attention, video readers and extras, tried out rather than looked up."""
+"""``mmrl doctor``: check devices, dtypes, attention, video readers and extras by trying them."""
 
 import importlib.metadata
 import importlib.util
@@ -27,7 +27,7 @@ COLOURS = {"ok": "green", "missing": "yellow", "broken": "red"}
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """One line of the report. ``needed`` says whether mmrl cannot do without."""
+    """One line of the report. ``needed`` is True if mmrl cannot work without it."""
 
     what: str
     verdict: Verdict
@@ -36,7 +36,7 @@ class Diagnosis:
 
 
 def diagnoses() -> Iterator[Diagnosis]:
-    """Everything, in the order of the report."""
+    """Yield all diagnoses in the order of the report."""
     yield Diagnosis("python", "ok", f"{platform.python_version()} on {platform.platform()}")
     yield from map(package, PACKAGES)
     yield from devices()
@@ -48,7 +48,7 @@ def diagnoses() -> Iterator[Diagnosis]:
 
 
 def package(name: str) -> Diagnosis:
-    """Return its version."""
+    """Diagnose a package by its version."""
     needed = name not in ("decord", "flash-attn")
     try:
         return Diagnosis(name, "ok", importlib.metadata.version(name), needed)
@@ -67,19 +67,19 @@ def devices() -> Iterator[Diagnosis]:
 
 
 def precisions() -> Iterator[Diagnosis]:
-    """Which dtypes can be multiplied on the device that training would use."""
+    """Yield whether matrix products work in each dtype, on the device that training would use."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     for dtype in (torch.float32, torch.bfloat16, torch.float64):
         name = f"{str(dtype).removeprefix('torch.')} on {device}"
         try:
-            made = torch.ones(8, 8, dtype=dtype, device=device) @ torch.ones(8, 8, dtype=dtype, device=device)
-            yield Diagnosis(name, "ok" if made.sum().item() == 512 else "broken", "matrix product")
+            product = torch.ones(8, 8, dtype=dtype, device=device) @ torch.ones(8, 8, dtype=dtype, device=device)
+            yield Diagnosis(name, "ok" if product.sum().item() == 512 else "broken", "matrix product")
         except RuntimeError as error:
             yield Diagnosis(name, "broken", first_line(error))
 
 
 def attentions() -> Iterator[Diagnosis]:
-    """Attention back ends, each against the plain formula."""
+    """Yield a comparison of each attention back end with the plain formula."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     generator = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(1, 2, 16, 32, generator=generator).to(device) for _ in range(3))
@@ -92,7 +92,7 @@ def attentions() -> Iterator[Diagnosis]:
 
 
 def flash(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, plain: torch.Tensor) -> Diagnosis:
-    """flash-attn, where it is installed and there is a device for it."""
+    """Diagnose flash-attn, if it is installed and a CUDA device exists."""
     name = "attention flash_attention_2"
     if importlib.util.find_spec("flash_attn") is None:
         return Diagnosis(name, "missing", "pip install mmrl[flash]; sdpa serves")
@@ -108,7 +108,7 @@ def flash(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, plain: torch.Tensor
 
 
 def video_reader(name: str) -> Diagnosis:
-    """Decodes a small film that is made on the spot. A reader that can be imported need not work."""
+    """Diagnose a video reader by decoding a small generated film, because a reader that can be imported may not work."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "probe.mp4"
         try:
@@ -117,13 +117,13 @@ def video_reader(name: str) -> Diagnosis:
         except (MediaError, ValueError, ImportError) as error:
             verdict = "missing" if name == "decord" else "broken"
             return Diagnosis(f"video {name}", verdict, first_line(error), name == "pyav")
-    encoded = clip.frames.mean(axis=(1, 2, 3)).tolist()
-    right = encoded == sorted(encoded) and clip.total == 8
+    brightness = clip.frames.mean(axis=(1, 2, 3)).tolist()
+    right = brightness == sorted(brightness) and clip.total == 8
     return Diagnosis(f"video {name}", "ok" if right else "broken", f"decoded {len(clip.frames)} of {clip.total} frames")
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of a message, or the kind of an error that has none."""
+    """Return the first line of an error's message, or the error's type if it has no message."""
     return str(error).partition("\n")[0] or type(error).__name__
 
 
@@ -137,13 +137,13 @@ def write_film(path: Path) -> None:
 
 
 def option(what: str, modules: Sequence[str], remedy: str) -> Diagnosis:
-    """Return whether what mmrl can do without is there, all of its modules, or how to have it."""
-    there = all(importlib.util.find_spec(module) is not None for module in modules)
-    return Diagnosis(what, "ok", "installed") if there else Diagnosis(what, "missing", remedy)
+    """Diagnose an optional dependency: it is installed if all its modules are; else the detail is how to install it."""
+    installed = all(importlib.util.find_spec(module) is not None for module in modules)
+    return Diagnosis(what, "ok", "installed") if installed else Diagnosis(what, "missing", remedy)
 
 
 def report() -> bool:
-    """Print all findings; True where nothing that is needed is amiss."""
+    """Print all diagnoses; return True if nothing is broken and nothing needed is missing."""
     table = Table("what", "", "detail", box=None, pad_edge=False)
     findings = list(diagnoses())
     for f in findings:

@@ -1,4 +1,4 @@
-"""``mmrl train CONFIG --check``: everything of a run but its steps."""
+"""``mmrl train CONFIG --check``: validate data, media, memory and the first batch of a run without training."""
 
 import os
 import tempfile
@@ -16,11 +16,11 @@ from mmrl.training.build import build
 from mmrl.training.loop import Run
 from mmrl.training.rollouts import rollouts_of
 
-REHEARSED = 8  # tokens of each completion in the rehearsal
+REHEARSED = 8  # the most tokens of each completion in the rehearsal
 
 
 def memory(run: Run) -> Iterator[tuple[str, int]]:
-    """Bytes that a rank holds all the time, by what for; activations and the rollout's keys and values come on top."""
+    """Yield (purpose, bytes) of the memory that a rank always uses; activations and the rollout's KV cache come on top."""
     parameters = list(run.feeder.policy.model.parameters())
     learned = bytes_of(p for p in parameters if p.requires_grad)
     yield "weights", bytes_of(parameters)
@@ -30,26 +30,26 @@ def memory(run: Run) -> Iterator[tuple[str, int]]:
         if copied is not None:
             yield name, bytes_of(copied.model.parameters())
     yield "logits, at most", run.config.model.max_logit_bytes
-    if run.ranks.accelerator.device.type == "cpu":  # else they wait in the memory of the host
+    if run.ranks.accelerator.device.type == "cpu":  # on a GPU they are in the host's memory
         yield "decoded frames, at most", run.config.data.frame_cache_bytes
         if (level := run.feeder.policy.tower.cache_level) != "nothing":
             yield f"{level} of media, at most", run.config.model.feature_cache_bytes
 
 
 def bytes_of(parameters: Iterable[Tensor]) -> int:
-    """Return what parameters, or this rank's parts of them, take."""
+    """Return the bytes of parameters, or of this rank's shards of them."""
     return sum(local(parameter).nbytes for parameter in parameters)
 
 
 def available(device: torch.device) -> int:
-    """Bytes of memory of the device."""
+    """Return the device's memory in bytes."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def rehearse_first_batch(run: Run) -> dict[str, float]:
-    """Run the first batch up to its gradient, with short completions; the weights stay as they are."""
+    """Run the first batch up to its gradient, with short completions, without an optimizer step; return its metrics."""
     trainer, usual = run.trainer, run.config.rollout
     short = replace(usual.decoding, max_new_tokens=min(REHEARSED, usual.decoding.max_new_tokens))
     model, rollout = trainer.proposal or run.feeder.policy, usual.model_copy(update={"decoding": short})
@@ -64,7 +64,7 @@ def rehearse_first_batch(run: Run) -> dict[str, float]:
 
 
 def check_config(config: Config) -> bool:
-    """Do everything but the steps, in a directory of its own that does not stay. False where the run cannot fit."""
+    """Check a config in a temporary run directory; return False if the run does not fit into memory."""
     with tempfile.TemporaryDirectory(prefix="mmrl-check-") as folder:
         run = build(config.model_copy(update={"out": folder, "trackers": ()}))
         with run.feeder.reader:
@@ -72,17 +72,17 @@ def check_config(config: Config) -> bool:
 
 
 def fits_and_runs(run: Run) -> bool:
-    """Print what a run needs and try its first batch. False where it cannot fit."""
+    """Print the memory that a run needs and try its first batch; return False if the run does not fit."""
     device = run.ranks.accelerator.device
-    needs, there = dict(memory(run)), available(device)
+    needs, total = dict(memory(run)), available(device)
     table = Table("memory", "GiB", box=None, pad_edge=False)
     for name, size in needs.items():
         table.add_row(name, f"{size / 2**30:.2f}")
-    table.add_row(f"there is, on {device}", f"{there / 2**30:.2f}")
+    table.add_row(f"there is, on {device}", f"{total / 2**30:.2f}")
     console.print(table)
-    if sum(needs.values()) > there:
+    if sum(needs.values()) > total:
         console.print(
-            f"[red]expected at most {there / 2**30:.1f} GiB, found {sum(needs.values()) / 2**30:.1f}. Freeze parts, "
+            f"[red]expected at most {total / 2**30:.1f} GiB, found {sum(needs.values()) / 2**30:.1f}. Freeze parts, "
             "lower model.max_logit_bytes or data.frame_cache_bytes, or take a larger device.[/]"
         )
         return False

@@ -9,8 +9,10 @@ import typer
 
 evaluation = typer.Typer(no_args_is_help=True, help="Examine a model: accuracy and consistency, level by level.")
 
-Folder = Annotated[Path, typer.Argument(help="What eval run wrote: a run's folder, or that of one of its sets.")]
-ScorerName = Annotated[str, typer.Option("--scorer", help="Whose verdicts: each scorer has a file of its own.")]
+Folder = Annotated[Path, typer.Argument(help="A folder that eval run wrote: of a run, or of one of its sets.")]
+ScorerName = Annotated[
+    str, typer.Option("--scorer", help="The name of the scorer; each scorer has its own file of verdicts.")
+]
 Conditions = Annotated[
     list[str] | None,
     typer.Option(
@@ -33,9 +35,9 @@ def eval_run(
         bool, typer.Option("--retry", help="Generate again what failed: media that could not be read, engine errors.")
     ] = False,
 ) -> None:
-    """Evaluate a model as CONFIG says. Interrupted, it goes on where it stopped; done, it only prints.
+    """Evaluate the model of CONFIG. An interrupted run continues when it is started again; a finished one only prints.
 
-    Exit status 1 where a question could not be asked; it counts as wrong.
+    Exit status 1: a question could not be asked; it counts as wrong.
     """
     from mmrl.config.load import load
     from mmrl.config.schema import EvalConfig
@@ -43,14 +45,14 @@ def eval_run(
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ValueError("eval run: expected one process, found several; they would write the same records")
-    told = [*(f"--condition {one}" for one in condition or []), *(["--retry"] if retry else [])]
-    command = shlex.join(["mmrl", "eval", "run", str(config), *(overrides or [])]) + "".join(f" {one}" for one in told)
-    _, status = run(load(EvalConfig, found(config), overrides or []), condition or [], retry, command)
+    flags = [*(f"--condition {name}" for name in condition or []), *(["--retry"] if retry else [])]
+    command = " ".join([shlex.join(["mmrl", "eval", "run", str(config), *(overrides or [])]), *flags])
+    _, status = run(load(EvalConfig, config_path(config), overrides or []), condition or [], retry, command)
     raise typer.Exit(status)
 
 
-def found(config: Path) -> Path:
-    """Return the file, or that of this name in configs/eval."""
+def config_path(config: Path) -> Path:
+    """Return the file itself, or the file of this name in configs/eval."""
     named = Path("configs", "eval", f"{config}.yaml")
     return named if not config.exists() and named.exists() else config
 
@@ -62,9 +64,11 @@ def eval_score(
         list[str] | None,
         typer.Argument(help="metric=grader, as in strict=accuracy or mine=my.py:grade.", metavar="[METRIC=GRADER]..."),
     ] = None,
-    name: Annotated[str, typer.Option("--name", help="Of the new verdicts; those of other names stay.")] = "default",
+    name: Annotated[
+        str, typer.Option("--name", help="The name of the new scorer; verdicts of other names stay.")
+    ] = "default",
 ) -> None:
-    """Score again what was generated, without a model: by the graders named, or by those of the run as they are now."""
+    """Score the generated completions again, without a model: by the given graders, or by the current code of the run's own."""
     from mmrl.evaluation.commands.score import rescore
 
     rescore(folder, graders or [], name)
@@ -87,15 +91,15 @@ def eval_compare(
 def eval_audit(
     folder: Folder,
     train: Annotated[
-        Path | None, typer.Option(help="A training config: look for its files and questions among those asked.")
+        Path | None, typer.Option(help="A training config: search the evaluated items for its files and questions.")
     ] = None,
     media: Annotated[
         bool, typer.Option("--media", help="Decode all media again and compare them with what the model was shown.")
     ] = False,
 ) -> None:
-    """Check that a run is whole and unchanged, and say what it shares with training and what its options give away.
+    """Check that a run is complete and unchanged; report its overlap with training data and the hints in its options.
 
-    Exit status 1 where something is broken.
+    Exit status 1: something is broken.
     """
     from mmrl.evaluation.audits.contamination import trained_on
     from mmrl.evaluation.commands.audit import audit
@@ -104,7 +108,7 @@ def eval_audit(
 
 
 def root_of(folder: Path) -> Path | None:
-    """Return the data root of a run, if it says so and the root is there."""
+    """Return the data root that a run has recorded, if that folder exists, else None."""
     from mmrl.evaluation.run_folder import RUN, read_run
 
     root = Path(read_run(folder).config["evaluation"]["root"]) if (folder / RUN).exists() else None
@@ -120,7 +124,7 @@ def eval_view(
     wrong: Annotated[bool, typer.Option("--wrong", help="Only what is not right by the first metric.")] = False,
     most: Annotated[int, typer.Option(min=1, help="Completions at most.")] = 500,
 ) -> None:
-    """Write one HTML page that needs nothing else: questions, what the model received and wrote, how it was read, its scores."""
+    """Write one self-contained HTML page: questions, inputs and completions of the model, extracted answers, scores."""
     from mmrl.report.evaluation import view
 
     typer.echo(view(folder, out or folder / "view.html", scorer, status, wrong, most))
@@ -128,9 +132,9 @@ def eval_view(
 
 @evaluation.command("ls")
 def eval_ls(
-    folder: Annotated[Path, typer.Argument(help="Where runs are looked for.")] = Path("runs"),
+    folder: Annotated[Path, typer.Argument(help="The folder in which to search for runs.")] = Path("runs"),
 ) -> None:
-    """List the benchmarks of configs/eval, the conditions, and the runs below FOLDER with how much of them is done."""
+    """List the benchmarks of configs/eval, the conditions, and the runs below FOLDER with their progress."""
     from mmrl.evaluation.commands.ls import listing
 
     listing(folder)

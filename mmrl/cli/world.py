@@ -1,4 +1,4 @@
-"""``mmrl world``: render, show, sheet. Nothing heavy is imported before a command runs."""
+"""``mmrl world``: render, show, sheet. Heavy modules are imported only when a command runs."""
 
 import inspect
 import os
@@ -17,7 +17,7 @@ world = typer.Typer(
 
 @dataclass(frozen=True, slots=True)
 class RenderOptions:
-    """The options of ``mmrl world render``. None leaves what the preset says."""
+    """The options of ``mmrl world render``. None means the preset's value."""
 
     out: Annotated[Path, typer.Argument(help="The directory to make.")]
     preset: Annotated[
@@ -62,7 +62,7 @@ class RenderOptions:
     workers: Annotated[int, typer.Option(help="Processes; 0 takes one a core.")] = 0
 
     def planted_cues(self):
-        """Return the cues that the options ask for. Raises ValueError for options that would do nothing."""
+        """Return the cues of the options. Raises ValueError for options without an effect."""
         from mmrl.world.cues import CHANCE, Cues
 
         if self.cue is None:
@@ -76,7 +76,7 @@ class RenderOptions:
         return Cues.planted(self.cue, strength, None if self.neutral_beyond else after)
 
     def recipe(self):
-        """Return what to render: the preset, but for what is given."""
+        """Return the recipe to render: the preset, changed by the given options."""
         from mmrl.world.axes import AXES
         from mmrl.world.demos import Demonstrations
         from mmrl.world.script import FAMILIES
@@ -96,12 +96,12 @@ class RenderOptions:
 
 
 def comma_separated(names: str | None, default: Iterable[str]) -> tuple[str, ...]:
-    """Split names at commas; None stands for those of the default."""
+    """Split names at commas; None means the default names."""
     return tuple(default) if names is None else tuple(name.strip() for name in names.split(",") if name.strip())
 
 
 def takes(options: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the fields of a dataclass as its options; the command receives an instance."""
+    """Return a decorator that makes the fields of a dataclass the options of a command, which receives an instance."""
 
     def with_options(command: Callable[..., None]) -> Callable[..., None]:
         @wraps(command)
@@ -118,7 +118,7 @@ def takes(options: type) -> Callable[[Callable[..., None]], Callable[..., None]]
 @world.command("render")
 @takes(RenderOptions)
 def world_render(options: RenderOptions) -> None:
-    """Render ProcBench as MP4 and PNG files in SEED-Bench-R1's own layout. Interrupted, it goes on where it stopped."""
+    """Render ProcBench as MP4 and PNG files in SEED-Bench-R1's own layout. Start it again to continue an interrupted run."""
     from mmrl.runtime.console import progress
     from mmrl.world.build import render
 
@@ -143,7 +143,7 @@ def world_show(
         typer.Option(help="Its annotation file, such as validation_L2_codec.", show_default="the first with it"),
     ] = None,
 ) -> None:
-    """Draw an item: every event, the observations of its octet, what is asked, and the truth."""
+    """Draw an item: every event, the observations of its octet, the question, and the right answer."""
     from mmrl.world.files import find_row
     from mmrl.world.show import strip
 
@@ -158,7 +158,7 @@ def world_sheet(
     out: Drawing,
     most: Annotated[int, typer.Option(help="Groups at most.", min=1)] = 12,
 ) -> None:
-    """Draw the first item of each of a file's first groups, a line each."""
+    """Draw the first item of each of a file's first groups, one line each."""
     from mmrl.world.files import rows_in
     from mmrl.world.show import contact_sheet
 

@@ -1,1 +1,1 @@
-"""YAML to objects: the schema, how it is loaded, rules between its parts, its error messages."""
+"""Convert YAML to objects: the schema, loading, rules between its parts, error messages."""

@@ -1,4 +1,4 @@
-"""What a config's validation says, in our words: where, expected, found."""
+"""Convert pydantic's validation problems to messages with where, expected, found."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from mmrl.runtime.choices import BUILT_IN, OR_YOUR_OWN, OWN, SCHEMAS
 
 
 def explain(problem: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
-    """A validation problem in our words: where, expected, found."""
+    """Return the message of a validation problem: where, expected, found."""
     found, (path, node) = problem.get("input"), walk(problem["loc"], schema)
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         if path in renamed.KEYS:
@@ -21,8 +21,8 @@ def explain(problem: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     if problem["type"] == "missing":
         return f"{path}: expected a value, found none"
     if problem["type"] == "value_error":
-        said = problem["msg"].removeprefix("Value error, ")
-        return placed_own(said, path, node) if problem["loc"][-2:-1] == (OWN,) else placed(said, path)
+        message = problem["msg"].removeprefix("Value error, ")
+        return placed_own(message, path, node) if problem["loc"][-2:-1] == (OWN,) else placed(message, path)
     if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
         found = repr(problem["ctx"]["tag"]) if "tag" in problem["ctx"] else "none"
         now = renamed.CHOICES.get((path, problem["ctx"].get("tag")))
@@ -38,15 +38,15 @@ def explain(problem: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
 
 
 def placed(message: str, path: str) -> str:
-    """Places what a dataclass says of its fields: it knows the name of its own key, but not where in the file that stands."""
+    """Add the path to a dataclass's message, which begins with its own key but does not have the path to it."""
     parent, _, name = path.rpartition(".")
-    if name.isdigit():  # one of several
+    if name.isdigit():  # an item of a list
         return f"{path}: {message}"
     return f"{parent}.{message}" if parent and message.startswith((f"{name}.", f"{name}:")) else message
 
 
 def placed_own(message: str, path: str, node: Mapping[str, Any]) -> str:
-    """Places what a user's class says of its fields; it need not know the name of its own key either."""
+    """Add the path to the message of a user's class, which may begin with a field or with any other word."""
     if message.partition(":")[0] in node.get("properties", {}):
         return f"{path}.{message}"
     known = placed(message, path)
@@ -54,12 +54,12 @@ def placed_own(message: str, path: str, node: Mapping[str, Any]) -> str:
 
 
 def is_open(node: Mapping[str, Any]) -> bool:
-    """Whether a choice takes a class of a user's own, too."""
-    return any("$ref" not in one for one in node["oneOf"])
+    """Return True if a choice also accepts a user's class."""
+    return any("$ref" not in option for option in node["oneOf"])
 
 
 def first_causes(problems: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Problems without those that say that a list is too short because an item of it is a problem."""
+    """Return the problems without those of a list that is too short only because an item of it has a problem."""
     places = [problem["loc"] for problem in problems]
     return [
         p for p in problems if p["type"] != "too_short" or not any(q[: len(p["loc"])] == p["loc"] != q for q in places)
@@ -67,9 +67,9 @@ def first_causes(problems: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any
 
 
 def walk(place: Sequence[Any], schema: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    """A location as the dotted path of the file's keys, and the schema of what stands there.
+    """Return a location as the dotted path of the file's keys, and the schema at that path.
 
-    A location also names the section that was chosen in a union, which is no key of the file. Below a user's class the schema is
+    A location also contains the chosen section of a union, which is not a key of the file. Below a user's class, the schema is
     that of the class.
     """
     path, node, chosen = [], resolve(schema, schema), None
@@ -90,7 +90,7 @@ def walk(place: Sequence[Any], schema: Mapping[str, Any]) -> tuple[str, Mapping[
 
 
 def resolve(node: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Follow references; of something that may also be null, the something."""
+    """Follow a schema's references; for a value that may be null, return the schema of the other alternative."""
     while "$ref" in node or "anyOf" in node:
         if "$ref" in node:
             node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]

@@ -1,4 +1,4 @@
-"""A config from its YAML file and overrides, and back to text."""
+"""Load a config from its YAML file and overrides, and write it back as text."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from mmrl.config.yaml_text import read, write
 
 
 def load(kind: type[Section], path: Path, overrides: Sequence[str] = ()) -> Any:
-    """A config from a YAML file and ``key.to.it=value`` overrides."""
+    """Load a config from a YAML file and ``key.to.it=value`` overrides. Raises ConfigError."""
     data = read_file(path)
     for override in overrides:
         apply(data, override)
@@ -22,7 +22,7 @@ def load(kind: type[Section], path: Path, overrides: Sequence[str] = ()) -> Any:
 
 
 def read_file(path: Path) -> dict[str, Any]:
-    """The keys of a YAML file. Raises ConfigError where there are none."""
+    """Return the keys and values of a YAML file. Raises ConfigError if there is no file or no mapping."""
     if not path.is_file():
         raise ConfigError(f"config: expected a YAML file, found nothing at {path}")
     try:
@@ -35,7 +35,7 @@ def read_file(path: Path) -> dict[str, Any]:
 
 
 def parse(kind: type[Section], data: Mapping[str, Any], where: str) -> Any:
-    """A config from plain data, or a ConfigError with a line for each problem."""
+    """Validate plain data as a config. Raises ConfigError with one line per problem; ``where`` starts each line."""
     try:
         return kind.model_validate_json(json.dumps(data))
     except ValidationError as error:
@@ -44,7 +44,7 @@ def parse(kind: type[Section], data: Mapping[str, Any], where: str) -> Any:
 
 
 def apply(data: dict[str, Any], override: str) -> None:
-    """Set ``a.b.c=value`` in nested data; the value is read as YAML."""
+    """Set ``a.b.c=value`` in nested data, in place; the value is parsed as YAML."""
     key, sign, value = override.partition("=")
     if not sign or not key:
         raise ConfigError(f"override: expected key.to.it=value, found {override!r}")
@@ -71,19 +71,19 @@ def put(data: dict[str, Any], key: str, value: Any, override: str) -> None:
 
 
 def place_in(data: dict | list, key: str, override: str) -> Any:
-    """Return the key of a mapping, or the index that it names in a list."""
+    """Return the key itself for a mapping, or the index that it names for a list."""
     if isinstance(data, list) and not (key.isdigit() and int(key) < len(data)):
         raise ConfigError(f"override {override!r}: expected an index from 0 to {len(data) - 1}, found {key!r}")
     return int(key) if isinstance(data, list) else key
 
 
 def dump(config: Section) -> str:
-    """The resolved config as YAML."""
+    """Return the resolved config as YAML."""
     return write(config.model_dump(mode="json"))
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """A config for trackers: dotted names, values as text."""
+    """Flatten a config for trackers: dotted names, values as text."""
     out = {}
     for key, value in values.items():
         if isinstance(value, Mapping):

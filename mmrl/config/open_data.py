@@ -1,4 +1,4 @@
-"""From a config's sections to examples."""
+"""Open the data of a config's sections: graders, sets of examples, media readers, and their checks."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,13 +24,13 @@ from mmrl.types import Example
 from mmrl.world.graders import WORLD_GRADERS
 
 READ_THE_GOLD = {"accuracy", "lenient", "official", "mra", *PUBLISHED_READINGS}  # graders that compare with an answer
-THIRDS = {"frames": 2, "features": 1}  # of cache_dir_bytes
+THIRDS = {"frames": 2, "features": 1}  # how many thirds of cache_dir_bytes each content gets
 READ_THE_OPTIONS = {"consistency", "concludes"}
-MEMORY = ".mmrl_media_seen.jsonl"  # in cache_dir or the data root: what the pre-flight check found good
+MEMORY = ".mmrl_media_seen.jsonl"  # in cache_dir or the data root: the files that a preflight found good
 
 
 def grader(spec: str) -> Grader:
-    """A grader by name, the toy world's exact judge among them, or as path.py:function."""
+    """Return a grader by its name, including the toy world's exact judges, or as path.py:function. Raises ConfigError."""
     if spec in WORLD_GRADERS:
         return WORLD_GRADERS[spec]
     if spec not in GRADERS and ":" not in spec:
@@ -40,19 +40,19 @@ def grader(spec: str) -> Grader:
 
 
 def graders_of(rewards: Mapping[str, RewardSection]) -> dict[str, GroupGrader]:
-    """The graders of a config's rewards, by the reward's name. Raises ConfigError for a bound of calls that means nothing."""
-    found = {}
+    """Return the graders of a config's rewards by name. Raises ConfigError if one that is not async has a concurrency."""
+    graders = {}
     for name, reward in rewards.items():
         loaded = grader(reward.grader)
         try:
-            found[name] = group_grader(loaded, reward.concurrency)
+            graders[name] = group_grader(loaded, reward.concurrency)
         except ValueError as error:
             raise ConfigError(f"rewards.{name}: grader {reward.grader!r}: {error}") from None
-    return found
+    return graders
 
 
 def root_of(section: MediaSection) -> Path:
-    """The data root, which must be there."""
+    """Return the data root. Raises ConfigError if it does not exist."""
     root = Path(section.root)
     if not root.is_dir():
         raise ConfigError(f"root: expected a directory of data, found nothing at {root.absolute()}")
@@ -60,7 +60,7 @@ def root_of(section: MediaSection) -> Path:
 
 
 def open_set(section: SetSection | EvalSetSection, root: Path, options: str, seed: int) -> Dataset:
-    """One file of examples."""
+    """Open a set, one file of examples. Raises ConfigError if the file does not exist."""
     if not (root / section.file).is_file():
         raise ConfigError(f"sets: expected annotations, found nothing at {root / section.file}")
     kind = format_of(section.format)
@@ -71,29 +71,29 @@ def open_set(section: SetSection | EvalSetSection, root: Path, options: str, see
 
 
 def training_data(section: DataSection, seed: int) -> Mixture:
-    """All sets, in the proportions of their weights."""
+    """Open all training sets as a mixture with their weights."""
     root = root_of(section)
     sets = [open_set(s, root, s.options, seed) for s in section.sets]
     return Mixture(sets, [s.weight for s in section.sets])
 
 
 def every(data: Mixture) -> Iterator[Example]:
-    """Each example once."""
+    """Yield each example once, as it is in epoch 0."""
     for dataset in data.datasets:
         for index in range(len(dataset)):
             yield dataset.example(index, 0)
 
 
 def media_reader(section: MediaSection, cache_bytes: int, sizes: SizeRules = SizeRules()) -> MediaReader:
-    """The decoder of a section; with a model's ``sizes`` for what only this model looks at."""
+    """Return a section's media reader; pass a model's ``sizes`` if only this model uses the frames."""
     how = (section.frames, section.workers, section.timeout, section.reader)
     return MediaReader(root_of(section), *how, cache_bytes=cache_bytes, disk=disk_of(section, "frames"), sizes=sizes)
 
 
 def disk_of(section: MediaSection, content: Literal["frames", "features"]) -> Disk | None:
-    """The part of a section's cache on disk for frames or for features; None where no folder is named.
+    """Return the part of a section's disk cache for frames or for features; None if the section names no folder.
 
-    Raises ValueError where the folder cannot be written.
+    Raises ValueError if the folder cannot be written.
     """
     if section.cache_dir is None:
         return None
@@ -101,9 +101,9 @@ def disk_of(section: MediaSection, content: Literal["frames", "features"]) -> Di
 
 
 def check_gradable(examples: Iterable[Example], specs: Iterable[str], where: str) -> None:
-    """Refuse examples that a grader cannot judge, all of them at once: golds that no answer can match, missing options or cues.
+    """Raise one ConfigError for all examples that a grader cannot judge: impossible golds, missing options or cues.
 
-    The world's graders read rows of the world only; each is tried on an empty completion.
+    The world's graders accept rows of the world only; each grades an empty completion as a test.
     """
     specs, bad = set(specs), []
     of_world = {name: WORLD_GRADERS[name] for name in sorted(specs & set(WORLD_GRADERS))}
@@ -124,7 +124,7 @@ def check_gradable(examples: Iterable[Example], specs: Iterable[str], where: str
 
 
 def check_media(section: MediaSection, examples: list[Example], quiet: bool = False) -> None:
-    """Open every file before the first step. Raises MediaError that lists the bad ones."""
+    """Open every media file before the first step. Raises one MediaError that lists the bad files."""
     files = len({medium for example in examples for medium in example.every_media})
     root = root_of(section)
     place = root if section.cache_dir is None else Path(section.cache_dir)

@@ -1,4 +1,4 @@
-"""From a config's sections to a model, and to what is kept of the media that it encodes."""
+"""Build a model and its feature cache from a config's sections."""
 
 import torch
 
@@ -11,13 +11,13 @@ from mmrl.runtime.memory_cache import ByteCache
 
 
 def narrow(section: ModelSection, device: torch.device) -> torch.dtype | None:
-    """Choose the type of matrix products where it is narrower than float32, else None."""
+    """Return the dtype of matrix products if it is narrower than float32, else None."""
     chosen = section.compute_dtype == "bfloat16" or (section.compute_dtype == "auto" and device.type == "cuda")
     return torch.bfloat16 if chosen else None
 
 
 def policy_of(section: ModelSection, template: str, device: torch.device, temperature: float = 1.0) -> Policy:
-    """The model of a section, in float32 masters."""
+    """Load the model of a section, with float32 master weights."""
     return load_policy(
         section.path,
         template,
@@ -25,7 +25,7 @@ def policy_of(section: ModelSection, template: str, device: torch.device, temper
         max_logit_bytes=section.max_logit_bytes,
         attention=section.attn_implementation,
         compute=narrow(section, device),
-        device="cpu" if section.shard else device,  # whole masters may not fit into the device
+        device="cpu" if section.shard else device,  # unsharded masters may not fit into the device
         checkpointing=section.gradient_checkpointing,
         video_pixels=section.video_pixels,
         image_pixels=section.image_pixels,
@@ -34,5 +34,5 @@ def policy_of(section: ModelSection, template: str, device: torch.device, temper
 
 
 def feature_cache(config: Config) -> FeatureCache:
-    """Opens the cache of what frozen blocks made of media, in memory and beside it."""
+    """Return the cache for the outputs of a frozen tower, in memory and, if the config names a folder, on disk."""
     return FeatureCache(ByteCache(config.model.feature_cache_bytes), disk_of(config.data, "features"))

@@ -1,18 +1,18 @@
-"""Find what is wrong with a training config whose parts are each in order."""
+"""Check the parts of a training config against each other."""
 
 from collections.abc import Iterator
 from typing import Any
 
 
 def incoherences(config: Any) -> Iterator[str]:
-    """Yield a line for each problem, with the key that it is of."""
+    """Yield a message for each problem between parts; it begins with the key."""
     yield from of_rewards(config)
     yield from of_sampling(config)
     yield from of_the_run(config)
 
 
 def of_rewards(config: Any) -> Iterator[str]:
-    """Yield what an algorithm lacks of siblings and rewards, and rewards for which it has no use."""
+    """Yield problems of group size and rewards: what the algorithm needs and lacks, and rewards that it does not use."""
     needs, name, rewards = config.algorithm.needs, config.algorithm.name, list(config.rewards)
     samples = needs.source == "policy"
     if needs.group_baseline and config.rollout.group_size < 2:
@@ -29,7 +29,7 @@ def of_rewards(config: Any) -> Iterator[str]:
 
 
 def of_sampling(config: Any) -> Iterator[str]:
-    """Yield why an algorithm could not learn from the completions that are drawn."""
+    """Yield settings of sampling with which the algorithm cannot learn from the completions."""
     needs, name, decoding = config.algorithm.needs, config.algorithm.name, config.rollout.decoding
     samples = needs.source == "policy"
     if samples and decoding.temperature == 0:
@@ -59,13 +59,13 @@ def of_sampling(config: Any) -> Iterator[str]:
 
 
 def of_the_run(config: Any) -> Iterator[str]:
-    """Yield what does not fit together of rates, schedule and validation."""
+    """Yield conflicts between learning rates, schedule and validation."""
     rates, validation = config.optimizer.learning_rates, config.validation
     if not (rates.language_model or rates.projector or rates.vision_tower):
         yield "optimizer.learning_rates: expected one above 0; all parts are frozen"
     updates = config.steps * config.mini_batches_per_step
     if config.optimizer.warmup_steps > updates:
         yield f"optimizer.warmup_steps: expected at most the {updates} optimizer steps of the run"
-    known = [f"{one.name}/{metric}" for one in validation.sets for metric in validation.graders] if validation else []
+    known = [f"{each.name}/{metric}" for each in validation.sets for metric in validation.graders] if validation else []
     if config.best_metric is not None and config.best_metric not in known:
         yield f"best_metric: expected a metric of the validation ({', '.join(known) or 'there is none'}), found {config.best_metric!r}"

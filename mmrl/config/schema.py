@@ -1,4 +1,4 @@
-"""One experiment, complete and strict: the keys of the YAML are the fields here and of every room's dataclasses."""
+"""The schema of a config: the keys of the YAML are the fields of these sections and of the dataclasses that they use."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -22,7 +22,7 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 def in_order(pixels: tuple[int, int]) -> tuple[int, int]:
-    """Least first."""
+    """Return the pair (least, most). Raises ValueError if it is in the wrong order."""
     if pixels[0] > pixels[1]:
         raise ValueError(f"pixels: expected the least and then the most, found {list(pixels)}")
     return pixels
@@ -35,11 +35,11 @@ Format = Annotated[str, AfterValidator(known_format), WithJsonSchema(FORMAT_NAME
 
 
 class ConfigError(ValueError):
-    """A config that cannot be run: where, expected, found, what to do."""
+    """A config cannot be run. The message says where, expected, found, what to do."""
 
 
 class Section(BaseModel):
-    """A part of a config: unknown keys and wrong types are refused, nothing is converted."""
+    """A part of a config. It refuses unknown keys and wrong types, and converts no values."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -52,7 +52,7 @@ class Section(BaseModel):
 
 
 class ModelSection(Section):
-    """Which model, and in what arithmetic."""
+    """The model and its arithmetic."""
 
     path: str
     """A Hugging Face directory or name."""
@@ -100,7 +100,7 @@ class SetSection(Section):
 
 
 class MediaSection(Section):
-    """Where examples and their media are, how they are shown, and who decodes them: the same in training and evaluation."""
+    """The place of examples and media, the template, the choice of frames and the decoder; for training and evaluation."""
 
     root: str
     """The folder of the data; media paths are relative to it and may not leave it."""
@@ -121,7 +121,7 @@ class MediaSection(Section):
 
 
 class DataSection(MediaSection):
-    """The examples that a run learns from."""
+    """The training examples."""
 
     sets: Annotated[tuple[SetSection, ...], Field(min_length=1)]
     """The files of examples."""
@@ -134,7 +134,7 @@ class DataSection(MediaSection):
 
 
 class RewardSection(Section):
-    """One grader: by name, or path.py:function."""
+    """One grader, by name or as path.py:function, with its weight."""
 
     grader: str
     """A grader by its name, or your own as path.py:function."""
@@ -145,7 +145,7 @@ class RewardSection(Section):
 
 
 class RolloutSection(Section):
-    """How completions are drawn."""
+    """The sampling of completions."""
 
     group_size: Positive = 8
     """Completions of each prompt, the group."""
@@ -190,7 +190,7 @@ class OptimizerSection(Section):
 
 
 class SubtitlesSection(Section):
-    """Subtitles that a set is asked with."""
+    """The subtitles of a set."""
 
     folder: str
     """The folder of the subtitle files, inside root."""
@@ -199,7 +199,7 @@ class SubtitlesSection(Section):
 
 
 def set_name(name: str) -> str:
-    """Return the name of an evaluated set, or raise ValueError if it cannot be the name of a folder within the run's."""
+    """Return the name of an evaluated set, or raise ValueError if it cannot be a folder's name in the run's folder."""
     if not re.fullmatch(r"[\w.-]+", name) or not name.strip(".") or name == "conditions":
         raise ValueError(
             f"sets: name: expected letters, digits, '.', '_' and '-', as records lie in a folder of this name beside 'conditions'; found {name!r}"
@@ -227,8 +227,8 @@ class EvalSetSection(Section):
 
 
 def named_once(sets: tuple[EvalSetSection, ...]) -> tuple[EvalSetSection, ...]:
-    """Return the sets, or raise ValueError if two have one name and so one folder."""
-    names = [one.name for one in sets]
+    """Return the sets, or raise ValueError if two have the same name and so the same folder."""
+    names = [each.name for each in sets]
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if twice:
         raise ValueError(f"sets: expected a name of its own for each set, found {', '.join(twice)} more than once")
@@ -236,7 +236,7 @@ def named_once(sets: tuple[EvalSetSection, ...]) -> tuple[EvalSetSection, ...]:
 
 
 class EvaluationSection(MediaSection):
-    """How a model is evaluated: the same inside training and in ``mmrl eval run``."""
+    """The evaluation of a model, for validation during training and for ``mmrl eval run``."""
 
     sets: Annotated[tuple[EvalSetSection, ...], Field(min_length=1), AfterValidator(named_once)]
     """The sets that are asked, such as levels of generalisation."""
@@ -313,7 +313,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def coherent(self) -> "Config":
-        """Refuse combinations that cannot work."""
+        """Raise ValueError for combinations that cannot work."""
         problems = list(incoherences(self))
         if problems:
             raise ValueError("; ".join(problems))
@@ -334,9 +334,9 @@ class EvalConfig(Section):
 
     @model_validator(mode="after")
     def one_process(self) -> "EvalConfig":
-        """Refuse what would have no effect."""
+        """Raise ValueError for settings without an effect."""
         if self.model.shard:
             raise ValueError(
-                "model.shard: expected false, as an evaluation is one process with whole weights; found true"
+                "model.shard: expected false, as an evaluation is one process with full weights; found true"
             )
         return self

@@ -1,6 +1,6 @@
-"""YAML 1.2 to plain data and back: ``1e-6`` is a number, ``on`` and dates are text, a key stands once.
+"""Convert YAML 1.2 to plain data and back: ``1e-6`` is a number, ``on`` and dates are text, keys are unique.
 
-Written so that readers of YAML 1.1 (PyYAML), which take other words for numbers and truth values, read the same.
+Parsers of YAML 1.1 (PyYAML), which interpret other words as numbers and truth values, get the same data from the output.
 """
 
 from io import StringIO
@@ -13,14 +13,14 @@ from ruamel.yaml.representer import SafeRepresenter
 from ruamel.yaml.resolver import implicit_resolvers
 
 TAG = "tag:yaml.org,2002:"
-UNKNOWN = ("binary", "set", "omap", "pairs")  # no config needs them, and JSON has no such thing
+UNKNOWN = ("binary", "set", "omap", "pairs")  # no config needs these types, and JSON does not have them
 
 
 class Constructor(SafeConstructor):
-    """Builds text, numbers, truth values, null, lists and mappings from text to these."""
+    """Construct text, numbers, truth values, null, lists, and mappings with text keys."""
 
     def construct_mapping(self, node: Node, deep: bool = False) -> Any:
-        """A mapping. Raises ConstructorError where a key is a list or a mapping."""
+        """Construct a mapping. Raises ConstructorError if a key is a list or a mapping."""
         for key, _ in node.value:
             if not isinstance(key, ScalarNode):
                 raise ConstructorError(None, None, f"expected text as a key, found a {key.id}", key.start_mark)
@@ -33,15 +33,15 @@ for kind in UNKNOWN:
 
 
 class Representer(SafeRepresenter):
-    """Writes scalars that mean the same in YAML 1.1 and 1.2."""
+    """Represent scalars so that they mean the same in YAML 1.1 and 1.2."""
 
     def represent_str(self, data: str) -> Node:
-        """Text, in quotes where one of the two takes it for something else."""
+        """Represent text, with quotes if one of the two versions would interpret it as another type."""
         ambiguous = any(pattern.match(data) for _, _, pattern, _ in implicit_resolvers)
         return self.represent_scalar(f"{TAG}str", data, style="'" if ambiguous else None)
 
     def represent_float(self, data: float) -> Node:
-        """A number; 1.1 asks for a point before the exponent."""
+        """Represent a number; YAML 1.1 requires a point before the exponent."""
         node = super().represent_float(data)
         if "e" in node.value and "." not in node.value:
             node.value = node.value.replace("e", ".0e")
@@ -53,7 +53,7 @@ Representer.add_representer(float, Representer.represent_float)
 
 
 def read(text: str, where: str) -> Any:
-    """The plain data of one YAML document. Raises ValueError that says where it is no YAML, or has a key twice."""
+    """Parse one YAML document to plain data. Raises ValueError with the line if it is not YAML or has a key twice."""
     reader = YAML(typ="safe", pure=True)
     reader.Constructor = Constructor
     try:
@@ -65,7 +65,7 @@ def read(text: str, where: str) -> Any:
 
 
 def write(data: Any) -> str:
-    """Plain data as YAML, keys in their order."""
+    """Return plain data as YAML, with keys in their order."""
     writer, out = YAML(typ="safe", pure=True), StringIO()
     writer.Representer = Representer
     writer.default_flow_style, writer.sort_base_mapping_type_on_output = False, False

@@ -1,30 +1,31 @@
-"""Conditions change what a model is shown and told of a question, to see what its answers depend on.
+"""Conditions change a question or its media, to measure what a model's answers depend on.
 
-A condition is a name, for two of them with a number. Some change the question before anything is decoded (`asked`), some
-the frames behind the decoder (`see`), one how many frames there are (`frame_choice_under`); everything else stays as it is.
+A condition is a name; two of the names take a number. Some conditions change the question before anything is decoded
+(`change_questions`), some change the decoded frames (`change_media`), one changes the number of frames
+(`frame_choice_under`). Everything else stays as it is.
 
-    full              as it is
-    blind             no media; the prompt has no place for them
+    full              no change
+    blind             no media; the prompt has no placeholders
     options_only      no media and no question: the options alone
     observation_only  no video; images stay (SEED-Bench-R1's picture of the present)
     video_only        no images; videos stay
-    swap              the video of another item of the set, of another cluster where there is one
+    swap              the video of another item of the set, from another cluster if there is one
     first_frame, middle_frame, last_frame
-                      this frame in the place of all others: as many frames, tokens and seconds, but nothing happens
-    freeze            from the middle on, the frame at the middle
+                      this frame replaces all others: as many frames, tokens and seconds, but nothing happens
+    freeze            the middle frame replaces all frames after it
     reversed          frames last to first
-    shuffled          frames in an order that (seed, example id, which of its clips) decides; never the true one
-    noise             each frame one grey, the mean of its clip: as many tokens, nothing to see
+    shuffled          frames in an order that (seed, example id, index of the clip) decides; never the true order
+    noise             each frame is one grey, the mean of its clip: as many tokens, no content
     rotate:K          options moved K places up, the first K to the end; the gold letter moves with its text
-    frames:K          K frames, whatever the frame choice says otherwise
-    path.py:function  your own: ``function(example, media, seed)`` returns the media to show in the place of those, as many of
-                      the same kinds in the same order: a `Clip` for a video, an array [h w 3] of uint8 for an image; it is given
+    frames:K          K frames, instead of the number that the frame choice gives
+    path.py:function  your own: ``function(example, media, seed)`` returns the media to show instead, as many of the same
+                      kinds in the same order: a `Clip` for a video, an array [h w 3] of uint8 for an image; it receives
                       copies
 
-Frames that are moved are shown at the moments at which others were, so that the clock of a model that is told the time says
-nothing. An example that a condition does not apply to (no video, nothing to leave out) is shown as it is, because rows
-without a video ("nothing has been done yet") stand among the others and leaving them out would compare different
-questions. A set in which a condition would change nothing is another matter: `check_condition` refuses it.
+The time stamps keep their order when frames are moved, so that a model that gets time stamps learns nothing from them. An
+example to which a condition does not apply (no video, nothing to leave out) stays as it is: some rows have no video
+("nothing has been done yet"), and leaving them out would compare different questions. `check_condition` refuses a set in
+which a condition would change nothing.
 """
 
 import inspect
@@ -47,12 +48,20 @@ from mmrl.types import Example, Media, Message, index_of, letter_at
 Condition = str
 OR_YOUR_OWN = "or your own as path.py:function"
 
-TOLD = ("blind", "options_only", "observation_only", "video_only", "swap")  # change the question
-SHOWN = ("first_frame", "middle_frame", "last_frame", "freeze", "reversed", "shuffled", "noise")  # change its frames
-COUNTED = ("rotate", "frames")  # take a number
-NAMES = ("full", *TOLD, *SHOWN, *(f"{name}:K" for name in COUNTED))
-NEEDS = {  # what some example must have for the condition to be one
-    **dict.fromkeys(("swap", "observation_only", "frames", *SHOWN), "videos"),
+QUESTION_CONDITIONS = ("blind", "options_only", "observation_only", "video_only", "swap")  # change the question
+FRAME_CONDITIONS = (
+    "first_frame",
+    "middle_frame",
+    "last_frame",
+    "freeze",
+    "reversed",
+    "shuffled",
+    "noise",
+)  # change its frames
+COUNTED = ("rotate", "frames")  # these take a number
+NAMES = ("full", *QUESTION_CONDITIONS, *FRAME_CONDITIONS, *(f"{name}:K" for name in COUNTED))
+NEEDS = {  # what at least one example must have, so that the condition changes something
+    **dict.fromkeys(("swap", "observation_only", "frames", *FRAME_CONDITIONS), "videos"),
     "video_only": "images",
     "blind": "media",
     "options_only": "a question",
@@ -61,12 +70,12 @@ NEEDS = {  # what some example must have for the condition to be one
 
 
 def known_condition(condition: str) -> Condition:
-    """Return the condition. Raises a ValueError that lists those there are, or says what is wrong with one's own."""
+    """Return the condition. Raises ValueError for an unknown name, with a list of all, and for an invalid user's condition."""
     if is_spec(condition):
         own_condition(condition)
         return condition
     name, number = name_and_number(condition)
-    if not (number if name in COUNTED else condition in ("full", *TOLD, *SHOWN)):
+    if not (number if name in COUNTED else condition in ("full", *QUESTION_CONDITIONS, *FRAME_CONDITIONS)):
         raise ValueError(
             f"condition: expected one of {', '.join(NAMES)} (K from 1), {OR_YOUR_OWN}; found {condition!r}"
         )
@@ -76,7 +85,7 @@ def known_condition(condition: str) -> Condition:
 def own_condition(
     spec: Condition,
 ) -> Callable[[Example, Sequence[Clip | np.ndarray], int], Sequence[Clip | np.ndarray]]:
-    """Return a user's condition. Raises ValueError for what is no function of an example, its media and a seed."""
+    """Return a user's condition. Raises ValueError unless it is a function of (example, media, seed)."""
     function = load_validated(spec, "condition")
     if not callable(function):
         raise ValueError(f"condition {spec!r}: expected a function, found {type(function).__name__}")
@@ -88,15 +97,18 @@ def own_condition(
 
 
 def name_and_number(condition: Condition) -> tuple[str, int | None]:
-    """Return the name of a condition and its number, 0 for what is none."""
+    """Return a condition's name and number; None if it has no number, 0 if the number is not valid."""
     name, sign, number = condition.partition(":")
     if not sign:
         return name, None
     return name, int(number) if number.isascii() and number.isdigit() else 0
 
 
-def asked(condition: Condition, examples: Sequence[Example], seed: int) -> list[Example]:
-    """Return the examples as a condition asks them: same ids, in the same order. Raises ValueError where it cannot."""
+def change_questions(condition: Condition, examples: Sequence[Example], seed: int) -> list[Example]:
+    """Return the examples with their questions changed by a condition: same ids, same order.
+
+    Raises ValueError if the condition cannot change an example.
+    """
     name, number = name_and_number(known_condition(condition))
     if name == "swap":
         return swapped(examples, seed)
@@ -110,13 +122,13 @@ def asked(condition: Condition, examples: Sequence[Example], seed: int) -> list[
     return [changes[name](example) for example in examples] if name in changes else list(examples)
 
 
-def see(
+def change_media(
     condition: Condition, example: Example, media: Sequence[Clip | np.ndarray], seed: int
 ) -> tuple[Clip | np.ndarray, ...]:
-    """Return the loaded media of an example that is already ``asked``, in its order, as a condition shows them."""
+    """Return the decoded media changed by a condition, in order; ``example`` comes from ``change_questions``."""
     if is_spec(condition):
         return as_shown(condition, media, own_condition(condition)(example, tuple(map(deepcopy, media)), seed))
-    if condition not in SHOWN:
+    if condition not in FRAME_CONDITIONS:
         return tuple(media)
     return tuple(
         changed(condition, medium, f"{seed}\0{example.id}\0{number}") if isinstance(medium, Clip) else medium
@@ -125,16 +137,16 @@ def see(
 
 
 def as_shown(spec: Condition, before: Sequence[Clip | np.ndarray], after: Any) -> tuple[Clip | np.ndarray, ...]:
-    """Return what a user's condition made of some media. Raises ValueError unless it is as many of the same kinds."""
-    expected = [sort_of(medium) for medium in before]
-    found = [sort_of(medium) for medium in after] if isinstance(after, list | tuple) else type(after).__name__
+    """Return the media that a user's condition returned. Raises ValueError unless number and kinds are those of ``before``."""
+    expected = [type_name(medium) for medium in before]
+    found = [type_name(medium) for medium in after] if isinstance(after, list | tuple) else type(after).__name__
     if expected != found:
         raise ValueError(f"condition {spec!r}: expected media of the kinds {expected}, as before; found {found}")
     return tuple(after)
 
 
-def sort_of(medium: Any) -> str:
-    """Return the type of a medium and of its numbers."""
+def type_name(medium: Any) -> str:
+    """Return the type of a medium and the dtype of its pixels, for messages."""
     pixels = medium.frames if isinstance(medium, Clip) else medium
     return f"{type(medium).__name__} of {getattr(pixels, 'dtype', 'no pixels')}"
 
@@ -146,22 +158,22 @@ def frame_choice_under(condition: Condition, choice: FrameChoice) -> FrameChoice
 
 
 def check_condition(condition: Condition, examples: Iterable[Example], where: str) -> None:
-    """Raise a ValueError where a condition would change nothing, because no example has what it changes."""
+    """Raise ValueError if a condition would change nothing, because no example has what it changes."""
     name, _ = name_and_number(known_condition(condition))
-    wanted = "media" if is_spec(condition) else NEEDS.get(name)
-    if wanted and not any(has(example, wanted) for example in examples):
-        raise ValueError(f"{where}: condition {condition!r} expected examples with {wanted}, found none; leave it full")
+    needed = "media" if is_spec(condition) else NEEDS.get(name)
+    if needed and not any(has(example, needed) for example in examples):
+        raise ValueError(f"{where}: condition {condition!r} expected examples with {needed}, found none; leave it full")
 
 
-def has(example: Example, wanted: str) -> bool:
-    """Return whether an example has what a condition changes."""
-    if wanted in ("a question", "options"):
-        return bool(example.question) if wanted == "a question" else len(example.choices) > 1
-    return any(wanted in ("media", f"{medium.kind}s") for medium in example.every_media)
+def has(example: Example, needed: str) -> bool:
+    """Return True if an example has what a condition changes, one of the values of NEEDS."""
+    if needed in ("a question", "options"):
+        return bool(example.question) if needed == "a question" else len(example.choices) > 1
+    return any(needed in ("media", f"{medium.kind}s") for medium in example.every_media)
 
 
 def changed(name: str, clip: Clip, key: str) -> Clip:
-    """Return a clip under a condition on its frames."""
+    """Return a clip with its frames changed by a condition."""
     if name == "noise":
         grey = np.uint8(round(float(clip.frames.mean())))
         return replace(clip, frames=np.full_like(clip.frames, grey))
@@ -170,7 +182,7 @@ def changed(name: str, clip: Clip, key: str) -> Clip:
 
 
 def order(name: str, count: int, key: str) -> Int[np.ndarray, " f"]:
-    """Which of ``count`` frames stands in each place."""
+    """Return the index of the frame to show at each of ``count`` positions."""
     places = np.arange(count)
     middle = (count - 1) // 2
     if name == "shuffled":
@@ -186,7 +198,7 @@ def order(name: str, count: int, key: str) -> Int[np.ndarray, " f"]:
 
 
 def rotated(example: Example, places: int) -> Example:
-    """Return the example with its options moved up, and the gold letter with its text; without options it stays."""
+    """Return the example with its options and the gold letter rotated; an example without options stays as it is."""
     count = len(example.choices)
     if count < 2 or example.answer is None:
         return example
@@ -197,13 +209,13 @@ def rotated(example: Example, places: int) -> Example:
 
 
 def relettered(fields: Mapping[str, Any], choices: Sequence[str], gold: str) -> dict[str, Any]:
-    """SEED-Bench-R1's own fields of a row that name options by letter, for graders that read rows."""
+    """Return the row's fields with new options and gold letter in SEED-Bench-R1's own fields, for graders that use these."""
     named = {f"choice_{letter}": choice for letter, choice in zip(ascii_lowercase, choices, strict=False)}
     return {**fields, **{key: value for key, value in (named | {"golden_choice_idx": gold}).items() if key in fields}}
 
 
 def swapped(examples: Sequence[Example], seed: int) -> list[Example]:
-    """Return each example with the videos of the next one, in an order that (seed, id) decides, that has others."""
+    """Return each example with the videos of the next example that has other videos, in an order that (seed, id) decides."""
     films = {example.id: example for example in examples if videos(example)}
     ring = [films[name] for name in shuffled(list(films), str(seed))]
     place = {example.id: index for index, example in enumerate(ring)}
@@ -214,7 +226,7 @@ def swapped(examples: Sequence[Example], seed: int) -> list[Example]:
 
 
 def donor(example: Example, ring: Sequence[Example], place: int) -> Example:
-    """Return the next in the ring that shares no video with an example, of another cluster if there is one."""
+    """Return the next example in the ring that shares no video, from another cluster if there is one."""
     own, second = {video.path for video in videos(example)}, None
     for step in range(1, len(ring)):
         other = ring[(place + step) % len(ring)]
@@ -233,18 +245,18 @@ def videos(example: Example) -> list[Media]:
 
 
 def lent(example: Example, other: Example) -> Example:
-    """Return an example with the videos of another, from the first again where that has fewer."""
+    """Return an example with the videos of another; they repeat from the first if the other has fewer."""
     films = cycle(videos(other))
     return replaced(example, lambda medium: next(films) if medium.kind == "video" else medium)
 
 
 def keeping(example: Example, kinds: tuple[str, ...]) -> Example:
-    """Return the example without media of other kinds, also in a ready-made chat."""
+    """Return the example with media of these kinds only, also in a ready-made chat."""
     return replaced(example, lambda medium: medium if medium.kind in kinds else None)
 
 
 def replaced(example: Example, change: Callable[[Media], Media | None]) -> Example:
-    """Return the example with other media, or fewer; of a ready-made chat those in its messages."""
+    """Return the example with ``change`` applied to each medium, also in the messages of a ready-made chat; None removes it."""
     if not example.messages:
         return replace(example, media=tuple(filter(None, map(change, example.media))))
     messages = []
@@ -255,7 +267,7 @@ def replaced(example: Example, change: Callable[[Media], Media | None]) -> Examp
 
 
 def written(example: Example, condition: Condition) -> Example:
-    """Return the example, whose words must be the template's: those of a ready-made chat cannot be told apart."""
+    """Return the example. Raises ValueError for a ready-made chat, whose question and options cannot be separated."""
     if example.messages:
         expected = f"condition {condition!r} expected a question and options"
         raise ValueError(f"example {example.id}: {expected}, found a ready-made chat")

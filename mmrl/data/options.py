@@ -1,7 +1,7 @@
-"""Options of a question, drawn and shuffled as a function of a key.
+"""Draw and shuffle the options of a question as a function of a key.
 
-Orders are drawn by hashes rather than by a random generator: an order is the same in every process, on every machine and in every
-version of NumPy, and that of one example does not depend on the others.
+Hashes decide the order, not a random generator: so the order is the same in every process, on every machine and with every version
+of NumPy, and it does not depend on other examples.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
-"""All prompt wording of mmrl, by name.
+"""All prompt templates of mmrl, by name.
 
-All but "plain", "toy" and "none" are data: published numbers were got with exactly these characters, mistakes included.
+All but "plain", "toy" and "none" are data: published numbers were measured with exactly these characters, mistakes included.
 """
 
 from collections.abc import Callable, Mapping
@@ -46,7 +46,7 @@ HOLMES = (
     "</think> tags, and then give your final answer between the <answer> and </answer> tags. "
     "The question is: {question}. The options are: {options}. Your answer:"
 )
-# daniel-cores/tvbench, infer.ipynb at c354322, without the beginning of an answer that it gives.
+# daniel-cores/tvbench, infer.ipynb at c354322, without the start of an answer with which its prompt ends.
 CAREFULLY = (
     "Carefully watch the video and pay attention to the cause and sequence of events, the detail and movement of objects, "
     "and the action and pose of persons. Based on your observations, select the best option that accurately addresses the "
@@ -69,14 +69,14 @@ PLAIN_WHAT: Mapping[Kind, str] = {
 
 
 def messages(example: Example, template: str) -> tuple[Message, ...]:
-    """Return the chat in which the model is asked: the user's media, then the text; a ready-made chat as it is."""
+    """Return the chat that asks the question: the user's media, then the text; a ready-made chat is returned unchanged."""
     if example.messages:
         return example.messages
     return (Message("user", (*example.media, text(example, template))),)
 
 
 def text(example: Example, template: str) -> str:
-    """Return the words of the question in a template. Raises ValueError if the template has no words for its kind."""
+    """Return the text of the question in a template. Raises ValueError if the template does not support its kind."""
     if template not in TEMPLATES:
         raise ValueError(f"template: expected one of {', '.join(TEMPLATES)}, found {template!r}")
     if example.kind == "choice" and not 1 <= len(example.choices) <= 26:
@@ -92,12 +92,12 @@ def _cannot(example: Example, template: str, expected: str, found: str) -> Value
 
 
 def _options(example: Example, form: str = "{}. {}\n", between: str = "") -> str:
-    """Return the options, each in the form of a letter and its text; of other kinds there are none."""
+    """Return the options, each formatted from its letter and its text; empty if the example has no options."""
     return between.join(form.format(letter_at(index), choice) for index, choice in enumerate(example.choices))
 
 
 def _asked(example: Example) -> str:
-    """Return the question of Video-R1 and CARE. No newline stands between a question and "Options:"."""
+    """Return the question of Video-R1 and CARE, in which no newline separates the question from "Options:"."""
     return f"{example.question}Options:\n{_options(example)}" if example.kind == "choice" else example.question
 
 
@@ -135,4 +135,4 @@ TEMPLATES: Mapping[str, Callable[[Example], str]] = {
     "toy": lambda example: example.question + _options(example, "\n {} {}"),
     "none": _none,
 }
-EVERY_KIND = ("care", "care_eval", "video_r1", "plain", "none")  # the others have words for a choice alone
+EVERY_KIND = ("care", "care_eval", "video_r1", "plain", "none")  # the others support multiple choice only

@@ -1,6 +1,6 @@
-"""Which examples are learnt from at which step on which rank: a pure function of the seed and the step.
+"""The order of training examples: step and rank decide the batch, as a pure function of the seed.
 
-So a run that resumes sees what it would have seen, on as many ranks as it then has.
+So a resumed run gets the same examples as without the interruption, also on another number of ranks.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,15 +16,15 @@ from mmrl.types import Example
 
 
 class Shuffled:
-    """A dataset read over and over, each epoch in an order of its own, the epochs joined without a gap."""
+    """An endless sequence of a dataset's epochs, each epoch in its own order."""
 
     def __init__(self, dataset: Dataset, seed: int, place: int = 0) -> None:
         self.dataset = dataset
-        self._key = (seed, place)  # the place among the datasets of a mixture
+        self._key = (seed, place)  # ``place`` is the index among the datasets of a mixture
         self._order = lru_cache(maxsize=2)(self._permutation)  # a step may touch two epochs
 
     def at(self, position: int) -> Example:
-        """The example at a position of the endless sequence."""
+        """Return the example at a position of the endless sequence."""
         epoch, offset = divmod(position, len(self.dataset))
         return self.dataset.example(int(self._order(epoch)[offset]), epoch)
 
@@ -36,8 +36,8 @@ class Shuffled:
 class Mixture:
     """Several datasets in fixed proportions.
 
-    Of each ``sum(weights)`` examples in a row, ``weights[i]`` come from dataset i. Each dataset has epochs of its own,
-    so a small one with a large weight is read more often.
+    Among each ``sum(weights)`` successive examples, ``weights[i]`` come from dataset i. Each dataset has its own epochs, so a
+    small dataset with a large weight has more of them.
     """
 
     def __init__(self, datasets: Sequence[Dataset], weights: Sequence[float]) -> None:
@@ -51,7 +51,7 @@ class Mixture:
         _unique_ids(self.datasets)
 
     def place(self, position: int, seed: int) -> tuple[int, int]:
-        """The dataset whose turn it is at a position, by number, and how many turns it had before."""
+        """Return the index of the dataset at a position, and how many examples came from it before."""
         cycle, offset = divmod(position, sum(self.weights))
         turns = np.repeat(np.arange(len(self.weights)), self.weights)
         turns = np.random.default_rng(np.random.SeedSequence((seed, len(self.weights), cycle))).permutation(turns)
@@ -60,10 +60,10 @@ class Mixture:
 
 
 class Stream:
-    """The batches of one rank: ``batch(step)`` is a pure function. ``position``, the next step, is saved and restored."""
+    """The batches of one rank. ``batch(step)`` is a pure function; ``position``, the next step, is saved and restored."""
 
     def __init__(self, data: Dataset | Mixture, per_step: int, seed: int = 0, rank: int = 0, world: int = 1) -> None:
-        """``per_step`` examples a step are those of all ranks together."""
+        """Create the stream; ``per_step`` counts the examples per step of all ranks together."""
         if per_step < 1 or per_step % world:
             raise ValueError(f"per_step: expected a positive multiple of {world} (the ranks), found {per_step}")
         if not 0 <= rank < world:
@@ -76,22 +76,22 @@ class Stream:
         self.position = 0
 
     def batch(self, step: int) -> tuple[Example, ...]:
-        """This rank's examples of a step. The ranks' batches, joined in order, are the batch of a single rank."""
+        """Return this rank's examples of a step. The ranks' batches, joined in order, equal the batch of a single rank."""
         size = self.per_step // self.world
         first = step * self.per_step + self.rank * size
         places = (self._mixture.place(position, self.seed) for position in range(first, first + size))
         return tuple(self._sources[which].at(turn) for which, turn in places)
 
     def state_dict(self) -> dict[str, Any]:
-        """The position, and what the stream consists of; the number of ranks may change between saving and loading."""
+        """Return the position and the stream's identity; the number of ranks may change between saving and loading."""
         return {"position": self.position, **self._identity()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Set the position. Raises ValueError if the state is of another stream."""
-        for name, mine in self._identity().items():
-            if state[name] != mine:
+        """Set the position. Raises ValueError if the state belongs to another stream."""
+        for name, own in self._identity().items():
+            if state[name] != own:
                 saved = f"expected {state[name]}, as when the run was saved"
-                raise ValueError(f"stream.{name}: {saved}, found {mine}; resume with the same data and seed")
+                raise ValueError(f"stream.{name}: {saved}, found {own}; resume with the same data and seed")
         self.position = int(state["position"])
 
     def _identity(self) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""Subtitles, and how a question is asked with those that belong to the frames that are seen.
+"""Add the subtitles of the chosen frames to a question.
 
-Two published ways. Video-MME (README of BradyFU/Video-MME at 8889f31) lists, before the question, the subtitles at the
-moments of the sampled frames. LongVideoBench (longvideobench_dataset.py at fc3c553) puts frames and subtitles in a row in the
-order of time; each frame is a picture then. Which frames there are is known when they have been chosen, so that this comes
-last, and conditions on frames hold: a condition that shows none shows no subtitles either.
+There are two published ways. Video-MME (README of BradyFU/Video-MME at 8889f31) lists the subtitles at the times of the sampled
+frames before the question. LongVideoBench (longvideobench_dataset.py at fc3c553) interleaves frames, as pictures, and subtitles in
+the order of time. Subtitles are added after the frames have been chosen, so conditions on frames apply to them too: a condition
+that shows no frames shows no subtitles.
 """
 
 import json
@@ -22,13 +22,13 @@ from mmrl.types import Example, Media, Message
 
 Shown = tuple[Clip | np.ndarray, ...]
 LISTED = "This video's subtitles are listed below:\n{subtitles}\n"
-NONE = "No subtitles available"  # 156 of Video-MME's 900 videos have none; lmms-eval (75571cf) says so in these words
-SHORTEST = 1.0  # seconds: LongVideoBench takes a shorter subtitle for half a second to either side of its middle
+NONE = "No subtitles available"  # lmms-eval's words (75571cf) for the 156 of Video-MME's 900 videos without subtitles
+SHORTEST = 1.0  # seconds: LongVideoBench extends a shorter subtitle to half a second on either side of its middle
 
 
 @dataclass(frozen=True, slots=True)
 class Subtitle:
-    """A text that is said from ``start`` to ``end``, in seconds of the video."""
+    """A text that is spoken from ``start`` to ``end``, in seconds of the video."""
 
     start: float
     end: float
@@ -36,12 +36,12 @@ class Subtitle:
 
     @property
     def middle(self) -> float:
-        """The moment that it stands for."""
+        """The middle of its time, in seconds."""
         return (self.start + self.end) / 2
 
 
 def read_srt(path: Path) -> tuple[Subtitle, ...]:
-    """Read a SubRip file without its tags; a cue may hold empty lines. Raises MediaError if it has no subtitle in it."""
+    """Load a SubRip file without its tags; a cue may contain empty lines. Raises MediaError if it has no subtitle."""
     try:
         from pysubs2 import SSAFile
     except ModuleNotFoundError as error:
@@ -58,9 +58,9 @@ def _one_line(text: str) -> str:
 
 
 def read_longvideobench(path: Path, offset: float, duration: float) -> tuple[Subtitle, ...]:
-    """Return a list of {timestamp: [start, end], text} or {start, end, line}.
+    """Load a JSON list of {timestamp: [start, end], text} or {start, end, line}.
 
-    Times count from ``offset``, an open end is the video's.
+    ``offset`` seconds are subtracted from all times; an end of null becomes ``duration``. Raises MediaError.
     """
     if not path.is_file():
         raise MediaError(path, "no such file", "subtitles", "unpack subtitles.tar")
@@ -85,63 +85,66 @@ def _of_clock(clock: str) -> float:
 
 
 def subtitles_at(subtitles: Sequence[Subtitle], seconds: Sequence[float]) -> list[Subtitle]:
-    """Return those that are there at one of the moments, in order, each once."""
-    return [one for one in subtitles if any(one.start <= moment < one.end for moment in seconds)]
+    """Return the subtitles that are shown at one of the moments, in order, each once."""
+    return [cue for cue in subtitles if any(cue.start <= moment < cue.end for moment in seconds)]
 
 
 def listed(example: Example, shown: Shown, subtitles: Sequence[Subtitle]) -> tuple[Example, Shown]:
-    """Ask a question behind the subtitles of the frames that are seen."""
+    """Return the question with the subtitles of the shown frames before it, and its media."""
     clip = next((medium for medium in shown if isinstance(medium, Clip)), None)
     if clip is None:
         return example, shown
-    said = "\n".join(one.text for one in subtitles_at(subtitles, clip.timestamps)) or NONE
-    return replace(example, question=LISTED.format(subtitles=said) + example.question), shown
+    lines = "\n".join(cue.text for cue in subtitles_at(subtitles, clip.timestamps)) or NONE
+    return replace(example, question=LISTED.format(subtitles=lines) + example.question), shown
 
 
 def interleaved(example: Example, shown: Shown, subtitles: Sequence[Subtitle], template: str) -> tuple[Example, Shown]:
-    """Frames, as pictures, and subtitles in the order of time, then the question; a line each."""
+    """Return a chat with frames, as pictures, and subtitles in the order of time, then the question, one per line; and its media."""
     clip = next((medium for medium in shown if isinstance(medium, Clip)), None)
     if clip is None:
         return example, shown
     order = [*in_time(subtitles, clip.timestamps), worded(replace(example, media=()), template)]
     picture = Media("image", example.every_media[0].path)
-    parts = [part for one in order for part in ("\n", one if isinstance(one, str) else picture)][1:]
-    frames = tuple(clip.frames[one] for one in order if isinstance(one, int))
+    parts = [part for item in order for part in ("\n", item if isinstance(item, str) else picture)][1:]
+    frames = tuple(clip.frames[item] for item in order if isinstance(item, int))
     return replace(example, messages=(Message("user", tuple(_joined(parts))),), media=()), frames
 
 
 def in_time(subtitles: Sequence[Subtitle], moments: Sequence[float]) -> Iterator[int | str]:
-    """Yield numbers of frames and texts of subtitles, each behind the frames up to its middle, if a frame is within it."""
+    """Yield indices of frames and texts of subtitles in the order of time; a subtitle follows the frames up to its middle.
+
+    Subtitles without a frame in their time are left out.
+    """
     frame = 0
-    for one in subtitles:
-        while frame < len(moments) and moments[frame] <= one.middle:
+    for cue in subtitles:
+        while frame < len(moments) and moments[frame] <= cue.middle:
             yield frame
             frame += 1
-        short = one.end - one.start < SHORTEST
-        start, end = (one.middle - SHORTEST / 2, one.middle + SHORTEST / 2) if short else (one.start, one.end)
+        short = cue.end - cue.start < SHORTEST
+        start, end = (cue.middle - SHORTEST / 2, cue.middle + SHORTEST / 2) if short else (cue.start, cue.end)
         if any(start < moment < end for moment in moments):
-            yield one.text
+            yield cue.text
     yield from range(frame, len(moments))
 
 
 def _joined(parts: Sequence[str | Media]) -> Iterator[str | Media]:
-    """Neighbouring texts as one."""
-    for are_words, some in groupby(parts, lambda part: isinstance(part, str)):
-        if are_words:
-            yield "".join(some)
+    """Join neighbouring texts."""
+    for are_texts, neighbours in groupby(parts, lambda part: isinstance(part, str)):
+        if are_texts:
+            yield "".join(neighbours)
         else:
-            yield from some
+            yield from neighbours
 
 
 @dataclass(frozen=True)
-class Telling:
-    """Asks questions with the subtitles in a folder: ``<video>.srt`` listed, rows with a ``subtitle_path`` interleaved."""
+class SubtitleReader:
+    """Add subtitles from a folder to questions: those of ``<video>.srt`` are listed, those of a row's ``subtitle_path`` interleaved."""
 
     folder: Path
     template: str
 
     def __call__(self, example: Example, shown: Shown) -> tuple[Example, Shown]:
-        """Return the question as it is asked, and its media. Raises MediaError for a file that is named and missing."""
+        """Return the question with its subtitles, and its media. Raises MediaError if the file of ``subtitle_path`` is missing."""
         named = example.fields.get("subtitle_path")
         if named is None:
             path = self.folder / f"{example.every_media[0].path.stem}.srt" if example.every_media else None

@@ -13,8 +13,8 @@ from torch import nn
 import mmrl
 from mmrl.config.open_data import check_gradable, media_reader, open_set, root_of
 from mmrl.config.schema import ConfigError, EvalSetSection, EvaluationSection
-from mmrl.data.conditions import asked, check_condition, frame_choice_under
-from mmrl.data.subtitles import Telling
+from mmrl.data.conditions import change_questions, check_condition, frame_choice_under
+from mmrl.data.subtitles import SubtitleReader
 from mmrl.evaluation.media_sampler import MediaSampler
 from mmrl.evaluation.response_cache import ResponseCache
 from mmrl.evaluation.runner import EvaluationJob, evaluate
@@ -25,7 +25,7 @@ from mmrl.models.generic import GenericModel, check_chat_template
 from mmrl.models.policy import Policy
 from mmrl.runtime.console import progress
 from mmrl.runtime.files import short_hash
-from mmrl.runtime.user_code import codes
+from mmrl.runtime.user_code import code_hashes
 from mmrl.types import Example
 
 
@@ -104,7 +104,7 @@ def settings_of(section: EvaluationSection, model: Policy | GenericModel, engine
 
 def user_codes(one: EvalSetSection, section: EvaluationSection) -> dict[str, Any]:
     """Return hashes of the user's code for condition and format, for the plan of a set; empty if there is none."""
-    hashes = codes({"condition": section.condition, "format": one.format})
+    hashes = code_hashes({"condition": section.condition, "format": one.format})
     return {"code": hashes} if hashes else {}
 
 
@@ -123,7 +123,7 @@ def with_subtitles(sampler: MediaSampler, one: EvalSetSection, section: Evaluati
             f"{one.name}: subtitles: expected {wanted} files in {folder}, found {files}; unpack all of them"
         )
     settings = {**sampler.settings, "subtitles": one.subtitles.folder}
-    return replace(sampler, tell=Telling(folder, section.template), settings=settings)
+    return replace(sampler, with_subtitles=SubtitleReader(folder, section.template), settings=settings)
 
 
 def questions(one: EvalSetSection, section: EvaluationSection) -> list[Example]:
@@ -132,7 +132,7 @@ def questions(one: EvalSetSection, section: EvaluationSection) -> list[Example]:
     examples = [data.example(i, 0) for i in range(len(data))]
     check_gradable(examples, section.graders.values(), one.name)
     check_condition(section.condition, examples, f"evaluation {one.name!r}")
-    return asked(section.condition, examples, section.seed)
+    return change_questions(section.condition, examples, section.seed)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mmrl.data.conditions import Condition, see
+from mmrl.data.conditions import Condition, change_media
 from mmrl.data.media.reader import MediaError, MediaReader
 from mmrl.data.media.video import Clip
 from mmrl.evaluation.plan import canonical
@@ -18,7 +18,7 @@ from mmrl.types import Example
 # settings that enter the cache's keys; the rest is in prompt and frames
 DECIDES = ("weights", "pixels", "chat_template", "decoding", "engine")
 Media = tuple[Clip | np.ndarray, ...]
-Tell = Callable[[Example, Media], tuple[Example, Media]]  # the question after its frames are chosen
+WithSubtitles = Callable[[Example, Media], tuple[Example, Media]]  # the question after its frames are chosen
 
 
 class EngineError(RuntimeError):
@@ -66,7 +66,7 @@ class MediaSampler:
     condition: Condition = "full"
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the run
     cache: ResponseCache | None = None
-    tell: Tell = lambda example, media: (example, media)
+    with_subtitles: WithSubtitles = lambda example, media: (example, media)
     answered: Question | None = None  # the last question that the engine answered; None before the first
 
     def __call__(self, examples: Sequence[Example], samples: Sequence[int]) -> list[Completion]:
@@ -91,8 +91,8 @@ class MediaSampler:
 
     def requested(self, question: Question) -> Question:
         """Return the question under the condition, with the model's input and the key of its response."""
-        media = see(self.condition, question.example, self.reader.load(question.example), self.seed)
-        example, media = self.tell(question.example, media)
+        media = change_media(self.condition, question.example, self.reader.load(question.example), self.seed)
+        example, media = self.with_subtitles(question.example, media)
         text, shown = self.sampler.text(example), tuple(map(shown_of, example.every_media, media))
         hashes = [[each.kind, each.sha256, each.seconds] for each in shown]
         shared = {name: self.settings.get(name) for name in DECIDES}

@@ -92,7 +92,7 @@ class GenerateSampler(ResponseSampler):
         length, completions = self.decoding.max_new_tokens, []
         for example, shown, sample in zip(examples, media, samples, strict=True):
             noise = uniforms(seed, 0, example.id, [sample], length)
-            written = self.model.write(example, shown, partial(choose_token, self.decoding, noise), length)
+            written = self.model.generate(example, shown, partial(choose_token, self.decoding, noise), length)
             span = parse(written.text).span
             mask = self.model.mask_of(written.tokens, span) if span else []
             logprobs = (

@@ -30,7 +30,7 @@ def scorer_of(graders: Mapping[str, str], name: str = DEFAULT) -> Scorer:
 def code_of(spec: str) -> str:
     """Return a short hash of a grader's code: its file, or all files of its package."""
     if is_spec(spec):
-        return user_code.code_of(spec)
+        return user_code.code_hash(spec)
     room = world if spec in WORLD_GRADERS else rewards
     files = sorted(Path(str(room.__file__)).parent.rglob("*.py"))
     return short_hash(*(path.name.encode() + path.read_bytes() for path in files))

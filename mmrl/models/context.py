@@ -1,4 +1,4 @@
-"""Limits the length of prompts."""
+"""Check that prompts and completions fit into the model's context."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,13 +8,13 @@ ADVICE = "show fewer frames (frames) or smaller ones (model.video_pixels), or ex
 
 
 class PromptError(ValueError):
-    """Says that the model cannot read a prompt to the end of its completion. Nothing was sampled."""
+    """A prompt and its completion do not fit into the model's context. It is raised before anything is sampled."""
 
 
 def too_long(prompts: Sequence[Prompt], context: int, new_tokens: int, most: int | None = None) -> Iterator[str]:
-    """Describes each prompt that leaves no room for ``new_tokens``, or has more tokens than ``most``.
+    """Yield an error message for each prompt that leaves no room for ``new_tokens``, or has more tokens than ``most``.
 
-    ``context`` bounds tokens and positions, which run ahead of the tokens where few frames are shown of a long video.
+    ``context`` bounds tokens and positions; the positions exceed the tokens if few frames are shown of a long video.
     """
     for prompt in prompts:
         tokens, name = len(prompt.tokens), prompt.example.id
@@ -28,7 +28,7 @@ def too_long(prompts: Sequence[Prompt], context: int, new_tokens: int, most: int
 
 
 def refuse(problems: Sequence[str]) -> None:
-    """Raises PromptError with the first problem, if there is any."""
+    """Raise PromptError with the first problem, if there is any."""
     if problems:
         rest = len(problems) - 1
         raise PromptError(problems[0] + (f" (and {rest} more)" if rest else ""))

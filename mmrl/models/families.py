@@ -1,4 +1,4 @@
-"""Supported families of models: where the parts of each are, and how its positions run."""
+"""Supported model families: the parameter names of their parts, and their M-RoPE positions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,13 +10,13 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Describes a model family of transformers."""
+    """A model family of transformers, with what mmrl must know to train it."""
 
     name: str  # the config's model_type
-    tokens_per_second: bool  # True: temporal positions run with the clock; False: one a temporal patch
-    tower: str = "model.visual."  # parameter name prefixes
+    tokens_per_second: bool  # True: temporal positions follow the video's time; False: they count temporal patches
+    tower: str = "model.visual."  # the prefix of the tower's parameter names
     projector: tuple[str, ...] = ("model.visual.merger.",)
-    timestamps: bool = False  # True: each frame of a video stands by itself, after its time in words
+    timestamps: bool = False  # True: each frame of a video is a block of its own, after its time in words
 
 
 FAMILIES: dict[str, Family] = {
@@ -29,36 +29,38 @@ FAMILIES: dict[str, Family] = {
         timestamps=True,
     ),
     # Qwen3-VL's tower without deep levels, its prompts and positions; most layers keep a recurrent state (gated delta
-    # rule, 2412.06464) in place of keys and values, so that prompts are not shared: why_not in shared.py
+    # rule, 2412.06464) instead of keys and values, so that prompts are not shared: reason_not_shared in attention/shared.py
     "qwen3_5": Family("qwen3_5", tokens_per_second=False, timestamps=True),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Gives the shape of one video or image in patches, before spatial merging."""
+    """The shape of one video or image in patches, before spatial merging."""
 
     kind: str  # "video" or "image"
     frames: int  # temporal patches
     height: int
     width: int
     seconds: float = 0.0  # between temporal patches; 0 for an image
-    times: tuple[float, ...] = ()  # of a video's temporal patches, in seconds: the mean of its first and last frame's
+    times: tuple[
+        float, ...
+    ] = ()  # seconds of a video's temporal patches: the mean time of a patch's first and last frame
 
     @property
     def frame(self) -> "Grid":
-        """One temporal patch by itself."""
+        """The grid of a single temporal patch."""
         return replace(self, frames=1, times=())
 
     def tokens(self, merge: int) -> int:
-        """Counts the placeholder tokens that it takes."""
+        """Return the number of placeholder tokens; ``merge`` is the tower's spatial merge size."""
         return self.frames * (self.height // merge) * (self.width // merge)
 
 
 def register_family(family: Family) -> Family:
-    """Add a family of a user's own, before a model of it is loaded, and return it.
+    """Add your own family before you load a model of it; return the family.
 
-    Raises ValueError for a name that is taken, and for a description that no parameters can match.
+    Raises ValueError if the name exists already, or if no parameters can match the prefixes.
     """
     if family.name in FAMILIES:
         raise ValueError(f"family {family.name!r}: expected a name of its own, found one of {sorted(FAMILIES)}")
@@ -75,7 +77,7 @@ def register_family(family: Family) -> Family:
 
 
 def family_of(model_type: str) -> Family:
-    """Finds a family. Raises ValueError, which lists all families, for another type."""
+    """Return the family of a config's model_type. Raises ValueError, with a list of all families, for an unknown type."""
     if model_type not in FAMILIES:
         raise ValueError(
             f"model: expected one of the families {sorted(FAMILIES)}, or yours by register_family, found {model_type!r}"
@@ -86,34 +88,34 @@ def family_of(model_type: str) -> Family:
 def positions(
     length: int, spans: Sequence[tuple[int, Grid]], merge: int, tokens_per_second: float | None
 ) -> Int[Tensor, "3 p"]:
-    """Computes M-RoPE positions (temporal, height, width) of a prompt of ``length`` tokens.
+    """Compute the M-RoPE positions (temporal, height, width) of a prompt of ``length`` tokens.
 
-    ``spans`` holds where each block of placeholders starts, and its grid. Text counts one by one in all three axes. Inside a
-    video the temporal axis advances by int(i x seconds x tokens_per_second) for the i-th temporal patch (Qwen2.5-VL), or by i
+    ``spans`` holds the first index and the grid of each block of placeholders. Text counts one by one on all three axes. Inside
+    a video the temporal position of the i-th temporal patch is int(i x seconds x tokens_per_second) (Qwen2.5-VL), or i
     (Qwen2-VL, and any image). Text resumes after the *largest* position of the block, as in the model authors' code (Bai et al.
-    2025, 2502.13923; Qwen2.5-VL's release). transformers 5.x resumes after max(height, width) instead and so puts the
-    text inside a long video (huggingface/transformers#45381, #41152); that is why positions are computed here and passed in.
-    Qwen3-VL and Qwen3.5 show a video frame by frame with words in between, so that every frame is a block of its own (Qwen3-VL technical
-    report, 2511.21631, and transformers' get_rope_index); there all conventions agree.
+    2025, 2502.13923; Qwen2.5-VL's release). transformers 5.x resumes after max(height, width), which puts the text inside a
+    long video (huggingface/transformers#45381, #41152); therefore positions are computed here and passed to the model.
+    Qwen3-VL and Qwen3.5 put words between the frames of a video, so that each frame is a block of its own (Qwen3-VL technical
+    report, 2511.21631, and transformers' get_rope_index); for them all conventions agree.
     """
-    parts, cursor, place = [], 0, 0
+    parts, cursor, index = [], 0, 0
     for start, grid in spans:
-        parts.append(text_positions(start - place, cursor))
-        cursor += start - place
+        parts.append(text_positions(start - index, cursor))
+        cursor += start - index
         block = vision_positions(grid, merge, tokens_per_second) + cursor
         parts.append(block)
-        cursor, place = int(block.max()) + 1, start + block.shape[1]
-    parts.append(text_positions(length - place, cursor))
+        cursor, index = int(block.max()) + 1, start + block.shape[1]
+    parts.append(text_positions(length - index, cursor))
     return torch.cat(parts, dim=1)
 
 
 def text_positions(length: int, start: int) -> Int[Tensor, "3 p"]:
-    """Counts start, start + 1, ... on all three axes."""
+    """Return start, start + 1, ... on all three axes."""
     return torch.arange(start, start + length).expand(3, length)
 
 
 def vision_positions(grid: Grid, merge: int, tokens_per_second: float | None) -> Int[Tensor, "3 p"]:
-    """Computes positions inside a block, from 0, in the order of its tokens."""
+    """Compute the positions inside a block, from 0, in the order of its tokens."""
     step = 1.0 if tokens_per_second is None or grid.kind == "image" else grid.seconds * tokens_per_second
     time = (torch.arange(grid.frames, dtype=torch.float64) * step).long()
     height, width = torch.arange(grid.height // merge), torch.arange(grid.width // merge)

@@ -1,4 +1,4 @@
-"""KL divergence between two models' distributions of the next token, over the whole vocabulary, chunk by chunk."""
+"""The KL divergence between two models' next-token distributions over the full vocabulary, computed in chunks."""
 
 import torch
 from jaxtyping import Float
@@ -7,7 +7,7 @@ from torch import Tensor
 from mmrl.models.logprobs import LogitRules, chunk_logits, rows_of
 from mmrl.types import Direction
 
-TENSORS = 3  # tensors as wide as the vocabulary at a time: one for each model and one to normalise with
+TENSORS = 3  # [rows, vocabulary] tensors that exist at a time: one for each model and one for the normalisation
 
 
 def token_divergence(
@@ -18,34 +18,34 @@ def token_divergence(
     rules: LogitRules,
     direction: Direction,
 ) -> Float[Tensor, " m"]:
-    """Computes KL(policy || reference) of each next token, or KL(reference || policy), in nats; only the policy gets a gradient.
+    """Compute KL(policy || reference) or KL(reference || policy) for each token, in nats; only the policy gets a gradient.
 
-    ``hidden`` and ``weight`` are the policy's last hidden states and head, ``states`` and ``head`` the reference's. Both heads are
-    applied chunk by chunk: tensors as wide as the vocabulary take at most ``max_logit_bytes`` at a time, forward and backward, or as
-    much as one token needs. The distributions are over the allowed tokens, at the sampling temperature.
+    ``hidden`` and ``weight`` are the policy's last hidden states and output head, ``states`` and ``head`` the reference's. Both
+    heads are applied in chunks: the [rows, vocabulary] tensors need at most ``max_logit_bytes`` at a time, forward and backward,
+    or the memory of one token. The distributions are over the allowed tokens, at the sampling temperature.
     """
     dtype = torch.promote_types(hidden.dtype, torch.float32)
     rows = rows_of(rules.max_logit_bytes, len(weight), dtype, TENSORS)
-    mine, its = (hidden.to(dtype), weight.to(dtype)), (states.detach().to(dtype), head.detach().to(dtype))
+    policy, reference = (hidden.to(dtype), weight.to(dtype)), (states.detach().to(dtype), head.detach().to(dtype))
     with torch.autocast(hidden.device.type, enabled=False):
-        how = rules.allowed, rules.temperature, direction == "kl_policy_reference", rows
-        return TokenDivergence.apply(*mine, *its, *how)
+        settings = rules.allowed, rules.temperature, direction == "kl_policy_reference", rows
+        return TokenDivergence.apply(*policy, *reference, *settings)
 
 
 class TokenDivergence(torch.autograd.Function):
-    """Computes divergences in chunks; the backward pass computes each chunk's logits again.
+    """Compute divergences in chunks; the backward pass computes each chunk's logits again.
 
     d KL(p || q) / d logits of p = p (log p/q - KL(p || q)),        d KL(q || p) / d logits of p = p - q
     """
 
     @staticmethod
-    def forward(ctx, hidden, weight, states, head, allowed, temperature, mine_first, rows):
+    def forward(ctx, hidden, weight, states, head, allowed, temperature, policy_first, rows):
         values = hidden.new_empty(len(hidden))
         for start in range(0, len(hidden), rows):
             at = slice(start, start + rows)
-            values[at] = divergence_of(*both(hidden[at], weight, states[at], head, allowed, temperature), mine_first)
+            values[at] = divergence_of(*both(hidden[at], weight, states[at], head, allowed, temperature), policy_first)
         ctx.save_for_backward(hidden, weight, states, head, allowed, values)
-        ctx.temperature, ctx.mine_first, ctx.rows = temperature, mine_first, rows
+        ctx.temperature, ctx.policy_first, ctx.rows = temperature, policy_first, rows
         return values
 
     @staticmethod
@@ -56,7 +56,7 @@ class TokenDivergence(torch.autograd.Function):
         for start in range(0, len(hidden), ctx.rows):
             at = slice(start, start + ctx.rows)
             wide = both(hidden[at], weight, states[at], head, allowed, ctx.temperature)
-            slope = slope_of(*wide, values[at, None] if ctx.mine_first else None)
+            slope = slope_of(*wide, values[at, None] if ctx.policy_first else None)
             slope.mul_(gradient[at, None] / ctx.temperature)
             to_hidden[at] = slope @ weight
             if to_weight is not None:
@@ -66,26 +66,29 @@ class TokenDivergence(torch.autograd.Function):
 
 
 def both(hidden: Tensor, weight: Tensor, states: Tensor, head: Tensor, *rules) -> tuple[Tensor, Tensor]:
-    """Computes a chunk's log-probabilities by the policy and by the reference."""
-    return logs(hidden, weight, *rules), logs(states, head, *rules)
+    """Compute a chunk's log-probabilities by the policy and by the reference, each [m v]."""
+    return chunk_logprobs(hidden, weight, *rules), chunk_logprobs(states, head, *rules)
 
 
-def divergence_of(p: Tensor, q: Tensor, mine_first: bool) -> Float[Tensor, " m"]:
-    """Computes KL(p || q) or KL(q || p) from log-probabilities, in place."""
-    first, second = (p, q) if mine_first else (q, p)
+def divergence_of(p: Tensor, q: Tensor, policy_first: bool) -> Float[Tensor, " m"]:
+    """Compute KL(p || q), or KL(q || p) unless ``policy_first``, from log-probabilities, in place."""
+    first, second = (p, q) if policy_first else (q, p)
     gap = second.neg_().add_(first)
     return (first.exp_()[:, None] @ gap[..., None]).flatten()
 
 
 def slope_of(p: Tensor, q: Tensor, divergence: Tensor | None) -> Float[Tensor, "m v"]:
-    """Differentiates by the logits of p, in place, from log-probabilities: KL(p || q) if its value is given, else KL(q || p)."""
+    """Compute the gradient by the logits of p, in place: of KL(p || q) if its value is given, else of KL(q || p).
+
+    ``p`` and ``q`` are log-probabilities.
+    """
     if divergence is None:
         return p.exp_().sub_(q.exp_())
     return q.neg_().add_(p).sub_(divergence).mul_(p.exp_())
 
 
-def logs(hidden: Tensor, weight: Tensor, allowed: Tensor, temperature: float) -> Float[Tensor, "m v"]:
-    """Computes a chunk's log-probabilities; those of banned tokens are finite, with probability 0 in both models."""
+def chunk_logprobs(hidden: Tensor, weight: Tensor, allowed: Tensor, temperature: float) -> Float[Tensor, "m v"]:
+    """Compute a chunk's log-probabilities; those of banned tokens are finite, with probability 0 in both models."""
     logits = chunk_logits(hidden, weight, allowed, temperature)
     most = logits.amax(dim=-1, keepdim=True)
     logits -= most

@@ -1,8 +1,7 @@
-"""Models of any other family, to be evaluated and not trained, with transformers' own classes, processors and ``generate``.
+"""Models of other families, for evaluation only, with transformers' own classes, processors and ``generate``.
 
-Everything that decides a text is explicit: mmrl chooses the frames, the caller the decoding, and of the generation defaults
-that a checkpoint comes with only the end tokens are used. Prompts are answered one at a time, because processors differ in
-what they can batch.
+Everything that decides a text is explicit: mmrl chooses the frames, the caller chooses the decoding, and only the end tokens
+are used of a checkpoint's generation defaults. Prompts are answered one at a time, because not all processors can batch.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,30 +33,30 @@ from mmrl.models.spans import Span, span_mask
 from mmrl.models.vision.patches import metadata
 from mmrl.types import Example, Media, Message
 
-# from logits and step to token and log-probability
+# maps logits and step to a token and its log-probability
 Choose = Callable[[Float[Tensor, "1 v"], int], tuple[Int[Tensor, " 1"], Float[Tensor, " 1"]]]
-ONE_KIND = ("smolvlm", "idefics3")  # whose processors take images or videos, not both: frames are shown as images there
+ONE_KIND = ("smolvlm", "idefics3")  # their processors take images or videos, not both; then frames are shown as images
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class GeneratedText:
     """A completion with its tokens."""
 
     text: str
     tokens: tuple[int, ...]  # the end token included
-    logprobs: tuple[float, ...]  # of each
+    logprobs: tuple[float, ...]  # one per token
     finished: bool
     prompt_tokens: int
 
 
 @dataclass
 class GenericModel:
-    """Holds a model of transformers' image-text-to-text classes with its processor."""
+    """A model of transformers' image-text-to-text classes with its processor."""
 
     model: nn.Module
     processor: Any
     template: str
-    ends: frozenset[int] = field(default_factory=frozenset)  # tokens that end a completion
+    ends: frozenset[int] = field(default_factory=frozenset)  # the ids of tokens that end a completion
 
     def __post_init__(self) -> None:
         self.weights = Fingerprint(self.model)
@@ -72,18 +71,18 @@ class GenericModel:
 
     @property
     def compute(self) -> torch.dtype:
-        """The type of the model's products, which is that of its weights."""
+        """The dtype of the model's matrix products, which is the dtype of its weights."""
         return self.model.dtype
 
     def text(self, example: Example) -> str:
-        """Writes the prompt as text, with one placeholder for each medium."""
+        """Return the prompt as text, with one placeholder for each medium."""
         return prompt_text(self.processor, example, self.template)
 
     @torch.no_grad()
-    def write(
+    def generate(
         self, example: Example, media: Sequence[Clip | np.ndarray], choose: Choose, max_new_tokens: int
-    ) -> Written:
-        """Samples one completion; ``choose`` draws each token."""
+    ) -> GeneratedText:
+        """Sample one completion; ``choose`` draws each token."""
         inputs = self.inputs(*self.shown(example, media))
         chooser = Chooser(choose)
         sequences = self.model.generate(
@@ -94,27 +93,29 @@ class GenericModel:
         )
         prompt = inputs["input_ids"].shape[1]
         tokens = sequences[0, prompt:].tolist()
-        return Written(self.decode(tokens), tuple(tokens), tuple(chooser.logprobs), tokens[-1] in self.ends, prompt)
+        return GeneratedText(
+            self.decode(tokens), tuple(tokens), tuple(chooser.logprobs), tokens[-1] in self.ends, prompt
+        )
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """Decodes a completion, without the end of its turn."""
+        """Decode a completion, without the end of its turn."""
         return completion_text(self.tokenizer, tokens, self.ends)
 
     def mask_of(self, tokens: Sequence[int], span: Span) -> list[bool]:
-        """Marks the tokens that hold a span of the completion's text."""
+        """Return one flag per token: True if it holds a character of the span of the completion's text."""
         return span_mask(tokens, self.decode, span, len(tokens)).tolist()
 
     def shown(
         self, example: Example, media: Sequence[Clip | np.ndarray]
     ) -> tuple[Example, Sequence[Clip | np.ndarray]]:
-        """Gives question and media, with videos as images if there are both kinds and the processor takes one."""
+        """Return question and media; videos become images if there are both kinds and the processor supports one only."""
         kinds = {medium.kind for medium in example.every_media}
         if self.model.config.model_type in ONE_KIND and len(kinds) > 1:
             return as_images(example, media, self.template)
         return example, media
 
     def inputs(self, example: Example, media: Sequence[Clip | np.ndarray]) -> dict[str, Tensor]:
-        """Makes the model's inputs."""
+        """Return the processor's tensors by name, on the model's device."""
         clips = [medium for medium in media if isinstance(medium, Clip)]
         images = [rearrange(torch.from_numpy(m), "h w c -> c h w") for m in media if not isinstance(m, Clip)]
         videos = [rearrange(torch.from_numpy(clip.frames), "f h w c -> f c h w") for clip in clips]
@@ -127,12 +128,12 @@ class GenericModel:
             return_tensors="pt",
         )
         tensors = {name: value for name, value in inputs.items() if isinstance(value, Tensor)}
-        moved = {name: value.to(self.model.device) for name, value in tensors.items()}
-        return {name: v.to(self.compute) if v.is_floating_point() else v for name, v in moved.items()}
+        on_device = {name: value.to(self.model.device) for name, value in tensors.items()}
+        return {name: v.to(self.compute) if v.is_floating_point() else v for name, v in on_device.items()}
 
 
 class Chooser(LogitsProcessor):
-    """Leaves one token to choose from, the one that ``choose`` draws, and remembers its log-probability."""
+    """Mask all tokens but the one that ``choose`` draws, and record its log-probability."""
 
     def __init__(self, choose: Choose) -> None:
         self.choose = choose
@@ -145,7 +146,7 @@ class Chooser(LogitsProcessor):
 
 
 def as_images(example: Example, media: Sequence[Clip | np.ndarray], template: str) -> tuple[Example, list[np.ndarray]]:
-    """Replaces each video of a question by its frames as images."""
+    """Replace each video of a question by its frames as images."""
     chat = []
     decoded = iter(media)
     flat: list[np.ndarray] = []
@@ -164,24 +165,24 @@ def as_images(example: Example, media: Sequence[Clip | np.ndarray], template: st
 
 
 def end_tokens(model: nn.Module, tokenizer: Any) -> frozenset[int]:
-    """Collects the end tokens of the checkpoint and of the tokenizer. Raises ValueError if there is none."""
-    own = model.generation_config.eos_token_id if model.generation_config is not None else None
-    several = own if isinstance(own, list) else [own]
-    ends = frozenset(one for one in [*several, tokenizer.eos_token_id] if one is not None)
+    """Return the ids of the checkpoint's and the tokenizer's end tokens. Raises ValueError if there is none."""
+    eos = model.generation_config.eos_token_id if model.generation_config is not None else None
+    ids = eos if isinstance(eos, list) else [eos]
+    ends = frozenset(token for token in [*ids, tokenizer.eos_token_id] if token is not None)
     if not ends:
         raise ValueError("model: expected an end token in its generation config or tokenizer, found none")
     return ends
 
 
 def is_generic(path: str | Path) -> bool:
-    """True if the model's family is none of those that mmrl trains and samples itself."""
+    """Return True if the model's family is none of those that mmrl trains and samples itself."""
     return AutoConfig.from_pretrained(path).model_type not in FAMILIES
 
 
 def load_generic(
     path: str | Path, template: str, *, compute: torch.dtype, device: torch.device, attention: str
 ) -> GenericModel:
-    """Loads a model to be evaluated, from a Hugging Face directory or name; safetensors only, no remote code."""
+    """Load a model for evaluation from a Hugging Face directory or name; safetensors only, no remote code."""
     disable_progress_bar()
     model = AutoModelForImageTextToText.from_pretrained(
         path, dtype=compute, attn_implementation=attention, use_safetensors=True
@@ -194,7 +195,7 @@ def load_generic(
 
 
 def check_chat_template(processor: Any, where: str) -> None:
-    """Refuses a model without a chat template."""
+    """Raise ValueError if a model has no chat template."""
     if not (getattr(processor, "chat_template", None) or processor.tokenizer.chat_template):
         raise ValueError(
             f"model.path: {where} has no chat template, so nobody knows how it is asked; "

@@ -1,8 +1,8 @@
-"""Features of a model of another family, kept: several questions about a video take one pass through its tower.
+"""A feature cache for models of other families: several questions about a video need one pass through the tower.
 
-Towers differ, but in transformers a family's forward pass asks ``get_image_features`` and ``get_video_features`` of its
-inner model for the features of media. Equal arguments get the result of the first call, to the bit. A family without these
-functions encodes in every call.
+Towers differ, but in transformers a family's forward pass calls ``get_image_features`` and ``get_video_features`` of its
+inner model. Calls with equal arguments return the result of the first call, bit by bit. Families without these functions
+encode in every call.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,20 +20,20 @@ from mmrl.runtime.files import sha256
 from mmrl.runtime.memory_cache import ByteCache
 
 ASKED = ("get_image_features", "get_video_features")
-INSIDE = ("last_hidden_state", "hidden_states", "attentions")  # of a tower: the language model is not given them
+INSIDE = ("last_hidden_state", "hidden_states", "attentions")  # outputs of a tower that the language model does not use
 
 
-def remember(model: nn.Module, memory: ByteCache) -> None:
-    """Lets a model whose weights stay as they are keep features of media, as long as there is room."""
+def cache_features(model: nn.Module, memory: ByteCache) -> None:
+    """Cache the media features of a model with fixed weights, within the limit of ``memory``."""
     inner = model.model
     for name in ASKED:
         if hasattr(inner, name):
-            setattr(inner, name, remembered(getattr(inner, name), memory))
+            setattr(inner, name, cached_call(getattr(inner, name), memory))
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """Holds the fields of an output, on the host."""
+class CachedOutput:
+    """The fields of an output, in the host's memory."""
 
     kind: type[ModelOutput]
     fields: Mapping[str, Any]
@@ -43,56 +43,57 @@ class Kept:
         return sum(tensor.nbytes for value in self.fields.values() for tensor in tensors(value))
 
     def on(self, device: torch.device) -> ModelOutput:
-        """Copies the output to a device; the caller may write to it."""
+        """Copy the output to a device; the caller may write to it."""
         return output_of(self.kind, {name: to_device(value, device) for name, value in self.fields.items()})
 
 
-def remembered(function: Callable[..., Any], memory: ByteCache) -> Callable[..., Any]:
-    """Wraps a function of media so that equal arguments call it once; keeps its signature, which ``generate`` reads."""
+def cached_call(function: Callable[..., Any], memory: ByteCache) -> Callable[..., Any]:
+    """Wrap a function of media so that equal arguments call it once; its signature stays, because ``generate`` inspects it."""
 
     @wraps(function)
     def once(*args: Any, **options: Any) -> Any:
-        asked = (function.__name__, *args, *(part for pair in sorted(options.items()) for part in pair))
-        given = tensors(asked)
-        if not given or not all(map(plain, asked)):
+        call = (function.__name__, *args, *(part for pair in sorted(options.items()) for part in pair))
+        inputs = tensors(call)
+        if not inputs or not all(map(plain, call)):
             return function(*args, **options)
-        kept = memory.get(key := key_of(asked))
-        if kept is None:
+        output = memory.get(key := key_of(call))
+        if output is None:
             out = function(*args, **options)
             if not isinstance(out, ModelOutput):
                 return out
             host = torch.device("cpu")
             values = output_values(out).items()
-            kept = Kept(type(out), {name: to_device(value, host) for name, value in values if name not in INSIDE})
-            memory.put(key, kept)
-        return kept.on(given[0].device)
+            stored = {name: to_device(value, host) for name, value in values if name not in INSIDE}
+            output = CachedOutput(type(out), stored)
+            memory.put(key, output)
+        return output.on(inputs[0].device)
 
     return once
 
 
 def plain(value: Any) -> bool:
-    """True if ``key_of`` knows the type of a value and of all its parts."""
+    """Return True if ``key_of`` supports the type of a value and of all its parts."""
     if isinstance(value, list | tuple):
         return all(map(plain, value))
     return value is None or isinstance(value, Tensor | bool | int | float | str)
 
 
 def tensors(value: Any) -> list[Tensor]:
-    """Lists the tensors in a value, or in a list or tuple of values."""
+    """Return the tensors in a value, or in a list or tuple of values."""
     if isinstance(value, list | tuple):
-        return [tensor for one in value for tensor in tensors(one)]
+        return [tensor for item in value for tensor in tensors(item)]
     return [value] if isinstance(value, Tensor) else []
 
 
 def to_device(value: Any, device: torch.device) -> Any:
-    """Copies a value's tensors to a device."""
+    """Copy a value's tensors to a device."""
     if isinstance(value, list | tuple):
-        return type(value)(to_device(one, device) for one in value)
+        return type(value)(to_device(item, device) for item in value)
     return value.to(device, copy=True) if isinstance(value, Tensor) else value
 
 
 def key_of(value: Any) -> str:
-    """Hashes a value, tensors bit by bit."""
+    """Hash a value; tensors are hashed bit by bit."""
     if isinstance(value, list | tuple):
         content = ",".join(map(key_of, value))
     elif isinstance(value, Tensor):

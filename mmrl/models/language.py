@@ -1,4 +1,4 @@
-"""Embedding, decoder layers and head of one set of weights."""
+"""The language half of a model: embedding, decoder layers and output head."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -17,35 +17,35 @@ from mmrl.types import ReferenceDistribution
 
 @dataclass
 class Work:
-    """Counts the work of a reader, where it is done."""
+    """Counters of a reader's work."""
 
-    vision_passes: int = 0  # videos and images through the tower
-    forward_tokens: int = 0  # tokens through the language model, padding included
-    padding: int = 0  # tokens among these that are padding, or come after a completion's end
-    max_logit_bytes: int = 0  # the most that existed at a time
-    halvings: int = 0  # of the rows that are sampled at a time
+    vision_passes: int = 0  # videos and images that passed through the tower
+    forward_tokens: int = 0  # tokens that passed through the language model, padding included
+    padding: int = 0  # forward tokens that were padding, or came after a completion's end
+    max_logit_bytes: int = 0  # the peak of bytes of logits at a time
+    halvings: int = 0  # how often the number of rows sampled at a time was halved
 
     def taken(self) -> "Work":
-        """Gives the counts so far, and counts from zero again."""
-        done = replace(self)
+        """Return a copy of the counts and reset them to zero."""
+        counts = replace(self)
         self.__init__()
-        return done
+        return counts
 
 
 def dtype_of(model: nn.Module) -> torch.dtype:
-    """The type of the master weights; sharded layers may be gathered in another."""
+    """Return the dtype of the master weights; sharded layers may be gathered in another one."""
     return model.get_input_embeddings().weight.dtype
 
 
 def autocast(model: nn.Module, compute: torch.dtype | None):
-    """Lets matrix products be in ``compute``, where that is narrower than the weights."""
+    """Return a context that computes matrix products in ``compute``, if it differs from the dtype of the weights."""
     if compute is None or compute == dtype_of(model):
         return nullcontext()
     return torch.autocast(model.device.type, dtype=compute)
 
 
 class Language:
-    """Runs the language half of a model: tokens and features in, hidden states and log-probabilities out."""
+    """The language half of a model: it maps tokens and features to hidden states and log-probabilities."""
 
     def __init__(self, model: nn.Module, rules: LogitRules, compute: torch.dtype | None):
         self.model, self.rules, self.compute, self.work = model, rules, compute, Work()
@@ -56,11 +56,11 @@ class Language:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of the master weights."""
+        """The dtype of the master weights."""
         return dtype_of(self.model)
 
     def autocast(self):
-        """Lets matrix products be in ``compute``, where that is narrower than the weights."""
+        """Return a context that computes matrix products in ``compute``, if it differs from the dtype of the weights."""
         return autocast(self.model, self.compute)
 
     @property
@@ -69,39 +69,39 @@ class Language:
         return self.model.model.language_model
 
     def tokens(self, ids: Int[Tensor, "n l"]) -> Float[Tensor, "n l d"]:
-        """Looks up token embeddings."""
+        """Look up token embeddings."""
         table = self.model.get_input_embeddings()
         return functional.embedding(ids, full(table.weight), table.padding_idx)
 
-    def holes(self, ids: Int[Tensor, "*n l"]) -> Bool[Tensor, "*n l"]:
-        """Marks the placeholders."""
+    def placeholder_mask(self, ids: Int[Tensor, "*n l"]) -> Bool[Tensor, "*n l"]:
+        """Return True at the image and video placeholders."""
         return torch.isin(ids, torch.tensor(self.rules.placeholders, device=ids.device))
 
     def check(self, ids: Sequence[Int[Tensor, " l"]], features: Sequence[Float[Tensor, "v k d"]]) -> None:
-        """Raises ValueError if a row's placeholders are not as many as its features: a video would be seen in part, or not."""
-        holes, expected = [int(self.holes(i).sum()) for i in ids], [len(f) for f in features]
-        if holes != expected:
-            raise ValueError(f"vision placeholders: expected {expected} (one per feature of the tower), found {holes}")
+        """Raise ValueError unless each row has as many placeholders as features: else a part of a video would be lost."""
+        counts, expected = [int(self.placeholder_mask(i).sum()) for i in ids], [len(f) for f in features]
+        if counts != expected:
+            raise ValueError(f"vision placeholders: expected {expected} (one per feature of the tower), found {counts}")
 
     def embed(self, ids: Int[Tensor, "n l"], features: Sequence[Float[Tensor, "v k d"]]) -> tuple[Tensor, dict]:
-        """Embeds tokens with the tower's features in place of the placeholders; gives arguments for deeper layers beside it.
+        """Embed tokens, with the tower's features at the placeholders; also return keyword arguments for the deeper layers.
 
-        ``features`` are in the order of the placeholders. Their first level replaces the embeddings; each further level is
-        added to the hidden states after one more layer, at the same places (Meng et al. 2024, DeepStack, 2406.04334).
+        ``features`` are in the order of the placeholders. Their first level replaces the embeddings. Each further level is
+        added to the hidden states at the placeholders, one layer later (Meng et al. 2024, DeepStack, 2406.04334).
         """
         embedded, deep = self.tokens(ids), {}
         if sum(map(len, features)):
             levels = torch.cat(list(features)).to(embedded.dtype).unbind(dim=1)
-            holes = self.holes(ids)
-            embedded = embedded.masked_scatter(holes[..., None], levels[0])
+            mask = self.placeholder_mask(ids)
+            embedded = embedded.masked_scatter(mask[..., None], levels[0])
             if len(levels) > 1:
-                deep = {"visual_pos_masks": holes, "deepstack_visual_embeds": list(levels[1:])}
+                deep = {"visual_pos_masks": mask, "deepstack_visual_embeds": list(levels[1:])}
         if torch.is_grad_enabled() and not embedded.requires_grad:
-            embedded.requires_grad_()  # so that the backward pass runs through every layer, on every rank
+            embedded.requires_grad_()  # then the backward pass runs through every layer, on every rank
         return embedded, deep
 
     def forward(self, embedded: Float[Tensor, "n l d"], positions: Int[Tensor, "3 n l"], **options):
-        """Runs all layers."""
+        """Run all decoder layers."""
         options = {"use_cache": False, "attention_mask": None} | options
         with self.autocast():
             return self.layers(inputs_embeds=embedded, position_ids=positions.to(self.device), **options)
@@ -113,10 +113,10 @@ class Language:
         states: Float[Tensor, "m d"] | None = None,
         reference: ReferenceDistribution | None = None,
     ) -> tuple[Float[Tensor, " m"], Float[Tensor, " m"], Float[Tensor, " m"] | None]:
-        """Computes log-probabilities and entropies from hidden states, and with ``against`` the exact divergence as well.
+        """Compute log-probabilities and entropies from hidden states, and with ``reference`` also the exact divergence.
 
-        ``states`` are those of the other model. The head is gathered once in both cases, so that ranks that ask for
-        different things keep step.
+        ``states`` are the reference's hidden states. The head is gathered once with or without a reference, so that ranks
+        stay in step.
         """
         weight = full(self.model.get_output_embeddings().weight)
         self.rows_per_chunk(hidden, logprobs.TENSORS)
@@ -128,13 +128,13 @@ class Language:
         return *values, full_kl.token_divergence(hidden, *others)
 
     def rows_per_chunk(self, hidden: Float[Tensor, "m d"], tensors: int) -> int:
-        """Rows per chunk, so that ``tensors`` tensors as wide as the vocabulary stay within ``max_logit_bytes``; records the peak."""
+        """Return how many rows of ``tensors`` [rows, vocabulary] tensors fit into ``max_logit_bytes``, and record the peak."""
         dtype, entries = torch.promote_types(hidden.dtype, torch.float32), len(self.rules.allowed)
         rows = min(len(hidden), logprobs.rows_of(self.rules.max_logit_bytes, entries, dtype, tensors))
         self.work.max_logit_bytes = max(self.work.max_logit_bytes, tensors * rows * entries * dtype.itemsize)
         return rows
 
     def logits(self, hidden: Float[Tensor, "n d"], temperature: float) -> Float[Tensor, "n v"]:
-        """Computes the logits that the next token is drawn from."""
+        """Compute the logits from which the next token is drawn."""
         weight = self.model.get_output_embeddings().weight
         return logprobs.allowed_logits(hidden, weight, self.rules.allowed, temperature)

@@ -1,4 +1,4 @@
-"""Loads a policy from a directory of Hugging Face files."""
+"""Load a policy from a directory of Hugging Face files."""
 
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,10 @@ def load_policy(
     image_pixels: tuple[int, int] | None = None,
     **options: Any,
 ) -> Policy:
-    """Loads a policy from a Hugging Face directory or name, with float32 master weights.
+    """Load a policy from a Hugging Face directory or name, with float32 master weights.
 
-    ``video_pixels`` and ``image_pixels`` bound the pixels of a frame or image (least, most) after resizing. ``options`` are those
-    of a Policy.
+    ``video_pixels`` and ``image_pixels`` are the least and most pixels of a frame or image after resizing. ``options`` go to
+    Policy. Raises ValueError if files are missing or damaged, or if the family is not supported.
     """
     check_directory(path)
     disable_progress_bar()
@@ -50,15 +50,15 @@ def load_policy(
 
 
 def check_directory(path: str | Path) -> None:
-    """Refuses a local directory that lacks a model's files. A name that is no directory is left to the Hub."""
+    """Raise ValueError if a local directory lacks a model's files. A name that is no directory is left to the Hub."""
     path = Path(path)
     if not path.is_dir():
         if path.is_absolute() or str(path).startswith("."):
             raise ValueError(f"model.path: expected a model directory, found nothing at {path}")
         return
-    wanted = {"config.json": "weights' configuration", "tokenizer_config.json": "tokenizer"}
+    required = {"config.json": "weights' configuration", "tokenizer_config.json": "tokenizer"}
     processors = ("preprocessor_config.json", "processor_config.json")
-    missing = [f"{name} ({what})" for name, what in wanted.items() if not (path / name).exists()]
+    missing = [f"{name} ({what})" for name, what in required.items() if not (path / name).exists()]
     if not any((path / name).exists() for name in processors):
         missing.append(f"one of {', '.join(processors)} (processor)")
     if missing:

@@ -1,8 +1,8 @@
-"""From hidden states to log-probabilities: only where they are wanted, in chunks, in float32 or better.
+"""Compute log-probabilities from hidden states, for selected tokens only, in chunks, in float32 or wider.
 
-Two functions compute the logits of the allowed tokens, and their masks differ. ``allowed_logits`` is for sampling: banned tokens get
--inf, so that neither argmax, softmax nor top-p can choose one. ``chunk_logits`` is for reading: banned tokens get a finite number, so
-low that their probability is exactly 0, because entropy and divergence multiply probabilities with logits, and 0 x -inf is not a number.
+Two functions compute the logits of the allowed tokens, with different masks. ``allowed_logits`` is for sampling: banned tokens get
+-inf, so that argmax, softmax and top-p cannot choose them. ``chunk_logits`` is for log-probs: banned tokens get a finite number that is
+so low that their probability is exactly 0, because entropy and divergence multiply probabilities by logits, and 0 x -inf is NaN.
 """
 
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-TENSORS = 2  # tensors as wide as the vocabulary that ``token_logprobs`` holds at a time
+TENSORS = 2  # [rows, vocabulary] tensors that exist at a time in ``token_logprobs``
 
 
 @dataclass(frozen=True, slots=True)
 class LogitRules:
-    """Says which tokens may come next, at which temperature, and how much memory their logits may take."""
+    """The allowed next tokens, the temperature, and the memory limit of logits."""
 
-    allowed: Bool[Tensor, " v"]
+    allowed: Bool[Tensor, " v"]  # False bans a token
     placeholders: tuple[int, ...]  # ids of the image and video placeholder tokens
     temperature: float = 1.0
     max_logit_bytes: int = 2**28
@@ -27,7 +27,7 @@ class LogitRules:
 def allowed_logits(
     hidden: Float[Tensor, "m d"], weight: Float[Tensor, "v d"], allowed: Bool[Tensor, " v"], temperature: float
 ) -> Float[Tensor, "m v"]:
-    """Computes logits to sample from: divided by the temperature, at least float32, and -inf for banned tokens."""
+    """Compute logits for sampling: divided by the temperature, in float32 or wider, and -inf for banned tokens."""
     dtype = torch.promote_types(hidden.dtype, torch.float32)
     with torch.autocast(hidden.device.type, enabled=False):
         logits = hidden.to(dtype) @ weight.to(dtype).T
@@ -35,7 +35,7 @@ def allowed_logits(
 
 
 class TokenLogprobs(torch.autograd.Function):
-    """Computes log-probabilities and entropies in chunks; the backward pass computes each chunk's logits again."""
+    """Compute log-probabilities and entropies in chunks; the backward pass computes each chunk's logits again."""
 
     @staticmethod
     def forward(ctx, hidden, weight, tokens, allowed, temperature, rows):
@@ -56,9 +56,8 @@ class TokenLogprobs(torch.autograd.Function):
         for start in range(0, len(hidden), ctx.rows):
             at = slice(start, start + ctx.rows)
             logits = chunk_logits(hidden[at], weight, allowed, ctx.temperature)
-            logits.sub_(total[at, None]).exp_().mul_(
-                -gradient[at, None]
-            )  # d logprobs / d logits is one-hot - probability
+            # d logprobs / d logits is one-hot - probability
+            logits.sub_(total[at, None]).exp_().mul_(-gradient[at, None])
             logits.scatter_add_(-1, tokens[at, None], gradient[at, None]).div_(ctx.temperature)
             to_hidden[at] = logits @ weight
             if to_weight is not None:
@@ -69,7 +68,7 @@ class TokenLogprobs(torch.autograd.Function):
 def chunk_values(
     hidden: Tensor, weight: Tensor, tokens: Tensor, allowed: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Computes log-sum-exp, the tokens' logits and entropies of a chunk; its wide tensors are freed at return."""
+    """Compute log-sum-exp, the tokens' logits and entropies of a chunk; its [m v] tensors are freed at return."""
     logits = chunk_logits(hidden, weight, allowed, temperature)
     chosen = logits.gather(-1, tokens[:, None]).squeeze(-1)
     most = logits.amax(dim=-1, keepdim=True)
@@ -81,23 +80,23 @@ def chunk_values(
 
 
 def chunk_logits(hidden: Tensor, weight: Tensor, allowed: Tensor, temperature: float) -> Float[Tensor, "m v"]:
-    """Computes logits to read with: at the sampling temperature, and finite but of probability 0 for banned tokens."""
-    low = torch.finfo(hidden.dtype).min / 4  # finite after another logit was subtracted
+    """Compute logits for log-probs, at the sampling temperature; banned tokens get a finite logit with probability 0."""
+    low = torch.finfo(hidden.dtype).min / 4  # it stays finite after another logit is subtracted
     return (hidden @ weight.T).div_(temperature).masked_fill_(~allowed, low)
 
 
 def rows_of(max_logit_bytes: int, vocabulary: int, dtype: torch.dtype, tensors: int) -> int:
-    """Tokens per chunk, at least one, so that ``tensors`` tensors as wide as the vocabulary stay within ``max_logit_bytes``."""
+    """Return how many rows of ``tensors`` [rows, vocabulary] tensors fit into ``max_logit_bytes``; at least one."""
     return max(1, max_logit_bytes // (tensors * vocabulary * dtype.itemsize))
 
 
 def token_logprobs(
     hidden: Float[Tensor, "m d"], tokens: Int[Tensor, " m"], weight: Float[Tensor, "v d"], rules: LogitRules
 ) -> tuple[Float[Tensor, " m"], Float[Tensor, " m"]]:
-    """Computes each token's log-probability and the entropy of its distribution, in nats; the entropy carries no gradient.
+    """Compute each token's log-probability and the entropy of its distribution, in nats; the entropy has no gradient.
 
-    Tensors as wide as the vocabulary take at most ``max_logit_bytes`` at a time, forward and backward, or as much as one
-    token needs. Log-sum-exp is in float32, or in float64 for float64.
+    The [rows, vocabulary] tensors need at most ``max_logit_bytes`` at a time, forward and backward, or the memory of one
+    token. Log-sum-exp is in float32, or in float64 for float64.
     """
     dtype = torch.promote_types(hidden.dtype, torch.float32)
     with torch.autocast(hidden.device.type, enabled=False):

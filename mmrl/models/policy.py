@@ -1,4 +1,4 @@
-"""The model that learns: a reader that also makes prompts of examples, makes tokens of texts, and saves itself."""
+"""The model that is trained: a reader that also builds prompts, tokenises and decodes texts, and saves itself."""
 
 import logging
 import re
@@ -11,7 +11,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from mmrl.data.media.video import Clip
-from mmrl.models.attention.shared import use_shared, why_not
+from mmrl.models.attention.shared import reason_not_shared, use_shared
 from mmrl.models.chat import chat, completion_text, prompt_text
 from mmrl.models.families import Grid, family_of, positions
 from mmrl.models.logprobs import LogitRules
@@ -22,12 +22,12 @@ from mmrl.models.vision.tower import CacheLevel
 from mmrl.types import Example, Group, Media, Message, Prompt
 
 logger = logging.getLogger(__name__)
-BOUNDS = ("<|vision_start|>", "<|vision_end|>")  # the tokens around what is seen
+BOUNDS = ("<|vision_start|>", "<|vision_end|>")  # the tokens around a medium
 STRUCTURAL = ("<|im_start|>", *BOUNDS, "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
 
 
 class Policy(Reader):
-    """Holds a Qwen2-VL, Qwen2.5-VL, Qwen3-VL or Qwen3.5 with its processor."""
+    """A Qwen2-VL, Qwen2.5-VL, Qwen3-VL or Qwen3.5 model, or one of a registered family, with its processor."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Policy(Reader):
             )
         rules = LogitRules(self.allowed_tokens(model), self.placeholders, temperature, max_logit_bytes)
         super().__init__(model, family_of(model.config.model_type), rules, compute)
-        reason = why_not(self.layers) if share_prefix else None
+        reason = reason_not_shared(self.layers) if share_prefix else None
         if reason is not None:
             logger.warning("model: every completion is read with a copy of its prompt, because %s", reason)
         elif share_prefix:
@@ -58,13 +58,13 @@ class Policy(Reader):
 
     @property
     def context(self) -> int:
-        """The number of positions that the model was made for."""
+        """The largest number of positions that the model supports."""
         return self.model.config.get_text_config().max_position_embeddings
 
     def allowed_tokens(self, model) -> Bool[Tensor, " v"]:
-        """Allows every token but padding, the tokens that build a chat, and rows of the embedding that no token has.
+        """Return True for every token but padding, the structural tokens of a chat, and unused rows of the embedding.
 
-        A sampled placeholder would ask for features that do not exist; a padded row cannot be decoded.
+        A sampled placeholder would need features that do not exist; an unused row cannot be decoded.
         """
         allowed = torch.zeros(model.get_output_embeddings().weight.shape[0], dtype=torch.bool, device=model.device)
         allowed[: len(self.tokenizer)] = True
@@ -77,17 +77,20 @@ class Policy(Reader):
         return allowed
 
     def prompts(self, examples: Sequence[Example], media: Sequence[Sequence]) -> list[Prompt]:
-        """Makes prompts of examples. ``media`` holds, per example, a Clip or an image ``[h w 3]`` for each medium."""
+        """Build a prompt for each example. ``media`` holds, per example, a Clip or an image ``[h w 3]`` for each medium."""
         prompts, config = [], self.model.config.vision_config
         rate = config.tokens_per_second if self.family.tokens_per_second else None
         for example, vision in zip(examples, patch_media(self.processor, media), strict=True):
             tokens, spans = self.tokenise_prompt(example, vision)
-            places = positions(len(tokens), spans, config.spatial_merge_size, rate)
-            prompts.append(Prompt(example, tokens, places, vision if vision.grids else None))
+            rope = positions(len(tokens), spans, config.spatial_merge_size, rate)
+            prompts.append(Prompt(example, tokens, rope, vision if vision.grids else None))
         return prompts
 
     def tokenise_prompt(self, example: Example, vision: Vision) -> tuple[Int[Tensor, " p"], list[tuple[int, Grid]]]:
-        """Makes the prompt's tokens, and lists the start and the grid of each block of placeholders."""
+        """Return the prompt's tokens, and the first index and the grid of each block of placeholders.
+
+        Raises ValueError if the placeholders in the text do not match the media.
+        """
         text = prompt_text(self.processor, example, self.template)
         kinds = dict(zip(self.placeholders, ("image", "video"), strict=True))
         placeholders = [kinds[i] for i in self.ids(text) if i in kinds]
@@ -99,7 +102,7 @@ class Policy(Reader):
         tokens, spans, merge = [], [], self.model.config.vision_config.spatial_merge_size
         blocks = iter(vision.grids)
         if self.family.timestamps:
-            text = self.timed(text, [grid.times for grid in vision.grids if grid.kind == "video"])
+            text = self.with_timestamps(text, [grid.times for grid in vision.grids if grid.kind == "video"])
             blocks = (block for grid in vision.grids for block in [grid.frame] * grid.frames)
         for i in self.ids(text):
             if i in kinds:
@@ -110,15 +113,14 @@ class Policy(Reader):
         return torch.tensor(tokens), spans
 
     def ids(self, text: str) -> list[int]:
-        """Makes tokens of a text, and adds none around it."""
+        """Tokenise a text without adding special tokens."""
         return self.tokenizer(text, add_special_tokens=False).input_ids
 
-    def timed(self, text: str, videos: Sequence[Sequence[float]]) -> str:
-        """Replaces each video's placeholder by one for each frame: the time in words, then a placeholder in bounds of its own.
+    def with_timestamps(self, text: str, videos: Sequence[Sequence[float]]) -> str:
+        """Replace each video's placeholder by one block per frame: the time in words, then a placeholder between its own bounds.
 
         The bounds that the template wrote around the video are removed, as in the model authors' release; transformers 5.23
-        leaves them. This is done before the text is cut into tokens, because one token may hold the end of a word and the
-        beginning of a time.
+        leaves them. This happens before tokenisation, because one token may hold the end of a word and the start of a time.
         """
         start, end, pad = *BOUNDS, self.processor.video_token
         before, *after = re.split(f"{re.escape(start + pad + end)}|{re.escape(pad)}", text)
@@ -126,8 +128,8 @@ class Policy(Reader):
         return before + "".join(video + rest for video, rest in zip(frames, after, strict=True))
 
     @property
-    def opening(self) -> str:
-        """The text that the chat template puts at the start of the model's turn, so that no completion begins with it."""
+    def generation_prompt(self) -> str:
+        """The text with which the chat template opens the model's turn; it belongs to the prompt, not to the completion."""
         question = [chat(Message("user", ("?",)))]
         bare, begun = (
             self.processor.apply_chat_template(question, tokenize=False, add_generation_prompt=begin)
@@ -136,7 +138,7 @@ class Policy(Reader):
         return begun.removeprefix(bare)
 
     def tokenise_completion(self, completion: str, where: str) -> list[int]:
-        """Makes tokens of somebody's completion and of its end. Raises ValueError if it holds a token that is never sampled."""
+        """Tokenise a demonstration and append the end token. Raises ValueError if it holds a banned token."""
         ids = [*self.ids(completion), self.end]
         banned = [i for i in ids if not self.rules.allowed[i]]
         if banned:
@@ -145,18 +147,18 @@ class Policy(Reader):
         return ids
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """Decodes a completion, without the end of its turn."""
+        """Decode a completion, without the end of its turn."""
         return completion_text(self.tokenizer, tokens, (self.end,))
 
     def mask_of(self, tokens: Sequence[int], width: int, span: Span | None) -> Bool[Tensor, " t"]:
-        """Marks the tokens of a span of the completion's text."""
+        """Return a mask of ``width`` tokens: True for those that hold a character of the span of the completion's text."""
         return span_mask(tokens, self.decode, span, width)
 
     def dummy_group(self, kinds: Iterable[str]) -> Group:
-        """Makes a group of one token about the smallest media of these kinds: reading it runs every layer once.
+        """Return a dummy group with one token and the smallest media of these kinds; its forward pass runs every layer once.
 
-        It has no media if features are kept, as they are there before ranks keep step. If the projector trains, its media
-        have zeros for block states, so that only the projector runs.
+        It has no media if features are cached, because these exist before ranks must stay in step. If only the projector
+        trains, zeros replace the block states of its media, so that only the projector runs.
         """
         kinds = () if self.tower.cache_level == CacheLevel.FEATURES else kinds
         small = {"video": Clip(np.zeros((2, 56, 56, 3), np.uint8), np.arange(2), np.arange(2) / 2, 2.0, 2, "made")}
@@ -165,11 +167,11 @@ class Policy(Reader):
         example = Example("filler", "", messages=(Message("user", (*shown, "filler")),))
         (prompt,) = self.prompts([example], [[small[medium.kind] for medium in shown]])
         if self.tower.cache_level == CacheLevel.STATES and shown:
-            self.tower.keep_zeros(prompt.vision)
-        true = torch.ones(1, 1, dtype=torch.bool)
-        return Group(prompt, torch.tensor([[self.end]]), true, ~true, ("",), true[0])
+            self.tower.cache_zeros(prompt.vision)
+        ones = torch.ones(1, 1, dtype=torch.bool)
+        return Group(prompt, torch.tensor([[self.end]]), ones, ~ones, ("",), ones[0])
 
     def save(self, directory: Path, weights: Mapping[str, Tensor] | None = None) -> None:
-        """Writes a directory that from_pretrained loads; ``weights`` replace the model's own if these are sharded."""
+        """Write a directory that from_pretrained loads; pass full ``weights`` if the model's own are sharded."""
         self.model.save_pretrained(directory, state_dict=None if weights is None else dict(weights))
         self.processor.save_pretrained(directory)

@@ -1,4 +1,4 @@
-"""A copy of the policy that samples in its place, for methods that learn from samples of an older policy."""
+"""A copy of the policy that samples instead of it, for methods that learn from samples of an older policy."""
 
 import copy
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from mmrl.runtime.sharding import gather_state_dict, load_full_state_dict
 
 
 class Proposal(Policy):
-    """Holds weights of its own, which stay until the trainer says that the policy is closer to the target.
+    """A copy of the policy with its own weights; the trainer synchronises them when the policy is closer to the target.
 
     Source: Parshakova, Andreoli, Dymetman 2019 (1912.08517), algorithm 1.
     """
@@ -24,14 +24,14 @@ class Proposal(Policy):
 
     @torch.no_grad()
     def sync(self, policy: Policy) -> None:
-        """Copies the policy's weights."""
-        for mine, its in zip(self.model.parameters(), policy.model.parameters(), strict=True):
-            mine.copy_(its)
+        """Copy the policy's weights into the proposal."""
+        for own, current in zip(self.model.parameters(), policy.model.parameters(), strict=True):
+            own.copy_(current)
 
     def state(self) -> Mapping[str, Tensor]:
-        """Gives, on rank 0, the tensors from which ``restore`` makes the proposal again."""
+        """Return the full weights by name on rank 0 and nothing elsewhere, for ``restore``."""
         return gather_state_dict(self.model)
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Takes over what ``state`` gave."""
+        """Load the weights that ``state`` returned."""
         load_full_state_dict(self.model, state)

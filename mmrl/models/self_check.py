@@ -1,4 +1,4 @@
-"""Compares two ways to read: with shared prompts, and with a copy of its prompt for each completion, as transformers does it."""
+"""Compare log-probs with shared prompts against transformers' plain path, with a copy of the prompt for each completion."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,69 +7,70 @@ import torch
 from torch import Tensor
 
 from mmrl.models.attention.prefix import Prefix, prefix_cache
-from mmrl.models.attention.shared import NAME, untouched
+from mmrl.models.attention.shared import NAME, original_attention
 from mmrl.models.reader import Reader
 from mmrl.models.vision.tower import EncodedPrompts
 from mmrl.runtime.sharding import is_sharded
 from mmrl.types import RowSlice
 
-TIMES = 3.0  # the shared path may be this many times as far from the truth as the plain path is
-FLOOR = 1.0  # the plain path counts as at least this many rounding errors away: a few tokens may be near by luck
-UNKNOWN = 8.0  # the same, if there is no wider dtype in which to measure the plain path's distance
+TIMES = 3.0  # the error of the shared path may be this many times the error of the plain path
+FLOOR = (
+    1.0  # the plain path's error counts as at least this many rounding errors: on few tokens it may be small by luck
+)
+UNKNOWN = 8.0  # the same floor, if no wider dtype exists that measures the plain path's error
 
 
 class DisagreementError(RuntimeError):
-    """Says that the shared path gives other log-probabilities than the plain path."""
+    """The shared path computes other log-probabilities than the plain path."""
 
 
 @torch.no_grad()
 def compare(reader: Reader, prefix: Prefix, row_slices: Sequence[RowSlice]) -> dict[str, float]:
-    """Measures how far both paths are from the truth, which is the plain path in the next wider dtype.
+    """Measure the errors of both paths against the truth, which is the plain path in the next wider dtype.
 
-    The largest distances of log-probabilities are in nats: ``distance`` that of the shared path, ``plain_distance`` of the plain.
-    That dtype is float64 for products in float32, and float32 for products in bfloat16. If there is none wider, or
-    weights are sharded, the plain path itself is the truth. Mistakes smaller than bfloat16's rounding are found by a second
-    test, of the shared path in the dtype of the weights. All paths read the same features; the tower does not run again.
-    Raises DisagreementError if the shared path is farther than ``tolerance``.
+    Return the largest differences of log-probabilities, in nats: ``distance`` of the shared path, ``plain_distance`` of the
+    plain path. The wider dtype is float64 for float32 products, and float32 for bfloat16 products. If no wider dtype exists, or
+    if weights are sharded, the plain path itself is the truth. A second test, of the shared path in the dtype of the weights,
+    finds mistakes that are smaller than bfloat16's rounding. All paths use the same features; the tower does not run again.
+    Raises DisagreementError if the shared path's error is above ``tolerance``.
     """
     narrow = reader.compute or reader.dtype
     eps = torch.finfo(narrow if reader.dtype != torch.float64 else torch.float32).eps  # transformers' norms are float32
     widens = not is_sharded(reader.model) and reader.dtype != torch.float64
     with reader.full_parameters():
-        shared = read_shared(reader, prefix, row_slices)
-        with untouched(reader.layers):
-            plain = row_by_row(reader, prefix.encoded, row_slices)
+        shared = shared_logprobs(reader, prefix, row_slices)
+        with original_attention(reader.layers):
+            plain = plain_logprobs(reader, prefix.encoded, row_slices)
         truth = plain
         if widens:
             with wider(reader):
-                truth = row_by_row(reader, prefix.encoded, row_slices)
+                truth = plain_logprobs(reader, prefix.encoded, row_slices)
     distances = {"distance": distance(shared, truth), "plain_distance": distance(plain, truth)}
     bound = tolerance(distances["plain_distance"], float(truth.abs().max()), eps, widens)
     check(distances["distance"], bound, row_slices)
     finer = torch.finfo(reader.dtype).eps
     if widens and eps > finer:
         with wider(reader, NAME + "sdpa"), prefix_cache(reader, prefix.encoded) as again:
-            check(distance(read_shared(reader, again, row_slices), truth), bound * (finer / eps) ** 0.5, row_slices)
+            check(distance(shared_logprobs(reader, again, row_slices), truth), bound * (finer / eps) ** 0.5, row_slices)
     return distances
 
 
 def tolerance(plain: float, longest: float, eps: float, measured: bool) -> float:
-    """Bounds the distance of the shared path from the truth, in nats.
+    """Return the largest error that the shared path may have, in nats.
 
-    Both paths compute the same sums in another order, with products rounded to ``eps``. So their errors are of one size,
-    and ``TIMES`` the plain path's distance ``plain`` is the bound. Two cases need a floor below that distance: with few
-    tokens it may be small by luck, and if it was not ``measured``, for want of a wider dtype, it is 0. Rounding moves a
-    log-probability x by about ``eps |x|``, so that the floor is ``FLOOR`` or ``UNKNOWN`` times ``eps`` times the
-    ``longest`` |x|.
+    Both paths compute the same sums in a different order, with products rounded to ``eps``. So their errors have the same
+    size, and the bound is ``TIMES`` the plain path's error ``plain``. That error needs a floor in two cases: on few tokens
+    it may be small by luck, and without a wider dtype it was not ``measured`` and is 0. Rounding changes a log-probability
+    x by about ``eps |x|``, so the floor is ``FLOOR`` or ``UNKNOWN`` times ``eps`` times the ``longest`` |x|.
 
-    For a second test in a dtype with rounding e < eps the bound is this one times sqrt(e / eps): rounding errors shrink
-    by e / eps, and a mistake does not shrink at all, so the geometric mean of the two parts them.
+    For the second test, in a dtype with rounding e < eps, the bound is this one times sqrt(e / eps): rounding errors shrink
+    by e / eps and mistakes do not shrink, so the geometric mean separates the two.
     """
     return TIMES * max(plain, (FLOOR if measured else UNKNOWN) * eps * longest)
 
 
 def check(measured: float, bound: float, row_slices: Sequence[RowSlice]) -> None:
-    """Raises DisagreementError if a distance is above its bound, or not a number."""
+    """Raise DisagreementError if an error is above its bound, or not a number."""
     if not measured <= bound:
         names = ", ".join(row_slice.group.prompt.example.id for row_slice in row_slices[:5])
         raise DisagreementError(
@@ -80,25 +81,25 @@ def check(measured: float, bound: float, row_slices: Sequence[RowSlice]) -> None
 
 
 def distance(one: Tensor, other: Tensor) -> float:
-    """Gives the largest difference; not a number if any is not."""
+    """Return the largest absolute difference, or NaN if any difference is NaN."""
     return float((one.double() - other.double()).abs().max())
 
 
-def read_shared(reader: Reader, prefix: Prefix, row_slices: Sequence[RowSlice]) -> Tensor:
-    """Reads log-probabilities by the shared path."""
-    read = zip(reader.logprobs(prefix, row_slices), row_slices, strict=True)
-    return torch.cat([tokens.logprobs[row_slice.group.completion_mask] for tokens, row_slice in read])
+def shared_logprobs(reader: Reader, prefix: Prefix, row_slices: Sequence[RowSlice]) -> Tensor:
+    """Compute the completions' log-probabilities by the shared path."""
+    pairs = zip(reader.logprobs(prefix, row_slices), row_slices, strict=True)
+    return torch.cat([tokens.logprobs[row_slice.group.completion_mask] for tokens, row_slice in pairs])
 
 
-def row_by_row(reader: Reader, encoded: EncodedPrompts, row_slices: Sequence[RowSlice]) -> Tensor:
-    """Reads log-probabilities by the plain path, one completion at a time: no padding, little memory."""
+def plain_logprobs(reader: Reader, encoded: EncodedPrompts, row_slices: Sequence[RowSlice]) -> Tensor:
+    """Compute the completions' log-probabilities by the plain path, one at a time: no padding, little memory."""
     rows = [(p.index, p.group.rows(slice(r, r + 1))) for p in row_slices for r in range(len(p.group))]
     return torch.cat([reader.logprobs(encoded, [RowSlice(i, row)])[0].logprobs[row.completion_mask] for i, row in rows])
 
 
 @contextmanager
 def wider(reader: Reader, attention: str = "sdpa") -> Iterator[None]:
-    """Lets the language model compute in the next wider dtype: float32 for bfloat16 products, else float64."""
+    """Compute in the next wider dtype inside the block: float32 for bfloat16 products, else float64."""
     compute, dtype = reader.compute, reader.dtype
     parts = reader.layers, reader.model.get_output_embeddings()
     reader.compute = None
@@ -106,7 +107,7 @@ def wider(reader: Reader, attention: str = "sdpa") -> Iterator[None]:
         if compute is None or compute == dtype:
             for part in parts:
                 part.to(torch.float64)
-        with untouched(reader.layers, attention):
+        with original_attention(reader.layers, attention):
             yield
     finally:
         reader.compute = compute

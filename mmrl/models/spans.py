@@ -1,4 +1,4 @@
-"""Finds the tokens of a completion that hold given characters of its text."""
+"""Find the tokens of a completion that hold given characters of its text."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
@@ -14,18 +14,18 @@ Span = tuple[int, int]  # characters [start, end)
 def span_mask(
     tokens: Sequence[int], decode: Callable[[Sequence[int]], str], span: Span | None, width: int
 ) -> Bool[Tensor, " t"]:
-    """Marks which of ``width`` tokens hold a character of the span of the decoded text.
+    """Return a mask over ``width`` tokens: True for those that hold a character of the span of the decoded text.
 
-    A token that also holds characters outside is marked, too: in Qwen's vocabulary ``>B`` is one token. The search is a bisection
-    over decoded prefixes, because tokens of a byte-level vocabulary need not be whole characters; a character belongs to the token
-    that completes it.
+    A token that also holds characters outside the span is marked too: in Qwen's vocabulary ``>B`` is one token. The search
+    bisects over decoded prefixes, because tokens of a byte-level vocabulary may hold parts of characters; a character belongs to
+    the token that completes it.
     """
     mask = torch.zeros(width, dtype=torch.bool)
     if span is None or span[0] >= span[1]:
         return mask
     text = decode(tokens)
 
-    def reach(count: int) -> int:  # characters that the first tokens settle
+    def reach(count: int) -> int:  # the number of characters that the first tokens complete
         pairs = zip(decode(tokens[:count]), text, strict=False)
         return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 

@@ -1,4 +1,4 @@
-"""Training curves as SVG text that takes its colours and its font from the page around it."""
+"""Draw training curves as SVG text that inherits its colours and its font from the page."""
 
 import io
 import math
@@ -39,7 +39,7 @@ PANELS = (  # a key of metrics.jsonl, the title of its panel, its unit; the firs
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A panel as it stands in the page."""
+    """A panel of the page."""
 
     title: str
     unit: str
@@ -47,32 +47,32 @@ class Curve:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of metrics.jsonl; a last line that is still being written is left out."""
+    """Return the rows of metrics.jsonl without an unfinished last line; empty if there is no file."""
     return read(path) if path.exists() else []
 
 
 def compared(runs: Mapping[str, Rows]) -> Iterator[Curve]:
-    """Yield the panels of runs: a panel a key, a line a run, which has the same colour in all panels."""
+    """Yield one panel for each key of PANELS that runs logged, with one line per run, of the same colour in all panels."""
     logged = by_key(runs)
-    found = {key: panel for key in sorted(logged) if (panel := panel_of(key)) is not None}
-    for key, (_, title, unit) in sorted(found.items(), key=lambda item: item[1][0]):
+    panels = {key: panel for key in sorted(logged) if (panel := panel_of(key)) is not None}
+    for key, (_, title, unit) in sorted(panels.items(), key=lambda item: item[1][0]):
         yield Curve(title, unit, draw(logged[key], key, colors_of(runs)))
 
 
 def others_compared(runs: Mapping[str, Rows]) -> Iterator[Curve]:
-    """Yield a panel for everything else that runs logged."""
+    """Yield one panel for each other key that runs logged."""
     logged = by_key(runs)
     for key in sorted(key for key in logged if panel_of(key) is None):
         yield Curve(key, "", draw(logged[key], key, colors_of(runs)))
 
 
 def colors_of(runs: Mapping[str, Rows]) -> dict[str, str]:
-    """Return the colour of each run, as long as there are any."""
+    """Return the colour of each run; runs beyond the number of colours have none."""
     return dict(zip(runs, COLORS, strict=False))
 
 
 def panel_of(key: str) -> tuple[int, str, str] | None:
-    """Return the place, the title and the unit of the panel of a key; None if it has none."""
+    """Return the index, the title and the unit of a key's panel; None if PANELS has none."""
     for place, (pattern, title, unit) in enumerate(PANELS):
         if match := re.fullmatch(pattern, key):
             return place, title.format(*match.groups()), unit
@@ -80,7 +80,7 @@ def panel_of(key: str) -> tuple[int, str, str] | None:
 
 
 def by_key(runs: Mapping[str, Rows]) -> dict[str, dict[str, list[tuple[float, float]]]]:
-    """Return (step, value) by key and run, for what is a finite number."""
+    """Return the points (step, value) by key and run; values that are not finite numbers are left out."""
     logged: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for name, rows in runs.items():
         for row in rows:
@@ -91,12 +91,12 @@ def by_key(runs: Mapping[str, Rows]) -> dict[str, dict[str, list[tuple[float, fl
 
 
 def is_number(value: object) -> bool:
-    """Return True for a value that can be plotted."""
+    """Return True if a value is a finite number, not a truth value."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def draw(series: Mapping[str, list[tuple[float, float]]], salt: str, colors: Mapping[str, str]) -> str:
-    """Return one panel, a line a run: every value faint, the mean over a window of steps bold."""
+    """Return the SVG of one panel with one line per run: values faint, their mean over a window of steps bold."""
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": salt}):
         figure = Figure(figsize=(4.6, 2.6), layout="constrained")
         FigureCanvasSVG(figure)
@@ -117,7 +117,7 @@ def draw(series: Mapping[str, list[tuple[float, float]]], salt: str, colors: Map
 
 
 def line(axes: Axes, points: Sequence[tuple[float, float]], label: str, color: str) -> None:
-    """Draw a series; few points are shown as points."""
+    """Draw a series; fewer than 12 points get markers and no mean."""
     steps, values = zip(*points, strict=True)
     if len(points) < 12:
         axes.plot(steps, values, color=color, label=label, linewidth=1.6, marker="o", markersize=3)
@@ -127,12 +127,12 @@ def line(axes: Axes, points: Sequence[tuple[float, float]], label: str, color: s
 
 
 def running_mean(values: Sequence[float], window: int) -> list[float]:
-    """Return the mean of the last values up to each; no value after it."""
+    """Return, for each value, the mean of the last ``window`` values up to it."""
     return [sum(values[max(0, i + 1 - window) : i + 1]) / min(window, i + 1) for i in range(len(values))]
 
 
 def plain(axes: Axes) -> None:
-    """Leave only the lines that help reading."""
+    """Remove all lines of the axes but the bottom one and a faint grid."""
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set(color=INK, alpha=0.3)
     axes.grid(axis="y", color=INK, alpha=0.1, linewidth=0.8)

@@ -1,4 +1,4 @@
-"""The contents of a report as plain data: whoever has them fills this in."""
+"""The contents of a report as plain data."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +15,8 @@ class RolloutCompletion:
     """One completion of a rollout, as the report shows it."""
 
     text: str
-    rewards: Mapping[str, float] = field(default_factory=dict)  # by name; "total" stands out if it is there
-    correct: bool | None = None  # None: nobody knows
+    rewards: Mapping[str, float] = field(default_factory=dict)  # rewards by name; "total" is highlighted
+    correct: bool | None = None  # None means unknown
     consistent: bool | None = None
     answer_span: tuple[int, int] | None = None  # characters [start, end) of the graded answer in the text
     tokens: int | None = None
@@ -35,7 +35,7 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class ReportData:
-    """A run as its reader sees it."""
+    """The contents of a report about a run."""
 
     title: str
     subtitle: str = ""
@@ -45,4 +45,4 @@ class ReportData:
     levels_title: str = "Before and after"
     runs: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)  # rows of metrics.jsonl, by name
     rollouts: Sequence[Rollout] = ()
-    notes: Sequence[str] = ()  # what a reader needs to disbelieve the numbers
+    notes: Sequence[str] = ()  # the limits of the numbers

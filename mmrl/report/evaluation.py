@@ -1,6 +1,6 @@
-"""``mmrl eval view``: questions and completions as one page without scripts or anything from elsewhere.
+"""``mmrl eval view``: write questions and completions as one page without scripts or external files.
 
-Whatever models wrote is escaped; the page has no code that could run.
+All text of models is escaped; the page contains no code that could run.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,14 +22,14 @@ TEMPLATE = "evaluation.html.j2"
 
 
 def view(folder: Path, out: Path, scorer: str, status: str | None, wrong: bool, most: int) -> Path:
-    """Write the page and return its path; ``most`` completions a set, of a status, or those that are wrong."""
+    """Write the page and return its path: at most ``most`` completions per set, of one status, or only wrong ones."""
     sets = {name: list(islice(cards(path, scorer, status, wrong), most)) for name, path in sets_of(folder).items()}
     write_whole(out, render(TEMPLATE, title=str(folder), scorer=scorer, sets=sets, most=most))
     return out
 
 
 def cards(folder: Path, scorer: str, status: str | None, wrong: bool) -> Iterator[Mapping[str, Any]]:
-    """Yield the contents of the page, a completion each; right are those whose first score is not 0."""
+    """Yield the contents of the page, one completion each; a completion is right if its first score is not 0."""
     items, samples = read_items(folder), read_lines(Sample, folder / SAMPLES)
     for sample, record in zip(samples, read_records(folder, scorer), strict=True):
         right = next(iter(record.scores.values()), 0.0)
@@ -38,7 +38,7 @@ def cards(folder: Path, scorer: str, status: str | None, wrong: bool) -> Iterato
 
 
 def card(item: Item, sample: Sample, record: Record) -> Mapping[str, Any]:
-    """Return one completion, its text in the parts that were read, so that the graded answer stands out."""
+    """Return one completion's contents; its text is split around the graded answer, which the page highlights."""
     span = parse(record.text).span or (len(record.text), len(record.text))
     options = [(letter_at(place), text) for place, text in enumerate(item.choices)]
     return {

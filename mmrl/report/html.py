@@ -1,4 +1,4 @@
-"""report.html: one file, no script, nothing loaded from elsewhere, and everything that a model wrote is escaped."""
+"""Write report.html: one file without scripts or external files, in which all text of models is escaped."""
 
 import base64
 import io
@@ -23,7 +23,7 @@ TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 
 
 def write_report(run: Path, data: ReportData) -> Path:
-    """Write the run's report.html, whole or not at all, and return its path."""
+    """Write the run's report.html atomically and return its path."""
     table, compared_lines = list(rows(data.levels)), list(lines(data.comparison)) if data.comparison else []
     page = render(
         TEMPLATE,
@@ -42,7 +42,7 @@ def write_report(run: Path, data: ReportData) -> Path:
 
 
 def parts(completion: RolloutCompletion) -> tuple[str, str, str]:
-    """Return the text before the graded answer, the answer without the space around it, and the text behind it."""
+    """Return the text before the graded answer, the answer without surrounding space, and the text after it."""
     start, end = completion.answer_span or (len(completion.text),) * 2
     answer = completion.text[start:end]
     start += len(answer) - len(answer.lstrip())
@@ -51,7 +51,7 @@ def parts(completion: RolloutCompletion) -> tuple[str, str, str]:
 
 
 def tags(text: str) -> Markup:
-    """Return the escaped text with the tags of the answer's format set back."""
+    """Escape a text and mark the tags of the answer's format."""
     escaped = escape(text)
     for tag in TAGS:
         escaped = escaped.replace(escape(tag), Markup("<i>{}</i>").format(tag))
@@ -59,7 +59,7 @@ def tags(text: str) -> Markup:
 
 
 def picture(strip: np.ndarray) -> str:
-    """Return a strip of frames, uint8 [h w 3], as the data URI of a PNG. Raises ValueError for anything else."""
+    """Encode a strip of frames, uint8 [h w 3], as the data URI of a PNG. Raises ValueError for other arrays."""
     if strip.dtype != np.uint8 or strip.ndim != 3 or strip.shape[-1] != 3:
         raise ValueError(f"rollout strip: expected uint8 [h w 3], found {strip.dtype} {strip.shape}")
     buffer = io.BytesIO()
@@ -68,18 +68,18 @@ def picture(strip: np.ndarray) -> str:
 
 
 def number(value: float) -> str:
-    """Return a reward as it is read: 1, 0.5, 2.25."""
+    """Format a reward with three significant digits: 1, 0.5, 2.25."""
     return f"{value:.3g}".replace("-", "\u2212")
 
 
 def reach(differences: Sequence[Difference]) -> float:
-    """Return half the width of the axis of differences: the farthest limit, rounded up to ten points."""
+    """Return half the width of the axis of differences: the largest absolute limit, rounded up to ten points."""
     limits = [abs(limit) for each in differences for limit in (each.low, each.high) if math.isfinite(limit)]
     return max(0.1, math.ceil(10 * max(limits, default=0.1) - 1e-9) / 10)
 
 
 def forest(difference: Difference, half: float) -> dict[str, str]:
-    """Return where dot and whisker of a line stand, in percent of the axis."""
+    """Return the positions of a line's dot and whisker, in percent of the axis."""
     at = [min(1.0, max(0.0, (value / half + 1) / 2)) for value in (difference.low, difference.mean, difference.high)]
     return {"left": f"{100 * at[0]:.2f}", "dot": f"{100 * at[1]:.2f}", "width": f"{100 * (at[2] - at[0]):.2f}"}
 

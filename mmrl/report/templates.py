@@ -1,4 +1,4 @@
-"""The templates of all pages: everything is escaped, and a name that nobody gave is an error."""
+"""Render the pages' templates: all values are escaped, and a missing value is an error."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 
 def render(template: str, filters: Mapping[str, Callable[..., Any]] | None = None, **values: Any) -> str:
-    """Return a page: a template of this folder with some filters and values."""
+    """Render a template of this folder with filters and values. Raises UndefinedError for a missing value."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,

@@ -1,4 +1,4 @@
-"""Rewards: one parser, and graders that are plain callables, of one completion or of a group, awaited or not."""
+"""Rewards: one parser, and graders, which are plain callables of one completion or of a group, async or not."""
 
 from mmrl.rewards.answer_extraction import Extraction, chosen_letter, extract
 from mmrl.rewards.consistency import consistency_rule

@@ -1,23 +1,23 @@
-"""The one way from a completion to an answer, with a trace of how it was found.
+"""Extract the answer of a completion, with a trace of the rule that found it.
 
-What models write around an answer differs by model, and a strict scorer measures that. The lenient reading gives every
-model the same chance, and never guesses: no random letter, no case-folded "a" in a sentence, no "A person", no "Based on"
-(traps found in other harnesses). What no rule can read is "unparsed", what names several answers or doubts its own is
-"ambiguous"; both are wrong. Three modes:
+Models write different text around an answer, and a strict scorer measures that. The lenient mode gives every model the same
+chance and never guesses: no random letter, no case-folded "a" in a sentence, no "A person", no "Based on" (mistakes found in
+other harnesses). A text in which no rule finds an answer is "unparsed"; a text that names several answers or doubts its own
+is "ambiguous"; both are wrong. There are three modes:
 
-- strict: the content of the graded block as it stands (`mmrl.rewards.parse`), what training rewards
+- strict: the exact content of the graded block (`mmrl.rewards.parse`), which training rewards
 - official: GRPO-CARE's and Video-R1's script: the first block, else the whole output
-- lenient: the rules, the first that finds an answer. Of a choice:
+- lenient: the first rule that finds an answer. The rules of a choice:
   - exact, wrapped, lower case, text, letter and text: the graded block is a letter, a letter in brackets or behind
     "Option", a bare "b", an option's text, or letter and text (and they agree)
   - boxed, unclosed, whole: the same for the last \\boxed{}, for a block that was opened and never closed, and for all
     that follows the reasoning where there is no block
   - phrase, alone, line: "the answer is B" in the last sentence; the last sentence closes with the letter alone; a line
     that is nothing but "Answer: B", before an explanation
-  Of a number: quantity, words, last number within the graded block; boxed, unclosed, whole, phrase without one. Of free
-  text: the graded block, an unclosed one, else all that follows the reasoning.
+  The rules of a number: quantity, words, last number within the graded block; boxed, unclosed, whole, phrase without one.
+  The rules of free text: the graded block, an unclosed one, else all that follows the reasoning.
 
-Everything takes time linear in the text, and of a long text only the end is searched for sentences.
+Everything takes time linear in the text, and only the end of a long text is searched for sentences.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,11 +35,11 @@ Mode = Literal["strict", "official", "lenient"]
 
 
 def extract(text: str, kind: Kind = "choice", choices: Sequence[str] = (), mode: Mode = "lenient") -> Extraction:
-    """Return the answer of a completion, and how it was found.
+    """Return the answer of a completion, with the rule that found it.
 
-    choices: the options' texts without letters, in the order shown; needed to read a choice leniently. The answer of a
-    number is written plainly ("1200" for "1,200 m"); of a choice it is a letter in range. Raises ValueError for an unknown
-    mode and for other than 1 to 26 choices.
+    choices: the options' texts without letters, in the order shown; the lenient mode needs them for a choice. The answer is
+    a plain number for numbers ("1200" for "1,200 m"), and a letter in range for a choice. Raises ValueError for an unknown
+    mode, and unless there are 1 to 26 choices.
     """
     parsed = parse(text)
     match mode:
@@ -54,13 +54,13 @@ def extract(text: str, kind: Kind = "choice", choices: Sequence[str] = (), mode:
 
 
 def chosen_letter(text: str, choices: Sequence[str]) -> tuple[str | None, str]:
-    """Return the chosen letter, read leniently, and the rule that found it; None with "ambiguous" or "unparsed"."""
+    """Return the chosen letter by the lenient mode, and the rule that found it; None with "ambiguous" or "unparsed"."""
     found = extract(text, "choice", choices)
     return found.answer, found.rule
 
 
 def extract_strictly(text: str, parsed: Parsed) -> Extraction:
-    """Return the graded block's stripped content, whatever it says."""
+    """Return the graded block's stripped content, without any interpretation."""
     if parsed.span is None:
         return UNPARSED
     others = other_blocks(parsed)
@@ -68,7 +68,7 @@ def extract_strictly(text: str, parsed: Parsed) -> Extraction:
 
 
 def extract_officially(text: str) -> Extraction:
-    """Return what the anchors' script compares with the gold."""
+    """Return the text that GRPO-CARE's and Video-R1's script compares with the gold."""
     content = first_block(text)
     whole = content == text.strip()
     start = text.find(content) if whole else text.find(content, text.find(ANSWER))
@@ -76,7 +76,7 @@ def extract_officially(text: str) -> Extraction:
 
 
 def extract_leniently(text: str, graded: Span | None, kind: Kind, choices: Sequence[str]) -> Extraction:
-    """Apply the rules of this kind to the graded block, an unclosed one or all that follows the reasoning."""
+    """Apply the rules of this kind to the graded block, to an unclosed one, or to everything after the reasoning."""
     region = graded or behind_reasoning(text)
     cut = None if graded else unclosed_block(text, region)
     where = "tags" if graded else "unclosed" if cut else "whole"
@@ -91,7 +91,7 @@ def extract_leniently(text: str, graded: Span | None, kind: Kind, choices: Seque
 
 
 def extract_choice(text: str, region: Span, where: ExtractionRule, choices: Sequence[str]) -> Extraction:
-    """Apply the rules of a choice; the first that finds an answer decides."""
+    """Apply the rules of a choice; the first rule that finds an answer decides."""
     whole = whole_block(text, region, choices)
     if where == "unclosed":
         return declared(whole).credited(where)
@@ -103,7 +103,7 @@ def extract_choice(text: str, region: Span, where: ExtractionRule, choices: Sequ
 
 
 def extract_number(text: str, region: Span, where: ExtractionRule) -> Extraction:
-    """Apply the rules of a number; the first that finds an answer decides."""
+    """Apply the rules of a number; the first rule that finds an answer decides."""
     if where == "unclosed":
         return exact_number(text, region).credited(where)
     in_box = boxed(text, region, quantity)
@@ -113,13 +113,13 @@ def extract_number(text: str, region: Span, where: ExtractionRule) -> Extraction
 
 
 def boxed(text: str, region: Span, read: Callable[..., Extraction], *choices: Sequence[str]) -> Extraction:
-    r"""Return what a rule reads in the last \boxed{} of a region."""
+    r"""Apply a rule to the content of the last \boxed{} of a region."""
     box = last_box(text, region)
     return UNPARSED if box is None else read(text, box, *choices).credited("boxed")
 
 
 def alternatives_to(found: Extraction, parsed: Parsed, kind: Kind, choices: Sequence[str]) -> tuple[str, ...]:
-    """Return what else is named where the answer was found, or in other blocks."""
+    """Return the other answers that are named beside the one found, or in other blocks."""
     others = other_blocks(parsed) if parsed.multiple else ()
     if kind == "choice":
         others = tuple(name for name in others if name in letters_of(choices))
@@ -127,5 +127,5 @@ def alternatives_to(found: Extraction, parsed: Parsed, kind: Kind, choices: Sequ
 
 
 def other_blocks(parsed: Parsed) -> tuple[str, ...]:
-    """Contents of the answer blocks that differ from the graded one."""
+    """Return the contents of the answer blocks that differ from the graded one."""
     return tuple(sorted(set(parsed.contents) - {parsed.answer}))

@@ -1,4 +1,4 @@
-"""Where in a completion an answer may stand: the graded block, what follows the reasoning, the last box, the last sentence."""
+"""Find the regions of a completion that may hold an answer: after the reasoning, an unclosed block, the last box or line."""
 
 import re
 
@@ -7,13 +7,16 @@ from mmrl.rewards.plain_text import PlainText, plain_text
 
 Span = tuple[int, int]
 
-SHORT = 1000  # characters: what is longer is no answer, and of a longer sentence the end is read
+SHORT = 1000  # characters: a longer text is no answer, and only the end of a longer sentence is searched
 BOXED = "\\boxed"
 STOP = re.compile(r"(?<=[.!?]) |(?<=[。！？]) ?")
 
 
 def behind_reasoning(text: str) -> Span:
-    """Return what follows the last </think>. Reasoning that was cut off has nothing behind it but an opened answer."""
+    """Return the span after the last </think>; without one, all of the text.
+
+    If <think> is never closed, the span starts at the first <answer>, and is empty without one.
+    """
     end = text.rfind(THINK_END)
     if end >= 0:
         return end + len(THINK_END), len(text)
@@ -27,13 +30,13 @@ def after_reasoning(text: str) -> str:
 
 
 def unclosed_block(text: str, region: Span) -> Span | None:
-    """Return what follows the last <answer> of the region."""
+    """Return the span after the last <answer> of the region; None without one."""
     tag = text.rfind(ANSWER, *region)
     return None if tag < 0 else (tag + len(ANSWER), region[1])
 
 
 def last_box(text: str, region: Span) -> Span | None:
-    r"""Return the content of the last \boxed{..} of the region, up to its own closing brace or, without one, SHORT characters."""
+    r"""Return the span inside the last \boxed{..} of the region: up to its closing brace or, without one, SHORT characters."""
     at = text.rfind(BOXED, *region)
     start = text.find("{", at, at + len(BOXED) + 3) + 1 if at >= 0 else 0
     if not start or text[at + len(BOXED) : start - 1].strip():
@@ -60,10 +63,10 @@ def last_line_of(text: str, region: Span) -> Span:
 
 
 def last_line(text: str, region: Span) -> PlainText:
-    """Return the last SHORT characters of the last line of the region that is not empty, squeezed."""
+    """Return the last SHORT characters of the region's last line that is not empty, as plain text."""
     return plain_text(text, *last_line_of(text, region)).end(SHORT)
 
 
 def sentence_starts(line: str) -> list[int]:
-    """Where the sentences of a line start, in order; a stop at its end starts none."""
+    """Return the indices at which the sentences of a line start, in order; a stop at its end starts no sentence."""
     return [0, *(match.end() for match in STOP.finditer(line) if match.end() < len(line))]

@@ -1,7 +1,7 @@
-"""How well an answer matches the gold, for the five kinds of questions: Video-R1's and GRPO-CARE's rules.
+"""Score an answer against the gold, for the five kinds of questions, by Video-R1's and GRPO-CARE's rules.
 
-Every function takes what was answered and what is right, as text, and returns a number in [0, 1]. The rules are the
-published ones, quirks included, so that numbers compare; every quirk is named where it stands.
+Every function takes the answer and the gold, as text, and returns a number in [0, 1]. The rules are the published ones, quirks
+included, so that numbers are comparable; each docstring names its quirks.
 """
 
 import importlib
@@ -10,32 +10,32 @@ from types import ModuleType
 
 import numpy as np
 
-TINY = 1e-9  # of the published regression rule
+TINY = 1e-9  # the epsilon of the published regression rule
 
 
 def same_text(answer: str, gold: str) -> float:
-    """1 if the stripped strings are equal: "A." or "(A)" is not "A"."""
+    """Return 1 if the stripped strings are equal, else 0: "A." or "(A)" is not "A"."""
     return float(answer.strip() == gold.strip())
 
 
 def numerical(answer: str, gold: str) -> float:
-    """1 if both are equal when rounded to two digits.
+    """Return 1 if both numbers are equal after rounding to two digits, else 0.
 
-    Quirk: 0 if only one of the two contains a point or a comma, so 5 against 5.0 and 1,000 against 1000 are wrong.
-    `same_number` has no such condition.
+    Quirk: it is 0 if only one of the two contains a point or a comma, so 5 against 5.0 and 1,000 against 1000 are wrong.
+    `same_number` does not have this condition.
     """
     separated = ["." in text or "," in text for text in (answer, gold)]
     return same_number(answer, gold) if separated[0] == separated[1] else 0.0
 
 
 def same_number(answer: str, gold: str) -> float:
-    """1 if both are numbers, thousands separators or not, that are equal when rounded to two digits."""
+    """Return 1 if both texts are numbers, with or without thousands separators, that are equal after rounding to two digits."""
     given, right = finite_number(answer), finite_number(gold)
     return float(given is not None and right is not None and round(given, 2) == round(right, 2))
 
 
 def regression(answer: str, gold: str) -> float:
-    """1 - min(1, (|answer - gold| + 1e-9) / (|gold| + 1e-9)). Quirk: a gold of 0 is never rewarded."""
+    """Return 1 - min(1, (|answer - gold| + 1e-9) / (|gold| + 1e-9)). Quirk: a gold of 0 is never rewarded."""
     given, right = finite_number(answer), finite_number(gold)
     if given is None or right is None:
         return 0.0
@@ -43,9 +43,9 @@ def regression(answer: str, gold: str) -> float:
 
 
 def mean_relative_accuracy(answer: str, gold: str) -> float:
-    """Share of the thresholds t in .50, .55, .. .95 with |answer - gold| / |gold| <= 1 - t (VSI-Bench's own rule).
+    """Return the fraction of the thresholds t = .50, .55, .. .95 with |answer - gold| / |gold| <= 1 - t (VSI-Bench's own rule).
 
-    A gold of 0, which the formula divides by, is matched by 0 only.
+    For a gold of 0, by which the formula would divide, only 0 is right.
     """
     given, right = finite_number(answer), finite_number(gold)
     if given is None or right is None:
@@ -56,9 +56,9 @@ def mean_relative_accuracy(answer: str, gold: str) -> float:
 
 
 def mean_relative_accuracy_video_r1(answer: str, gold: str) -> float:
-    """Return mean relative accuracy as Video-R1 and GRPO-CARE have it: < for <=, in float32.
+    """Return the mean relative accuracy of Video-R1 and GRPO-CARE, with < instead of <=, in float32.
 
-    Up to 0.1 below VSI-Bench's.
+    It is up to 0.1 below VSI-Bench's.
     """
     given, right = finite_number(answer), finite_number(gold)
     if given is None or right is None:
@@ -69,7 +69,7 @@ def mean_relative_accuracy_video_r1(answer: str, gold: str) -> float:
 
 
 def ocr(answer: str, gold: str) -> float:
-    """max(0, 1 - word error rate): edits of words over words of the gold, as written."""
+    """Return max(0, 1 - word error rate), where the rate is word edits / words of the gold, without normalisation."""
     from_words, to_words = gold.split(), answer.split()
     if not from_words or not to_words:
         return float(from_words == to_words)
@@ -77,9 +77,9 @@ def ocr(answer: str, gold: str) -> float:
 
 
 def free(answer: str, gold: str) -> float:
-    """Mean of the F-measures of ROUGE-1, ROUGE-2 and ROUGE-L with stemming (Lin 2004).
+    """Return the mean F-measure of ROUGE-1, ROUGE-2 and ROUGE-L with stemming (Lin 2004).
 
-    Quirk: only a-z and 0-9 make words, so text in other scripts scores 0.
+    Quirk: words consist of a-z and 0-9 only, so text in other scripts scores 0.
     """
     names = ["rouge1", "rouge2", "rougeL"]
     scores = eval_extra("rouge_score.rouge_scorer").RougeScorer(names, use_stemmer=True).score(gold, answer)
@@ -90,7 +90,7 @@ PUBLISHED = {"choice": same_text, "numerical": numerical, "regression": regressi
 
 
 def finite_number(text: str) -> float | None:
-    """Return the finite number that a text is, commas ignored; None if it is none."""
+    """Parse a text as a finite number, ignoring commas; return None if it is not one."""
     try:
         value = float(text.strip().replace(",", ""))
     except ValueError:
@@ -99,7 +99,7 @@ def finite_number(text: str) -> float | None:
 
 
 def eval_extra(module: str) -> ModuleType:
-    """Return a library of the extra `eval`, imported where it is needed."""
+    """Import a library of the extra `eval`. Raises ModuleNotFoundError with the command that installs it."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

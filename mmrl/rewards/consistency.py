@@ -1,7 +1,7 @@
-"""Which option the reasoning concludes, by rules, and whether that is the one answered.
+"""Find the option that the reasoning concludes, by rules, and compare it with the answer.
 
-For data without an exact judge. The rules say nothing where they are not sure, and what concludes nothing counts as
-inconsistent; so report the share of consistent completions with the share that concludes at all (`concludes`).
+This is for data without an exact judge. If the rules are not sure, they find no conclusion, and reasoning without a conclusion
+counts as inconsistent. So report the fraction of consistent completions together with the coverage (`concludes`).
 """
 
 import re
@@ -12,9 +12,9 @@ from mmrl.rewards.option_mentions import longest_first, named_by_letter, plain_w
 from mmrl.rewards.parse import parse
 from mmrl.types import letters_of
 
-READ = 5_000  # characters at the end of the reasoning that are read
-SENTENCES = re.compile(r"(?x) (?<=[.!?])\s+ | (?<=[。！？]) | \n+")  # what parts two sentences
-CLAUSES = re.compile(  # what parts two clauses: marks, and words that say how the next one is meant
+READ = 5_000  # characters at the end of the reasoning that are searched
+SENTENCES = re.compile(r"(?x) (?<=[.!?])\s+ | (?<=[。！？]) | \n+")  # the separator of two sentences
+CLAUSES = re.compile(  # the separator of two clauses: punctuation, and words that give the role of the next clause
     r"""(?ix)
     ( [,;:()，；：（）] | 因为 | 所以 | 而不是
     | \b (?: but | because | since | while | whereas | although | so | therefore | thus | hence | rather[ ]than | instead[ ]of ) \b
@@ -28,10 +28,10 @@ CUE = re.compile(  # a word by which a sentence concludes: "so", "the answer", "
     | 所以 | 因此 | 综上 | 故选 | 应选 | 答案 | 下一步是
     """
 )
-REVISION = re.compile(  # a sentence that begins like this takes back what was said: "Wait, ", "But ", "No, "
+REVISION = re.compile(  # a sentence that starts like this revises an earlier one: "Wait, ", "But ", "No, "
     r"(?ix) \W* (?: wait | but | actually | however | no (?=,) | on[ ]second[ ]thoughts? | hmm | instead ) \b"
 )
-SUSPENSION = re.compile(  # the same, where what was said before stands no longer even if no option is named
+SUSPENSION = re.compile(  # a sentence that starts like this cancels earlier conclusions, even if it names no option
     r"(?ix) \W* (?: wait | actually | no (?=,) | on[ ]second[ ]thoughts? ) \b"
 )
 NEGATION = re.compile(  # "not", "isn't", "wrong", "rules out", "不"
@@ -47,27 +47,27 @@ SUPPOSED = re.compile(  # a supposition or a question: "if", "unless", "?"
 REASON = frozenset({"because", "since", "while", "whereas", "although", "因为"})
 REFUSAL = frozenset({"rather than", "instead of", "而不是"})
 FILLER = frozenset({"the", "a", "an", "to", "is", "be", "should", "i", "we"})
-LEAST_OVERLAP, LEAST_MARGIN = 0.8, 0.2  # token F1 of a paraphrase, and its lead over the second option
+LEAST_OVERLAP, LEAST_MARGIN = 0.8, 0.2  # the least token F1 of a paraphrase, and the least lead over the second option
 
 
 def consistency(completion: str, *, choices: Sequence[str], **_: object) -> float:
-    """1 if the reasoning concludes the option that is answered, right or wrong; 0 where it concludes none."""
+    """Return 1 if the reasoning concludes the answered option, right or wrong; 0 if it concludes another one or none."""
     concluded = consistency_rule(completion, choices)
     return float(concluded is not None and concluded == chosen_letter(completion, choices)[0])
 
 
 def concludes(completion: str, *, choices: Sequence[str], **_: object) -> float:
-    """1 if the rules find a conclusion in the reasoning: the coverage of `consistency`."""
+    """Return 1 if the rules find a conclusion in the reasoning: the coverage of `consistency`."""
     return float(consistency_rule(completion, choices) is not None)
 
 
 def consistency_rule(completion: str, choices: Sequence[str]) -> str | None:
     """Return the letter that the reasoning concludes, or None.
 
-    The last sentence with a conclusion's cue (so, therefore, the answer, ..) that names one option, by letter, by its
-    words or by a close paraphrase. Negated mentions do not count, and an option that is refused later is not concluded;
-    a later revision ("wait, ..", "but ..") that names an option overrides. Questions and suppositions ("if ..") conclude
-    nothing, and options named behind "because" are reasons. None where two options remain.
+    The last sentence with a cue of a conclusion (so, therefore, the answer, ..) decides, if it names one option, by letter, by
+    its words or by a close paraphrase. Negated mentions do not count, and an option that is refused later is not concluded. A
+    later revision ("wait, ..", "but ..") that names an option overrides. Questions and suppositions ("if ..") conclude nothing,
+    and options named after "because" are reasons. The result is None if two options remain.
     """
     thought = parse(completion).reasoning
     refused: set[str] = set()
@@ -83,9 +83,9 @@ def consistency_rule(completion: str, choices: Sequence[str]) -> str | None:
 
 
 def mentioned(sentence: str, choices: Sequence[str]) -> tuple[set[str], set[str]]:
-    """Return options that the sentence names, and those that it only names to refuse them.
+    """Return the options that the sentence names, and those that it names only to refuse them.
 
-    What is named as a reason counts where nothing else is named.
+    Options named as a reason count if no other option is named.
     """
     named: set[str] = set()
     reasons: set[str] = set()
@@ -109,12 +109,12 @@ def options_as_letters(sentence: str, choices: Sequence[str]) -> str:
 
 
 def paraphrased(sentence: str, choices: Sequence[str]) -> set[str]:
-    """Return the option that what follows the last cue says in nearly its words."""
+    """Return the option, in a set, that the text after the last cue paraphrases closely; an empty set if there is none."""
     cues = list(CUE.finditer(sentence))
     if not cues or NEGATION.search(sentence):
         return set()
-    said = content(sentence[cues[-1].end() :])
-    scores = [overlap(said, content(choice)) for choice in choices]
+    claim = content(sentence[cues[-1].end() :])
+    scores = [overlap(claim, content(choice)) for choice in choices]
     ranked = sorted(zip(scores, letters_of(choices), strict=True))
     second = ranked[-2][0] if len(ranked) > 1 else 0.0
     best, name = ranked[-1]
@@ -122,10 +122,10 @@ def paraphrased(sentence: str, choices: Sequence[str]) -> set[str]:
 
 
 def content(text: str) -> set[str]:
-    """Return the words that carry a meaning."""
+    """Return the set of content words, without articles and auxiliary words."""
     return set(plain_words(text).split()) - FILLER
 
 
 def overlap(one: set[str], other: set[str]) -> float:
-    """F1 of two sets of words: 2 |both| / (|one| + |other|); 0 for two empty ones."""
+    """Return the F1 of two sets of words: 2 |both| / (|one| + |other|); 0 for two empty sets."""
     return 2 * len(one & other) / max(1, len(one) + len(other))

@@ -11,16 +11,16 @@ ExtractionRule = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """An answer with its trace. answer is None exactly where rule is "ambiguous" or "unparsed"; both are wrong."""
+    """An answer with its trace. ``answer`` is None exactly if ``rule`` is "ambiguous" or "unparsed"; both are wrong."""
 
     answer: str | None  # a letter for kind "choice", a plain number for numbers, text for the rest
     rule: ExtractionRule  # the rule that found it
-    span: tuple[int, int] | None = None  # the characters [start, end) of the completion that it was read from
-    alternatives: tuple[str, ...] = ()  # what else was named there, or stands in other answer blocks
-    multiple: bool = False  # several answer blocks that do not all say the same
+    span: tuple[int, int] | None = None  # the characters [start, end) of the completion that hold the answer
+    alternatives: tuple[str, ...] = ()  # other answers that are named there or in other answer blocks
+    multiple: bool = False  # True if there are several answer blocks with different contents
 
     def credited(self, rule: ExtractionRule) -> "Extraction":
-        """Name another rule as the one that found the answer, if there is an answer."""
+        """Return the extraction with another rule, if it has an answer; else return it unchanged."""
         return self if self.answer is None else replace(self, rule=rule)
 
 
@@ -28,12 +28,12 @@ UNPARSED = Extraction(None, "unparsed")
 
 
 def ambiguous(candidates: set[str], span: tuple[int, int] | None = None) -> Extraction:
-    """Several answers, or one in doubt."""
+    """Return an extraction without an answer, because there are several candidates or one in doubt."""
     return Extraction(None, "ambiguous", span, tuple(sorted(candidates)))
 
 
 def first(*found: Extraction) -> Extraction:
-    """Return the first that holds an answer; else the first that is ambiguous; else unparsed."""
-    answers = [one for one in found if one.answer is not None]
-    doubts = [one for one in found if one.rule == "ambiguous"]
+    """Return the first extraction with an answer; else the first ambiguous one; else UNPARSED."""
+    answers = [each for each in found if each.answer is not None]
+    doubts = [each for each in found if each.rule == "ambiguous"]
     return (answers or doubts or [UNPARSED])[0]

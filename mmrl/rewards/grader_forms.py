@@ -1,13 +1,13 @@
-"""The four forms of a grader, and what one call of a grader must return.
+"""The four forms of a grader, and the check of what a call returns.
 
     def f(completion: str, **fields) -> float                                 # judges one completion
     def f(completions: list[str], **fields) -> list[float]                    # judges a whole group
     async def f(completion: str, **fields) -> float                           # the same two, awaited
     async def f(completions: list[str], **fields) -> list[float]
 
-A grader judges a whole group where its first parameter has the name ``completions``, as TRL's reward functions have it.
-Departure from TRL: a field is the value of the one example that the group belongs to, and not a list of equal values.
-A callable object has the form of its ``__call__``.
+A grader judges a whole group if its first parameter has the name ``completions``, as in TRL's reward functions. Departure from
+TRL: a field is the value of the one example that the group belongs to, not a list of equal values. A callable object has the
+form of its ``__call__``.
 """
 
 import inspect
@@ -21,22 +21,22 @@ from typing import Any
 
 from mmrl.rewards.graders import Grader
 
-DEFAULT_CONCURRENCY = 16  # calls of one async grader that are under way at once
+DEFAULT_CONCURRENCY = 16  # calls of one async grader that run at once
 
-Scores = list[float | None]  # one of each completion; None where a grader has no verdict
+Scores = list[float | None]  # one score per completion; None if the grader has no verdict
 
 
 @dataclass(frozen=True, slots=True)
 class GroupGrader:
-    """A grader of any form, with what is known of its form."""
+    """A grader of any form, with the properties of its form."""
 
     grader: Grader
     whole_group: bool
     is_async: bool
-    concurrency: int = DEFAULT_CONCURRENCY  # has a meaning only for an async grader
+    concurrency: int = DEFAULT_CONCURRENCY  # only an async grader uses it
 
     def parts(self, texts: Sequence[str]) -> list[list[str]]:
-        """Return the completions of a group, divided into those that one call judges."""
+        """Split the completions of a group into the lists that one call judges."""
         if self.whole_group:
             return [list(texts)] if texts else []
         return [[text] for text in texts]
@@ -54,11 +54,11 @@ class GraderCall:
 
     @property
     def where(self) -> str:
-        """Name the grader and the example, for messages."""
+        """The grader and the example in words, for messages."""
         return f"grader {self.name!r}, example {self.given['id']!r}"
 
     def run(self) -> Scores:
-        """Call a grader that is not async. Raises what it raises, with a note, and ValueError for what is no finite number."""
+        """Call a grader that is not async. Raises its errors with a note, and ValueError unless scores are finite numbers."""
         try:
             value = self.ask()
         except Exception as error:  # graders are a user's code and raise anything; it is raised again
@@ -79,7 +79,7 @@ class GraderCall:
         return self.scores(value)
 
     def ask(self) -> Any:
-        """Call the grader in its own form. A row's field never takes the place of the completions."""
+        """Call the grader in its own form. A row's field cannot replace the completions."""
         if self.grader.whole_group:
             given = {name: value for name, value in self.given.items() if name != "completions"}
             return self.grader.grader(self.texts.copy(), **given)  # a grader may change its list
@@ -98,7 +98,7 @@ class GraderCall:
         return [self.score(each, f"{self.where}, completion {place}") for place, each in enumerate(found)]
 
     def score(self, value: Any, where: str) -> float | None:
-        """Return one score as a float, or None if the grader may say that it has no verdict."""
+        """Return one score as a float; None passes if the grader may abstain. Raises ValueError for anything else."""
         if value is None and self.may_abstain:
             return None
         if not isinstance(value, Real) or not math.isfinite(value):
@@ -108,7 +108,7 @@ class GraderCall:
 
 
 def group_grader(grader: Grader | GroupGrader, concurrency: int | None = None) -> GroupGrader:
-    """Return a grader with its form. Raises ValueError for a concurrency below 1 and for one of a grader that is not async."""
+    """Return a grader with its form. Raises ValueError for a concurrency below 1, or for any if the grader is not async."""
     if isinstance(grader, GroupGrader):
         return grader
     is_async = awaits(grader)
@@ -123,14 +123,14 @@ def group_grader(grader: Grader | GroupGrader, concurrency: int | None = None) -
 
 
 def awaits(grader: Callable[..., Any]) -> bool:
-    """Return whether a function, or a callable object's ``__call__``, is defined with async def; of a partial, what it calls."""
+    """Return True if a function, a partial's function or a callable object's ``__call__`` is defined with async def."""
     while isinstance(grader, partial):
         grader = grader.func
     return inspect.iscoroutinefunction(grader) or inspect.iscoroutinefunction(type(grader).__call__)
 
 
 def judges_whole_group(grader: Callable[..., Any]) -> bool:
-    """Return whether the first parameter is named completions. Raises ValueError where another one is, which is not given."""
+    """Return True if the first parameter is named completions. Raises ValueError if another one is, which gets no value."""
     try:
         first, *others = inspect.signature(grader).parameters
     except (TypeError, ValueError):  # some callables of C have no signature; a callable may have no parameter
@@ -143,6 +143,6 @@ def judges_whole_group(grader: Callable[..., Any]) -> bool:
 
 
 def as_list(value: Any) -> Sequence[Any] | None:
-    """Return a list, a tuple, an array or a tensor as a sequence of Python's numbers; None for anything else."""
+    """Convert a list, a tuple, an array or a tensor to a sequence of Python numbers; return None for anything else."""
     plain = value.tolist() if callable(getattr(value, "tolist", None)) else value
     return plain if isinstance(plain, list | tuple) else None

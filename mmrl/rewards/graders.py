@@ -1,7 +1,7 @@
 """The graders that come with mmrl. A grader is a plain callable: grader(completion, **fields) -> a finite number.
 
-The fields are those of the example's row as read, and id, question, answer, kind and choices, which win. Take those you
-need by name and the rest with **fields. Your own may have other forms: `mmrl.rewards.grader_forms`.
+The fields are those of the example's row in the file, overridden by id, question, answer, kind and choices. Accept the ones you
+need by name and the rest with **fields. Your own graders may have other forms: `mmrl.rewards.grader_forms`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,23 +15,23 @@ from mmrl.rewards.consistency import concludes, consistency, consistency_rule
 from mmrl.rewards.parse import first_block, parse
 from mmrl.types import Example, letters_of
 
-Grader = Callable[..., Any]  # a number, or what the other forms return
+Grader = Callable[..., Any]  # it returns a number, or the result of another form
 
 
 def accuracy(completion: str, *, kind: str, answer: str, **_: object) -> float:
-    """Return the reward of training: the graded block's exact content against the gold, by the published rule of its kind.
+    """Return the accuracy reward: the graded block's exact content against the gold, by the published rule of its kind.
 
-    Departure from Video-R1 and GRPO-CARE: they read the first answer block of the completion, this reads the last one
-    behind the reasoning. Their rules for the kinds are kept, quirks included (`mmrl.rewards.answer_scores`).
+    Departure from Video-R1 and GRPO-CARE: they use the first answer block of the completion, this grader uses the last one
+    after the reasoning. The rules of the kinds are theirs, quirks included (`mmrl.rewards.answer_scores`).
     """
     given = parse(completion).answer
     return 0.0 if given is None else scores.PUBLISHED[kind](given, answer)
 
 
 def lenient(completion: str, *, kind: str, answer: str, choices: Sequence[str] = (), **_: object) -> float:
-    """Return whether the answer is right however it is written: what `extract` finds, by the rule of its kind.
+    """Score the answer that `extract` finds, in whatever form it is written, by the rule of its kind.
 
-    Numbers compare as `same_number` has it (1,000 = 1000.0); regression, OCR and free text are scored as in `accuracy`.
+    Numbers are compared by `same_number` (1,000 = 1000.0); regression, OCR and free text are scored as in `accuracy`.
     """
     given = extract(completion, kind, choices).answer
     if given is None:
@@ -40,9 +40,9 @@ def lenient(completion: str, *, kind: str, answer: str, choices: Sequence[str] =
 
 
 def official(completion: str, *, kind: str, answer: str, **_: object) -> float:
-    """GRPO-CARE's and Video-R1's evaluation script: the first block, else the whole output; regression by their MRA.
+    """Score by GRPO-CARE's and Video-R1's evaluation script: the first block, else the whole output; regression by their MRA.
 
-    As there, free text and OCR score 0.
+    As in the script, free text and OCR score 0.
     """
     rules = {
         "choice": scores.same_text,
@@ -53,13 +53,13 @@ def official(completion: str, *, kind: str, answer: str, **_: object) -> float:
 
 
 def mra(completion: str, *, answer: str, **_: object) -> float:
-    """VSI-Bench's mean relative accuracy of the graded block's number."""
+    """Return VSI-Bench's mean relative accuracy of the number in the graded block."""
     given = parse(completion).answer
     return 0.0 if given is None else scores.mean_relative_accuracy(given, answer)
 
 
 def well_formed(completion: str, **_: object) -> float:
-    """Return the format reward: 1 if the whole completion is a think block, optional whitespace, an answer block."""
+    """Return the format reward: 1 if the full completion is a think block, optional whitespace, an answer block; else 0."""
     return float(parse(completion).format_ok)
 
 
@@ -78,7 +78,7 @@ GRADERS: Mapping[str, Grader] = MappingProxyType(
 
 
 def check_gold(example: Example) -> None:
-    """Raise a ValueError for a gold that no answer can match, so that it is found before training and not as a 0."""
+    """Raise ValueError for a gold that no answer can match, so that it is found before training and does not give 0."""
     gold, where = example.answer, f"example {example.id}: answer"
     if gold is None or not gold.strip():
         raise ValueError(f"{where}: expected a gold for kind {example.kind!r}, found {gold!r}")
@@ -89,10 +89,10 @@ def check_gold(example: Example) -> None:
 
 
 def trace(text: str, example: Example) -> dict[str, object]:
-    """Return how a text was read, for the record of an evaluation: strict answer, format, and the rule that decided.
+    """Return the trace of an extraction for an evaluation's record: strict answer, format, and the rule that decided.
 
-    The rule is "unparsed" where no answer was found and "ambiguous" where several were. Of a choice also what the
-    reasoning concludes by the rules of `consistency`; where its options are not known it is read strictly.
+    The rule is "unparsed" if no answer was found and "ambiguous" if several were found. For a choice, "concluded" is the
+    letter that the reasoning concludes by `consistency_rule`; a choice without options is extracted by the strict mode.
     """
     parsed = parse(text)
     choice = example.kind == "choice"

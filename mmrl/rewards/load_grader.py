@@ -1,4 +1,4 @@
-"""A grader by its name in the YAML: one of mmrl's, or yours as path.py:function."""
+"""Load a grader by its name in the YAML: one of mmrl's, or your own as path.py:function."""
 
 import inspect
 
@@ -10,7 +10,7 @@ from mmrl.runtime.user_code import load_object
 def load_grader(spec: str) -> Grader:
     """Return the grader that a spec names.
 
-    A path is relative to the current directory. Loading runs that file: it is code.
+    A path is relative to the current directory. Loading runs the file. Raises ValueError if the spec names no valid grader.
     """
     if spec in GRADERS:
         return GRADERS[spec]

@@ -1,7 +1,7 @@
-"""Which number an answer states: digits or words, with or without a unit.
+"""Find the number that an answer states, in digits or words, with or without a unit.
 
-What is read is the number as written: 25 % is 25 and 3 m are 3. No unit is converted, since a question asks in one. Patterns are
-verbose and take time linear in the text, as in `mmrl.rewards.option_patterns`; tests/rewards/test_patterns.py has examples.
+The result is the number as written: 25 % is 25 and 3 m are 3. No unit is converted, because a question asks for one unit. Patterns
+are verbose and take time linear in the text, as in `mmrl.rewards.option_patterns`; tests/rewards/test_patterns.py has examples.
 """
 
 import math
@@ -12,7 +12,7 @@ from mmrl.rewards.extracted_answer import UNPARSED, Extraction, ambiguous
 from mmrl.rewards.option_patterns import EDGE
 from mmrl.rewards.plain_text import plain_text
 
-TRAILING_WORDS = 3  # of a unit: "12 square metres"
+TRAILING_WORDS = 3  # the most words of a unit: "12 square metres"
 
 DIGITS = r"(?: \d{1,3} (?:,\d{3})+ (?!\d) | \d+ ) (?:\.\d+)? | \.\d+"  # 1,200.5 or 1200.5 or .5
 NUMBER = re.compile(  # in digits: "-3", "1,200.5", "3/4", "1.5e3", "1.5 x 10^3"
@@ -44,10 +44,10 @@ ONE_AS_PRONOUN = re.compile(  # "the one", "which one", "the easier one", "one o
     | \b one[ ]of\b
     """
 )
-CUE = re.compile(  # what stands before the number that answers: "the answer to this is", "total:", "答案是", "="
+CUE = re.compile(  # the text before the number that answers: "the answer to this is", "total:", "答案是", "="
     r"(?ix) \b (?: answer | result | total | estimate ) \b [^.!?\d]{0,40}? (?: \bis\b | [:=≈] ) | 答案是?为?[:]? | [=≈]"
 )
-BETWEEN = re.compile(  # what makes one range or choice of two numbers: "-", " m to ", " or about "
+BETWEEN = re.compile(  # the text between two numbers of a range or a choice: "-", " m to ", " or about "
     r"(?ix) ^ [^\d]{0,20}? (?: - | – | — | ~ | \bto\b | \bor\b | \band\b | 或 | 到 | 至 ) \W{0,3} $"
 )
 DOUBT = re.compile(  # a bound or an uncertain number: "more than", "maybe", "at least", "<", "±", "不"
@@ -57,7 +57,7 @@ DOUBT = re.compile(  # a bound or an uncertain number: "more than", "maybe", "at
     | n['’]t\b | [?？<>≤≥±] | 不
     """
 )
-WHOLE = re.compile(  # all that may stand before a number that is a whole answer: "The final answer is about $"
+WHOLE = re.compile(  # the text that may precede a number that is the full answer: "The final answer is about $"
     r"""(?ix)
     ^ (?: (?: the[ ] | my[ ] )? (?: final[ ] )? answer (?:[ ]is)? [:=]? [ ]? | 答案是?[:]? [ ]? )?
     (?: about | around | approximately | roughly | ca\.? | ~ | ≈ | 约 )? [ ]? [$€£¥]? $
@@ -66,7 +66,7 @@ WHOLE = re.compile(  # all that may stand before a number that is a whole answer
 
 
 def exact_number(text: str, region: Span) -> Extraction:
-    """Read a region that is nothing but a number, perhaps with a unit: "about 1,200 m"."""
+    """Return the number of a region that consists of a number, perhaps with a unit: "about 1,200 m"; else UNPARSED."""
     found = quantity(text, region)
     if found.answer is None or found.alternatives:
         return UNPARSED if found.rule != "ambiguous" else found
@@ -77,7 +77,7 @@ def exact_number(text: str, region: Span) -> Extraction:
 
 
 def quantity(text: str, region: Span) -> Extraction:
-    """Return the number that a region states: behind its last "answer is" or "=", else its last one.
+    """Return the number that a region states: the one after its last "answer is" or "=", else the last one.
 
     Two numbers of a range or a choice ("3-5", "3 or 5"), and bounds ("more than 3"), are ambiguous.
     """
@@ -101,7 +101,7 @@ def quantity(text: str, region: Span) -> Extraction:
 
 
 def number_phrase(text: str, region: Span) -> Extraction:
-    """ "The answer is 5" in the last sentence."""
+    """Return the number of a phrase like "The answer is 5" in the last sentence; UNPARSED without such a phrase."""
     line = last_line(text, region)
     sentence = line.part(sentence_starts(line.text)[-1], len(line.text))
     if not sentence.text or not CUE.search(sentence.text):
@@ -110,7 +110,7 @@ def number_phrase(text: str, region: Span) -> Extraction:
 
 
 def numeral_value(match: re.Match[str]) -> float:
-    """Return the number that NUMBER matched; nan for a fraction over zero."""
+    """Return the number that NUMBER matched; NaN for a fraction over zero."""
     sign = -1 if match["sign"] in ("-", "−") else 1
     above, below = match["top"] or match["over"], match["bottom"] or match["under"]
     if above is not None:
@@ -125,7 +125,7 @@ def word_value(match: re.Match[str]) -> float:
 
 
 def is_pronoun(text: str, match: re.Match[str]) -> bool:
-    """Return whether a "one" counts nothing: "the red one", "one of them"."""
+    """Return True if a matched "one" is a pronoun and no number: "the red one", "one of them"."""
     phrases = ONE_AS_PRONOUN.finditer(text) if match[0].lower() == "one" else ()
     return any(found.start() <= match.start() < found.end() for found in phrases)
 

@@ -1,4 +1,4 @@
-"""Which options a piece of text names: by a letter that stands alone, or by the words of the option."""
+"""Find the options that a text names, by a letter that stands alone or by the words of the option."""
 
 import re
 from collections.abc import Sequence
@@ -11,20 +11,20 @@ WORD = re.compile(r"\w+")
 
 
 def named(text: str, choices: Sequence[str]) -> set[str]:
-    """Return options that the text names, by letter or by their words."""
+    """Return the letters of the options that the text names, by letter or by their words."""
     return named_by_letter(text, choices) | named_by_words(text, choices)
 
 
 def named_by_letter(text: str, choices: Sequence[str]) -> set[str]:
-    """Capital letters in range that stand alone. "A person", "I see" are none; "option A is" is one."""
-    found = (match for match in NAME.finditer(text) if match[1] in letters_of(choices))
-    return {match[1] for match in found if not is_article(text, match.start(1), choices)}
+    """Return the capital letters in range that stand alone: none in "A person" and "I see", one in "option A is"."""
+    matches = (match for match in NAME.finditer(text) if match[1] in letters_of(choices))
+    return {match[1] for match in matches if not is_article(text, match.start(1), choices)}
 
 
 def named_by_words(text: str, choices: Sequence[str]) -> set[str]:
-    """Return options whose words occur in the text.
+    """Return the letters of the options whose words occur in the text.
 
-    Where one option's words lie within another's, the longer one counts.
+    If one option's words are part of another's, the longer one counts.
     """
     plain, found = f" {plain_words(text)} ", set()
     for name, choice in longest_first(choices):
@@ -41,15 +41,15 @@ def longest_first(choices: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def with_words_replaced(text: str, choice: str, by: str, count: int = 0) -> str:
-    """Return the text with an option's own words replaced, the first ``count`` times or wherever they are."""
+    """Return the text with an option's words replaced, the first ``count`` times, or everywhere if it is 0."""
     pattern = r"\W+".join(re.escape(word) for word in plain_words(choice).split())
     return re.sub(rf"(?<!\w){pattern}(?!\w)", by, text, count=count, flags=re.IGNORECASE) if pattern else text
 
 
 def is_article(text: str, at: int, choices: Sequence[str] = ()) -> bool:
-    """Return whether the A or I at this place is an article or a pronoun: a lower-case word follows that is no connective.
+    """Return True if the A or I at index ``at`` is an article or a pronoun: a lower-case word follows that is no connective.
 
-    Not where the letter's own option follows ("A open drawer").
+    It is False if the text of the letter's own option follows ("A open drawer").
     """
     if ARTICLE.match(text, at) is None or NAMED_OPTION.search(text[max(0, at - 12) : at]):
         return False
@@ -58,17 +58,17 @@ def is_article(text: str, at: int, choices: Sequence[str] = ()) -> bool:
 
 
 def option_with_text(text: str, choices: Sequence[str]) -> str | None:
-    """Return the letter of the one option whose text this is, up to case, spaces and what wraps it."""
-    said = normalised(text)
-    names = [name for name, choice in longest_first(choices) if said and normalised(choice) == said]
+    """Return the letter of the only option that equals the text after normalisation, or None."""
+    plain = normalised(text)
+    names = [name for name, choice in longest_first(choices) if plain and normalised(choice) == plain]
     return names[0] if len(names) == 1 else None
 
 
 def normalised(text: str) -> str:
-    """Case, runs of spaces and wrapping punctuation taken away."""
+    """Fold case, collapse runs of spaces and remove wrapping punctuation."""
     return " ".join(text.casefold().split()).strip(WRAPPING)
 
 
 def plain_words(text: str) -> str:
-    """Lower-case words with single spaces, without punctuation."""
+    """Return the words in lower case, separated by single spaces, without punctuation."""
     return " ".join(WORD.findall(text.casefold()))

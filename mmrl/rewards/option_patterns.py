@@ -1,20 +1,20 @@
-"""How texts say which option they mean, as patterns. tests/rewards/test_patterns.py has examples of each.
+"""Patterns of texts that state an option. tests/rewards/test_patterns.py has examples of each.
 
-All are verbose, (?x): spaces and line breaks mean nothing in them, ``[ ]`` is a space; (?ix) ignores case, too. Each takes time
-linear in the text that it is given, and that text is at most a sentence or a line.
+All are verbose, (?x): they ignore spaces and line breaks in the pattern, and ``[ ]`` matches a space; (?ix) also ignores case. Each
+takes time linear in its input, which is at most a sentence or a line.
 """
 
 import re
 
 EDGE = "[0-9A-Za-z_À-ɏ]"  # what makes a letter part of a word; Chinese characters, which need no spaces, do not
 LETTER = rf"['‘(\[{{<]{{0,2}} ([A-Z]) (?!['’]?{EDGE})"  # B, (B), [B], 'B', but not the beginning of a word or of "I'm"
-CLOSES = r"['’)\]}]{0,2} [.!。]?$"  # what may stand behind the last letter of a sentence
+CLOSES = r"['’)\]}]{0,2} [.!。]?$"  # the characters that may follow the last letter of a sentence
 CHOOSE = "choose|chose|pick|select"
 GO_WITH = "go[ ]with|going[ ]with|go[ ]for|opt[ ]for"
 SHOULD_BE = "[ ]is|[ ]would[ ]be|[ ]should[ ]be|[ ]must[ ]be|[ ]will[ ]be|[ ]has[ ]to[ ]be"
 REFUSED_OPTION = r"[(\[]? [A-Z] (?![\w'’]) [)\]]?"
 
-# --- what stands in front of an answer
+# --- text before an answer
 
 LABEL = re.compile(  # "The correct answer is: ", "option", "Final answer =", "答案是"
     r"""(?ix)
@@ -32,11 +32,11 @@ INTRODUCES = re.compile(  # a line that ends, within one sentence, with "The bes
     """
 )
 
-# --- what stands around a letter
+# --- text around a letter
 
 HEAD = re.compile(rf"(?ix) \W{{0,4}} ([A-Z]) (?!['’]?{EDGE})")  # "B. open", "(b", but not "Be"
 BRACKETED = re.compile(r"(?x) [a-z] [ ]? [)\]]")  # "b)", "(b ]": a small letter that is a name
-CLEAR = re.compile(r"(?x) [)\]]? [.:。] | [)\]\n]")  # behind a letter, tells that it is a name and not a word
+CLEAR = re.compile(r"(?x) [)\]]? [.:。] | [)\]\n]")  # text after a letter that shows that it is a name and not a word
 
 # --- sentences that answer
 
@@ -50,7 +50,7 @@ ANSWER_IS = re.compile(  # "answer: B", "the answer is clearly option B", "the c
 )
 OPTION_CHOSEN = re.compile(  # "Option B ...", "so, option B", "I go with the choice B"
     rf"""(?x)
-    (?: ^ | \b (?i: so | therefore | thus | hence | {CHOOSE} | say | with | for | is | be ) ,? [ ] (?: the[ ] )? )     # what leads to it
+    (?: ^ | \b (?i: so | therefore | thus | hence | {CHOOSE} | say | with | for | is | be ) ,? [ ] (?: the[ ] )? )     # its start
     (?i: option | choice ) [ ] {LETTER}
     """
 )
@@ -90,9 +90,9 @@ CLOSING_LETTER_IT_IS = re.compile(  # "So B it is."
 )
 CLOSING = (CLOSING_SO, CLOSING_CHOICE, CLOSING_IT_IS, CLOSING_BRACKET, CLOSING_LETTER_IT_IS)
 
-# --- what takes an answer away
+# --- text that revokes an answer
 
-TAKEN_BACK = re.compile(  # behind an answer's line: "Wait, ...", "I changed my mind"
+TAKEN_BACK = re.compile(  # text after an answer's line that revokes it: "Wait, ...", "I changed my mind"
     r"(?ix) \b (?: wait | actually | correction | on[ ]second[ ]thoughts? | instead | changed?[ ]my | mistaken | wrong ) \b"
 )
 DOUBT = re.compile(  # "not", "maybe", "B or C", "isn't", a question, "不"
@@ -109,9 +109,9 @@ REFUSED = re.compile(  # ", not A", "rather than option A or C", "but not (A)"
     (?: option[ ] | choice[ ] )? {REFUSED_OPTION} (?: [ ]or[ ] {REFUSED_OPTION} )*
     """
 )
-REASON = re.compile(r"(?ix) \b (?: because | since | given[ ]that | due[ ]to ) \b | 因为")  # behind it stands why
+REASON = re.compile(r"(?ix) \b (?: because | since | given[ ]that | due[ ]to ) \b | 因为")  # a reason follows it
 
-# --- which option a text names at all
+# --- text that names an option
 
 NAME = re.compile(rf"(?x) (?<!{EDGE}) (?<!{EDGE}['’]) ([A-Z]) (?!['’]?{EDGE})")  # a capital that stands alone
 NAMED_OPTION = re.compile(r"(?ix) \b (?: option | choice | answer: ) [ ]? \W?$")  # "option ", before a letter

@@ -1,4 +1,4 @@
-"""Which option an answer means. A rule reads a region of a completion and says what it found, or that it found nothing."""
+"""Rules that find the option that an answer states. A rule searches a region of a completion and returns an Extraction."""
 
 import re
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ LINES = re.compile(r"^[^\n]+", re.MULTILINE)
 
 
 def whole_block(text: str, region: Span, choices: Sequence[str]) -> Extraction:
-    """Read a region that is nothing but an answer: a letter, an option's text, or a letter and its option's text."""
+    """Return the option of a region that is an answer and nothing else: a letter, an option's text, or both."""
     span = stripped(text, region)
     content = text[slice(*span)]
     if not content or len(content) > SHORT + max(map(len, choices)):
@@ -32,7 +32,7 @@ def whole_block(text: str, region: Span, choices: Sequence[str]) -> Extraction:
 
 
 def wrapped(plain: str, span: Span, choices: Sequence[str]) -> Extraction:
-    """Read such a region when its decoration is gone."""
+    """Return the option of such a region; ``plain`` is its text without decoration."""
     inner = patterns.LABEL.sub("", plain.lstrip(WRAPPING))
     core = inner.strip(WRAPPING)
     if len(core) == 1 and core.upper() in letters_of(choices):
@@ -43,12 +43,15 @@ def wrapped(plain: str, span: Span, choices: Sequence[str]) -> Extraction:
 
 
 def declared(found: Extraction) -> Extraction:
-    """Not a bare "a" outside a closed block or box: there it may be an article."""
+    """Reject a bare "a" outside of a closed block or box, because it may be an article there."""
     return UNPARSED if found.rule == "lower case" else found
 
 
 def letter_and_text(inner: str, span: Span, choices: Sequence[str]) -> Extraction:
-    """ "B. open drawer": the text must be that of the letter's option, or, behind a clear stop, of no option at all."""
+    """Return the option of a text like "B. open drawer".
+
+    The text after the letter must be that of its option or, after a clear stop, must name no option.
+    """
     head = patterns.HEAD.match(inner)
     if head is None or head[1].upper() not in letters_of(choices):
         return UNPARSED
@@ -68,33 +71,33 @@ def letter_and_text(inner: str, span: Span, choices: Sequence[str]) -> Extractio
 
 
 def answer_phrase(text: str, region: Span, choices: Sequence[str]) -> Extraction:
-    """ "The answer is B" in the last sentence, without a word of doubt or refusal, naming one option only.
+    """Return the option of a phrase like "The answer is B" in the last sentence, if it names one option and does not doubt it.
 
-    What stands behind "because" is a reason and names no answer; "not A" behind the answer refuses and does not answer.
+    Text after "because" is a reason and names no answer; "not A" after the answer refuses A.
     """
     sentence = last_sentence(text, region, choices)
     refused = {
         name for match in patterns.REFUSED.finditer(sentence.text) for name in re.findall(r"\b[A-Z]\b", match[0])
     }
     sentence = without(sentence, patterns.REFUSED)
-    found = [match for rule in patterns.PHRASES for match in rule.finditer(sentence.text)]
-    found = [match for match in found if not is_article(sentence.text, match.start(1), choices)]
-    reason = patterns.REASON.search(sentence.text, min((match.end() for match in found), default=0))
-    claim = sentence.part(0, reason.start()) if reason and found else sentence
+    matches = [match for rule in patterns.PHRASES for match in rule.finditer(sentence.text)]
+    matches = [match for match in matches if not is_article(sentence.text, match.start(1), choices)]
+    reason = patterns.REASON.search(sentence.text, min((match.end() for match in matches), default=0))
+    claim = sentence.part(0, reason.start()) if reason and matches else sentence
     return single_option(
-        [match for match in found if match.end() <= len(claim.text)], claim, choices, refused
+        [match for match in matches if match.end() <= len(claim.text)], claim, choices, refused
     ).credited("phrase")
 
 
 def closing_letter(text: str, region: Span, choices: Sequence[str]) -> Extraction:
-    """Read the letter that closes the last sentence and that stands alone: "So, B." or "... the drawer (B)." """
+    """Return the option of a single letter that closes the last sentence: "So, B." or "... the drawer (B)." """
     sentence = last_sentence(text, region, choices)
-    found = [match for rule in patterns.CLOSING if (match := rule.search(sentence.text))]
-    return single_option(found, sentence, choices, set()).credited("alone")
+    matches = [match for rule in patterns.CLOSING if (match := rule.search(sentence.text))]
+    return single_option(matches, sentence, choices, set()).credited("alone")
 
 
 def introduced_line(text: str, region: Span, choices: Sequence[str]) -> Extraction:
-    """Read the last line where it is nothing but an answer, and the line before it says so: "The answer is:"."""
+    """Return the option of the last line, if it is only an answer and the line before introduces it: "The answer is:"."""
     line = last_line_of(text, region)
     before = text[max(region[0], line[0] - SHORT) : line[0]].rstrip().rpartition("\n")[2]
     return (
@@ -103,11 +106,11 @@ def introduced_line(text: str, region: Span, choices: Sequence[str]) -> Extracti
 
 
 def answer_line(text: str, region: Span, choices: Sequence[str]) -> Extraction:
-    """Read a line that is nothing but "Answer: B", with an explanation behind it; all such lines must say the same."""
+    """Return the option of a line "Answer: B" with an explanation after it; if there are several such lines, they must agree."""
     lines = LINES.finditer(text, max(region[0], region[1] - READ), region[1])
     spans = [line.span() for line in lines if patterns.ANSWER_LINE.match(line[0])]
     found = [declared(wrapped(plain_text(text, *span).text, span, choices)) for span in spans]
-    names = {one.answer for one in found}
+    names = {extraction.answer for extraction in found}
     if not names - {None}:
         return UNPARSED
     if len(names) > 1 or patterns.TAKEN_BACK.search(text, found[-1].span[1], region[1]):
@@ -116,22 +119,24 @@ def answer_line(text: str, region: Span, choices: Sequence[str]) -> Extraction:
 
 
 def single_option(
-    found: Sequence[re.Match[str]], sentence: PlainText, choices: Sequence[str], refused: set[str]
+    matches: Sequence[re.Match[str]], sentence: PlainText, choices: Sequence[str], refused: set[str]
 ) -> Extraction:
-    """Return the letter, if it is in range and the sentence neither doubts nor names another option."""
-    found = [match for match in found if match[1] in letters_of(choices)]
-    names = {match[1] for match in found}
+    """Return the matched letter, if it is in range and the sentence neither doubts it nor names another option."""
+    matches = [match for match in matches if match[1] in letters_of(choices)]
+    names = {match[1] for match in matches}
     if not names:
         return UNPARSED
     others = named(sentence.text, choices) - names
-    span = sentence.span(*found[-1].span(1))
+    span = sentence.span(*matches[-1].span(1))
     if len(names) > 1 or others or names & refused:
         return ambiguous(names | others | refused, span)
     name = names.pop()
-    said = with_words_replaced(sentence.text, choices[index_of(name)], "", count=1)  # they may hold a doubt: "No"
+    rest = with_words_replaced(
+        sentence.text, choices[index_of(name)], "", count=1
+    )  # an option may be a word of doubt: "No"
     return (
         ambiguous({name}, span)
-        if patterns.DOUBT.search(said)
+        if patterns.DOUBT.search(rest)
         else Extraction(name, "phrase", span, tuple(sorted(refused)))
     )
 
@@ -146,7 +151,7 @@ def last_sentence(text: str, region: Span, choices: Sequence[str]) -> PlainText:
 
 
 def without(sentence: PlainText, pattern: re.Pattern[str]) -> PlainText:
-    """Return the sentence without what matches."""
+    """Return the sentence without the matches of a pattern."""
     dropped = {at for match in pattern.finditer(sentence.text) for at in range(*match.span())}
     kept = [at for at in range(len(sentence.text)) if at not in dropped]
     return PlainText("".join(sentence.text[at] for at in kept), tuple(sentence.at[at] for at in kept))

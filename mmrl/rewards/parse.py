@@ -1,7 +1,7 @@
-"""The one parser of completions: where the reasoning is, which answer counts, and where exactly it stands.
+"""Parse a completion: its reasoning, the answer that counts, and the position of that answer.
 
-Everything here takes time linear in the text, whatever the text is: models write anything, and a regular expression
-that backtracks would let one completion stop a run.
+Everything here takes time linear in the text, for any text: with a regular expression that backtracks, one completion could
+stop a run.
 """
 
 import re
@@ -16,22 +16,22 @@ TURN = re.compile(rf"{THINK_END}\s*{ANSWER}")  # from the reasoning to the answe
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A completion parted by its tags."""
+    """A completion, split by its tags."""
 
     reasoning: str | None  # from the first <think> (or the start, if the prompt opened it) to the last </think>
-    answer: str | None  # stripped content of the graded block
-    span: tuple[int, int] | None  # its characters [start, end), strictly between the tags, not stripped
-    contents: tuple[str, ...]  # of the answer blocks where the graded one is the last, stripped
-    multiple: bool  # that is not all the same
-    format_ok: bool  # the whole completion is a think block, optional whitespace, an answer block
+    answer: str | None  # the stripped content of the graded block
+    span: tuple[int, int] | None  # the graded block's characters [start, end) between the tags, not stripped
+    contents: tuple[str, ...]  # the stripped contents of the answer blocks after the reasoning; the last one is graded
+    multiple: bool  # True if these contents differ
+    format_ok: bool  # True if the full completion is a think block, optional whitespace, an answer block
 
 
 def parse(text: str) -> Parsed:
-    """Read a completion by its tags. The graded block is the last <answer>..</answer> after the last </think> (anywhere if
-    there is none).
+    """Split a completion by its tags. The graded block is the last <answer>..</answer> after the last </think>, or in the
+    full text if there is no </think>.
 
-    Departure from GRPO-CARE, whose reward reads the first block and whose confidence mask reads the last tag: here both
-    read the same block. `first_block` keeps their reward's reading.
+    Departure from GRPO-CARE: its reward uses the first block and its confidence mask the last tag; here both use the same
+    block. `first_block` returns the block of its reward.
     """
     thought = text.rfind(THINK_END)
     opened = text.find(THINK, 0, max(0, thought))  # the prompt may have opened it
@@ -48,9 +48,9 @@ def parse(text: str) -> Parsed:
 
 
 def first_block(text: str) -> str:
-    """Return the first answer block, stripped, as GRPO-CARE's evaluation reads it; the whole output where there is none.
+    """Return the stripped first answer block, as in GRPO-CARE's evaluation; the full output if there is none.
 
-    Their expression is <answer>(.*?)</answer> with a dot that matches newlines: a tag within the block belongs to it.
+    Its expression is <answer>(.*?)</answer> with a dot that matches newlines: a tag within the block belongs to it.
     """
     start = text.find(ANSWER)
     end = -1 if start < 0 else text.find(ANSWER_END, start)
@@ -58,7 +58,7 @@ def first_block(text: str) -> str:
 
 
 def blocks(text: str, start: int = 0) -> Iterator[tuple[int, int]]:
-    """Contents of the well-formed answer blocks from left to right; of two opening tags the inner one counts."""
+    """Yield the spans of the well-formed answer blocks from left to right; after two opening tags, the inner one counts."""
     for end in CLOSED.finditer(text, start):
         tag = text.rfind(ANSWER, start, end.start())
         if tag >= 0:
@@ -67,11 +67,11 @@ def blocks(text: str, start: int = 0) -> Iterator[tuple[int, int]]:
 
 
 def leaves_think_open(text: str) -> bool:
-    """Return whether a text, the prompt's end, leaves a think block open: then no completion is a whole one."""
+    """Return True if a text, the end of a prompt, leaves a think block open; then no completion has the full format."""
     return text.rfind(THINK) > text.rfind(THINK_END)
 
 
 def format_ok(text: str) -> bool:
-    r"""GRPO-CARE's format reward: a full match of <think>.*?</think>\s*<answer>.*?</answer>, without backtracking."""
+    r"""Return True for a full match of GRPO-CARE's format, <think>.*?</think>\s*<answer>.*?</answer>, without backtracking."""
     whole = text.startswith(THINK) and text.endswith(ANSWER_END)
     return whole and TURN.search(text, len(THINK), len(text) - len(ANSWER_END)) is not None

@@ -1,14 +1,14 @@
-"""A text without what only decorates it, every character of which still knows where it stood."""
+"""Remove decoration from a text; every character keeps its index in the original."""
 
 import re
 from dataclasses import dataclass
 
-READ = 4000  # characters of a text's end that are looked at
+READ = 4000  # characters at the end of a text that are searched
 WIDE = str.maketrans(
     {chr(code): chr(code - 0xFEE0) for code in (*range(0xFF21, 0xFF3B), *range(0xFF10, 0xFF1A))}
     | dict(zip("（）［］｛｝【】〔〕：，；、＝％．", "()[]{}[]():,;,=%.", strict=True))
 )
-DECORATION = re.compile(  # runs of spaces, and what only decorates: \\text{, **, <b>, quotation marks
+DECORATION = re.compile(  # runs of spaces, and decoration: \\text{, **, <b>, quotation marks
     r"""(?x)
       (?P<space> \s+ )
     | \\ (?: (?: text | mathrm | mathbf | mathit | mathsf ) (?: bf | it | rm )? (?![a-z]) | [()\[\],;!] ) [ ]?    # LaTeX
@@ -21,7 +21,7 @@ DECORATION = re.compile(  # runs of spaces, and what only decorates: \\text{, **
 
 @dataclass(frozen=True, slots=True)
 class PlainText:
-    """Text and, for every character of it, its place in the original."""
+    """A text with the index of each of its characters in the original."""
 
     text: str
     at: tuple[int, ...]
@@ -35,13 +35,16 @@ class PlainText:
         return self.part(max(0, len(self.text) - count), len(self.text))
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """Where the characters [start, end) stand in the original, from the first to the last."""
+        """Return the span in the original from the first to the last of the characters [start, end)."""
         return (self.at[start], self.at[end - 1] + 1)
 
 
 def plain_text(text: str, start: int, end: int) -> PlainText:
-    """Return the last READ characters of text[start:end]: emphasis, quotation marks, LaTeX and HTML styles dropped, full-width
-    letters, digits and brackets made plain, runs of spaces made one space, or one line break, none at the ends."""
+    """Return the last READ characters of text[start:end] as plain text.
+
+    Emphasis, quotation marks, LaTeX and HTML styles are removed. Full-width letters, digits and brackets become ASCII. Runs of
+    spaces become one space or one line break, and disappear at the ends.
+    """
     start = max(start, end - READ)
     chars = list(text[start:end].translate(WIDE))
     for match in DECORATION.finditer(text, start, end):
@@ -51,7 +54,7 @@ def plain_text(text: str, start: int, end: int) -> PlainText:
 
 
 def single_spaced(chars: list[tuple[str, int]]) -> PlainText:
-    """Spaces that came to stand beside each other, or at an end, taken away; a line break outlives a space."""
+    """Remove spaces that follow another space or are at an end; of a space and a line break, the line break stays."""
     kept: list[tuple[str, int]] = []
     for char, at in chars:
         if char not in " \n" or (kept and kept[-1][0] not in " \n"):

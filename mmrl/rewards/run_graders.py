@@ -1,4 +1,4 @@
-"""All graders on all completions of some examples. A grader that fails is an error with its name, never a 0."""
+"""Run all graders on the completions of examples. If a grader fails, its error names it; a failure never becomes a score of 0."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,28 +17,28 @@ Question = tuple[Sequence[str], Example]  # completions and the example that the
 
 
 def grade(texts: Sequence[str], example: Example, graders: Graders) -> dict[str, Float[Tensor, " g"]]:
-    """Return scores by grader, one a text, in float32, unweighted.
+    """Return unweighted float32 scores by grader, one per text.
 
-    An exception of a grader passes through with a note that names the grader and the example; what is no finite number
-    is a ValueError.
+    An exception of a grader passes through, with a note that names the grader and the example. Raises ValueError for a score
+    that is not a finite number.
     """
     (scores,) = judge([(texts, example)], graders)
     return as_tensors(scores)
 
 
 def grade_groups(groups: Sequence[Group], graders: Graders) -> list[dict[str, Float[Tensor, " g"]]]:
-    """Return what `grade` returns of each group. The calls of async graders overlap over all groups."""
+    """Return the result of `grade` for each group. The calls of async graders overlap over all groups."""
     return [as_tensors(each) for each in judge([(group.texts, group.prompt.example) for group in groups], graders)]
 
 
 def grade_one(text: str, example: Example, graders: Graders) -> dict[str, float | None]:
-    """Grade one text; for evaluations, in which a grader may also return None: no verdict. A group is a list of one."""
+    """Return one text's scores by grader, for evaluations: a grader may return None for no verdict. A group is a list of one."""
     (scores,) = judge([([text], example)], graders, may_abstain=True)
     return {name: score for name, (score,) in scores.items()}
 
 
 def judge(questions: Sequence[Question], graders: Graders, may_abstain: bool = False) -> list[dict[str, Scores]]:
-    """Return by question and grader a score of each text."""
+    """Return, for each question, the scores of its texts by grader."""
     forms = {name: group_grader(grader) for name, grader in graders.items()}
     calls = [
         GraderCall(name, form, part, given, may_abstain)
@@ -54,18 +54,18 @@ def judge(questions: Sequence[Question], graders: Graders, may_abstain: bool = F
 
 
 def run_calls(calls: Sequence[GraderCall]) -> list[Scores]:
-    """Return the scores of each call: first of graders that are not async, one after another, then of the others together."""
+    """Return the scores of each call. Graders that are not async run first, one after another; then the others run together."""
     direct = [None if call.grader.is_async else call.run() for call in calls]
     awaited = iter(await_calls([call for call in calls if call.grader.is_async]))
     return [next(awaited) if scores is None else scores for scores in direct]
 
 
 def as_tensors(scores: Mapping[str, Scores]) -> dict[str, Float[Tensor, " g"]]:
-    """Return scores that are all numbers as float32."""
+    """Convert scores without None to float32 tensors."""
     return {name: torch.tensor(each, dtype=torch.float32) for name, each in scores.items()}
 
 
 def fields(example: Example) -> dict[str, Any]:
-    """Return what a grader is given beside the completion: the row as read, overridden by the example's own names."""
+    """Return a grader's keyword arguments: the fields of the row, overridden by the example's own fields."""
     own = {name: getattr(example, name) for name in ("id", "question", "answer", "kind", "choices")}
     return {name: value for name, value in example.fields.items() if name != "completion"} | own

@@ -1,1 +1,1 @@
-"""This machine: ranks, sharding, memory that does not suffice, the console, interrupts, caches, provenance."""
+"""Services of the machine: ranks, sharding, out-of-memory retries, the console, interrupts, caches, provenance."""

@@ -1,9 +1,9 @@
-"""Choices that a YAML makes by name: ``{name: NAME, key: value}``, where NAME is one of mmrl's or a class of a user's own.
+"""Choices by name in a YAML, ``{name: NAME, key: value}``: NAME is the name of one of mmrl's classes, or your own path.py:Class.
 
     AnyDivergence = Annotated[Divergence, Choice("divergence", (Alpha, TotalVariation))]
 
-mmrl's classes are told apart by the literals of their field ``name``. A user's class, path.py:Class, has no such literal; so a
-subclass is made of it whose ``name`` is the path, and that is validated, dumped and compared as mmrl's classes are.
+The literals of the field ``name`` distinguish mmrl's classes. A user's class has no such literal; so mmrl derives a subclass whose
+``name`` is the path, and validates, dumps and compares it as it does its own classes.
 """
 
 import inspect
@@ -38,7 +38,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {}  # the JSON schema of each user's class 
 
 @dataclass(frozen=True)
 class Choice:
-    """Metadata of an annotated base class: a value is an object of one of ``classes``, or of a user's subclass of the base."""
+    """Metadata for an annotated base class: values are objects of one of ``classes``, or of a user's subclass of the base."""
 
     what: str  # the key, for messages
     classes: tuple[type, ...]  # each a dataclass with a literal ``name``
@@ -55,7 +55,7 @@ class Choice:
         plain = handler(schema["choices"][BUILT_IN])
         name = {"type": "string", "pattern": f"^{PATTERN}$"}
         own = {
-            "description": "A class of your own, and its fields.",
+            "description": "Your own class and its fields.",
             "type": "object",
             "properties": {"name": name},
             "required": ["name"],
@@ -64,13 +64,13 @@ class Choice:
 
 
 def alternative(value: Any) -> str:
-    """Return which of the two alternatives a value is of."""
+    """Return the alternative that a value belongs to, BUILT_IN or OWN."""
     name = value.get("name") if isinstance(value, Mapping) else getattr(value, "name", None)
     return OWN if is_spec(name) else BUILT_IN
 
 
 def chosen(data: Mapping[str, Any], base: type, what: str) -> Any:
-    """Return the object of a user's class that plain data describe. Raises ValidationError, at the spec and the key."""
+    """Return an object of a user's class from plain data. Raises ValidationError with the spec and the key as location."""
     spec = data["name"]
     kind = named(user_class(spec, base, what), spec)
     try:
@@ -91,7 +91,7 @@ def dumped(value: Any, info: SerializationInfo) -> dict[str, Any]:
 
 @cache
 def adapter(kind: type) -> TypeAdapter:
-    """Return what validates and dumps objects of a class."""
+    """Return pydantic's adapter, which validates and dumps objects of a class."""
     return TypeAdapter(kind)
 
 
@@ -104,19 +104,19 @@ def named(kind: type, spec: str) -> type:
 
 
 def user_class(spec: str, base: type[Base], what: str) -> type[Base]:
-    """Return the class that a spec names: a frozen dataclass that inherits ``base`` and leaves none of its methods abstract.
+    """Return the class that a spec names: a frozen dataclass that inherits ``base`` and defines all its abstract methods.
 
     Raises UserCodeError for anything else. An error of the file passes as from ``load_validated``.
     """
     kind = load_validated(spec, what)
     expected = f"a frozen dataclass that inherits {base.__module__}.{base.__qualname__}"
-    if problem := why_not(kind, base):
+    if problem := class_problem(kind, base):
         raise UserCodeError(f"{what} {spec!r}: expected {expected}, found {problem}")
     return kind
 
 
-def why_not(kind: Any, base: type) -> str:
-    """Return what is wrong with what should be a user's class; nothing where it is one."""
+def class_problem(kind: Any, base: type) -> str:
+    """Return why an object is no valid user's class, or an empty string if it is one."""
     if not isinstance(kind, type):
         return f"no class, but {type(kind).__name__}"
     if not issubclass(kind, base):
@@ -130,9 +130,9 @@ def why_not(kind: Any, base: type) -> str:
 
 
 def undefined(kind: type, base: type) -> list[str]:
-    """Return what a base class only announces, beside its methods, and a user's class should state but does not."""
+    """Return the annotations of a base class for which a user's class defines neither a field nor a value."""
     stated = {each.name for each in fields(kind)}
-    announced = [name for name in inspect.get_annotations(base) if name != "_"]  # which is the mark before keywords
+    announced = [name for name in inspect.get_annotations(base) if name != "_"]  # "_" marks keyword-only fields
     return [name for name in announced if name not in stated and not hasattr(kind, name)]
 
 

@@ -1,4 +1,4 @@
-"""Progress, rate and remaining time of anything long: a live bar on a terminal, a line now and then elsewhere. And warnings."""
+"""Progress, rate and remaining time of long work, as a live bar on a terminal or as lines in a log; and warnings."""
 
 import sys
 import warnings
@@ -10,19 +10,19 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-LINE_EVERY = 10.0  # seconds between lines where there is no terminal
+LINE_EVERY = 10.0  # seconds between two lines if there is no terminal
 
 console = Console(soft_wrap=True)
-Show = Callable[..., None]  # of (done, note=""): how far things are, and a few words
+Show = Callable[..., None]  # called with (done, note=""): the number of items done, and a few words
 
 
 def speed(rate: float) -> str:
-    """A rate in words."""
+    """Return a rate per second in words."""
     return f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each" if rate > 0 else "-"
 
 
 def lines(title: str, total: int, start: int) -> Show:
-    """Progress for logs: now and then a line that says what, done of total, rate, seconds left."""
+    """Return a function that prints a progress line every ``LINE_EVERY`` seconds: title, done of total, rate, seconds left."""
     began = printed = monotonic()
 
     def show(done: int, note: str = "") -> None:
@@ -39,7 +39,7 @@ def lines(title: str, total: int, start: int) -> Show:
 
 
 def bar(bars: Progress, title: str, total: int, start: int) -> Show:
-    """Shows the same as one more bar."""
+    """Add a bar to ``bars`` and return the function that updates it."""
     task, began = bars.add_task(title, total=total, completed=start, note="", rate=""), monotonic()
 
     def show(done: int, note: str = "") -> None:
@@ -51,7 +51,7 @@ def bar(bars: Progress, title: str, total: int, start: int) -> Show:
 
 @contextmanager
 def progress(title: str, total: int, start: int = 0, quiet: bool = False) -> Iterator[Show]:
-    """A function of (done, note) that shows how far things are."""
+    """Yield a function of (done, note) that shows the progress."""
     if quiet:
         yield lambda done, note="": None
     else:
@@ -61,7 +61,7 @@ def progress(title: str, total: int, start: int = 0, quiet: bool = False) -> Ite
 
 @contextmanager
 def side_by_side(totals: Mapping[str, int], start: int = 0) -> Iterator[list[Show]]:
-    """Shows things that go on at the same time: gives a function for each title, in order."""
+    """Show the progress of concurrent work: yield a function of (done, note) for each title, in order."""
     if not sys.stdout.isatty():
         yield [lines(title, total, start) for title, total in totals.items()]
         return
@@ -71,10 +71,10 @@ def side_by_side(totals: Mapping[str, int], start: int = 0) -> Iterator[list[Sho
 
 
 def show_warnings_once() -> None:
-    """Show each warning of a library once, however often a step provokes it; nothing changes where Python was given ``-W``.
+    """Show each warning of a library once, although every step causes it again; do nothing if Python was started with ``-W``.
 
-    Python's own rule, once a line of code, begins anew whenever anybody leaves ``warnings.catch_warnings``, and libraries
-    do so many times a step. The same befalls its filter ``once``.
+    Python's own rule, once per line of code, starts again whenever a block of ``warnings.catch_warnings`` ends, and libraries
+    have such blocks many times per step. The same is true of its filter ``once``.
     """
     if sys.warnoptions:
         return

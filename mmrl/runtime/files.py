@@ -1,7 +1,7 @@
-"""Files and directories that are written whole or not at all, and hashes of what they hold.
+"""Atomic writes of files and directories, and hashes of their content.
 
-Everything is written to a temporary sibling, forced to disk and renamed. A process that is killed at any moment, or a machine that
-loses power, leaves what was there before or all of the new content, never a part of it.
+Everything is written to a temporary sibling, flushed to disk and renamed. After a kill or a loss of power at any moment, either the
+old content or all of the new content is there, never a part of it.
 """
 
 import hashlib
@@ -13,32 +13,32 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-PARTIAL = ".partial"  # ends the name of what is being written
-REPLACED = ".replaced"  # ends the name of a directory whose place a new one is taking
+PARTIAL = ".partial"  # the suffix of a file or directory that is being written
+REPLACED = ".replaced"  # the suffix of an old directory while a new one takes its name
 SHORT = 16  # hexadecimal digits of a short hash (64 bits): records on disk hold hashes of this length
 
 
 class WriteError(OSError):
-    """A file that could not be written: the disk is full, or the folder is read-only."""
+    """A file could not be written: the disk is full, or the folder is read-only."""
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file whole; text is UTF-8. Raises WriteError, and keeps the old file, where that fails."""
+    """Write a file atomically; text is UTF-8. If that fails, raise WriteError; the old file stays."""
     with whole_file(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def write_json(path: Path, value: Any, sort_keys: bool = False) -> None:
-    """Write a value as indented JSON, whole. Raises ValueError for a number that is not finite."""
+    """Write a value as indented JSON, atomically. Raises ValueError for a number that is not finite."""
     write_whole(path, json.dumps(value, indent=1, allow_nan=False, sort_keys=sort_keys) + "\n")
 
 
 @contextmanager
 def whole_file(path: Path, durable: bool = True) -> Iterator[Path]:
-    """Yield a temporary sibling to write to, which takes the place of ``path`` when the block ends without an error.
+    """Yield a temporary sibling to write to; it replaces ``path`` when the block ends without an error.
 
-    The sibling's name holds the process id, so that processes that write one file at once do not mix. ``durable=False`` does not
-    wait for the disk: for what carries a checksum or is cheap to make again.
+    The sibling's name contains the process id, so that processes that write one file at once do not collide. ``durable=False``
+    does not wait for the disk; use it for content that has a checksum or is cheap to compute again.
     """
     partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
     with reported(path):
@@ -57,10 +57,10 @@ def whole_file(path: Path, durable: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def whole_directory(path: Path) -> Iterator[Path]:
-    """Yield an empty temporary sibling to fill, which takes the place of ``path`` when the block ends without an error.
+    """Yield an empty temporary sibling to fill; it replaces ``path`` when the block ends without an error.
 
-    An old directory is renamed aside before the new one takes its name, and deleted last, so that one of the two is always there;
-    ``settle`` finishes what a kill interrupted in between. One process at a time may write to ``path``.
+    The old directory is renamed before the new one takes its name, and deleted last, so that one of the two always exists.
+    After a kill in between, ``settle`` finishes the replacement. One process at a time may write to ``path``.
     """
     partial, replaced = path.with_name(path.name + PARTIAL), path.with_name(path.name + REPLACED)
     settle(path)
@@ -82,7 +82,7 @@ def whole_directory(path: Path) -> Iterator[Path]:
 
 
 def settle(path: Path) -> None:
-    """Finish the replacement of a directory that a kill interrupted between its two renames, or leave all as it is."""
+    """Finish the replacement of a directory if a kill interrupted it between its two renames; else do nothing."""
     partial, replaced = path.with_name(path.name + PARTIAL), path.with_name(path.name + REPLACED)
     if not replaced.exists():
         return
@@ -94,7 +94,7 @@ def settle(path: Path) -> None:
 
 @contextmanager
 def reported(path: Path) -> Iterator[None]:
-    """Turn an error of the file system into one WriteError that names the file to be written."""
+    """Convert an OSError inside the block to a WriteError that names the file."""
     try:
         yield
     except WriteError:
@@ -106,7 +106,7 @@ def reported(path: Path) -> Iterator[None]:
 
 
 def flush(path: Path) -> None:
-    """Force a file, or the names in a directory, to disk."""
+    """Flush a file, or the entries of a directory, to disk."""
     if path.is_dir() and os.name == "nt":  # Windows opens no directory, and writes names at once
         return
     descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
@@ -117,13 +117,13 @@ def flush(path: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's bytes, 64 hexadecimal digits."""
+    """Return the SHA-256 of a file's bytes, as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sha256(*parts: str | bytes | memoryview) -> str:
-    """The SHA-256 of some parts one after the other, 64 hexadecimal digits; text is UTF-8."""
+    """Return the SHA-256 of the concatenated parts, as 64 hexadecimal digits; text is UTF-8."""
     hashed = hashlib.sha256()
     for part in parts:
         hashed.update(part.encode() if isinstance(part, str) else part)
@@ -131,5 +131,5 @@ def sha256(*parts: str | bytes | memoryview) -> str:
 
 
 def short_hash(*parts: str | bytes | memoryview) -> str:
-    """The first ``SHORT`` digits of ``sha256``: enough to tell versions of a thing apart, for names and for people."""
+    """Return the first ``SHORT`` digits of ``sha256``; they suffice to distinguish versions in names and records."""
     return sha256(*parts)[:SHORT]

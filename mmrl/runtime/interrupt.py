@@ -1,4 +1,4 @@
-"""Ctrl-C ends a run after its step, not in it."""
+"""End a run after the current step on Ctrl-C, with a checkpoint."""
 
 import signal
 from collections.abc import Iterator
@@ -10,12 +10,15 @@ from mmrl.runtime.console import console
 
 
 class Stopped(Exception):
-    """Ctrl-C: the step was finished and a checkpoint written."""
+    """The run was stopped by Ctrl-C, after it finished its step and wrote a checkpoint."""
 
 
 @contextmanager
-def stopping() -> Iterator[SimpleNamespace]:
-    """The first Ctrl-C (or SIGTERM) sets ``asked``, so that the loop ends after its step; the second ends it at once."""
+def stop_after_step() -> Iterator[SimpleNamespace]:
+    """Yield an object whose ``asked`` the first Ctrl-C (or SIGTERM) sets, so that the loop ends after its step.
+
+    The second one raises KeyboardInterrupt at once.
+    """
     stop = SimpleNamespace(asked=False)
 
     def ask(_number: int, _frame: Any) -> None:

@@ -1,8 +1,8 @@
-"""Files of one JSON value a line, which a process that is killed, or a machine that loses power, may leave with a torn end.
+"""Files with one JSON value per line; after a kill or a loss of power, their end may be torn.
 
-One rule for all of them: a line is whole if it ends in a newline and holds no NUL byte (which is what a file system leaves where
-it had made room for data that never came). Whatever stands behind the last whole line is the torn end. Readers leave it out and
-say so; who wants to append cuts it off first. Any other line that is not JSON is an error that names the file and the line.
+One rule holds for all of them: a line is whole if it ends in a newline and has no NUL byte (file systems leave NUL bytes where data
+was expected and did not arrive). Everything behind the last whole line is the torn end. Readers skip it and log a warning; call
+``cut_torn_end`` before you append. Any other line that is not JSON is an error that names the file and the line.
 """
 
 import json
@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 logger = logging.getLogger(__name__)
-TAIL = 2**16  # bytes at the end of a file that mostly show that it is whole, without reading all of it
+TAIL = 2**16  # bytes at the end of a file; they mostly suffice to show that its end is not torn
 
 
 def split(data: bytes) -> tuple[list[bytes], int]:
-    """The whole lines of a file without their newlines, and the number of bytes of its torn end."""
+    """Return the whole lines of a file without their newlines, and the number of bytes of its torn end."""
     *lines, _ = data.split(b"\n")  # not splitlines: text may hold other separators
     while lines and b"\0" in lines[-1]:
         lines.pop()
@@ -25,9 +25,9 @@ def split(data: bytes) -> tuple[list[bytes], int]:
 
 
 def read(path: Path) -> list[Any]:
-    """The values of all whole lines that are not empty; a torn end is left out, with a warning in the log.
+    """Return the values of all whole lines that are not empty; skip a torn end, with a warning in the log.
 
-    Raises ValueError for a line that is no JSON.
+    Raises ValueError for a line that is not JSON.
     """
     lines, torn = split(path.read_bytes())
     if torn:
@@ -46,23 +46,23 @@ def read(path: Path) -> list[Any]:
 
 
 def line_of(value: Any) -> str:
-    """A value as one line."""
+    """Return a value as one line of JSON."""
     return json.dumps(value, ensure_ascii=False) + "\n"
 
 
 def append(path: Path, values: Iterable[Mapping[str, Any]]) -> None:
-    """Add values to a file without a torn end."""
+    """Append values to a file that has no torn end."""
     append_lines(path, map(line_of, values))
 
 
 def append_lines(path: Path, lines: Iterable[str]) -> None:
-    """Add lines that end in newlines, in one write, and hand them to the operating system: a kill cannot lose them."""
+    """Append lines that end in newlines, in one write that reaches the operating system: a kill cannot lose them."""
     with path.open("ab") as file:
         file.write("".join(lines).encode())
 
 
 def cut_torn_end(path: Path) -> int:
-    """Cut off the torn end of a file, if that exists, so that lines can be added, and return the number of bytes."""
+    """Remove the torn end of a file, if the file exists, so that lines can be appended; return the number of bytes removed."""
     if not path.exists() or ends_whole(path):
         return 0
     data = path.read_bytes()
@@ -74,7 +74,7 @@ def cut_torn_end(path: Path) -> int:
 
 
 def ends_whole(path: Path) -> bool:
-    """Tell from its last bytes, where these suffice, that a file has no torn end."""
+    """Return True if the last bytes of a file show that it has no torn end; False if they do not suffice."""
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - TAIL))

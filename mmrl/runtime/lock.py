@@ -1,4 +1,4 @@
-"""Locks between processes. The lock of a process that ends, however it ends, is free."""
+"""Locks between processes. A lock becomes free when its process ends, in whatever way."""
 
 import os
 import platform
@@ -9,8 +9,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-HOLDER = ".holder"  # ends the name of the file that says who holds a lock
-POLL = 0.01  # seconds between two looks at a lock that another process holds
+HOLDER = ".holder"  # the suffix of the file that names the process that holds a lock
+POLL = 0.01  # seconds between two attempts to take a lock that another process holds
 
 
 class LockedError(RuntimeError):
@@ -18,7 +18,7 @@ class LockedError(RuntimeError):
 
 
 def waiting_lock(path: Path) -> AbstractContextManager:
-    """Hold the lock file ``path``; wait for as long as another process holds it."""
+    """Return a context that holds the lock file ``path``; it waits while another process holds it."""
     return FileLock(path).acquire(poll_interval=POLL)
 
 

@@ -1,4 +1,4 @@
-"""Frames and features kept in memory, the least recently used given up first."""
+"""A cache of frames and features in memory; the least recently used values are removed first."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class ByteCache:
-    """Keeps values that say how many ``nbytes`` they take, never more than ``limit``; a value larger than that is not kept."""
+    """A cache of values with an attribute ``nbytes``, of at most ``limit`` bytes together; larger values are not stored."""
 
     def __init__(self, limit: int) -> None:
         if limit < 0:
@@ -16,13 +16,13 @@ class ByteCache:
         self._kept: OrderedDict[Hashable, Any] = OrderedDict()
 
     def get(self, key: Hashable) -> Any | None:
-        """Gives what is kept under the key, now the most recently used."""
+        """Return the value of a key and make it the most recently used; None if it is missing."""
         if key in self._kept:
             self._kept.move_to_end(key)
         return self._kept.get(key)
 
     def put(self, key: Hashable, value: Any) -> None:
-        """Keep it, and give up as much as that takes."""
+        """Store a value; remove the least recently used values if it needs their room."""
         if key in self._kept:
             self.bytes -= self._kept.pop(key).nbytes
         if value.nbytes > self.limit:

@@ -1,4 +1,4 @@
-"""Try again in smaller batches where the GPU's memory does not suffice, and say so."""
+"""Retry with smaller batches if the GPU runs out of memory, with a warning in the log."""
 
 import logging
 from collections.abc import Callable
@@ -15,11 +15,11 @@ Result = TypeVar("Result")
 def run_with_smaller_batches(
     attempt: Callable[[int], Result], limit: int, least: int, key: str, undo: Callable[[], None] = lambda: None
 ) -> tuple[Result, int, int]:
-    """Return ``attempt(limit)``, with half the limit again and again where memory does not suffice.
+    """Call ``attempt(limit)``; halve the limit and call it again as long as the GPU runs out of memory.
 
-    With the result come the limit under which it succeeded, and how often that was halved. ``key`` is the limit's name in
-    the config; ``undo`` takes back what a failed attempt left.
-    Raises torch.OutOfMemoryError where ``limit`` is down to ``least``, which cannot be cut.
+    Return the result, the limit with which it succeeded, and the number of halvings. ``key`` is the limit's name in the
+    config; ``undo`` removes the effects of a failed attempt. Raises torch.OutOfMemoryError if ``limit`` is at or below
+    ``least``, the smallest possible one.
     """
     halvings = 0
     while True:
@@ -29,7 +29,7 @@ def run_with_smaller_batches(
             if limit <= least:
                 error.add_note(f"{key}={limit} cannot be halved any further; {REMEDY}")
                 raise
-        undo()  # outside the handler: the error holds on to what the attempt had made
+        undo()  # outside the handler, because the error refers to the tensors of the attempt
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         logger.warning("out of memory at %s=%d: the same again with %d", key, limit, limit // 2)

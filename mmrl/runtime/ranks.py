@@ -1,4 +1,4 @@
-"""Processes that train together tell one another what they need. One process is the case of one rank."""
+"""Communication between processes that train together. A single process is the case of one rank."""
 
 import importlib.util
 import os
@@ -22,10 +22,10 @@ BUCKET = 2**26  # bytes of gradients that are summed over ranks at a time
 
 
 def join(trackers: Sequence[str] = (), folder: Path = Path()) -> Accelerator:
-    """Joins the processes that a launcher started, on CPU where there is nothing better.
+    """Join the processes that a launcher started, on the CPU if there is no accelerator.
 
-    Without ``cpu`` accelerate takes each of several CPU processes for the only one, and every one of them would train
-    the run alone, in the same directory.
+    Without ``cpu``, accelerate treats each of several CPU processes as the only one, and each would train the whole run, in
+    the same directory. Raises ValueError for a missing tracker, RuntimeError if processes are missing.
     """
     absent = [name for name in trackers if importlib.util.find_spec(name) is None]
     if absent:
@@ -46,7 +46,7 @@ def join(trackers: Sequence[str] = (), folder: Path = Path()) -> Accelerator:
 
 
 class Ranks:
-    """Offers the few collectives that training needs, over accelerate."""
+    """The few collectives that training needs, on top of accelerate."""
 
     def __init__(self, accelerator: Accelerator):
         self.accelerator = accelerator
@@ -54,37 +54,37 @@ class Ranks:
         self.main = self.rank == 0
 
     def gather(self, value: Any) -> list[Any]:
-        """Gathers everybody's value, in the order of ranks."""
+        """Return the values of all ranks, in the order of ranks."""
         return [value] if self.world == 1 else gather_object([value])
 
     def names(self, own: Sequence[str]) -> list[str]:
-        """Gathers the names of all ranks, each once, in order."""
+        """Return the sorted names of all ranks, without repetition."""
         return sorted({name for names in self.gather(list(own)) for name in names})
 
     def sums(self, values: Sequence[int]) -> list[int]:
-        """Sums each number over ranks."""
+        """Return each number's sum over the ranks."""
         return [sum(column) for column in zip(*self.gather(list(values)), strict=True)]
 
     def add_gradients(self, parameters: Sequence[Tensor]) -> None:
-        """Sums gradients over ranks, many at a time. A parameter without a gradient gets one of 0, so that the number of ranks
-        does not decide whether the optimizer takes it for absent.
+        """Sum gradients over ranks, in buckets. A parameter without a gradient gets zeros, so that the optimizer does not skip
+        it for some numbers of ranks only.
 
-        It is a sum and not a mean, because every token's share is already its part of the loss over all ranks. Gradients of
-        shards were summed in the backward pass.
+        It is a sum and not a mean, because every token's loss weight already refers to the tokens of all ranks. Gradients of
+        sharded parameters were summed in the backward pass.
         """
         for parameter in parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        whole = [p.grad for p in parameters if not isinstance(p, DTensor)]
-        for bucket in _take_tensors(whole, BUCKET) if self.world > 1 else ():
+        unsharded = [p.grad for p in parameters if not isinstance(p, DTensor)]
+        for bucket in _take_tensors(unsharded, BUCKET) if self.world > 1 else ():
             dist.all_reduce(flat := _flatten_dense_tensors(bucket))
             for gradient, summed in zip(bucket, _unflatten_dense_tensors(flat, bucket), strict=True):
                 gradient.copy_(summed)
 
     def mesh(self) -> DeviceMesh:
-        """Puts all ranks in a line, to shard weights over."""
+        """Return a one-dimensional mesh of all ranks, for sharding."""
         return init_device_mesh(self.accelerator.device.type, (self.world,))
 
     def wait(self) -> None:
-        """Waits until everybody is here."""
+        """Wait until all ranks have called it."""
         self.accelerator.wait_for_everyone()

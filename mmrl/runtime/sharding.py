@@ -1,7 +1,7 @@
-"""Shards weights: each rank keeps a part of every parameter, its gradient, its moments and its average.
+"""Shard weights with FSDP2: each rank stores a part of every parameter, its gradient, its moments and its average.
 
-FSDP2 (torch's ``fully_shard``) gathers a layer for as long as it computes. Every gather is a meeting of all ranks, so
-whoever reads while others do something else reads inside ``whole``.
+FSDP2 (torch's ``fully_shard``) gathers a layer while it computes. All ranks must take part in every gather, so a rank that
+runs a model while others do something else must do that inside ``full_parameters``.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,14 +20,14 @@ SAVED = StateDictOptions(full_state_dict=True, cpu_offload=True)  # complete on 
 
 
 def shard(model: nn.Module, mesh: DeviceMesh, device: torch.device, compute: torch.dtype | None) -> None:
-    """Cuts a Qwen-VL's parameters over the mesh, in place; shards and buffers end on the device.
+    """Shard a Qwen-VL's parameters over the mesh, in place; shards and buffers end on the device.
 
-    Blocks of tower and language model are gathered one by one, as their forward and backward passes come to them. What
-    stands around the blocks belongs to the two roots. Embedding and head are used as tensors, outside any forward
-    pass, and may be one parameter: they are plain sharded tensors, which ``full`` gathers. Layers are gathered in
-    ``compute``: in bfloat16 half the traffic, and what autocast would make of them; only norms, which autocast
-    leaves alone, are rounded too. Gradients are added in float32 or the masters' dtype, and not averaged: every token's
-    share is its part of the loss over all ranks.
+    Blocks of tower and language model are gathered one by one, when their forward and backward passes need them. The modules
+    around the blocks belong to the two roots. Embedding and head are used as tensors, outside any forward pass, and may share
+    one parameter: they become plain sharded tensors, which ``full`` gathers. Layers are gathered in ``compute``: bfloat16 halves
+    the traffic and gives the values that autocast would use; only norms, which autocast does not cast, are rounded too.
+    Gradients are summed in float32 or the masters' dtype, not averaged: every token's loss weight already refers to the
+    tokens of all ranks.
     """
     tower, language = model.model.visual, model.model.language_model
     outer = outer_modules(model)
@@ -47,38 +47,38 @@ def shard(model: nn.Module, mesh: DeviceMesh, device: torch.device, compute: tor
 
 
 def sharded(weight: nn.Parameter, mesh: DeviceMesh) -> nn.Parameter:
-    """Makes a parameter of which every rank keeps some rows."""
+    """Return a parameter whose rows are distributed over the ranks."""
     rows = distribute_tensor(weight.detach(), mesh, [Shard(0)], src_data_rank=None)
     return nn.Parameter(rows, requires_grad=weight.requires_grad)
 
 
 def outer_modules(model: nn.Module) -> list[nn.Module]:
-    """Lists embedding and head, which may share their weight."""
+    """Return embedding and head, which may share their weight."""
     return [model.get_input_embeddings(), model.get_output_embeddings()]
 
 
 @contextmanager
 def full_parameters(*models: nn.Module) -> Iterator[None]:
-    """Makes all weights complete on every rank, for reading: inside, no rank waits for another. Other models are left alone.
+    """Gather full parameters on every rank, for inference; inside, no rank waits for another. Models without shards pass through.
 
-    Sampling needs it, because a gather a layer and token is slow and rows end at different times.
+    Sampling needs it, because a gather per layer and token is slow, and rows end at different times.
     """
     outer = [m for model in models if is_sharded(model) for m in outer_modules(model)]
-    kept = [module.weight for module in outer]
-    complete = {p: nn.Parameter(full(p.detach()), requires_grad=False) for p in dict.fromkeys(kept)}
+    shards = [module.weight for module in outer]
+    complete = {p: nn.Parameter(full(p.detach()), requires_grad=False) for p in dict.fromkeys(shards)}
     with gathered(*models):
         try:
-            for module, parameter in zip(outer, kept, strict=True):
+            for module, parameter in zip(outer, shards, strict=True):
                 module.weight = complete[parameter]
             yield
         finally:
-            for module, parameter in zip(outer, kept, strict=True):
+            for module, parameter in zip(outer, shards, strict=True):
                 module.weight = parameter
 
 
 @contextmanager
 def gathered(*modules: nn.Module) -> Iterator[None]:
-    """Does the same for the layers of some modules, without what stands around them."""
+    """Gather the full parameters of the modules' FSDP layers, without embedding and head."""
     inner = [m for module in modules for m in module.modules() if isinstance(m, FSDPModule)]
     for module in inner:
         module.set_reshard_after_forward(False, recurse=False)
@@ -92,24 +92,24 @@ def gathered(*modules: nn.Module) -> Iterator[None]:
 
 
 def is_sharded(model: nn.Module) -> bool:
-    """Says whether ``shard`` has cut a model."""
+    """Return True if ``shard`` was applied to a model."""
     return any(isinstance(module, FSDPModule) for module in model.modules())
 
 
 def full(tensor: Tensor) -> Tensor:
-    """Completes a tensor of which ranks have shards, and gives others as they are. Backward, ranks' gradients are added up."""
+    """Return the full tensor of a sharded one, and other tensors unchanged. The backward pass sums the ranks' gradients."""
     return tensor.full_tensor(grad_placements=[Partial()]) if isinstance(tensor, DTensor) else tensor
 
 
 def local(tensor: Tensor) -> Tensor:
-    """Gives this rank's part."""
+    """Return this rank's part of a tensor."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def gather_state_dict(model: nn.Module) -> dict[str, Tensor]:
-    """Gives the model's tensors by name, complete and in the host's memory on rank 0; none on the others. All ranks must call it.
+    """Return the model's full tensors by name, in the host's memory, on rank 0; nothing on the others. All ranks must call it.
 
-    Names that share a tensor go on sharing one, which torch gathers once for each name.
+    Names that share a tensor share one in the result too; torch gathers it once for each name.
     """
     state, first = get_model_state_dict(model, options=SAVED), {}
     own = model.state_dict(keep_vars=True)
@@ -117,26 +117,26 @@ def gather_state_dict(model: nn.Module) -> dict[str, Tensor]:
 
 
 def load_full_state_dict(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Copies the tensors of ``whole_state``, which every rank has read, into the model, cut as the model is."""
+    """Copy the full tensors of ``gather_state_dict``, which every rank has loaded, into the sharded model."""
     set_model_state_dict(model, dict(state), options=WHOLE)
 
 
-def pick(parameters: Sequence[Tensor], places: Sequence[Tensor]) -> Tensor:
-    """Gives elements of parameters by their places in the flat whole, in float64 on the host; the same on every rank."""
-    chosen = torch.cat([held(p.detach(), i) for p, i in zip(parameters, places, strict=True)])
-    return summed(chosen, parameters).cpu()
+def gather_elements(parameters: Sequence[Tensor], indices: Sequence[Tensor]) -> Tensor:
+    """Return elements by their indices in each flattened full parameter, in float64 on the host; the same on every rank."""
+    elements = torch.cat([local_elements(p.detach(), i) for p, i in zip(parameters, indices, strict=True)])
+    return sum_over_ranks(elements, parameters).cpu()
 
 
-def held(parameter: Tensor, places: Tensor) -> Tensor:
-    """Gives the elements that this rank holds, and 0 for those of other ranks."""
-    mine = local(parameter).flatten()
-    places = places.to(mine.device) - offset(parameter)
-    here = (places >= 0) & (places < len(mine))
-    return mine.new_zeros(len(places), dtype=torch.float64).masked_scatter(here, mine[places[here]].double())
+def local_elements(parameter: Tensor, indices: Tensor) -> Tensor:
+    """Return the elements that this rank stores, and 0 for those of other ranks."""
+    own = local(parameter).flatten()
+    indices = indices.to(own.device) - shard_start(parameter)
+    here = (indices >= 0) & (indices < len(own))
+    return own.new_zeros(len(indices), dtype=torch.float64).masked_scatter(here, own[indices[here]].double())
 
 
-def offset(parameter: Tensor) -> int:
-    """Says where this rank's shard starts in the flat whole."""
+def shard_start(parameter: Tensor) -> int:
+    """Return the index in the flattened full parameter at which this rank's shard starts."""
     if not isinstance(parameter, DTensor):
         return 0
     assert parameter.placements == (Shard(0),), parameter.placements
@@ -144,23 +144,23 @@ def offset(parameter: Tensor) -> int:
     return min(rows, len(parameter)) * (parameter.numel() // max(1, len(parameter)))
 
 
-def summed(values: Tensor, parameters: Iterable[Tensor]) -> Tensor:
-    """Adds values up over the ranks that share the parameters; gives them as they are where parameters are whole."""
+def sum_over_ranks(values: Tensor, parameters: Iterable[Tensor]) -> Tensor:
+    """Sum values over the ranks that share the parameters, in place; return them unchanged if no parameter is sharded."""
     mesh = next((p.device_mesh for p in parameters if isinstance(p, DTensor)), None)
     if mesh is not None:
         dist.all_reduce(values, group=mesh.get_group())
     return values
 
 
-def somewhere(here: bool, parameters: Iterable[Tensor]) -> bool:
-    """Says whether something is true on any of the ranks that share the parameters."""
+def any_rank(here: bool, parameters: Iterable[Tensor]) -> bool:
+    """Return True if ``here`` is True on any of the ranks that share the parameters."""
     parameters = list(parameters)
     count = torch.tensor(float(here), device=local(parameters[0]).device)
-    return bool(summed(count, parameters) > 0)
+    return bool(sum_over_ranks(count, parameters) > 0)
 
 
 def clip_gradients(parameters: Sequence[Tensor], most: float) -> Tensor:
-    """Scales gradients to a norm of at most ``most`` over all parameters; gives the norm before, the same on every rank."""
+    """Scale gradients to a norm of at most ``most`` over all parameters; return the norm before, the same on every rank."""
     norm = full(nn.utils.get_total_norm([p.grad for p in parameters]))
     nn.utils.clip_grads_with_norm_(parameters, most, norm)
     return norm

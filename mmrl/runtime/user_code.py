@@ -1,7 +1,7 @@
-"""Code of a user's own that a YAML names as path.py:name. Whoever loads it runs the file.
+"""Your own code, which a YAML names as path.py:name. Loading it runs the file.
 
-A path is relative to the current directory. A file is run once in a process, so that all of its names that a config gives are of
-one module, and what is recorded of the code is what was run, even where the file has changed since.
+A path is relative to the current directory. A file runs once per process, so that all its names in a config belong to one module,
+and the recorded hash is that of the code that ran, even if the file has changed since.
 """
 
 import difflib
@@ -15,12 +15,12 @@ from typing import Any
 
 from mmrl.runtime.files import short_hash
 
-PATTERN = r".+\.py:[A-Za-z_]\w*"  # how a value of a YAML looks that names code of one's own
-SOURCE = "__mmrl_source__"  # in a module: the bytes of the file that were run
+PATTERN = r".+\.py:[A-Za-z_]\w*"  # the form of a YAML value that names your own code
+SOURCE = "__mmrl_source__"  # the attribute of a module that holds the bytes of the file that ran
 
 
 class UserCodeError(ValueError):
-    """A spec that names nothing, or a thing of the wrong sort: the key, expected, found, what to do."""
+    """A spec names nothing, or an object of the wrong kind. The message has the key, expected, found, what to do."""
 
 
 class UserFileError(RuntimeError):
@@ -28,15 +28,15 @@ class UserFileError(RuntimeError):
 
 
 def is_spec(value: Any) -> bool:
-    """Return whether a value names code of a user's own, as path.py:name."""
+    """Return True if a value names a user's code, as path.py:name."""
     return isinstance(value, str) and re.fullmatch(PATTERN, value) is not None
 
 
 def load_object(spec: str, what: str) -> Any:
-    """Return what a spec names: a function, a class, a value.
+    """Return the object that a spec names: a function, a class or a value.
 
-    ``what`` says in messages which key the spec is of. Raises UserCodeError for a spec of another form, and for a file or a name
-    that is not there. An error of the file itself passes, with a note that names the spec.
+    ``what`` is the spec's key, for messages. Raises UserCodeError for a spec of another form, and for a missing file or name. An
+    error of the file itself passes, with a note that names the spec.
     """
     path, sign, name = spec.rpartition(":")
     if not sign or not path or not name:
@@ -53,9 +53,9 @@ def load_object(spec: str, what: str) -> Any:
 
 
 def load_validated(spec: str, what: str) -> Any:
-    """Return what a spec names while a config is validated. Raises as ``load_object`` does.
+    """Return the object that a spec names, during the validation of a config. Raises as ``load_object`` does.
 
-    Validation takes a ValueError and an AssertionError for problems of the config: those of the file become a UserFileError.
+    Validation interprets ValueError and AssertionError as problems of the config; those of the file become a UserFileError.
     """
     try:
         return load_object(spec, what)
@@ -66,7 +66,7 @@ def load_validated(spec: str, what: str) -> Any:
 
 
 def run_file(path: Path, spec: str, what: str) -> ModuleType:
-    """Run a file and return its module; the same one for the same file."""
+    """Run a file and return its module; a file that has already run is not run again."""
     path = path.resolve()
     if path.suffix != ".py":
         raise UserCodeError(f"{what} {spec!r}: expected a Python file ending in .py, found {path.name}")
@@ -91,34 +91,34 @@ def run_file(path: Path, spec: str, what: str) -> ModuleType:
 
 
 def module_name(path: Path) -> str:
-    """Return the name under which a resolved file's module stands in sys.modules."""
+    """Return the key of a resolved file's module in sys.modules."""
     return f"mmrl_user_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()}"
 
 
-def code_of(spec: str) -> str:
-    """Return a short hash of a spec's file as it was run; where it was not run yet, as it is. Of that file alone."""
+def code_hash(spec: str) -> str:
+    """Return a short hash of a spec's file, as it ran, or as it is if it has not run; modules that it imports are not included."""
     path = Path(spec.rpartition(":")[0])
     module = sys.modules.get(module_name(path.resolve()))
     source = path.read_bytes() if module is None else getattr(module, SOURCE)
     return short_hash(path.name.encode() + source)
 
 
-def codes(values: Mapping[str, Any]) -> dict[str, str]:
-    """Return ``code_of`` each value of a plain config that names a user's code, by its dotted key.
+def code_hashes(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return ``code_hash`` of each value of a plain config that names a user's code, by the value's dotted key.
 
-    A value that only looks like it, as a folder may be called so, has no file and is left out.
+    A value of this form without a file, such as the name of a folder, is left out.
     """
-    return {key: code_of(value) for key, value in leaves(values) if is_spec(value) and has_code(value)}
+    return {key: code_hash(value) for key, value in leaves(values) if is_spec(value) and has_code(value)}
 
 
 def has_code(spec: str) -> bool:
-    """Return whether a spec's file was run, or is there to be run."""
+    """Return True if a spec's file has run or exists."""
     path = Path(spec.rpartition(":")[0]).resolve()
     return module_name(path) in sys.modules or path.is_file()
 
 
 def leaves(values: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the values of nested plain data that hold no others, each with its dotted key; items of lists count from 0."""
+    """Yield the scalar values of nested plain data, each with its dotted key; items of lists count from 0."""
     if isinstance(values, Mapping):
         inner = values.items()
     elif isinstance(values, list | tuple):

@@ -25,7 +25,7 @@ from mmrl.runtime.console import progress
 from mmrl.runtime.files import write_whole
 from mmrl.runtime.json_lines import append, cut_torn_end, line_of, read
 from mmrl.runtime.ranks import Ranks, join
-from mmrl.runtime.user_code import codes
+from mmrl.runtime.user_code import code_hashes
 from mmrl.training.prompts import load_media
 from mmrl.training.rollouts import rollouts_of
 from mmrl.types import Example
@@ -124,7 +124,7 @@ def facts(config: Config) -> dict[str, Any]:
         "decoding": plain["rollout"]["decoding"],
         "rewards": {name: {"grader": r.grader, "weight": r.weight} for name, r in config.rewards.items()},
         "code": {name: code_of(reward.grader) for name, reward in config.rewards.items()}
-        | codes({"sets": [{"format": one["format"]} for one in data["sets"]]}),
+        | code_hashes({"sets": [{"format": one["format"]} for one in data["sets"]]}),
     }
 
 

@@ -13,7 +13,7 @@ from mmrl.models.policy import Policy
 from mmrl.rewards.parse import THINK, leaves_think_open
 from mmrl.runtime.console import console
 from mmrl.runtime.ranks import Ranks
-from mmrl.runtime.user_code import codes, leaves
+from mmrl.runtime.user_code import code_hashes, leaves
 from mmrl.training import checkpoint
 from mmrl.types import Example
 
@@ -79,7 +79,7 @@ def same_code(config: Config, state: Mapping[str, Any], directory: Path) -> None
     Keys that name other code than before are left to ``same_config``.
     """
     plain, recorded = config.model_dump(mode="json"), state["code"]
-    now, specs, before = codes(plain), dict(leaves(plain)), dict(leaves(state["config"]))
+    now, specs, before = code_hashes(plain), dict(leaves(plain)), dict(leaves(state["config"]))
     same = [key for key in sorted(recorded) if specs.get(key) == before.get(key)]
     if changed := fixed([key for key in same if now.get(key) != recorded[key]]):
         first = changed[0]
@@ -133,9 +133,9 @@ def check_validation(section: EvaluationSection) -> None:
 
 def check_opening(policy: Policy, config: Config, examples: Iterable[Example]) -> None:
     """Refuse, if the chat template opens <think>, demonstrations that open it again and a format reward, which nothing can earn."""
-    if not leaves_think_open(policy.opening):
+    if not leaves_think_open(policy.generation_prompt):
         return
-    found = f"a chat template whose prompts end with {policy.opening!r}"
+    found = f"a chat template whose prompts end with {policy.generation_prompt!r}"
     advice = f"take the tag out of the chat template in {config.model.path}"
     named = [name for name, reward in config.rewards.items() if reward.grader == "format"]
     if named:

@@ -14,10 +14,10 @@ from mmrl.evaluation import cost
 from mmrl.evaluation.evaluator import evaluate_model
 from mmrl.models.context import PromptError
 from mmrl.runtime.console import progress
-from mmrl.runtime.interrupt import Stopped, stopping
+from mmrl.runtime.interrupt import Stopped, stop_after_step
 from mmrl.runtime.ranks import Ranks
 from mmrl.runtime.sharding import gather_state_dict
-from mmrl.runtime.user_code import codes
+from mmrl.runtime.user_code import code_hashes
 from mmrl.training import checkpoint
 from mmrl.training.callbacks import Callback, tell
 from mmrl.training.profile import profile
@@ -98,7 +98,7 @@ class Run:
     def loop(self, show: Callable[[int, str], None]) -> None:
         """Takes steps and writes checkpoints. Raises Stopped if any rank received a signal to stop."""
         trainer, config = self.trainer, self.config
-        with stopping() as stop:
+        with stop_after_step() as stop:
             stopped = any(self.ranks.gather(self.stopped))
             while trainer.step_done < config.steps and not stopped:
                 numbers = self.step()
@@ -198,7 +198,7 @@ class Run:
             "skipped": self.feeder.skipped,
             "shapes": checkpoint.shapes(self.feeder.policy.model),
             "config": self.config.model_dump(mode="json"),
-            "code": codes(self.config.model_dump(mode="json")),
+            "code": code_hashes(self.config.model_dump(mode="json")),
             "random": self.random,
         }
 

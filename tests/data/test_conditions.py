@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmrl.data.conditions import asked, check_condition, frame_choice_under, known_condition, order, see
+from mmrl.data.conditions import (
+    change_media,
+    change_questions,
+    check_condition,
+    frame_choice_under,
+    known_condition,
+    order,
+)
 from mmrl.data.media.frame_choice import FrameChoice
 from mmrl.data.prompts import messages
 from mmrl.types import Media, Message
@@ -20,7 +27,7 @@ PERMUTATIONS = ("full", "reversed", "shuffled")
 
 def shown(condition, example=None, frames=8, seed=0, number=0):
     """The clip of an example of a clip and an image, under a condition."""
-    clip, _ = see(
+    clip, _ = change_media(
         condition, example or tiny_models.example(), (tiny_models.clip(number, frames), tiny_models.image()), seed
     )
     return clip
@@ -58,7 +65,7 @@ def test_the_order_is_a_function_of_seed_example_and_clip():
     assert one != list(shown("shuffled", tiny_models.example("another")).indices)
     assert one != list(shown("shuffled", seed=1).indices)
     twins = (tiny_models.clip(0, 8), tiny_models.clip(0, 8))
-    first, second = see("shuffled", tiny_models.example(kinds=("video", "video")), twins, 0)
+    first, second = change_media("shuffled", tiny_models.example(kinds=("video", "video")), twins, 0)
     assert list(first.indices) != list(second.indices)
 
 
@@ -74,7 +81,7 @@ def test_the_last_frame_stands_everywhere_and_lasts_as_long():
     [("observation_only", ["image"]), ("video_only", ["video"]), ("blind", []), ("full", ["video", "image"])],
 )
 def test_media_are_left_out_and_question_and_options_stay(condition, kinds):
-    (example,) = asked(condition, [tiny_models.example()], 0)
+    (example,) = change_questions(condition, [tiny_models.example()], 0)
     assert [each.kind for each in example.media] == kinds
     (after,), (before,) = messages(example, "plain"), messages(tiny_models.example(), "plain")
     words = [[part for part in each.content if isinstance(part, str)] for each in (after, before)]
@@ -84,17 +91,17 @@ def test_media_are_left_out_and_question_and_options_stay(condition, kinds):
 def test_a_ready_made_chat_loses_its_media_too():
     film, photo = Media("video", Path("v")), Media("image", Path("i"))
     chat = (Message("user", (film, photo, "what next")), Message("user", ("and then", film)))
-    (example,) = asked("observation_only", [replace(tiny_models.example(), messages=chat)], 0)
+    (example,) = change_questions("observation_only", [replace(tiny_models.example(), messages=chat)], 0)
     assert example.messages == (Message("user", (photo, "what next")), Message("user", ("and then",)))
-    (example,) = asked("blind", [replace(tiny_models.example(), messages=chat)], 0)
+    (example,) = change_questions("blind", [replace(tiny_models.example(), messages=chat)], 0)
     assert example.every_media == ()
     for condition in ("options_only", "rotate:1"):
         with pytest.raises(ValueError, match="found a ready-made chat"):
-            asked(condition, [replace(tiny_models.example(), messages=chat)], 0)
+            change_questions(condition, [replace(tiny_models.example(), messages=chat)], 0)
 
 
 def test_options_alone():
-    (example,) = asked("options_only", [tiny_models.example()], 0)
+    (example,) = change_questions("options_only", [tiny_models.example()], 0)
     assert (example.question, example.media, example.choices) == ("", (), tiny_models.example().choices)
 
 
@@ -103,7 +110,7 @@ def test_the_gold_letter_moves_with_its_text(places, gold):
     before = replace(
         tiny_models.example(), answer=gold, fields={"choice_a": "red", "golden_choice_idx": gold, "other": 1}
     )
-    (after,) = asked(f"rotate:{places}", [before], 0)
+    (after,) = change_questions(f"rotate:{places}", [before], 0)
     assert sorted(after.choices) == sorted(before.choices)
     assert after.choices[ord(after.answer) - 65] == before.choices[ord(gold) - 65]
     assert after.choices[0] == before.choices[places % 4]
@@ -111,22 +118,22 @@ def test_the_gold_letter_moves_with_its_text(places, gold):
 
 
 def test_all_rotations_put_the_gold_everywhere_once():
-    golds = [asked(f"rotate:{k}", [tiny_models.example()], 0)[0].answer for k in (1, 2, 3)]
+    golds = [change_questions(f"rotate:{k}", [tiny_models.example()], 0)[0].answer for k in (1, 2, 3)]
     assert sorted([*golds, tiny_models.example().answer]) == list("ABCD")
 
 
 def test_a_swapped_video_is_that_of_another_item_of_another_cluster():
     items = [replace(tiny_models.example(f"e{n}"), cluster=f"c{n // 2}") for n in range(8)]
-    swapped = asked("swap", items, 0)
+    swapped = change_questions("swap", items, 0)
     assert [one.id for one in swapped] == [one.id for one in items]
-    assert swapped == asked("swap", items, 0) != asked("swap", items, 1)
+    assert swapped == change_questions("swap", items, 0) != change_questions("swap", items, 1)
     owner = {one.media[0].path: one for one in items}
     for before, after in zip(items, swapped, strict=True):
         assert owner[after.media[0].path].cluster != before.cluster
         assert after.media[1] == before.media[1]  # the image stays
         assert (after.question, after.choices, after.answer) == (before.question, before.choices, before.answer)
     with pytest.raises(ValueError, match="another video, found none"):
-        asked("swap", [tiny_models.example("a"), replace(tiny_models.example("a"), id="b")], 0)
+        change_questions("swap", [tiny_models.example("a"), replace(tiny_models.example("a"), id="b")], 0)
 
 
 def test_single_frames_and_a_freeze():
@@ -160,15 +167,15 @@ def test_shuffled_is_never_the_true_order(count, key):
 @pytest.mark.parametrize("condition", ["full", "observation_only", "last_frame", "reversed", "shuffled", "noise"])
 def test_an_example_without_video_is_shown_as_it_is(condition):
     example, picture = tiny_models.example(kinds=("image",)), tiny_models.image()
-    (seen,) = asked(condition, [example], 0)
-    (same,) = see(condition, seen, (picture,), 0)
+    (seen,) = change_questions(condition, [example], 0)
+    (same,) = change_media(condition, seen, (picture,), 0)
     assert seen == example
     assert same is picture
 
 
 def test_full_hands_on_what_was_decoded():
     media = (tiny_models.clip(), tiny_models.image())
-    same = see("full", tiny_models.example(), media, 0)
+    same = change_media("full", tiny_models.example(), media, 0)
     assert all(a is b for a, b in zip(same, media, strict=True))
 
 
@@ -176,7 +183,7 @@ def test_nothing_writes_into_what_others_see_too():
     clip = tiny_models.clip(0, 8)
     before = clip.frames.copy()
     for condition in ("last_frame", "reversed", "shuffled", "freeze", "noise"):
-        (other,) = see(condition, tiny_models.example(kinds=("video",)), (clip,), 0)
+        (other,) = change_media(condition, tiny_models.example(kinds=("video",)), (clip,), 0)
         assert not np.shares_memory(other.frames, clip.frames)
     assert (clip.frames == before).all()
 

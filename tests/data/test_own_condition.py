@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mmrl.data.conditions import asked, check_condition, frame_choice_under, known_condition, see
+from mmrl.data.conditions import change_media, change_questions, check_condition, frame_choice_under, known_condition
 from mmrl.data.media.frame_choice import FrameChoice
 from tests import tiny_models
 from tests.own_code import own
@@ -42,7 +42,7 @@ def path(tmp_path):
 
 
 def test_reversed_in_a_file_is_reversed(path):
-    made, theirs = (see(name, tiny_models.example(), MEDIA, 0) for name in (f"{path}:backwards", "reversed"))
+    made, theirs = (change_media(name, tiny_models.example(), MEDIA, 0) for name in (f"{path}:backwards", "reversed"))
     assert np.array_equal(made[0].frames, theirs[0].frames)
     assert np.array_equal(made[0].indices, theirs[0].indices)
     assert made[0].frames.tobytes() != MEDIA[0].frames.tobytes()
@@ -50,7 +50,7 @@ def test_reversed_in_a_file_is_reversed(path):
 
 
 def test_it_is_told_the_example_and_the_seed(path):
-    clip, picture = see(f"{path}:seeded", tiny_models.example("a"), MEDIA, 7)
+    clip, picture = change_media(f"{path}:seeded", tiny_models.example("a"), MEDIA, 7)
     assert np.array_equal(clip.frames, MEDIA[0].frames)
     assert np.array_equal(picture, MEDIA[1])
 
@@ -58,7 +58,7 @@ def test_it_is_told_the_example_and_the_seed(path):
 def test_words_and_frame_choice_stay(path):
     spec = known_condition(f"{path}:backwards")
     example = tiny_models.example()
-    assert asked(spec, [example], 0) == [example]
+    assert change_questions(spec, [example], 0) == [example]
     assert frame_choice_under(spec, FrameChoice(fps=1.0)) == FrameChoice(fps=1.0)
 
 
@@ -73,7 +73,7 @@ def test_words_and_frame_choice_stay(path):
 )
 def test_other_media_than_before_are_refused(path, name, found):
     with pytest.raises(ValueError, match="expected media of the kinds") as caught:
-        see(f"{path}:{name}", tiny_models.example(), MEDIA, 0)
+        change_media(f"{path}:{name}", tiny_models.example(), MEDIA, 0)
     assert str(caught.value).endswith(
         f":{name}': expected media of the kinds ['Clip of uint8', 'ndarray of uint8'], as before; found {found}"
     )
@@ -82,7 +82,7 @@ def test_other_media_than_before_are_refused(path, name, found):
 def test_what_is_changed_in_place_is_a_copy(path):
     before = MEDIA[0].frames.copy(), MEDIA[1].copy()
     with pytest.raises(ValueError, match="found NoneType"):
-        see(f"{path}:nothing", tiny_models.example(), MEDIA, 0)
+        change_media(f"{path}:nothing", tiny_models.example(), MEDIA, 0)
     assert np.array_equal(MEDIA[0].frames, before[0])
     assert np.array_equal(MEDIA[1], before[1])
     assert before[1].any()

@@ -11,7 +11,7 @@ from mmrl.data.media.errors import MediaError
 from mmrl.data.prompts import messages
 from mmrl.data.subtitles import (
     Subtitle,
-    Telling,
+    SubtitleReader,
     in_time,
     interleaved,
     listed,
@@ -115,16 +115,16 @@ def test_the_interleaved_prompt_holds_every_frame_once_and_the_question_last():
 
 def test_without_frames_there_are_no_subtitles(tmp_path):
     blind = replace(ASKED, media=())
-    assert Telling(tmp_path, "care_eval")(blind, ()) == (blind, ())
+    assert SubtitleReader(tmp_path, "care_eval")(blind, ()) == (blind, ())
     assert interleaved(blind, (), SAID, "care_eval") == (blind, ())
 
 
 def test_a_folder_tells_which_way(tmp_path):
     srt = replace(ASKED, media=(Media("video", Path("x/aaaaaaaaaaA.mp4")),))
-    told, _ = Telling(FIXTURES / "videomme/subtitle", "care_eval")(srt, (clip_at(0.5),))
+    told, _ = SubtitleReader(FIXTURES / "videomme/subtitle", "care_eval")(srt, (clip_at(0.5),))
     assert "Three boats set out.\nWhat?" in told.question
     fields = {"subtitle_path": "dddddddddD0_en.json", "starting_timestamp_for_subtitles": 0, "duration": 4.0}
-    told, shown = Telling(FIXTURES / "longvideobench/subtitles", "care_eval")(
+    told, shown = SubtitleReader(FIXTURES / "longvideobench/subtitles", "care_eval")(
         replace(ASKED, fields=fields), (clip_at(1, 2),)
     )
     assert len(told.messages) == 1

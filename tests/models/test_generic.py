@@ -12,7 +12,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from mmrl.evaluation.samplers import GenerateSampler, choose_token
 from mmrl.models.generic import GenericModel, check_chat_template, load_generic
-from mmrl.models.generic_features import remember, remembered
+from mmrl.models.generic_features import cache_features, cached_call
 from mmrl.rollout.noise import uniforms
 from mmrl.runtime.memory_cache import ByteCache
 from mmrl.types import Decoding
@@ -45,7 +45,7 @@ def logps(plain, kinds, pictures):
         written.append(logprobs)
         return logprobs.argmax(-1), logprobs.max(-1).values
 
-    plain.write(tiny_models.example("a", kinds), media(kinds, pictures), greedy, 2)
+    plain.generate(tiny_models.example("a", kinds), media(kinds, pictures), greedy, 2)
     return written[0]
 
 
@@ -90,7 +90,7 @@ def test_sampled_frequencies_are_the_probabilities():
     decoding, encoded = Decoding(temperature=1.0, max_new_tokens=1), []
     for n in range(80):
         choose = partial(choose_token, decoding, uniforms(0, 0, "a", [n], 1))
-        encoded.append(plain.write(tiny_models.example("a", ()), (), choose, 1).tokens[0])
+        encoded.append(plain.generate(tiny_models.example("a", ()), (), choose, 1).tokens[0])
     token = int(wanted.argmax())
     share = sum(one == token for one in encoded) / len(encoded)
     assert abs(share - float(wanted[token])) < 4 * math.sqrt(float(wanted[token]) / len(encoded))
@@ -124,7 +124,7 @@ def test_questions_about_the_same_media_look_once_and_are_answered_alike(plain):
     tower.register_forward_hook(lambda *_: passes.append(1))
     expected = [answer(looking, pictures=n) for n in (0, 1)]
     before = len(passes)
-    remember(looking.model, memory := ByteCache(10**6))
+    cache_features(looking.model, memory := ByteCache(10**6))
     assert [answer(looking, pictures=n) for n in (0, 0, 1, 0)] == [expected[i] for i in (0, 0, 1, 0)]
     assert len(passes) == 2 * before >= 4
     assert 0 < memory.bytes < 10**5
@@ -138,7 +138,7 @@ def test_what_is_asked_otherwise_is_made_anew():
         calls.append(options)
         return BaseModelOutputWithPooling(pooler_output=args[0] * 2, last_hidden_state=args[0])
 
-    asked = remembered(get_image_features, memory := ByteCache(10**6))
+    asked = cached_call(get_image_features, memory := ByteCache(10**6))
     pixels = torch.arange(4000.0)
     other = pixels.clone()
     other[2000] += 1e-3

@@ -98,7 +98,7 @@ def test_what_killed_processes_left_is_cleared_and_counted_again(tmp_path):
     disk.put("one", TEN, tally)
     (tmp_path / f"two{PARTIAL}").write_bytes(TEN)
     (tmp_path / "bytes").write_text("0")
-    assert open_disk(tmp_path, 4 * ENTRY).kept() == ENTRY
+    assert open_disk(tmp_path, 4 * ENTRY).used_bytes() == ENTRY
     assert names(disk) == ["one"]
 
 
@@ -120,4 +120,4 @@ def test_processes_that_write_at_once_keep_the_bound_and_read_only_what_is_whole
         writer.join(60)
     assert [writer.exitcode for writer in writers] == [0, 0, 0]
     kept = sum(entry.st_size for _, entry in disk.entries())
-    assert 0 < kept == disk.kept() <= disk.limit
+    assert 0 < kept == disk.used_bytes() <= disk.limit

@@ -5,7 +5,15 @@ import sys
 
 import pytest
 
-from mmrl.runtime.user_code import UserCodeError, UserFileError, code_of, codes, is_spec, load_object, load_validated
+from mmrl.runtime.user_code import (
+    UserCodeError,
+    UserFileError,
+    code_hash,
+    code_hashes,
+    is_spec,
+    load_object,
+    load_validated,
+)
 from tests.own_code import forget, own
 
 CODE = """
@@ -84,14 +92,14 @@ def test_validation_does_not_take_an_error_of_the_file_for_one_of_the_config(tmp
 
 def test_the_hash_is_of_the_code_that_was_run(tmp_path):
     spec = own(tmp_path, "mine.py", CODE) + ":double"
-    before = code_of(spec)  # not run yet
+    before = code_hash(spec)  # not run yet
     assert load_object(spec, "thing")(2) == 4
     (tmp_path / "mine.py").write_text(CODE.replace("2 *", "3 *"))
     assert load_object(spec, "thing")(2) == 4
-    assert code_of(spec) == before
+    assert code_hash(spec) == before
     forget()
     assert load_object(spec, "thing")(2) == 6
-    assert code_of(spec) != before
+    assert code_hash(spec) != before
 
 
 def test_codes_are_found_wherever_a_config_names_them(tmp_path):
@@ -101,4 +109,4 @@ def test_codes_are_found_wherever_a_config_names_them(tmp_path):
         "a": {"b": [{"name": f"{path}:Box"}, {"name": "tilt"}], "c": f"{path}:double"},
         "n": None,
     }
-    assert codes(plain) == dict.fromkeys(("a.b.0.name", "a.c"), code_of(f"{path}:Box"))
+    assert code_hashes(plain) == dict.fromkeys(("a.b.0.name", "a.c"), code_hash(f"{path}:Box"))

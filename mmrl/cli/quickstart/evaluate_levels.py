@@ -1,4 +1,4 @@
-"""Every model on every level, several at a time: one process and one thread each."""
+"""Evaluate every model on every level, several at a time, each in one process with one thread."""
 
 import os
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from mmrl.evaluation import Summary
 from mmrl.evaluation.evaluator import evaluate_model
 from mmrl.runtime.console import progress
 
-AT_ONCE = 4  # processes at most: each holds a copy of everything
+AT_ONCE = 4  # the most processes; each has a copy of model and data
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,11 @@ class LevelRun:
 
     @property
     def folder(self) -> str:
-        """Where its records are, below the folder of all."""
+        """The folder of its records, relative to the folder of all evaluations."""
         return self.model if self.condition == "full" else f"{self.model}_{self.condition}"
 
 
-# all that are wanted; paired ones see the same items and draw the same noise
+# all evaluations; paired ones get the same items and the same noise
 LEVEL_RUNS = [
     *(LevelRun(model, level) for model in ("base", *ARMS) for level in LEVELS),
     *(LevelRun(model, NEUTRAL, condition) for model in ARMS for condition in CONTROLS),
@@ -51,20 +51,20 @@ def evaluate_levels(
         ProcessPoolExecutor(at_once, get_context("spawn"), torch.set_num_threads, (1,)) as pool,
     ):
         pending = {}
-        for look in LEVEL_RUNS:
-            section = evaluation_section(look.level, look.condition, plan, world, seed)
-            pending[look] = pool.submit(evaluate_level, models[look.model], section, out / look.folder)
+        for run in LEVEL_RUNS:
+            section = evaluation_section(run.level, run.condition, plan, world, seed)
+            pending[run] = pool.submit(evaluate_level, models[run.model], section, out / run.folder)
         try:
             for done, future in enumerate(as_completed(pending.values()), 1):
                 future.result()
                 show(done)
         finally:
-            pool.shutdown(cancel_futures=True)  # where one failed, the others are not waited for
-    return {look: future.result() for look, future in pending.items()}
+            pool.shutdown(cancel_futures=True)  # if one fails, cancel those that have not started
+    return {run: future.result() for run, future in pending.items()}
 
 
 def evaluate_level(model: Path, section: EvaluationSection, out: Path) -> Summary:
-    """Evaluate a model on its one level."""
+    """Evaluate a model on the one set of the section."""
     policy = policy_of(ModelSection(path=str(model), compute_dtype="float32"), section.template, torch.device("cpu"))
     (summary,) = evaluate_model(policy, section, out, max_num_seqs=section.batch_size, quiet=True).values()
     return summary

@@ -1,4 +1,4 @@
-"""From an empty directory to a report."""
+"""Run the quickstart, from an empty directory to a report."""
 
 import os
 import shutil
@@ -18,11 +18,11 @@ from mmrl.world.build import render
 from mmrl.world.render import SMALL
 from mmrl.world.splits import Recipe
 
-MARK = ".quickstart"  # in a directory that a quickstart made and may make anew
+MARK = ".quickstart"  # the file that marks a quickstart's directory, which may be deleted and created again
 
 
 def run_quickstart(out: Path, seed: int, plan: QuickstartPlan = QuickstartPlan()) -> dict[str, Any]:
-    """Run it all; the summary."""
+    """Render, train, evaluate and publish; return the summary."""
     check_directory(plan.base)
     start_over(out)
     seconds: dict[str, float] = {}
@@ -31,12 +31,12 @@ def run_quickstart(out: Path, seed: int, plan: QuickstartPlan = QuickstartPlan()
     with timed("train", seconds):
         learned = train_arms({arm: training_config(arm, plan, world, out / arm, seed) for arm in ARMS})
     with timed("evaluate", seconds):
-        found = evaluate_levels({"base": plan.base} | learned, plan, world, out / "eval", seed)
-    return publish(out, world, seed, plan, seconds, found, learned)
+        summaries = evaluate_levels({"base": plan.base} | learned, plan, world, out / "eval", seed)
+    return publish(out, world, seed, plan, seconds, summaries, learned)
 
 
 def start_over(out: Path) -> None:
-    """An empty directory; one that an earlier quickstart made is made anew, any other is left alone."""
+    """Create an empty directory; delete one of an earlier quickstart first. Raises FileExistsError for any other."""
     if out.exists() and any(out.iterdir()):
         if not (out / MARK).exists():
             raise FileExistsError(
@@ -49,14 +49,14 @@ def start_over(out: Path) -> None:
 
 @contextmanager
 def timed(phase: str, seconds: dict[str, float]) -> Iterator[None]:
-    """Write down how long a phase takes."""
+    """Record the seconds that the block takes."""
     began = perf_counter()
     yield
     seconds[phase] = round(perf_counter() - began, 1)
 
 
 def make_world(out: Path, seed: int, plan: QuickstartPlan) -> Path:
-    """MP4 and PNG files in SEED-Bench-R1's layout."""
+    """Render the world as MP4 and PNG files in SEED-Bench-R1's layout; return its folder."""
     recipe = Recipe(plan.sizes, seed, SMALL, plan.cues, AXES)
     with progress("render", recipe.groups) as show:
         return render(out, recipe, workers=os.cpu_count() or 1, progress=show)

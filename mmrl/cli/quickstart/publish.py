@@ -1,4 +1,4 @@
-"""Write what a reader gets: summary.json, report.html, two tables, and the files of the CARE arm where one looks first."""
+"""Write the quickstart's results: summary.json, report.html, two tables, and copies of the CARE arm's files at the top."""
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,8 +29,8 @@ from mmrl.world.graders import WORLD_GRADERS
 from mmrl.world.script import SLOTS
 
 Found = Mapping[LevelRun, Summary]
-PAIRS = (("grpo", "base"), ("care", "base"), ("care", "grpo"))  # of whom, minus whom
-SHOWN = 3  # prompts: at the beginning, in the middle, at the end
+PAIRS = (("grpo", "base"), ("care", "base"), ("care", "grpo"))  # (model, model that is subtracted)
+SHOWN = 3  # the number of prompts shown: from the beginning, the middle and the end
 GAP = 2  # pixels between pictures
 SLOT_BY_SLOT = FrameChoice(count=SLOTS, convention="centre")
 CONTROLS_TITLE = f"Controls: {NEUTRAL} with its videos as they are (before), and seen otherwise or not at all (after)"
@@ -45,7 +45,7 @@ def publish(
     found: Found,
     learned: Mapping[str, Path],
 ) -> dict[str, Any]:
-    """Write and show everything; the summary."""
+    """Write and print all results; return the summary."""
     facts = {
         "seconds": round(sum(seconds.values()), 1),
         "seed": seed,
@@ -63,7 +63,7 @@ def publish(
 
 
 def differences_as_json(found: Found) -> dict[str, Any]:
-    """Return the differences of each arm to the base, of the arms to each other, of each control to the full video."""
+    """Return the differences between each arm and the base, between the arms, and between each control and the full video."""
     return {
         "arms": {arm: levels_as_json(changes(found, arm, "base")) for arm in ARMS},
         "care_minus_grpo": levels_as_json(changes(found, "care", "grpo")),
@@ -72,12 +72,12 @@ def differences_as_json(found: Found) -> dict[str, Any]:
 
 
 def changes(found: Found, of: str, minus: str) -> dict[str, dict[str, Difference]]:
-    """Return how two models differ, by level and metric."""
+    """Return the differences of two models by level and metric."""
     return {level: compare(found[LevelRun(minus, level)], found[LevelRun(of, level)]) for level in LEVELS}
 
 
 def controls(found: Found, arm: str) -> dict[str, dict[str, Difference]]:
-    """Return what a trained model loses where it is not shown the video as it is, by condition and metric."""
+    """Return the differences between each control and the full video for a trained model, by condition and metric."""
     full = found[LevelRun(arm, NEUTRAL)]
     return {condition: compare(full, found[LevelRun(arm, NEUTRAL, condition)]) for condition in CONTROLS}
 
@@ -98,9 +98,9 @@ def page(out: Path, world: Path, plan: QuickstartPlan, facts: Mapping[str, Any],
 
 
 def rollouts(out: Path, world: Path) -> list[Rollout]:
-    """Return the first prompt of some steps, each as both arms answered it then. Nobody chose them."""
+    """Return the first prompt of evenly spaced steps, each with both arms' answers at that step."""
     data = SeedBenchR1("annotations/training.jsonl").open(world)
-    # reversed, so that of each step the first group stays
+    # reversed, so that the first group of each step overwrites the others
     written = {arm: {row["step"]: row for row in reversed(read(out / arm / "rollouts.jsonl"))} for arm in ARMS}
     steps = sorted(set.intersection(*(set(rows) for rows in written.values())))
     shown = [steps[round(place)] for place in np.linspace(0, len(steps) - 1, min(SHOWN, len(steps)))]
@@ -109,7 +109,7 @@ def rollouts(out: Path, world: Path) -> list[Rollout]:
 
 
 def rollout(arm: str, row: Mapping[str, Any], example: Example, world: Path) -> Rollout:
-    """Return a group of completions with what the model saw."""
+    """Return a group of completions with its prompt and frames."""
     options = map(" ".join, zip(letters_of(row["choices"]), row["choices"], strict=True))
     return Rollout(
         title=f"{NAMES[arm]}, step {row['step']}, example {row['example']}",
@@ -121,14 +121,14 @@ def rollout(arm: str, row: Mapping[str, Any], example: Example, world: Path) -> 
 
 
 def filmstrip(media: Sequence[Path]) -> np.ndarray:
-    """Return a frame a slot, and the observation, side by side ``[h w 3]``."""
+    """Return one frame per slot, and the observation, side by side ``[h w 3]``."""
     clips = [decode(p, SLOT_BY_SLOT).frames if p.suffix == ".mp4" else read_image(p)[None] for p in media]
     white = ((0, 0), (0, 0), (0, GAP), (0, 0))
     return np.hstack(np.pad(np.concatenate(clips), white, constant_values=255))[:, :-GAP]
 
 
 def completions(row: Mapping[str, Any], example: Example) -> Iterator[RolloutCompletion]:
-    """Yield each with its rewards, and whether its reasoning concludes what it answers."""
+    """Yield each completion with its rewards, and with the verdict whether its reasoning concludes its answer."""
     given = fields(example)
     for each in row["completions"]:
         yield RolloutCompletion(
@@ -166,7 +166,7 @@ def show_tables(out: Path, facts: Mapping[str, Any], found: Found) -> None:
 
 
 def reader_notes(plan: QuickstartPlan) -> tuple[str, ...]:
-    """Return what a reader needs to disbelieve the numbers."""
+    """Return the notes on how the numbers were measured and what they do not show."""
     return (
         "Answers are sampled at temperature 1, one an item. Intervals are 95 %, clustered by octet: the eight items of an "
         "octet share videos and text.",

@@ -1,4 +1,4 @@
-"""How much of everything, the configs of both arms, and the examinations: the quickstart as data."""
+"""The quickstart as data: sizes, the configs of both arms, and the evaluations."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,8 +12,8 @@ from mmrl.world import BASE
 from mmrl.world.cues import Cues
 from mmrl.world.splits import Sizes
 
-AXES = ("palette", "texture")  # that L2 and L3 take from the test pool
-FRAMES = 16  # all of a clip's: two an event
+AXES = ("palette", "texture")  # the axes that L2 and L3 take from the test pool
+FRAMES = 16  # all frames of a clip, two per event
 LOOK: dict[str, Any] = {"template": "toy", "frames": {"count": FRAMES}, "workers": 0}  # in training and examinations
 LEVELS = ("L1", "L1_neutral", "L2", "L3")
 NEUTRAL = "L1_neutral"  # the same items as L1, without the cue
@@ -28,7 +28,7 @@ GRADERS = {"accuracy": "accuracy"} | {name: f"world_{name}" for name in ("consis
 
 @dataclass(frozen=True, slots=True)
 class QuickstartPlan:
-    """How much of everything."""
+    """The sizes of the quickstart's parts."""
 
     base: Path = BASE
     sizes: Sizes = Sizes(train=120, L1=36, L2=36, L3=36)  # octets: eight items, four clips each
@@ -46,13 +46,13 @@ class QuickstartPlan:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Return what a reader must know of it; the base model by the hash of its weights."""
+        """The plan for the summary; the hash of its weights replaces the path of the base model."""
         weights = short_hash((self.base / "model.safetensors").read_bytes())
         return asdict(self) | {"base": weights, "axes": AXES, "frames": FRAMES}
 
 
 def training_config(arm: str, plan: QuickstartPlan, world: Path, out: Path, seed: int) -> Config:
-    """Return the config of an arm: the same prompts, seed and settings for both, another algorithm."""
+    """Return the config of an arm; both arms have the same prompts, seed and settings, and different algorithms."""
     annotations = {"format": "seed_bench_r1", "file": "annotations/training.jsonl", "options": "file"}
     settings = {
         "seed": seed,
@@ -71,7 +71,7 @@ def training_config(arm: str, plan: QuickstartPlan, world: Path, out: Path, seed
 
 
 def optimizer(plan: QuickstartPlan) -> dict[str, Any]:
-    """AdamW at a constant rate after a short warm-up."""
+    """Return the optimizer section: AdamW at a constant rate after a short warm-up."""
     return {
         "learning_rates": dict.fromkeys(("language_model", "projector", "vision_tower"), plan.rate),
         "betas": [0.9, 0.98],
@@ -82,14 +82,17 @@ def optimizer(plan: QuickstartPlan) -> dict[str, Any]:
 
 
 def decoding(plan: QuickstartPlan) -> dict[str, Any]:
-    """Sampling, in training and in examinations."""
+    """Return the decoding settings of training and evaluation."""
     return {"temperature": 1.0, "max_new_tokens": plan.new_tokens}
 
 
 def evaluation_section(
     level: str, condition: Condition, plan: QuickstartPlan, world: Path, seed: int
 ) -> EvaluationSection:
-    """One level under one condition, one sample an item, judged exactly. Cue-following needs rows that have a cue."""
+    """Return the evaluation of one level under one condition, with one sample per item and exact judges.
+
+    The grader of the cue is left out on the neutral level, whose rows have no cue.
+    """
     settings = LOOK | {
         "root": str(world),
         "sets": [{"name": level, "format": "seed_bench_r1", "file": f"annotations/validation_{level}.jsonl"}],

@@ -1,4 +1,4 @@
-"""Both arms at the same time: one process and one thread each, watched by their metrics."""
+"""Train both arms at the same time, each in one process with one thread, and show their metrics."""
 
 import os
 import signal
@@ -18,17 +18,17 @@ from mmrl.runtime.console import Show, side_by_side
 from mmrl.runtime.files import write_whole
 from mmrl.training.checkpoint import latest
 
-ALONE = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}  # without a GPU: the same numbers wherever this runs
-LOG = "log.txt"  # takes what an arm prints
+ALONE = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}  # no GPU, so that results are the same on every machine
+LOG = "log.txt"  # the file with the output of an arm
 LOOK_EVERY = 0.5  # seconds
-PATIENCE = 20.0  # seconds that an arm is given to end after it was told to
+PATIENCE = 20.0  # seconds that an arm has to end after SIGTERM
 TAIL = 20  # lines of a log
-WINDOW = 10  # steps over which the accuracy on the progress line is a mean
+WINDOW = 10  # the progress line shows the mean accuracy over so many steps
 
 
 @dataclass
 class Arm:
-    """A training that is going on."""
+    """A running training process."""
 
     name: str
     folder: Path
@@ -36,8 +36,8 @@ class Arm:
     show: Show
     done: int = 0
 
-    def look(self) -> bool:
-        """Show how far it is; whether it is still going on. Raises RuntimeError where it failed."""
+    def update(self) -> bool:
+        """Show the progress; return True while the process runs. Raises RuntimeError if it failed."""
         status = self.process.poll()
         rows = read_metrics(self.folder / "metrics.jsonl")
         if len(rows) > self.done:
@@ -54,7 +54,7 @@ class Arm:
 
 
 def train_arms(configs: Mapping[str, Config]) -> dict[str, Path]:
-    """Train all arms; the last checkpoint of each. Where one fails, or somebody stops this process, none goes on."""
+    """Train all arms; return the last checkpoint of each. If one fails, or this process is stopped, all arms end."""
     with ExitStack() as stack:
         stack.enter_context(stopped_in_order())
         shows = stack.enter_context(side_by_side({NAMES[arm]: config.steps for arm, config in configs.items()}))
@@ -62,14 +62,14 @@ def train_arms(configs: Mapping[str, Config]) -> dict[str, Path]:
             Arm(name, Path(config.out), stack.enter_context(started(name, config)), show)
             for (name, config), show in zip(configs.items(), shows, strict=True)
         ]
-        while any([arm.look() for arm in arms]):  # a list: all of them are looked at
+        while any([arm.update() for arm in arms]):  # a list, so that all arms are updated
             sleep(LOOK_EVERY)
     return {arm.name: last_checkpoint(arm.folder) for arm in arms}
 
 
 @contextmanager
 def started(name: str, config: Config) -> Iterator[subprocess.Popen]:
-    """``mmrl train`` in a process of its own, which does not outlive the block."""
+    """Start ``mmrl train`` in a process that ends with the block."""
     folder = Path(config.out)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder.with_suffix(".yaml")
@@ -85,7 +85,7 @@ def started(name: str, config: Config) -> Iterator[subprocess.Popen]:
 
 @contextmanager
 def stopped_in_order() -> Iterator[None]:
-    """A SIGTERM leaves the block as an exception, as Ctrl-C does, so that what was started in it is ended, too."""
+    """Convert SIGTERM to an exception inside the block, like Ctrl-C, so that the processes started in it end too."""
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         yield
@@ -94,7 +94,7 @@ def stopped_in_order() -> Iterator[None]:
 
 
 def end_process(process: subprocess.Popen) -> None:
-    """Ask a process to end, and make it end if it does not."""
+    """Terminate a process; kill it if it does not end in time."""
     if process.poll() is None:
         process.terminate()
         try:
@@ -111,6 +111,6 @@ def log_tail(log: Path) -> str:
 
 def last_checkpoint(folder: Path) -> Path:
     """Return the last checkpoint of an arm."""
-    found = latest(folder / "checkpoints")
-    assert found is not None, f"{folder}: a training that ended well has a checkpoint"
-    return found
+    checkpoint = latest(folder / "checkpoints")
+    assert checkpoint is not None, f"{folder}: a training that ended well has a checkpoint"
+    return checkpoint

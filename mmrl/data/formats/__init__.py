@@ -1,5 +1,5 @@
-"""Annotation files to examples, one format a file, which cites the loader that it follows.
+"""Convert annotation files to examples. Each module has one format and cites the loader that it follows.
 
-Rows of public benchmarks are asked as they were released, odd ones included: an option without text, options that say the
-same, a choice among one. What a benchmark's protocol makes of the answers is not known here.
+Rows of public benchmarks are asked as they were released, odd ones included: an option without text, equal options, a
+choice with one option. Benchmark protocols, which score the answers, are elsewhere.
 """

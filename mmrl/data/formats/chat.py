@@ -1,4 +1,4 @@
-"""Chats as files hold them: roles, text, and media among the text."""
+"""Parse chats in annotation files: roles, text, and media among the text."""
 
 import re
 from pathlib import Path
@@ -12,10 +12,10 @@ ANSWER = re.compile(r"<answer>((?:(?!<answer>).)*?)</answer>", re.DOTALL)
 
 
 def read_chat(row: AnnotationRow, field: str, folder: str) -> tuple[Message, ...]:
-    """Return the messages in a field: ``[{"role": ..., "content": text or [parts]}, ...]``, at least one of them the user's.
+    """Return the messages in a field: ``[{"role": ..., "content": text or [parts]}, ...]``, with at least one by the user.
 
     Parts are ``{"type": "text", "text": ...}``, ``{"type": "video", "video": path}`` and ``{"type": "image", "image":
-    path}``; a path is relative to ``folder`` in the data root, or a ``file://`` address inside the root.
+    path}``; a path is relative to ``folder`` in the data root, or a ``file://`` address inside the root. Raises BadRow.
     """
     turns = row.field(field, _are_turns, 'a list of {"role": ..., "content": ...}')
     chat = tuple(_message(row, f"{field}[{number}]", turn, folder) for number, turn in enumerate(turns))
@@ -25,13 +25,13 @@ def read_chat(row: AnnotationRow, field: str, folder: str) -> tuple[Message, ...
 
 
 def words_of(chat: tuple[Message, ...]) -> str:
-    """Return what the user said last, without media."""
+    """Return the text of the user's last message."""
     users = [message for message in chat if message.role == "user"]
     return "\n".join(part for part in users[-1].content if isinstance(part, str))
 
 
 def answer_block(text: str) -> str | None:
-    """Return what stands in the last answer block after the reasoning; None without one."""
+    """Return the content of the last answer block after the reasoning, or None."""
     blocks = ANSWER.findall(text.rpartition("</think>")[2])
     return blocks[-1].strip() if blocks else None
 
@@ -64,7 +64,7 @@ def _part(row: AnnotationRow, where: str, part: object, folder: str) -> str | Me
 
 
 def _path(row: AnnotationRow, where: str, value: str, folder: str) -> Path:
-    """Return a path from the data root. Whether it leaves the root is asked again when the file is opened."""
+    """Return a path relative to the data root. Opening the file checks again that it does not leave the root."""
     if "://" not in value and not value.startswith("data:"):
         return Path(folder, value)
     if not value.startswith("file://"):

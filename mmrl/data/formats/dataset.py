@@ -1,4 +1,4 @@
-"""Examples by number: what a file of annotations is to the rest of mmrl."""
+"""Datasets: a file of annotations as a sequence of examples."""
 
 import logging
 from abc import ABC, abstractmethod
@@ -22,15 +22,15 @@ class Dataset(Protocol):
     def __len__(self) -> int: ...
 
     def example(self, index: int, epoch: int) -> Example:
-        """Return the example. Epochs may differ (options drawn anew), as a function of (seed, epoch, id) alone."""
+        """Return the example. It may depend on the epoch (options are drawn again), as a function of (seed, epoch, id) only."""
         ...
 
 
 @dataclass(frozen=True)
 class Annotations(ABC):
-    """A file of annotations in some format. Each format is a subclass that says what a row is; ``open`` reads it."""
+    """A file of annotations in some format. Each format is a subclass that converts rows; ``open`` loads the file."""
 
-    columns: ClassVar[tuple[str, ...]] = ()  # that every row of the format has
+    columns: ClassVar[tuple[str, ...]] = ()  # the fields that every row of the format has
     id_field: ClassVar[str] = ""
 
     annotations: str  # the file, from the data root or absolute
@@ -46,27 +46,27 @@ class Annotations(ABC):
             raise ValueError(f"data.sets limit: expected 1 or more (or none), found {self.limit}")
 
     def open(self, root: Path) -> "FileDataset":
-        """Return all of the file, read and checked. Raises one ValueError that names its bad rows."""
+        """Load and check the file. Raises one ValueError that names all its bad rows."""
         return FileDataset(self, Path(root))
 
     def rows(self, path: Path, root: Path) -> Iterable[AnnotationRow | BadRow]:
-        """Return the rows of the file. Overridden by formats that nest them."""
+        """Return the rows of the file. Formats with nested rows override it."""
         return read_rows(path, root)
 
     def identify(self, row: AnnotationRow) -> str:
-        """Return the row's id in its file; where the format has none, the file's name and the row's number."""
+        """Return the row's id in its file; if the format has no ids, the file's name and the row's number."""
         return row.name(self.id_field) if self.id_field else f"{row.file.stem}-{row.line}"
 
     @abstractmethod
     def convert(self, row: AnnotationRow, epoch: int) -> dict[str, Any]:
-        """Return what the row says, by the names of `Example`. Raises BadRow."""
+        """Return the row's content as keyword arguments of `Example`. Raises BadRow."""
 
     def name(self, row: AnnotationRow) -> str:
         """Return the example's id. Raises BadRow."""
         try:
             return self.prefix + self.identify(row)
         except BadRow:
-            row.expect(*self.columns)  # says more, where the file is of another schema
+            row.expect(*self.columns)  # its message is more helpful if the file has another schema
             raise
 
     def example(self, row: AnnotationRow, epoch: int) -> Example:
@@ -76,7 +76,7 @@ class Annotations(ABC):
 
 
 class FileDataset:
-    """The examples of one file. Keeps rows and makes examples of them when asked."""
+    """The examples of one file. It stores rows, and converts a row to an example at each request."""
 
     def __init__(self, source: Annotations, root: Path) -> None:
         self.source = source
@@ -94,7 +94,7 @@ class FileDataset:
         return self.source.example(self._rows[index], epoch)
 
     def _read(self, rows: Iterable[AnnotationRow | BadRow]) -> list[AnnotationRow]:
-        """Return the rows that are not excluded and of which an example can be made. Raises one error for the others."""
+        """Return the rows that are not excluded and can be converted. Raises one ValueError for all others."""
         names, excluded = [], set(self.source.exclude)
         good: dict[str, AnnotationRow] = {}
         bad: list[BadRow] = []
@@ -115,14 +115,14 @@ class FileDataset:
         return list(good.values())
 
     def _checked(self, row: AnnotationRow, namesake: AnnotationRow | None) -> AnnotationRow:
-        """Return the row, if an example can be made of it and its id is its own."""
+        """Return the row. Raises BadRow if it cannot be converted, or if ``namesake`` has the same id."""
         example = self.source.example(row, 0)
         if namesake is not None:
             raise row.bad("id", "an id of its own", f"{example.id}, as in line {namesake.line}", "make ids unique")
         return row
 
     def _refuse_unknown(self, names: Sequence[str]) -> None:
-        """Raise a ValueError for an id to exclude that no row has."""
+        """Raise ValueError if ``exclude`` has an id that no row has."""
         unknown = sorted(set(self.source.exclude).difference(names))
         if unknown:
             raise ValueError(

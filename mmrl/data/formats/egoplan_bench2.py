@@ -2,8 +2,8 @@
 
 ``EgoPlan-Bench2.json`` (one list, 1,321 rows), ``videos/<video>.mp4``: Ego4D's v1 at 288p. Loader: qiulu66/EgoPlan-Bench2,
 eval.py at 2523b38. Fields followed: sample_id ("<video>_<n>"), domain, scenario, task_goal, choice_a ... choice_d,
-golden_choice_idx, answer, task_start_frame, current_observation_frame: the video is shown from the one to the other.
-``task_progress_metadata`` tells what is done in the video and is never shown. SEED-Bench-R1's L3 holds the same questions with
+golden_choice_idx, answer, task_start_frame, current_observation_frame: the video is shown between these two frames.
+``task_progress_metadata`` describes the actions in the video and is never shown. SEED-Bench-R1's L3 has the same questions with
 the progress as a clip and the present as an image (`mmrl.data.formats.seed_bench_r1`).
 """
 
@@ -24,7 +24,7 @@ QUESTION = (  # the loader's
 
 @dataclass(frozen=True)
 class EgoPlanBench2(Annotations):
-    """The file. ``media`` is the folder of the Ego4D videos."""
+    """The annotation file of EgoPlan-Bench2. ``media`` is the folder of the Ego4D videos."""
 
     columns = (
         "sample_id", "domain", "scenario", "task_goal", *CHOICES, "golden_choice_idx", "answer", "task_start_frame",
@@ -32,11 +32,11 @@ class EgoPlanBench2(Annotations):
     )  # fmt: skip
 
     def identify(self, row: AnnotationRow) -> str:
-        """Return ``sample_id``, which names a file."""
+        """Return ``sample_id``, which is also a file name."""
         return row.file_name("sample_id")
 
     def convert(self, row: AnnotationRow, _epoch: int) -> dict[str, Any]:
-        """Return the question; those about one Ego4D video are one cluster."""
+        """Return the question; questions about one Ego4D video form one cluster."""
         choices = tuple(row.text(field).strip() for field in CHOICES)
         gold = row.letter("golden_choice_idx", row.text("golden_choice_idx"), len(choices))
         if row.text("answer").strip() not in (gold, choices[index_of(gold)]):

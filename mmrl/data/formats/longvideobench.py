@@ -20,7 +20,7 @@ NONE = "N/A"
 
 @dataclass(frozen=True)
 class LongVideoBench(Annotations):
-    """The validation file. ``media`` is the folder of the videos, as a rule "videos"."""
+    """The validation file of LongVideoBench. ``media`` is the folder of the videos, as a rule "videos"."""
 
     columns = (
         "id", "video_id", "video_path", "subtitle_path", "question", "correct_choice", "duration", "duration_group",
@@ -29,7 +29,7 @@ class LongVideoBench(Annotations):
     id_field = "id"
 
     def convert(self, row: AnnotationRow, _epoch: int) -> dict[str, Any]:
-        """Return the question; those about one video are one cluster."""
+        """Return the question; questions about one video form one cluster."""
         choices = _choices(row)
         right = row.values["correct_choice"]
         if isinstance(right, bool) or not isinstance(right, int) or not 0 <= right < len(choices):

@@ -1,4 +1,4 @@
-"""Chats in the Hugging Face manner, one a line: ``{"messages": [{"role": ..., "content": ...}, ...]}``.
+"""Chats in the Hugging Face format, one per line: ``{"messages": [{"role": ..., "content": ...}, ...]}``.
 
 A last turn by the assistant is a demonstration. Optional fields: ``id`` (else the line), ``answer``, ``kind``,
 ``choices``, ``cluster``.
@@ -18,11 +18,11 @@ class Messages(Annotations):
     """A file of chats."""
 
     def identify(self, row: AnnotationRow) -> str:
-        """``id`` or, where rows have none, the line."""
+        """Return ``id``, or the line number for rows without one."""
         return row.name("id") if row.has("id") else f"line-{row.line}"
 
     def convert(self, row: AnnotationRow, _epoch: int) -> dict[str, Any]:
-        """Return the chat without its last turn, if that is the assistant's."""
+        """Return the chat; a last turn by the assistant becomes the demonstration."""
         chat, demonstration = _demonstration(row, read_chat(row, "messages", self.media))
         choices = row.texts("choices") if row.has("choices") else ()
         row.distinct("choices", choices)

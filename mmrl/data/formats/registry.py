@@ -1,4 +1,4 @@
-"""The formats of annotation files by the name that a config gives, or a user's own as path.py:Class."""
+"""The formats of annotation files by their names in a config; a user's format is path.py:Class."""
 
 from mmrl.data.formats.dataset import Annotations
 from mmrl.data.formats.egoplan_bench2 import EgoPlanBench2
@@ -28,7 +28,7 @@ FORMATS: dict[str, type[Annotations]] = {
 
 
 def format_of(name: str) -> type[Annotations]:
-    """Return a format by its name, or a user's as path.py:Class. Raises ValueError for what is none."""
+    """Return the format of a name, or of path.py:Class. Raises ValueError if there is no such format."""
     if name in FORMATS:
         return FORMATS[name]
     if not is_spec(name):
@@ -40,6 +40,6 @@ def format_of(name: str) -> type[Annotations]:
 
 
 def known_format(name: str) -> str:
-    """Return the name of a format that there is. Raises ValueError for any other."""
+    """Return the name of a format. Raises ValueError if there is no such format."""
     format_of(name)
     return name

@@ -1,4 +1,4 @@
-"""Annotation files as rows that know where they stand, and complaints about them that can be acted upon."""
+"""The rows of annotation files, with typed access to their fields and error messages that name file, line and field."""
 
 import json
 import math
@@ -14,7 +14,7 @@ ADVICE = "correct the row, or list its id under exclude of its set in data.sets,
 
 
 class BadRow(ValueError):
-    """A row that is not what its format says. Collected, and raised together with the file's others."""
+    """A row does not match its format. The errors of a file are collected and raised together."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class AnnotationRow:
         return BadRow(f"{self.file}:{self.line}: {field}: expected {expected}, found {_brief(found)}; {advice}")
 
     def expect(self, *fields: str) -> None:
-        """Complain about a row that lacks one of these fields: as a rule the file is of another schema."""
+        """Raise BadRow if the row lacks one of these fields; as a rule the file then has another schema."""
         missing = [field for field in fields if field not in self.values]
         if missing:
             raise BadRow(
@@ -40,7 +40,7 @@ class AnnotationRow:
             )
 
     def field(self, name: str, fits: Callable[[Any], bool], expected: str) -> Any:
-        """Return a field that must be there and fit."""
+        """Return a field's value. Raises BadRow if it is missing or ``fits`` returns False."""
         value = self.values.get(name, "no such field")
         if name not in self.values or not fits(value):
             raise self.bad(name, expected, value)
@@ -51,24 +51,24 @@ class AnnotationRow:
         return float(self.field(field, _is_number, "a number"))
 
     def has(self, field: str) -> bool:
-        """Return whether the field is there and is not null: tools that unite files fill gaps with nulls."""
+        """Return True if the field exists and is not null: tools that join files fill gaps with nulls."""
         return self.values.get(field) is not None
 
     def text(self, field: str) -> str:
-        """Return a field that must be text and say something."""
+        """Return a field that must be text and not empty."""
         return self.field(field, _is_text, "text that is not empty")
 
     def texts(self, field: str) -> tuple[str, ...]:
-        """Return a field that must be a list of such text."""
+        """Return a field that must be a list of texts that are not empty."""
         expected = "a list of texts that are not empty"
         return tuple(self.field(field, lambda value: isinstance(value, list) and all(map(_is_text, value)), expected))
 
     def one_of(self, field: str, allowed: Sequence[str]) -> str:
-        """Return a field that must be one of some words."""
+        """Return a field that must be one of the allowed words."""
         return self.field(field, lambda value: value in allowed, f"one of {', '.join(allowed)}")
 
     def name(self, field: str) -> str:
-        """Return a field that must be an integer or text; as text."""
+        """Return a field that must be an integer or text, converted to text."""
         return str(self.field(field, lambda value: type(value) is int or _is_text(value), "an integer or text"))
 
     def file_name(self, field: str) -> str:
@@ -86,13 +86,13 @@ class AnnotationRow:
         return Span(start, end, unit)
 
     def distinct(self, field: str, texts: Sequence[str]) -> None:
-        """Complain about options of which two are the same: then two letters are right."""
+        """Raise BadRow if two options are equal, because two letters would be right."""
         twice = sorted({text for text in texts if texts.count(text) > 1})
         if twice:
             raise self.bad(field, "options that differ", f"{twice[0]!r} more than once")
 
     def letter(self, field: str, value: str, options: int) -> str:
-        """Complain about a letter that names none of the options."""
+        """Return a letter. Raises BadRow if it names none of the options."""
         letters = [letter_at(index) for index in range(options)]
         if value not in letters:
             raise self.bad(field, f"one of the letters {', '.join(letters)}", value)
@@ -100,9 +100,7 @@ class AnnotationRow:
 
 
 def read_rows(path: Path, root: Path) -> Iterator[AnnotationRow | BadRow]:
-    """Yield the rows of a ``.jsonl`` file (an object a line; empty lines are passed over) or of a ``.json`` file (one list
-    of objects).
-    """
+    """Yield the rows of a ``.jsonl`` file (one object per line, empty lines are skipped) or a ``.json`` file (a list of objects)."""
     if not path.is_file():
         raise ValueError(f"{path}: expected an annotation file, found nothing there; check data.root and annotations")
     for line, item in _items(path, path.read_text(encoding="utf-8-sig")):
@@ -115,14 +113,14 @@ def read_rows(path: Path, root: Path) -> Iterator[AnnotationRow | BadRow]:
 
 
 def bad_rows_error(path: Path, bad: Sequence[BadRow]) -> ValueError:
-    """One error for all the bad rows of a file."""
+    """Return one error for all bad rows of a file."""
     shown = "\n  ".join(str(row) for row in bad[:SHOWN])
     rest = f"\n  and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
     return ValueError(f"{path}: {len(bad)} bad rows:\n  {shown}{rest}")
 
 
 def _items(path: Path, text: str) -> Iterator[tuple[int, object]]:
-    """Yield what stands in each line or is each item of the list, by number; a BadRow for a line that is no JSON."""
+    """Yield (number, value) for each line or each item of the list; the value is a BadRow for a line that is not JSON."""
     if text.lstrip().startswith("["):
         try:
             yield from enumerate(json.loads(text), start=1)

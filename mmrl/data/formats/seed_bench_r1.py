@@ -25,9 +25,9 @@ LETTER = re.compile(r"\(?([A-Z])\)?(?:[.:\s]|$)")  # "B", "B.", "(B)", "B. open 
 class SeedBenchR1(Annotations):
     """Training and validation files.
 
-    ``options="file"`` keeps the four options and their order, for validation. ``options="drawn"`` is for training:
-    three of ``negative_answers`` and the answer, drawn and shuffled as a function of (seed, epoch, id), and rows that
-    have four options keep them but in a drawn order. The official code draws without a seed, and once for all epochs.
+    ``options="file"``, for validation, uses the four options of the file in their order. ``options="drawn"``, for training,
+    draws and shuffles three of ``negative_answers`` and the answer, as a function of (seed, epoch, id); if a row has four
+    options, it shuffles these. The official code draws without a seed, and once for all epochs.
     """
 
     id_field = "sample_id"  # an integer, or "uuid_n" in level 3
@@ -62,10 +62,10 @@ class SeedBenchR1(Annotations):
 
 @dataclass(frozen=True)
 class SeedBenchR1Demonstrations(Annotations):
-    """``training_with_cot_6k.jsonl``: ready-made chats (``prompt``) with somebody else's completion (``response``)."""
+    """``training_with_cot_6k.jsonl``: ready-made chats (``prompt``) with another model's completion (``response``)."""
 
     def identify(self, row: AnnotationRow) -> str:
-        """``sample_id`` or, where rows have none, the line."""
+        """Return ``sample_id``, or the line number for rows without one."""
         return row.name("sample_id") if row.has("sample_id") else f"line-{row.line}"
 
     def convert(self, row: AnnotationRow, _epoch: int) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def _four(row: AnnotationRow, answer: str) -> list[str]:
 
 
 def _media(row: AnnotationRow, folder: str) -> tuple[Media, ...]:
-    """Return the video, unless nothing has been done yet, then the image."""
+    """Return the video and then the image; the image alone if nothing has been done yet."""
     listed = "a list (empty where there is no video)"
     progress = row.field("task_progress_metadata", lambda value: isinstance(value, list), listed)
     source = row.file_name("video_source")

@@ -3,11 +3,11 @@
 ``questions/{multi-choice,yes_no,caption_matching,captioning}.json`` (1,580, 2,453, 1,503 and 2,004 questions about 410
 videos), ``videos/<video>.mp4``. Loader: llyx97/TempCompass, eval_*.py and run_video_llava/inference_dataset.py at e1b4631.
 Each file maps video -> aspect (action, direction, speed, order, attribute_change) -> list of {question, answer}; options
-stand in the question, one a line. A list of rows with video_id, dim, question and answer, as lmms-eval (75571cf) has them,
-is read too.
+are in the question, one per line. The module also loads a list of rows with video_id, dim, question and answer, as in
+lmms-eval (75571cf).
 
-Departures: all kinds are asked as a choice. Yes/no has the options yes and no. Captioning asks to write a caption of the one
-piece of information that is true, which needs a language model as judge; here it is asked which piece that is.
+Departures: all kinds are asked as a choice. Yes/no has the options yes and no. The original captioning task asks for a caption
+of the one piece of information that is true, which needs a language model as judge; here the question is which piece is true.
 """
 
 import json
@@ -21,7 +21,7 @@ from mmrl.data.formats.dataset import Annotations
 from mmrl.data.formats.rows import AnnotationRow, BadRow, read_rows
 from mmrl.types import Media, letter_at
 
-KINDS = ("multi-choice", "yes_no", "caption_matching", "captioning")  # a file is called as its kind is
+KINDS = ("multi-choice", "yes_no", "caption_matching", "captioning")  # a file has the name of its kind
 YES_NO = ("yes", "no")
 CAPTION = "Generated Caption:"
 NAME = re.compile(r"[.:]")
@@ -39,12 +39,12 @@ class TempCompass(Annotations):
     columns = ("video_id", "dim", "question", "answer")
 
     def rows(self, path: Path, root: Path) -> Iterator[AnnotationRow | BadRow]:
-        """Return the questions of a nested file, one after the other; those of a list as they are."""
+        """Return the rows of a list, or the questions of a nested file as rows."""
         nested = _nested(path)
         return read_rows(path, root) if nested is None else _flat(path, nested, root)
 
     def convert(self, row: AnnotationRow, _epoch: int) -> dict[str, Any]:
-        """Return the question; a video and its altered twins are one cluster."""
+        """Return the question; a video and its altered twins form one cluster."""
         kind = row.file.stem
         if kind not in KINDS:
             raise row.bad("file name", f"one of {', '.join(f'{name}.json' for name in KINDS)}", row.file.name)
@@ -59,7 +59,7 @@ class TempCompass(Annotations):
 
 
 def _nested(path: Path) -> dict | None:
-    """Return the content of a file that is one object of videos; None where it is a list or has a row a line."""
+    """Return the content of a file that is one object of videos; None if it is a list or has one row per line."""
     text = path.read_text(encoding="utf-8-sig") if path.is_file() else ""
     if not text.lstrip().startswith("{"):
         return None
@@ -85,7 +85,7 @@ def _flat(path: Path, content: dict, root: Path) -> Iterator[AnnotationRow | Bad
 
 
 def _options(row: AnnotationRow, kind: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-    """Return the question without its options, what the options are called, and their texts."""
+    """Return the question without its options, the names of the options, and their texts."""
     if kind == "yes_no":
         return row.text("question"), YES_NO, YES_NO
     lines = row.text("question").split("\n")
@@ -97,7 +97,7 @@ def _options(row: AnnotationRow, kind: str) -> tuple[str, tuple[str, ...], tuple
 
 
 def _right(row: AnnotationRow, kind: str, names: tuple[str, ...]) -> int:
-    """Which option is right: the answer begins with what it is called."""
+    """Return the index of the right option, with whose name the answer begins."""
     name = row.text("answer") if kind == "yes_no" else NAME.split(row.text("answer"), maxsplit=1)[0]
     if name not in names:
         raise row.bad("answer", f"one of {', '.join(names)}, and its text", row.values["answer"])

@@ -1,8 +1,8 @@
 """TVBench (Cores et al. 2024, arXiv 2410.07752): ten tasks that a single frame does not solve.
 
 ``json/<task>.json`` (one list each), ``video/<task>/<video>``. Loader: daniel-cores/tvbench, vqa_dataset.py and infer.ipynb
-at c354322. Fields followed: video, question, candidates, answer (the text of the right candidate), and start and end in
-seconds for the two tasks of which that loader shows a part of the video only.
+at c354322. Fields followed: video, question, candidates, answer (the text of the right candidate), and, for the two tasks
+in which that loader shows only a part of the video, start and end in seconds.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ CUT = ("action_sequence", "action_localization")
 
 @dataclass(frozen=True)
 class TVBench(Annotations):
-    """The file of one task, which is called as the task is. ``media`` is the folder of the tasks' folders: "video"."""
+    """The file of one task, which has the task's name. ``media`` is the folder of the tasks' folders: "video"."""
 
     @property
     def task(self) -> str:
@@ -27,13 +27,13 @@ class TVBench(Annotations):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Those of the task."""
+        """The columns of the task."""
         return ("video", "question", "candidates", "answer", *(("start", "end") if self.task in CUT else ()))
 
     def convert(self, row: AnnotationRow, _epoch: int) -> dict[str, Any]:
-        """Return the question; those about one video are one cluster.
+        """Return the question; questions about one video form one cluster.
 
-        Of two candidates that say the same the first is right, as the loader has it.
+        If two candidates are equal, the first one is right, as in the loader.
         """
         choices, answer = row.texts("candidates"), row.text("answer").strip()
         if answer not in choices:

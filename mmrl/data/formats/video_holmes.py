@@ -23,12 +23,12 @@ class VideoHolmes(Annotations):
     columns = ("video ID", "Question ID", "Question Type", "Question", "Options", "Answer")
 
     def identify(self, row: AnnotationRow) -> str:
-        """Film and question: whether "Question ID" alone tells questions apart depends on the release."""
+        """Return film and question, because "Question ID" alone is not unique in every release."""
         film, question = row.file_name("video ID"), row.name("Question ID")
         return question if question.startswith(film) else f"{film}_{question}"
 
     def convert(self, row: AnnotationRow, _epoch: int) -> dict[str, Any]:
-        """Return the question; those about one film are one cluster."""
+        """Return the question; questions about one film form one cluster."""
         row.one_of("Question Type", TYPES)
         choices = _choices(row)
         return {

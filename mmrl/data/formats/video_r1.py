@@ -25,13 +25,13 @@ SOLUTION = re.compile(r"\s*<answer>(.*)</answer>\s*", re.DOTALL)
 
 @dataclass(frozen=True)
 class VideoR1(Annotations):
-    """A file of Video-R1's dialect."""
+    """A file in the format of Video-R1."""
 
     id_field = "problem_id"  # an integer in the published files
     shown: ClassVar[dict[str, Literal["video", "image"]]] = {"video": "video", "image": "image"}  # by data_type
 
     def convert(self, row: AnnotationRow, _epoch: int) -> dict[str, Any]:
-        """Return the question, and a reasoning with the solution as a demonstration; one file is one cluster."""
+        """Return the question, with reasoning and solution as a demonstration; one media file is one cluster."""
         kind = KIND[row.one_of("problem_type", tuple(KIND))]
         choices = self.choices(row) if kind == "choice" else ()
         answer = solution(row)
@@ -47,7 +47,7 @@ class VideoR1(Annotations):
         }
 
     def choices(self, row: AnnotationRow) -> tuple[str, ...]:
-        """Return the options, which must differ and say something."""
+        """Return the options, which must differ and must not be empty."""
         if not row.texts("options"):
             raise row.bad("options", "options, for a multiple choice", "none")
         choices = without_letters(row, least=1)
@@ -63,7 +63,7 @@ class VideoR1(Annotations):
 
 
 def without_letters(row: AnnotationRow, least: int = 0) -> tuple[str, ...]:
-    """Return the options without their letters, which must be A, B, C ... in this order; of ``least`` characters or more."""
+    """Return the options without their letters. Raises BadRow unless the letters are A, B, C ... and texts have ``least`` characters."""
     texts = []
     for index, option in enumerate(row.values["options"]):
         head, stop, text = option.partition(".") if isinstance(option, str) else ("", "", "")
@@ -74,7 +74,7 @@ def without_letters(row: AnnotationRow, least: int = 0) -> tuple[str, ...]:
 
 
 def solution(row: AnnotationRow) -> str:
-    """Return the gold, which stands in an answer block."""
+    """Return the gold, which is in an answer block. Raises BadRow if there is none."""
     block = SOLUTION.fullmatch(row.text("solution"))
     if block is None or not block.group(1).strip():
         raise row.bad("solution", '"<answer>", the answer, "</answer>"', row.values["solution"])

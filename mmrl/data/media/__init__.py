@@ -1,4 +1,4 @@
-"""Files to frames: decoding, choice of frames, sizes, caches, and a look at every file before a run.
+"""Media files to frames: decoding, choice of frames, sizes, caches, and a check of every file before a run.
 
-Kept empty on purpose: the processes that decode media import this package and must not import torch.
+This file imports nothing on purpose: the processes that decode media import this package and must not import torch.
 """

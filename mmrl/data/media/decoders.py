@@ -1,12 +1,12 @@
-"""Two libraries that decode video, seen alike: when each frame is shown, and the frames at some indices.
+"""One interface to two video decoders, decord and PyAV: the time of each frame, and the frames at given indices.
 
-What a file holds is told by its packets, which PyAV lists without decoding; containers misstate their length. Measured
-with decord 0.6.0 and PyAV 18.1:
+The index of a file comes from its packets, which PyAV lists without decoding, because containers may state a wrong length.
+Measured with decord 0.6.0 and PyAV 18.1:
 
-- the 8-bit frames of H.264, MPEG-4 and VP9 come out of both bit by bit the same;
-- where groups of pictures are open (x265's default; some H.264), decord's seeking returns other frames than asked for,
-  without a word: frame 96 for frame 99. Such files, AV1, and clips with a note to turn them, are PyAV's;
-- neither notices damage that the codec conceals (a flipped byte inside a slice).
+- both decode the 8-bit frames of H.264, MPEG-4 and VP9 to the same bits;
+- if groups of pictures are open (x265's default; some H.264), decord's seeking returns wrong frames without an error:
+  frame 96 for frame 99. PyAV decodes such files, AV1, and clips with a rotation;
+- neither detects damage that the codec conceals (a flipped byte inside a slice).
 """
 
 import importlib.util
@@ -21,29 +21,29 @@ from jaxtyping import Float, Int, UInt8
 
 from mmrl.data.media.errors import MediaError
 
-# How often decord asks for a frame that does not come. Its 10240 keep a broken file busy for long; with 64 and 128
-# sound clips failed, with 512 none did.
+# How often decord retries a frame that does not arrive. Its default of 10240 takes long on a broken file; with 64 and 128
+# intact clips failed, with 512 none did.
 EOF_RETRIES = "2048"
 ENCODE = "encode the video again"
 
 
 @dataclass(frozen=True, eq=False)
 class Index:
-    """The frames that a video file holds."""
+    """The index of a video file's frames."""
 
     shown: tuple[int, ...]  # time stamps of the frames, ascending, in the stream's unit
-    unit: float  # seconds
-    stated_fps: float | None  # the container's word, which need not be true
-    seekable: bool  # every key frame is shown before all frames that are stored after it
+    unit: float  # the stream's unit in seconds
+    stated_fps: float | None  # the frame rate that the container states, which may be wrong
+    seekable: bool  # True if every key frame is shown before all frames that are stored after it
 
     @property
     def seconds(self) -> Float[np.ndarray, " total"]:
-        """When each frame is shown, from the first one on."""
+        """The time of each frame in seconds, from the first one on."""
         return (np.asarray(self.shown, dtype=np.float64) - self.shown[0]) * self.unit
 
 
 def read_index(path: Path) -> Index:
-    """Lists the packets of a video. Raises MediaError if there are fewer than the header promises."""
+    """Return the index of a video from its packets. Raises MediaError if there are fewer than the header states."""
     try:
         with _opened(path) as container:
             stream = _video_stream(container, path)
@@ -65,7 +65,7 @@ def read_index(path: Path) -> Index:
 
 
 def read_frames(path: Path, index: Index, wanted: Int[np.ndarray, " n"], reader: str) -> UInt8[np.ndarray, "n h w 3"]:
-    """Return the frames at ``wanted``, which ascend without repetition, as red, green, blue. Raises MediaError."""
+    """Return the frames at the indices ``wanted``, which ascend without repetition, as RGB. Raises MediaError."""
     readers = {"decord": _by_decord, "pyav": _by_pyav}
     if reader not in readers:
         raise ValueError(f"reader: expected {' or '.join(readers)}, found {reader!r}")
@@ -73,12 +73,12 @@ def read_frames(path: Path, index: Index, wanted: Int[np.ndarray, " n"], reader:
 
 
 def has_decord() -> bool:
-    """Return whether decord is installed; it exists for few platforms."""
+    """Return True if decord is installed; it exists for few platforms."""
     return importlib.util.find_spec("decord") is not None
 
 
 def _by_decord(path: Path, index: Index, wanted: Int[np.ndarray, " n"]) -> UInt8[np.ndarray, "n h w 3"]:
-    """Seeks from key frame to key frame."""
+    """Decode with decord, which seeks from key frame to key frame."""
     if not index.seekable:
         found = "open groups of pictures or unclear time stamps"
         raise MediaError(path, found, "a file in which decord can seek", ENCODE)
@@ -98,25 +98,25 @@ def _by_decord(path: Path, index: Index, wanted: Int[np.ndarray, " n"]) -> UInt8
 
 
 def _by_pyav(path: Path, index: Index, wanted: Int[np.ndarray, " n"]) -> UInt8[np.ndarray, "n h w 3"]:
-    """Decodes from the first frame to the last one wanted."""
+    """Decode with PyAV, from the first frame of the file to the last one wanted."""
     times = {index.shown[number] for number in wanted}
-    found = []
+    frames = []
     try:
         for frame in _decoded(path):
             if frame.pts in times:
-                found.append(_upright(frame, path))
-            if len(found) == len(times):
+                frames.append(_upright(frame, path))
+            if len(frames) == len(times):
                 break
     except av.FFmpegError as error:
         raise _undecodable(path, "PyAV", error) from None
-    sizes = {frame.shape for frame in found}
-    if len(found) < len(times) or len(sizes) > 1:
-        raise MediaError(path, f"{len(found)} in {len(sizes)} sizes", f"{len(times)} frames of one size")
-    return np.stack(found)
+    sizes = {frame.shape for frame in frames}
+    if len(frames) < len(times) or len(sizes) > 1:
+        raise MediaError(path, f"{len(frames)} in {len(sizes)} sizes", f"{len(times)} frames of one size")
+    return np.stack(frames)
 
 
 def _closed(packets: list[tuple[int, bool]]) -> bool:
-    """Return whether no packet (time shown, key) that is stored after a key frame is shown before it."""
+    """Return True if no packet (time shown, key) that is stored after a key frame is shown before it."""
     earliest = packets[-1][0]
     for time, key in reversed(packets):
         earliest = min(earliest, time)
@@ -126,7 +126,7 @@ def _closed(packets: list[tuple[int, bool]]) -> bool:
 
 
 def _frame_times(path: Path) -> list[int]:
-    """Index a file the slow way, by decoding, for containers whose packets have no time stamps."""
+    """Return all time stamps by decoding the file, which is slow, for containers whose packets have no time stamps."""
     times = [frame.pts for frame in _decoded(path)]
     if not times or None in times or len(set(times)) < len(times):
         raise MediaError(path, "frames without one", "a time stamp of its own on every frame", ENCODE)
@@ -154,7 +154,7 @@ def _video_stream(container: av.container.InputContainer, path: Path) -> av.Vide
 
 
 def _upright(frame: av.VideoFrame, path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """Return a frame as a player shows it: telephones store upright videos lying down, with a note to turn them."""
+    """Return a frame as a player shows it: phones store portrait videos in landscape, with a rotation in the metadata."""
     turns, rest = divmod(round(frame.rotation), 90)
     if rest:
         raise MediaError(path, f"a rotation of {frame.rotation} degrees", "a rotation by a multiple of 90 degrees")

@@ -6,7 +6,7 @@ ADVICE = "replace the file, or list its example under exclude of its set in data
 
 
 class MediaError(RuntimeError):
-    """A media file that cannot be shown to the model as it is. Travels between processes."""
+    """A media file cannot be shown to the model. The error can be pickled, to pass between processes."""
 
     def __init__(self, file: Path | str, found: str, expected: str, advice: str = ADVICE, example: str = "") -> None:
         super().__init__(file, found, expected, advice, example)  # all of them, so that the error can be pickled
@@ -23,5 +23,5 @@ class MediaError(RuntimeError):
 
 
 def no_such_file(path: Path, found: str = "no such file") -> MediaError:
-    """Return the error of a path at which there is no file."""
+    """Return the error for a path without a file."""
     return MediaError(path, found, "a file", "check data.root and the annotations")

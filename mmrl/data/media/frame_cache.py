@@ -1,4 +1,4 @@
-"""Decoded frames as entries of a cache on disk, named by what decides them: the file's content, the sampling and the size."""
+"""Cache decoded frames on disk; an entry's name covers everything that decides them: file content, sampling and size."""
 
 import importlib.metadata
 import json
@@ -11,41 +11,41 @@ from typing import NamedTuple
 import numpy as np
 from safetensors.numpy import load, save
 
+from mmrl.data.media.downscale import downscaled
 from mmrl.data.media.frame_choice import FrameChoice
 from mmrl.data.media.frame_size import SizeRule
-from mmrl.data.media.shrink import shrunk
 from mmrl.data.media.video import Clip, Part, Reader, reading
 from mmrl.runtime.disk_cache import Disk, Tally
 from mmrl.runtime.files import sha256, sha256_of
 
-FORMAT = 1  # of entries; what decode makes of the same file changed when this does
+FORMAT = 1  # the version of entries; increase it if decode returns other frames for the same file
 DECODERS = ("av", "decord", "pillow")
 
 
 class Key(NamedTuple):
-    """One way of looking at one content of a file."""
+    """A file's content and all settings of its decoding."""
 
     content: str
     choice: FrameChoice | None  # None for an image
     reader: Reader
-    part: Part | None = None  # of a video
-    rule: SizeRule | None = None  # by which it is made smaller
+    part: Part | None = None  # the part of a video; None for all of it
+    rule: SizeRule | None = None  # the rule by which it is downscaled
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """A medium, and where it came from."""
+    """A medium and its origin."""
 
     medium: Clip | np.ndarray
-    decoded: bool
+    decoded: bool  # False if it came from a cache
     tally: Tally = field(default_factory=Tally)
 
 
 class Contents:
-    """Digests of files, computed once for each state of a file: path, number, size and times of change.
+    """Digests of files, computed once for each state of a file: path, inode, size, modification and change time.
 
-    That of modification can be set, as copies do that preserve it; that of the file's own change cannot. With ``disk``
-    digests are remembered by later processes.
+    Programs can set the modification time, as copies do that preserve it, but not the change time. With ``disk``, later
+    processes use the digests too.
     """
 
     def __init__(self, disk: Disk | None, tally: Tally) -> None:
@@ -53,15 +53,15 @@ class Contents:
         self.known: dict[tuple, str] = {}
 
     def of(self, path: Path) -> str:
-        """Return the fingerprint of a file that is there."""
+        """Return the SHA-256 of an existing file's content."""
         status = path.stat()
         state = (str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         if state not in self.known:
-            self.known[state] = self.remembered(path, state)
+            self.known[state] = self.digest(path, state)
         return self.known[state]
 
-    def remembered(self, path: Path, state: tuple) -> str:
-        """From the disk, or from the file."""
+    def digest(self, path: Path, state: tuple) -> str:
+        """Return the digest from the disk cache, or compute it from the file."""
         if self.disk is None:
             return sha256_of(path)
         name, unseen = digest_of({"state": list(state)}), Tally()
@@ -74,12 +74,12 @@ class Contents:
 
 
 def digest_of(facts: dict) -> str:
-    """Return a fingerprint of plain data."""
+    """Return the SHA-256 of plain data."""
     return sha256(json.dumps(facts, sort_keys=True))
 
 
 def entry_name(key: Key) -> str:
-    """Return the name of an entry: everything that decides the frames, the versions of what decodes among it."""
+    """Return the name of an entry: a digest of everything that decides the frames, the decoders' versions included."""
     choice = None if key.choice is None else asdict(key.choice)
     facts = {"format": FORMAT, "content": key.content, "choice": choice, "reader": key.reader}
     facts |= {package: version(package) for package in DECODERS}
@@ -92,7 +92,7 @@ def entry_name(key: Key) -> str:
 
 @cache
 def version(package: str) -> str:
-    """Return the installed version of a package."""
+    """Return the installed version of a package, or "absent"."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -100,21 +100,21 @@ def version(package: str) -> str:
 
 
 def fetch(path: Path, key: Key, decode: Callable[..., Clip], disk: Disk | None) -> Fetched:
-    """Return a medium from the disk, or decoded, made smaller and then kept there. Raises what ``decode`` does."""
+    """Return a medium from the disk cache, or decode, downscale and store it. Raises what ``decode`` raises."""
     tally = Tally()
     if disk is not None and (entry := disk.get(entry_name(key), tally)) is not None:
         return Fetched(unpacked(entry), False, tally)
     read, rest = reading(decode, key.choice, key.reader, key.part)
     medium = read(path, *rest)
     if key.rule is not None:
-        medium = shrunk(medium, key.rule)
+        medium = downscaled(medium, key.rule)
     if disk is not None:
         disk.put(entry_name(key), packed(medium), tally)
     return Fetched(medium, True, tally)
 
 
 def packed(medium: Clip | np.ndarray) -> bytes:
-    """Return a medium as bytes."""
+    """Serialise a medium to bytes."""
     if not isinstance(medium, Clip):
         return save({"image": np.ascontiguousarray(medium)})
     arrays = {name: np.ascontiguousarray(getattr(medium, name)) for name in ("frames", "indices", "timestamps")}
@@ -124,7 +124,7 @@ def packed(medium: Clip | np.ndarray) -> bytes:
 
 
 def unpacked(entry: bytes) -> Clip | np.ndarray:
-    """Return the inverse of ``packed``, to the bit."""
+    """Return the medium that ``packed`` serialised, bit by bit."""
     arrays = load(entry)
     if "image" in arrays:
         return arrays["image"]

@@ -1,7 +1,7 @@
-"""Which frames of a video are looked at.
+"""Choose which frames of a video the model gets.
 
-The conventions of other projects really differ: of 60 frames, 8 of them end at frame 59, 56, 53, 52 or 49. The
-default looks at the last frame, which "what next" questions need.
+The conventions of other projects differ: a choice of 8 from 60 frames ends at frame 59, 56, 53, 52 or 49. The default
+includes the last frame, which questions about the next step need.
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from jaxtyping import Float, Int
 
 Convention = Literal["linspace", "arange", "floor", "inner", "stride", "centre"]
 CONVENTIONS: tuple[Convention, ...] = ("linspace", "arange", "floor", "inner", "stride", "centre")
-LARGEST_STEADY_GAP = 1.5  # times the smallest; a dropped frame makes 2, rounding to milliseconds less
-ROUNDING = 0.01  # frames; rates come from rounded time stamps, and 15.9999 frames are 16
+LARGEST_STEADY_GAP = 1.5  # times the smallest gap; a dropped frame gives 2, rounding to milliseconds gives less
+ROUNDING = 0.01  # frames; rates come from rounded time stamps, so 15.9999 frames count as 16
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,10 @@ class FrameChoice:
 
 
 def frame_count(total: int, fps: float, choice: FrameChoice) -> int:
-    """Return how many of ``total`` frames at ``fps`` are looked at.
+    """Return how many of ``total`` frames at ``fps`` are chosen.
 
-    ``choice.count``, or: duration times ``choice.fps``, not below the minimum, not above the maximum or the total,
-    rounded down to the multiple (qwen-vl-utils 0.0.14). A clip shorter than the multiple is looked at whole.
+    It is ``choice.count`` if that is set. Else it is duration times ``choice.fps``, not below the minimum, not above the
+    maximum or the total, rounded down to the multiple (qwen-vl-utils 0.0.14); all frames if the clip is shorter than that.
     """
     if choice.count is not None:
         return choice.count
@@ -69,10 +69,10 @@ def frame_count(total: int, fps: float, choice: FrameChoice) -> int:
 def choose(
     total: int, fps: float, choice: FrameChoice, seconds: Float[np.ndarray, " total"] | None = None
 ) -> Int[np.ndarray, " f"]:
-    """Return indices of the frames to look at, ascending.
+    """Return the indices of the chosen frames, ascending.
 
-    With ``seconds`` (when each frame is shown) the choice is made in time: the convention picks among ``total``
-    equally spaced moments, and the frame shown nearest to each is taken. At a constant rate that is the same.
+    With ``seconds`` (the time of each frame) the choice is made in time: the convention chooses among ``total`` equally
+    spaced moments, and the frame nearest to each moment is taken. At a constant rate the result is the same.
     """
     if total < 1:
         raise ValueError(f"choose: expected a clip of 1 frame or more, found {total}")
@@ -84,11 +84,11 @@ def choose(
 
 
 def frame_indices(total: int, n: int, convention: Convention) -> Int[np.ndarray, " n"]:
-    """``n`` indices below ``total``.
+    """Return ``n`` indices below ``total``, ascending.
 
-    Who uses which: qwen-vl-utils, Qwen3-VL and lmms-eval (linspace), Qwen2-VL and Qwen2.5-VL in transformers
-    (arange), transformers' base sampler (floor), VLMEvalKit (inner), LongVideoBench (stride), TSN and VSI-Bench
-    (centre).
+    The conventions are used by: qwen-vl-utils, Qwen3-VL and lmms-eval (linspace), Qwen2-VL and Qwen2.5-VL in transformers
+    (arange), transformers' base sampler (floor), VLMEvalKit (inner), LongVideoBench (stride), TSN and VSI-Bench (centre).
+    Raises ValueError if stride has fewer than ``n`` frames.
     """
     steps = np.arange(n)
     if convention == "linspace":
@@ -108,14 +108,14 @@ def frame_indices(total: int, n: int, convention: Convention) -> Int[np.ndarray,
 
 
 def nearest(seconds: Float[np.ndarray, " total"], moments: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
-    """Return the index of the frame nearest in time to each moment; the earlier one of two equally near."""
+    """Return the index of the frame nearest in time to each moment; if two are equally near, the earlier one."""
     after = np.minimum(np.searchsorted(seconds, moments), len(seconds) - 1)
     before = np.maximum(after - 1, 0)
     return np.where(moments - seconds[before] <= seconds[after] - moments, before, after)
 
 
-def varies(seconds: Float[np.ndarray, " total"]) -> bool:
-    """Return whether the frame rate is variable, from when each frame is shown."""
+def has_variable_rate(seconds: Float[np.ndarray, " total"]) -> bool:
+    """Return True if the frame rate is variable; ``seconds`` is the time of each frame."""
     if len(seconds) < 3:
         return False
     gaps = np.diff(seconds)

@@ -1,7 +1,7 @@
-"""The size to which a model's processor brings a frame or an image.
+"""The size to which a model's processor resizes a frame or an image.
 
-Stated here as well as in transformers, because the processes that decode must not import that: it would cost each of
-them seconds and half a gigabyte. ``models/vision/processor_sizes.py`` makes the rules of a processor.
+The rules repeat those in transformers, because the processes that decode must not import transformers: that would cost each
+process seconds and half a gigabyte. ``models/vision/processor_sizes.py`` derives the rules from a processor.
 """
 
 import math
@@ -10,17 +10,17 @@ from typing import Literal
 
 Size = tuple[int, int]  # height, width
 
-LONGEST = 200  # times as long as the other: a side that processors refuse
-SPENT = 0.9  # of max_video_tokens may be spent on a video (Qwen2-VL)
-ABOVE_LEAST = 1.05  # times the least pixels is as low as a budget for several frames brings the most
+LONGEST = 200  # the largest aspect ratio that processors accept
+SPENT = 0.9  # the fraction of max_video_tokens that a video may use (Qwen2-VL)
+ABOVE_LEAST = 1.05  # a budget for several frames lowers the most pixels to this many times the least, and no further
 
 
 @dataclass(frozen=True, slots=True)
 class SizeRule:
     """The settings of a processor that decide sizes.
 
-    ``of`` says what ``least`` and ``most`` bound the pixels of: an image; each frame of a video, as Qwen2-VL and Qwen2.5-VL
-    have it; all frames of a video together, as Qwen3-VL has it. Videos as under ``cap_pixels_per_frame=True``.
+    ``least`` and ``most`` bound the pixels of the object that ``of`` names: an image, each frame of a video (Qwen2-VL and
+    Qwen2.5-VL), or all frames of a video together (Qwen3-VL). Videos follow ``cap_pixels_per_frame=True``.
     """
 
     of: Literal["image", "frame", "video"]
@@ -28,10 +28,10 @@ class SizeRule:
     least: int  # pixels
     most: int
     patch: int = 1  # frames of a temporal patch
-    tokens: int = 0  # max_video_tokens of the processor: of a video under "frame", of a frame under "video"
+    tokens: int = 0  # the processor's max_video_tokens: per video if ``of`` is "frame", per frame if it is "video"
 
     def __call__(self, size: Size, frames: int = 1) -> Size | None:
-        """Return the size of ``frames`` frames after resizing, or None where the processor refuses them.
+        """Return the size of ``frames`` frames after resizing, or None if the processor refuses them.
 
         Source: ``resize`` and ``smart_resize`` in transformers' video_processing_qwen2_vl, video_processing_qwen3_vl and
         image_processing_qwen2_vl, operation by operation, because a rounding decides a row of patches.
@@ -52,14 +52,14 @@ class SizeRule:
 
 @dataclass(frozen=True, slots=True)
 class SizeRules:
-    """Those of a model; None for media that stay as they are in the file."""
+    """The size rules of a model; None means that media keep the size of the file."""
 
     video: SizeRule | None = None
     image: SizeRule | None = None
 
 
 def lifted(size: Size, factor: int) -> Size:
-    """Return a size of which no side is below the factor, of about the same shape."""
+    """Return a size of about the same aspect ratio with no side below the factor."""
     if min(size) >= factor:
         return size
     scale = max(factor / side for side in size)
@@ -67,9 +67,9 @@ def lifted(size: Size, factor: int) -> Size:
 
 
 def multiples(size: Size, factor: int, least: int, most: int, frames: int = 1, counted: int = 1) -> Size | None:
-    """Return the nearest multiples of the factor; where ``counted`` frames of these miss a bound, those on its other side.
+    """Return the nearest multiples of the factor; if ``counted`` frames of them miss a bound, multiples that respect it.
 
-    How far that is follows from the true number of frames. None for a strip.
+    The scale then follows from the true number of frames. Return None if the aspect ratio is above LONGEST.
     """
     if max(size) / min(size) > LONGEST:
         return None

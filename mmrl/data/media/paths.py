@@ -1,4 +1,4 @@
-"""Media files stay inside the data root."""
+"""Check that media files are inside the data root."""
 
 from pathlib import Path
 
@@ -6,10 +6,9 @@ from mmrl.data.media.errors import MediaError, no_such_file
 
 
 def inside(root: Path, relative: Path | str) -> Path:
-    """``root / relative`` with links followed, if that is still inside ``root``. Raises MediaError.
+    """Return ``root / relative`` with links resolved. Raises MediaError if it is not inside ``root``.
 
-    Annotations come from strangers; an image path of ``../../.ssh/id_rsa`` must not be opened, let alone shown in a
-    report.
+    Annotations come from strangers; an image path of ``../../.ssh/id_rsa`` must not be opened or shown in a report.
     """
     path = Path(relative)
     advice = "state media paths relative to data.root"
@@ -25,7 +24,7 @@ def inside(root: Path, relative: Path | str) -> Path:
 
 
 def file_inside(root: Path, relative: Path | str) -> Path:
-    """Return the file of `inside`, if it is there. Raises MediaError."""
+    """Return the path as `inside` does. Raises MediaError also if there is no such file."""
     path = inside(root, relative)
     if not path.is_file():
         raise no_such_file(path)

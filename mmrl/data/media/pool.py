@@ -1,7 +1,7 @@
-"""Processes that decode, each file under a time limit.
+"""A pool of processes that decode media files under a time limit.
 
 A decoder can hang while it holds the interpreter's lock (dmlc/decord#373), so that only another process can end it. A
-worker that runs over its time, or that dies, is replaced; its file becomes a MediaError.
+worker that exceeds the time limit, or that dies, is replaced; its file gives a MediaError.
 """
 
 import multiprocessing
@@ -20,7 +20,7 @@ LEAVING = 10.0  # seconds that close() waits for the workers
 
 
 class DecodingPool:
-    """Runs functions of a path in ``workers`` processes; with 0 workers here and now, without a time limit."""
+    """Run functions of a path in ``workers`` processes; with 0 workers at once in this process, without a time limit."""
 
     def __init__(self, workers: int, timeout: float) -> None:
         if workers < 0:
@@ -32,7 +32,7 @@ class DecodingPool:
         self._pool = ProcessPool(max_workers=workers, context=multiprocessing.get_context("spawn")) if workers else None
 
     def submit(self, function: Callable[..., Any], path: Path, *rest: Any) -> Future:
-        """Return the result of ``function(path, *rest)`` in the making; read it with ``result_of``."""
+        """Return a future of ``function(path, *rest)``; get its result with ``result_of``."""
         if self._pool is not None:
             return self._pool.schedule(function, args=(path, *rest), timeout=self.timeout)
         future: Future = Future()
@@ -43,7 +43,10 @@ class DecodingPool:
         return future
 
     def result_of(self, future: Future, path: Path) -> Any:
-        """Waits. Raises MediaError where the file, or the process that decoded it, failed; RuntimeError where none can start."""
+        """Wait for a future and return its result.
+
+        Raises MediaError if the file, or its decoding process, failed; RuntimeError if no process can start.
+        """
         try:
             return future.result()
         except Late:
@@ -58,14 +61,14 @@ class DecodingPool:
             ) from None
 
     def close(self) -> None:
-        """Ends the workers; what they were at is lost."""
+        """End the workers; unfinished work is lost."""
         if self._pool is not None:
             self._pool.stop()
             self._pool.join(LEAVING)
 
 
 def finished(value: Any) -> Future:
-    """Return a future that has its result."""
+    """Return a future whose result is ``value``."""
     future: Future = Future()
     future.set_result(value)
     return future

@@ -1,4 +1,4 @@
-"""Open every media file once before the first step, rather than meet the broken one in the night."""
+"""Open every media file once before the first step, so that a broken file does not stop a run later."""
 
 import json
 import logging
@@ -22,10 +22,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Failure:
-    """A file that cannot be used, and who needs it."""
+    """A file that cannot be used, and the examples that need it."""
 
     error: MediaError
-    examples: tuple[str, ...]
+    examples: tuple[str, ...]  # ids
 
     def __str__(self) -> str:
         more = f" [and {len(self.examples) - 1} more examples]" if len(self.examples) > 1 else ""
@@ -37,11 +37,11 @@ class Report:
     """The findings of a preflight."""
 
     files: int
-    remembered: int  # not opened again, having been good before
+    remembered: int  # files that were good in an earlier preflight and were not opened again
     failures: tuple[Failure, ...]
 
     def raise_if_bad(self) -> None:
-        """One MediaError for all failures."""
+        """Raise one MediaError for all failures, if there are any."""
         if not self.failures:
             return
         shown = [str(failure) for failure in self.failures[:SHOWN]]
@@ -63,8 +63,8 @@ def preflight(
 ) -> Report:
     """Decode the first and the last chosen frame of each distinct video, and each image.
 
-    ``memory`` is a file of JSON lines: what was good, by path, size, time of change and choice, so that the second
-    time takes no time. ``progress(done, total)`` is called after each file. Raises nothing itself.
+    ``memory`` is a file of JSON lines with the good files, by path, size, modification time and choice; the next preflight
+    does not open these again. ``progress(done, total)`` is called after each file. Failures are returned, not raised.
     """
     needed = _needed(examples)
     known = _read_memory(memory)
@@ -81,8 +81,8 @@ def preflight(
             if note in known:
                 remembered += 1
                 continue
-            look, rest = video.reading(probe, choice if media.kind == "video" else None, reader, part_of(media))
-            waiting.append((pool.submit(look, path, *rest), path, note, ids))
+            decode, rest = video.reading(probe, choice if media.kind == "video" else None, reader, part_of(media))
+            waiting.append((pool.submit(decode, path, *rest), path, note, ids))
         for done, (future, path, note, ids) in enumerate(waiting, start=len(needed) - len(waiting) + 1):
             try:
                 pool.result_of(future, path)
@@ -97,7 +97,7 @@ def preflight(
 
 
 def part_of(media: Media) -> Part | None:
-    """Return the part of a video that is looked at, in plain numbers."""
+    """Return the part of a video that is shown, as plain numbers."""
     return None if media.span is None else (media.span.start, media.span.end, media.span.unit)
 
 
@@ -110,7 +110,7 @@ def _needed(examples: Iterable[Example]) -> Mapping[Media, tuple[str, ...]]:
 
 
 def _note(media: Media, path: Path, choice: FrameChoice, reader: Reader) -> str:
-    """Return what is written down of a file that is good."""
+    """Return the line for a good file in the memory file."""
     state = path.stat()
     note = {"path": str(path), "size": state.st_size, "mtime_ns": state.st_mtime_ns}
     if media.kind == "video":
@@ -121,7 +121,7 @@ def _note(media: Media, path: Path, choice: FrameChoice, reader: Reader) -> str:
 
 
 def _read_memory(memory: Path | None) -> set[str]:
-    """Notes are compared as text, so a line that was cut off by a crash is simply no note."""
+    """Return the lines of the memory file. They are compared as text, so a line that a crash has torn matches no file."""
     if memory is None or not memory.exists():
         return set()
     cut_torn_end(memory)

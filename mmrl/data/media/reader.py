@@ -1,4 +1,4 @@
-"""The media of examples, decoded ahead of need in other processes."""
+"""Load the media of examples, decoded ahead in other processes."""
 
 import logging
 import threading
@@ -32,24 +32,24 @@ class Counts:
     """The counters of a MediaReader."""
 
     decodes: int = 0
-    hits: int = 0  # served from memory
-    files: int = 0  # of different content that were asked for
+    hits: int = 0  # requests served from memory
+    files: int = 0  # distinct requests: content and settings of decoding
     failures: int = 0
     fallbacks: int = 0  # videos that the first reader could not decode
-    bytes: int = 0  # decoded
-    seconds_waited: float = 0.0  # by the caller, for frames
-    readers: Counter[str] = field(default_factory=Counter)  # files by who decoded them
+    bytes: int = 0  # bytes of decoded frames
+    seconds_waited: float = 0.0  # the caller's waiting time for frames
+    readers: Counter[str] = field(default_factory=Counter)  # decoded files by decoder
     disk: Tally = field(default_factory=Tally)
 
 
 class MediaReader:
-    """Gives the frames of examples, keeps them in memory and on ``disk``, and decodes ahead if told what comes next.
+    """Load the frames of examples, cache them in memory and on ``disk``, and decode ahead the examples that ``ahead`` gets.
 
-    Frames are kept by the content of their file, the choice of frames and the rule of their size, so that a copy or
-    another date of a file is not decoded again. By ``sizes``, media that are larger than a model's processor would make
-    them are made as small as that where they are decoded; without, they are as large as in the file. The same arrays are
-    handed out again: do not write to them. A file that failed fails again without another try until it changes.
-    ``decode`` is a seam: any function like ``video.decode`` that other processes can import.
+    The caches' keys are the file's content, the choice of frames and the size rule, so that a copy of a file, or a new date,
+    is not decoded again. With ``sizes``, the decoding process downscales media that are larger than the model's processor
+    would make them; without, they keep the size of the file. Later calls return the same arrays: do not write to them. A
+    file that failed is not tried again until it changes. ``decode`` may be replaced by any function with the signature of
+    ``video.decode`` that other processes can import.
     """
 
     def __init__(
@@ -90,10 +90,10 @@ class MediaReader:
             raise error.of(example.id) from None
 
     def ahead(self, examples: Iterable[Example]) -> None:
-        """Start decoding what these examples need, without waiting. What fails is reported when it is loaded.
+        """Start to decode the media of these examples, without waiting; ``load`` raises the errors.
 
-        Frames wait in the cache, so look no further ahead than it holds. Does nothing without workers or without a
-        cache.
+        The frames wait in the memory cache, so do not pass more examples than fit into it. It does nothing without workers
+        or without a cache.
         """
         if self._workers == 0 or self._cache.limit == 0:
             return
@@ -108,7 +108,7 @@ class MediaReader:
                     self._ask(path, key)
 
     def close(self) -> None:
-        """Ends the processes."""
+        """End the decoding processes."""
         self._pool.close()
 
     def __enter__(self) -> "MediaReader":
@@ -119,25 +119,25 @@ class MediaReader:
 
     @property
     def kept_bytes(self) -> int:
-        """Decoded frames in memory."""
+        """The bytes of decoded frames in memory."""
         return self._cache.bytes
 
     def _place(self, media: Media) -> tuple[Path, Key]:
-        """Return the file, and the way of looking at its content."""
+        """Return a medium's file and its cache key. Raises MediaError."""
         path = file_inside(self.root, media.path)
         film = media.kind == "video"
         choice, rule = (self.choice, self.sizes.video) if film else (None, self.sizes.image)
         return path, Key(self._contents.of(path), choice, self.reader, part_of(media), rule)
 
     def _ask(self, path: Path, key: Key) -> Future:
-        """Return what is in memory, or failed before, or is being decoded, or is from now on."""
+        """Return a future of the medium: from memory, failed before, already being decoded, or newly submitted."""
         with self._lock:
             self._asked.add(key)
             self.counts.files = len(self._asked)
-            kept = self._cache.get(key)
-            if kept is not None:
+            cached = self._cache.get(key)
+            if cached is not None:
                 self.counts.hits += 1
-                return finished(Fetched(kept, False))
+                return finished(Fetched(cached, False))
             if key in self._failed:
                 return self._failed[key]
             if key in self._pending:
@@ -158,7 +158,7 @@ class MediaReader:
             self._arrived(path, key)
 
     def _arrived(self, path: Path, key: Key) -> None:
-        """Books a finished decode, once."""
+        """Record a finished decoding, once: store the frames and update the counts."""
         with self._lock:
             future = self._pending.pop(key, None)
             if future is None or future.cancelled():
@@ -170,7 +170,7 @@ class MediaReader:
                 self.counts.failures += 1
                 return
             self._cache.put(key, fetched.medium)
-            self._tell(fetched.tally)
+            self._warn_once(fetched.tally)
             self.counts.disk.add(fetched.tally)
             if fetched.decoded:
                 self._count(path, fetched.medium)
@@ -184,8 +184,8 @@ class MediaReader:
             level = logging.WARNING if self.counts.fallbacks == 1 else logging.DEBUG
             logger.log(level, "%s: read by %s, because %s", path, decoded.reader, decoded.fallback)
 
-    def _tell(self, tally: Tally) -> None:
-        """Say once that the disk does not keep what it should; it goes on without."""
+    def _warn_once(self, tally: Tally) -> None:
+        """Log the first failure of the disk cache; loading continues without it."""
         if tally.bypassed and not self.counts.disk.bypassed:
             logger.warning("%s: frames are not kept on disk: %s", self._disk.folder, tally.reason)
         if tally.corrupt and not self.counts.disk.corrupt:

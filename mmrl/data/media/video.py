@@ -1,4 +1,4 @@
-"""Videos and images as arrays. NumPy only: the processes that decode import this module."""
+"""Decode videos and images to arrays. This module uses NumPy only, because the processes that decode import it."""
 
 import struct
 from collections.abc import Callable
@@ -11,52 +11,54 @@ from jaxtyping import Float, Int, UInt8
 
 from mmrl.data.media.decoders import Index, has_decord, read_frames, read_index
 from mmrl.data.media.errors import MediaError, no_such_file
-from mmrl.data.media.frame_choice import FrameChoice, choose, varies
+from mmrl.data.media.frame_choice import FrameChoice, choose, has_variable_rate
 from mmrl.data.media.frame_size import SizeRule
 
 Reader = Literal["auto", "decord", "pyav"]
 Part = tuple[float, float, Literal["seconds", "frames"]]  # mmrl.types.Span, for processes that must not import torch
-RATE_TOLERANCE = 0.01  # by which the stated rate may miss the measured one, which stops short of the last frame's end
+RATE_TOLERANCE = (
+    0.01  # the relative error of the stated rate; the measured rate does not include the last frame's duration
+)
 ROUNDED = 1e-3  # seconds: containers round time stamps
 PLAYLISTS = (b"#EXTM3U", b"ffconcat")  # text files that make FFmpeg open other files
 
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """The frames of a video that are looked at, and when they are shown."""
+    """The chosen frames of a video, with their times."""
 
     frames: UInt8[np.ndarray, "f h w 3"]  # red, green, blue
-    indices: Int[np.ndarray, " f"]  # in the file
+    indices: Int[np.ndarray, " f"]  # the frames' indices in the file
     timestamps: Float[np.ndarray, " f"]  # seconds since the first frame of the file (or part), from its time stamps
     fps: float  # frames per second of the file, measured
-    total: int  # frames of the file, or of the part that was looked at
+    total: int  # the number of frames of the file, or of the chosen part
     reader: str  # decord or pyav
     chosen_by: Literal["index", "time"] = "index"  # "time" where the frame rate varies
-    fallback: str = ""  # why the reader that was tried first did not serve
-    first: int = 0  # where in the file the part starts that was looked at
-    rule: SizeRule | None = None  # by which the frames were made smaller than in the file
+    fallback: str = ""  # why the first reader could not decode the file
+    first: int = 0  # the index in the file at which the chosen part starts
+    rule: SizeRule | None = None  # the rule by which the frames were downscaled
 
     @property
     def sampled_fps(self) -> float:
-        """Frames looked at per second.
+        """The number of chosen frames per second.
 
-        From it Qwen2.5-VL gets its temporal positions: a step of its grid is two frames, ``2 / sampled_fps`` seconds.
-        It is ``len(indices) / total * fps``, as in transformers' ``VideoMetadata.sampled_fps`` and in qwen-vl-utils,
-        with which the model was trained. That is a convention: under "linspace" the true mean distance between frames,
+        Qwen2.5-VL's temporal positions depend on it: a step of its grid is two frames, ``2 / sampled_fps`` seconds. It is
+        ``len(indices) / total * fps``, as in transformers' ``VideoMetadata.sampled_fps`` and in qwen-vl-utils, with which
+        the model was trained. That is a convention: under "linspace" the true mean distance between frames,
         ``(timestamps[-1] - timestamps[0]) / (f - 1)`` seconds, is about ``f / (f - 1)`` times as long.
         """
         return len(self.indices) * self.fps / self.total
 
     @property
     def nbytes(self) -> int:
-        """Memory that the clip takes."""
+        """The bytes of the clip's arrays."""
         return self.frames.nbytes + self.indices.nbytes + self.timestamps.nbytes
 
 
 def decode(path: Path, choice: FrameChoice, reader: Reader = "auto", part: Part | None = None) -> Clip:
-    """Return the chosen frames of a video or of a part of it, all of them, or MediaError.
+    """Return the chosen frames of a video or of a part of it. Raises MediaError if any of them cannot be decoded.
 
-    ``auto`` asks decord (where it is installed), then PyAV; ``Clip.fallback`` says why decord did not serve.
+    ``auto`` tries decord (if it is installed), then PyAV; ``Clip.fallback`` then gives the reason why decord failed.
     """
     index, first, total, indices = _chosen(path, choice, part)
     seconds = index.seconds[first : first + total]
@@ -68,7 +70,7 @@ def decode(path: Path, choice: FrameChoice, reader: Reader = "auto", part: Part 
         fps=_frame_rate(index, path),
         total=total,
         reader=served,
-        chosen_by="time" if varies(seconds) else "index",
+        chosen_by="time" if has_variable_rate(seconds) else "index",
         fallback=fallback,
         first=first,
     )
@@ -81,19 +83,19 @@ def probe(path: Path, choice: FrameChoice, reader: Reader = "auto", part: Part |
 
 
 def reading(
-    look: Callable[..., Any], choice: FrameChoice | None, reader: Reader, part: Part | None
+    decode_video: Callable[..., Any], choice: FrameChoice | None, reader: Reader, part: Part | None
 ) -> tuple[Callable[..., Any], tuple]:
-    """Return the function that reads a file, and its arguments behind the path: `read_image` where there is no ``choice``.
+    """Return the function that decodes a file, and its arguments after the path.
 
-    For a video it is ``look``, `decode` or `probe`.
+    It is ``decode_video`` (`decode` or `probe`) for a video, and `read_image` if ``choice`` is None.
     """
     if choice is None:
         return read_image, ()
-    return look, (choice, reader) if part is None else (choice, reader, part)
+    return decode_video, (choice, reader) if part is None else (choice, reader, part)
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """Return an image, the right way up (its EXIF orientation applied). Raises MediaError."""
+    """Return an image with its EXIF orientation applied. Raises MediaError."""
     from PIL import Image, ImageOps
 
     _check_file(path)
@@ -107,7 +109,7 @@ def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
 def _frames(
     path: Path, index: Index, indices: Int[np.ndarray, " n"], reader: Reader
 ) -> tuple[UInt8[np.ndarray, "n h w 3"], str, str]:
-    """Return the frames, who served, and why others did not; frames that are shown more than once are decoded once."""
+    """Return the frames, the reader that decoded them, and why other readers failed. Repeated frames are decoded once."""
     distinct, where = np.unique(indices, return_inverse=True)
     readers = (reader,) if reader != "auto" else ("decord", "pyav") if has_decord() else ("pyav",)
     problems: list[MediaError] = []
@@ -125,7 +127,7 @@ def _frames(
 
 
 def _bounds(index: Index, part: Part | None, path: Path) -> tuple[int, int]:
-    """Return the first frame of a part and the one behind its last. An end behind the file's is the file's."""
+    """Return the first index of a part and the index after its last frame; a part ends at the end of the file at the latest."""
     total = len(index.shown)
     if part is None:
         return 0, total
@@ -142,23 +144,23 @@ def _bounds(index: Index, part: Part | None, path: Path) -> tuple[int, int]:
 
 
 def _chosen(path: Path, choice: FrameChoice, part: Part | None) -> tuple[Index, int, int, Int[np.ndarray, " f"]]:
-    """Return what a file holds, where the part starts and how many frames it has, and the indices of those to look at."""
+    """Return a file's index, the first index and the number of frames of the part, and the indices of the chosen frames."""
     _check_file(path)
     index = read_index(path)
     fps, (first, end) = _frame_rate(index, path), _bounds(index, part, path)
     seconds = index.seconds[first:end]
     try:
-        indices = choose(end - first, fps, choice, seconds if varies(seconds) else None)
+        indices = choose(end - first, fps, choice, seconds if has_variable_rate(seconds) else None)
     except ValueError as error:
         raise MediaError(path, str(error), "a clip that the frame choice fits") from None
     return index, first, end - first, indices + first
 
 
 def _frame_rate(index: Index, path: Path) -> float:
-    """Frames per second of the file: the container's word where its time stamps bear it out, else what they say.
+    """Return the frames per second: the rate that the container states if the time stamps confirm it, else the measured one.
 
-    Preferring the word keeps 30 at exactly 30: temporal positions are truncated to integers, and 29.9999999 would move
-    them.
+    The stated rate is preferred so that 30 stays exactly 30: temporal positions are truncated to integers, and 29.9999999
+    would change them.
     """
     length = float(index.seconds[-1])
     if length > 0:

@@ -6,7 +6,7 @@ from pathlib import Path
 from mmrl.config.load import parse
 from mmrl.config.open_data import media_reader
 from mmrl.config.schema import EvalConfig
-from mmrl.data.conditions import frame_choice_under, see
+from mmrl.data.conditions import change_media, frame_choice_under
 from mmrl.data.media.reader import MediaError
 from mmrl.evaluation.media_sampler import shown_of
 from mmrl.evaluation.plan import read_plan
@@ -24,7 +24,7 @@ def remade(samples: Sequence[Sample], items: Sequence[Item], run: Path, out: Pat
     with media_reader(seen, cache_bytes=0) as reader:
         for item in (item for item in items if item.id in shown):
             try:
-                media = see(condition, item.example, reader.load(item.example), section.seed)
+                media = change_media(condition, item.example, reader.load(item.example), section.seed)
                 now = tuple(map(shown_of, item.example.every_media, media))
             except MediaError as error:
                 wrong.append(str(error))

@@ -23,7 +23,7 @@ from mmrl.evaluation.summary import Summary
 from mmrl.evaluation.tables.levels import write_summary
 from mmrl.evaluation.tables.terminal import summaries_table
 from mmrl.models.generic import GenericModel, is_generic, load_generic
-from mmrl.models.generic_features import remember
+from mmrl.models.generic_features import cache_features
 from mmrl.models.loading import check_directory
 from mmrl.models.policy import Policy
 from mmrl.models.vision.feature_cache import FeatureCache
@@ -88,7 +88,7 @@ def opened(section: ModelSection, template: str, device: torch.device) -> Policy
         raise ConfigError(f"model.{bounded[0]}: expected none, as the processor of this family has sizes of its own")
     compute = narrow(section, device) or torch.float32
     model = load_generic(section.path, template, compute=compute, device=device, attention=section.attn_implementation)
-    remember(model.model, memory)
+    cache_features(model.model, memory)
     return model
 
 

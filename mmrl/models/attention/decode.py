@@ -1,4 +1,4 @@
-"""Decodes one more token of many completions at a time, with one copy of a prompt's keys and values, or a copy a row."""
+"""Decode many completions token by token, with one shared copy of each prompt's keys and values, or one copy per row."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,17 +16,17 @@ from mmrl.models.language import Language
 from mmrl.models.transformers_versions import cached
 from mmrl.models.vision.tower import EncodedPrompts
 
-# part of a softmax: weighted values, sum of weights, and the exponent taken out of both
+# one part of a softmax: weighted values, the sum of the weights, and the exponent by which both are divided
 Part = tuple[Tensor, Tensor, Tensor]
-FIRST = 32  # tokens that a row's own keys and values have room for at the start
+FIRST = 32  # the number of tokens for which a row's own keys and values have room at the start
 
 
 @dataclass(slots=True)
 class SharedPrefixDecoder:
-    """Decodes rows that attend to one copy of each prompt's keys and values, and to their own.
+    """Decode rows that attend to one copy of their prompt's keys and values, and to their own.
 
-    One step, with 2 prompts x 3 rows, of which the last row has ended and was taken out. Rows are sorted by prompt. Each
-    prompt has as many slots as the largest group has rows, so that its queries meet its keys in one product::
+    The picture shows one step with 2 prompts x 3 rows; the last row has ended and was removed. Rows are sorted by prompt. Each
+    prompt has as many slots as the largest group has rows, so that one product computes the scores of all its queries::
 
         row            0   1   2   3   4        the queries, one token a row
         prompt         0   0   0   1   1
@@ -37,17 +37,17 @@ class SharedPrefixDecoder:
 
         prompt 0  [p p p p p p p]  x  [q0 q1 q2]         own keys   row 0 [t t t .]  x  q0
         prompt 1  [p p p p - - -]  x  [q3 q4 q0]         and        row 1 [t t t .]  x  q1
-                           mask: no one looks at -       values     ...
+                           mask: - is never attended     values     ...
 
         attention of a row = merged(its slot's part over the prompt, its part over its own tokens)
     """
 
     language: Language
-    prompt: Int[Tensor, " n"]  # of each row
+    prompt: Int[Tensor, " n"]  # the index of each row's prompt
     last: Float[Tensor, "n d"]  # hidden states from which the first tokens are predicted
-    keys: list[Float[Tensor, "q k p d"]]  # of prompts, by layer; padded at the right
+    keys: list[Float[Tensor, "q k p d"]]  # the prompts' keys by layer, padded at the right
     values: list[Float[Tensor, "q k p d"]]
-    mask: Bool[Tensor, "q p"] | None  # of the padded keys; None if there is no padding
+    mask: Bool[Tensor, "q p"] | None  # False marks padded keys; None if there is no padding
     own: list[tuple[Float[Tensor, "n k t d"], Float[Tensor, "n k t d"]]] = field(default_factory=list)  # by layer
     length: int = 0  # tokens that every row has
     row_of_slot: Int[Tensor, " s"] = field(init=False)
@@ -55,16 +55,16 @@ class SharedPrefixDecoder:
 
     @classmethod
     def of(cls, language: Language, prefix: Prefix, prompt: Int[Tensor, " n"]) -> "SharedPrefixDecoder":
-        """Starts rows of the given prompts."""
-        lengths = torch.tensor([at.stop - at.start for at in prefix.places], device=prompt.device)
+        """Start one row for each entry of ``prompt``, the index of the row's prompt."""
+        lengths = torch.tensor([at.stop - at.start for at in prefix.prompt_slices], device=prompt.device)
         mask = torch.arange(int(lengths.max()), device=lengths.device) < lengths[:, None]
-        keys, values = ([padded(x, prefix.places) for x in layers] for layers in (prefix.keys, prefix.values))
+        keys, values = ([padded(x, prefix.prompt_slices) for x in layers] for layers in (prefix.keys, prefix.values))
         rows = cls(language, prompt, prefix.last[prompt], keys, values, None if mask.all() else mask)
         rows.assign_slots()
         return rows
 
     def assign_slots(self) -> None:
-        """Gives every row a slot of its prompt, and drops prompts without rows."""
+        """Assign each row to a slot of its prompt, and drop prompts without rows."""
         used, index, counts = self.prompt.unique_consecutive(return_inverse=True, return_counts=True)
         if len(used) < len(self.keys[0]):
             self.keys, self.values = ([x[used] for x in layers] for layers in (self.keys, self.values))
@@ -77,13 +77,13 @@ class SharedPrefixDecoder:
         self.row_of_slot = empty.index_copy(0, self.slot_of_row, rows)
 
     def keep(self, rows: Int[Tensor, " m"]) -> None:
-        """Goes on with these rows only."""
+        """Drop all rows but these."""
         self.prompt = self.prompt[rows]
         self.own = [(k[rows], v[rows]) for k, v in self.own]
         self.assign_slots()
 
     def advance(self, tokens: Int[Tensor, " n"], positions: Int[Tensor, " n"]) -> Float[Tensor, "n d"]:
-        """Computes the hidden state of one more token for each row."""
+        """Append one token to each row and return its last hidden state."""
         self.language.work.forward_tokens += len(tokens)
         embedded = self.language.tokens(tokens[None])
         positions = positions.expand(3, 1, -1)
@@ -92,7 +92,7 @@ class SharedPrefixDecoder:
         return out.last_hidden_state[0]
 
     def attend(self, layer, query, key, value, scaling, flash):
-        """Lets each row look at its prompt and at its own tokens; g slots of a prompt, r query heads a key head."""
+        """Attend from each row to its prompt and to its own tokens; g: slots of a prompt, r: query heads per key head."""
         keys, values = self.append(layer, key, value)
         query = rearrange(query[0] * scaling, "(k r) n d -> n k r d", k=keys.shape[1])
         over_own = partial_attention(query, keys, values)
@@ -106,7 +106,10 @@ class SharedPrefixDecoder:
     def append(
         self, layer: int, key: Float[Tensor, "1 k n d"], value: Float[Tensor, "1 k n d"]
     ) -> tuple[Tensor, Tensor]:
-        """Adds the new token to the rows' own keys and values, and gives these. Their memory doubles when it is full."""
+        """Append the new token to the rows' own keys and values and return them, each [n k t d].
+
+        Their memory doubles when it is full.
+        """
         new = [rearrange(x, "1 k n d -> n k d") for x in (key, value)]
         if len(self.own) <= layer:
             self.own.append(tuple(x.new_zeros(x.shape[0], x.shape[1], FIRST, x.shape[2]) for x in new))
@@ -118,7 +121,7 @@ class SharedPrefixDecoder:
 
 
 def padded(packed: Float[Tensor, "1 k n d"], places: Sequence[slice]) -> Float[Tensor, "q k p d"]:
-    """Gives each of the prompts, which lie one behind the other, a row, and fills up at the right."""
+    """Split concatenated prompts into rows, padded at the right."""
     rows = pad_sequence([rearrange(packed[0, :, at], "k p d -> p k d") for at in places], batch_first=True)
     return rearrange(rows, "q p k d -> q k p d").contiguous()
 
@@ -129,7 +132,7 @@ def partial_attention(
     value: Float[Tensor, "q k l d"],
     mask: Bool[Tensor, "q 1 1 l"] | None = None,
 ) -> Part:
-    """Computes attention over some of a query's keys, to be merged with the rest; at least float32."""
+    """Compute attention over a part of a query's keys, in float32 or wider; ``merge_parts`` joins two parts."""
     scores = query @ key.transpose(2, 3)
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     if mask is not None:
@@ -140,7 +143,7 @@ def partial_attention(
 
 
 def merge_parts(one: Part, two: Part) -> Tensor:
-    """Merges two parts exactly, as one softmax over the keys of both: both are put on one exponent."""
+    """Merge two parts into the exact softmax over the keys of both, after bringing both to one exponent."""
     most = torch.maximum(one[2], two[2])
     a, b = (one[2] - most).exp(), (two[2] - most).exp()
     return (one[0] * a + two[0] * b) / (one[1] * a + two[1] * b)
@@ -148,10 +151,10 @@ def merge_parts(one: Part, two: Part) -> Tensor:
 
 @dataclass(slots=True)
 class CopiedPrefixDecoder:
-    """Decodes rows that each have a copy of their prompt's keys, values and states, in transformers' cache.
+    """Decode rows that each have a copy of their prompt's keys, values and states, in transformers' cache.
 
-    It is for models that cannot share. The mask keeps padding out of attention, and out of convolutions and recurrent
-    states: both are 0 at a prompt's first token, as if nothing had been before it.
+    It serves models that cannot share a prefix. The mask excludes padding from attention, convolutions and recurrent
+    states; the latter two start from 0 at a prompt's first token.
     """
 
     language: Language
@@ -161,7 +164,7 @@ class CopiedPrefixDecoder:
 
     @classmethod
     def of(cls, language: Language, encoded: EncodedPrompts, prompt: Int[Tensor, " n"]) -> "CopiedPrefixDecoder":
-        """Runs the prompts, padded at the left, and copies them for their rows."""
+        """Run one forward pass over the prompts, padded at the left, and copy their states for each row."""
         cache = DynamicCache(config=language.layers.config)
         rows = [
             (p.tokens, p.positions, features) for p, features in zip(encoded.prompts, encoded.features, strict=True)
@@ -171,12 +174,12 @@ class CopiedPrefixDecoder:
         return cls(language, cache, mask[prompt], hidden[:, -1][prompt])
 
     def keep(self, rows: Int[Tensor, " m"]) -> None:
-        """Goes on with these rows only."""
+        """Drop all rows but these."""
         self.cache.reorder_cache(rows)
         self.mask = self.mask[rows]
 
     def advance(self, tokens: Int[Tensor, " n"], positions: Int[Tensor, " n"]) -> Float[Tensor, "n d"]:
-        """Computes the hidden state of one more token for each row."""
+        """Append one token to each row and return its last hidden state."""
         self.language.work.forward_tokens += len(tokens)
         self.mask = torch.nn.functional.pad(self.mask, (0, 1), value=True)
         out = self.language.forward(
@@ -192,7 +195,7 @@ Decoder = SharedPrefixDecoder | CopiedPrefixDecoder
 
 
 def decoder(language: Language, encoded: Prefix | EncodedPrompts, counts: Sequence[int]) -> Decoder:
-    """Starts ``counts`` completions of each prompt."""
+    """Return a decoder with ``counts[i]`` rows for prompt i; its kind follows from the type of ``encoded``."""
     prompt = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)).to(language.device)
     kind = SharedPrefixDecoder if isinstance(encoded, Prefix) else CopiedPrefixDecoder
     return kind.of(language, encoded, prompt)

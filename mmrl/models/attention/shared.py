@@ -1,8 +1,8 @@
-"""Attention in two passes: prompts attend to themselves, then each answer attends to its prompt and to itself.
+"""Attention in two passes: prompts attend to themselves, then each completion attends to its prompt and to itself.
 
-The tokens of a pass lie one behind the other in a single row without padding, so that everything but attention works on
-tokens alone. The pass decides who attends to whom. It travels through the model as the keyword ``shared`` to the function
-that is registered with transformers' attention interface. No layer of the model is replaced.
+The tokens of a pass are concatenated in a single row without padding, so that everything but attention works on tokens
+alone. The pass decides which token attends to which. The model hands it on as the keyword ``shared`` to the function that
+is registered with transformers' attention interface. No layer of the model is replaced.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,21 +22,21 @@ BASES = ("sdpa", "flash_attention_2")  # implementations that compute the two pa
 NAME = "mmrl_shared_like_"
 
 
-# computes attention of a pass, [1 n h d], from the layer's number, query [1 h n d], key and value [1 k n d], the scaling
-# and whether flash-attn is to do it; a bound method, as FSDP2 copies dataclasses that it finds among a layer's arguments
+# computes the attention of a pass, [1 n h d], from the layer's number, query [1 h n d], key and value [1 k n d], the scaling
+# and a flag for flash-attn; it is a bound method because FSDP2 copies dataclasses that it finds among a layer's arguments
 Attend = Callable[[int, Tensor, Tensor, Tensor, float, bool], Tensor]
 
 
 @dataclass
 class PromptPass:
-    """Lets each prompt attend to itself, causally, and keeps every layer's keys and values."""
+    """Attend causally inside each prompt, and store every layer's keys and values."""
 
     lengths: tuple[int, ...]
     keys: dict[int, Float[Tensor, "1 k n d"]] = field(default_factory=dict)
     values: dict[int, Float[Tensor, "1 k n d"]] = field(default_factory=dict)
 
     def attend(self, layer, query, key, value, scaling, flash):
-        self.keys.setdefault(layer, key)  # gradient checkpointing comes by again; the first are those with a gradient
+        self.keys.setdefault(layer, key)  # gradient checkpointing calls again; the first tensors carry the gradient
         self.values.setdefault(layer, value)
         if flash:
             return varlen(query, key, value, self.lengths, self.lengths, scaling)
@@ -47,11 +47,11 @@ class PromptPass:
 
 @dataclass(frozen=True)
 class Rows:
-    """Locates the answers to one prompt in a pass over many."""
+    """The place of one prompt's completions in a pass over the completions of several prompts."""
 
-    prompt: slice  # the prompt's places among the kept keys
-    start: int  # of the first answer's tokens in the pass
-    lengths: tuple[int, ...]
+    prompt: slice  # the slice of the prompt in the stored keys
+    start: int  # the index of the first completion's first token in the pass
+    lengths: tuple[int, ...]  # the number of tokens of each completion
 
     @property
     def tokens(self) -> slice:
@@ -59,8 +59,8 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class AnswerPass:
-    """Lets each answer attend to its prompt and, causally, to itself."""
+class CompletionPass:
+    """Attend from each completion to its prompt and, causally, to itself."""
 
     keys: Sequence[Float[Tensor, "1 k p d"]]  # by layer, of all prompts
     values: Sequence[Float[Tensor, "1 k p d"]]
@@ -70,8 +70,8 @@ class AnswerPass:
         key_cache, value_cache = self.keys[layer], self.values[layer]
         if flash:
             joined = torch.cat([key_cache, key], dim=2), torch.cat([value_cache, value], dim=2)
-            places, lengths, widths = self.varlen
-            key, value = (x.index_select(2, places.to(x.device)) for x in joined)
+            indices, lengths, widths = self.varlen
+            key, value = (x.index_select(2, indices.to(x.device)) for x in joined)
             return varlen(query, key, value, lengths, widths, scaling)
         outs = []
         for rows, (table, back, mask) in zip(self.rows, self.tables, strict=True):
@@ -81,7 +81,7 @@ class AnswerPass:
                 torch.cat([cache[:, :, rows.prompt].expand(len(table), -1, -1, -1), own], dim=2)
                 for cache, own in ((key_cache, k), (value_cache, v))
             )
-            if q.device.type != "cpu":  # no masked kernel can share keys among heads there
+            if q.device.type != "cpu":  # no masked GPU kernel can share keys among heads
                 k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], dim=1) for x in (k, v))
             out = scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scaling, enable_gqa=True)
             outs.append(rearrange(out, "g h t d -> (g t) h d").index_select(0, back))
@@ -89,9 +89,9 @@ class AnswerPass:
 
     @cached_property
     def tables(self) -> list[tuple[Int[Tensor, "g t"], Int[Tensor, " n"], Bool[Tensor, "t l"]]]:
-        """Tabulates, for each prompt's answers: places of their tokens in the pass, the way back, and what token t may attend to.
+        """Return, for each prompt: the index table of its completions' tokens, the inverse indices, and the attention mask.
 
-        Short answers are filled up with any token at the right, where none of their own tokens looks.
+        Short completions are padded at the right with arbitrary tokens; the causal mask hides these.
         """
         out = []
         for rows in self.rows:
@@ -105,21 +105,21 @@ class AnswerPass:
 
     @cached_property
     def varlen(self) -> tuple[Int[Tensor, " l"], list[int], list[int]]:
-        """Lists places among [prompts, answers] that each answer attends to, its number of tokens, and its number of places."""
-        offset, places, lengths, widths = self.keys[0].shape[2], [], [], []
+        """Return indices into [prompts, completions] that each completion attends to, its number of tokens and of indices."""
+        offset, indices, lengths, widths = self.keys[0].shape[2], [], [], []
         for rows in self.rows:
             start, prompt = rows.start + offset, torch.arange(rows.prompt.start, rows.prompt.stop)
             for length in rows.lengths:
-                places += [prompt, torch.arange(start, start + length)]
+                indices += [prompt, torch.arange(start, start + length)]
                 lengths.append(length)
                 widths.append(len(prompt) + length)
                 start += length
-        return torch.cat(places), lengths, widths
+        return torch.cat(indices), lengths, widths
 
 
 def unpack(packed: Float[Tensor, "1 h n d"], table: Int[Tensor, "g t"]) -> Float[Tensor, "g h t d"]:
-    """Puts tokens that lie one behind the other into rows."""
-    if packed.shape[2] == table.numel():  # all as long as the longest
+    """Split concatenated tokens into rows, by an index table."""
+    if packed.shape[2] == table.numel():  # all rows have the same length
         return rearrange(packed, "1 h (g t) d -> g h t d", g=len(table))
     return rearrange(packed[0].index_select(1, table.flatten()), "h (g t) d -> g h t d", g=len(table))
 
@@ -132,9 +132,9 @@ def varlen(
     widths: Sequence[int],
     scaling: float,
 ) -> Float[Tensor, "1 n h d"]:
-    """Runs flash-attn over sequences one behind the other: the last query of each attends to all its keys (bottom-right causal).
+    """Run flash-attn over concatenated sequences; the last query of each attends to all its keys (bottom-right causal mask).
 
-    Needs flash-attn 2.1 or newer; before, the causal mask was aligned at the top left.
+    It needs flash-attn 2.1 or newer: older versions align the causal mask at the top left.
     """
     from flash_attn import flash_attn_varlen_func
 
@@ -154,7 +154,7 @@ def shared_attention(
     base: str = "sdpa",
     **options,
 ) -> tuple[Float[Tensor, "b n h d"], None]:
-    """Computes attention by the pass, or by transformers if there is none."""
+    """Compute attention by the pass ``shared``, or by transformers' ``base`` if it is None."""
     if shared is None:
         return AttentionInterface()[base](module, query, key, value, attention_mask, scaling=scaling, **options)
     narrow = torch.is_autocast_enabled(query.device.type)
@@ -165,7 +165,7 @@ def shared_attention(
 
 
 def use_shared(language: nn.Module) -> None:
-    """Lets a language model take ``shared`` passes; without one it computes what it did before."""
+    """Make a language model accept the keyword ``shared``; calls without it give the same results as before."""
     for base in BASES:
         AttentionInterface.register(NAME + base, partial(shared_attention, base=base))
         AttentionMaskInterface.register(NAME + base, AttentionMaskInterface()[base])
@@ -173,8 +173,8 @@ def use_shared(language: nn.Module) -> None:
 
 
 @contextmanager
-def untouched(language: nn.Module, base: str | None = None) -> Iterator[None]:
-    """Gives the model back transformers' attention, or ``base``, for a while; not for a forward pass with a gradient."""
+def original_attention(language: nn.Module, base: str | None = None) -> Iterator[None]:
+    """Restore transformers' attention, or set ``base``, inside the block; for forward passes without a gradient only."""
     name = language.config._attn_implementation
     language.config._attn_implementation = base or name.removeprefix(NAME)
     try:
@@ -183,8 +183,8 @@ def untouched(language: nn.Module, base: str | None = None) -> Iterator[None]:
         language.config._attn_implementation = name
 
 
-def why_not(language: nn.Module) -> str | None:
-    """Says why a language model cannot share a prompt's keys and values; None if it can."""
+def reason_not_shared(language: nn.Module) -> str | None:
+    """Return why a language model cannot share a prompt's keys and values, or None if it can."""
     config = language.config
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"]) - {"full_attention"}
     if kinds:

@@ -1,1 +1,1 @@
-"""The vision tower: patches, blocks, the projector, and what is kept of media that were encoded."""
+"""The vision tower: patches, blocks, the projector, and caches of encoded media."""

@@ -1,12 +1,12 @@
-"""Faster ways through a vision tower that compute what transformers computes.
+"""Two faster implementations inside a vision tower, with the results of transformers' own.
 
-Qwen's towers attend inside frames and windows only. Without flash-attn transformers calls its attention once for each of
-them, hundreds of times a layer for a batch of short clips. Here blocks of equal length become a batch of one SDPA call. It
-enters through transformers' attention interface; the name holds "flash" because that is how the interface decides whether
-to hand over the blocks' boundaries.
+Qwen's towers attend inside frames and windows only. Without flash-attn, transformers calls its attention once for each of
+them, hundreds of times per layer for a batch of short clips. Here blocks of equal length become the batch of one SDPA call. It
+is registered with transformers' attention interface; its name contains "flash" because only then does the interface pass the
+blocks' boundaries.
 
-The patch embedding is a convolution whose kernel is as large as the patch, so that it moves nowhere. On a CPU that takes three
-times as long as a matrix product (57 ms against 16 for 4,096 patches of 1,176 numbers, forward, one thread).
+The patch embedding is a convolution whose kernel is as large as the patch, which is one matrix product. On a CPU the convolution
+takes three times as long (57 ms against 16 for 4,096 patches of 1,176 numbers, forward, one thread).
 """
 
 from itertools import pairwise
@@ -32,39 +32,39 @@ def block_attention(
     cu_seq_lens_q: Int[Tensor, " b"] | None = None,
     **_,
 ) -> tuple[Float[Tensor, "1 n heads d"], None]:
-    """Computes softmax attention within each block; blocks lie one behind the other, with boundaries ``cu_seq_lens_q``."""
+    """Compute softmax attention within each of the concatenated blocks, whose boundaries are ``cu_seq_lens_q``."""
     bounds = [0, query.shape[2]] if cu_seq_lens_q is None else cu_seq_lens_q.tolist()
-    places: dict[int, list[int]] = {}
+    starts_by_length: dict[int, list[int]] = {}
     for start, end in pairwise(bounds):
-        places.setdefault(end - start, []).append(start)
-    places.pop(0, None)
+        starts_by_length.setdefault(end - start, []).append(start)
+    starts_by_length.pop(0, None)
 
     def attend(length: int, *packed: Float[Tensor, "1 heads n d"]) -> Float[Tensor, "1 n heads d"]:
         batch = (rearrange(x, "1 h (b l) d -> b h l d", l=length) for x in packed)
         return rearrange(functional.scaled_dot_product_attention(*batch, scale=scaling), "b h l d -> 1 (b l) h d")
 
-    if len(places) == 1:
-        return attend(next(iter(places)), query, key, value), None
+    if len(starts_by_length) == 1:
+        return attend(next(iter(starts_by_length)), query, key, value), None
     out = query.new_empty(query.shape[0], query.shape[2], query.shape[1], query.shape[3])
-    for length, starts in places.items():
+    for length, starts in starts_by_length.items():
         at = (torch.tensor(starts)[:, None] + torch.arange(length)).flatten().to(query.device)
         out = out.index_copy(1, at, attend(length, query[:, :, at], key[:, :, at], value[:, :, at]))
     return out, None
 
 
 def use_blocks(tower: nn.Module) -> None:
-    """Lets a vision tower that would call SDPA block by block call ``block_attention``."""
+    """Make a vision tower with SDPA attention call ``block_attention``."""
     if tower.config._attn_implementation == "sdpa":
         AttentionInterface.register(NAME, block_attention)
         tower.config._attn_implementation = NAME
 
 
 def as_product(self: nn.Module, hidden_states: Float[Tensor, "n patch"]) -> Float[Tensor, "n d"]:
-    """Embeds patches; a patch's numbers are in the order of the kernel's."""
+    """Embed patches by a matrix product; the numbers of a patch and of the kernel have the same order."""
     weight = self.proj.weight
     return functional.linear(hidden_states.to(weight.dtype), weight.flatten(1), self.proj.bias)
 
 
 def use_product(tower: nn.Module) -> None:
-    """Lets a vision tower embed its patches by ``as_product``. Weights and their names stay as they are."""
+    """Make a vision tower embed its patches by ``as_product``. Weights and their names do not change."""
     tower.patch_embed.forward = MethodType(as_product, tower.patch_embed)

@@ -1,9 +1,9 @@
-"""Results of a frozen vision tower, kept in memory and on disk as long as there is room.
+"""A cache for the results of a frozen vision tower, in memory and on disk, within size limits.
 
-An entry's name is a digest of everything that decides its numbers: the patches that the tower was given (so the file, the
-choice and order of frames, and the pixel settings), the tower's weights and configuration, and the arithmetic. A tower with
-other weights finds nothing; one with equal weights, such as the reference's, finds everything. Where the projector learns,
-the states before it are kept, and the weights are those of the blocks.
+An entry's name is a digest of everything that decides its numbers: the patches (and so the file, the choice and order of
+frames, and the pixel settings), the tower's weights and configuration, and the arithmetic. A tower with other weights finds no
+entries; one with equal weights, such as the reference's, finds all of them. If the projector trains, the cache stores the block
+states before it, and the digest covers the weights of the blocks only.
 """
 
 import json
@@ -27,19 +27,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class FeatureCache:
-    """Keeps tensors by name in the host's memory and, if there is one, on ``disk``. Nobody may write to what it gives."""
+    """A cache of tensors by name, in the host's memory and on ``disk`` if that is given. Do not write to its tensors."""
 
     memory: ByteCache
     disk: Disk | None = None
-    hits: int = 0  # in memory
+    hits: int = 0  # requests served from memory
     tally: Tally = field(default_factory=Tally)
 
     def of(self, name: str, make: Callable[[], Tensor]) -> Tensor:
-        """Gives the tensor under a name, to the bit as it was made; makes one that is missing, and keeps it where there is room."""
-        kept = self.memory.get(name)
-        if kept is not None:
+        """Return the tensor of a name, bit by bit as ``make`` returned it; call ``make`` and store the result if it is missing."""
+        cached = self.memory.get(name)
+        if cached is not None:
             self.hits += 1
-            return kept
+            return cached
         entry = None if self.disk is None else self.disk.get(name, self.tally)
         features = make() if entry is None else load(entry)["features"]
         self.memory.put(name, features)
@@ -52,7 +52,7 @@ class FeatureCache:
 
 
 def arithmetic(tower: nn.Module, compute: torch.dtype | None) -> str:
-    """Describes, as JSON, what beside the weights decides a tower's numbers, down to their rounding."""
+    """Return, as JSON, everything except the weights that decides a tower's results, including their rounding."""
     device = next(tower.parameters()).device
     facts = {
         "config": tower.config.to_json_string(),
@@ -68,11 +68,11 @@ def arithmetic(tower: nn.Module, compute: torch.dtype | None) -> str:
 
 
 def memory_of(tensor: Tensor) -> memoryview:
-    """Gives the bytes of a tensor."""
+    """Return the bytes of a tensor."""
     return memoryview(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
 
 
 def name_of(pixels: Tensor, grid: Grid, weights: str) -> str:
-    """Names the entry of a medium, as encoded by weights with this digest."""
+    """Return the entry's name for a medium that is encoded by weights with this digest."""
     shape = (grid.kind, grid.frames, grid.height, grid.width, str(pixels.dtype), tuple(pixels.shape))
     return sha256(f"{weights} {shape}", memory_of(pixels))

@@ -1,4 +1,4 @@
-"""A model's processors cut media into patches, the input of its vision tower."""
+"""Cut media into patches, the input of a vision tower, with the model's own processors."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,38 +17,38 @@ from mmrl.types import Prompt
 
 @dataclass(frozen=True, slots=True)
 class Vision:
-    """Holds the media of one prompt, in its order: patches, grids, and what a tower keeps of them."""
+    """The media of one prompt, in its order: patches, grids, and cached results of towers."""
 
     pixels: tuple[Float[Tensor, "patches dim"], ...]
     grids: tuple[Grid, ...]
-    kept: dict[tuple[int, str], Tensor] = field(default_factory=dict, compare=False, repr=False)
-    """Results by medium and digest of the weights, which live as long as the prompt; ``Tower.encode_ahead`` writes them."""
+    cached: dict[tuple[int, str], Tensor] = field(default_factory=dict, compare=False, repr=False)
+    """Results by (index of the medium, digest of the weights); ``Tower.encode_ahead`` writes them, for the prompt's lifetime."""
 
 
 def visions_of(prompts: Sequence[Prompt]) -> list[Vision]:
-    """Gives the media of each prompt; an empty Vision for a prompt without any."""
+    """Return the media of each prompt, or an empty Vision for a prompt without media."""
     return [prompt.vision or Vision((), ()) for prompt in prompts]
 
 
 def patch_media(processor, media: Sequence[Sequence]) -> list[Vision]:
-    """Cuts every example's media into patches; equal sizes are processed together."""
-    flat = [medium for several in media for medium in several]
+    """Cut every example's media into patches; equal sizes are processed together."""
+    flat = [medium for of_example in media for medium in of_example]
     clips = [m for m in flat if isinstance(m, Clip)]
     images = [m for m in flat if not isinstance(m, Clip)]
     videos = iter(patch_videos(processor.video_processor, clips))
     pictures = iter(patch_images(processor.image_processor, images))
     out = []
-    for several in media:
-        parts = [next(videos) if isinstance(m, Clip) else next(pictures) for m in several]
+    for of_example in media:
+        parts = [next(videos) if isinstance(m, Clip) else next(pictures) for m in of_example]
         out.append(Vision(tuple(p for p, _ in parts), tuple(g for _, g in parts)))
     return out
 
 
 def patch_videos(processor, clips: Sequence[Clip]) -> list[tuple[Tensor, Grid]]:
-    """Resizes clips, normalises them and cuts them into patches, with the model's own video processor.
+    """Resize clips, normalise them and cut them into patches, with the model's own video processor.
 
-    Clips that were resized by its rule where they were decoded are not resized again. Raises ValueError if a clip was
-    resized by another rule.
+    Clips that the decoding process has resized by its rule are not resized again. Raises ValueError if a clip was resized by
+    another rule.
     """
     rule = rule_of(processor)
     for clip in clips:
@@ -60,7 +60,7 @@ def patch_videos(processor, clips: Sequence[Clip]) -> list[tuple[Tensor, Grid]]:
 
 
 def patched(processor, clips: Sequence[Clip], settings: Mapping[str, bool]) -> list[tuple[Tensor, Grid]]:
-    """Cuts clips into patches under some settings of the processor."""
+    """Cut clips into patches under the given settings of the processor."""
     if not clips:
         return []
     out = processor(
@@ -77,7 +77,7 @@ def patched(processor, clips: Sequence[Clip], settings: Mapping[str, bool]) -> l
 
 
 def patch_images(processor, images: Sequence) -> list[tuple[Tensor, Grid]]:
-    """Resizes images, normalises them and cuts them into patches, with the model's own image processor."""
+    """Resize images, normalise them and cut them into patches, with the model's own image processor."""
     if not images:
         return []
     tensors = [rearrange(torch.from_numpy(image), "h w c -> c h w") for image in images]
@@ -86,7 +86,7 @@ def patch_images(processor, images: Sequence) -> list[tuple[Tensor, Grid]]:
 
 
 def metadata(clip: Clip) -> VideoMetadata:
-    """Describes a clip's frame choice to the processor."""
+    """Return a clip's frame choice in the form that the processor expects."""
     return VideoMetadata(
         total_num_frames=clip.total,
         fps=clip.fps,
@@ -97,13 +97,16 @@ def metadata(clip: Clip) -> VideoMetadata:
 
 
 def times_of(clip: Clip, patch: int) -> tuple[float, ...]:
-    """Times each temporal patch by the mean of its first and its last frame; a short last patch repeats its last frame."""
+    """Return the time of each temporal patch in seconds: the mean of its first and last frame.
+
+    A short last patch repeats its last frame.
+    """
     times = [float(i) / clip.fps for i in metadata(clip).frames_indices]
     times += times[-1:] * (-len(times) % patch)
     return tuple((times[i] + times[i + patch - 1]) / 2 for i in range(0, len(times), patch))
 
 
 def cut(kind: str, pixels: Tensor, grids: Tensor, clocks: Sequence[tuple]) -> list[tuple[Tensor, Grid]]:
-    """Cuts the processor's flat patches into one tensor for each medium; ``clocks`` are what grids say of time."""
+    """Split the processor's flat patches into one tensor per medium; ``clocks`` hold the grids' fields of time."""
     shapes = [Grid(kind, *grid, *clock) for grid, clock in zip(grids.tolist(), clocks, strict=True)]
     return list(zip(pixels.split(grids.prod(dim=1).tolist()), shapes, strict=True))

@@ -1,4 +1,4 @@
-"""The sizes that a model's processors choose, as rules for the processes that decode: frames are made small there."""
+"""Size rules of a model's processors; the processes that decode downscale frames by them."""
 
 import logging
 from dataclasses import replace
@@ -9,8 +9,8 @@ from torch import Tensor
 from transformers import Qwen2VLImageProcessor, Qwen2VLVideoProcessor, Qwen3VLVideoProcessor
 from transformers.image_utils import PILImageResampling
 
+from mmrl.data.media.downscale import downscaled
 from mmrl.data.media.frame_size import SizeRule, SizeRules
-from mmrl.data.media.shrink import shrunk
 from mmrl.data.media.video import Clip
 
 logger = logging.getLogger(__name__)
@@ -18,24 +18,24 @@ BOUND = {Qwen2VLImageProcessor: "image", Qwen2VLVideoProcessor: "frame", Qwen3VL
 
 
 def size_rules(processor) -> SizeRules:
-    """Finds the size rules of a model's video and image processors; None for one that ``shrunk`` does not reproduce."""
-    return SizeRules(tried(processor.video_processor), tried(processor.image_processor))
+    """Return the size rules of a model's video and image processors; None for one that ``downscaled`` cannot reproduce."""
+    return SizeRules(verified_rule(processor.video_processor), verified_rule(processor.image_processor))
 
 
 def rule_of(part) -> SizeRule | None:
-    """Reads the rule of a video or image processor off its type and settings; None if the type is not known."""
+    """Return the rule that follows from a processor's type and settings; None if the type is not known."""
     bound = BOUND.get(type(part))
     if bound is None or not part.do_resize or part.resample != PILImageResampling.BICUBIC:
         return None
     least, most = part.size.get("shortest_edge"), part.size.get("longest_edge")
-    if not least or not most:  # the processor says what is wrong with that
+    if not least or not most:  # the processor itself raises an error for this
         return None
     rule = SizeRule(bound, part.patch_size * part.merge_size, least, most)
     return rule if bound == "image" else replace(rule, patch=part.temporal_patch_size, tokens=part.max_video_tokens)
 
 
-def tried(part) -> SizeRule | None:
-    """Gives the rule if the processor makes the same patches of noise, whether the rule made the noise small before or not."""
+def verified_rule(part) -> SizeRule | None:
+    """Return the processor's rule if ``agrees`` confirms it; else log a warning and return None."""
     rule, name = rule_of(part), type(part).__name__
     if rule is None or agrees(part, rule):
         return rule
@@ -44,17 +44,20 @@ def tried(part) -> SizeRule | None:
 
 
 def agrees(part, rule: SizeRule) -> bool:
-    """Tries the rule on noise, under bounds small enough that the trial takes milliseconds."""
+    """Return True if the processor's patches of noise are equal with and without downscaling by the rule before.
+
+    The trial uses small bounds, so that it takes milliseconds.
+    """
     unit = rule.factor
     rule = replace(rule, least=4 * unit * unit, most=16 * unit * unit)
     noise = np.random.default_rng(0).integers(0, 256, (2, 5 * unit + 3, 9 * unit + 5, 3), np.uint8)
     full = noise[0] if rule.of == "image" else Clip(noise, np.arange(2), np.arange(2) / 2, 2.0, 2, "made")
-    small = shrunk(full, rule)
+    small = downscaled(full, rule)
     return small.nbytes < full.nbytes and torch.equal(patches(part, rule, full), patches(part, rule, small))
 
 
 def patches(part, rule: SizeRule, medium: Clip | np.ndarray) -> Tensor:
-    """Cuts a medium into patches with a processor, under the rule's bounds."""
+    """Cut a medium into patches with a processor, under the rule's bounds."""
     more = {"size": {"shortest_edge": rule.least, "longest_edge": rule.most}, "return_tensors": "pt"}
     if not isinstance(medium, Clip):
         return part(images=[torch.from_numpy(medium).permute(2, 0, 1)], **more)["pixel_values"]

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from mmrl.data.media.downscale import downscaled
 from mmrl.data.media.frame_cache import Key, entry_name, packed, unpacked
 from mmrl.data.media.frame_size import SizeRule, SizeRules
 from mmrl.data.media.reader import MediaReader
-from mmrl.data.media.shrink import shrunk
 from mmrl.data.media.video import Clip, FrameChoice, decode, read_image
 from mmrl.runtime.disk_cache import open_disk
 from tests.data.media.test_reader import FOUR, example
@@ -32,7 +32,7 @@ def reader_of(root, disk, **options):
 @pytest.mark.parametrize("rule", [None, SMALL])
 def test_packing_loses_nothing(root, rule):
     clip = decode(root / "videos" / "a.mp4", FOUR)
-    clip = clip if rule is None else shrunk(clip, rule)
+    clip = clip if rule is None else downscaled(clip, rule)
     assert clip.rule is rule
     again = unpacked(packed(clip))
     for field in fields(Clip):
@@ -145,7 +145,7 @@ def test_what_was_made_smaller_is_kept_smaller_and_beside_what_was_not(root, dis
         assert (small.counts.decodes, small.counts.hits) == (3, 3)  # not the other's entries
         assert small.kept_bytes == small.counts.bytes == sum(medium.nbytes for medium in made)
     assert (made[0].frames.shape, made[0].rule) == ((4, 28, 28, 3), SMALL)
-    assert np.array_equal(made[0].frames, shrunk(large[0], SMALL).frames)
+    assert np.array_equal(made[0].frames, downscaled(large[0], SMALL).frames)
     assert made[1].shape == large[1].shape == (6, 10, 3)  # would grow
     assert small.counts.disk.written_bytes < full.counts.disk.written_bytes / 2
     with reader_of(root, disk, sizes=sizes, cache_bytes=0) as later:

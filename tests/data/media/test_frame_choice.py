@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from jaxtyping import TypeCheckError
 
-from mmrl.data.media.frame_choice import CONVENTIONS, FrameChoice, choose, frame_count, frame_indices, nearest, varies
+from mmrl.data.media.frame_choice import (
+    CONVENTIONS,
+    FrameChoice,
+    choose,
+    frame_count,
+    frame_indices,
+    has_variable_rate,
+    nearest,
+)
 
 
 @pytest.mark.parametrize(
@@ -78,8 +86,8 @@ def test_nearest_takes_the_frame_nearest_in_time():
 
 
 def test_a_dropped_frame_makes_the_rate_variable_and_rounding_does_not():
-    assert not varies(np.round(np.arange(100) / 30, 3))
-    assert varies(np.delete(np.arange(100) / 30, 50))
+    assert not has_variable_rate(np.round(np.arange(100) / 30, 3))
+    assert has_variable_rate(np.delete(np.arange(100) / 30, 50))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from mmrl.models import reader
 from mmrl.models.attention import prefix
-from mmrl.models.attention.shared import AnswerPass, PromptPass, use_shared
+from mmrl.models.attention.shared import CompletionPass, PromptPass, use_shared
 from mmrl.models.self_check import DisagreementError, compare
 from mmrl.models.transformers_versions import checkpoint_activations
 from mmrl.rollout.engine import Engine
@@ -171,7 +171,7 @@ def test_both_ways_to_read_are_compared_and_nothing_is_changed(family, compute):
 
 def hidden_at(place):
     """No answer looks at a place of its prompt."""
-    own = AnswerPass.tables.func
+    own = CompletionPass.tables.func
 
     def change(some, table, back, mask):
         mask = mask.clone()
@@ -179,7 +179,7 @@ def hidden_at(place):
         return table, back, mask
 
     tables = property(lambda self: [change(some, *t) for some, t in zip(self.rows, own(self), strict=True)])
-    return {(AnswerPass, "tables"): tables}
+    return {(CompletionPass, "tables"): tables}
 
 
 def attending(kind, change):
@@ -190,15 +190,15 @@ def attending(kind, change):
 
 def next_position(delta):
     """Answers begin too late."""
-    own = prefix.answers
+    own = prefix.completion_states
 
-    def answers(language, encoded, rows):
+    def completion_states(language, encoded, rows):
         later = replace(
             encoded, encoded=replace(encoded.encoded, prompts=tuple(Later(p, delta) for p in encoded.encoded.prompts))
         )
         return own(language, later, rows)
 
-    return {(reader, "answers"): answers}
+    return {(reader, "completion_states"): completion_states}
 
 
 class Later(SimpleNamespace):
@@ -211,11 +211,11 @@ class Later(SimpleNamespace):
 def first_token_late():
     """The first token of an answer is predicted where the second is."""
 
-    def places(wanted, prompts):
+    def state_indices(wanted, prompts):
         starts = [prompts, *accumulate((len(row.inputs) for row in wanted), initial=prompts)][1:-1]
         return torch.cat([start + row.positions.clamp(min=1) - 1 for start, row in zip(starts, wanted, strict=True)])
 
-    return {(reader, "places"): places}
+    return {(reader, "state_indices"): state_indices}
 
 
 MISTAKES = {
@@ -224,10 +224,12 @@ MISTAKES = {
     "answers begin one position late": lambda: next_position(1),
     "answers begin one position early": lambda: next_position(-1),
     "the first answer token from the wrong place": first_token_late,
-    "scaling of answers": lambda: attending(AnswerPass, lambda _, q, k, v, s, f: (q, k, v, 1.02 * s, f)),
+    "scaling of answers": lambda: attending(CompletionPass, lambda _, q, k, v, s, f: (q, k, v, 1.02 * s, f)),
     "scaling of prompts": lambda: attending(PromptPass, lambda _, q, k, v, s, f: (q, k, v, 1.02 * s, f)),
-    "values in one layer": lambda: attending(AnswerPass, lambda n, q, k, v, s, f: (q, k, v * (1 + 0.02 * n), s, f)),
-    "answers see the one before": lambda: attending(AnswerPass, lambda _, q, k, v, s, f: (q, k, v.roll(1, 2), s, f)),
+    "values in one layer": lambda: attending(CompletionPass, lambda n, q, k, v, s, f: (q, k, v * (1 + 0.02 * n), s, f)),
+    "answers see the one before": lambda: attending(
+        CompletionPass, lambda _, q, k, v, s, f: (q, k, v.roll(1, 2), s, f)
+    ),
 }
 
 

@@ -13,10 +13,10 @@ from transformers.image_utils import PILImageResampling, SizeDict
 
 from mmrl.config.load import parse
 from mmrl.config.schema import Config
-from mmrl.data.media import shrink
+from mmrl.data.media import downscale
+from mmrl.data.media.downscale import downscaled
 from mmrl.data.media.frame_size import SizeRule, SizeRules
 from mmrl.data.media.reader import MediaReader
-from mmrl.data.media.shrink import shrunk
 from mmrl.data.media.video import FrameChoice
 from mmrl.models.vision import processor_sizes as rules
 from mmrl.models.vision.patches import patch_media
@@ -126,11 +126,11 @@ def test_the_size_is_the_processors(family):
 def test_media_that_would_grow_stay_and_the_caches_count_what_is_there(media, tmp_path):
     rule = SizeRule("frame", 28, 3136, 12544, 2, 128000)
     large, tiny_one = tiny_models.clip(1, size=(720, 1280)), tiny_models.clip(2, size=(20, 30))
-    made = shrunk(large, rule)
+    made = downscaled(large, rule)
     assert (made.frames.shape, made.rule) == ((4, 84, 140, 3), rule)
     assert made.frames.base is None or made.frames.base.nbytes == made.frames.nbytes
     assert made.nbytes < large.nbytes / 75
-    assert shrunk(tiny_one, rule) is tiny_one
+    assert downscaled(tiny_one, rule) is tiny_one
 
 
 def test_an_image_that_would_be_resized_again_stays():
@@ -138,12 +138,12 @@ def test_an_image_that_would_be_resized_again_stays():
     size = rule((72, 128))
     assert size[0] * size[1] < 9000  # below the least, so that the processor would resize it once more
     picture = tiny_models.image(1, (72, 128))
-    assert shrunk(picture, rule) is picture
+    assert downscaled(picture, rule) is picture
 
 
 def test_a_policy_refuses_frames_that_were_made_for_another():
     policy = policy_of("qwen2_5_vl", BOUNDS[0])
-    clip = shrunk(tiny_models.clip(1, size=(96, 96)), SizeRule("frame", 28, 784, 2000, 2, 128000))
+    clip = downscaled(tiny_models.clip(1, size=(96, 96)), SizeRule("frame", 28, 784, 2000, 2, 128000))
     with pytest.raises(ValueError, match=r"expected the size that .*most=3136.* gives them, found .*most=2000"):
         patch_media(policy.processor, [[clip]])
 
@@ -171,10 +171,10 @@ def test_other_settings_have_no_rule(family, change):
 
 def test_a_processor_that_computes_otherwise_has_no_rule(monkeypatch, caplog):
     processor = tiny_models.processor("qwen2_5_vl")
-    monkeypatch.setattr(rules, "shrunk", lambda medium, rule: medium)  # as if nothing had become smaller
+    monkeypatch.setattr(rules, "downscaled", lambda medium, rule: medium)  # as if nothing had become smaller
     assert rules.size_rules(processor) == SizeRules()
-    monkeypatch.setattr(rules, "shrunk", shrink.shrunk)
-    monkeypatch.setattr(shrink, "resized", lambda frames, size: np.zeros((len(frames), *size, 3), np.uint8))
+    monkeypatch.setattr(rules, "downscaled", downscale.downscaled)
+    monkeypatch.setattr(downscale, "resized", lambda frames, size: np.zeros((len(frames), *size, 3), np.uint8))
     assert rules.size_rules(processor) == SizeRules()
     assert [record.message.split(" resizes")[0] for record in caplog.records] == [
         "Qwen2VLVideoProcessor",

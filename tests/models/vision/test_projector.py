@@ -116,7 +116,7 @@ def test_what_is_kept_is_so_much_larger_than_features():
         policy = learning(family)
         (prompt,) = alone(policy)
         policy.encode_media([prompt])
-        (states,) = prompt.vision.kept.values()
+        (states,) = prompt.vision.cached.values()
         assert states.shape == (prompt.vision.grids[0].tokens(2), levels, 4 * 32)
         with policy.tower.encode_prompts([prompt]) as encoded:
             assert encoded.features[0].shape == (len(states), levels, 32)
