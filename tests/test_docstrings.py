@@ -24,6 +24,7 @@ ALLOWED = {  # in their plain sense: what a reasoning states is a claim
     "world/judge.py": {"claim", "claims"},
     "world/lexicon.py": {"claim", "claims"},
     "rewards/option_rules.py": {"claim"},
+    "rewards/consistency.py": {"claim"},
     "rewards/benchmark_graders.py": {"worth"},  # points of a guess
     "cli/quickstart/publish.py": {"claims"},
     "config/renamed.py": {"standardise"},  # the old key itself

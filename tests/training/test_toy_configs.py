@@ -67,9 +67,10 @@ def test_it_runs_on_video(path, root, tmp_path):
     decoding = {"temperature": 1.0, "max_new_tokens": 12}
     mine = {key: own[key] for key in ("out", "model", "data", "steps", "prompts_per_step", "trackers")}
     plain |= mine | {"rollout": {"group_size": 4, "decoding": decoding}}
+    plain |= {"validation": None, "best_metric": None}  # of the quickstart's world
     plain["optimizer"]["warmup_steps"] = 0
-    if "limit" in plain["algorithm"]:
-        plain["algorithm"] |= {"limit": decoding["max_new_tokens"], "buffer": 4}
+    if "overlong_buffer" in plain["algorithm"]:
+        plain["algorithm"] |= {"overlong_buffer": 4}
     if "base_rewards" in plain:
         plain["base_rewards"] = str(tmp_path / "prepared.jsonl")
         score_base_model(parsed(Config, plain, str(path)), 2, quiet=True)
