@@ -126,21 +126,21 @@ def made_up(policy, shapes):
 
 
 def levelled(policy, *ranks):
-    """Of each bundle of each rank: parts, kinds, and how many parts are worth nothing."""
+    """Of each batch of each rank: micro-batches, kinds of media, and how many micro-batches have no loss."""
     shapes = []
     alone = BatchPlanner(SimpleNamespace(gather=lambda mine: shapes.append(mine) or [mine]), dummy=policy.dummy_group)
     for bundles in ranks:
         alone.align(bundles, policy.dummy_group)
     together = BatchPlanner(SimpleNamespace(gather=lambda _: shapes), dummy=policy.dummy_group)
     return [
-        [(len(b.micro_batches), set(b.kinds), fillers(b)) for b in together.align(bundles, policy.dummy_group)]
+        [(len(b.micro_batches), set(b.kinds), dummies(b)) for b in together.align(bundles, policy.dummy_group)]
         for bundles in ranks
     ]
 
 
-def fillers(bundle):
-    """How many parts are worth nothing."""
-    return sum(part[0].filler for part in bundle.parts)
+def dummies(batch):
+    """How many micro-batches have no loss."""
+    return sum(micro_batch[0].dummy for micro_batch in batch.micro_batches)
 
 
 def test_whole_weights_are_left_alone():
