@@ -1,4 +1,4 @@
-"""All graders on all completions of some examples. A grader that fails is an error with its name, never a 0."""
+"""Runs all graders on all completions of some examples. A grader that fails is an error that names it, never a score of 0."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,10 +17,10 @@ Question = tuple[Sequence[str], Example]  # completions and the example that the
 
 
 def grade(texts: Sequence[str], example: Example, graders: Graders) -> dict[str, Float[Tensor, " g"]]:
-    """Return scores by grader, one a text, in float32, unweighted.
+    """Return the score of each text by the grader's name, in float32, unweighted.
 
-    An exception of a grader passes through with a note that names the grader and the example; what is no finite number
-    is a ValueError.
+    An exception of a grader passes through with a note that names the grader and the example. A score that is not a finite
+    number raises ValueError.
     """
     (scores,) = judge([(texts, example)], graders)
     return as_tensors(scores)
@@ -32,13 +32,13 @@ def grade_groups(groups: Sequence[Group], graders: Graders) -> list[dict[str, Fl
 
 
 def grade_one(text: str, example: Example, graders: Graders) -> dict[str, float | None]:
-    """Grade one text; for evaluations, in which a grader may also return None: no verdict. A group is a list of one."""
+    """Return the scores of one text, for evaluations. A grader may return None for "no verdict"; one for groups gets a list of one."""
     (scores,) = judge([([text], example)], graders, may_abstain=True)
     return {name: score for name, (score,) in scores.items()}
 
 
 def judge(questions: Sequence[Question], graders: Graders, may_abstain: bool = False) -> list[dict[str, Scores]]:
-    """Return by question and grader a score of each text."""
+    """Return, for each question, the scores of its texts by grader."""
     forms = {name: group_grader(grader) for name, grader in graders.items()}
     calls = [
         GraderCall(name, form, part, given, may_abstain)
@@ -54,7 +54,7 @@ def judge(questions: Sequence[Question], graders: Graders, may_abstain: bool = F
 
 
 def run_calls(calls: Sequence[GraderCall]) -> list[Scores]:
-    """Return the scores of each call: first of graders that are not async, one after another, then of the others together."""
+    """Return the scores of each call. Graders that are not async run first, one after another; async ones then run together."""
     direct = [None if call.grader.is_async else call.run() for call in calls]
     awaited = iter(await_calls([call for call in calls if call.grader.is_async]))
     return [next(awaited) if scores is None else scores for scores in direct]
@@ -66,6 +66,6 @@ def as_tensors(scores: Mapping[str, Scores]) -> dict[str, Float[Tensor, " g"]]:
 
 
 def fields(example: Example) -> dict[str, Any]:
-    """Return what a grader is given beside the completion: the row as read, overridden by the example's own names."""
+    """Return the keyword arguments of a grader: the fields of the row, overridden by the example's own names."""
     own = {name: getattr(example, name) for name in ("id", "question", "answer", "kind", "choices")}
     return {name: value for name, value in example.fields.items() if name != "completion"} | own

@@ -2,8 +2,8 @@
 
     AnyDivergence = Annotated[Divergence, Choice("divergence", (Alpha, TotalVariation))]
 
-mmrl's classes are told apart by the literals of their field ``name``. A user's class, path.py:Class, has no such literal; so a
-subclass is made of it whose ``name`` is the path, and that is validated, dumped and compared as mmrl's classes are.
+The literal of the field ``name`` distinguishes mmrl's classes. A user's class, path.py:Class, has none; so mmrl makes a subclass
+of it whose ``name`` is the spec, and validates, dumps and compares objects of that subclass as those of its own classes.
 """
 
 import inspect
@@ -30,7 +30,7 @@ from mmrl.runtime.user_code import PATTERN, UserCodeError, is_spec, load_validat
 
 Base = TypeVar("Base")
 
-BUILT_IN, OWN = "built-in", "own"  # the two alternatives, in the locations of validation problems
+BUILT_IN, OWN = "built-in", "own"  # the two alternatives, as the locations of validation problems name them
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)  # as a config's sections are
 OR_YOUR_OWN = "or your own as path.py:Class"
 SCHEMAS: dict[str, dict[str, Any]] = {}  # the JSON schema of each user's class that was chosen, by its spec
@@ -64,7 +64,7 @@ class Choice:
 
 
 def alternative(value: Any) -> str:
-    """Return which of the two alternatives a value is of."""
+    """Return the alternative to which a value belongs."""
     name = value.get("name") if isinstance(value, Mapping) else getattr(value, "name", None)
     return OWN if is_spec(name) else BUILT_IN
 
@@ -91,13 +91,13 @@ def dumped(value: Any, info: SerializationInfo) -> dict[str, Any]:
 
 @cache
 def adapter(kind: type) -> TypeAdapter:
-    """Return what validates and dumps objects of a class."""
+    """Return the pydantic adapter that validates and dumps objects of a class."""
     return TypeAdapter(kind)
 
 
 @cache
 def named(kind: type, spec: str) -> type:
-    """Return a subclass of a user's class, with the spec as its only ``name``; the same one each time."""
+    """Return a subclass of a user's class whose ``name`` is always the spec; the same subclass each time."""
     name = ("name", Literal[spec], field(default=spec, kw_only=True))
     space = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "__doc__": kind.__doc__}
     return make_dataclass(kind.__name__, [name], bases=(kind,), namespace=space, frozen=True, eq=False, repr=False)
@@ -116,7 +116,7 @@ def user_class(spec: str, base: type[Base], what: str) -> type[Base]:
 
 
 def why_not(kind: Any, base: type) -> str:
-    """Return what is wrong with what should be a user's class; nothing where it is one."""
+    """Return why a value is no user's class of this base; an empty text if it is one."""
     if not isinstance(kind, type):
         return f"no class, but {type(kind).__name__}"
     if not issubclass(kind, base):
@@ -130,7 +130,7 @@ def why_not(kind: Any, base: type) -> str:
 
 
 def undefined(kind: type, base: type) -> list[str]:
-    """Return what a base class only announces, beside its methods, and a user's class should state but does not."""
+    """Return the attributes that a base class annotates without a value, and to which a user's class gives none either."""
     stated = {each.name for each in fields(kind)}
     announced = [name for name in inspect.get_annotations(base) if name != "_"]  # which is the mark before keywords
     return [name for name in announced if name not in stated and not hasattr(kind, name)]
