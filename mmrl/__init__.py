@@ -43,9 +43,10 @@ if TYPE_CHECKING:
     from mmrl.training.build import build
     from mmrl.training.callbacks import Callback
     from mmrl.training.loop import Run
-    from mmrl.types import Decoding, Example, Group, LossNormalisers, Scored, Tokens, TokenWeights
+    from mmrl.types import EMA, Decoding, Example, Frozen, Group, LossNormalisers, Scored, Tokens, TokenWeights
 
 __all__ = [
+    "EMA",
     "Algorithm",
     "Alpha",
     "Callback",
@@ -59,6 +60,7 @@ __all__ = [
     "Evaluation",
     "Example",
     "FrameChoice",
+    "Frozen",
     "Generation",
     "GenericModel",
     "Group",
@@ -108,10 +110,12 @@ _PLACES = {  # public name -> its module, and its name there where that is anoth
     "Config": "config.schema",
     "ConfigError": "config.schema",
     "Decoding": "types",
+    "EMA": "types",
     "EvalConfig": "config.schema",
     "Evaluation": "api.evaluate",
     "Example": "types",
     "FrameChoice": "data.media.frame_choice",
+    "Frozen": "types",
     "Generation": "api.sample",
     "GenericModel": "models.generic",
     "Group": "types",

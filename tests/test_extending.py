@@ -52,9 +52,7 @@ def algorithm(name, **changes):
 
 def test_every_block_of_the_page_is_tried():
     text = PAGE.read_text()
-    rewards = re.search(r"^## A reward\n.*?(?=^## )", text, re.DOTALL | re.MULTILINE)[
-        0
-    ]  # tests/rewards/test_reward_docs.py
+    rewards = re.search(r"^## A reward\n.*?(?=^## )", text, re.DOTALL | re.MULTILINE)[0]  # tests/rewards/test_reward_docs.py
     assert len(BLOCKS) == text.replace(rewards, "").count("```") // 2
     assert {name for name in BLOCKS if not name.endswith(".py")} == {
         "algorithm",

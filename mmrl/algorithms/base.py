@@ -138,7 +138,10 @@ class Algorithm(ABC):
         return policy_gradient.per_token(advantages, scored.group.completion_mask)
 
     def kl_weights(self, scored: Scored) -> Float[Tensor, "g t"]:
-        """Return the weight of each token's KL to the reference in the loss."""
+        """Return the KL coefficient of each token: the weight of its KL to the reference in the loss.
+
+        The update leaves out a group whose advantages and KL weights are all 0.
+        """
         return torch.zeros_like(scored.group.completion_mask, dtype=scored.total.dtype)
 
     def token_weights(self, scored: Scored, normalisers: LossNormalisers, state: Any = None) -> TokenWeights:

@@ -11,9 +11,7 @@ from mmrl.config.schema import Config
 
 PAGE = Path(__file__).parents[2] / "docs" / "from_trl.md"
 ROWS = [line.split("|")[3] for line in PAGE.read_text().splitlines() if line.startswith("| ") and line.count("|") == 5]
-KEYS = sorted(
-    {key for row in ROWS for key in re.findall(r"`([a-z_.]+)[`:=]", row) if "." in key and key != "rollouts.jsonl"}
-)
+KEYS = sorted({key for row in ROWS for key in re.findall(r"`([a-z_.]+)[`:=]", row) if "." in key and key != "rollouts.jsonl"})
 FIELDS = {name for kind in CLASSES for name in kind.__dataclass_fields__}
 
 
