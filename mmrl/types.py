@@ -185,7 +185,7 @@ class TokenWeights(ByRows):
     """The weights of the tokens of a group in one update: sum_gt loss_weight_gt (kl_weight_gt KL_gt - advantage_gt ratio_gt)."""
 
     advantage: Float[Tensor, "g t"]  # multiplies the policy-gradient term
-    kl_weight: Float[Tensor, "g t"]  # multiplies the KL to the reference
+    kl_weight: Float[Tensor, "g t"]  # the KL coefficient: multiplies the KL to the reference
     loss_weight: Float[Tensor, "g t"]  # multiplies the token's loss; its divisor counts all ranks; 0 off the mask
 
     @property

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-evaluation = typer.Typer(no_args_is_help=True, help="Examine a model: accuracy and consistency, level by level.")
+evaluation = typer.Typer(no_args_is_help=True, help="Evaluate a model: accuracy and consistency, level by level.")
 
 Folder = Annotated[Path, typer.Argument(help="What eval run wrote: a run's folder, or that of one of its sets.")]
 ScorerName = Annotated[str, typer.Option("--scorer", help="Whose verdicts: each scorer has a file of its own.")]
