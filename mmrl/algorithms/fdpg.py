@@ -125,6 +125,6 @@ def against_baseline(rewards: Float[Tensor, "g g"], baseline: policy_gradient.Ba
     own = rewards.diagonal()
     if baseline == "none":
         return own
-    policy_gradient.require_siblings(own)
+    policy_gradient.require_two_or_more(own)
     count = len(own) - 1 if baseline == "leave_one_out" else len(own)
     return (own[:, None] - rewards).sum(dim=1) / count

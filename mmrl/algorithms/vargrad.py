@@ -40,7 +40,7 @@ class VarGrad(TargetMatching):
 
     def advantages(self, scored: Scored, state: Any = None) -> Float[Tensor, " g"]:
         logs = self.logs(scored, state)
-        policy_gradient.require_siblings(logs.policy)
+        policy_gradient.require_two_or_more(logs.policy)
         return -2 * residuals(logs.policy, logs.target)
 
     def metrics(self, scored: Scored, state: Any = None) -> Mapping[str, float]:

@@ -37,7 +37,7 @@ def leave_one_out(reward: Float[Tensor, " g"]) -> Float[Tensor, " g"]:
 
     Source: Kool, van Hoof, Welling 2019. Raises ValueError for a group of one.
     """
-    require_siblings(reward)
+    require_two_or_more(reward)
     return centred(reward) * (len(reward) / (len(reward) - 1))
 
 
@@ -51,11 +51,11 @@ def standardised(reward: Float[Tensor, " g"]) -> Float[Tensor, " g"]:
 
     Raises ValueError for a group of one.
     """
-    require_siblings(reward)
+    require_two_or_more(reward)
     return centred(reward) / (reward.std() + STD_EPSILON)
 
 
-def require_siblings(reward: Float[Tensor, " g"]) -> None:
+def require_two_or_more(reward: Float[Tensor, " g"]) -> None:
     """Raise ValueError for a group of one."""
     if len(reward) < 2:
         raise ValueError(f"group size: expected 2 or more where the group is the baseline, found {len(reward)}")

@@ -1,4 +1,4 @@
-"""How much of everything, the configs of both arms, and the examinations: the quickstart as data."""
+"""How much of everything, the configs of both arms, and the evaluations: the quickstart as data."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from mmrl.world.splits import Sizes
 
 AXES = ("palette", "texture")  # that L2 and L3 take from the test pool
 FRAMES = 16  # all of a clip's: two an event
-LOOK: dict[str, Any] = {"template": "toy", "frames": {"count": FRAMES}, "workers": 0}  # in training and examinations
+LOOK: dict[str, Any] = {"template": "toy", "frames": {"count": FRAMES}, "workers": 0}  # in training and evaluations
 LEVELS = ("L1", "L1_neutral", "L2", "L3")
 NEUTRAL = "L1_neutral"  # the same items as L1, without the cue
 CONTROLS: tuple[Condition, ...] = ("observation_only", "last_frame", "shuffled")  # how arms see NEUTRAL once more
@@ -82,7 +82,7 @@ def optimizer(plan: QuickstartPlan) -> dict[str, Any]:
 
 
 def decoding(plan: QuickstartPlan) -> dict[str, Any]:
-    """Sampling, in training and in examinations."""
+    """Sampling, in training and in evaluations."""
     return {"temperature": 1.0, "max_new_tokens": plan.new_tokens}
 
 
