@@ -5,6 +5,7 @@ name, that of any module below included, is internal and may change with any ver
 first used, so that `import mmrl` waits for nothing.
 """
 
+from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -43,9 +44,10 @@ if TYPE_CHECKING:
     from mmrl.training.build import build
     from mmrl.training.callbacks import Callback
     from mmrl.training.loop import Run
-    from mmrl.types import Decoding, Example, Group, LossNormalisers, Scored, Tokens, TokenWeights
+    from mmrl.types import EMA, Decoding, Example, Frozen, Group, LossNormalisers, Scored, Tokens, TokenWeights
 
 __all__ = [
+    "EMA",
     "Algorithm",
     "Alpha",
     "Callback",
@@ -59,6 +61,7 @@ __all__ = [
     "Evaluation",
     "Example",
     "FrameChoice",
+    "Frozen",
     "Generation",
     "GenericModel",
     "Group",
@@ -108,10 +111,12 @@ _PLACES = {  # public name -> its module, and its name there where that is anoth
     "Config": "config.schema",
     "ConfigError": "config.schema",
     "Decoding": "types",
+    "EMA": "types",
     "EvalConfig": "config.schema",
     "Evaluation": "api.evaluate",
     "Example": "types",
     "FrameChoice": "data.media.frame_choice",
+    "Frozen": "types",
     "Generation": "api.sample",
     "GenericModel": "models.generic",
     "Group": "types",
@@ -147,7 +152,9 @@ _PLACES = {  # public name -> its module, and its name there where that is anoth
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for."""
     if name not in _PLACES:
-        raise AttributeError(f"module 'mmrl' has no public name {name!r}; it has {', '.join(__all__)}")
+        near = get_close_matches(name, __all__, n=1)
+        hint = f"did you mean {near[0]!r}? It has " if near else "it has "
+        raise AttributeError(f"module 'mmrl' has no public name {name!r}; {hint}{', '.join(__all__)}")
     module, _, inner = _PLACES[name].partition(":")
     found = getattr(import_module(f"{__name__}.{module}"), inner or name)
     globals()[name] = found

@@ -69,7 +69,7 @@ class Example:
     choices: tuple[str, ...] = ()  # option texts without letters, in the order in which they are shown
     media: tuple[Media, ...] = ()  # in the order in which the prompt shows them
     messages: tuple[Message, ...] = ()  # a chat given ready-made; replaces the template
-    demonstration: str | None = None  # somebody else's completion, for sft
+    demonstration: str | None = None  # a given completion, from which sft learns
     cluster: str = ""  # items with one label share media or text and so are not independent; "": on its own
     fields: Mapping[str, Any] = field(default_factory=dict)  # the row as read, for graders
 
@@ -97,13 +97,13 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class ByRows:
-    """A record whose fields have a row for each completion, except those named in ``whole``."""
+    """A record whose fields have a row for each completion, except those named in ``not_by_rows``."""
 
-    whole: ClassVar[tuple[str, ...]] = ()
+    not_by_rows: ClassVar[tuple[str, ...]] = ()
 
     def rows(self: Part, part: slice) -> Part:
-        """Return the record of a part of the completions."""
-        cut = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in self.whole}
+        """Return the same record with only a part of its completions."""
+        cut = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in self.not_by_rows}
         return replace(self, **{name: part_of(value, part) for name, value in cut.items()})
 
 
@@ -120,7 +120,7 @@ def part_of(value: Any, part: slice) -> Any:
 class Group(ByRows):
     """A prompt and its g completions. A part of a group is a group."""
 
-    whole = ("prompt", "max_new_tokens")
+    not_by_rows = ("prompt", "max_new_tokens")
 
     prompt: Prompt
     tokens: Int[Tensor, "g t"]  # padded at the right with any token
@@ -159,7 +159,7 @@ class ReferenceDistribution:
 class Scored(ByRows):
     """A group with its rewards and the log-probabilities that the algorithm needs before the policy learns from it."""
 
-    whole = ("base_rewards",)
+    not_by_rows = ("base_rewards",)
     group: Group
     rewards: Mapping[str, Float[Tensor, " g"]]  # by name, unweighted
     total: Float[Tensor, " g"]  # their weighted sum
@@ -185,8 +185,8 @@ class TokenWeights(ByRows):
     """The weights of the tokens of a group in one update: sum_gt loss_weight_gt (kl_weight_gt KL_gt - advantage_gt ratio_gt)."""
 
     advantage: Float[Tensor, "g t"]  # multiplies the policy-gradient term
-    kl_weight: Float[Tensor, "g t"]  # multiplies the KL to the reference
-    loss_weight: Float[Tensor, "g t"]  # multiplies the token's loss; counted over all ranks; 0 off the mask
+    kl_weight: Float[Tensor, "g t"]  # the KL coefficient: multiplies the KL to the reference
+    loss_weight: Float[Tensor, "g t"]  # multiplies the token's loss; its divisor counts all ranks; 0 off the mask
 
     @property
     def without_signal(self) -> bool:

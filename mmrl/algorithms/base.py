@@ -93,7 +93,7 @@ class Algorithm(ABC):
     ...         return -weights.advantage * policy.logprobs
     """
 
-    name: str = ""  # by which a config chooses the method
+    name: str = ""  # the name by which a config chooses the method
     needs: ClassVar[Needs] = Needs()  # a property if it depends on the settings
     loss_agg_mode: ClassVar[policy_gradient.LossAggMode] = "seq-mean-token-mean"  # see ``policy_gradient.loss_weights``
     loss_scale_factor: ClassVar[float] = 1.0  # divides the loss of seq-mean-token-sum-norm
@@ -130,10 +130,7 @@ class Algorithm(ABC):
         return state
 
     def sync_proposal(self, state: Any) -> bool:
-        """Return True if the policy replaces the proposal.
-
-        The trainer asks after steps ``every``, 2 ``every``, ... of ``needs.proposal``.
-        """
+        """Return True if the policy replaces the proposal. The trainer asks after every ``needs.proposal.every``-th step."""
         return False
 
     def advantages(self, scored: Scored, state: Any = None) -> Float[Tensor, " g"]:
@@ -143,10 +140,14 @@ class Algorithm(ABC):
     def token_advantages(self, scored: Scored, state: Any = None) -> Float[Tensor, "g t"]:
         """Return the advantage of each token; by default that of its completion."""
         advantages = self.advantages(scored, state).to(scored.total.dtype)
+        check_shape("advantages", advantages, "g", scored.total.shape)
         return policy_gradient.per_token(advantages, scored.group.completion_mask)
 
     def kl_weights(self, scored: Scored) -> Float[Tensor, "g t"]:
-        """Return the weight of each token's KL to the reference in the loss."""
+        """Return the KL coefficient of each token: the weight of its KL to the reference in the loss.
+
+        The update leaves out a group whose advantages and KL weights are all 0.
+        """
         return torch.zeros_like(scored.group.completion_mask, dtype=scored.total.dtype)
 
     def token_weights(self, scored: Scored, normalisers: LossNormalisers, state: Any = None) -> TokenWeights:
@@ -174,9 +175,17 @@ def known(value: Value | None, need: str) -> Value:
     """
     if value is None:
         raise ValueError(
-            f"algorithm.needs: expected {need}, as the method reads what it provides; found none; declare it in needs"
+            f"algorithm.needs: expected {need}, because the method uses what it provides; found none. Declare it in needs"
         )
     return value
+
+
+def check_shape(method: str, found: Tensor, axes: str, expected: Sequence[int]) -> None:
+    """Raise ValueError if what a method of an algorithm returned has not the expected shape; it would be broadcast unnoticed."""
+    if tuple(found.shape) != tuple(expected):
+        raise ValueError(
+            f"algorithm.{method}: expected a tensor [{axes}] of shape {list(expected)}, found shape {list(found.shape)}"
+        )
 
 
 def sampling_logprobs(rows: Scored, key: str) -> Float[Tensor, "n t"]:

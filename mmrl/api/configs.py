@@ -23,10 +23,10 @@ Overrides = Sequence[str] | Mapping[str, Any]  # "a.b=c", read as YAML; or {"a.b
 def load_config(source: Source, overrides: Overrides = (), *, algorithm: Algorithm | None = None) -> Config:
     """Return the config of a training run, from a YAML file, from plain data with the same keys, or from another config.
 
-    ``overrides`` replace keys: a list of texts as on the command line, ``["optimizer.learning_rates.language_model=1e-6"]``, or a mapping from
-    dotted keys to values, ``{"steps": 10}``. ``algorithm`` stands in the place of the key `algorithm`: an object of mmrl's
-    or of a class of yours that inherits from `mmrl.Algorithm`. config.yaml and checkpoints record its class and its
-    fields; to resume, give an equal object again. Raises ConfigError, a line for each problem.
+    ``overrides`` replace keys: a list of texts as on the command line, ``["optimizer.learning_rates.language_model=1e-6"]``,
+    or a mapping from dotted keys to values, ``{"steps": 10}``. ``algorithm`` replaces the key `algorithm`. It is an object of a class of mmrl, or of
+    your own class that inherits from `mmrl.Algorithm`. config.yaml and checkpoints record its class and its fields; to
+    resume, give an equal object again. Raises ConfigError, with a line for each problem.
     """
     data, where = data_of(source, overrides)
     algorithm = algorithm or kept_algorithm(source, overrides)
@@ -34,7 +34,7 @@ def load_config(source: Source, overrides: Overrides = (), *, algorithm: Algorit
 
 
 def load_eval_config(source: Source, overrides: Overrides = ()) -> EvalConfig:
-    """Return the config of an evaluation, from a YAML file, plain data or another one; ``overrides`` as for `load_config`."""
+    """Return the config of an evaluation, from a YAML file, plain data or another config; ``overrides`` as for `load_config`."""
     return parse(EvalConfig, *data_of(source, overrides))
 
 
@@ -58,7 +58,7 @@ def data_of(source: Source, overrides: Overrides) -> tuple[dict[str, Any], str]:
 
 
 def kept_algorithm(source: Source, overrides: Overrides) -> Algorithm | None:
-    """Return the algorithm that a config was given as an object, unless overrides change it; else None."""
+    """Return the algorithm of a config that was given one as an object; None if there is none or overrides change it."""
     changed = {key.partition("=")[0].split(".")[0] for key in overrides}
     if not isinstance(source, Config) or type(source.algorithm) in CLASSES or "algorithm" in changed:
         return None
@@ -66,7 +66,7 @@ def kept_algorithm(source: Source, overrides: Overrides) -> Algorithm | None:
 
 
 def as_plain(value: Any) -> Any:
-    """Return a copy of what Python holds as a YAML file would hold it: paths as text, sections as mappings."""
+    """Return a copy of a Python value in the form that it has in a YAML file: paths as text, sections as mappings."""
     if isinstance(value, Section):
         return value.model_dump(mode="json")
     if isinstance(value, Mapping):
@@ -77,12 +77,12 @@ def as_plain(value: Any) -> Any:
 
 
 def with_algorithm(algorithm: Algorithm, data: Mapping[str, Any], where: str) -> Config:
-    """Return a config with an algorithm that is given as an object, checked together with all the rest."""
+    """Return a config whose algorithm is given as an object; the config is checked as a whole."""
     if not isinstance(algorithm, Algorithm):
         raise ConfigError(
             f"algorithm: expected an object of a class that inherits from mmrl.Algorithm, found {algorithm!r}"
         )
-    keys_of(algorithm)  # raises what would stop the first checkpoint
+    keys_of(algorithm)  # raises the error that would otherwise stop the first checkpoint
     kind = create_model("Config", __base__=Config, algorithm=(Any, Field(default_factory=lambda: algorithm)))
     found = parse(kind, without_algorithm(data), where)
     values = {name: getattr(found, name) for name in Config.model_fields}

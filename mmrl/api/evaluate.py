@@ -30,14 +30,14 @@ MAX_ROWS = 256  # completions that the engine samples at a time, where no EvalCo
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What an evaluation found, by the names of its sets."""
+    """The results of an evaluation, by the names of its sets."""
 
     summary: Mapping[str, Summary]  # counts, and `metrics`: by name a mean with its 95 % interval over clusters
-    folder: Path | None  # where plan, records and scores lie; None where they were not kept
+    folder: Path | None  # the folder of plan, records and scores; None if they were not kept
 
     @property
     def records(self) -> dict[str, list[Record]]:
-        """Everything about each completion: item, text, answer, status, scores."""
+        """The records of all completions of each set: item, text, answer, status, scores."""
         return {name: list(one.records) for name, one in self.summary.items()}
 
     @property
@@ -62,12 +62,14 @@ def evaluate(
 ) -> Evaluation:
     """Ask a model all questions of a config's sets, grade the answers, and return records and means.
 
-    ``model``: what `load_model` or a run gives, or a Hugging Face directory or name, which replaces the config's. ``config``:
-    an `EvalConfig`, or a section such as ``config.evaluation`` or a training config's ``validation``. ``out``: the folder of the
-    records; without it the config's own, and for a section none is kept. A folder that holds a part of the same evaluation
-    is completed, so that nothing is asked twice; one that holds another evaluation is refused. Weights, mode and random states
-    of the model stay as they are. Raises ConfigError, or RuntimeError before anything is loaded, for a script whose decoding
-    processes would evaluate again. With a path and an EvalConfig the folder is that of `mmrl eval run`, run.json included. Questions that could not be asked raise nothing: see ``Evaluation.failed``.
+    ``model``: a model from `load_model`, the policy of a run, or a Hugging Face directory or name, which replaces the
+    config's. ``config``: an `EvalConfig`, or a section such as ``config.evaluation`` or a training config's ``validation``.
+    ``out``: the folder of the records. Without it they go to the config's own folder; for a section they are not kept. A
+    folder that holds a part of the same evaluation is completed, so that nothing is asked twice; one that holds another
+    evaluation is refused. With a path and an EvalConfig the folder is as `mmrl eval run` writes it, run.json included. The
+    model's weights and mode and the random states stay as they are. Raises ConfigError for a config that does not fit, and
+    RuntimeError, before anything is loaded, for a script without a main guard. Questions that could not be asked raise
+    nothing: see ``Evaluation.failed``.
     """
     section = config.evaluation if isinstance(config, EvalConfig) else config
     check_main_guard(section.workers)
@@ -84,25 +86,27 @@ def evaluate(
 def loaded_model(
     path: str, config: EvalConfig | EvaluationSection, section: EvaluationSection
 ) -> Policy | GenericModel:
-    """Return the model of a path, in the arithmetic that the config states."""
-    told = config.model.model_copy(update={"path": path}) if isinstance(config, EvalConfig) else ModelSection(path=path)
-    model = opened(told, section.template, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    """Return the model of a path, loaded with the settings that the config states."""
+    section_of_model = (
+        config.model.model_copy(update={"path": path}) if isinstance(config, EvalConfig) else ModelSection(path=path)
+    )
+    model = opened(section_of_model, section.template, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     if isinstance(config, EvalConfig):
         keep_features(model, config)
     return model
 
 
 def stated_run(model: Model, config: EvalConfig | EvaluationSection, out: str) -> EvalConfig | None:
-    """Return the config that says all of an evaluation; None where only a section or a model in memory is given."""
+    """Return a config that states the evaluation completely; None if only a section or a model in memory is given."""
     if isinstance(model, Policy | GenericModel) or not isinstance(config, EvalConfig):
         return None
-    told = config.model.model_copy(update={"path": os.fspath(model)})
-    return config.model_copy(update={"model": told, "out": out})
+    named = config.model.model_copy(update={"path": os.fspath(model)})
+    return config.model_copy(update={"model": named, "out": out})
 
 
 @contextmanager
 def recorded_run(config: EvalConfig | None, folder: Path) -> Iterator[dict[str, Summary]]:
-    """Yield a place for the summaries; write run.json and config.yaml, as `mmrl eval run` does, where a config is stated."""
+    """Yield a dict for the summaries; with a config, write run.json and config.yaml as `mmrl eval run` does."""
     found: dict[str, Summary] = {}
     if config is None:
         yield found
@@ -116,7 +120,7 @@ def recorded_run(config: EvalConfig | None, folder: Path) -> Iterator[dict[str, 
 
 @contextmanager
 def folder_of_records(kept: str | os.PathLike[str] | None) -> Iterator[Path]:
-    """Yield the folder that is written to: the one that is kept, else one that is deleted at the end."""
+    """Yield the folder of the records: ``kept``, or without it a temporary one that is deleted at the end."""
     if kept is not None:
         yield Path(kept)
         return

@@ -1,4 +1,4 @@
-"""A model from a directory, and what it writes about a video of one's own."""
+"""Loads a model from a directory, and samples its completions for a video and a question."""
 
 import os
 from collections.abc import Sequence
@@ -31,15 +31,15 @@ MAX_ROWS = 256  # completions that the engine samples at a time
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What a model wrote, and how it was read."""
+    """A completion of a model, and the answer that was extracted from it."""
 
     text: str
-    # read leniently: the letter of an option, else the text of the answer; None where none was found
+    # extracted by the lenient rules: the letter of an option, else the text of the answer; None if none was found
     answer: str | None
     finished: bool  # ended by itself, not by the token limit
-    tokens: int  # of the completion, its end included
+    tokens: int  # of the completion, its end-of-turn token included
     prompt_tokens: int  # of the whole prompt, media included
-    # natural log-probability of the tokens in <answer>..</answer>; None where there are none
+    # natural log-probability of the tokens in <answer>..</answer>; None if there are none
     answer_logprob: float | None
 
 
@@ -48,9 +48,9 @@ def load_model(
 ) -> Policy | GenericModel:
     """Load a model to sample from or to evaluate, from a Hugging Face directory or name, or a checkpoint of a run.
 
-    Return a Policy for the families that mmrl trains, a GenericModel for any other that transformers answers questions about
-    videos with. ``template``: the wording of questions (`mmrl.data.prompts`). ``device``: CUDA where there is one, if not
-    given. ``options``: keys of `model` in a config, such as ``compute_dtype="bfloat16"`` or ``video_pixels=(3136, 100352)``. Weights
+    Return a Policy for the families that mmrl trains, a GenericModel for any other video model of
+    transformers. ``template``: the wording of questions (`mmrl.data.prompts`). ``device``: by default CUDA where there is
+    one. ``options``: keys of `model` in a config, such as ``compute_dtype="bfloat16"`` or ``video_pixels=(3136, 100352)``. Weights
     carry no gradient. Raises ValueError for a directory that lacks files, ConfigError (a ValueError) for options.
     """
     given = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
@@ -75,8 +75,8 @@ def sample(
 
     ``video``: a file, frames ``[f h w 3]`` or an image ``[h w 3]`` as uint8 in red, green, blue, several of these in the order in
     which they are shown, or None. Files may lie anywhere; one that ends in .png, .jpg and the like is an image. ``choices``: the
-    options' texts without letters; the answer is then a letter. ``frames``: which frames of a file are looked at; an array
-    is looked at whole, and ``fps`` says how many of its frames make a second. ``seed`` decides what is drawn; the same call gives
+    options' texts without letters; the answer is then a letter. ``frames``: which frames of a file are used; of an
+    array all are, and ``fps`` says how many of them make a second. ``seed`` fixes the noise of sampling: the same call gives
     the same texts. The model's mode and all random states stay as they are. Raises MediaError for a file that cannot be read,
     ValueError for arrays of other shapes and for a prompt that is too long for the model.
     """
@@ -128,12 +128,12 @@ def array_medium(array: np.ndarray, fps: float) -> Clip | np.ndarray:
 
 
 def named_medium(shown: Clip | np.ndarray, place: int) -> Media:
-    """Return the record of a medium; what it shows was read already, so that its name is of no account."""
+    """Return the record of a medium. Its content is decoded already, so that the path is only a label."""
     return Media("video" if isinstance(shown, Clip) else "image", Path(f"medium-{place}"))
 
 
 def generation_of(written: Completion, example: Example) -> Generation:
-    """Return what was written, with the answer that the lenient rules read."""
+    """Return a completion with the answer that the lenient rules extract from it."""
     answer = extract(written.text, example.kind, example.choices).answer
     prompt_tokens = 0 if written.request is None else written.request.tokens
     return Generation(written.text, answer, written.finished, written.tokens, prompt_tokens, written.answer_logp)

@@ -11,9 +11,9 @@ from mmrl.training.loop import Run
 def train(config: Config, *, resume: bool = False, callbacks: Sequence[Callback] = (), quiet: bool = False) -> Run:
     """Train as a config says, to the end, and return the run. The newest checkpoint is the last of ``run.checkpoints``.
 
-    ``resume``: go on from the newest checkpoint in ``config.out``. ``callbacks``: are told what happens (`mmrl.Callback`).
-    ``quiet``: show no progress. Several processes: start the script with torchrun. Ctrl-C ends the run after its step, with a
-    checkpoint, by the exception ``mmrl.Stopped``. Raises what `build` raises, before anything is trained.
+    ``resume``: go on from the newest checkpoint in ``config.out``. ``callbacks``: objects of `mmrl.Callback`, which the run calls.
+    ``quiet``: show no progress. For several processes start the script with torchrun. After Ctrl-C the run finishes its step,
+    writes a checkpoint and raises ``mmrl.Stopped``. Errors of `build` are raised before anything is trained.
     """
     run = build(config, resume=resume, quiet=quiet, callbacks=callbacks)
     run.fit(quiet=quiet)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-evaluation = typer.Typer(no_args_is_help=True, help="Examine a model: accuracy and consistency, level by level.")
+evaluation = typer.Typer(no_args_is_help=True, help="Evaluate a model: accuracy and consistency, level by level.")
 
 Folder = Annotated[Path, typer.Argument(help="A folder that eval run wrote: of a run, or of one of its sets.")]
 ScorerName = Annotated[

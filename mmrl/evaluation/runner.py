@@ -42,7 +42,10 @@ def evaluate(job: EvaluationJob) -> Summary:
     another plan: other examples, or other settings.
     """
     if job.expected is not None and len(job.examples) != job.expected:
-        raise IncompleteError(f"evaluation {job.name!r}: expected {job.expected} examples, found {len(job.examples)}")
+        raise IncompleteError(
+            f"evaluation {job.name!r}: expected {job.expected} examples, found {len(job.examples)}; complete the file, or correct "
+            "`expect` of this set"
+        )
     with alone(job.out):
         open_plan(job, job.out)
         generate(job, recorded(job, job.out, job.retry))

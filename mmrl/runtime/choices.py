@@ -30,7 +30,7 @@ from mmrl.runtime.user_code import PATTERN, UserCodeError, is_spec, load_validat
 
 Base = TypeVar("Base")
 
-BUILT_IN, OWN = "built-in", "own"  # the two alternatives, in the locations of validation problems
+BUILT_IN, OWN = "built-in", "own"  # the two alternatives, as the locations of validation problems name them
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)  # as a config's sections are
 OR_YOUR_OWN = "or your own as path.py:Class"
 SCHEMAS: dict[str, dict[str, Any]] = {}  # the JSON schema of each user's class that was chosen, by its spec
@@ -97,7 +97,7 @@ def adapter(kind: type) -> TypeAdapter:
 
 @cache
 def named(kind: type, spec: str) -> type:
-    """Return a subclass of a user's class, with the spec as its only ``name``; the same one each time."""
+    """Return a subclass of a user's class whose ``name`` is always the spec; the same subclass each time."""
     name = ("name", Literal[spec], field(default=spec, kw_only=True))
     space = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "__doc__": kind.__doc__}
     return make_dataclass(kind.__name__, [name], bases=(kind,), namespace=space, frozen=True, eq=False, repr=False)

@@ -1,8 +1,8 @@
-"""A script that starts processes must keep them from running it again: ``if __name__ == "__main__":``, or they cannot start.
+"""The check that a script has a main guard, ``if __name__ == "__main__":``, before it starts processes that decode media.
 
-A process that is spawned imports the script of its parent first. A script that trains without that line would train once more
-in each process that is to decode media; Python refuses this there, so that no file is ever decoded. Both sides find it
-out here, before anything is spent: the parent lets one process import the script, and in that process mmrl ends at once.
+A spawned process imports the script of its parent first. Without the guard, the script would train once more in each of these
+processes; Python refuses that, so that no file is ever decoded. The check finds this out before anything is spent: the
+parent lets one process, the probe, import the script, and if the script calls mmrl there, mmrl ends the probe at once.
 """
 
 import multiprocessing
@@ -16,7 +16,7 @@ found_good: set[str] = set()  # scripts that a process has imported
 
 
 def check_main_guard(workers: int) -> None:
-    """Refuse a script that its own processes would run again; once a script, by one process that imports it.
+    """Refuse a script that its own processes would run again. Each script is tested once, by a process that imports it.
 
     Does nothing where no process will be started (``workers`` is 0) or where processes import no script: in a notebook, at a
     prompt, and under ``python -m PACKAGE``. Raises RuntimeError.
@@ -31,19 +31,19 @@ def check_main_guard(workers: int) -> None:
     if status != 0:
         found = f"no end of it after {PATIENCE:g} s" if status is None else f"exit status {status}"
         raise RuntimeError(
-            f"{script}: expected that a process which decodes media can import this script, found {found}; what it said "
-            "stands above. Mend that, or set workers: 0, which decodes in this process"
+            f"{script}: expected that a process which decodes media can import this script, found {found}; its "
+            "output is above. Correct the error, or set workers: 0, which decodes in this process"
         )
     found_good.add(script)
 
 
 def trust_script() -> None:
-    """Spare the check: the program that began this process is known to start nothing when it is imported."""
+    """Skip the check: the program that began this process is known to start nothing when it is imported."""
     found_good.add(script_of_children() or "")
 
 
 def refuse_second_run() -> None:
-    """End this process, or raise RuntimeError, where it is being started and imports its parent's script at this moment."""
+    """If this process is importing its parent's script at this moment, end it (the probe) or raise RuntimeError (any other)."""
     process = multiprocessing.current_process()
     if not getattr(process, "_inheriting", False):  # set by multiprocessing.spawn while it imports the script
         return
@@ -80,11 +80,11 @@ def status_of_probe() -> int | None:
 
 
 def nothing() -> None:
-    """Do what the probe is asked to."""
+    """Do nothing: the probe only imports the script."""
 
 
 def remedy(script: str) -> str:
-    """Return what is wrong with a script, and the two lines that mend it."""
+    """Return a message that says what is wrong with a script, and the two lines that correct it."""
     return (
         f'{script}: expected the script to run under `if __name__ == "__main__":`, because every process that decodes media '
         "imports the script first, and would train or evaluate once more; found calls of mmrl outside it. Put them into a "

@@ -1,4 +1,4 @@
-"""What a user's code is told of a run while it goes on."""
+"""Callbacks: the methods of a user's object that a run calls while it trains."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 
 class Callback:
-    """Is told what happens in a run; inherit from it and define what you need. All methods do nothing here.
+    """The run calls these methods as it trains. Inherit from it and define those that you need; here they do nothing.
 
     With several processes it is called in the process of rank 0 alone, while the others go on to their next exchange: so it
-    must not call anything that all ranks have to call together. It may end the run with ``run.stop()``. What it draws from
-    the global random states is drawn back: a run is the same with and without it. An error that it raises ends the run, and a
+    must not call anything that all ranks have to call together. It may end the run with ``run.stop()``. The global
+    random states are restored after each call: a run is the same with and without it. An error that it raises ends the run, and a
     note on the error names the callback; with one process a checkpoint is written first.
     """
 
@@ -22,13 +22,13 @@ class Callback:
         """After each step. ``step`` counts from 1; ``metrics`` is the line of metrics.jsonl, of all ranks together."""
 
     def on_checkpoint(self, run: "Run", directory: Path) -> None:
-        """After a checkpoint was written, whole: a Hugging Face directory. It is deleted when ``keep`` newer ones are there."""
+        """After a complete checkpoint, a Hugging Face directory. It is deleted when ``save_total_limit`` newer ones are there."""
 
     def on_validation(self, run: "Run", step: int, metrics: Mapping[str, float]) -> None:
         """After a validation, before ``on_step`` of the same step. ``metrics`` holds validation/SET/METRIC, fractions from 0 to 1."""
 
     def on_end(self, run: "Run") -> None:
-        """After the last step of ``run.fit()`` and its checkpoint, also where ``run.stop()`` made it the last; not after an error."""
+        """After the last step of ``run.fit()`` and its checkpoint, also if ``run.stop()`` made it the last; not after an error."""
 
 
 @contextmanager

@@ -177,7 +177,7 @@ class Run:
         tensors = {"optimizer": checkpoint.optimizer_tensors(policy.model, trainer.optimizer)}
         tensors |= {name: copy.state() for name, copy in self.copies.items()}
         if trainer.state is not None:
-            tensors["memory"] = trainer.state.to_tensors()
+            tensors["algorithm_state"] = trainer.state.to_tensors()
         weights = gather_state_dict(policy.model) if self.config.model.shard else None
         if self.ranks.main:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -211,7 +211,7 @@ class Run:
         self.feeder.stream.load_state_dict(state["stream"])
         trainer.collector.done = self.feeder.stream.position
         if trainer.algorithm.needs.state is not None:
-            trainer.state = trainer.algorithm.needs.state.from_tensors(tensors["memory"])
+            trainer.state = trainer.algorithm.needs.state.from_tensors(tensors["algorithm_state"])
         self.feeder.skipped = state["skipped"]
         checkpoint.restore_optimizer(self.feeder.policy.model, trainer.optimizer, tensors["optimizer"])
         for name, copy in self.copies.items():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmrl.algorithms import ALGORITHMS, GRPO, Algorithm, Needs, TargetMatching
-from mmrl.algorithms.base import known
+from mmrl.algorithms.base import check_shape, known
 from mmrl.algorithms.target_matching import RunningZ, TargetKL, TargetState
 from mmrl.types import LossNormalisers, Tokens
 from tests import run_fixtures, tiny_models
@@ -72,7 +72,7 @@ def test_every_method_has_the_name_that_chooses_it_and_says_what_it_needs(name):
 def test_what_was_not_declared_is_missed_by_its_name():
     s = replace(scored([1.0, 0], [1, 1], [0.5] * 2), ref_logprobs=None)
     grpo, totals = ALGORITHMS["care"](beta=0.1), LossNormalisers(1, 2, int(s.group.completion_mask.sum()))
-    with pytest.raises(ValueError, match=r"algorithm.needs: expected reference, .*declare it in needs"):
+    with pytest.raises(ValueError, match=r"algorithm.needs: expected reference, .*Declare it in needs"):
         grpo.token_weights(s, totals)
     assert known(0.0, "reference") == 0.0
 
@@ -104,3 +104,23 @@ def test_a_targets_state_is_the_same_after_a_checkpoint():
     assert (again.moments_ess, again.steps_without_support, again.kl) == (7.3, 4, (0.2, 0.3))
     nothing = TargetState.from_tensors(TargetState().to_tensors())
     assert (nothing.running_z, nothing.coefficients, nothing.steps_without_support, nothing.kl) == ({}, None, 0, None)
+
+
+def test_a_value_of_another_shape_is_refused_before_it_is_broadcast():
+    @dataclass(frozen=True, kw_only=True)
+    class OneNumber(Algorithm):
+        def advantages(self, scored, state=None):
+            return scored.total.mean()
+
+        def loss(self, policy, weights, rows):
+            return -weights.advantage * policy.logprobs
+
+    s = scored([1.0, 0], [1, 1], [0.5] * 2)
+    with pytest.raises(
+        ValueError, match=r"algorithm.advantages: expected a tensor \[g\] of shape \[2\], found shape \[\]"
+    ):
+        OneNumber().token_advantages(s)
+    with pytest.raises(
+        ValueError, match=r"algorithm.loss: expected a tensor \[n t\] of shape \[2, 3\], found shape \[2\]"
+    ):
+        check_shape("loss", torch.zeros(2), "n t", (2, 3))

@@ -29,7 +29,7 @@ def test_what_an_algorithm_remembers_is_resumed(root, tmp_path):
     run_fixtures.begun(config, steps=2)
     build(config, resume=True, quiet=True).fit(quiet=True)
     assert run_fixtures.numbers(tmp_path / "parts") == run_fixtures.numbers(tmp_path / "whole")
-    at = "checkpoints/step-000004/trainer/memory.safetensors"
+    at = "checkpoints/step-000004/trainer/algorithm_state.safetensors"
     mine, theirs = load_file(tmp_path / "parts" / at), load_file(tmp_path / "whole" / at)
     assert mine.keys() == theirs.keys() == {"lambda", "moments_ess", "kl", "z/e0", "z/e1"}
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)

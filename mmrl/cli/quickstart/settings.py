@@ -14,7 +14,7 @@ from mmrl.world.splits import Sizes
 
 AXES = ("palette", "texture")  # the axes that L2 and L3 take from the test pool
 FRAMES = 16  # all frames of a clip, two per event
-LOOK: dict[str, Any] = {"template": "toy", "frames": {"count": FRAMES}, "workers": 0}  # in training and examinations
+LOOK: dict[str, Any] = {"template": "toy", "frames": {"count": FRAMES}, "workers": 0}  # in training and evaluations
 LEVELS = ("L1", "L1_neutral", "L2", "L3")
 NEUTRAL = "L1_neutral"  # the same items as L1, without the cue
 CONTROLS: tuple[Condition, ...] = ("observation_only", "last_frame", "shuffled")  # how arms see NEUTRAL once more

@@ -83,8 +83,8 @@ class ForwardPasses:
             results = []
             for pack in planner.pack(groups):
                 with self.policy.encode([groups[i].prompt for i in pack]) as encoded:
-                    whole = [RowSlice(place, groups[i], scored[i]) for place, i in enumerate(pack)]
-                    results += self.logprobs(encoded, whole, head)
+                    slices = [RowSlice(place, groups[i], scored[i]) for place, i in enumerate(pack)]
+                    results += self.logprobs(encoded, slices, head)
             return results
 
         with meter.phase("old_logprobs"), torch.no_grad(), self.policy.full_parameters():

@@ -141,9 +141,9 @@ def observe_update(meter: Meter, algorithm: Algorithm, policy: Tokens, rows: Row
     if sampling is not None:
         meter.most("sampling/logprob_difference_max", ((logprobs - sampling) * mask).abs().max().item())
         meter.add("approx_kl", policy_gradient.k3(sampling, logprobs)[mask].mean().item(), count)
-    read, reference = scored.ref_mask, scored.ref_logprobs
-    if read is not None and reference is not None and read.any():
-        meter.add("kl", policy_gradient.k3(logprobs, reference)[read].mean().item(), int(read.sum()))
+    ref_mask, reference = scored.ref_mask, scored.ref_logprobs
+    if ref_mask is not None and reference is not None and ref_mask.any():
+        meter.add("kl", policy_gradient.k3(logprobs, reference)[ref_mask].mean().item(), int(ref_mask.sum()))
     observe_clipping(meter, algorithm, policy, weights, scored)
 
 

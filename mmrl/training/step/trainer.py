@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from mmrl.algorithms.base import Algorithm, State
+from mmrl.algorithms.base import Algorithm, State, check_shape
 from mmrl.runtime.sharding import clip_gradients
 from mmrl.training.step.batching import BatchPlanner, PromptBatch
 from mmrl.training.step.collect import Collector
@@ -34,7 +34,7 @@ class Trainer:
     # the kinds of media on which they were compared; None before the first time
     checked_kinds: frozenset[str] | None = None
     state: State | None = field(init=False)  # the algorithm's; None if it keeps none
-    step_done: int = 0  # collections learned from
+    step_done: int = 0  # collections that the policy has learned from
     update_done: int = 0  # optimizer steps
     mid_step: bool = False  # True if the weights changed since the newest whole step
     meter: Meter = field(default_factory=Meter)
@@ -105,8 +105,8 @@ class Trainer:
     ) -> list[tuple[Scored, TokenWeights]]:
         """Return the groups with at least one token that has a gradient, and count the others."""
         informative = [(s, w) for s, w in zip(batch, weights, strict=True) if not w.without_signal]
-        share = 1 - len(informative) / len(batch) if batch else 0.0
-        self.meter.add("groups/frac_without_signal", share, len(batch))
+        fraction = 1 - len(informative) / len(batch) if batch else 0.0
+        self.meter.add("groups/frac_without_signal", fraction, len(batch))
         observe_advantages(self.meter, batch, weights)
         return informative
 
@@ -149,7 +149,9 @@ class Trainer:
         losses = []
         for tokens, rows in zip(policy, micro_batch, strict=True):
             scored, weights = rows.learned
-            losses.append((self.algorithm.loss(tokens, weights, scored) * weights.loss_weight).sum())
+            loss = self.algorithm.loss(tokens, weights, scored)
+            check_shape("loss", loss, "n t", tokens.logprobs.shape)
+            losses.append((loss * weights.loss_weight).sum())
             observe_update(meter, self.algorithm, tokens, rows, losses[-1])
         torch.stack(losses).sum().backward()  # also if it is not finite, because other ranks wait; update refuses it
 
