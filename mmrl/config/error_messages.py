@@ -16,9 +16,7 @@ def explain(problem: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
         if path in renamed.KEYS:
             return f"no key {path!r} any more; it is now {renamed.KEYS[path]}"
         known = sorted(walk(problem["loc"][:-1], schema)[1].get("properties", {}))
-        near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        return f"no key {path!r}{hint} (known: {', '.join(known)})"
+        return f"no key {path!r}{nearest(str(problem['loc'][-1]), known)} (known: {', '.join(known)})"
     meaning = described(problem["loc"], schema)
     if problem["type"] == "missing":
         return f"{path}: expected a value, found none{meaning}"
@@ -38,6 +36,14 @@ def explain(problem: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     now = renamed.VALUES.get((path, found)) if isinstance(found, str | bool) else None
     hint = f"; it is now {now}" if now else ""
     return f"{path}: {message.replace('input should be', 'expected')}, found {found!r}{hint}{meaning}"
+
+
+def nearest(key: str, known: Sequence[str]) -> str:
+    """Return a hint at the key that was meant: the nearest known one, or what another library's key is called here."""
+    near = difflib.get_close_matches(key, known, n=1)
+    if key in renamed.ELSEWHERE and not near:
+        return f"; it is {renamed.ELSEWHERE[key]} here"
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def described(place: Sequence[Any], schema: Mapping[str, Any]) -> str:

@@ -55,7 +55,8 @@ def root_of(section: MediaSection) -> Path:
     """Return the data root. Raises ConfigError if it does not exist."""
     root = Path(section.root)
     if not root.is_dir():
-        raise ConfigError(f"root: expected a directory of data, found nothing at {root.absolute()}")
+        toy = f"; mmrl world render {root} --preset small --cue border makes it" if "quickstart" in root.parts else ""
+        raise ConfigError(f"root: expected a directory of data, found nothing at {root.absolute()}{toy}")
     return root
 
 

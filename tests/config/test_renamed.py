@@ -6,6 +6,8 @@ import pytest
 
 from mmrl.algorithms import CLASSES
 from mmrl.config import renamed
+from mmrl.config.error_messages import walk
+from mmrl.config.json_schema import schema_of
 from mmrl.config.load import apply, parse
 from mmrl.config.schema import Config, ConfigError, EvalConfig
 from tests.config.test_config import EVALUATION, PLAIN
@@ -53,3 +55,19 @@ def test_the_new_names_are_keys():
     new = [text.split(":")[0] for text in renamed.KEYS.values() if text.startswith("algorithm.") and "name" not in text]
     assert set(new) <= fields
     assert not {key for key in renamed.KEYS if key.startswith("algorithm.")} & fields
+
+
+@pytest.mark.parametrize("key", renamed.ELSEWHERE)
+def test_a_key_of_trl_or_verl_is_refused_with_what_it_is_here(key):
+    said = refusal(Config, PLAIN, f"{key}=1")
+    assert f"no key {key!r}" in said
+    assert f"it is {renamed.ELSEWHERE[key]} here" in said or "did you mean" in said
+
+
+def test_what_other_libraries_keys_are_here_exists():
+    schema = schema_of(Config)
+    for text in renamed.ELSEWHERE.values():
+        first = text.partition(" ")[0].partition(":")[0].split(".")
+        assert first[0] in schema["properties"]
+        if first[0] not in ("algorithm", "rewards"):
+            assert first[-1] in walk(tuple(first[:-1]), schema)[1]["properties"]
