@@ -136,4 +136,4 @@ def generation_of(written: Completion, example: Example) -> Generation:
     """Return a completion with the answer that the lenient rules extract from it."""
     answer = extract(written.text, example.kind, example.choices).answer
     prompt_tokens = 0 if written.request is None else written.request.tokens
-    return Generation(written.text, answer, written.finished, written.tokens, prompt_tokens, written.answer_logp)
+    return Generation(written.text, answer, written.finished, written.tokens, prompt_tokens, written.answer_logprob)

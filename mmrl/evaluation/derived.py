@@ -4,7 +4,7 @@ chance-corrected   (accuracy - g) / (1 - g), g the mean of 1 / options: makes di
 pass@k, pass^k, maj@k   any, all, most of the k samples of a question; guess@k is pass@k of a uniform guesser
 both right, answer right only, reasoning right only, wrong alike, wrong apart, nothing concluded
                    shares of all records: the answer against what the reasoning concludes by rules; they sum to 1
-ece, perfect ece   calibration of exp(answer_logp), the probability of the answer's tokens after the reasoning, over the
+ece, perfect ece   calibration of exp(answer_logprob), the probability of the answer's tokens after the reasoning, over the
                    records that have one (their share: confidence known), and that of a perfectly calibrated model
 """
 
@@ -94,11 +94,11 @@ def agreement(concluded: str | None, said: str | None, gold: str, right: bool) -
 
 def calibration(records: Sequence[Record], right: Sequence[float]) -> Named:
     """Yield the calibration errors of the answers' probabilities."""
-    share = [float(record.answer_logp is not None) for record in records]
-    known = [(record, hit) for record, hit in zip(records, right, strict=True) if record.answer_logp is not None]
+    share = [float(record.answer_logprob is not None) for record in records]
+    known = [(record, hit) for record, hit in zip(records, right, strict=True) if record.answer_logprob is not None]
     if not known:
         return
-    confidence = [min(1.0, math.exp(record.answer_logp)) for record, _ in known]
+    confidence = [min(1.0, math.exp(record.answer_logprob)) for record, _ in known]
     clusters, hits = [record.cluster for record, _ in known], [hit for _, hit in known]
     yield "confidence known", mean_of(share, clusters_of(records))
     yield "ece", Mean(calibration_error(confidence, hits), *calibration_interval(confidence, hits, clusters))

@@ -13,7 +13,7 @@ from pydantic import ConfigDict
 
 from mmrl.types import Example, Kind, Media, Span
 
-SCHEMA = 2  # version of all records; a reader refuses others
+SCHEMA = 3  # version of all records; a reader refuses others. 3: answer_logp became answer_logprob
 
 ResponseStatus = Literal["ok", "truncated", "empty", "media_error", "engine_error"]  # outcome of a request
 Status = Literal["ok", "truncated", "empty", "media_error", "engine_error", "unparsable"]
@@ -132,7 +132,7 @@ class Response(Strict):
     finished: bool  # ended by itself, not by the token limit
     status: ResponseStatus
     error: str | None = None
-    answer_logp: float | None = None  # log-probability of the graded answer's tokens, if the engine knows it
+    answer_logprob: float | None = None  # log-probability of the graded answer's tokens, if the engine knows it
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ class Completion:
     status: ResponseStatus = "ok"
     error: str | None = None
     request: Request | None = None
-    answer_logp: float | None = None
+    answer_logprob: float | None = None
 
     def __post_init__(self) -> None:
         if self.status not in get_args(ResponseStatus):
@@ -181,7 +181,7 @@ class Completion:
         """
         text = self.text.encode(errors="replace").decode()
         status = "empty" if self.status == "ok" and not text.strip() else self.status
-        return Response(text, self.tokens, self.finished, status, self.error, self.answer_logp)
+        return Response(text, self.tokens, self.finished, status, self.error, self.answer_logprob)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,7 @@ class Record:
     parse: Mapping[str, Any]
     scores: Mapping[str, float | None]
     frames: Any = None  # indices of the frames shown, one list a video
-    answer_logp: float | None = None
+    answer_logprob: float | None = None
 
 
 def record_of(item: Item, sample: Sample, verdict: Verdict) -> Record:
@@ -210,5 +210,5 @@ def record_of(item: Item, sample: Sample, verdict: Verdict) -> Record:
     return Record(
         item.id, sample.sample, item.cluster, response.text, "unparsable" if unparsable else response.status,
         response.error, response.tokens, response.finished, verdict.parse, verdict.scores, frames or None,
-        response.answer_logp,
+        response.answer_logprob,
     )  # fmt: skip

@@ -67,10 +67,10 @@ def completion_of(group: Group, row: int) -> Completion:
     return completion(group.texts[row], tokens, finished, len(group.prompt.tokens), logprobs)
 
 
-def completion(text: str, tokens: int, finished: bool, prompt_tokens: int, answer_logp: float | None) -> Completion:
+def completion(text: str, tokens: int, finished: bool, prompt_tokens: int, answer_logprob: float | None) -> Completion:
     """Return the record of a text."""
     status = "ok" if finished else "truncated"
-    return Completion(text, tokens, finished, status, request=Request("", prompt_tokens), answer_logp=answer_logp)
+    return Completion(text, tokens, finished, status, request=Request("", prompt_tokens), answer_logprob=answer_logprob)
 
 
 @dataclass(frozen=True, slots=True)

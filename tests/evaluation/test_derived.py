@@ -24,7 +24,7 @@ def record(n, said, concluded=..., sample=0, logprobs=None):
         True,
         parse,
         {"accuracy": float(said == "A")},
-        answer_logp=logprobs,
+        answer_logprob=logprobs,
     )
 
 

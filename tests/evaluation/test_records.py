@@ -49,7 +49,7 @@ def test_a_line_that_is_no_record_is_named_with_its_field(change, place):
 
 def test_a_number_that_json_has_not_is_refused():
     with pytest.raises(ValueError, match="item 'a': expected plain JSON in its sample"):
-        line(replace(SAMPLE, response=replace(SAMPLE.response, answer_logp=float("nan"))))
+        line(replace(SAMPLE, response=replace(SAMPLE.response, answer_logprob=float("nan"))))
     with pytest.raises(ValueError, match=r"item 'a': expected plain JSON in its item: .*Path"):
         line(item_of(replace(EXAMPLE, fields={"path": Path("x")})))
 

@@ -30,7 +30,9 @@ class Model:
         if any(example.id in self.wrong for example in examples):
             raise RuntimeError("out of memory")
         self.asked.append([(example.id, sample) for example, sample in zip(examples, samples, strict=True)])
-        return [Completion(f"{e.id} {len(self.asked)}", 2, request=Request("", 7), answer_logp=-0.5) for e in examples]
+        return [
+            Completion(f"{e.id} {len(self.asked)}", 2, request=Request("", 7), answer_logprob=-0.5) for e in examples
+        ]
 
 
 class Breaking(Model):

@@ -116,9 +116,9 @@ def test_records_without_a_plan_strange_or_twice_are_refused(tmp_path):
     ("text", "message"),
     [
         (b"{not json", "line 2: not JSON"),
-        (b"[]", "line 2: expected a record of schema 2"),
-        (b'{"schema": 1}', "line 2: expected a record of schema 2, found 1"),
-        (b'{"schema": 2}', "line 2: expected a sample, found 4 problems, the first: item: Field required"),
+        (b"[]", "line 2: expected a record of schema 3"),
+        (b'{"schema": 2}', "line 2: expected a record of schema 3, found 2"),
+        (b'{"schema": 3}', "line 2: expected a sample, found 4 problems, the first: item: Field required"),
     ],
 )
 def test_a_spoilt_line_is_named(tmp_path, text, message):
