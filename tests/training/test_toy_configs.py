@@ -68,8 +68,8 @@ def test_it_runs_on_video(path, root, tmp_path):
     mine = {key: own[key] for key in ("out", "model", "data", "steps", "prompts_per_step", "trackers")}
     plain |= mine | {"rollout": {"group_size": 4, "decoding": decoding}}
     plain["optimizer"]["warmup_steps"] = 0
-    if "limit" in plain["algorithm"]:
-        plain["algorithm"] |= {"limit": decoding["max_new_tokens"], "buffer": 4}
+    if "overlong_buffer" in plain["algorithm"]:
+        plain["algorithm"]["overlong_buffer"] = 4
     if "base_rewards" in plain:
         plain["base_rewards"] = str(tmp_path / "prepared.jsonl")
         score_base_model(parsed(Config, plain, str(path)), 2, quiet=True)
