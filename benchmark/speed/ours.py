@@ -83,9 +83,7 @@ def measure(case: Case, root: Path, out: Path, repetitions: int) -> dict[str, An
         "laps": watch.spreads(repetitions),
         "peak_bytes_above": above,
         "work": counts.per_step(repetitions, case.view.patches),
-        "reported": {
-            k: v for k, v in steps[-1].items() if k.startswith(("work/", "media/", "cache/", "sampling/"))
-        },
+        "reported": {k: v for k, v in steps[-1].items() if k.startswith(("work/", "media/", "cache/", "sampling/"))},
         "logp_error": logp_errors(policy, group, root) if case.compute == "float32" else None,
         "optimizer": "AdamW, float32 masters and moments, nothing offloaded",
     }

@@ -5,18 +5,21 @@ method by name, and a method knows neither models nor files.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mmrl.algorithms.shapes import check_shape
 from mmrl.functional import policy_gradient
 from mmrl.types import (
+    EMA,
     AdaptiveProposal,
     Direction,
+    Frozen,
     Group,
     LossNormalisers,
     ReferenceUpdate,
@@ -68,6 +71,28 @@ class Needs:
     state: type[State] | None = None  # the class of the state; None: the method has none
     # a copy of the policy samples; the policy replaces it when ``sync_proposal`` is True
     proposal: AdaptiveProposal | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a need that is of another type, or that lacks another need."""
+        for name, expected, valid in self.expectations():
+            if not valid:
+                raise ValueError(f"needs.{name}: expected {expected}, found {getattr(self, name)!r}")
+
+    def expectations(self) -> Iterator[tuple[str, str, bool]]:
+        """Yield the name of each need, what is expected of it, and True if it is so."""
+        names = isinstance(self.rewards, tuple) and all(isinstance(name, str) for name in self.rewards)
+        is_state = isinstance(self.state, type) and issubclass(self.state, State)
+        yield "source", "'policy' or 'demonstrations'", self.source in ("policy", "demonstrations")
+        yield "rewards", "a tuple of names, such as ('accuracy',)", names
+        yield "reference", "Frozen(), EMA(...) or None", isinstance(self.reference, Frozen | EMA | None)
+        directions = (None, *get_args(Direction))
+        yield "full_vocabulary_kl", f"one of {directions}", self.full_vocabulary_kl in directions
+        lacks_reference = self.full_vocabulary_kl is not None and self.reference is None
+        yield "reference", "one, as full_vocabulary_kl is given", not lacks_reference
+        yield "max_gen_batches", "1 or more, or None", self.max_gen_batches is None or self.max_gen_batches >= 1
+        yield "state", "a class that inherits from mmrl.State, or None", self.state is None or is_state
+        yield "proposal", "AdaptiveProposal(...) or None", isinstance(self.proposal, AdaptiveProposal | None)
+        yield "state", "one, as the trainer asks sync_proposal of it", not (self.proposal and self.state is None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,9 +164,9 @@ class Algorithm(ABC):
 
     def token_advantages(self, scored: Scored, state: Any = None) -> Float[Tensor, "g t"]:
         """Return the advantage of each token; by default that of its completion."""
-        advantages = self.advantages(scored, state).to(scored.total.dtype)
-        check_shape("advantages", advantages, "g", scored.total.shape)
-        return policy_gradient.per_token(advantages, scored.group.completion_mask)
+        advantages = self.advantages(scored, state)
+        check_shape(advantages, (len(scored.group),), "g", f"{type(self).__name__}.advantages")
+        return policy_gradient.per_token(advantages.to(scored.total.dtype), scored.group.completion_mask)
 
     def kl_weights(self, scored: Scored) -> Float[Tensor, "g t"]:
         """Return the KL coefficient of each token: the weight of its KL to the reference in the loss.
@@ -152,9 +177,12 @@ class Algorithm(ABC):
 
     def token_weights(self, scored: Scored, normalisers: LossNormalisers, state: Any = None) -> TokenWeights:
         """Return the advantage, the KL weight and the loss weight of each token."""
-        advantage, mask = self.token_advantages(scored, state), scored.group.completion_mask
+        advantage, kl_weight = self.token_advantages(scored, state), self.kl_weights(scored)
+        mask, method = scored.group.completion_mask, type(self).__name__
+        check_shape(advantage, mask.shape, "g t", f"{method}.token_advantages")
+        check_shape(kl_weight, mask.shape, "g t", f"{method}.kl_weights")
         how = (self.loss_agg_mode, advantage.dtype, self.loss_scale_factor)
-        return TokenWeights(advantage, self.kl_weights(scored), policy_gradient.loss_weights(mask, normalisers, *how))
+        return TokenWeights(advantage, kl_weight, policy_gradient.loss_weights(mask, normalisers, *how))
 
     @abstractmethod
     def loss(self, policy: Tokens, weights: TokenWeights, rows: Scored) -> Float[Tensor, "n t"]:
@@ -168,6 +196,19 @@ class Algorithm(ABC):
         return None
 
 
+def problems_of(algorithm: Algorithm) -> Iterator[str]:
+    """Yield what is wrong with the needs and the loss aggregation that a user's class states."""
+    needs, modes = algorithm.needs, get_args(policy_gradient.LossAggMode)
+    if not isinstance(needs, Needs):
+        advice = "; write @property above def needs(self)" if callable(needs) else ""
+        yield f"algorithm {algorithm.name}: needs: expected an object of mmrl.Needs, found {type(needs).__name__}{advice}"
+    if "needs" in (each.name for each in fields(algorithm)):
+        yield f"algorithm {algorithm.name}: needs: expected no key of the YAML, found a field; write needs = Needs(...), without a type"
+    if algorithm.loss_agg_mode not in modes:
+        mode = algorithm.loss_agg_mode
+        yield f"algorithm {algorithm.name}: loss_agg_mode: expected one of {', '.join(modes)}, found {mode!r}"
+
+
 def known(value: Value | None, need: str) -> Value:
     """Return a value that ``need`` provides.
 
@@ -178,14 +219,6 @@ def known(value: Value | None, need: str) -> Value:
             f"algorithm.needs: expected {need}, because the method uses what it provides; found none. Declare it in needs"
         )
     return value
-
-
-def check_shape(method: str, found: Tensor, axes: str, expected: Sequence[int]) -> None:
-    """Raise ValueError if what a method of an algorithm returned has not the expected shape; it would be broadcast unnoticed."""
-    if tuple(found.shape) != tuple(expected):
-        raise ValueError(
-            f"algorithm.{method}: expected a tensor [{axes}] of shape {list(expected)}, found shape {list(found.shape)}"
-        )
 
 
 def sampling_logprobs(rows: Scored, key: str) -> Float[Tensor, "n t"]:

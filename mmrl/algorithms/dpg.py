@@ -55,7 +55,7 @@ class DPG(TargetMatching):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_positive(cap=self.max_weight, max_ratio=self.max_ratio)
+        check_positive(max_weight=self.max_weight, max_ratio=self.max_ratio)
         if self.z == "none" and self.baseline == "z":
             raise ValueError(
                 "algorithm.z: expected an estimate, as the baseline is of weights divided by Z; found none. Set baseline: none"

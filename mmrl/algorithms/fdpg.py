@@ -58,7 +58,7 @@ class FDPG(TargetMatching):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_positive(cap=self.max_pseudo_reward, max_ratio=self.max_ratio)
+        check_positive(max_pseudo_reward=self.max_pseudo_reward, max_ratio=self.max_ratio)
         self.check_divergence()
         if self.baseline == "group_mean_std":
             raise ValueError(

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mmrl.algorithms.base import Algorithm, Needs, State, check_loss_scale_factor, known
+from mmrl.algorithms.shapes import check_shape
 from mmrl.functional import policy_gradient, targets
 from mmrl.types import EMA, Frozen, ReferenceUpdate, Scored, Tokens, TokenWeights
 
@@ -226,7 +227,9 @@ class TargetMatching(Algorithm):
     def token_advantages(self, scored: Scored, state: Any = None) -> Float[Tensor, "g t"]:
         """Return the advantage of each token's completion, in the precision of the log-probabilities."""
         dtype = known(scored.old_policy, "old_logprobs").logprobs.dtype
-        return policy_gradient.per_token(self.advantages(scored, state).to(dtype), scored.group.completion_mask)
+        advantages = self.advantages(scored, state)
+        check_shape(advantages, (len(scored.group),), "g", f"{type(self).__name__}.advantages")
+        return policy_gradient.per_token(advantages.to(dtype), scored.group.completion_mask)
 
     def loss(self, policy: Tokens, weights: TokenWeights, rows: Scored) -> Float[Tensor, "n t"]:
         return -weights.advantage * policy.logprobs

@@ -56,7 +56,7 @@ def rehearse_first_batch(run: Run) -> dict[str, float]:
     trainer.collector.sample = rollouts_of(model, trainer.algorithm.needs.source, rollout, run.config.seed)
     trainer.last = scored = trainer.collect()
     normalisers = trainer.normalisers(scored)
-    weights = [trainer.algorithm.token_weights(s, normalisers, trainer.state) for s in scored]
+    weights = [trainer.token_weights(s, normalisers) for s in scored]
     trainer.accumulate_gradients(trainer.with_signal(scored, weights))
     trainer.raise_non_finite(trainer.meter.bad, "loss")
     trainer.optimizer.zero_grad(set_to_none=True)

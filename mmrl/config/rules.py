@@ -3,9 +3,15 @@
 from collections.abc import Iterator
 from typing import Any
 
+from mmrl.algorithms.base import problems_of
+
 
 def incoherences(config: Any) -> Iterator[str]:
     """Yield a message for each problem between parts; it begins with the key."""
+    unfit = list(problems_of(config.algorithm))
+    if unfit:
+        yield from unfit
+        return
     yield from of_rewards(config)
     yield from of_sampling(config)
     yield from of_the_run(config)

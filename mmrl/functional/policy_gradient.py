@@ -1,6 +1,6 @@
 """The tensor functions that algorithms are made of: advantages, ratios, clipped surrogates, KL estimators, loss weights."""
 
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float
@@ -23,8 +23,9 @@ def group_advantages(reward: Float[Tensor, " g"], baseline: Baseline = "group_me
 
     ``group_mean_std``: (reward - mean) / (std + 1e-4), GRPO's. ``group_mean``: reward - mean, Dr. GRPO's. ``leave_one_out``:
     reward - mean of the other completions, RLOO's. ``none``: the reward. Raises ValueError for a group of one if the baseline
-    is ``leave_one_out`` or ``group_mean_std``.
+    is ``leave_one_out`` or ``group_mean_std``, and for another baseline than these.
     """
+    known_choice(baseline, Baseline, "baseline")
     if baseline == "leave_one_out":
         return leave_one_out(reward)
     if baseline == "group_mean_std":
@@ -53,6 +54,12 @@ def standardised(reward: Float[Tensor, " g"]) -> Float[Tensor, " g"]:
     """
     require_group(reward)
     return centred(reward) / (reward.std() + STD_EPSILON)
+
+
+def known_choice(value: str, choices: Any, name: str) -> None:
+    """Raise ValueError unless a value is one of the literals ``choices``."""
+    if value not in get_args(choices):
+        raise ValueError(f"{name}: expected one of {', '.join(get_args(choices))}, found {value!r}")
 
 
 def require_group(reward: Float[Tensor, " g"]) -> None:
@@ -183,7 +190,9 @@ def loss_weights(
     ``seq-mean-token-mean``: 1 / (completions x tokens of this completion). ``token-mean``: 1 / tokens of all completions.
     ``seq-mean-token-sum-norm``: 1 / (completions x loss_scale_factor), so that a completion's gradient is the sum of its tokens'.
     Over all groups of all ranks the weights of the first two add up to 1. An empty completion has no token and so no weight.
+    Raises ValueError for another mode than these.
     """
+    known_choice(loss_agg_mode, LossAggMode, "loss_agg_mode")
     mask = mask.to(dtype)
     if loss_agg_mode == "token-mean":
         return mask / normalisers.tokens

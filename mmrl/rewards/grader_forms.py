@@ -10,6 +10,7 @@ TRL: a field is the value of the one example that the group belongs to, not a li
 form of its ``__call__``.
 """
 
+import asyncio
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -70,9 +71,14 @@ class GraderCall:
         return self.scores(value)
 
     async def run_async(self) -> Scores:
-        """Call an async grader and await what it returns. Raises as `run` does."""
+        """Call an async grader and await what it returns. Raises as `run` does, and RuntimeError if the grader cancels itself."""
         try:
             value = await self.ask()
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():  # somebody else cancels: another grader failed, or the run ends
+                raise
+            raise RuntimeError(f"{self.where}: expected a number, found that it cancelled itself") from error
         except Exception as error:  # as in run
             error.add_note(f"in {self.where}")
             raise

@@ -32,7 +32,7 @@ from mmrl.runtime.main_guard import check_main_guard
 from mmrl.runtime.ranks import Ranks, join
 from mmrl.training import checkpoint
 from mmrl.training.base_rewards import facts, read_table
-from mmrl.training.callbacks import Callback
+from mmrl.training.callbacks import Callback, check_callbacks
 from mmrl.training.checks import check_inputs, check_opening, check_ranks, checkpoint_to_resume
 from mmrl.training.loop import Run
 from mmrl.training.optimizer import freeze, lr_multiplier, optimizer_of
@@ -78,11 +78,12 @@ def build(
     ``callbacks`` are told of the run as it goes on. Raises ConfigError for what the config asks for and cannot have, MediaError
     for files that do not open, and RuntimeError, before all that, for a script whose decoding processes would train again.
     """
+    told = check_callbacks(callbacks)
     check_main_guard(max(config.data.workers, 0 if config.validation is None else config.validation.workers))
     inputs = read_inputs(config, resume, accelerator, quiet)
     models = copy_policy(inputs, load_policy(inputs))
     run = connect(inputs, models, optimizer_of(models.policy, config.optimizer))
-    run.callbacks = tuple(callbacks)
+    run.callbacks = told
     if inputs.newest is not None:
         run.restore(inputs.newest)
     if inputs.ranks.main:

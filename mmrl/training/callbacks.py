@@ -31,6 +31,17 @@ class Callback:
         """After the last step of ``run.fit()`` and its checkpoint, also if ``run.stop()`` made it the last; not after an error."""
 
 
+def check_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
+    """Return callbacks as a tuple. Raises TypeError for one callback without a list, for a class, and for any other object."""
+    if isinstance(callbacks, Callback):
+        raise TypeError(f"callbacks: expected a list, found one {type(callbacks).__name__}; write [...] around it")
+    for each in callbacks:
+        if not isinstance(each, Callback):
+            found = f"the class {each.__name__}; write {each.__name__}()" if isinstance(each, type) else repr(each)
+            raise TypeError(f"callbacks: expected objects of classes that inherit from mmrl.Callback, found {found}")
+    return tuple(callbacks)
+
+
 @contextmanager
 def named(callback: Callback, method: str, step: int) -> Iterator[None]:
     """Add to an error which callback raised it."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmrl.algorithms import ALGORITHMS, GRPO, Algorithm, Needs, TargetMatching
-from mmrl.algorithms.base import check_shape, known
+from mmrl.algorithms.base import known
 from mmrl.algorithms.target_matching import RunningZ, TargetKL, TargetState
 from mmrl.types import LossNormalisers, Tokens
 from tests import run_fixtures, tiny_models
@@ -116,11 +116,5 @@ def test_a_value_of_another_shape_is_refused_before_it_is_broadcast():
             return -weights.advantage * policy.logprobs
 
     s = scored([1.0, 0], [1, 1], [0.5] * 2)
-    with pytest.raises(
-        ValueError, match=r"algorithm.advantages: expected a tensor \[g\] of shape \[2\], found shape \[\]"
-    ):
+    with pytest.raises(ValueError, match=r"OneNumber.advantages: expected a tensor \[g\] of shape \[2\], found \[\]"):
         OneNumber().token_advantages(s)
-    with pytest.raises(
-        ValueError, match=r"algorithm.loss: expected a tensor \[n t\] of shape \[2, 3\], found shape \[2\]"
-    ):
-        check_shape("loss", torch.zeros(2), "n t", (2, 3))

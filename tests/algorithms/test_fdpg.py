@@ -350,7 +350,7 @@ def test_a_deliberate_error_would_be_seen(name, monkeypatch):
         (lambda: FDPG(divergence=JensenShannon(), z="none"), r"algorithm.z: JensenShannon depends on Z in more than scale"),
         (lambda: FDPG(target=()), r"algorithm.target: expected a factor or moments, found none"),
         (lambda: FDPG(clamp_log_z=True), r"algorithm.clamp_log_z: .*declare low and high"),
-        (lambda: FDPG(max_pseudo_reward=0.0), r"algorithm.cap: expected a number above 0, found 0.0"),
+        (lambda: FDPG(max_pseudo_reward=0.0), r"algorithm.max_pseudo_reward: expected a number above 0, found 0.0"),
         (lambda: FDPG(z_decay=0.0), r"algorithm.z_decay: expected a number in \(0, 1\], found 0.0"),
         (lambda: FDPG(baseline="group_mean_std"), r"algorithm.baseline: .*group_mean_std gives each prompt a scale of its own"),
         (lambda: FDPG(z="running", reference=EMA()), r"algorithm.reference: expected frozen"),

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from mmrl.algorithms import GRPO, Algorithm
+from mmrl.algorithms import GRPO, Algorithm, Needs
 from mmrl.data.formats.dataset import Annotations
 from mmrl.functional.divergences import AnyDivergence, Divergence, JensenShannon
 from mmrl.functional.targets import AnyFactor, Factor, Tilt
@@ -79,6 +79,27 @@ class Abstract(Algorithm):
 
 class Undecorated(GRPO):
     more: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeedsDict(Mine):
+    needs = {"reference": None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeedsMethod(Mine):
+    def needs(self):
+        return Needs()
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeedsField(Mine):
+    needs: Needs = Needs()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aggregates(Mine):
+    loss_agg_mode = "tokens"
 
 
 @dataclass
@@ -189,7 +210,7 @@ DIVERGENCE = "expected a frozen dataclass that inherits mmrl.functional.divergen
         ("mine.py:Fac", f"{ALGORITHM} a class Fac that does not"),
         ("mine.py:Undecorated", f"{ALGORITHM} Undecorated, which is no dataclass; put @dataclass(frozen=True, kw_only=True) above it"),
         ("mine.py:Abstract", f"{ALGORITHM} Abstract without loss; define what is missing"),
-        ("mine.py:Mien", "mine.py has no 'Mien'; it has Mine, Sub, Div, Fac, Unannounced, Abstract, Undecorated, Changing, Odd, Rows, Needy, function; did you mean 'Mine'?"),
+        ("mine.py:Mien", "mine.py has no 'Mien'; it has Mine, Sub, Div, Fac, Unannounced, Abstract, Undecorated, NeedsDict, NeedsMethod, NeedsField, Aggregates, Changing, Odd, Rows, Needy, function; did you mean 'Mine'?"),
     ],
 )  # fmt: skip
 def test_what_is_no_algorithm_is_refused(name, said):
@@ -231,6 +252,19 @@ def test_a_name_that_is_neither_says_how_to_name_ones_own(name):
         complaint(f"algorithm={{name: {json.dumps(name)}}}")
         == f"algorithm.name: expected one of {NAMES}, found {name!r}"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("NeedsDict", "needs: expected an object of mmrl.Needs, found dict"),
+        ("NeedsMethod", "needs: expected an object of mmrl.Needs, found method; write @property above def needs(self)"),
+        ("NeedsField", "needs: expected no key of the YAML, found a field; write needs = Needs(...), without a type"),
+        ("Aggregates", "loss_agg_mode: expected one of seq-mean-token-mean, token-mean, seq-mean-token-sum-norm, found 'tokens'"),
+    ],
+)  # fmt: skip
+def test_what_a_method_states_wrongly_is_refused_before_a_run(name, said):
+    assert complaint(f"algorithm={{name: mine.py:{name}}}") == f"algorithm mine.py:{name}: {said}"
 
 
 def test_an_error_of_the_file_is_none_of_the_config(tmp_path):

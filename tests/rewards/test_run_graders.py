@@ -321,3 +321,19 @@ def test_completions_behind_another_parameter_are_refused(tmp_path):
         ValueError, match=r"mine.py:f': expected completions to be the first parameter.*'prompts' before"
     ):
         load_grader(f"{tmp_path}/mine.py:f")
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_grader_that_is_cancelled_by_its_own_library_is_an_error_with_its_name(whole):
+    """Not a CancelledError, which would look as if the run had been interrupted."""
+
+    async def one(completion, **fields):
+        raise asyncio.CancelledError
+
+    async def several(completions, **fields):
+        raise asyncio.CancelledError
+
+    with pytest.raises(
+        RuntimeError, match="grader 'judge', example 'kitchen-7': expected a number, found that it cancelled itself"
+    ):
+        grade(["a", "b"], ITEM, {"judge": several if whole else one})

@@ -120,21 +120,21 @@ def test_ranks_get_equally_many_parts_and_the_same_kinds_of_media():
 
 
 def made_up(policy, shapes):
-    """Bundles of shapes."""
+    """Prompt batches of shapes."""
     groups = {kind: policy.dummy_group({kind}) for _, kind in shapes}
     return [PromptBatch((groups[k].prompt,), ((RowSlice(0, groups[k]),),) * count) for count, k in shapes]
 
 
 def levelled(policy, *ranks):
-    """Of each batch of each rank: micro-batches, kinds of media, and how many micro-batches have no loss."""
+    """Of each prompt batch of each rank: micro-batches, kinds, and how many micro-batches have no loss."""
     shapes = []
     alone = BatchPlanner(SimpleNamespace(gather=lambda mine: shapes.append(mine) or [mine]), dummy=policy.dummy_group)
-    for bundles in ranks:
-        alone.align(bundles, policy.dummy_group)
+    for batches in ranks:
+        alone.align(batches, policy.dummy_group)
     together = BatchPlanner(SimpleNamespace(gather=lambda _: shapes), dummy=policy.dummy_group)
     return [
-        [(len(b.micro_batches), set(b.kinds), dummies(b)) for b in together.align(bundles, policy.dummy_group)]
-        for bundles in ranks
+        [(len(b.micro_batches), set(b.kinds), dummies(b)) for b in together.align(batches, policy.dummy_group)]
+        for batches in ranks
     ]
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mmrl.training.build import build
-from mmrl.training.callbacks import Callback
+from mmrl.training.callbacks import Callback, check_callbacks
 from tests import run_fixtures
 
 
@@ -125,3 +125,27 @@ def test_an_error_of_a_callback_names_it_and_leaves_a_checkpoint(root, tmp_path)
     assert told.calls[-1] == ("checkpoint", "step-000002")
     state = json.loads((tmp_path / "run" / "checkpoints" / "step-000002" / "trainer" / "state.json").read_text())
     assert state["step"] == 2
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "said"),
+    [
+        (Told(), r"expected a list, found one Told; write \[...\] around it"),
+        ([Told], r"found the class Told; write Told\(\)"),
+        ([print], "expected objects of classes that inherit from mmrl.Callback, found <built-in function print>"),
+    ],
+)
+def test_what_is_no_callback_is_refused_before_anything_is_loaded(callbacks, said, tmp_path):
+    with pytest.raises(TypeError, match=said):
+        check_callbacks(callbacks)
+
+
+def test_a_callback_may_end_the_run_in_a_validation(root, tmp_path):
+    class Enough(Told):
+        def on_validation(self, run, step, metrics):
+            super().on_validation(run, step, metrics)
+            run.stop()
+
+    told = Enough()
+    fitted(root, tmp_path / "run", told, steps=6, validation=sections(root))
+    assert [call[:2] for call in told.calls][-3:] == [("step", 2), ("checkpoint", "step-000002"), ("end", 2)]

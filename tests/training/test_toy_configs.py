@@ -70,7 +70,7 @@ def test_it_runs_on_video(path, root, tmp_path):
     plain |= {"validation": None, "best_metric": None}  # of the quickstart's world
     plain["optimizer"]["warmup_steps"] = 0
     if "overlong_buffer" in plain["algorithm"]:
-        plain["algorithm"] |= {"overlong_buffer": 4}
+        plain["algorithm"]["overlong_buffer"] = 4
     if "base_rewards" in plain:
         plain["base_rewards"] = str(tmp_path / "prepared.jsonl")
         score_base_model(parsed(Config, plain, str(path)), 2, quiet=True)

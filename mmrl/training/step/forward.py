@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mmrl.algorithms.base import Algorithm, known
+from mmrl.algorithms.shapes import check_mask
 from mmrl.runtime.out_of_memory import run_with_smaller_batches
 from mmrl.training.step.batching import BatchPlanner
 from mmrl.training.step.metrics import Meter
@@ -52,8 +53,7 @@ class ForwardPasses:
         if reference is None:
             return list(scored)
         groups = [s.group for s in scored]
-        where = [self.algorithm.reference_mask(s.group, s.rewards) for s in scored]
-        where = [torch.zeros_like(g.completion_mask) if w is None else w for g, w in zip(groups, where, strict=True)]
+        where = [self.reference_mask(s) for s in scored]
         keep = self.algorithm.needs.full_vocabulary_kl is not None
 
         def attempt(planner: BatchPlanner) -> list[Tokens]:
@@ -68,6 +68,15 @@ class ForwardPasses:
             replace(s, ref_logprobs=tokens.logprobs, ref_mask=w, ref_hidden_states=tokens.hidden_states)
             for s, tokens, w in together
         ]
+
+    def reference_mask(self, scored: Scored) -> Tensor:
+        """Return the algorithm's mask of the tokens that the reference scores, within the completions, [g t]."""
+        completions = scored.group.completion_mask
+        mask = self.algorithm.reference_mask(scored.group, scored.rewards)
+        if mask is None:
+            return torch.zeros_like(completions)
+        check_mask(mask, completions.shape, "g t", f"{type(self.algorithm).__name__}.reference_mask")
+        return mask & completions
 
     def add_old_logprobs(self, scored: Sequence[Scored], meter: Meter) -> list[Scored]:
         """Add the policy's log-probabilities before an update, if the algorithm needs them.

@@ -1,7 +1,7 @@
 """The metrics of one step, gathered while it runs and combined over ranks. docs/metrics.md lists them all."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mmrl.algorithms.base import Algorithm, State
+from mmrl.algorithms.shapes import check_mask
 from mmrl.functional import policy_gradient
 from mmrl.types import Group, RowSlice, Scored, Tokens, TokenWeights
 
@@ -102,8 +103,22 @@ def observe_collected(meter: Meter, scored: Iterable[Scored], algorithm: Algorit
             meter.add("reward", s.total.mean().item())
             meter.add("reward_std", std_of(s.total))
             meter.add("frac_reward_zero_std", float(bool(s.total.max() == s.total.min())))
-        for name, value in algorithm.metrics(s, state).items():
+        for name, value in numbers_of(algorithm, s, state).items():
             meter.add(name, value)
+
+
+def numbers_of(algorithm: Algorithm, scored: Scored, state: State | None) -> dict[str, float]:
+    """Return the method's own metrics of a group. Raises ValueError for a value that is no number."""
+    found, where = algorithm.metrics(scored, state), f"{type(algorithm).__name__}.metrics"
+    if not isinstance(found, Mapping):
+        raise ValueError(f"{where}: expected a mapping from names to numbers, found {type(found).__name__}")
+    numbers = {}
+    for name, value in found.items():
+        try:
+            numbers[name] = float(value)
+        except (TypeError, ValueError, RuntimeError):  # RuntimeError: a tensor of several numbers
+            raise ValueError(f"{where}: {name}: expected a number, found {value!r}") from None
+    return numbers
 
 
 def observe_lengths(meter: Meter, group: Group) -> None:
@@ -137,6 +152,8 @@ def observe_update(meter: Meter, algorithm: Algorithm, policy: Tokens, rows: Row
     if not loss.isfinite():
         meter.bad.append(rows.group.prompt.example.id)
     meter.total("work/trained_tokens", float(count))
+    if not count:  # rows of empty completions alone: they have no mean
+        return
     meter.add("entropy", (policy.entropy.sum() / count).item(), count)
     if sampling is not None:
         meter.most("sampling/logprob_difference_max", ((logprobs - sampling) * mask).abs().max().item())
@@ -153,7 +170,11 @@ def observe_clipping(meter: Meter, algorithm: Algorithm, policy: Tokens, weights
         clipped = algorithm.clipped(policy, weights, scored)
     if clipped is None:
         return
-    mask = scored.group.completion_mask
+    mask, where = scored.group.completion_mask, f"{type(algorithm).__name__}.clipped"
+    if not isinstance(clipped, tuple | list) or len(clipped) != 2:
+        raise ValueError(f"{where}: expected two masks, of tokens clipped from below and from above, or None")
+    for each in clipped:
+        check_mask(each, mask.shape, "n t", where)
     low, high = (float(micro_batch[mask].double().mean()) for micro_batch in clipped)
     for name, value in (("low", low), ("high", high), ("region", low + high)):
         meter.add(f"clip_ratio/{name}_mean", value, int(mask.sum()))

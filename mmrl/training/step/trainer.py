@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from mmrl.algorithms.base import Algorithm, State, check_shape
+from mmrl.algorithms.base import Algorithm, State
+from mmrl.algorithms.shapes import check_loss, check_shape
 from mmrl.runtime.sharding import clip_gradients
 from mmrl.training.step.batching import BatchPlanner, PromptBatch
 from mmrl.training.step.collect import Collector
@@ -41,7 +42,7 @@ class Trainer:
     last: Sequence[Scored] = ()  # the groups of the newest step
 
     def __post_init__(self) -> None:
-        self.state = self.algorithm.init_state(self.collector.base_rewards)
+        self.state = self.declared(self.algorithm.init_state(self.collector.base_rewards), "init_state")
 
     @property
     def policy(self) -> PolicyModel:
@@ -58,7 +59,7 @@ class Trainer:
         for number, batch in enumerate(self.mini_batches(scored)):
             batch = self.forward.add_old_logprobs(batch, self.meter) if number else batch
             normalisers = self.normalisers(batch)
-            weights = [self.algorithm.token_weights(s, normalisers, self.state) for s in batch]
+            weights = [self.token_weights(s, normalisers) for s in batch]  # the algorithm's, checked
             self.accumulate_gradients(self.with_signal(batch, weights))
             self.update(batch, normalisers)
         self.state = state
@@ -83,12 +84,36 @@ class Trainer:
             return None
         everybody = self.ranks.gather([self.algorithm.observe(s, self.state) for s in scored])
         state = self.algorithm.update_state(self.state, [each for rank in everybody for each in rank])
+        state = self.declared(state, "update_state")
         if self.proposal is not None and needs.proposal is not None:
             synced = (self.step_done + 1) % needs.proposal.every == 0 and self.algorithm.sync_proposal(state)
             if synced:
                 self.proposal.sync(self.policy)
             self.meter.most("proposal/synced", float(synced))
         return state
+
+    def declared(self, state: Any, method: str) -> Any:
+        """Return a state of the algorithm. Raises ValueError unless it is of the class that ``needs.state`` names; None if that is None."""
+        kind = self.algorithm.needs.state
+        if isinstance(state, type(None) if kind is None else kind):
+            return state
+        expected = "None, as is needs.state" if kind is None else f"an object of {kind.__name__}, as needs.state says"
+        raise ValueError(f"{self.where(method)}: expected {expected}; found {type(state).__name__}")
+
+    def where(self, method: str) -> str:
+        """Return the name of one of the algorithm's methods, for messages."""
+        return f"{type(self.algorithm).__name__}.{method}"
+
+    def token_weights(self, scored: Scored, normalisers: LossNormalisers) -> TokenWeights:
+        """Return the algorithm's weights of a group's tokens. Raises ValueError for weights of another shape."""
+        weights = self.algorithm.token_weights(scored, normalisers, self.state)
+        shape = scored.group.completion_mask.shape
+        if not isinstance(weights, TokenWeights):
+            found = type(weights).__name__
+            raise ValueError(f"{self.where('token_weights')}: expected mmrl.TokenWeights, found {found}")
+        for name in ("advantage", "kl_weight", "loss_weight"):
+            check_shape(getattr(weights, name), shape, "g t", f"{self.where('token_weights')}: {name}")
+        return weights
 
     def mini_batches(self, scored: Sequence[Scored]) -> list[Sequence[Scored]]:
         """Return the groups of each optimizer step: equal parts of the collected groups."""
@@ -150,7 +175,7 @@ class Trainer:
         for tokens, rows in zip(policy, micro_batch, strict=True):
             scored, weights = rows.learned
             loss = self.algorithm.loss(tokens, weights, scored)
-            check_shape("loss", loss, "n t", tokens.logprobs.shape)
+            check_loss(loss, tokens.logprobs, self.where("loss"))
             losses.append((loss * weights.loss_weight).sum())
             observe_update(meter, self.algorithm, tokens, rows, losses[-1])
         torch.stack(losses).sum().backward()  # also if it is not finite, because other ranks wait; update refuses it
