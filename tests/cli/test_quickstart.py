@@ -239,7 +239,8 @@ def test_the_toy_configs_train_the_arms_of_the_quickstart(arm):
     same = training_config(
         arm, QuickstartPlan(Path(written.model.path)), Path(written.data.root), Path(written.out), written.seed
     )
-    assert written == same
+    more = ("save_every", "validation", "best_metric")  # which the quickstart does after training
+    assert written.model_copy(update={key: getattr(same, key) for key in more}) == same
     assert (CONFIGS.parent / written.model.path).resolve() == QuickstartPlan().base.resolve()
 
 
