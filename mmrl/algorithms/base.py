@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmrl.algorithms.shapes import check_shape
 from mmrl.functional import policy_gradient
+from mmrl.functional.shapes import check_shape
 from mmrl.types import (
     EMA,
     AdaptiveProposal,

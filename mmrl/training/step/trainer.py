@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from mmrl.algorithms.base import Algorithm, State
-from mmrl.algorithms.shapes import check_loss, check_shape
+from mmrl.functional.shapes import check_loss, check_shape
 from mmrl.runtime.sharding import clip_gradients
 from mmrl.training.step.batching import BatchPlanner, PromptBatch
 from mmrl.training.step.collect import Collector
