@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmrl.algorithms.shapes import check_shape
 from mmrl.functional import policy_gradient
+from mmrl.functional.shapes import check_shape
 from mmrl.types import (
     EMA,
     AdaptiveProposal,
@@ -194,6 +194,22 @@ class Algorithm(ABC):
     def clipped(self, policy: Tokens, weights: TokenWeights, rows: Scored) -> Clipped | None:
         """Return masks of the tokens whose ratio the loss clips, from below and from above; None if the loss clips nothing."""
         return None
+
+
+def check_round_trip(state: State) -> None:
+    """Raise ValueError unless the tensors of a state give a state of its class again, as checkpoints and resumed runs need it."""
+    tensors, kind = state.to_tensors(), type(state)
+    if not isinstance(tensors, Mapping):
+        raise ValueError(f"{kind.__name__}.to_tensors: expected tensors by name, found {type(tensors).__name__}")
+    for name, value in tensors.items():
+        if not isinstance(value, Tensor):
+            found = type(value).__name__
+            raise ValueError(
+                f"{kind.__name__}.to_tensors: {name}: expected a tensor, found {found}; write torch.tensor(...)"
+            )
+    again = kind.from_tensors(tensors)
+    if not isinstance(again, kind):
+        raise ValueError(f"{kind.__name__}.from_tensors: expected a {kind.__name__}, found {type(again).__name__}")
 
 
 def problems_of(algorithm: Algorithm) -> Iterator[str]:

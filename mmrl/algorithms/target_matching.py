@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mmrl.algorithms.base import Algorithm, Needs, State, check_loss_scale_factor, known
-from mmrl.algorithms.shapes import check_shape
 from mmrl.functional import policy_gradient, targets
+from mmrl.functional.shapes import check_shape
 from mmrl.types import EMA, Frozen, ReferenceUpdate, Scored, Tokens, TokenWeights
 
 OF_THE_GROUP = ("plug_in", "leave_one_out", "running")  # Z from the group itself; running at a first visit

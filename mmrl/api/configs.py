@@ -50,11 +50,21 @@ def data_of(source: Source, overrides: Overrides) -> tuple[dict[str, Any], str]:
         )
     if isinstance(overrides, Mapping):
         for key, value in overrides.items():
+            check_text(key)
             put(data, key, as_plain(value), f"{key}={value}")
     else:
         for override in overrides:
+            check_text(override)
             apply(data, override)
     return data, where
+
+
+def check_text(override: Any) -> None:
+    """Raise ConfigError for an override, or the key of one, that is no text."""
+    if not isinstance(override, str):
+        raise ConfigError(
+            f'overrides: expected texts, "a.b=c", or a mapping, {{"a.b": value}}; found {override!r} among them'
+        )
 
 
 def kept_algorithm(source: Source, overrides: Overrides) -> Algorithm | None:
@@ -73,6 +83,8 @@ def as_plain(value: Any) -> Any:
         return {key: as_plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [as_plain(each) for each in value]
+    if getattr(value, "ndim", None) == 0:  # a number of numpy's or torch's
+        return value.item()
     return os.fspath(value) if isinstance(value, os.PathLike) else deepcopy(value)
 
 

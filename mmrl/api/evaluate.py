@@ -72,6 +72,9 @@ def evaluate(
     nothing: see ``Evaluation.failed``.
     """
     section = config.evaluation if isinstance(config, EvalConfig) else config
+    if not isinstance(section, EvaluationSection):
+        found = type(config).__name__
+        raise TypeError(f"config: expected what mmrl.load_eval_config returns, or a section of it, found {found}")
     check_main_guard(section.workers)
     loaded = model if isinstance(model, Policy | GenericModel) else loaded_model(os.fspath(model), config, section)
     max_num_seqs = config.max_num_seqs if isinstance(config, EvalConfig) else MAX_ROWS

@@ -1,5 +1,6 @@
 """Loads a model from a directory, and samples its completions for a video and a question."""
 
+import math
 import os
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -78,8 +79,12 @@ def sample(
     options' texts without letters; the answer is then a letter. ``frames``: which frames of a file are used; of an
     array all are, and ``fps`` says how many of them make a second. ``seed`` fixes the noise of sampling: the same call gives
     the same texts. The model's mode and all random states stay as they are. Raises MediaError for a file that cannot be read,
-    ValueError for arrays of other shapes and for a prompt that is too long for the model.
+    ValueError for arrays of other shapes and for a prompt that is too long for the model, TypeError for what is no medium.
     """
+    if not isinstance(model, Policy | GenericModel):
+        raise TypeError(f"model: expected what mmrl.load_model returns, found {type(model).__name__}")
+    if isinstance(choices, str):
+        raise TypeError(f"choices: expected a list with the text of each option, found the text {choices!r}")
     if n < 1:
         raise ValueError(f"n: expected 1 completion or more, found {n}")
     check_chat_template(model.processor, "the model")
@@ -98,7 +103,7 @@ def listed(video: Medium | Sequence[Medium] | None) -> list[Medium]:
     """Return the media of a question as a list."""
     if video is None:
         return []
-    return [video] if isinstance(video, str | os.PathLike | np.ndarray | Clip) else list(video)
+    return list(video) if isinstance(video, list | tuple) else [video]
 
 
 def shown_medium(medium: Medium, frames: FrameChoice, fps: float) -> Clip | np.ndarray:
@@ -107,6 +112,9 @@ def shown_medium(medium: Medium, frames: FrameChoice, fps: float) -> Clip | np.n
         return medium
     if isinstance(medium, np.ndarray):
         return array_medium(medium, fps)
+    if not isinstance(medium, str | os.PathLike):
+        advice = "; write numpy.asarray(...) around it" if hasattr(medium, "__array_interface__") else ""
+        raise TypeError(f"video: expected a file, an array or a list of these, found {type(medium).__name__}{advice}")
     path = Path(medium)
     if not path.is_file():
         raise MediaError(path, "no such file", "a video or an image", f"paths are relative to {Path.cwd()}")
@@ -119,8 +127,9 @@ def array_medium(array: np.ndarray, fps: float) -> Clip | np.ndarray:
         raise ValueError(
             f"video: expected uint8 frames [f h w 3] or an image [h w 3], found {array.dtype} {list(array.shape)}"
         )
-    if not fps > 0:
+    if not 0 < fps < math.inf:
         raise ValueError(f"fps: expected frames a second above 0, found {fps}")
+    array = np.ascontiguousarray(array)  # a view with its colours reversed has negative strides, which torch refuses
     if array.ndim == 3:
         return array
     count = len(array)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
@@ -37,10 +37,17 @@ def read_file(path: Path) -> dict[str, Any]:
 def parse(kind: type[Section], data: Mapping[str, Any], where: str) -> Any:
     """Validate plain data as a config. Raises ConfigError with one line per problem; ``where`` starts each line."""
     try:
-        return kind.model_validate_json(json.dumps(data))
+        return kind.model_validate_json(json.dumps(data, default=refuse))
+    except TypeError as error:
+        raise ConfigError(f"{where}: {error}") from None
     except ValidationError as error:
         lines = [explain(problem, schema_of(kind)) for problem in first_causes(error.errors())]
         raise ConfigError("\n".join(f"{where}: {line}" for line in dict.fromkeys(lines))) from None
+
+
+def refuse(value: Any) -> NoReturn:
+    """Raise TypeError for a value that no YAML file could hold."""
+    raise TypeError(f"expected values that a YAML can state, found {value!r} of type {type(value).__name__}")
 
 
 def apply(data: dict[str, Any], override: str) -> None:

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mmrl.functional import policy_gradient
+from mmrl.functional.shapes import check_mask, check_shape
 
 Consistency = Literal[
     "relative", "dense"
@@ -34,8 +35,10 @@ def care_bonus(
     accuracy is above ``accuracy_threshold`` and not below the group's mean, and if it has an answer. With ``relative`` it earns
     bonus x accuracy if the likelihood of its answer is not below m - ``margin``, where m is the mean over those that can earn
     it. With ``dense`` every completion with an answer and an accuracy above 0 earns bonus x accuracy x likelihood. Likelihoods
-    above ``max_likelihood`` count as that. All are 0 if no completion can earn it.
+    above ``max_likelihood`` count as that. All are 0 if no completion can earn it. Raises ValueError for other shapes.
     """
+    check_mask(answer_mask, ref_logprobs.shape, "g t", "care_bonus: answer_mask")
+    check_shape(accuracy, ref_logprobs.shape[:1], "g", "care_bonus: accuracy")
     chosen = care_eligible(answer_mask, accuracy, accuracy_threshold, consistency)
     likely = care_likelihood(ref_logprobs, answer_mask, max_likelihood, likelihood)
     if consistency == "dense":

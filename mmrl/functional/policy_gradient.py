@@ -23,8 +23,12 @@ def group_advantages(reward: Float[Tensor, " g"], baseline: Baseline = "group_me
 
     ``group_mean_std``: (reward - mean) / (std + 1e-4), GRPO's. ``group_mean``: reward - mean, Dr. GRPO's. ``leave_one_out``:
     reward - mean of the other completions, RLOO's. ``none``: the reward. Raises ValueError for a group of one if the baseline
-    is ``leave_one_out`` or ``group_mean_std``, and for another baseline than these.
+    is ``leave_one_out`` or ``group_mean_std``, for another baseline than these, and for rewards of several groups.
     """
+    if reward.ndim != 1:
+        raise ValueError(
+            f"reward: expected the rewards [g] of one group, found {list(reward.shape)}; call it once a group"
+        )
     known_choice(baseline, Baseline, "baseline")
     if baseline == "leave_one_out":
         return leave_one_out(reward)
@@ -195,7 +199,7 @@ def loss_weights(
     known_choice(loss_agg_mode, LossAggMode, "loss_agg_mode")
     mask = mask.to(dtype)
     if loss_agg_mode == "token-mean":
-        return mask / normalisers.tokens
+        return mask / max(1, normalisers.tokens)
     if loss_agg_mode == "seq-mean-token-sum-norm":
         return mask / (normalisers.sequences * loss_scale_factor)
     return mask / mask.sum(dim=1, keepdim=True).clamp(min=1) / normalisers.sequences

@@ -7,8 +7,15 @@ import pytest
 import torch
 
 from mmrl.algorithms import CARE, CISPO, DAPO, GRPO, GSPO, RLOO, SFT, DrGRPO, KLInReward
-from mmrl.functional.policy_gradient import clipped_surrogate, overlong_penalty, sequence_ratio
+from mmrl.functional.policy_gradient import (
+    clipped_surrogate,
+    group_advantages,
+    loss_weights,
+    overlong_penalty,
+    sequence_ratio,
+)
 from mmrl.types import LossNormalisers, Tokens, TokenWeights
+from tests import type_checks
 from tests.algorithms.factories import scored
 
 LENGTHS = [2, 5, 3]
@@ -241,3 +248,19 @@ def test_what_clips_nothing_says_so(algorithm):
     s = group()
     policy = moved(s, 0.1)
     assert algorithm.clipped(policy, TokenWeights(*(torch.ones_like(policy.logprobs),) * 3), s) is None
+
+
+def test_a_name_that_is_none_is_refused():
+    with type_checks.off():
+        with pytest.raises(ValueError, match=r"baseline: expected one of leave_one_out, .* found 'mean'"):
+            group_advantages(torch.ones(2), "mean")
+        with pytest.raises(ValueError, match=r"loss_agg_mode: expected one of .* found 'tokens'"):
+            loss_weights(torch.ones(1, 2, dtype=torch.bool), LossNormalisers(1, 1, 2), "tokens", torch.float32)
+        with pytest.raises(ValueError, match=r"reward: expected the rewards \[g\] of one group, found \[2, 4\]"):
+            group_advantages(torch.ones(2, 4))
+
+
+def test_an_update_without_tokens_has_no_weight_that_is_no_number():
+    assert not loss_weights(
+        torch.zeros(2, 3, dtype=torch.bool), LossNormalisers(1, 2, 0), "token-mean", torch.float32
+    ).any()

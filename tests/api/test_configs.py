@@ -4,14 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 import mmrl
 from mmrl.algorithms import GRPO
 from mmrl.config.load import dump, load
 from mmrl.config.schema import Config, EvalConfig
 from mmrl.types import Decoding
-from tests import run_fixtures
+from tests import run_fixtures, type_checks
 
 TOY = Path(__file__).parents[2] / "configs" / "toy_grpo.yaml"
 EVAL = TOY.parent / "eval" / "toy.yaml"
@@ -54,12 +56,19 @@ def test_plain_data_may_hold_what_python_has(tmp_path):
         (TOY, {"stepps": 7}, "no key 'stepps'; did you mean 'steps'"),
         (TOY, {"steps.more": 7}, "override 'steps.more=7': expected further keys in 'steps'"),
         ({"out": "x"}, (), "config: model: expected a value, found none"),
+        (TOY, {3: 7}, r"overrides: expected texts, .* found 3 among them"),
+        (TOY, [("steps", 3)], r"overrides: expected texts, .* found \('steps', 3\) among them"),
+        (TOY, {"steps": {1, 2}}, r"config.*: expected values that a YAML can state, found \{1, 2\} of type set"),
         ("nowhere.yaml", (), "expected a YAML file, found nothing at nowhere.yaml"),
     ],
 )
 def test_what_is_wrong_is_a_config_error(source, overrides, said):
-    with pytest.raises(mmrl.ConfigError, match=said):
+    with type_checks.off(), pytest.raises(mmrl.ConfigError, match=said):
         mmrl.load_config(source, overrides)
+
+
+def test_numbers_of_numpy_and_torch_are_numbers():
+    assert mmrl.load_config(TOY, {"steps": np.int64(300)}) == mmrl.load_config(TOY, {"steps": torch.tensor(300)})
 
 
 def test_an_algorithm_of_mmrl_may_be_an_object():

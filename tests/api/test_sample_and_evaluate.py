@@ -5,13 +5,14 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import mmrl
 from mmrl.api.sample import shown_medium
 from mmrl.config.schema import EvaluationSection
 from mmrl.evaluation.run_folder import read_run
 from mmrl.training import checkpoint
-from tests import run_fixtures
+from tests import run_fixtures, tiny_models, type_checks
 from tests.models import tiny_generic
 
 SHORT = mmrl.Decoding(max_new_tokens=24)
@@ -83,6 +84,35 @@ def test_what_cannot_be_shown_is_an_error(model, root, tmp_path):
         mmrl.sample(model, np.zeros((2, 56, 56, 3), np.uint8), "what next", fps=0)
     with pytest.raises(ValueError, match="n: expected 1 completion or more"):
         mmrl.sample(model, None, "what next", n=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"video": torch.zeros(2, 56, 56, 3, dtype=torch.uint8)}, "video: expected a file, an array .* found Tensor"),
+        ({"video": Image.new("RGB", (56, 56))}, r"found Image; write numpy.asarray\(...\) around it"),
+        ({"video": [None]}, "found NoneType"),
+        ({"video": b"film.mp4"}, "found bytes"),
+        ({"choices": "AB"}, "choices: expected a list with the text of each option, found the text 'AB'"),
+        ({"model": "a/model"}, "model: expected what mmrl.load_model returns, found str"),
+    ],
+)
+def test_what_is_no_medium_is_refused_with_its_type(model, given, said):
+    with type_checks.off(), pytest.raises(TypeError, match=said):
+        mmrl.sample(**{"model": model, "video": None, "question": "what next"} | given)
+
+
+def test_colours_may_be_turned_round(model):
+    """A view of blue, green, red has negative strides."""
+    frames = tiny_models.clip(1).frames
+    turned = np.ascontiguousarray(frames[..., ::-1])[..., ::-1]
+    few = mmrl.Decoding(max_new_tokens=4)
+    assert mmrl.sample(model, turned, "what", decoding=few) == mmrl.sample(model, frames, "what", decoding=few)
+
+
+def test_an_evaluation_of_plain_data_says_how_to_make_a_config(model):
+    with type_checks.off(), pytest.raises(TypeError, match=r"config: expected what mmrl.load_eval_config returns"):
+        mmrl.evaluate(model, {"sets": []})
 
 
 def test_a_model_of_another_family_is_sampled_by_the_same_call(tmp_path, root):

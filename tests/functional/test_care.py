@@ -8,7 +8,7 @@ import torch
 import mmrl
 from mmrl.algorithms import CARE
 from mmrl.functional.care import care_bonus
-from tests import run_fixtures, tiny_models
+from tests import run_fixtures, tiny_models, type_checks
 
 LOGPROBS = torch.log(torch.tensor([[0.3, 0.8, 0.5], [0.3, 0.2, 0.2], [0.9, 0.99, 0.99], [0.9, 0.5, 0.5]]))
 ANSWER = torch.tensor([[False, True, True]] * 4)
@@ -56,3 +56,16 @@ def test_the_algorithm_pays_this_bonus(consistency, likelihood):
         options = dict(consistency=consistency, likelihood=likelihood)
         own = mmrl.care_bonus(scored.ref_logprobs, scored.group.answer_mask, scored.rewards["accuracy"], **options)
         assert torch.equal(trainer.algorithm.bonuses(scored), own)
+
+
+@pytest.mark.parametrize(
+    ("mask", "accuracy", "said"),
+    [
+        (torch.ones(3, 4, dtype=torch.bool), torch.ones(1), r"care_bonus: accuracy: expected a tensor \[g\] of shape \[3\], found \[1\]"),
+        (torch.ones(1, 4, dtype=torch.bool), torch.ones(3), r"care_bonus: answer_mask: expected .* \[3, 4\], found \[1, 4\]"),
+        (torch.ones(3, 4), torch.ones(3), r"care_bonus: answer_mask: expected booleans, found torch.float32"),
+    ],
+)  # fmt: skip
+def test_other_shapes_are_not_broadcast(mask, accuracy, said):
+    with type_checks.off(), pytest.raises(ValueError, match=said):
+        care_bonus(torch.zeros(3, 4), mask, accuracy)

@@ -80,7 +80,8 @@ def test_a_script_without_a_guard_is_one_error_before_anything_is_spent(folder, 
     assert not list(folder.glob(".mmrl_media*"))  # no file was looked at
 
 
-@pytest.mark.parametrize("text", SCRIPTS)
+@pytest.mark.slow("whole scripts in processes of their own; the script without a guard goes the same way by default")
+@pytest.mark.parametrize("text", [TRAIN, EVALUATE], ids=["train", "evaluate"])
 def test_a_script_with_a_guard_runs(folder, text):
     said, error, status = ended(folder, text.format(guard=GUARD))
     assert status == 0, error

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mmrl.algorithms.base import Algorithm, known
-from mmrl.algorithms.shapes import check_mask
+from mmrl.functional.shapes import check_mask
 from mmrl.runtime.out_of_memory import run_with_smaller_batches
 from mmrl.training.step.batching import BatchPlanner
 from mmrl.training.step.metrics import Meter

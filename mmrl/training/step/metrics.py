@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from mmrl.algorithms.base import Algorithm, State
-from mmrl.algorithms.shapes import check_mask
 from mmrl.functional import policy_gradient
+from mmrl.functional.shapes import check_mask
 from mmrl.types import Group, RowSlice, Scored, Tokens, TokenWeights
 
 

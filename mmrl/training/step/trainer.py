@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from mmrl.algorithms.base import Algorithm, State
-from mmrl.algorithms.shapes import check_loss, check_shape
+from mmrl.algorithms.base import Algorithm, State, check_round_trip
+from mmrl.functional.shapes import check_loss, check_shape
 from mmrl.runtime.sharding import clip_gradients
 from mmrl.training.step.batching import BatchPlanner, PromptBatch
 from mmrl.training.step.collect import Collector
@@ -43,6 +43,8 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.state = self.declared(self.algorithm.init_state(self.collector.base_rewards), "init_state")
+        if self.state is not None:
+            check_round_trip(self.state)  # now, and not at the first checkpoint
 
     @property
     def policy(self) -> PolicyModel:

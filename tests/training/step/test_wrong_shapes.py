@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from mmrl.algorithms import Algorithm, Needs
-from mmrl.algorithms.base import State
+from mmrl.algorithms.base import State, check_round_trip
 from mmrl.types import AdaptiveProposal, Frozen
-from tests import run_fixtures, tiny_models
+from tests import run_fixtures, tiny_models, type_checks
 
 
 class Count(State):
@@ -121,6 +121,27 @@ def test_a_state_is_of_the_class_that_the_method_names(policy, kind, function, r
     groups = run_fixtures.fixed_groups(policy, ["film"])
     with pytest.raises(ValueError, match=said):
         run_fixtures.trainer_of(kind(function=function, returns=lambda _: returned), policy, groups).step()
+
+
+@pytest.mark.parametrize(
+    ("tensors", "again", "said"),
+    [
+        ({"n": 1.0}, Count(), r"Bad.to_tensors: n: expected a tensor, found float; write torch.tensor\(...\)"),
+        (None, Count(), "Bad.to_tensors: expected tensors by name, found NoneType"),
+        ({}, None, "Bad.from_tensors: expected a Bad, found NoneType"),
+    ],
+)
+def test_a_state_that_no_checkpoint_could_hold_is_refused_at_the_start(tensors, again, said):
+    class Bad(Count):
+        def to_tensors(self):
+            return tensors
+
+        @classmethod
+        def from_tensors(cls, _):
+            return again
+
+    with type_checks.off(), pytest.raises(ValueError, match=said):
+        check_round_trip(Bad())
 
 
 @pytest.mark.parametrize(

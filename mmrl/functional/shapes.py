@@ -1,4 +1,4 @@
-"""Checks of what the functions of a method return: type and shape alone, so that they cost nothing beside a forward pass.
+"""Checks of the tensors that a user's code gives: type and shape alone, so that they cost nothing beside a forward pass.
 
 Without them a tensor of a wrong shape may be broadcast, and the run learns from other numbers than its author meant.
 """
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def check_shape(value: Any, expected: tuple[int, ...], axes: str, where: str) -> None:
-    """Raise ValueError unless a value is a tensor of the expected shape. ``axes`` names the axes, ``where`` the method."""
+    """Raise ValueError unless a value is a tensor of the expected shape. ``axes`` names the axes, ``where`` what gave it."""
     if not isinstance(value, Tensor):
         found = type(value).__name__
     elif tuple(value.shape) != tuple(expected):
