@@ -99,8 +99,8 @@ def sample(
     return [generation_of(each, example) for each in written]
 
 
-def listed(video: Medium | Sequence[Medium] | None) -> list[Medium]:
-    """Return the media of a question as a list."""
+def listed(video: Medium | Sequence[Medium] | None) -> list[Any]:
+    """Return the media of a question as a list; `shown_medium` refuses what is none."""
     if video is None:
         return []
     return list(video) if isinstance(video, list | tuple) else [video]

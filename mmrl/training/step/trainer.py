@@ -1,7 +1,7 @@
 """The training step: collect completions, weigh their tokens, learn. It knows no algorithm, no model family, no file format."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,9 +106,19 @@ class Trainer:
         """Return the name of one of the algorithm's methods, for messages."""
         return f"{type(self.algorithm).__name__}.{method}"
 
+    @contextmanager
+    def named(self, method: str, scored: Scored) -> Iterator[None]:
+        """Add to an error which of the algorithm's methods raised it, and for which example."""
+        try:
+            yield
+        except Exception as error:  # a method is a user's code and raises anything; it is raised again
+            error.add_note(f"in {self.where(method)}, example {scored.group.prompt.example.id}")
+            raise
+
     def token_weights(self, scored: Scored, normalisers: LossNormalisers) -> TokenWeights:
         """Return the algorithm's weights of a group's tokens. Raises ValueError for weights of another shape."""
-        weights = self.algorithm.token_weights(scored, normalisers, self.state)
+        with self.named("token_weights", scored):
+            weights = self.algorithm.token_weights(scored, normalisers, self.state)
         shape = scored.group.completion_mask.shape
         if not isinstance(weights, TokenWeights):
             found = type(weights).__name__
@@ -176,7 +186,8 @@ class Trainer:
         losses = []
         for tokens, rows in zip(policy, micro_batch, strict=True):
             scored, weights = rows.learned
-            loss = self.algorithm.loss(tokens, weights, scored)
+            with self.named("loss", scored):
+                loss = self.algorithm.loss(tokens, weights, scored)
             check_loss(loss, tokens.logprobs, self.where("loss"))
             losses.append((loss * weights.loss_weight).sum())
             observe_update(meter, self.algorithm, tokens, rows, losses[-1])

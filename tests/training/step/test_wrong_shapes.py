@@ -93,6 +93,17 @@ def test_a_wrong_shape_names_its_method(policy, function, returns, said):
     assert all(p.grad is None for p in policy.model.parameters())
 
 
+@pytest.mark.parametrize(("function", "named"), [("loss", "loss"), ("advantages", "token_weights")])
+def test_an_error_of_a_method_names_it_and_the_example(policy, function, named):
+    def fails(value):
+        return value[:, :2] + torch.ones(5) if value.ndim == 2 else value + torch.ones(5)
+
+    faulty = Faulty(function=function, returns=fails)
+    with pytest.raises(RuntimeError, match="The size of tensor a") as caught:
+        run_fixtures.trainer_of(faulty, policy, run_fixtures.fixed_groups(policy, ["film"])).step()
+    assert caught.value.__notes__ == [f"in Faulty.{named}, example film"]
+
+
 def test_numbers_of_another_type_are_taken(policy):
     """Advantages that are integers, and a metric that is a tensor."""
     groups = run_fixtures.fixed_groups(policy, ["film"])
