@@ -7,8 +7,8 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from ruamel.yaml import YAML
 
+from mmrl.config import yaml_text
 from mmrl.config.open_data import graders_of
 from mmrl.config.schema import RewardSection
 from mmrl.rewards import grade
@@ -53,7 +53,7 @@ def test_the_examples_give_what_they_promise(tmp_path, monkeypatch, judge):
     (tmp_path / "my_rewards.py").write_text("\n".join(CODE))
     monkeypatch.chdir(tmp_path)
     rewards = {
-        name: RewardSection(**one) for text in SETTINGS for name, one in YAML(typ="safe").load(text)["rewards"].items()
+        name: RewardSection(**one) for text in SETTINGS for name, one in yaml_text.read(text, "page")["rewards"].items()
     }
     rewards["rarity"] = RewardSection(grader="my_rewards.py:rarity")
     assert set(rewards) == {"accuracy", "brevity", "judged", "rarity"}
