@@ -13,14 +13,14 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from mmrl.algorithms.base import Algorithm, Needs, State
-    from mmrl.api.configs import load_config, load_eval_config
-    from mmrl.api.evaluate import Evaluation, evaluate
-    from mmrl.api.sample import Generation, load_model, sample
-    from mmrl.api.train import train
+    from mmrl.config.from_python import load_config, load_eval_config
     from mmrl.config.schema import Config, ConfigError, EvalConfig
     from mmrl.data.media.errors import MediaError
     from mmrl.data.media.frame_choice import FrameChoice
+    from mmrl.evaluation.evaluate_config import Evaluation
+    from mmrl.evaluation.evaluate_config import evaluate_config as evaluate
     from mmrl.evaluation.records import Record
+    from mmrl.evaluation.sample import Generation, load_model, sample
     from mmrl.evaluation.summary import Summary
     from mmrl.functional.care import care_bonus
     from mmrl.functional.divergences import (
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from mmrl.training.build import build
     from mmrl.training.callbacks import Callback
     from mmrl.training.loop import Run
+    from mmrl.training.train import train
     from mmrl.types import EMA, Decoding, Example, Frozen, Group, LossNormalisers, Scored, Tokens, TokenWeights
 
 __all__ = [
@@ -113,11 +114,11 @@ _PLACES = {  # public name -> its module, and its name there where that is anoth
     "Decoding": "types",
     "EMA": "types",
     "EvalConfig": "config.schema",
-    "Evaluation": "api.evaluate",
+    "Evaluation": "evaluation.evaluate_config",
     "Example": "types",
     "FrameChoice": "data.media.frame_choice",
     "Frozen": "types",
-    "Generation": "api.sample",
+    "Generation": "evaluation.sample",
     "GenericModel": "models.generic",
     "Group": "types",
     "LossNormalisers": "types",
@@ -135,17 +136,17 @@ _PLACES = {  # public name -> its module, and its name there where that is anoth
     "build": "training.build",
     "care_bonus": "functional.care",
     "divergence": "functional.divergences:value",
-    "evaluate": "api.evaluate",
+    "evaluate": "evaluation.evaluate_config:evaluate_config",
     "group_advantages": "functional.policy_gradient",
     "k1": "functional.policy_gradient",
     "k2": "functional.policy_gradient",
     "k3": "functional.policy_gradient",
-    "load_config": "api.configs",
-    "load_eval_config": "api.configs",
-    "load_model": "api.sample",
+    "load_config": "config.from_python",
+    "load_eval_config": "config.from_python",
+    "load_model": "evaluation.sample",
     "loss_weights": "functional.policy_gradient",
-    "sample": "api.sample",
-    "train": "api.train",
+    "sample": "evaluation.sample",
+    "train": "training.train",
 } | dict.fromkeys(_DIVERGENCES, "functional.divergences")
 
 

@@ -79,7 +79,7 @@ class GraderCall:
             if task is not None and task.cancelling():  # somebody else cancels: another grader failed, or the run ends
                 raise
             raise RuntimeError(f"{self.where}: expected a number, found that it cancelled itself") from error
-        except Exception as error:  # as in run
+        except Exception as error:  # graders are a user's code and raise anything; it is raised again
             error.add_note(f"in {self.where}")
             raise
         return self.scores(value)

@@ -31,7 +31,7 @@ GUARD, NONE = 'if __name__ == "__main__":', "if True:"
 BROKEN = """
 import sys
 import mmrl
-if "mmrl.api.train" in sys.modules or __name__ != "__main__":
+if "mmrl.training.train" in sys.modules or __name__ != "__main__":
     raise OSError("cannot be imported twice")
 mmrl.train(mmrl.load_config("train.yaml"), quiet=True)
 """

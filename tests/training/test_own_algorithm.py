@@ -49,7 +49,7 @@ class JS(Divergence):
     curvature = 0.25
 
     def f(self, t):
-        raise NotImplementedError
+        raise NotImplementedError  # learning uses the pseudo-reward alone
 
     slope = f
 

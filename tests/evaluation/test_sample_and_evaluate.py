@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 import mmrl
-from mmrl.api.sample import shown_medium
 from mmrl.config.schema import EvaluationSection
 from mmrl.evaluation.run_folder import read_run
+from mmrl.evaluation.sample import shown_medium
 from mmrl.training import checkpoint
 from tests import run_fixtures, tiny_models, type_checks
 from tests.models import tiny_generic

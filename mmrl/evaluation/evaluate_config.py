@@ -37,12 +37,12 @@ class Evaluation:
 
     @property
     def records(self) -> dict[str, list[Record]]:
-        """The records of all completions of each set: item, text, answer, status, scores."""
+        """Return the records of all completions of each set: item, text, answer, status, scores."""
         return {name: list(one.records) for name, one in self.summary.items()}
 
     @property
     def failed(self) -> dict[str, list[Record]]:
-        """The records of questions that could not be asked; they count as 0 in every mean. ``error`` says why."""
+        """Return the records of questions that could not be asked; they count as 0 in every mean. ``error`` says why."""
         return {name: [one for one in records if one.status in FAILED] for name, records in self.records.items()}
 
     def table(self) -> str:
@@ -53,7 +53,7 @@ class Evaluation:
         return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
-def evaluate(
+def evaluate_config(
     model: Model,
     config: EvalConfig | EvaluationSection,
     *,

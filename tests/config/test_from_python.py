@@ -85,10 +85,10 @@ def test_an_algorithm_of_ones_own_is_recorded_with_its_place_and_fields():
     ):
         assert config.algorithm is own
         recorded = config.model_dump(mode="json")["algorithm"]
-        assert recorded.pop("name").endswith("test_configs.py:Own")
+        assert recorded.pop("name").endswith("test_from_python.py:Own")
         decoding = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 768}
         assert recorded == {"scale": 2.0, "decoding": decoding, "extra": None}
-        assert "test_configs.py:Own" in dump(config)
+        assert "test_from_python.py:Own" in dump(config)
 
 
 def test_a_config_that_is_changed_keeps_its_object():
@@ -128,4 +128,4 @@ def test_a_run_with_an_algorithm_of_ones_own_is_resumed_by_an_equal_one(root, tm
         mmrl.train(mmrl.load_config(plain), resume=True, quiet=True)
     run = mmrl.train(mmrl.load_config(plain, algorithm=Own(scale=2.0)), resume=True, quiet=True)
     assert run.trainer.step_done == 2
-    assert "test_configs.py:Own" in (tmp_path / "run" / "config.yaml").read_text()
+    assert "test_from_python.py:Own" in (tmp_path / "run" / "config.yaml").read_text()

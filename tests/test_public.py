@@ -9,7 +9,7 @@ import pytest
 
 import mmrl
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "mmrl" / "__init__.py"
 
 
